@@ -1,0 +1,1 @@
+"""Commands over a checkpoint: plain typed functions."""

@@ -1,0 +1,1 @@
+"""Data: where images come from, decoded once, sharded, shuffled, resumable."""

@@ -1,0 +1,97 @@
+"""The image convention: models and losses see float32 NCHW in [-1, 1]; disks, caches and metrics see uint8 NCHW."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gen_experiments.errors import UserError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What a network must know of the images it reads or makes.
+
+    Attributes:
+        channels: 1 (grey) or 3 (RGB).
+        size: height and width in pixels; images are square.
+        num_classes: number of labels, or None for data without labels.
+    """
+
+    channels: int
+    size: int
+    num_classes: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, self.size, self.size
+
+
+class Batch(NamedTuple):
+    """A batch of images.
+
+    Attributes:
+        images: (B, C, H, W), uint8 on its way to the device and float32 in [-1, 1] on it.
+        labels: (B,) int64 in [0, num_classes), or None for data without labels.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Maps uint8 [0, 255] onto float32 [-1, 1]; 0 and 255 fall exactly on the ends."""
+    return images.to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Maps float [-1, 1] onto uint8 [0, 255] by rounding; what lies outside is clamped."""
+    return images.detach().float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor:
+    """Lays images out row by row on a mid-grey ground.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        columns: images in a row; by default the grid is as square as it can be.
+        padding: grey pixels between and around the images.
+
+    Returns:
+        (C, rows * (H + padding) + padding, columns * (W + padding) + padding) uint8.
+    """
+    count, channels, height, width = images.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    sheet = images.new_full((channels, rows * (height + padding) + padding, columns * (width + padding) + padding), 128)
+    for i, image in enumerate(images):
+        top = padding + (i // columns) * (height + padding)
+        left = padding + (i % columns) * (width + padding)
+        sheet[:, top : top + height, left : left + width] = image
+    return sheet
+
+
+def save_image(image: Tensor, path: str | Path) -> Path:
+    """Writes one (C, H, W) uint8 image to `path` (its ending names the format), making the folder it needs.
+
+    Raises:
+        UserError: the ending names no image format, or the file cannot be written.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    array = image.cpu().permute(1, 2, 0).numpy()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(path)
+    except ValueError as error:
+        raise UserError(f"cannot write {path}: name a file that ends in one of {' '.join(IMAGE_SUFFIXES)}") from error
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    return path

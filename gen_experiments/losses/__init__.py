@@ -1,0 +1,1 @@
+"""Losses: pure formulas over tensors, logits and callables."""

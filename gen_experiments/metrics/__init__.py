@@ -1,0 +1,1 @@
+"""Metrics: extractors, FID, reconstruction errors, codebook usage."""

@@ -1,0 +1,1 @@
+"""Models: LightningModules that say who steps, when, and what is logged."""

@@ -1,0 +1,1 @@
+"""Networks: tensors in, tensors out; no loss, no optimizer, no logging."""

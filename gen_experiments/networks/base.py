@@ -1,0 +1,43 @@
+"""The contracts of the networks. A model builds its parts from factories, so each learns the images' shape from the data."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module, ABC):
+    """Images to latents; built as `encoder(image: ImageSpec, dim: int)`."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
+
+
+class Decoder(nn.Module, ABC):
+    """Latents to images; built as `decoder(image: ImageSpec, dim: int)`."""
+
+    @abstractmethod
+    def forward(self, latents: Tensor) -> Tensor:
+        """(B, dim, h, w) -> (B, C, H, W), meant to lie in [-1, 1] but not clamped."""
+
+
+class Generator(nn.Module, ABC):
+    """Noise to images; built as `generator(image: ImageSpec)`.
+
+    Attributes:
+        latent_dim: the length of its noise vectors, which are standard normal.
+    """
+
+    latent_dim: int
+
+    @abstractmethod
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, latent_dim) noise and, for conditional networks, (B,) int64 labels -> (B, C, H, W)."""
+
+
+class Discriminator(nn.Module, ABC):
+    """Images to logits; built as `discriminator(image: ImageSpec)`."""
+
+    @abstractmethod
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) images and, for conditional networks, (B,) int64 labels -> (B,) logits, high for real."""

@@ -1,0 +1,1 @@
+"""Quantizers: continuous to discrete and back."""

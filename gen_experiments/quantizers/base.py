@@ -1,0 +1,45 @@
+"""The contract of every quantizer: continuous latents in, codes and their latents out."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What a quantizer makes of a batch of latents.
+
+    Attributes:
+        values: (B, D, h, w), the quantized latents; their gradient reaches the encoder.
+        indices: (B, h, w) int64 in [0, codebook_size).
+        loss: scalar, what the quantizer adds to the training loss (0 for one without a loss).
+    """
+
+    values: Tensor
+    indices: Tensor
+    loss: Tensor
+
+
+class Quantizer(nn.Module, ABC):
+    """Maps latents to a finite set of codes and back.
+
+    Attributes:
+        dim: D, the channels of the latents it takes.
+        codebook_size: the number of different indices.
+    """
+
+    dim: int
+    codebook_size: int
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> Quantized:
+        """Quantizes (B, D, h, w) latents.
+
+        In training mode this may learn (averages, starts, revivals), in step on all processes; in evaluation it changes
+        nothing.
+        """
+
+    @abstractmethod
+    def decode(self, indices: Tensor) -> Tensor:
+        """The latents of given codes: (B, h, w) int64 -> (B, D, h, w), equal to `values` of the forward pass."""
