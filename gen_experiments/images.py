@@ -3,9 +3,11 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments.errors import UserError
@@ -39,10 +41,26 @@ class Batch(NamedTuple):
     Attributes:
         images: (B, C, H, W), uint8 on its way to the device and float32 in [-1, 1] on it.
         labels: (B,) int64 in [0, num_classes), or None for data without labels.
+        mirrored: (B,) bool, which images are to be flipped left to right once they are on the device; None for none.
     """
 
     images: Tensor
     labels: Tensor | None
+    mirrored: Tensor | None = None
+
+
+class ImageSet(Protocol):
+    """A fixed sequence of decoded images."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what the images are made from: equal fingerprints mean equal pixels."""
+
+    def __len__(self) -> int:
+        """The number of images."""
+
+    def read(self, indices: NDArray[np.int64]) -> Tensor:
+        """The images at `indices`: (len(indices), C, H, W) uint8."""
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Random numbers as pure functions of a key.
 
-Nothing here has a state to save: the draw for (seed, step, purpose) is the same in a run that was resumed, and a draw for
-a global batch is made whole on every process, of which each keeps its rows. So N processes of B/N images see the numbers
-that one process of B images sees.
+Nothing here has a state to save: the draw for (seed, step, purpose) is the same in a run that was resumed. A draw for a
+global batch is made whole on every process, and each keeps its rows: N processes of B/N images see the numbers that one
+process of B images sees.
 """
 
 import os

@@ -31,8 +31,8 @@ class Penalty(ABC):
 
     Attributes:
         weight: its factor.
-        every: the interval in iterations; the value is multiplied by it, so that the mean strength does not depend on it
-            (lazy regularisation, StyleGAN2, https://arxiv.org/abs/1912.04958, appendix B).
+        every: the interval in iterations; the value is multiplied by it, so that the mean strength stays the same (lazy
+            regularisation, StyleGAN2, https://arxiv.org/abs/1912.04958, appendix B).
     """
 
     weight: float

@@ -1,4 +1,7 @@
-"""The contracts of the networks. A model builds its parts from factories, so each learns the images' shape from the data."""
+"""The contracts of the networks.
+
+A model builds its parts from factories, so that each learns the images' shape from the data.
+"""
 
 from abc import ABC, abstractmethod
 
