@@ -1,0 +1,52 @@
+"""What discriminator and generator minimise, over logits r = D(x) of real and f = D(G(z)) of generated images."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from gen_experiments.losses.base import AdversarialLoss
+
+
+class NonSaturating(AdversarialLoss):
+    """Binary cross-entropy on logits, the generator's labels flipped (https://arxiv.org/abs/1406.2661).
+
+    L_D = mean softplus(−r) + mean softplus(f);  L_G = mean softplus(−f).
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Mean of −log σ(r) plus mean of −log(1 − σ(f))."""
+        return softplus(-real).mean() + softplus(fake).mean()
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """Mean of −log σ(f)."""
+        return softplus(-fake).mean()
+
+
+class Hinge(AdversarialLoss):
+    """The hinge loss (https://arxiv.org/abs/1705.02894, https://arxiv.org/abs/1802.05957).
+
+    L_D = mean max(0, 1 − r) + mean max(0, 1 + f);  L_G = −mean f.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Mean of max(0, 1 − r) plus mean of max(0, 1 + f)."""
+        return torch.relu(1 - real).mean() + torch.relu(1 + fake).mean()
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """Minus the mean of f."""
+        return -fake.mean()
+
+
+class Wasserstein(AdversarialLoss):
+    """The critic's estimate of the Wasserstein-1 distance (https://arxiv.org/abs/1701.07875).
+
+    L_D = mean f − mean r;  L_G = −mean f. The critic must be held Lipschitz, by `GradientPenalty` for one.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Mean of f minus mean of r."""
+        return fake.mean() - real.mean()
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """Minus the mean of f."""
+        return -fake.mean()

@@ -1,0 +1,49 @@
+"""Distances between images and their reconstructions."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+
+class ReconstructionLoss(ABC):
+    """A differentiable distance between images and their reconstructions.
+
+    Attributes:
+        weight: its factor.
+    """
+
+    weight: float
+
+    @abstractmethod
+    def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        """The weighted scalar distance of two (B, C, H, W) batches in [-1, 1]."""
+
+
+class MSE(ReconstructionLoss):
+    """weight · mean (x̂ − x)² over all elements; pixels in [-1, 1], so four times that of pixels in [0, 1].
+
+    Args:
+        weight: its factor.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        """The weighted mean squared error."""
+        return self.weight * (reconstruction - images).square().mean()
+
+
+class L1(ReconstructionLoss):
+    """weight · mean |x̂ − x| over all elements; pixels in [-1, 1], so twice that of pixels in [0, 1].
+
+    Args:
+        weight: its factor.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        """The weighted mean absolute error."""
+        return self.weight * (reconstruction - images).abs().mean()

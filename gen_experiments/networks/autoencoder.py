@@ -1,0 +1,168 @@
+"""Encoders and decoders: the convolutional pair of the VQ-VAE and the plain fully connected one."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec
+from gen_experiments.networks.base import Decoder, Encoder
+from gen_experiments.networks.blocks import ResidualStack, fan_in_init
+
+
+class ConvEncoder(Encoder):
+    """The encoder of the VQ-VAE (https://arxiv.org/abs/1711.00937), at the defaults layer by layer that of sonnet.
+
+    4×4 convolutions of stride 2 (the first of hidden/2 channels), a 3×3 convolution, the residual stack and a 1×1
+    convolution to `dim` channels; (B, C, H, W) -> (B, dim, H / 2^downsamplings, W / 2^downsamplings).
+
+    Args:
+        image: the images' shape.
+        dim: channels of the latents.
+        hidden: channels of the body.
+        residual_hidden: channels inside a residual block.
+        residual_blocks: number of residual blocks.
+        downsamplings: how often the resolution is halved; >= 1.
+
+    Raises:
+        UserError: the image size is no multiple of 2^downsamplings.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        dim: int,
+        hidden: int = 128,
+        residual_hidden: int = 32,
+        residual_blocks: int = 2,
+        downsamplings: int = 2,
+    ) -> None:
+        super().__init__()
+        _check_halvings(image, downsamplings)
+        widths = [image.channels, hidden // 2, *[hidden] * (downsamplings - 1)]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+        self.layers = nn.Sequential(
+            *layers,
+            nn.Conv2d(widths[-1], hidden, kernel_size=3, padding=1),
+            ResidualStack(hidden, residual_hidden, residual_blocks),
+            nn.Conv2d(hidden, dim, kernel_size=1),
+        )
+        self.apply(fan_in_init)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
+        latents: Tensor = self.layers(images)
+        return latents
+
+
+class ConvDecoder(Decoder):
+    """The mirror of `ConvEncoder`: a 3×3 convolution, the residual stack, 4×4 transposed convolutions of stride 2.
+
+    Args:
+        image: the images' shape.
+        dim: channels of the latents.
+        hidden: channels of the body.
+        residual_hidden: channels inside a residual block.
+        residual_blocks: number of residual blocks.
+        downsamplings: how often the encoder halved the resolution; >= 1.
+
+    Raises:
+        UserError: the image size is no multiple of 2^downsamplings.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        dim: int,
+        hidden: int = 128,
+        residual_hidden: int = 32,
+        residual_blocks: int = 2,
+        downsamplings: int = 2,
+    ) -> None:
+        super().__init__()
+        _check_halvings(image, downsamplings)
+        inner = [hidden] * (downsamplings - 1) + [hidden // 2]
+        widths = [hidden, *inner[1:], image.channels]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+        self.layers = nn.Sequential(
+            nn.Conv2d(dim, hidden, kernel_size=3, padding=1),
+            ResidualStack(hidden, residual_hidden, residual_blocks),
+            *layers[:-1],
+        )
+        self.apply(fan_in_init)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(B, dim, h, w) -> (B, C, H, W)."""
+        images: Tensor = self.layers(latents)
+        return images
+
+
+class PlainEncoder(Encoder):
+    """The plain pair of the article's comparison: pixels, one hidden layer, and a small grid of latents.
+
+    flatten -> `hidden` units, ReLU -> dim · grid · grid values as (B, dim, grid, grid). It takes images of any size.
+
+    Args:
+        image: the images' shape.
+        dim: channels of the latents.
+        hidden: units of the hidden layer.
+        grid: height and width of the latents, which need not divide the image's.
+    """
+
+    def __init__(self, image: ImageSpec, dim: int, hidden: int = 128, grid: int = 4) -> None:
+        super().__init__()
+        pixels = image.channels * image.size**2
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(pixels, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, dim * grid**2),
+            nn.Unflatten(1, (dim, grid, grid)),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) in [-1, 1] -> (B, dim, grid, grid)."""
+        latents: Tensor = self.layers(images)
+        return latents
+
+
+class PlainDecoder(Decoder):
+    """The mirror of `PlainEncoder`, ending in tanh.
+
+    Args:
+        image: the images' shape.
+        dim: channels of the latents.
+        hidden: units of the hidden layer.
+        grid: height and width of the latents, as the encoder's.
+    """
+
+    def __init__(self, image: ImageSpec, dim: int, hidden: int = 128, grid: int = 4) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(dim * grid**2, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, image.channels * image.size**2),
+            nn.Unflatten(1, image.shape),
+        )
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(B, dim, grid, grid) -> (B, C, H, W) in (-1, 1)."""
+        return torch.tanh(self.layers(latents))
+
+
+def _check_halvings(image: ImageSpec, downsamplings: int) -> None:
+    if downsamplings < 1:
+        raise UserError(f"the convolutional pair needs downsamplings >= 1, not {downsamplings}")
+    multiple = 2**downsamplings
+    if image.size % multiple:
+        below = image.size // multiple * multiple
+        nearest = " or ".join(str(size) for size in (below, below + multiple) if size)
+        raise UserError(
+            f"images of {image.size} pixels cannot be halved {downsamplings} times: set the data's size to {nearest}"
+        )

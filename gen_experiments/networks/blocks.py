@@ -1,0 +1,85 @@
+"""What several networks are made of."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec
+
+
+class ResidualStack(nn.Module):
+    """Blocks of x + W₂ relu(W₁ relu(x)), W₁ 3×3 and W₂ 1×1, and a last ReLU: sonnet's residual stack.
+
+    Args:
+        channels: channels in and out.
+        hidden: channels between the two convolutions of a block.
+        blocks: number of blocks.
+    """
+
+    def __init__(self, channels: int, hidden: int, blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.ReLU(),
+                nn.Conv2d(channels, hidden, kernel_size=3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(hidden, channels, kernel_size=1),
+            )
+            for _ in range(blocks)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, h, w) -> the same shape."""
+        for block in self.blocks:
+            x = x + block(x)
+        return torch.relu(x)
+
+
+def fan_in_init(module: nn.Module) -> None:
+    """Draws a layer's weights from N(0, 1/fan_in), truncated at two deviations, and sets its bias to 0.
+
+    Sonnet's default; fan_in counts kernel positions times input channels, for transposed convolutions too. To be used
+    with `Module.apply`.
+    """
+    if not isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        return
+    inputs = module.in_features if isinstance(module, nn.Linear) else module.in_channels * module.weight[0, 0].numel()
+    std = inputs**-0.5
+    nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def normal_init(std: float) -> Callable[[nn.Module], None]:
+    """DCGAN's initialisation, for `Module.apply`: weights N(0, std), batch norm's factors N(1, std), all biases 0."""
+
+    def init(module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(module.weight, 0.0, std)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, std)
+        else:
+            return
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    return init
+
+
+def doublings(image: ImageSpec, smallest: int = 16, largest: int = 256) -> int:
+    """How often 4×4 must be doubled to give the image: log₂(size / 4).
+
+    Raises:
+        UserError: the size is no power of two in [smallest, largest].
+    """
+    count = image.size.bit_length() - 3
+    if image.size != 4 << max(count, 0) or not smallest <= image.size <= largest:
+        powers = [smallest << i for i in range((largest // smallest).bit_length())]
+        nearest = sorted(sorted(powers, key=lambda size: abs(size - image.size))[:2])
+        raise UserError(
+            f"these networks take images of a power-of-two size from {smallest} to {largest}, not {image.size}: "
+            f"set the data's size to {' or '.join(map(str, nearest))}"
+        )
+    return count

@@ -1,0 +1,66 @@
+"""Unconditional discriminators: DCGAN's and a plain fully connected one."""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gen_experiments.images import ImageSpec
+from gen_experiments.networks.base import Discriminator
+from gen_experiments.networks.blocks import doublings, normal_init
+
+
+class DCGANDiscriminator(Discriminator):
+    """DCGAN's discriminator (https://arxiv.org/abs/1511.06434) for 16, 32, 64, 128 or 256 pixels.
+
+    4×4 convolutions of stride 2 down to 4×4, each of twice the channels, and a linear map to one logit; batch norm
+    everywhere but at the input, LeakyReLU of slope 0.2, weights from N(0, 0.02).
+
+    Args:
+        image: the images' shape.
+        width: channels after the first layer; they double towards the 4×4 end, up to 8 · width.
+        batch_norm: normalise by the statistics of each process's own batch. Penalties on the gradient of single images
+            (R1, WGAN-GP) want False, for batch norm ties the images of a batch together.
+
+    Raises:
+        UserError: the image size is none of the above.
+    """
+
+    def __init__(self, image: ImageSpec, width: int = 64, batch_norm: bool = True) -> None:
+        super().__init__()
+        widths = [image.channels] + [width * min(2**i, 8) for i in range(doublings(image))]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            normalised = batch_norm and bool(layers)
+            layers += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1, bias=not normalised)]
+            layers += [nn.BatchNorm2d(after)] if normalised else []
+            layers += [nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 16, 1))
+        self.apply(normal_init(0.02))
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) -> (B,) logits; labels are ignored."""
+        logits: Tensor = self.layers(images)
+        return logits[:, 0]
+
+
+class PlainDiscriminator(Discriminator):
+    """The plain fully connected discriminator with one hidden layer, for images of any size.
+
+    Args:
+        image: the images' shape.
+        hidden: units of the hidden layer.
+    """
+
+    def __init__(self, image: ImageSpec, hidden: int = 128) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(image.channels * image.size**2, hidden),
+            nn.LeakyReLU(0.2),
+            nn.Linear(hidden, 1),
+        )
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) -> (B,) logits; labels are ignored."""
+        logits: Tensor = self.layers(images)
+        return logits[:, 0]

@@ -1,0 +1,73 @@
+"""Unconditional generators: DCGAN's and a plain fully connected one."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments.images import ImageSpec
+from gen_experiments.networks.base import Generator
+from gen_experiments.networks.blocks import doublings, normal_init
+
+
+class DCGANGenerator(Generator):
+    """DCGAN's generator (https://arxiv.org/abs/1511.06434) for 16, 32, 64, 128 or 256 pixels.
+
+    A 4×4 start and 4×4 transposed convolutions of stride 2, each of half the channels; batch norm and ReLU everywhere
+    but at the output, which is a tanh; weights from N(0, 0.02).
+
+    Args:
+        image: the images' shape.
+        latent_dim: length of the noise.
+        width: channels before the last layer; they double towards the 4×4 start, up to 8 · width.
+        batch_norm: normalise by the statistics of each process's own batch; without it the network has no buffers, and
+            several processes do the mathematics of one.
+
+    Raises:
+        UserError: the image size is none of the above.
+    """
+
+    def __init__(self, image: ImageSpec, latent_dim: int = 128, width: int = 64, batch_norm: bool = True) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        widths = [width * min(2**i, 8) for i in reversed(range(doublings(image)))]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], kernel_size=4, bias=not batch_norm)]
+        for before, after in pairwise(widths):
+            layers += _normalised(before, batch_norm)
+            layers += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, bias=not batch_norm)]
+        layers += _normalised(widths[-1], batch_norm)
+        layers += [nn.ConvTranspose2d(widths[-1], image.channels, kernel_size=4, stride=2, padding=1)]
+        self.layers = nn.Sequential(*layers)
+        self.apply(normal_init(0.02))
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, latent_dim) -> (B, C, H, W) in (-1, 1); labels are ignored."""
+        return torch.tanh(self.layers(noise[:, :, None, None]))
+
+
+class PlainGenerator(Generator):
+    """The plain fully connected generator with one hidden layer, for images of any size.
+
+    Args:
+        image: the images' shape.
+        latent_dim: length of the noise.
+        hidden: units of the hidden layer.
+    """
+
+    def __init__(self, image: ImageSpec, latent_dim: int = 64, hidden: int = 128) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, image.channels * image.size**2),
+            nn.Unflatten(1, image.shape),
+        )
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, latent_dim) -> (B, C, H, W) in (-1, 1); labels are ignored."""
+        return torch.tanh(self.layers(noise))
+
+
+def _normalised(channels: int, batch_norm: bool) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels), nn.ReLU()] if batch_norm else [nn.ReLU()]
