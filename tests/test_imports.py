@@ -1,0 +1,100 @@
+"""Who may import whom: downward only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import gen_experiments
+
+PACKAGE = Path(gen_experiments.__file__).parent
+FLOOR = {"images", "distributed", "randomness", "schedules", "storage", "errors"}
+PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
+BELOW_CLI = FLOOR | PARTS | {"models", "callbacks", "commands", "runs"}
+MAY_IMPORT = {
+    "__init__": set(),
+    **dict.fromkeys(FLOOR | PARTS, FLOOR),
+    "priors": FLOOR | {"networks"},
+    "models": FLOOR | PARTS,
+    "callbacks": FLOOR | {"metrics"},
+    "runs": FLOOR,
+    "commands": BELOW_CLI,
+    "cli": BELOW_CLI,
+    "__main__": BELOW_CLI | {"cli"},
+}
+MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "cli", "__main__"}
+MAY_USE_WANDB = {"callbacks", "cli"}
+HEAVY = {"wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
+
+FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+class Imports(ast.NodeVisitor):
+    """The full names a file imports at all, and those it imports as soon as it is imported itself.
+
+    What only type checkers read is left out: it binds nothing.
+    """
+
+    def __init__(self, source):
+        self.all, self.early, self._depth = set(), set(), 0
+        self.visit(ast.parse(source))
+
+    def _add(self, names):
+        self.all.update(names)
+        if not self._depth:
+            self.early.update(names)
+
+    def visit_Import(self, node):
+        self._add({alias.name for alias in node.names})
+
+    def visit_ImportFrom(self, node):
+        assert node.level == 0, "imports are absolute"
+        self._add({node.module} | {f"{node.module}.{alias.name}" for alias in node.names})
+
+    def visit_If(self, node):
+        if ast.unparse(node.test) != "TYPE_CHECKING":
+            self.generic_visit(node)
+
+    def visit_FunctionDef(self, node):
+        self._depth += 1
+        self.generic_visit(node)
+        self._depth -= 1
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+
+def _roots(names):
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.fixture(params=FILES)
+def room(request):
+    """The folder of a file inside the package, or its own name when it lies at the top."""
+    return FILES[request.param].relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.fixture
+def imports(request, room):
+    return Imports(FILES[request.node.callspec.params["room"]].read_text(encoding="utf-8"))
+
+
+def test_imports_go_downward(room, imports):
+    assert room in MAY_IMPORT, f"say in this test what {room} may import"
+    rooms = {name.split(".")[1] for name in imports.all if name.startswith("gen_experiments.")}
+    assert rooms & set(MAY_IMPORT) - {room} <= MAY_IMPORT[room]
+
+
+def test_lightning_and_wandb_stay_in_their_rooms(room, imports):
+    roots = _roots(imports.all)
+    assert "lightning" not in roots or room in MAY_USE_LIGHTNING
+    assert "wandb" not in roots or room in MAY_USE_WANDB
+
+
+def test_heavy_modules_are_imported_when_they_are_used(room, imports):
+    assert not _roots(imports.early) & HEAVY
+
+
+def test_the_visitor_sees_what_it_must():
+    found = Imports("import a.b\nfrom c import d\nif TYPE_CHECKING:\n    import e\ndef f():\n    import g\n")
+    assert found.all == {"a.b", "c", "c.d", "g"}
+    assert found.early == {"a.b", "c", "c.d"}

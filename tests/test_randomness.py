@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from gen_experiments import randomness
+
+
+def test_the_same_key_gives_the_same_stream():
+    first, second = (randomness.generator("cpu", 3, 5, 9) for _ in range(2))
+    assert torch.equal(randomness.randn_rows(4, 2, source=first), randomness.randn_rows(4, 2, source=second))
+    assert torch.equal(randomness.rand_rows(4, source=first), randomness.rand_rows(4, source=second))
+
+
+@pytest.mark.parametrize("other", [(3, 5, 8), (3, 9, 5), (4, 5, 9), (3, 5, 9, 1)])
+def test_keys_that_differ_anywhere_give_other_seeds(other):
+    assert randomness.key_seed(3, 5, 9) != randomness.key_seed(*other)
+
+
+def test_seeds_are_63_bits_wide_and_do_not_collide():
+    seeds = {randomness.key_seed(0, step) for step in range(2000)}
+    assert len(seeds) == 2000
+    assert min(seeds) >= 0
+    assert 2**62 < max(seeds) < 2**63
+
+
+def test_the_global_state_is_neither_read_nor_moved():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    drawn = randomness.randn_rows(4, source=randomness.generator("cpu", 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    assert torch.equal(randomness.randn_rows(4, source=randomness.generator("cpu", 1)), drawn)
+
+
+def test_draws_have_the_promised_shapes_and_ranges():
+    source = randomness.generator("cpu", 1)
+    uniform = randomness.rand_rows(1000, 3, source=source)
+    integers = randomness.randint_rows(1000, 10, source=source)
+    assert uniform.shape == (1000, 3)
+    assert 0 <= uniform.min() < 0.01
+    assert 0.99 < uniform.max() < 1
+    assert integers.dtype == torch.int64
+    assert set(integers.tolist()) == set(range(10))
+
+
+def test_the_run_seed_is_what_lightning_announces(monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "17")
+    assert randomness.run_seed() == 17
+    monkeypatch.delenv("PL_GLOBAL_SEED")
+    assert randomness.run_seed() == 0

@@ -1,0 +1,40 @@
+import math
+
+import pytest
+
+from gen_experiments.errors import UserError
+from gen_experiments.schedules import Constant, Cosine, Linear
+
+
+def test_a_constant_does_not_move():
+    assert [Constant(0.3)(images) for images in (0, 5, 1e9)] == [0.3] * 3
+    assert Constant()(7) == 1
+
+
+def test_a_cosine_passes_through_its_ends_and_its_middle():
+    schedule = Cosine(start=2e-4, end=5e-5, images=1000)
+    assert schedule(0) == 2e-4
+    assert schedule(500) == pytest.approx(1.25e-4)
+    assert schedule(250) == pytest.approx(2e-4 - 1.5e-4 * 0.5 * (1 - math.sqrt(0.5)))
+    assert schedule(1000) == pytest.approx(5e-5)
+    assert schedule(10**9) == schedule(1000)
+
+
+def test_a_line_is_straight_and_then_flat():
+    schedule = Linear(start=1.0, end=0.0, images=200)
+    assert [schedule(images) for images in (0, 50, 100, 200, 300)] == [1, 0.75, 0.5, 0, 0]
+
+
+@pytest.mark.parametrize("kind", [Cosine, Linear])
+def test_a_warmup_multiplies_the_schedule_by_a_rising_line(kind):
+    cold, warm = kind(1.0, 0.5, 1000), kind(1.0, 0.5, 1000, warmup=100)
+    assert warm(0) == 0
+    assert warm(25) == pytest.approx(0.25 * cold(25))
+    assert [warm(images) for images in (100, 400, 2000)] == [cold(images) for images in (100, 400, 2000)]
+
+
+@pytest.mark.parametrize("kind", [Cosine, Linear])
+@pytest.mark.parametrize(("images", "warmup"), [(0, 0), (-5, 0), (10, -1)])
+def test_impossible_lengths_are_refused(kind, images, warmup):
+    with pytest.raises(UserError, match=f"images={images}, warmup={warmup}"):
+        kind(1.0, 0.0, images, warmup)
