@@ -1,0 +1,93 @@
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec
+from gen_experiments.networks.discriminators import DCGANDiscriminator, PlainDiscriminator
+from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
+
+
+def _size(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("size", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_dcgan_comes_in_every_power_of_two(size, batch_norm):
+    image = ImageSpec(3, size)
+    generator = DCGANGenerator(image, latent_dim=10, width=4, batch_norm=batch_norm)
+    discriminator = DCGANDiscriminator(image, width=4, batch_norm=batch_norm)
+    images = generator(torch.randn(2, 10))
+    assert images.shape == (2, *image.shape)
+    assert images.abs().max() < 1
+    assert discriminator(images).shape == (2,)
+
+
+def test_dcgan_has_the_weights_of_its_layers():
+    image = ImageSpec(3, 32)
+    # Batch norm takes the place of the bias in front of it and brings two numbers a channel.
+    generator = 16 * (100 * 256 + 256 * 128 + 128 * 64 + 64 * 3) + 3 + 2 * (256 + 128 + 64)
+    discriminator = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256) + 64 + 1 + 2 * (128 + 256)
+    assert _size(DCGANGenerator(image, latent_dim=100)) == generator
+    assert _size(DCGANDiscriminator(image)) == discriminator
+
+
+def test_channels_stop_doubling_at_eight_widths():
+    widest = max(
+        m.out_channels for m in DCGANDiscriminator(ImageSpec(1, 256), width=2).modules() if hasattr(m, "out_channels")
+    )
+    assert widest == 16
+
+
+def test_dcgan_starts_as_the_paper_says():
+    torch.manual_seed(0)
+    for network in (DCGANGenerator(ImageSpec(3, 32)), DCGANDiscriminator(ImageSpec(3, 32))):
+        for module in network.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+                assert module.weight.std().item() == pytest.approx(0.02, rel=0.1)
+                assert abs(module.weight.mean().item()) < 2e-3
+            elif isinstance(module, nn.BatchNorm2d):
+                assert module.weight.mean().item() == pytest.approx(1, abs=0.01)
+                assert not module.bias.any()
+
+
+def test_without_batch_norm_nothing_ties_the_images_of_a_batch_together():
+    image = ImageSpec(1, 16)
+    generator = DCGANGenerator(image, latent_dim=8, width=4, batch_norm=False)
+    discriminator = DCGANDiscriminator(image, width=4, batch_norm=False)
+    assert not [*generator.buffers(), *discriminator.buffers()]
+    noise = torch.randn(6, 8)
+    whole = discriminator(generator(noise))
+    parts = torch.cat([discriminator(generator(noise[:2])), discriminator(generator(noise[2:]))])
+    assert torch.allclose(whole, parts, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", [DCGANGenerator, DCGANDiscriminator])
+@pytest.mark.parametrize(
+    ("size", "nearest"), [(28, "16 or 32"), (8, "16 or 32"), (48, "32 or 64"), (512, "128 or 256")]
+)
+def test_other_sizes_are_refused_with_the_nearest_that_are_taken(network, size, nearest):
+    with pytest.raises(UserError, match=f"not {size}: .* {nearest}$"):
+        network(ImageSpec(3, size))
+
+
+def test_the_plain_pair_takes_any_size():
+    image = ImageSpec(1, 28)
+    generator, discriminator = PlainGenerator(image), PlainDiscriminator(image)
+    images = generator(torch.randn(5, 64))
+    assert images.shape == (5, 1, 28, 28)
+    assert images.abs().max() < 1
+    assert discriminator(images).shape == (5,)
+    assert _size(generator) == (64 * 128 + 128) + (128 * 784 + 784)
+    assert _size(discriminator) == (784 * 128 + 128) + (128 + 1)
+
+
+@pytest.mark.parametrize("network", [DCGANGenerator, PlainGenerator, DCGANDiscriminator, PlainDiscriminator])
+def test_networks_can_be_copied_and_pickled(network):
+    original = network(ImageSpec(1, 16))
+    for twin in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
+        assert all(torch.equal(a, b) for a, b in zip(original.parameters(), twin.parameters(), strict=True))
