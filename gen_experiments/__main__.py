@@ -1,0 +1,54 @@
+"""`python -m gen_experiments`: the door. It imports nothing heavy before it knows what is wanted."""
+
+import difflib
+import sys
+
+from gen_experiments import __version__
+from gen_experiments.errors import UserError
+
+COMMANDS = {
+    "fit": "train a model",
+    "validate": "score a checkpoint on the validation split",
+    "test": "score a checkpoint on the test split",
+    "predict": "write a checkpoint's reconstructions or samples of the test split as PNG files",
+    "sample": "write images that a checkpoint generates",
+    "reconstruct": "write given images beside a checkpoint's reconstructions",
+}
+
+HELP = """usage: gen_experiments COMMAND [OPTIONS]    (python -m gen_experiments works too)
+
+{commands}
+
+  gen_experiments fit --config configs/vqvae.yaml
+  gen_experiments fit --config configs/gan.yaml --config configs/data/mnist.yaml --trainer.devices=2
+  gen_experiments sample runs/gan/version_0/checkpoints/best.ckpt --num 64 --out grid.png
+
+`gen_experiments COMMAND --help` lists a command's options; `--version` prints the version."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command line and returns its exit code: 0, 1 for a user's mistake in its data, 2 for one in its words."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP.format(commands="\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items())))
+        return 0
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    if arguments[0] not in COMMANDS:
+        near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        print(f"error: there is no command {arguments[0]}; {hint}", file=sys.stderr)
+        return 2
+    try:
+        from gen_experiments import cli
+
+        cli.run(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""FID of samples or reconstructions, and reconstruction metrics, at every validation and test."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torchmetrics import MeanMetric
+
+from gen_experiments import distributed
+from gen_experiments.callbacks.protocols import Reconstructs, Samples
+from gen_experiments.errors import UserError
+from gen_experiments.images import Batch, ImageSet, to_uint8
+from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.generation import FrechetDistance
+from gen_experiments.metrics.reconstruction import psnr, ssim
+
+if TYPE_CHECKING:
+    from gen_experiments.data.datamodule import ImageDataModule
+
+
+class Evaluation(Callback):
+    """Scores what the model makes, on uint8 images as they would be written to disk.
+
+    A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions); one that
+    samples gets `fid` (`samples` images against the training split). The names are prefixed by `val/` or `test/`.
+
+    Args:
+        extractor: the network whose features the FID compares; never part of a checkpoint.
+        samples: generated images, over all processes.
+        batch_size: images in a pass of the extractor.
+        seed: names the sequence of samples; it is the same at every evaluation, so that curves compare like with like.
+
+    Raises:
+        UserError: fewer than two samples.
+    """
+
+    def __init__(
+        self, extractor: FeatureExtractor, samples: int = 10_000, batch_size: int = 250, seed: int = 0
+    ) -> None:
+        if samples < 2 or batch_size < 1:
+            raise UserError(f"evaluation needs samples >= 2 and batch_size >= 1, not {samples} and {batch_size}")
+        self.extractor = extractor
+        self.samples = samples
+        self.batch_size = batch_size
+        self.seed = seed
+        self._distance = FrechetDistance(extractor)
+        self._psnr, self._ssim = MeanMetric(), MeanMetric()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Moves the extractor to the model's device."""
+        for metric in (self._distance, self._psnr, self._ssim):
+            metric.to(trainer.strategy.root_device)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts counting afresh, against the statistics of the reference images."""
+        self._start(trainer, pl_module, "val")
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same for the test split."""
+        self._start(trainer, pl_module, "test")
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, *_: int
+    ) -> None:
+        """Counts a batch of reconstructions."""
+        self._count(outputs, batch)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, *_: int
+    ) -> None:
+        """The same for the test split."""
+        self._count(outputs, batch)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the scores."""
+        self._finish(pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same for the test split."""
+        self._finish(pl_module, "test")
+
+    def protocol(self) -> dict[str, object]:
+        """What one must know to compare the FID with another: extractor, resize, number of samples, seed."""
+        return {**self.extractor.protocol(), "samples": self.samples, "seed": self.seed}
+
+    def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
+        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        reference: ImageSet = data.split("train" if isinstance(pl_module, Samples) else split)
+        self._distance.reference(reference, self.batch_size)
+        for metric in (self._distance, self._psnr, self._ssim):
+            metric.reset()
+
+    def _count(self, outputs: Any, batch: Batch) -> None:
+        if isinstance(outputs, Mapping) and "reconstructions" in outputs:
+            reconstructions, images = to_uint8(outputs["reconstructions"]), to_uint8(batch.images)
+            self._psnr.update(psnr(reconstructions, images))
+            self._ssim.update(ssim(reconstructions, images))
+            self._distance.update(reconstructions)
+
+    def _finish(self, pl_module: LightningModule, stage: str) -> None:
+        if isinstance(pl_module, Reconstructs):
+            scores = {"psnr": self._psnr.compute(), "ssim": self._ssim.compute(), "rfid": self._distance.compute()}
+        elif isinstance(pl_module, Samples):
+            self._sample(pl_module)
+            scores = {"fid": self._distance.compute()}
+        else:
+            return
+        pl_module.log_dict({f"{stage}/{name}": value.to(torch.float32) for name, value in scores.items()})
+
+    def _sample(self, model: Samples) -> None:
+        starts = range(0, self.samples, self.batch_size)
+        for start in starts[distributed.rank() :: distributed.world_size()]:
+            images = model.sample(start, min(self.batch_size, self.samples - start), self.seed)
+            self._distance.update(to_uint8(images))

@@ -1,0 +1,57 @@
+"""Stops a run whose loss is no longer a number, before it overwrites a good checkpoint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from gen_experiments import distributed
+from gen_experiments.errors import UserError
+
+
+class StopOnNonFinite(Callback):
+    """Ends training with one line when the loss of any process is NaN or infinite.
+
+    The test stays on the device; it is read where the loggers read values, before every validation and before every
+    checkpoint, so that none is written after the loss was lost.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+
+    def __init__(self) -> None:
+        self._broken: Tensor | None = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Notes whether the loss was finite."""
+        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
+        broken = ~torch.isfinite(loss.detach()).all()
+        self._broken = broken if self._broken is None else self._broken | broken
+        if trainer.global_step % trainer.log_every_n_steps == 0:
+            self._check(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks before time is spent on judging the model."""
+        self._check(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Checks before a checkpoint is written."""
+        self._check(trainer)
+
+    def _check(self, trainer: Trainer) -> None:
+        if self._broken is None:
+            return
+        broken = bool(distributed.all_reduce_sum(self._broken.int()))
+        self._broken = None
+        if broken:
+            kept = [c.last_model_path or c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
+            good = next((path for path in kept if path), "none was written yet")
+            raise UserError(
+                f"the loss became NaN or infinite by step {trainer.global_step}: lower the learning rate or clip the "
+                f"gradient; the last good checkpoint is {good}"
+            )

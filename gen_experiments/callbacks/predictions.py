@@ -1,0 +1,38 @@
+"""Writes what `predict` makes."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from torch import Tensor
+
+from gen_experiments import distributed
+from gen_experiments.images import save_image, to_uint8
+
+
+class WritePredictions(BasePredictionWriter):
+    """Writes each predicted image to `predictions/BATCH-RANK-NUMBER.png` in the run's folder."""
+
+    def __init__(self) -> None:
+        super().__init__(write_interval="batch")
+        self._folder = Path()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Asks where the run lies, which all processes must do together."""
+        super().setup(trainer, pl_module, stage)
+        self._folder = Path(trainer.log_dir or trainer.default_root_dir) / "predictions"
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Tensor,
+        batch_indices: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Writes a batch."""
+        for number, image in enumerate(to_uint8(prediction)):
+            save_image(image, self._folder / f"{batch_idx:05d}-{distributed.rank()}-{number:03d}.png")

@@ -1,0 +1,29 @@
+"""What a run came to, as a table, and where it lies."""
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.console import Console
+from rich.table import Table
+
+
+class Summary(Callback):
+    """Prints the final metrics, the best and last checkpoint and the run's folder when training ends."""
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints, on the first process."""
+        folder = trainer.log_dir
+        if not trainer.is_global_zero:
+            return
+        table = Table("metric", "value", title=f"after {trainer.global_step} iterations")
+        for name, value in sorted(trainer.callback_metrics.items()):
+            table.add_row(name, f"{float(value):.6g}")
+        console = Console(soft_wrap=True)
+        console.print(table)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ModelCheckpoint):
+                if callback.best_model_score is not None:
+                    score = f"{callback.monitor} {float(callback.best_model_score):.6g}"
+                    console.print(f"best checkpoint: {callback.best_model_path} ({score})", highlight=False)
+                if callback.last_model_path:
+                    console.print(f"last checkpoint: {callback.last_model_path}", highlight=False)
+        console.print(f"everything was written to: {folder}", highlight=False)

@@ -1,0 +1,110 @@
+"""What every model shares: time in images seen, seeded steps, learning rates from schedules, synchronised batch norm."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gen_experiments import distributed, randomness
+from gen_experiments.errors import UserError
+from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.networks.base import Decoder, Discriminator, Encoder, Generator
+from gen_experiments.schedules import Schedule
+
+EncoderFactory = Callable[[ImageSpec, int], Encoder]
+DecoderFactory = Callable[[ImageSpec, int], Decoder]
+GeneratorFactory = Callable[[ImageSpec], Generator]
+DiscriminatorFactory = Callable[[ImageSpec], Discriminator]
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+# First words of the keys that name the random streams of training (`randomness.generator`).
+GLOBAL_STREAM, NOISE_STREAM, SAMPLE_STREAM = 1, 2, 3
+
+
+class ImageModel(LightningModule):
+    """The base of all models, and of your own.
+
+    A subclass calls `super().__init__(image, lr_schedule)`, builds its optimizers by `scheduled(...)`, and trains.
+
+    Args:
+        image: what the images are like; the command line links it from the data.
+        lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
+
+    Attributes:
+        images_seen: real images that training has consumed, over all processes, the current batch included; saved in
+            checkpoints.
+    """
+
+    def __init__(self, image: ImageSpec, lr_schedule: Schedule | None) -> None:
+        super().__init__()
+        self.image = image
+        self.lr_schedule = lr_schedule
+        self.images_seen = 0
+        self._scheduled: list[tuple[Optimizer, list[float]]] = []
+
+    def scheduled(self, *optimizers: Optimizer) -> list[Optimizer]:
+        """Remembers the learning rates of `optimizers` as those that `lr_schedule` multiplies.
+
+        They are taken here and not from a checkpoint, so that a resumed run obeys a learning rate given anew.
+        """
+        self._scheduled = [(optimizer, [group["lr"] for group in optimizer.param_groups]) for optimizer in optimizers]
+        return list(optimizers)
+
+    def check_trainer(self, trainer: Trainer) -> None:
+        """Refuses options of the trainer that this model cannot obey.
+
+        Raises:
+            UserError: gradient accumulation or clipping by the trainer under manual optimization.
+        """
+        if self.automatic_optimization:
+            return
+        if trainer.accumulate_grad_batches != 1:
+            raise UserError(
+                f"a {type(self).__name__} steps its own optimizers, so trainer.accumulate_grad_batches must be 1: set a "
+                "larger data.batch_size instead"
+            )
+        if trainer.gradient_clip_val is not None:
+            raise UserError(
+                f"a {type(self).__name__} steps its own optimizers, so trainer.gradient_clip_val must not be set: set "
+                "model.gradient_clip_norm instead"
+            )
+
+    def setup(self, stage: str) -> None:
+        """Makes batch norm count over all processes where that can be done, which is on GPUs."""
+        if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Sets what this iteration depends on: the learning rates, the random state and the images seen.
+
+        The global random state is set from (seed, iteration, rank), so that dropout and the like go on in a resumed run
+        as if it had not stopped.
+        """
+        factor = self.lr_schedule(self.images_seen) if self.lr_schedule else 1.0
+        for optimizer, rates in self._scheduled:
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+        torch.manual_seed(
+            randomness.key_seed(randomness.run_seed(), GLOBAL_STREAM, self.global_step, distributed.rank())
+        )
+        self.images_seen += batch.images.shape[0] * distributed.world_size()
+
+    def log_training(self, **values: Tensor) -> None:
+        """Logs `train/NAME` for every value, beside the images seen (the x-axis of all curves)."""
+        self.log_dict({f"train/{name}": value.detach() for name, value in values.items()})
+        self.log_images_seen()
+
+    def log_images_seen(self) -> None:
+        """Logs the images seen so far."""
+        self.log("images_seen", float(self.images_seen))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the images seen."""
+        checkpoint["images_seen"] = self.images_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the images seen."""
+        self.images_seen = checkpoint["images_seen"]

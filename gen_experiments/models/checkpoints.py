@@ -1,0 +1,94 @@
+"""Reading checkpoints: nothing in a file is run, and what does not fit is said in one line."""
+
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gen_experiments.errors import UserError
+from gen_experiments.models.base import ImageModel
+
+TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
+TRUSTED_PACKAGES = ("gen_experiments", "torch", "lightning")
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The contents of a checkpoint that this project's command line wrote.
+
+    Only tensors and plain values are read (`weights_only`). The classes that the checkpoint names would be imported to
+    rebuild the model, so they must belong to this project, to torch, or to a package named in `$GEN_EXPERIMENTS_TRUST`.
+
+    Raises:
+        UserError: the file is missing, damaged, not such a checkpoint, or names classes of a package that is not trusted.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"there is no checkpoint at {path}")
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is no readable checkpoint (damaged, or not written by this program)") from error
+    hyperparameters = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
+    if "_class_path" not in hyperparameters or "images_seen" not in checkpoint:
+        raise UserError(f"{path} was not written by gen_experiments fit")
+    trusted = {*TRUSTED_PACKAGES, *filter(None, os.environ.get(TRUST_VARIABLE, "").split(","))}
+    for class_path in (hyperparameters["_class_path"], *_class_paths(hyperparameters)):
+        package = class_path.partition(".")[0]
+        if package not in trusted:
+            raise UserError(
+                f"{path} names {class_path}, whose import would run code: if you trust it, set {TRUST_VARIABLE}={package}"
+            )
+    return checkpoint
+
+
+def check_fits(model: ImageModel, path: str | Path) -> None:
+    """Makes sure that a checkpoint can be loaded into `model`.
+
+    Raises:
+        UserError: it holds another kind of model, or weights of other shapes.
+    """
+    checkpoint = read_checkpoint(path)
+    held = checkpoint["hyper_parameters"]["_class_path"].rpartition(".")[2]
+    if held != type(model).__name__:
+        raise UserError(f"{path} holds a {held}, not a {type(model).__name__}")
+    expected, found = model.state_dict(), checkpoint["state_dict"]
+    differing = sorted(expected.keys() ^ found.keys()) + [
+        name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape
+    ]
+    if differing:
+        raise UserError(
+            f"{path} does not fit this configuration ({differing[0]} differs): "
+            f"use the config.yaml of the run that wrote it"
+        )
+
+
+def load_model(path: str | Path, able: type, task: str) -> ImageModel:
+    """Rebuilds a checkpoint's model, in evaluation mode on the CPU.
+
+    Args:
+        path: the checkpoint.
+        able: the protocol that the model must meet.
+        task: the command's word for that, for the message.
+
+    Raises:
+        UserError: see `read_checkpoint`; or the model cannot do the task.
+    """
+    read_checkpoint(path)
+    model = ImageModel.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    if not isinstance(model, able):
+        raise UserError(f"{path} holds a {type(model).__name__}, which cannot {task}")
+    return model.eval()
+
+
+def _class_paths(value: Any) -> Iterator[str]:
+    """Every `class_path` in nested dicts and lists."""
+    if isinstance(value, dict):
+        if isinstance(value.get("class_path"), str):
+            yield value["class_path"]
+        for item in value.values():
+            yield from _class_paths(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _class_paths(item)

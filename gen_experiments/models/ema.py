@@ -1,0 +1,46 @@
+"""Exponential moving average of a network's weights, with its half-life in images."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA(nn.Module):
+    """A copy of `module` whose weights are an exponential moving average of the original's.
+
+    The average decays by β = 0.5^(images / half-life) at each update, so it means the same at every batch size (Karras et
+    al., https://arxiv.org/abs/1912.04958). Buffers, such as batch norm's statistics, are copied. Both are part of the
+    state_dict, and neither is seen by optimizers or DDP.
+
+    Args:
+        module: the network to follow; it is copied as it is now.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "EMA":
+        """Stays in evaluation mode: an average is not trained."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, images: int, half_life: float) -> None:
+        """Moves the average towards `module` after a step over `images` images.
+
+        Args:
+            module: the network followed.
+            images: real images since the last update, over all processes.
+            half_life: images after which a weight's share has halved; 0 copies.
+        """
+        decay = 0.5 ** (images / max(half_life, 1e-8))
+        averages = list(self.module.parameters())
+        torch._foreach_lerp_(averages, list(module.parameters()), 1.0 - decay)
+        for average, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
+            average.copy_(buffer)
+
+    def forward(self, *args: Tensor | None) -> Tensor:
+        """What the averaged network makes of `args`."""
+        result: Tensor = self.module(*args)
+        return result
