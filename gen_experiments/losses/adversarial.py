@@ -1,5 +1,7 @@
 """What discriminator and generator minimise, over logits r = D(x) of real and f = D(G(z)) of generated images."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -20,6 +22,36 @@ class NonSaturating(AdversarialLoss):
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """Mean of −log σ(f)."""
         return softplus(-fake).mean()
+
+
+class Saturating(AdversarialLoss):
+    """The original minimax game (https://arxiv.org/abs/1406.2661): the generator loses what the discriminator gains.
+
+    L_D = mean softplus(−r) + mean softplus(f);  L_G = −mean softplus(f), which is flat where D is sure of the fakes.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Mean of −log σ(r) plus mean of −log(1 − σ(f))."""
+        return softplus(-real).mean() + softplus(fake).mean()
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """Mean of log(1 − σ(f))."""
+        return -softplus(fake).mean()
+
+
+class LeastSquares(AdversarialLoss):
+    """Least squares with targets 1 for real and 0 for generated (https://arxiv.org/abs/1611.04076, equation 9).
+
+    L_D = ½ mean (r − 1)² + ½ mean f²;  L_G = ½ mean (f − 1)².
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Half the mean of (r − 1)² plus half the mean of f²."""
+        return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """Half the mean of (f − 1)²."""
+        return 0.5 * (fake - 1).square().mean()
 
 
 class Hinge(AdversarialLoss):
@@ -50,3 +82,22 @@ class Wasserstein(AdversarialLoss):
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """Minus the mean of f."""
         return -fake.mean()
+
+
+class RelativisticPaired(AdversarialLoss):
+    """Each generated image against one real image: RpGAN (https://arxiv.org/abs/1807.00734), as R3GAN uses it.
+
+    L_D = mean softplus(−(r − f));  L_G = mean softplus(−(f − r)); see https://arxiv.org/abs/2501.05441. Both need the
+    same number of real and of generated images.
+    """
+
+    paired: ClassVar[bool] = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Mean of −log σ(r − f)."""
+        return softplus(fake - real).mean()
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """Mean of −log σ(f − r)."""
+        assert real is not None
+        return softplus(real - fake).mean()

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError
 
 
 class AdversarialLoss(ABC):
@@ -26,8 +28,10 @@ class AdversarialLoss(ABC):
         """The generator's scalar loss; `real` is None unless the loss is `paired`."""
 
 
-class Penalty(ABC):
+class Penalty(nn.Module, ABC):
     """A term on the discriminator's gradients or logits, added to its loss on every `every`-th iteration.
+
+    It is a module so that one with a state keeps it in buffers: in the checkpoint and on the right device.
 
     Attributes:
         weight: its factor.
@@ -35,11 +39,19 @@ class Penalty(ABC):
             regularisation, StyleGAN2, https://arxiv.org/abs/1912.04958, appendix B).
     """
 
-    weight: float
-    every: int
+    def __init__(self, weight: float, every: int) -> None:
+        """Sets the attributes.
+
+        Raises:
+            UserError: `every` is below 1.
+        """
+        super().__init__()
+        if every < 1:
+            raise UserError(f"a penalty's interval `every` is a number of iterations >= 1, not {every}")
+        self.weight, self.every = weight, every
 
     @abstractmethod
-    def __call__(
+    def forward(
         self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
     ) -> Tensor:
         """The weighted penalty, a scalar that can be differentiated w.r.t. the discriminator's parameters.

@@ -5,13 +5,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gen_experiments.errors import UserError
 from gen_experiments.losses.base import Penalty
-from gen_experiments.randomness import rand_rows
+from gen_experiments.randomness import rand_rows, randn_rows
 
 
 class R1(Penalty):
-    """weight / 2 · mean ‖∇ₓD(x)‖² at real images x (https://arxiv.org/abs/1801.04406).
+    """weight / 2 · mean ‖∇D(x)‖² at real images x (https://arxiv.org/abs/1801.04406).
 
     Args:
         weight: γ.
@@ -19,13 +18,31 @@ class R1(Penalty):
     """
 
     def __init__(self, weight: float = 1.0, every: int = 1) -> None:
-        self.weight, self.every = weight, _checked(every)
+        super().__init__(weight, every)
 
-    def __call__(
+    def forward(
         self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
     ) -> Tensor:
         """The penalty at `real`; `fake` and `source` are not used."""
         return 0.5 * self.weight * self.every * squared_gradient_norms(discriminator, real).mean()
+
+
+class R2(Penalty):
+    """weight / 2 · mean ‖∇D(G(z))‖² at generated images (https://arxiv.org/abs/1801.04406).
+
+    Args:
+        weight: γ.
+        every: the interval in iterations; > 0.
+    """
+
+    def __init__(self, weight: float = 1.0, every: int = 1) -> None:
+        super().__init__(weight, every)
+
+    def forward(
+        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
+    ) -> Tensor:
+        """The penalty at `fake`; `real` and `source` are not used."""
+        return 0.5 * self.weight * self.every * squared_gradient_norms(discriminator, fake).mean()
 
 
 class GradientPenalty(Penalty):
@@ -39,15 +56,35 @@ class GradientPenalty(Penalty):
     """
 
     def __init__(self, weight: float = 10.0, every: int = 1) -> None:
-        self.weight, self.every = weight, _checked(every)
+        super().__init__(weight, every)
 
-    def __call__(
+    def forward(
         self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
     ) -> Tensor:
         """The penalty between `real` and `fake`, of equal shape."""
         mix = rand_rows(len(real), 1, 1, 1, source=source)
-        norms = _norms(squared_gradient_norms(discriminator, mix * real + (1 - mix) * fake))
-        return self.weight * self.every * (norms - 1).square().mean()
+        return self.weight * self.every * _distance_to_one(discriminator, mix * real + (1 - mix) * fake)
+
+
+class DRAGAN(Penalty):
+    """weight · mean (‖∇D(x + δ)‖ − 1)², δ ~ N(0, deviation²), around real images (https://arxiv.org/abs/1705.07215).
+
+    Args:
+        weight: λ.
+        every: the interval in iterations; > 0.
+        deviation: that of the noise on pixels in [-1, 1]; a quarter is about half the deviation of usual images.
+    """
+
+    def __init__(self, weight: float = 10.0, every: int = 1, deviation: float = 0.25) -> None:
+        super().__init__(weight, every)
+        self.deviation = deviation
+
+    def forward(
+        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
+    ) -> Tensor:
+        """The penalty around `real`; `fake` is not used."""
+        noise = self.deviation * randn_rows(*real.shape, source=source)
+        return self.weight * self.every * _distance_to_one(discriminator, real + noise)
 
 
 def squared_gradient_norms(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -61,12 +98,7 @@ def squared_gradient_norms(discriminator: Callable[[Tensor], Tensor], images: Te
     return gradient.square().sum(dim=(1, 2, 3))
 
 
-def _norms(squares: Tensor) -> Tensor:
+def _distance_to_one(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     # The root's slope is infinite at 0, and 0 · ∞ would be NaN.
-    return (squares + 1e-12).sqrt()
-
-
-def _checked(every: int) -> int:
-    if every < 1:
-        raise UserError(f"a penalty's interval `every` is a number of iterations >= 1, not {every}")
-    return every
+    norms = (squared_gradient_norms(discriminator, images) + 1e-12).sqrt()
+    return (norms - 1).square().mean()

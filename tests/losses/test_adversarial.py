@@ -3,7 +3,14 @@ from math import exp, log
 import pytest
 import torch
 
-from gen_experiments.losses.adversarial import Hinge, NonSaturating, Wasserstein
+from gen_experiments.losses.adversarial import (
+    Hinge,
+    LeastSquares,
+    NonSaturating,
+    RelativisticPaired,
+    Saturating,
+    Wasserstein,
+)
 
 REAL = torch.tensor([2.0, -0.5], dtype=torch.float64)
 FAKE = torch.tensor([-3.0, 1.0], dtype=torch.float64)
@@ -17,6 +24,9 @@ def _s(x):
 BY_HAND = [
     (NonSaturating(), (_s(-2) + _s(0.5)) / 2 + (_s(-3) + _s(1)) / 2, (_s(3) + _s(-1)) / 2),
     (Hinge(), (0 + 1.5) / 2 + (0 + 2) / 2, (3 - 1) / 2),
+    (Saturating(), (_s(-2) + _s(0.5)) / 2 + (_s(-3) + _s(1)) / 2, -(_s(-3) + _s(1)) / 2),
+    (LeastSquares(), (1 + 2.25) / 4 + (9 + 1) / 4, (16 + 0) / 4),
+    (RelativisticPaired(), (_s(-5) + _s(1.5)) / 2, (_s(5) + _s(-1.5)) / 2),
     (Wasserstein(), (-3 + 1) / 2 - (2 - 0.5) / 2, (3 - 1) / 2),
 ]
 
@@ -29,7 +39,7 @@ def test_losses_by_hand(loss, discriminator, generator):
 
 @pytest.mark.parametrize("loss", [loss for loss, _, _ in BY_HAND])
 def test_the_two_pull_in_opposite_directions(loss):
-    real, fake = torch.zeros(4, requires_grad=True), torch.zeros(4, requires_grad=True)
+    real, fake = (torch.full((4,), 0.5, requires_grad=True) for _ in range(2))
     d_real, d_fake = torch.autograd.grad(loss.discriminator(real, fake), (real, fake))
     (g_fake,) = torch.autograd.grad(loss.generator(real if loss.paired else None, fake), fake)
     assert (d_real < 0).all()

@@ -4,7 +4,7 @@ from torch import nn
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError
-from gen_experiments.losses.penalties import R1, GradientPenalty, squared_gradient_norms
+from gen_experiments.losses.penalties import DRAGAN, R1, R2, GradientPenalty, squared_gradient_norms
 
 SHAPE = (3, 2, 4, 4)
 
@@ -42,10 +42,11 @@ def test_gradient_norms_agree_with_finite_differences():
     assert torch.allclose(squared_gradient_norms(network, images), expected, rtol=1e-7)
 
 
-def test_r1_agrees_with_finite_differences():
-    network, real = _critic(), _images(1)
-    penalty = R1(weight=3.0, every=4)(network, real, _images(2), _source())
-    assert penalty.item() == pytest.approx(3 / 2 * 4 * _finite_difference(network, real).mean().item(), rel=1e-7)
+def test_r1_and_r2_agree_with_finite_differences():
+    network, real, fake = _critic(), _images(1), _images(2)
+    for kind, images in ((R1, real), (R2, fake)):
+        penalty = kind(weight=3.0, every=4)(network, real, fake, _source())
+        assert penalty.item() == pytest.approx(3 / 2 * 4 * _finite_difference(network, images).mean().item(), rel=1e-7)
 
 
 def test_gradient_penalty_agrees_with_finite_differences():
@@ -56,17 +57,27 @@ def test_gradient_penalty_agrees_with_finite_differences():
     assert penalty.item() == pytest.approx(20 * ((norms - 1) ** 2).mean().item(), rel=1e-7)
 
 
+def test_dragan_agrees_with_finite_differences():
+    network, real = _critic(), _images(1)
+    noise = randomness.randn_rows(*SHAPE, source=_source())
+    norms = _finite_difference(network, real + 0.5 * noise).sqrt()
+    penalty = DRAGAN(weight=4.0, every=3, deviation=0.5)(network, real, _images(2), _source())
+    assert penalty.item() == pytest.approx(12 * ((norms - 1) ** 2).mean().item(), rel=1e-7)
+
+
 def test_a_linear_discriminator_by_hand():
     # D(x) = Σ 3x has the gradient 3 at each of the 32 pixels: ‖∇D‖² = 288 for every image.
     def linear(images):
         return 3 * images.sum(dim=(1, 2, 3))
 
     real, fake = _images(1), _images(2)
-    assert R1(weight=1.0)(linear, real, fake, _source()).item() == pytest.approx(144)
-    assert GradientPenalty()(linear, real, fake, _source()).item() == pytest.approx(10 * (288**0.5 - 1) ** 2)
+    for squared in (R1(weight=1.0), R2(weight=1.0)):
+        assert squared(linear, real, fake, _source()).item() == pytest.approx(144)
+    for rooted in (GradientPenalty(), DRAGAN()):
+        assert rooted(linear, real, fake, _source()).item() == pytest.approx(10 * (288**0.5 - 1) ** 2)
 
 
-PENALTIES = [R1(), GradientPenalty()]
+PENALTIES = [R1(), R2(), GradientPenalty(), DRAGAN()]
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -102,7 +113,7 @@ def test_autocast_does_not_reach_a_penalty(penalty):
     assert inside.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", [R1, GradientPenalty])
+@pytest.mark.parametrize("kind", [R1, R2, GradientPenalty, DRAGAN])
 def test_an_interval_below_one_is_refused(kind):
     with pytest.raises(UserError, match="every"):
         kind(every=0)

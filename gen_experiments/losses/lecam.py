@@ -1,0 +1,46 @@
+"""LeCam: the discriminator's logits are held near what it used to say of the other kind of images."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gen_experiments import distributed
+from gen_experiments.losses.base import Penalty
+
+
+class LeCam(Penalty):
+    """weight · (mean (D(x) − α_F)² + mean (D(G(z)) − α_R)²), for little data (https://arxiv.org/abs/2104.03310).
+
+    α_R and α_F are moving averages of the logits of real and of generated images, over all processes and corrected for
+    their start at zero. They are state: saved and restored.
+
+    Args:
+        weight: λ.
+        every: the interval in iterations; > 0.
+        decay: of the averages, per call; in [0, 1).
+    """
+
+    averages: Tensor
+    remaining: Tensor
+
+    def __init__(self, weight: float = 0.3, every: int = 1, decay: float = 0.99) -> None:
+        super().__init__(weight, every)
+        self.decay = decay
+        self.register_buffer("averages", torch.zeros(2))
+        self.register_buffer("remaining", torch.ones(()))
+
+    def forward(
+        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
+    ) -> Tensor:
+        """Moves the averages and gives the penalty; `source` is not used."""
+        real_logits, fake_logits = discriminator(real).float(), discriminator(fake).float()
+        self._update(torch.stack([real_logits.mean(), fake_logits.mean()]).detach())
+        averages = self.averages / (1 - self.remaining)
+        error = (real_logits - averages[1]).square().mean() + (fake_logits - averages[0]).square().mean()
+        return self.weight * self.every * error
+
+    def _update(self, means: Tensor) -> None:
+        means = distributed.all_reduce_sum(means) / distributed.world_size()
+        self.averages.lerp_(means, 1 - self.decay)
+        self.remaining.mul_(self.decay)
