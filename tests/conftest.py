@@ -1,1 +1,43 @@
-"""Its being here puts this folder on the path, for `two_processes`."""
+"""What all tests share: no account, no network, a cache of their own, and the command line in a folder of its own."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+# A run of a few steps, without the loggers that need a client.
+SHORT = (
+    "--trainer.max_steps=4",
+    "--trainer.val_check_interval=2",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.enable_progress_bar=false",
+    "--data.batch_size=16",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(tmp_path_factory):
+    """Keeps the tests off the user's cache, home and W&B account."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("WANDB_MODE", "disabled")
+        torch.set_num_threads(2)
+        yield
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """Runs a command line in a fresh folder, in this process, and returns its exit code."""
+    from gen_experiments.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        try:
+            return main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            return end.code
+
+    return run

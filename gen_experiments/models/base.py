@@ -1,10 +1,11 @@
-"""What every model shares: time in images seen, seeded steps, learning rates from schedules, synchronised batch norm."""
+"""What every model shares: time in images seen, seeded steps, scheduled learning rates, synchronised batch norm."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -44,6 +45,10 @@ class ImageModel(LightningModule):
         self.lr_schedule = lr_schedule
         self.images_seen = 0
         self._scheduled: list[tuple[Optimizer, list[float]]] = []
+        if _given_hyperparameters.get() is not None:
+            # The command line's plain values, from which a checkpoint rebuilds the model. Parts that were passed as
+            # objects are left out: reading them back would mean running code from a file.
+            self.save_hyperparameters(logger=False)
 
     def scheduled(self, *optimizers: Optimizer) -> list[Optimizer]:
         """Remembers the learning rates of `optimizers` as those that `lr_schedule` multiplies.
@@ -63,13 +68,13 @@ class ImageModel(LightningModule):
             return
         if trainer.accumulate_grad_batches != 1:
             raise UserError(
-                f"a {type(self).__name__} steps its own optimizers, so trainer.accumulate_grad_batches must be 1: set a "
-                "larger data.batch_size instead"
+                f"a {type(self).__name__} steps its own optimizers, so trainer.accumulate_grad_batches must be 1: "
+                "set a larger data.batch_size instead"
             )
         if trainer.gradient_clip_val is not None:
             raise UserError(
-                f"a {type(self).__name__} steps its own optimizers, so trainer.gradient_clip_val must not be set: set "
-                "model.gradient_clip_norm instead"
+                f"a {type(self).__name__} steps its own optimizers, so trainer.gradient_clip_val must not be set: "
+                "set model.gradient_clip_norm instead"
             )
 
     def setup(self, stage: str) -> None:

@@ -22,7 +22,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     rebuild the model, so they must belong to this project, to torch, or to a package named in `$GEN_EXPERIMENTS_TRUST`.
 
     Raises:
-        UserError: the file is missing, damaged, not such a checkpoint, or names classes of a package that is not trusted.
+        UserError: the file is missing, damaged, no such checkpoint, or names classes of a package that is not trusted.
     """
     if not Path(path).is_file():
         raise UserError(f"there is no checkpoint at {path}")
@@ -38,7 +38,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         package = class_path.partition(".")[0]
         if package not in trusted:
             raise UserError(
-                f"{path} names {class_path}, whose import would run code: if you trust it, set {TRUST_VARIABLE}={package}"
+                f"{path} names {class_path}, whose import would run code: "
+                f"if you trust it, set {TRUST_VARIABLE}={package}"
             )
     return checkpoint
 

@@ -3,7 +3,7 @@
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import distributed, randomness
@@ -37,8 +37,8 @@ class GAN(ImageModel):
         optimizer_d: makes the discriminator's optimizer.
         penalties: terms on the discriminator's gradients, added to its loss.
         n_critic: discriminator steps per generator step.
-        ema_half_life: half-life, in real images, of the generator's moving average, which is what is validated and sampled;
-            0 samples the raw weights.
+        ema_half_life: half-life, in real images, of the generator's moving average, which is what is validated and
+            sampled; 0 samples the raw weights.
         gradient_clip_norm: largest norm of either network's gradient; None for no clipping.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
 
@@ -63,13 +63,12 @@ class GAN(ImageModel):
         if n_critic < 1 or ema_half_life < 0:
             raise UserError(f"n_critic >= 1 and ema_half_life >= 0 are needed, not {n_critic} and {ema_half_life}")
         super().__init__(image, lr_schedule)
-        self.save_hyperparameters(logger=False)
         self.automatic_optimization = False
         self.generator = generator(image)
         self.discriminator = discriminator(image)
         self.ema = EMA(self.generator)
         self.loss = loss
-        self.penalties = penalties or []
+        self.penalties = nn.ModuleList(penalties or [])
         self.n_critic = n_critic
         self.ema_half_life = ema_half_life
         self.gradient_clip_norm = gradient_clip_norm

@@ -1,8 +1,7 @@
 """The VQ-VAE (https://arxiv.org/abs/1711.00937): an autoencoder whose latents are codes of a finite codebook."""
 
-from typing import Any
-
 from torch import Tensor
+from torch.optim import Optimizer
 
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
@@ -39,7 +38,6 @@ class VQVAE(ImageModel):
         lr_schedule: Schedule | None = None,
     ) -> None:
         super().__init__(image, lr_schedule)
-        self.save_hyperparameters(logger=False)
         self.encoder = encoder(image, quantizer.dim)
         self.decoder = decoder(image, quantizer.dim)
         self.quantizer = quantizer
@@ -115,6 +113,6 @@ class VQVAE(ImageModel):
         self.log_dict({f"{stage}/perplexity": perplexity(counts), f"{stage}/codebook_usage": usage(counts)})
         self.log_images_seen()
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> list[Optimizer]:
         """One optimizer over everything that is trained."""
         return self.scheduled(self.optimizer(self.parameters()))

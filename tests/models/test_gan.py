@@ -1,0 +1,150 @@
+import copy
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch.utils.data import DataLoader
+
+from gen_experiments.errors import UserError
+from gen_experiments.images import Batch, ImageSpec, to_float
+from gen_experiments.losses.adversarial import NonSaturating
+from gen_experiments.losses.penalties import R1
+from gen_experiments.models.gan import GAN
+from gen_experiments.networks.discriminators import PlainDiscriminator
+from gen_experiments.networks.generators import PlainGenerator
+from gen_experiments.schedules import Cosine
+
+SPEC = ImageSpec(channels=1, size=8)
+
+
+def adam(parameters):
+    return torch.optim.Adam(parameters, lr=1e-3)
+
+
+def gan(**options):
+    torch.manual_seed(0)
+    return GAN(
+        image=SPEC,
+        generator=lambda image: PlainGenerator(image, latent_dim=4, hidden=8),
+        discriminator=lambda image: PlainDiscriminator(image, hidden=8),
+        loss=NonSaturating(),
+        optimizer_g=adam,
+        optimizer_d=adam,
+        **options,
+    )
+
+
+class History(Callback):
+    """The weights of both networks, and what was counted, after every iteration."""
+
+    def __init__(self):
+        self.generator, self.discriminator, self.steps, self.rates = [], [], [], []
+
+    def on_train_batch_end(self, trainer, module, *_):
+        self.generator.append(copy.deepcopy(module.generator.state_dict()))
+        self.discriminator.append(copy.deepcopy(module.discriminator.state_dict()))
+        self.steps.append(trainer.global_step)
+        self.rates.append([group["lr"] for o in module.optimizers() for group in o.param_groups])
+
+
+def train(model, steps, tmp_path, **options):
+    images = torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    batches = [Batch(to_float(images[i : i + 4]), None) for i in range(0, 40, 4)]
+    history = History()
+    trainer = Trainer(
+        max_steps=steps,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[history],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        **options,
+    )
+    trainer.fit(model, DataLoader(batches, batch_size=None))
+    return trainer, history
+
+
+def changed(a, b):
+    return any(not torch.equal(a[name], b[name]) for name in a)
+
+
+def test_global_step_and_max_steps_count_iterations(tmp_path):
+    model = gan()
+    trainer, history = train(model, 7, tmp_path)
+    assert history.steps == [1, 2, 3, 4, 5, 6, 7]
+    assert trainer.global_step == 7
+    assert model.images_seen == 28
+
+
+def test_every_iteration_steps_both_networks(tmp_path):
+    _, history = train(gan(), 3, tmp_path)
+    for networks in (history.generator, history.discriminator):
+        assert changed(networks[0], networks[1])
+        assert changed(networks[1], networks[2])
+
+
+def test_the_generator_steps_once_every_n_critic_iterations(tmp_path):
+    _, history = train(gan(n_critic=3), 6, tmp_path)
+    steps = [changed(a, b) for a, b in zip(history.generator, history.generator[1:], strict=False)]
+    assert steps == [False, True, False, False, True]
+    assert all(changed(a, b) for a, b in zip(history.discriminator, history.discriminator[1:], strict=False))
+    assert history.steps[-1] == 6
+
+
+def test_the_average_follows_with_the_images_of_all_critic_steps(tmp_path):
+    model = gan(n_critic=2, ema_half_life=8.0)
+    start = model.generator.state_dict()["layers.0.weight"].clone()
+    train(model, 2, tmp_path)
+    now = model.generator.state_dict()["layers.0.weight"]
+    # One update after 2 batches of 4: exactly one half-life.
+    torch.testing.assert_close(model.ema.module.state_dict()["layers.0.weight"], (start + now) / 2)
+
+
+def test_a_lazy_penalty_acts_on_every_nth_iteration_only(tmp_path):
+    _, without = train(gan(), 3, tmp_path)
+    _, lazy = train(gan(penalties=[R1(weight=10.0, every=2)]), 3, tmp_path)
+    assert changed(without.discriminator[0], lazy.discriminator[0])
+    _, never = train(gan(penalties=[R1(weight=0.0, every=2)]), 3, tmp_path)
+    assert not changed(without.discriminator[2], never.discriminator[2])
+
+
+def test_samples_are_numbered_and_do_not_depend_on_the_batch(tmp_path):
+    model = gan().eval()
+    whole = model.sample(0, 6, seed=3)
+    torch.testing.assert_close(torch.cat([model.sample(0, 2, seed=3), model.sample(2, 4, seed=3)]), whole)
+    assert changed({"a": whole}, {"a": model.sample(0, 6, seed=4)})
+    assert whole.shape == (6, 1, 8, 8)
+
+
+def test_samples_come_from_the_average(tmp_path):
+    model = gan(ema_half_life=1e9)
+    before = model.sample(0, 2)
+    train(model, 3, tmp_path)
+    torch.testing.assert_close(model.sample(0, 2), before, atol=1e-5, rtol=0)
+
+
+def test_the_learning_rate_is_a_function_of_images_seen(tmp_path):
+    _, history = train(gan(lr_schedule=Cosine(1.0, 0.0, images=16)), 5, tmp_path)
+    assert history.rates[0] == [1e-3, 1e-3]
+    assert history.rates[2] == pytest.approx([0.5e-3, 0.5e-3])
+    assert history.rates[4] == pytest.approx([0.0, 0.0])
+
+
+def test_clipping_bounds_the_step(tmp_path):
+    def sgd(parameters):
+        return torch.optim.SGD(parameters, lr=1.0)
+
+    model = gan(gradient_clip_norm=1e-3)
+    model.optimizer_d = sgd
+    start = copy.deepcopy(model.discriminator.state_dict())
+    train(model, 1, tmp_path)
+    moved = sum((model.discriminator.state_dict()[n] - w).square().sum() for n, w in start.items()).sqrt()
+    assert float(moved) == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"n_critic": 0}, {"ema_half_life": -1.0}])
+def test_impossible_options_are_refused(options):
+    with pytest.raises(UserError, match="needed"):
+        gan(**options)
