@@ -29,9 +29,11 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         latent_dim: the length of its noise vectors, which are standard normal.
+        num_classes: how many labels it makes images of, or None if it is not conditional.
     """
 
     latent_dim: int
+    num_classes: int | None = None
 
     @abstractmethod
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:

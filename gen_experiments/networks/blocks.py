@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
@@ -68,6 +69,17 @@ def normal_init(std: float) -> Callable[[nn.Module], None]:
     return init
 
 
+def normalise_spectrally(network: nn.Module) -> None:
+    """Divides every weight and embedding by its largest singular value (https://arxiv.org/abs/1802.05957).
+
+    The value is estimated by one power iteration per forward pass in training. Such a network can be copied and its
+    state saved, but it cannot be pickled whole.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)):
+            spectral_norm(module)
+
+
 def doublings(image: ImageSpec, smallest: int = 16, largest: int = 256) -> int:
     """How often 4×4 must be doubled to give the image: log₂(size / 4).
 
@@ -83,3 +95,8 @@ def doublings(image: ImageSpec, smallest: int = 16, largest: int = 256) -> int:
             f"set the data's size to {' or '.join(map(str, nearest))}"
         )
     return count
+
+
+def narrowed(width: int, size: int) -> int:
+    """The channels at a resolution of `size` pixels: `width` up to 32, halved at each doubling beyond."""
+    return width * 32 // max(size, 32)

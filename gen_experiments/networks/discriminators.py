@@ -1,4 +1,4 @@
-"""Unconditional discriminators: DCGAN's and a plain fully connected one."""
+"""Discriminators: DCGAN's and a plain fully connected one."""
 
 from itertools import pairwise
 
@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator
-from gen_experiments.networks.blocks import doublings, normal_init
+from gen_experiments.networks.blocks import doublings, normal_init, normalise_spectrally
+from gen_experiments.networks.conditioning import LogitHead, classes_of
 
 
 class DCGANDiscriminator(Discriminator):
@@ -20,12 +21,21 @@ class DCGANDiscriminator(Discriminator):
         width: channels after the first layer; they double towards the 4×4 end, up to 8 · width.
         batch_norm: normalise by the statistics of each process's own batch. Penalties on the gradient of single images
             (R1, WGAN-GP) want False, for batch norm ties the images of a batch together.
+        spectral_norm: divide every weight by its largest singular value; batch_norm should then be False.
+        conditional: judge images together with their labels, by projection.
 
     Raises:
-        UserError: the image size is none of the above.
+        UserError: the image size is none of the above, or a conditional network gets data without labels.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64, batch_norm: bool = True) -> None:
+    def __init__(
+        self,
+        image: ImageSpec,
+        width: int = 64,
+        batch_norm: bool = True,
+        spectral_norm: bool = False,
+        conditional: bool = False,
+    ) -> None:
         super().__init__()
         widths = [image.channels] + [width * min(2**i, 8) for i in range(doublings(image))]
         layers: list[nn.Module] = []
@@ -34,13 +44,16 @@ class DCGANDiscriminator(Discriminator):
             layers += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1, bias=not normalised)]
             layers += [nn.BatchNorm2d(after)] if normalised else []
             layers += [nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 16, 1))
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.head = LogitHead(widths[-1] * 16, classes_of(image, conditional))
         self.apply(normal_init(0.02))
+        if spectral_norm:
+            normalise_spectrally(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) -> (B,) logits; labels are ignored."""
-        logits: Tensor = self.layers(images)
-        return logits[:, 0]
+        """(B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
+        logits: Tensor = self.head(self.layers(images), labels)
+        return logits
 
 
 class PlainDiscriminator(Discriminator):
@@ -49,18 +62,27 @@ class PlainDiscriminator(Discriminator):
     Args:
         image: the images' shape.
         hidden: units of the hidden layer.
+        spectral_norm: divide every weight by its largest singular value.
+        conditional: judge images together with their labels, by projection.
+
+    Raises:
+        UserError: a conditional network gets data without labels.
     """
 
-    def __init__(self, image: ImageSpec, hidden: int = 128) -> None:
+    def __init__(
+        self, image: ImageSpec, hidden: int = 128, spectral_norm: bool = False, conditional: bool = False
+    ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(),
             nn.Linear(image.channels * image.size**2, hidden),
             nn.LeakyReLU(0.2),
-            nn.Linear(hidden, 1),
         )
+        self.head = LogitHead(hidden, classes_of(image, conditional))
+        if spectral_norm:
+            normalise_spectrally(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) -> (B,) logits; labels are ignored."""
-        logits: Tensor = self.layers(images)
-        return logits[:, 0]
+        """(B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
+        logits: Tensor = self.head(self.layers(images), labels)
+        return logits

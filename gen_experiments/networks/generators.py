@@ -1,4 +1,4 @@
-"""Unconditional generators: DCGAN's and a plain fully connected one."""
+"""Generators: DCGAN's and a plain fully connected one."""
 
 from itertools import pairwise
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Generator
 from gen_experiments.networks.blocks import doublings, normal_init
+from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of
 
 
 class DCGANGenerator(Generator):
@@ -22,16 +23,25 @@ class DCGANGenerator(Generator):
         width: channels before the last layer; they double towards the 4×4 start, up to 8 · width.
         batch_norm: normalise by the statistics of each process's own batch; without it the network has no buffers, and
             several processes do the mathematics of one.
+        conditional: make images of given labels: an embedding is appended to the noise.
 
     Raises:
-        UserError: the image size is none of the above.
+        UserError: the image size is none of the above, or a conditional network gets data without labels.
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 128, width: int = 64, batch_norm: bool = True) -> None:
+    def __init__(
+        self,
+        image: ImageSpec,
+        latent_dim: int = 128,
+        width: int = 64,
+        batch_norm: bool = True,
+        conditional: bool = False,
+    ) -> None:
         super().__init__()
-        self.latent_dim = latent_dim
+        self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
+        self.input = NoiseAndLabel(latent_dim, self.num_classes)
         widths = [width * min(2**i, 8) for i in reversed(range(doublings(image)))]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], kernel_size=4, bias=not batch_norm)]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(self.input.dim, widths[0], kernel_size=4, bias=not batch_norm)]
         for before, after in pairwise(widths):
             layers += _normalised(before, batch_norm)
             layers += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, bias=not batch_norm)]
@@ -41,8 +51,8 @@ class DCGANGenerator(Generator):
         self.apply(normal_init(0.02))
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, latent_dim) -> (B, C, H, W) in (-1, 1); labels are ignored."""
-        return torch.tanh(self.layers(noise[:, :, None, None]))
+        """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
+        return torch.tanh(self.layers(self.input(noise, labels)[:, :, None, None]))
 
 
 class PlainGenerator(Generator):
@@ -52,21 +62,26 @@ class PlainGenerator(Generator):
         image: the images' shape.
         latent_dim: length of the noise.
         hidden: units of the hidden layer.
+        conditional: make images of given labels: an embedding is appended to the noise.
+
+    Raises:
+        UserError: a conditional network gets data without labels.
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 64, hidden: int = 128) -> None:
+    def __init__(self, image: ImageSpec, latent_dim: int = 64, hidden: int = 128, conditional: bool = False) -> None:
         super().__init__()
-        self.latent_dim = latent_dim
+        self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
+        self.input = NoiseAndLabel(latent_dim, self.num_classes)
         self.layers = nn.Sequential(
-            nn.Linear(latent_dim, hidden),
+            nn.Linear(self.input.dim, hidden),
             nn.ReLU(),
             nn.Linear(hidden, image.channels * image.size**2),
             nn.Unflatten(1, image.shape),
         )
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, latent_dim) -> (B, C, H, W) in (-1, 1); labels are ignored."""
-        return torch.tanh(self.layers(noise))
+        """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
+        return torch.tanh(self.layers(self.input(noise, labels)))
 
 
 def _normalised(channels: int, batch_norm: bool) -> list[nn.Module]:

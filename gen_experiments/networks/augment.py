@@ -1,0 +1,86 @@
+"""Augmentations of what a discriminator sees, real and generated alike, through which gradients pass."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from gen_experiments.randomness import rand_rows
+
+
+class Augmentation(ABC):
+    """A random differentiable map of images to images of the same shape."""
+
+    @abstractmethod
+    def __call__(self, images: Tensor, p: float | Tensor, source: torch.Generator) -> Tensor:
+        """Augments (B, C, H, W) images.
+
+        Args:
+            images: what the discriminator is to judge.
+            p: the probability, in [0, 1], with which an image goes through each of the transformations; at 0 the images
+                come back as they are, at 1 all are changed. How many numbers are drawn does not depend on it.
+            source: where the random numbers come from.
+        """
+
+
+class DiffAugment(Augmentation):
+    """Colour, translation and cutout (https://arxiv.org/abs/2006.10738); at p = 1 the paper's augmentation.
+
+    Args:
+        colour: shift the brightness by up to ½, scale the saturation by 0 to 2 and the contrast by ½ to 1½.
+        translation: the largest shift along each axis, as a part of the image's size; 0 for none.
+        cutout: the side of the square that is set to grey, as a part of the image's size; 0 for none.
+    """
+
+    def __init__(self, colour: bool = True, translation: float = 0.125, cutout: float = 0.5) -> None:
+        self.colour, self.translation, self.cutout = colour, translation, cutout
+
+    def __call__(self, images: Tensor, p: float | Tensor, source: torch.Generator) -> Tensor:
+        """Draws for each image which of the three it goes through, and how."""
+        size = images.shape[-1]
+        chosen, drawn = rand_rows(len(images), 3, source=source) < p, rand_rows(len(images), 7, source=source)
+        if self.colour:
+            images = _where(chosen[:, 0], recoloured(images, drawn[:, :3]), images)
+        if shift := round(self.translation * size):
+            shifts = (drawn[:, 3:5] * (2 * shift + 1)).long() - shift
+            images = _where(chosen[:, 1], translated(images, shifts), images)
+        if side := round(self.cutout * size):
+            # The square's centre lies in the image, so that a part of the square may lie outside.
+            corners = (drawn[:, 5:7] * (size + 1 - side % 2)).long() - side // 2
+            images = _where(chosen[:, 2], cut_out(images, corners, side), images)
+        return images
+
+
+def recoloured(images: Tensor, amounts: Tensor) -> Tensor:
+    """Changes brightness, saturation and contrast of (B, C, H, W) images by (B, 3) amounts in [0, 1), ½ for none."""
+    brightness, saturation, contrast = amounts.to(images.dtype)[:, :, None, None, None].unbind(dim=1)
+    images = images + (brightness - 0.5)
+    grey = images.mean(dim=1, keepdim=True)
+    images = (images - grey) * (2 * saturation) + grey
+    level = images.mean(dim=(1, 2, 3), keepdim=True)
+    return (images - level) * (contrast + 0.5) + level
+
+
+def translated(images: Tensor, shifts: Tensor) -> Tensor:
+    """Moves (B, C, H, W) images by (B, 2) int64 pixels down and to the right; what enters is grey (0)."""
+    for axis in (0, 1):
+        size = images.shape[2 + axis]
+        origin = torch.arange(size, device=images.device) - shifts[:, axis, None]
+        shape = (len(images), 1, size, 1) if axis == 0 else (len(images), 1, 1, size)
+        moved = images.gather(2 + axis, origin.clamp(0, size - 1).reshape(shape).expand_as(images))
+        images = moved * ((origin >= 0) & (origin < size)).reshape(shape)
+    return images
+
+
+def cut_out(images: Tensor, corners: Tensor, side: int) -> Tensor:
+    """Sets a square of `side` pixels to grey (0), its upper left corner at (B, 2) int64 row and column."""
+    inside = []
+    for axis in (0, 1):
+        offset = torch.arange(images.shape[2 + axis], device=images.device) - corners[:, axis, None]
+        inside.append((offset >= 0) & (offset < side))
+    square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+    return images * ~square
+
+
+def _where(chosen: Tensor, changed: Tensor, images: Tensor) -> Tensor:
+    return torch.where(chosen[:, None, None, None], changed, images)

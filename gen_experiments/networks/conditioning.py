@@ -1,0 +1,107 @@
+"""How labels enter a network, and how a network does without."""
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec
+
+
+def classes_of(image: ImageSpec, conditional: bool) -> int | None:
+    """The number of classes a network is to know: the data's if it is `conditional`, else None.
+
+    Raises:
+        UserError: a conditional network for data without labels.
+    """
+    if conditional and image.num_classes is None:
+        raise UserError(
+            "a conditional network needs data with labels: set conditional to false or choose labelled data"
+        )
+    return image.num_classes if conditional else None
+
+
+class NoiseAndLabel(nn.Module):
+    """Noise with the embedding of a label, as long as the noise, appended; without classes the noise alone.
+
+    Args:
+        latent_dim: length of the noise.
+        classes: number of classes, or None.
+
+    Attributes:
+        dim: length of what comes out.
+    """
+
+    def __init__(self, latent_dim: int, classes: int | None) -> None:
+        super().__init__()
+        self.embedding = None if classes is None else nn.Embedding(classes, latent_dim)
+        self.dim = latent_dim if classes is None else 2 * latent_dim
+
+    def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
+        """(B, latent_dim) noise and (B,) labels -> (B, dim)."""
+        if self.embedding is None:
+            return noise
+        return torch.cat([noise, self.embedding(needed(labels))], dim=1)
+
+
+class ConditionalNorm(nn.Module):
+    """Batch norm whose factors and offsets belong to the label (https://arxiv.org/abs/1707.00683).
+
+    Without classes it is plain batch norm; without batch norm only the factors and offsets of the label are left.
+
+    Args:
+        channels: channels in and out.
+        classes: number of classes, or None.
+        batch_norm: normalise by the statistics of the batch.
+    """
+
+    def __init__(self, channels: int, classes: int | None, batch_norm: bool) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=classes is None) if batch_norm else nn.Identity()
+        self.affine = None if classes is None else nn.Embedding(classes, 2 * channels)
+        if self.affine is not None:
+            nn.init.ones_(self.affine.weight[:, :channels])
+            nn.init.zeros_(self.affine.weight[:, channels:])
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """(B, channels, h, w) and (B,) labels -> the same shape."""
+        normalised: Tensor = self.norm(x)
+        if self.affine is None:
+            return normalised
+        affine: Tensor = self.affine(needed(labels))
+        factor, offset = affine[:, :, None, None].chunk(2, dim=1)
+        return normalised * factor + offset
+
+
+class LogitHead(nn.Module):
+    """Features to a logit: w·φ + b, and for classes the projection e(y)·φ on top (https://arxiv.org/abs/1802.05637).
+
+    Args:
+        features: length of φ.
+        classes: number of classes, or None.
+    """
+
+    def __init__(self, features: int, classes: int | None) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1)
+        self.embedding = None if classes is None else nn.Embedding(classes, features)
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=features**-0.5)
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """(B, features) and (B,) labels -> (B,) logits."""
+        logits: Tensor = self.linear(features)[:, 0]
+        if self.embedding is None:
+            return logits
+        embedded: Tensor = self.embedding(needed(labels))
+        return logits + (embedded * features).sum(dim=1)
+
+
+def needed(labels: Tensor | None) -> Tensor:
+    """The labels a conditional network was given.
+
+    Raises:
+        UserError: it was given none.
+    """
+    if labels is None:
+        raise UserError("a conditional network needs the labels of its images")
+    return labels

@@ -1,0 +1,169 @@
+"""The pair of R3GAN (https://arxiv.org/abs/2501.05441): grouped convolutions, no normalisation, fix-up start."""
+
+import math
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
+
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec
+from gen_experiments.networks.base import Discriminator, Generator
+from gen_experiments.networks.blocks import doublings, narrowed, normalise_spectrally
+from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of, needed
+
+GROUP = 16
+"""Channels of a group of the 3×3 convolutions."""
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+class R3GANGenerator(Generator):
+    """A learned 4×4 basis scaled by a linear map of the noise, residual blocks at each resolution, and a 1×1 to pixels.
+
+    The output is not squashed. At the defaults, 32 pixels and 10 classes: 20.8 million parameters.
+
+    Args:
+        image: the images' shape; 16, 32, 64, 128 or 256 pixels.
+        latent_dim: length of the noise.
+        width: channels up to 32×32; they are halved at each doubling beyond, to a multiple of 8.
+        blocks: residual blocks at each resolution.
+        conditional: make images of given labels: an embedding is appended to the noise.
+
+    Raises:
+        UserError: the size or the width is none of the above, or a conditional network gets data without labels.
+    """
+
+    def __init__(
+        self, image: ImageSpec, latent_dim: int = 64, width: int = 768, blocks: int = 2, conditional: bool = False
+    ) -> None:
+        super().__init__()
+        self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
+        self.input = NoiseAndLabel(latent_dim, self.num_classes)
+        widths = _widths(image, width)
+        self.basis = nn.Parameter(torch.randn(widths[0], 4, 4))
+        self.scale = _initialised(nn.Linear(self.input.dim, widths[0], bias=False))
+        layers: list[nn.Module] = []
+        for i, channels in enumerate(widths):
+            if i > 0:
+                layers += [*_changed(widths[i - 1], channels), _Upsample()]
+            layers += [_Block(channels, total=blocks * len(widths)) for _ in range(blocks)]
+        self.layers = nn.Sequential(*layers, _initialised(nn.Conv2d(widths[-1], image.channels, 1, bias=False)))
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W)."""
+        scale = self.scale(self.input(noise, labels))
+        images: Tensor = self.layers(self.basis * scale[:, :, None, None])
+        return images
+
+
+class R3GANDiscriminator(Discriminator):
+    """The mirror of the generator: a 1×1 from pixels, residual blocks down to 4×4, a depthwise 4×4 and a linear map.
+
+    At the defaults, 32 pixels, 10 classes and `conditional`: 21.3 million parameters.
+
+    Args:
+        image: the images' shape; 16, 32, 64, 128 or 256 pixels.
+        width: channels from 32×32 down; they are halved at each doubling above, to a multiple of 8.
+        blocks: residual blocks at each resolution.
+        spectral_norm: divide every weight by its largest singular value. The published network does without. The last
+            weight of each block then starts at random, for zero has no singular value to divide by.
+        conditional: the logit is the dot product of the features with an embedding of the label.
+
+    Raises:
+        UserError: the size or the width is none of the above, or a conditional network gets data without labels.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        width: int = 768,
+        blocks: int = 2,
+        spectral_norm: bool = False,
+        conditional: bool = False,
+    ) -> None:
+        super().__init__()
+        classes = classes_of(image, conditional)
+        widths = _widths(image, width)[::-1]
+        layers: list[nn.Module] = [_initialised(nn.Conv2d(image.channels, widths[0], 1, bias=False))]
+        for i, channels in enumerate(widths):
+            if i > 0:
+                layers += [_Downsample(), *_changed(widths[i - 1], channels)]
+            layers += [_Block(channels, blocks * len(widths), zero=not spectral_norm) for _ in range(blocks)]
+        last = widths[-1]
+        self.layers = nn.Sequential(*layers, _initialised(nn.Conv2d(last, last, 4, groups=last, bias=False)))
+        self.linear = _initialised(nn.Linear(last, 1 if classes is None else last, bias=False))
+        self.embedding = None if classes is None else nn.Embedding(classes, last)
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=last**-0.5)
+        if spectral_norm:
+            normalise_spectrally(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
+        features: Tensor = self.linear(self.layers(images).flatten(1))
+        if self.embedding is None:
+            return features[:, 0]
+        embedded: Tensor = self.embedding(needed(labels))
+        return (features * embedded).sum(dim=1)
+
+
+class _Block(nn.Module):
+    """x + W₃ φ(W₂ φ(W₁ x + b₁) + b₂): 1×1 to twice the channels, 3×3 in groups of 16 channels, 1×1 back; φ LeakyReLU.
+
+    W₁ and W₂ are drawn so that the `total` blocks of the network together move it at a rate that does not grow with
+    their number, and W₃ is zero: the network starts as its resampling alone (fix-up, https://arxiv.org/abs/1901.09321).
+    """
+
+    def __init__(self, channels: int, total: int, zero: bool = True) -> None:
+        super().__init__()
+        inner = 2 * channels
+        gain = math.sqrt(2 / (1 + 0.2**2)) * total**-0.25
+        self.conv1 = _initialised(nn.Conv2d(channels, inner, kernel_size=1), gain)
+        self.conv2 = _initialised(nn.Conv2d(inner, inner, kernel_size=3, padding=1, groups=inner // GROUP), gain)
+        self.conv3 = _initialised(nn.Conv2d(inner, channels, kernel_size=1, bias=False), 0.0 if zero else 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.conv3(leaky_relu(self.conv2(leaky_relu(self.conv1(x), 0.2)), 0.2))
+        return x + h
+
+
+class _Upsample(nn.Module):
+    """Doubles the resolution by the bilinear kernel [1, 2, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv_transpose2d(x, 4 * _kernel(x), stride=2, padding=1, output_padding=1, groups=x.shape[1])
+
+
+class _Downsample(nn.Module):
+    """Halves the resolution by the bilinear kernel [1, 2, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x, _kernel(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def _kernel(x: Tensor) -> Tensor:
+    line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+    return torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
+
+
+def _changed(before: int, after: int) -> list[nn.Module]:
+    return [] if before == after else [_initialised(nn.Conv2d(before, after, kernel_size=1, bias=False))]
+
+
+def _initialised(layer: Layer, gain: float = 1.0) -> Layer:
+    """Draws the weights from N(0, gain² / fan_in) and sets the bias to 0."""
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.weight[0].numel()))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _widths(image: ImageSpec, width: int) -> list[int]:
+    """The channels at 4, 8, ... pixels up to the image's size."""
+    widths = [narrowed(width, 4 << i) for i in range(doublings(image) + 1)]
+    if any(2 * channels % GROUP for channels in widths):
+        multiple = GROUP // 2 * max(image.size // 32, 1)
+        raise UserError(f"R3GAN's width for {image.size} pixels must be a multiple of {multiple}, not {width}")
+    return widths

@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+from gen_experiments import randomness
+from gen_experiments.networks.augment import DiffAugment, cut_out, recoloured, translated
+
+
+def _source(key=0):
+    return randomness.generator("cpu", key)
+
+
+def _images(count=16, channels=3, size=16):
+    return torch.rand(count, channels, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_at_zero_images_come_back_as_they_are():
+    images = _images()
+    assert torch.equal(DiffAugment()(images, 0.0, _source()), images)
+
+
+def test_the_same_key_augments_alike():
+    images = _images()
+    one, other, third = (DiffAugment()(images, 0.7, _source(key)) for key in (1, 1, 2))
+    assert torch.equal(one, other)
+    assert not torch.equal(one, third)
+
+
+def test_the_stream_moves_on_by_the_same_amount_whatever_p_is():
+    ends = []
+    for p in (0.0, 1.0, torch.tensor(0.3)):
+        source = _source()
+        DiffAugment(colour=p != 0.0)(_images(), p, source)
+        ends.append(torch.rand(1, generator=source).item())
+    assert len(set(ends)) == 1
+
+
+@pytest.mark.parametrize(
+    "only", [{"translation": 0, "cutout": 0}, {"colour": False, "cutout": 0}, {"colour": False, "translation": 0}]
+)
+def test_each_transformation_reaches_its_share_of_the_images(only):
+    images = _images(count=1000, size=8)
+    changed = (DiffAugment(**only)(images, 0.4, _source()) != images).flatten(1).any(dim=1)
+    # A shift of (0, 0) is one of nine.
+    share = 0.4 * 8 / 9 if only.get("translation") is None and "cutout" in only else 0.4
+    assert changed.float().mean().item() == pytest.approx(share, abs=0.05)
+
+
+def test_gradients_pass_twice():
+    images = _images(count=4, size=8).double().requires_grad_()
+
+    def augmented(x):
+        return DiffAugment()(x, 1.0, _source())
+
+    assert torch.autograd.gradcheck(augmented, images)
+    assert torch.autograd.gradgradcheck(lambda x: augmented(x).square(), images[:1])
+
+
+def test_a_pixel_moves_down_and_to_the_right():
+    images = torch.arange(1.0, 10).reshape(1, 1, 3, 3).repeat(2, 1, 1, 1)
+    moved = translated(images, torch.tensor([[1, -1], [0, 2]]))
+    assert moved[0, 0].tolist() == [[0, 0, 0], [2, 3, 0], [5, 6, 0]]
+    assert moved[1, 0].tolist() == [[0, 0, 1], [0, 0, 4], [0, 0, 7]]
+
+
+def test_a_square_is_cut_out():
+    cut = cut_out(torch.ones(2, 1, 3, 3), torch.tensor([[1, 1], [-1, 2]]), side=2)
+    assert cut[0, 0].tolist() == [[1, 1, 1], [1, 0, 0], [1, 0, 0]]
+    assert cut[1, 0].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
+
+
+def test_colours_by_hand():
+    images = torch.tensor([[[[0.0, 0.4]], [[0.2, 0.8]], [[0.4, 0.0]]]])
+    assert torch.allclose(recoloured(images, torch.full((1, 3), 0.5)), images)
+    assert torch.allclose(recoloured(images, torch.tensor([[0.8, 0.5, 0.5]])), images + 0.3)
+    grey = recoloured(images, torch.tensor([[0.5, 0.0, 0.5]]))
+    assert torch.allclose(grey, torch.tensor([0.2, 0.4]).expand(1, 3, 1, 2))
+    flat = recoloured(images, torch.tensor([[0.5, 0.5, 0.0]]))
+    assert torch.allclose(flat, 0.3 + 0.5 * (images - 0.3))
+
+
+def test_shifts_and_squares_stay_within_their_bounds():
+    ones = torch.ones(2000, 1, 16, 16)
+    kept = DiffAugment(colour=False, cutout=0)(ones, 1.0, _source()).sum(dim=(1, 2, 3))
+    assert (kept.min().item(), kept.max().item()) == (14 * 14, 16 * 16)
+    kept = DiffAugment(colour=False, translation=0)(ones, 1.0, _source()).sum(dim=(1, 2, 3))
+    assert (kept.min().item(), kept.max().item()) == (256 - 64, 256 - 16)
