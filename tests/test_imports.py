@@ -19,10 +19,11 @@ MAY_IMPORT = {
     "callbacks": FLOOR | {"metrics"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
-    "cli": BELOW_CLI,
-    "__main__": BELOW_CLI | {"cli"},
+    "parser": BELOW_CLI,
+    "cli": BELOW_CLI | {"parser"},
+    "__main__": BELOW_CLI | {"parser", "cli"},
 }
-MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "cli", "__main__"}
+MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "cli", "__main__"}
 MAY_USE_WANDB = {"callbacks", "cli"}
 HEAVY = {"wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
 
