@@ -67,7 +67,7 @@ class ExperimentCLI(LightningCLI):
             go_offline_unless_reachable(folder)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Saves the configuration that was asked for, which makes a new run and does not point into this one's folder."""
+        """Has the configuration saved as it was asked for: it makes a new run, and does not point into this one's."""
         self.config = self._asked
         return super().instantiate_trainer(**kwargs)
 

@@ -95,6 +95,22 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor
     return sheet
 
 
+def pairs_in_rows(above: Tensor, below: Tensor, columns: int) -> Tensor:
+    """Orders images for a grid: `columns` of `above`, under them those of `below`, and so on.
+
+    Args:
+        above: (N, C, H, W).
+        below: (N, C, H, W).
+        columns: images in a row of the grid.
+
+    Returns:
+        (2N, C, H, W), N rounded up to full rows by grey images.
+    """
+    missing = -above.shape[0] % columns
+    rows = [torch.cat([half, half.new_full((missing, *half.shape[1:]), 128)]).split(columns) for half in (above, below)]
+    return torch.cat([row for pair in zip(*rows, strict=True) for row in pair])
+
+
 def save_image(image: Tensor, path: str | Path) -> Path:
     """Writes one (C, H, W) uint8 image to `path` (its ending names the format), making the folder it needs.
 

@@ -25,10 +25,10 @@ class OneLineParser(ArgumentParser):
     """jsonargparse's parser with mistakes told in one line."""
 
     # Keys of a subcommand, which the parser above it does not know.
-    groups: ClassVar[tuple[str, ...]] = ()
+    subcommand_keys: ClassVar[tuple[str, ...]] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Ends the program with code 2; in the parser of a nested class, hands the explained mistake to the outer one."""
+        """Ends the program with code 2; the parser of a nested class hands the explained mistake to the outer one."""
         if EXPLAINED not in message:
             message = self._explain(message)
         if not self.exit_on_error:
@@ -41,7 +41,7 @@ class OneLineParser(ArgumentParser):
         key = UNKNOWN_KEY.search(message)
         if key:
             name = next(filter(None, key.groups())).lstrip("-").partition("=")[0]
-            keys = [*(action.dest for action in self._actions if action.dest != "help"), *self.groups]
+            keys = [*(action.dest for action in self._actions if action.dest != "help"), *self.subcommand_keys]
             return message.replace(key[0], f"{EXPLAINED}key {name}{_suggestion(name, keys)}")
         wrong = UNKNOWN_CLASS.search(message)
         if wrong:
@@ -55,7 +55,7 @@ class OneLineParser(ArgumentParser):
 class ExperimentParser(OneLineParser, LightningArgumentParser):
     """The same for LightningCLI."""
 
-    groups = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
+    subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
 
 
 def one_line(message: str) -> str:

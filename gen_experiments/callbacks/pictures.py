@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.images import Batch, grid, save_image, to_uint8
+from gen_experiments.images import Batch, grid, pairs_in_rows, save_image, to_uint8
 
 
 class Pictures(Callback):
@@ -46,7 +46,8 @@ class Pictures(Callback):
         if trainer.sanity_checking or not trainer.is_global_zero or folder is None:
             return
         if self._pairs:
-            title, images = "reconstructions", _rows_of_pairs(torch.cat(self._pairs), self.columns)
+            originals, remade = torch.cat(self._pairs).unbind(1)
+            title, images = "reconstructions", pairs_in_rows(originals, remade, self.columns)
         elif isinstance(pl_module, Samples):
             title, images = "samples", to_uint8(pl_module.sample(0, self.count))
         else:
@@ -56,11 +57,6 @@ class Pictures(Callback):
         )
         for logger in trainer.loggers:
             _log_image(logger, f"val/{title}", path, pl_module)
-
-
-def _rows_of_pairs(pairs: Tensor, columns: int) -> Tensor:
-    """(N, 2, C, H, W) -> a row of originals above a row of their reconstructions, and so on: (2N, C, H, W)."""
-    return torch.cat([half for row in pairs.split(columns) for half in row.unbind(1)])
 
 
 def _log_image(logger: Logger, name: str, path: Path, model: LightningModule) -> None:

@@ -51,7 +51,7 @@ class Tracking(Callback):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes the resolved config to the run's folder and gives it, with the protocol of the metrics, to every logger."""
+    """Writes the resolved config to the run's folder and gives it, with the metrics' protocol, to every logger."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Called on the first process only."""
@@ -66,8 +66,8 @@ class SaveConfig(SaveConfigCallback):
 def go_offline_unless_reachable(folder: str) -> None:
     """Sets `WANDB_MODE=offline`, and says so in one line, where there is no API key or no network.
 
-    What the user has set in `WANDB_MODE` stands. An answer of any kind from the server counts as a network, so proxies and
-    private servers (`WANDB_BASE_URL`) work.
+    What the user has set in `WANDB_MODE` stands. An answer of any kind from the server counts as a network, so proxies
+    and private servers (`WANDB_BASE_URL`) work.
 
     Args:
         folder: the run's folder, for the line that says how to upload later.

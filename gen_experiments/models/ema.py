@@ -9,9 +9,9 @@ from torch import Tensor, nn
 class EMA(nn.Module):
     """A copy of `module` whose weights are an exponential moving average of the original's.
 
-    The average decays by β = 0.5^(images / half-life) at each update, so it means the same at every batch size (StyleGAN2,
-    https://arxiv.org/abs/1912.04958). Buffers, such as batch norm's statistics, are copied. Both are part of the
-    state_dict, and neither is seen by optimizers or DDP.
+    The average decays by β = 0.5^(images / half-life) at each update, so it means the same at every batch size
+    (StyleGAN2, https://arxiv.org/abs/1912.04958). Buffers, such as batch norm's statistics, are copied. Both are part
+    of the state_dict, and neither is seen by optimizers or DDP.
 
     Args:
         module: the network to follow; it is copied as it is now.

@@ -87,15 +87,16 @@ class GAN(ImageModel):
         Returns:
             (count, C, H, W) in [-1, 1].
         """
-        noise = torch.stack(
-            [
-                torch.randn(
-                    self.generator.latent_dim, generator=randomness.generator("cpu", SAMPLE_STREAM, seed, number)
-                )
-                for number in range(first, first + count)
-            ]
-        )
-        return self(noise.to(self.device))
+        sources = [randomness.generator("cpu", SAMPLE_STREAM, seed, number) for number in range(first, first + count)]
+        noise = torch.stack([torch.randn(self.generator.latent_dim, generator=source) for source in sources])
+        labels = None
+        if self.generator.num_classes is not None:
+            labels = torch.cat(
+                [torch.randint(self.generator.num_classes, (1,), generator=source) for source in sources]
+            )
+            labels = labels.to(self.device)
+        images: Tensor = self(noise.to(self.device), labels)
+        return images
 
     def setup(self, stage: str) -> None:
         """Lets DDP expect that each backward pass reaches only one of the two networks."""
@@ -115,8 +116,7 @@ class GAN(ImageModel):
 
     def _discriminator_step(self, batch: Batch, iteration: int, source: torch.Generator) -> Tensor:
         def discriminator(images: Tensor) -> Tensor:
-            logits: Tensor = self.discriminator(images, batch.labels)
-            return logits
+            return self._logits(images, batch.labels)
 
         optimizer = self._optimizer(0)
         self.toggle_optimizer(optimizer)
@@ -134,8 +134,8 @@ class GAN(ImageModel):
     def _generator_step(self, batch: Batch, source: torch.Generator) -> Tensor:
         optimizer = self._optimizer(1)
         self.toggle_optimizer(optimizer)
-        real = self.discriminator(batch.images, batch.labels) if self.loss.paired else None
-        loss = self.loss.generator(real, self.discriminator(self._generate(batch, source), batch.labels))
+        real = self._logits(batch.images, batch.labels) if self.loss.paired else None
+        loss = self.loss.generator(real, self._logits(self._generate(batch, source), batch.labels))
         self._backward(loss, optimizer)
         # Each `LightningOptimizer.step` advances `global_step`. The discriminator's has counted this iteration, so the
         # generator's goes to the strategy directly.
@@ -144,6 +144,11 @@ class GAN(ImageModel):
         images = self.n_critic * batch.images.shape[0] * distributed.world_size()
         self.ema.update(self.generator, images, self.ema_half_life)
         return loss.detach()
+
+    def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """In float32: low precision rounds the losses of a confident discriminator to nothing."""
+        logits: Tensor = self.discriminator(images, labels)
+        return logits.float()
 
     def _generate(self, batch: Batch, source: torch.Generator) -> Tensor:
         noise = randomness.randn_rows(batch.images.shape[0], self.generator.latent_dim, source=source)

@@ -1,0 +1,78 @@
+"""Decoded once: splits as memory-mapped uint8 arrays on disk, shared by all processes and runs."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gen_experiments.data.sources import Source
+from gen_experiments.storage import atomic_write, cache_root
+
+# Raised whenever decoding would give other pixels.
+DECODING = 1
+
+
+@dataclass(frozen=True)
+class ImageArray:
+    """Some of the images of a decoded array; an `images.ImageSet`.
+
+    Attributes:
+        pixels: (N, C, S, S) uint8, perhaps memory-mapped.
+        all_labels: (N,) int64, or None without labels.
+        members: which of the N are meant, int64.
+        fingerprint: a hash of what the images are made from and which are meant.
+    """
+
+    pixels: NDArray[np.uint8]
+    all_labels: NDArray[np.int64] | None
+    members: NDArray[np.int64]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.members)
+
+    def read(self, indices: NDArray[np.int64]) -> Tensor:
+        """The images at `indices`: (len(indices), C, S, S) uint8."""
+        return torch.from_numpy(self.pixels[self.members[indices]])
+
+    def labels(self, indices: NDArray[np.int64]) -> Tensor | None:
+        """The labels at `indices`, int64, or None without labels."""
+        return None if self.all_labels is None else torch.from_numpy(self.all_labels[self.members[indices]])
+
+    def part(self, members: NDArray[np.int64]) -> "ImageArray":
+        """Only the images at `members`."""
+        told = hashlib.sha256(self.fingerprint.encode() + np.ascontiguousarray(members).tobytes()).hexdigest()
+        return ImageArray(self.pixels, self.all_labels, self.members[members], told)
+
+
+def decoded(source: Source, split: str, size: int) -> ImageArray:
+    """A split of a source, from the cache or, the first time, decoded into it.
+
+    Several processes may ask at once: each writes a file of its own and renames it, so whoever reads finds a whole one.
+
+    Raises:
+        UserError: see `Source.decode`.
+    """
+    told = f"{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
+    key = hashlib.sha256(told.encode()).hexdigest()
+    folder = cache_root() / "images"
+    pixels, labels = folder / f"{key[:32]}.npy", folder / f"{key[:32]}-labels.npy"
+    if not pixels.is_file():
+        split_decoded = source.decode(split, size)
+        if split_decoded.labels is not None:
+            _save(labels, split_decoded.labels)
+        # Last, because it is what is looked for.
+        _save(pixels, split_decoded.images)
+    images = np.load(pixels, mmap_mode="r")
+    known = np.load(labels) if labels.is_file() else None
+    return ImageArray(images, known, np.arange(len(images)), key)
+
+
+def _save(path: Path, array: NDArray[np.generic]) -> None:
+    with atomic_write(path) as temporary:
+        np.save(temporary, array)

@@ -1,0 +1,117 @@
+"""The one LightningDataModule of every model."""
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+
+from gen_experiments import randomness
+from gen_experiments.data.cache import ImageArray, decoded
+from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches
+from gen_experiments.data.sources import Digits, Source
+from gen_experiments.errors import UserError
+from gen_experiments.images import Batch, ImageSpec, to_float
+
+SPLIT_STREAM = 23
+
+
+class ImageDataModule(LightningDataModule):
+    """Images of a source as batches: uint8 until they are on the device, then float32 in [-1, 1].
+
+    Args:
+        source: where the images come from; None for the embedded digits.
+        size: pixels a side; every image is brought to size x size.
+        batch_size: images of a training batch, over all devices together.
+        eval_batch_size: the same for validation, test and prediction.
+        val_size: images held out of training for validation, where the source has no such split: a share if below 1,
+            else a number.
+        test_size: the same for the test.
+        flip: mirror half of the training images, drawn anew in each epoch.
+        split_seed: of the held-out images, which so stay the same under every seed of the run.
+
+    Raises:
+        UserError: a size that makes no sense.
+    """
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        size: int = 32,
+        batch_size: int = 64,
+        eval_batch_size: int = 250,
+        val_size: float = 0.1,
+        test_size: float = 0.1,
+        flip: bool = False,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if size < 1 or batch_size < 1 or eval_batch_size < 1 or val_size <= 0 or test_size <= 0:
+            raise UserError("data.size, batch_size, eval_batch_size, val_size and test_size must be positive")
+        self.source = source or Digits()
+        self.size, self.batch_size, self.eval_batch_size = size, batch_size, eval_batch_size
+        self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed
+        self._splits: dict[str, ImageArray] = {}
+
+    @property
+    def image(self) -> ImageSpec:
+        """What the images are like; known before any is decoded."""
+        return ImageSpec(self.source.channels, self.size, self.source.num_classes)
+
+    def prepare_data(self) -> None:
+        """Fetches and decodes what is not in the cache yet; on one process of a machine."""
+        for split in self.source.splits():
+            decoded(self.source, split, self.size)
+
+    def split(self, name: str) -> ImageArray:
+        """The images of "train", "val" or "test"."""
+        if not self._splits:
+            self._splits = self._divide()
+        return self._splits[name]
+
+    def _divide(self) -> dict[str, ImageArray]:
+        """The source's splits; what it lacks is held out of its training images."""
+        splits = {name: decoded(self.source, name, self.size) for name in self.source.splits()}
+        count = len(splits["train"])
+        order = np.random.default_rng([SPLIT_STREAM, self.split_seed]).permutation(count)
+        for name, wanted in (("test", self.test_size), ("val", self.val_size)):
+            if name not in splits:
+                held = max(1, round(wanted * count if wanted < 1 else wanted))
+                if held >= len(order):
+                    raise UserError(f"data.{name}_size={wanted:g} leaves no training images of {count}: lower it")
+                splits[name], order = splits["train"].part(np.sort(order[:held])), order[held:]
+        if len(order) < count:
+            splits["train"] = splits["train"].part(np.sort(order))
+        return splits
+
+    @property
+    def variance(self) -> float:
+        """The variance of all pixels of the training images about their mean, on a [0, 1] scale."""
+        train = self.split("train")
+        histogram = np.zeros(256, dtype=np.int64)
+        for part in np.array_split(np.arange(len(train)), max(1, len(train) // 1000)):
+            histogram += np.bincount(train.read(part).numpy().ravel(), minlength=256)
+        values, weights = np.arange(256) / 255, histogram / histogram.sum()
+        mean = (values * weights).sum()
+        return float(((values - mean) ** 2 * weights).sum())
+
+    def train_dataloader(self) -> TrainingBatches:
+        """Shuffled batches."""
+        return TrainingBatches(self.split("train"), self.batch_size, randomness.run_seed(), self.flip)
+
+    def val_dataloader(self) -> EvaluationBatches:
+        """The validation images in order."""
+        return EvaluationBatches(self.split("val"), self.eval_batch_size)
+
+    def test_dataloader(self) -> EvaluationBatches:
+        """The test images in order."""
+        return EvaluationBatches(self.split("test"), self.eval_batch_size)
+
+    def predict_dataloader(self) -> EvaluationBatches:
+        """The test images in order."""
+        return self.test_dataloader()
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """On the device: uint8 to float32 in [-1, 1], and the flips."""
+        images = to_float(batch.images)
+        if batch.mirrored is not None:
+            images = torch.where(batch.mirrored[:, None, None, None], images.flip(-1), images)
+        return Batch(images, batch.labels)

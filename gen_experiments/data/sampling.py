@@ -1,0 +1,114 @@
+"""Which images make up a batch: pure functions of seed, epoch and number, so that a run can be taken up anywhere."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gen_experiments import distributed, randomness
+from gen_experiments.data.cache import ImageArray
+from gen_experiments.errors import UserError
+from gen_experiments.images import Batch
+
+ORDER_STREAM, MIRROR_STREAM = 21, 22
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of `count` images in an epoch: a permutation that depends on nothing else."""
+    return np.random.default_rng([ORDER_STREAM, seed, epoch]).permutation(count)
+
+
+def own_part(batch: NDArray[np.int64], rank: int, world_size: int) -> NDArray[np.int64]:
+    """This process's contiguous part of a global batch; the parts of all processes in rank order are the batch."""
+    return np.array_split(batch, world_size)[rank]
+
+
+class TrainingBatches:
+    """Endless epochs of shuffled global batches, of which each process gets its part; Lightning takes it for a loader.
+
+    The last images of an epoch that do not fill a batch are left out of it. `state_dict` and `load_state_dict` are
+    Lightning's protocol for loaders that are resumed in the middle of an epoch.
+
+    Args:
+        images: the training images.
+        batch_size: images of a global batch.
+        seed: of the order and of the flips.
+        flip: mirror half of the images.
+
+    Raises:
+        UserError: the batch cannot be divided among the processes, or is larger than the training split.
+    """
+
+    def __init__(self, images: ImageArray, batch_size: int, seed: int, flip: bool) -> None:
+        processes = distributed.world_size()
+        if batch_size < processes or batch_size % processes:
+            raise UserError(f"data.batch_size={batch_size} cannot be divided among {processes} devices: set a multiple")
+        if batch_size > len(images):
+            raise UserError(f"data.batch_size={batch_size} is more than the {len(images)} training images: lower it")
+        self.images, self.batch_size, self.seed, self.flip = images, batch_size, seed, flip
+        self._epoch, self._done = 0, 0
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return len(self.images) // self.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The rest of the current epoch."""
+        if self._done == len(self):
+            self._epoch, self._done = self._epoch + 1, 0
+        order = epoch_order(len(self.images), self.seed, self._epoch)
+        while self._done < len(self):
+            start = self._done * self.batch_size
+            self._done += 1
+            indices = own_part(order[start : start + self.batch_size], distributed.rank(), distributed.world_size())
+            yield _batch(self.images, indices, self._mirrored(len(indices)))
+
+    def _mirrored(self, count: int) -> torch.Tensor | None:
+        if not self.flip:
+            return None
+        source = randomness.generator("cpu", MIRROR_STREAM, self.seed, self._epoch, self._done)
+        return randomness.rand_rows(count, source=source) < 0.5
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch and how many of its batches were given out."""
+        return {"epoch": self._epoch, "done": self._done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on after the batch that was last given out."""
+        self._epoch, self._done = state["epoch"], state["done"]
+
+
+class EvaluationBatches:
+    """All images once, in their order, each process its part of every batch.
+
+    Args:
+        images: the images.
+        batch_size: images of a global batch.
+    """
+
+    def __init__(self, images: ImageArray, batch_size: int) -> None:
+        self.images, self.batch_size = images, batch_size
+
+    def __len__(self) -> int:
+        """Batches that hold something for this process."""
+        return sum(1 for _ in self._parts())
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches."""
+        for indices in self._parts():
+            yield _batch(self.images, indices, None)
+
+    def _parts(self) -> Iterator[NDArray[np.int64]]:
+        for start in range(0, len(self.images), self.batch_size):
+            batch = np.arange(start, min(start + self.batch_size, len(self.images)))
+            own = own_part(batch, distributed.rank(), distributed.world_size())
+            if len(own):
+                yield own
+
+
+def _batch(images: ImageArray, indices: NDArray[np.int64], mirrored: torch.Tensor | None) -> Batch:
+    pixels, labels = images.read(indices), images.labels(indices)
+    # Pinned memory lets the copy to a GPU run beside the computation; labels and flips are too small to matter.
+    return Batch(pixels.pin_memory() if torch.cuda.is_available() else pixels, labels, mirrored)

@@ -1,0 +1,225 @@
+"""Sources: where images come from."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_experiments.data.pictures import decode_all, resize_all
+from gen_experiments.errors import UserError
+from gen_experiments.images import IMAGE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The images of a split.
+
+    Attributes:
+        images: (N, C, S, S) uint8.
+        labels: (N,) int64, or None without labels.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+
+
+class Source(ABC):
+    """Images in splits: always "train", perhaps "val" and "test".
+
+    Attributes:
+        channels: 1 (grey) or 3 (RGB).
+        num_classes: number of labels, or None without labels.
+    """
+
+    channels: int
+    num_classes: int | None
+
+    @abstractmethod
+    def splits(self) -> set[str]:
+        """The splits there are; nothing is fetched or decoded."""
+
+    @abstractmethod
+    def key(self, split: str) -> str:
+        """What the pixels of a split are made from, apart from their size, as a string."""
+
+    @abstractmethod
+    def decode(self, split: str, size: int) -> Decoded:
+        """Fetches and decodes a split at size x size pixels.
+
+        Raises:
+            UserError: the images are missing, or one cannot be decoded.
+        """
+
+
+class Digits(Source):
+    """1,797 real handwritten digits of 8x8 pixels (UCI, Alpaydin & Kaynak 1998), embedded in scikit-learn.
+
+    They are blown up bicubically. There is only one split.
+    """
+
+    channels = 1
+    num_classes = 10
+
+    def splits(self) -> set[str]:
+        """One."""
+        return {"train"}
+
+    def key(self, split: str) -> str:
+        """Fixed."""
+        return "sklearn-digits"
+
+    def decode(self, split: str, size: int) -> Decoded:
+        """Takes them out of scikit-learn."""
+        from sklearn.datasets import load_digits
+
+        images, labels = load_digits(return_X_y=True)
+        pixels = np.rint(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+        return Decoded(resize_all(pixels, size), labels.astype(np.int64))
+
+
+class _Torchvision(Source):
+    """A data set of torchvision with images in `.data` and labels in `.targets`.
+
+    Args:
+        root: the folder that torchvision keeps it in.
+        download: fetch it if it is not there.
+    """
+
+    dataset: ClassVar[str]
+    num_classes = 10
+
+    def __init__(self, root: str = "data", download: bool = True) -> None:
+        self.root, self.download = root, download
+
+    def splits(self) -> set[str]:
+        """Both official ones."""
+        return {"train", "test"}
+
+    def key(self, split: str) -> str:
+        """The data set's name: its files are verified by torchvision."""
+        return f"{self.dataset}-{split}"
+
+    def decode(self, split: str, size: int) -> Decoded:
+        """Reads, and perhaps fetches, a split; images of another size are resized with antialiasing."""
+        import torchvision.datasets
+
+        dataset = getattr(torchvision.datasets, self.dataset)
+        try:
+            try:
+                loaded = dataset(self.root, train=split == "train", download=False)
+            except RuntimeError:
+                if not self.download:
+                    raise
+                loaded = dataset(self.root, train=split == "train", download=True)
+        except (RuntimeError, OSError) as error:
+            raise UserError(
+                f"{self.dataset} is not in {self.root} and cannot be fetched: connect to the network, or bring "
+                "torchvision's files and name their folder by --data.source.root"
+            ) from error
+        images = np.asarray(loaded.data)
+        pixels = images.reshape(*images.shape[:3], self.channels)
+        return Decoded(resize_all(pixels, size), np.asarray(loaded.targets, dtype=np.int64))
+
+
+class MNIST(_Torchvision):
+    """60,000 + 10,000 handwritten digits of 28x28 pixels (LeCun et al. 1998).
+
+    Args:
+        root: the folder that holds `MNIST/raw`.
+        download: fetch it if it is not there.
+    """
+
+    dataset = "MNIST"
+    channels = 1
+
+
+class FashionMNIST(_Torchvision):
+    """60,000 + 10,000 grey pictures of clothes of 28x28 pixels (https://arxiv.org/abs/1708.07747).
+
+    Args:
+        root: the folder that holds `FashionMNIST/raw`.
+        download: fetch it if it is not there.
+    """
+
+    dataset = "FashionMNIST"
+    channels = 1
+
+
+class CIFAR10(_Torchvision):
+    """50,000 + 10,000 colour photographs of 32x32 pixels in ten classes (Krizhevsky 2009).
+
+    Args:
+        root: the folder that holds `cifar-10-batches-py`.
+        download: fetch it if it is not there.
+    """
+
+    dataset = "CIFAR10"
+    channels = 3
+
+
+class ImageFolder(Source):
+    """Your own pictures, of any size, mode and format.
+
+    Sub-folders `train`, `val` and `test` are splits; without them all pictures are one. In a split, sub-folders are
+    classes; without them there are no labels. Pictures are turned as their EXIF data says, cropped to their central
+    square and resized with antialiasing; transparent ones are laid on white.
+
+    Args:
+        root: the folder.
+        channels: 3 for RGB, 1 for grey.
+
+    Raises:
+        UserError: the folder is missing or holds no picture, or channels is neither 1 nor 3.
+    """
+
+    def __init__(self, root: str, channels: int = 3) -> None:
+        if channels not in (1, 3):
+            raise UserError(f"images have 1 or 3 channels, not {channels}")
+        if not Path(root).is_dir():
+            raise UserError(f"there is no image folder {root}; name it by --data.source.root")
+        self.root, self.channels = Path(root), channels
+        named = {name for name in ("train", "val", "test") if (self.root / name).is_dir()}
+        self._split_folders = "train" in named
+        self._splits = named if self._split_folders else {"train"}
+        self._files = {split: self._find(split) for split in self._splits}
+        self.classes = sorted(
+            {file.parent.name for file in self._files["train"] if file.parent != self._folder("train")}
+        )
+        self.num_classes = len(self.classes) or None
+
+    def splits(self) -> set[str]:
+        """Those that have a folder."""
+        return self._splits
+
+    def key(self, split: str) -> str:
+        """Names, sizes and times of the files."""
+        told = hashlib.sha256(f"{self.channels}".encode())
+        for file in self._files[split]:
+            stat = file.stat()
+            told.update(f"{file.relative_to(self.root)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        return f"folder-{told.hexdigest()}"
+
+    def decode(self, split: str, size: int) -> Decoded:
+        """Decodes every picture."""
+        files = self._files[split]
+        images = decode_all(files, size, self.channels)
+        if not self.classes:
+            return Decoded(images, None)
+        unknown = sorted({file.parent.name for file in files} - set(self.classes))
+        if unknown:
+            raise UserError(f"{self._folder(split)} has a class {unknown[0]} that train does not have")
+        return Decoded(images, np.array([self.classes.index(file.parent.name) for file in files], dtype=np.int64))
+
+    def _folder(self, split: str) -> Path:
+        return self.root / split if self._split_folders else self.root
+
+    def _find(self, split: str) -> list[Path]:
+        folder = self._folder(split)
+        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        if not files:
+            raise UserError(f"{folder} holds no picture (files ending in {' '.join(IMAGE_SUFFIXES)})")
+        return files

@@ -1,0 +1,39 @@
+"""How much of a codebook is used: counts over an epoch and all processes."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+def perplexity(counts: Tensor) -> Tensor:
+    """exp(−Σ p log p) of the codes' frequencies p: (K,) counts -> scalar in [1, K]; K means all are used alike."""
+    p = counts.double() / counts.sum()
+    return torch.special.entr(p).sum().exp().float()
+
+
+def usage(counts: Tensor) -> Tensor:
+    """The share of codes that were met at least once: (K,) counts -> scalar in [0, 1]."""
+    return (counts > 0).double().mean().float()
+
+
+class CodebookUsage(Metric):
+    """Counts how often each code is met, over batches and processes. `compute` gives the (K,) int64 counts.
+
+    Args:
+        codebook_size: K.
+    """
+
+    full_state_update = False
+    counts: Tensor
+
+    def __init__(self, codebook_size: int) -> None:
+        super().__init__()
+        self.add_state("counts", torch.zeros(codebook_size, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, indices: Tensor) -> None:
+        """Counts codes of any shape, int64 in [0, K)."""
+        self.counts += torch.bincount(indices.flatten(), minlength=self.counts.numel())
+
+    def compute(self) -> Tensor:
+        """The counts."""
+        return self.counts

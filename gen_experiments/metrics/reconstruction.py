@@ -1,0 +1,53 @@
+"""How close reconstructions are to their originals, image by image, on uint8 as they would be written to disk."""
+
+import torch
+from torch import Tensor
+
+from gen_experiments.errors import UserError
+
+PEAK = 255.0
+# An image without any error would have an infinite PSNR and spoil every mean.
+LARGEST_PSNR = 100.0
+WINDOW = 11
+
+
+def psnr(reconstructions: Tensor, images: Tensor) -> Tensor:
+    """10 · log10(255² / mean squared error) of each image, in dB, at most 100.
+
+    Args:
+        reconstructions: (N, C, H, W) uint8.
+        images: the same shape.
+
+    Returns:
+        (N,) float32.
+    """
+    squared = (reconstructions.double() - images.double()).square().flatten(1).mean(1)
+    return (10 * torch.log10(PEAK**2 / squared)).clamp_max(LARGEST_PSNR).float()
+
+
+def ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
+    """Structural similarity of each image (https://doi.org/10.1109/TIP.2003.819861).
+
+    Gaussian window of 11 pixels and σ 1.5, K₁ 0.01, K₂ 0.03, mean over channels and pixels.
+
+    Args:
+        reconstructions: (N, C, H, W) uint8.
+        images: the same shape.
+
+    Returns:
+        (N,) float32 in [-1, 1].
+
+    Raises:
+        UserError: the images are smaller than the window.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    if min(images.shape[-2:]) < WINDOW:
+        raise UserError(
+            f"SSIM needs images of at least {WINDOW} pixels a side, not {images.shape[-1]}: enlarge data.size"
+        )
+    value = structural_similarity_index_measure(
+        reconstructions.float(), images.float(), data_range=PEAK, reduction="none", kernel_size=WINDOW, sigma=1.5
+    )
+    assert isinstance(value, Tensor)
+    return value.reshape(-1)

@@ -1,0 +1,80 @@
+"""Two real processes against one: the same mathematics, and ranks that agree to the last bit."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CONFIGS, SHORT
+
+TESTS = Path(__file__).parent
+# Networks without batch statistics: where there is batch norm, processes on CPUs normalise by their own batches.
+MODELS = {
+    "vqvae": ["--config", CONFIGS / "vqvae.yaml"],
+    "gan": [
+        "--config",
+        CONFIGS / "gan.yaml",
+        "--model.generator.batch_norm=false",
+        "--model.discriminator.batch_norm=false",
+        "--evaluation.samples=64",
+    ],
+}
+LAUNCHERS = {
+    "alone": ([sys.executable, "-m"], []),
+    "devices": ([sys.executable, "-m"], ["--trainer.devices=2"]),
+    "torchrun": (
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"],
+        ["--trainer.devices=2"],
+    ),
+}
+
+
+def train(model, launcher, folder, steps):
+    """Runs a real command and returns the final state of each of its processes."""
+    program, devices = LAUNCHERS[launcher]
+    states = folder / launcher
+    callback = f'{{"class_path": "rank_states.SaveRankState", "init_args": {{"folder": "{states}"}}}}'
+    command = [
+        *program,
+        "gen_experiments",
+        "fit",
+        *MODELS[model],
+        *SHORT,
+        f"--trainer.max_steps={steps}",
+        f"--trainer.val_check_interval={steps}",
+        "--trainer.accelerator=cpu",
+        f"--trainer.callbacks+={callback}",
+        *devices,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(path, weights_only=True) for path in sorted(states.glob("rank-*.pt"))]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_processes_train_as_one(model, tmp_path):
+    (alone,) = train(model, "alone", tmp_path, 1)
+    for launcher in ("devices", "torchrun"):
+        first, second = train(model, launcher, tmp_path, 1)
+        for name, expected in alone.items():
+            assert torch.equal(first[name], second[name]), f"{launcher}: {name} differs between ranks"
+            torch.testing.assert_close(first[name], expected, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_ranks_stay_bit_identical(model, tmp_path):
+    first, second = train(model, "devices", tmp_path, 6)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert (tmp_path / "runs" / model / "version_0" / "checkpoints" / "last.ckpt").is_file()
+    assert not (tmp_path / "runs" / model / "version_1").exists()
