@@ -1,5 +1,8 @@
 """The command line: LightningCLI for fit, validate, test and predict; plain functions for the rest."""
 
+import logging
+import sys
+import warnings
 from typing import Any
 
 import jsonargparse
@@ -92,6 +95,7 @@ def run(arguments: list[str]) -> None:
             command, args=arguments[1:], prog=f"gen_experiments {arguments[0]}", parser_class=OneLineParser
         )
         return
+    _silence()
     try:
         ExperimentCLI(
             ImageModel,
@@ -101,10 +105,23 @@ def run(arguments: list[str]) -> None:
             auto_configure_optimizers=False,
             parser_class=ExperimentParser,
             save_config_callback=SaveConfig,
-            args=arguments,
+            # Lightning warns where it is handed what it would read by itself.
+            args=None if arguments == sys.argv[1:] else arguments,
         )
     except MisconfigurationException as error:
         raise UserError(" ".join(str(error).split())) from error
+
+
+def _silence() -> None:
+    """Turns off what Lightning says about itself: what it offers for sale, and what is meant to be as it is."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    for message in (
+        r".*isinstance\(treespec, LeafSpec\).*",
+        r"Found .* module\(s\) in eval mode",  # moving averages and extractors
+        r".*tensorboardX.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _place(value: Any, folder: str) -> Any:

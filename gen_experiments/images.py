@@ -25,8 +25,8 @@ class ImageSpec:
         num_classes: number of labels, or None for data without labels.
     """
 
-    channels: int
-    size: int
+    channels: int = 3
+    size: int = 32
     num_classes: int | None = None
 
     @property

@@ -10,7 +10,6 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from gen_experiments.callbacks.evaluation import Evaluation
 
@@ -77,8 +76,8 @@ def go_offline_unless_reachable(folder: str) -> None:
     reason = _offline_reason()
     if reason:
         os.environ["WANDB_MODE"] = "offline"
-        rank_zero_info(
-            f"Weights & Biases: {reason}, so this run is logged offline; upload it later with "
+        print(
+            f"Weights & Biases: {reason}, so this run is logged offline; upload it later by "
             f"`wandb login && wandb sync {folder}/wandb/offline-run-*`"
         )
 
@@ -88,6 +87,7 @@ def _offline_reason() -> str | None:
     from requests.utils import get_netrc_auth
 
     settings = wandb.setup().settings
+    wandb.teardown()  # or the client would keep settings from before the mode is set
     if not (settings.api_key or settings.identity_token_file or get_netrc_auth(settings.base_url)):
         return "no API key was found"
     try:

@@ -3,8 +3,8 @@
     python -m gen_experiments.metrics.train_digits --root DIR [--epochs 6] [--out FILE]
 
 trains on MNIST's 60,000 training images (torchvision's layout in DIR), prints the accuracy on its 10,000 test images
-and writes the weights. The training images are shifted, scaled, turned a little and blurred at random: so the features also
-mean something for digits of other pens, such as scikit-learn's, which are 8x8 pixels blown up.
+and writes the weights. The training images are shifted, scaled, turned a little and blurred at random: so the features
+also mean something for digits of other pens, such as scikit-learn's, which are 8x8 pixels blown up.
 """
 
 import argparse
