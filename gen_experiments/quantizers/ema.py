@@ -1,59 +1,71 @@
-"""A codebook of moving averages."""
+"""A codebook learned by moving averages."""
 
 import torch
 from torch import Tensor
 
-from gen_experiments.quantizers.codebook import CodebookQuantizer
+from gen_experiments.quantizers import codebook
 from gen_experiments.quantizers.estimators import Estimator
+from gen_experiments.quantizers.learned import LearnedCodebook
 
 
-class EMAQuantizer(CodebookQuantizer):
-    """Each code is the moving average of the latents that chose it (https://arxiv.org/abs/1711.00937, appendix A.1).
+class EMAQuantizer(LearnedCodebook):
+    """Codes that are moving averages of the latents they stand for (https://arxiv.org/abs/1711.00937, appendix A.1).
 
-    N ← γN + (1−γ)n, m ← γm + (1−γ)Σz, e = m/N̂ with N̂ = (N+ε)/(ΣN+Kε)·ΣN, where n and Σz are summed over all processes
-    first. The loss is β mean ‖z − sg(e)‖².
+    With n the hits of a batch and s the sums of its latents by code, over all processes:
+    N ← γN + (1−γ)n, m ← γm + (1−γ)s, e = m/N̂ with N̂ = (N+ε)/(ΣN+Kε)·ΣN. The loss is β·mean((z − sg(e))²), the mean
+    taken over all elements, with the codes as they were before the batch.
+
+    Shapes: (B, D, h, w) latents -> (B, D, h, w) values, (B, h, w) indices in [0, K).
 
     Args:
-        num_codes: K.
-        dim: D, the channels of latents and codes.
-        commitment: β.
-        decay: γ, per training step.
-        kmeans_start: start from the first batch's k-means; otherwise from N(0, 1/D).
-        revive_below: share of the mean number of hits below which a code is replaced; 0 for never.
-        estimator: how the gradient passes; None is straight through.
-        epsilon: ε, Laplace smoothing of the hits.
+        num_codes: K; >= 1.
+        dim: D.
+        decay: γ, a step; in [0, 1).
+        commitment: β; >= 0.
+        estimator: how the gradient reaches the latents; None is straight through.
+        cosine: whether latents and codes are brought to length one.
+        kmeans_start: whether the codes start as the k-means of the first training batch.
+        revive_below: a code whose N falls below this share of the hits that it would have if all codes were used
+            equally is put onto a random latent of the batch; >= 0, 0 never does.
+        eps: ε, in hits.
+
+    Raises:
+        UserError: no codes, no channels, or a decay outside [0, 1).
     """
 
+    codebook: Tensor
     sums: Tensor
 
     def __init__(
         self,
         num_codes: int = 512,
         dim: int = 64,
-        commitment: float = 0.25,
         decay: float = 0.99,
+        commitment: float = 0.25,
+        estimator: Estimator | None = None,
+        cosine: bool = False,
         kmeans_start: bool = True,
         revive_below: float = 0.1,
-        estimator: Estimator | None = None,
-        epsilon: float = 1e-5,
+        eps: float = 1e-5,
     ) -> None:
-        super().__init__(num_codes, dim, commitment, decay, kmeans_start, revive_below, estimator)
-        self.epsilon = epsilon
-        codes = torch.randn(num_codes, dim) / dim**0.5
-        self.register_buffer("codes", codes)
-        self.register_buffer("sums", codes.clone())
+        super().__init__(num_codes, dim, decay, commitment, estimator, cosine, kmeans_start, revive_below)
+        self.eps = eps
+        self.register_buffer("codebook", self._initial())
+        self.register_buffer("sums", self.codebook.clone())
 
-    def _code_loss(self, rows: Tensor, codes: Tensor) -> float:
-        return 0.0
+    def codes(self) -> Tensor:
+        """The (K, D) table."""
+        return self.codebook
 
-    def _move(self, hits: Tensor, sums: Tensor) -> None:
-        self.sums.mul_(self.decay).add_(sums, alpha=1 - self.decay)
+    def _replace(self, chosen: Tensor, codes: Tensor, hits: Tensor) -> None:
+        self.codebook.copy_(torch.where(chosen[:, None], codes, self.codebook))
+        self.sums.copy_(torch.where(chosen[:, None], codes * hits[:, None], self.sums))
+        self.hits.copy_(torch.where(chosen, hits, self.hits))
+
+    def _follow(self, rows: Tensor, indices: Tensor) -> None:
+        hits, sums = codebook.totals(rows, indices, self.codebook_size)
+        self.hits.lerp_(hits, 1 - self.decay)
+        self.sums.lerp_(sums, 1 - self.decay)
         total = self.hits.sum()
-        smoothed = (self.hits + self.epsilon) / (total + self.codebook_size * self.epsilon) * total
-        # A new tensor: the old codes are still needed by the backward pass.
-        self.codes = self.sums / smoothed[:, None]
-
-    def _place(self, chosen: Tensor, codes: Tensor, hits: Tensor | float) -> None:
-        self.codes = torch.where(chosen[:, None], codes, self.codes)
-        sums = codes * (hits[:, None] if isinstance(hits, Tensor) else hits)
-        self.sums = torch.where(chosen[:, None], sums, self.sums)
+        smoothed = (self.hits + self.eps) / (total + self.codebook_size * self.eps) * total
+        self.codebook.copy_(self._project(self.sums / smoothed[:, None]))

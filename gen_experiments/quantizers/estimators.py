@@ -1,60 +1,71 @@
-"""How a gradient passes the quantization, which has none of its own."""
+"""How the gradient passes a quantizer: values that equal the codes and reach the latents."""
 
 from abc import ABC, abstractmethod
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, linalg
 
 
 def straight_through(z: Tensor, codes: Tensor) -> Tensor:
-    """Z + sg(e − z): the value of the code, the gradient of the identity (https://arxiv.org/abs/1308.3432).
+    """The codes, with the gradient of the identity (https://arxiv.org/abs/1308.3432).
 
     Args:
-        z: (N, D) latents.
-        codes: (N, D) their codes.
+        z: (..., D) latents.
+        codes: (..., D), their codes.
+
+    Returns:
+        (..., D), equal to `codes`; its gradient is z's.
     """
-    return z + (codes - z).detach()
+    return codes.detach() + (z - z.detach())
 
 
-def rotation(z: Tensor, codes: Tensor) -> Tensor:
-    """Turns and scales z onto its code, by a transformation that is held constant (https://arxiv.org/abs/2410.06424).
+def rotate(z: Tensor, codes: Tensor) -> Tensor:
+    """The codes, as the latents turned and stretched onto them (rotation trick, https://arxiv.org/abs/2410.06424).
 
-    With û = z/‖z‖, q̂ = e/‖e‖ and w = (û + q̂)/‖û + q̂‖: (‖e‖/‖z‖) · [z − 2w(wᵀz) + 2q̂(ûᵀz)]. The gradient keeps its angle
-    to the code.
+    With û = z/‖z‖, q̂ = e/‖e‖ and w = (û+q̂)/‖û+q̂‖ the value is (‖e‖/‖z‖)·[z − 2w(wᵀz) + 2q̂(ûᵀz)], in which the
+    factor and the vectors û, q̂, w are constants: the angle of gradient and code is that of gradient and latent.
 
     Args:
-        z: (N, D) latents.
-        codes: (N, D) their codes.
+        z: (..., D) latents.
+        codes: (..., D), their codes.
+
+    Returns:
+        (..., D), equal to `codes`; its gradient reaches z by the transposed rotation.
     """
-    with torch.no_grad():
-        z_norm = z.norm(dim=1, keepdim=True).clamp_min(1e-6)
-        code_norm = codes.norm(dim=1, keepdim=True).clamp_min(1e-6)
-        u, q = z / z_norm, codes / code_norm
-        w = F.normalize(u + q, dim=1, eps=1e-6)
-    turned = z - 2 * w * (w * z).sum(1, keepdim=True) + 2 * q * (u * z).sum(1, keepdim=True)
-    return code_norm / z_norm * turned
+    constant, codes = z.detach(), codes.detach()
+    length, target = _norm(constant), _norm(codes)
+    start, end = constant / length, codes / target
+    middle = start + end
+    middle = middle / _norm(middle)
+    reflected = z - 2 * middle * (middle * z).sum(-1, keepdim=True)
+    turned = (target / length) * (reflected + 2 * end * (start * z).sum(-1, keepdim=True))
+    # The rotation is exact up to rounding; codes are exact.
+    return codes + (turned - turned.detach())
 
 
 class Estimator(ABC):
-    """(N, D) latents and their (N, D) codes -> (N, D) with the codes' values and a gradient w.r.t. the latents."""
+    """A gradient estimator, to be injected into a quantizer."""
 
     @abstractmethod
     def __call__(self, z: Tensor, codes: Tensor) -> Tensor:
-        """The codes, with a gradient."""
+        """(..., D) latents and their codes -> (..., D) values that equal the codes and have a gradient for z."""
 
 
 class StraightThrough(Estimator):
-    """See `straight_through`."""
+    """The gradient of the values is the gradient of the latents (https://arxiv.org/abs/1308.3432)."""
 
     def __call__(self, z: Tensor, codes: Tensor) -> Tensor:
-        """The codes, with the gradient of the identity."""
+        """See `straight_through`."""
         return straight_through(z, codes)
 
 
-class Rotation(Estimator):
-    """See `rotation`."""
+class RotationTrick(Estimator):
+    """The gradient turns with the rotation from code to latent (https://arxiv.org/abs/2410.06424)."""
 
     def __call__(self, z: Tensor, codes: Tensor) -> Tensor:
-        """The codes, with the gradient of the rotation onto them."""
-        return rotation(z, codes)
+        """See `rotate`."""
+        return rotate(z, codes)
+
+
+def _norm(x: Tensor) -> Tensor:
+    norm: Tensor = linalg.vector_norm(x, dim=-1, keepdim=True)
+    return norm.clamp(min=1e-6)

@@ -1,24 +1,33 @@
-"""A codebook that learns by gradient, as in the VQ-VAE's paper."""
+"""A codebook learned by gradient."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from gen_experiments.quantizers.codebook import CodebookQuantizer
+from gen_experiments.quantizers import codebook
 from gen_experiments.quantizers.estimators import Estimator
+from gen_experiments.quantizers.learned import LearnedCodebook
 
 
-class GradientQuantizer(CodebookQuantizer):
-    """Codes are parameters, with the loss mean ‖sg(z) − e‖² + β mean ‖z − sg(e)‖² (https://arxiv.org/abs/1711.00937).
+class GradientQuantizer(LearnedCodebook):
+    """The VQ-VAE's codebook (https://arxiv.org/abs/1711.00937, equation 3), moved by the optimizer.
+
+    The loss is mean((sg(z) − e)²) + β·mean((z − sg(e))²), the means taken over all elements.
+
+    Shapes: (B, D, h, w) latents -> (B, D, h, w) values, (B, h, w) indices in [0, K).
 
     Args:
-        num_codes: K.
-        dim: D, the channels of latents and codes.
-        commitment: β.
-        decay: of the moving average of each code's hits, by which dead codes are known.
-        kmeans_start: start from the first batch's k-means; otherwise from N(0, 1/D).
-        revive_below: share of the mean number of hits below which a code is replaced; 0 for never.
-        estimator: how the gradient passes; None is straight through.
+        num_codes: K; >= 1.
+        dim: D.
+        commitment: β, on the term that draws the latents to their codes; >= 0.
+        estimator: how the gradient reaches the latents; None is straight through.
+        cosine: whether latents and codes are brought to length one.
+        kmeans_start: whether the codes start as the k-means of the first training batch.
+        revive_below: a code whose average of hits (of decay 0.99) falls below this share of the hits that it would have
+            if all codes were used equally is put onto a random latent of the batch; >= 0, 0 never does.
+
+    Raises:
+        UserError: no codes, or no channels.
     """
 
     def __init__(
@@ -26,19 +35,25 @@ class GradientQuantizer(CodebookQuantizer):
         num_codes: int = 512,
         dim: int = 64,
         commitment: float = 0.25,
-        decay: float = 0.99,
+        estimator: Estimator | None = None,
+        cosine: bool = False,
         kmeans_start: bool = True,
         revive_below: float = 0.1,
-        estimator: Estimator | None = None,
     ) -> None:
-        super().__init__(num_codes, dim, commitment, decay, kmeans_start, revive_below, estimator)
-        self.codes = nn.Parameter(torch.randn(num_codes, dim) / dim**0.5)
+        super().__init__(num_codes, dim, 0.99, commitment, estimator, cosine, kmeans_start, revive_below)
+        self.codebook = nn.Parameter(self._initial())
 
-    def _code_loss(self, rows: Tensor, codes: Tensor) -> Tensor:
-        return F.mse_loss(codes, rows)
+    def codes(self) -> Tensor:
+        """The (K, D) table."""
+        # A copy, because what normalization keeps for the backward pass must outlive a revival.
+        return self._project(self.codebook.clone()) if self.cosine else self.codebook
 
-    def _move(self, hits: Tensor, sums: Tensor) -> None:
-        """The optimizer does it."""
+    def _loss(self, rows: Tensor, codes: Tensor) -> Tensor:
+        return F.mse_loss(codes, rows.detach()) + super()._loss(rows, codes)
 
-    def _place(self, chosen: Tensor, codes: Tensor, hits: Tensor | float) -> None:
-        self.codes.data = torch.where(chosen[:, None], codes, self.codes.data)
+    def _replace(self, chosen: Tensor, codes: Tensor, hits: Tensor) -> None:
+        self.codebook.copy_(torch.where(chosen[:, None], codes, self.codebook))
+        self.hits.copy_(torch.where(chosen, hits, self.hits))
+
+    def _follow(self, rows: Tensor, indices: Tensor) -> None:
+        self.hits.lerp_(codebook.hits(indices, self.codebook_size), 1 - self.decay)

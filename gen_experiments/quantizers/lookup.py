@@ -1,0 +1,78 @@
+"""Quantizers that look latents up in a table of codes."""
+
+from abc import abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gen_experiments.errors import UserError
+from gen_experiments.quantizers.base import Quantized, Quantizer
+from gen_experiments.quantizers.estimators import Estimator, StraightThrough
+from gen_experiments.quantizers.nearest import nearest
+
+
+class LookupQuantizer(Quantizer):
+    """Replaces every latent by its nearest code; the base of all quantizers with a table of codes.
+
+    It computes in float32 whatever the autocast and returns values in the latents' dtype.
+
+    Args:
+        num_codes: K; >= 1.
+        dim: D.
+        commitment: β, the weight of mean((z − sg(e))²), which draws the latents to their codes; >= 0.
+        estimator: how the gradient reaches the latents; None is straight through.
+        cosine: whether latents and codes are brought to length one, so that the nearest code is the one of the largest
+            cosine (https://arxiv.org/abs/2110.04627).
+
+    Raises:
+        UserError: no codes, or no channels.
+    """
+
+    def __init__(self, num_codes: int, dim: int, commitment: float, estimator: Estimator | None, cosine: bool) -> None:
+        super().__init__()
+        if num_codes < 1 or dim < 1:
+            raise UserError(f"a codebook needs at least one code and one channel, not num_codes={num_codes}, dim={dim}")
+        self.codebook_size = num_codes
+        self.dim = dim
+        self.commitment = commitment
+        self.estimator = estimator or StraightThrough()
+        self.cosine = cosine
+
+    @abstractmethod
+    def codes(self) -> Tensor:
+        """The (K, D) float32 table."""
+
+    def forward(self, z: Tensor) -> Quantized:
+        """(B, D, h, w) latents -> their nearest codes."""
+        with torch.autocast(z.device.type, enabled=False):
+            grid = z.float().movedim(1, -1)
+            rows = self._project(grid.flatten(0, -2))
+            if self.training:
+                self._prepare(rows.detach())
+            table = self.codes()
+            indices = nearest(rows.detach(), table.detach())
+            codes = F.embedding(indices, table)
+            loss = self._loss(rows, codes)
+            values = self.estimator(rows, codes).reshape(grid.shape).movedim(-1, 1)
+            if self.training:
+                self._learn(rows.detach(), indices)
+        return Quantized(values.to(z.dtype), indices.reshape(grid.shape[:-1]), loss)
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """(B, h, w) int64 -> (B, D, h, w) float32."""
+        return F.embedding(indices, self.codes()).movedim(-1, 1)
+
+    def _loss(self, rows: Tensor, codes: Tensor) -> Tensor:
+        """What (N, D) latents and their codes add to the training loss."""
+        return self.commitment * F.mse_loss(rows, codes.detach())
+
+    def _project(self, rows: Tensor) -> Tensor:
+        """Brings (N, D) latents or codes to where codes lie."""
+        return F.normalize(rows, dim=-1) if self.cosine else rows
+
+    def _prepare(self, rows: Tensor) -> None:
+        """Called with the (N, D) latents of a training batch before they are looked up."""
+
+    def _learn(self, rows: Tensor, indices: Tensor) -> None:
+        """Called with the (N, D) latents of a training batch and their (N,) codes."""

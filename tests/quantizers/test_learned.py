@@ -1,0 +1,197 @@
+"""The quantizers with a learned codebook: gradient and EMA."""
+
+import copy
+
+import pytest
+import torch
+import two_processes
+
+from gen_experiments import distributed
+from gen_experiments.errors import UserError
+from gen_experiments.quantizers.ema import EMAQuantizer
+from gen_experiments.quantizers.estimators import RotationTrick
+from gen_experiments.quantizers.gradient import GradientQuantizer
+
+KINDS = [EMAQuantizer, GradientQuantizer]
+
+
+def _latents(seed=0, batch=4):
+    return torch.randn(batch, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def _state(quantizer):
+    return {name: value.clone() for name, value in quantizer.state_dict().items()}
+
+
+def _equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    torch.manual_seed(0)
+    return request.param
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+@pytest.mark.parametrize("estimator", [None, RotationTrick()])
+def test_shapes_values_and_decoding(kind, cosine, estimator):
+    quantizer = kind(8, 3, cosine=cosine, estimator=estimator)
+    quantizer(_latents())
+    quantized = quantizer.eval()(_latents(1))
+    assert quantized.values.shape == (4, 3, 4, 4)
+    assert quantized.indices.shape == (4, 4, 4)
+    assert quantized.indices.dtype == torch.int64
+    assert torch.equal(quantizer.decode(quantized.indices), quantized.values)
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+def test_codes_encode_to_themselves(kind, cosine):
+    quantizer = kind(8, 3, cosine=cosine)
+    quantizer(_latents())
+    indices = torch.arange(8).reshape(1, 2, 4)
+    assert torch.equal(quantizer.eval()(quantizer.decode(indices)).indices, indices)
+
+
+def test_gradient_of_the_values_is_straight_through(kind):
+    z = _latents().requires_grad_()
+    kind(8, 3)(z).values.sum().backward()
+    assert torch.equal(z.grad, torch.ones_like(z))
+
+
+def test_commitment_weighs_the_term_of_the_latents():
+    z = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1).requires_grad_()
+    quantizer = GradientQuantizer(1, 2, commitment=0.5, kmeans_start=False, revive_below=0)
+    quantizer.load_state_dict({**quantizer.state_dict(), "codebook": torch.tensor([[0.0, 1.0]])})
+    loss = quantizer(z).loss
+    loss.backward()
+    # Squares 1 and 4 have the mean 2.5; their derivatives are ±2·difference / 2 elements.
+    assert loss.item() == pytest.approx(2.5 + 0.5 * 2.5)
+    assert z.grad.flatten().tolist() == pytest.approx([0.5 * 1.0, 0.5 * 2.0])
+    assert quantizer.codebook.grad.flatten().tolist() == pytest.approx([-1.0, -2.0])
+
+
+def test_ema_loss_is_the_commitment():
+    z = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1).requires_grad_()
+    quantizer = EMAQuantizer(1, 2, commitment=0.5, kmeans_start=False, revive_below=0)
+    quantizer.codebook.copy_(torch.tensor([[0.0, 1.0]]))
+    loss = quantizer(z).loss
+    loss.backward()
+    assert loss.item() == pytest.approx(0.5 * 2.5)
+    assert z.grad.flatten().tolist() == pytest.approx([0.5, 1.0])
+
+
+def test_ema_step_by_hand():
+    quantizer = EMAQuantizer(2, 1, decay=0.9, kmeans_start=False, revive_below=0, eps=0.5)
+    quantizer.codebook.copy_(torch.tensor([[0.0], [10.0]]))
+    quantizer.sums.copy_(torch.tensor([[0.0], [20.0]]))
+    quantizer.hits.copy_(torch.tensor([1.0, 2.0]))
+    quantized = quantizer(torch.tensor([1.0, 2.0, 9.0]).reshape(1, 1, 1, 3))
+    assert quantized.values.flatten().tolist() == [0.0, 0.0, 10.0]
+    hits = [0.9 * 1 + 0.1 * 2, 0.9 * 2 + 0.1 * 1]
+    sums = [0.9 * 0 + 0.1 * 3, 0.9 * 20 + 0.1 * 9]
+    smoothed = [(n + 0.5) / (sum(hits) + 2 * 0.5) * sum(hits) for n in hits]
+    assert quantizer.hits.tolist() == pytest.approx(hits)
+    assert quantizer.sums.flatten().tolist() == pytest.approx(sums)
+    assert quantizer.codebook.flatten().tolist() == pytest.approx([m / n for m, n in zip(sums, smoothed, strict=True)])
+
+
+def test_the_first_training_batch_starts_the_codes(kind):
+    quantizer = kind(2, 1)
+    untouched = _state(quantizer)
+    z = torch.tensor([0.0, 1.0, 2.0, 10.0, 12.0]).reshape(1, 1, 1, 5)
+    quantizer.eval()(z)
+    assert _equal(_state(quantizer), untouched)
+    values = quantizer.train()(z).values
+    assert values.flatten().tolist() == [1.0, 1.0, 1.0, 11.0, 11.0]
+    assert sorted(quantizer.hits.tolist()) == pytest.approx([2.0, 3.0])
+    # The averages of the first batch are the averages it starts from.
+    assert sorted(quantizer.codes().flatten().tolist()) == pytest.approx([1.0, 11.0], rel=1e-4)
+
+
+def test_a_loaded_codebook_is_not_started_again(kind):
+    trained = kind(8, 3, revive_below=0)
+    trained(_latents())
+    loaded = kind(8, 3, revive_below=0)
+    loaded.load_state_dict(trained.state_dict())
+    expected = copy.deepcopy(trained)(_latents(1))
+    assert torch.equal(loaded(_latents(1)).indices, expected.indices)
+    assert loaded.steps == 2
+
+
+def test_a_resumed_quantizer_goes_on_as_if_it_had_not_stopped(kind):
+    straight = kind(16, 3, revive_below=0.5)
+    for seed in range(3):
+        straight(_latents(seed))
+    resumed = kind(16, 3, revive_below=0.5)
+    resumed.load_state_dict(straight.state_dict())
+    for quantizer in (straight, resumed):
+        quantizer(_latents(3))
+    assert _equal(_state(straight), _state(resumed))
+
+
+def test_evaluation_changes_nothing(kind):
+    quantizer = kind(8, 3, revive_below=0.9)
+    quantizer(_latents())
+    before = _state(quantizer)
+    quantizer.eval()(_latents(1))
+    assert _equal(_state(quantizer), before)
+
+
+def test_a_dead_code_is_put_onto_a_latent_and_is_used(kind):
+    quantizer = kind(3, 1, kmeans_start=False, revive_below=0.5)
+    with torch.no_grad():
+        quantizer.codes().copy_(torch.tensor([[0.0], [50.0], [-100.0]]))
+    quantizer.hits.copy_(torch.tensor([3.0, 3.0, 0.1]))
+    z = torch.tensor([1.0, 2.0, 3.0, 48.0, 49.0, 51.0]).reshape(1, 1, 1, 6)
+    quantized = quantizer(z)
+    used = quantized.indices.flatten() == 2
+    assert used.any()
+    assert (quantized.values.flatten()[used] == z.flatten()[used]).any()
+
+
+@pytest.mark.parametrize("estimator", [None, RotationTrick()])
+def test_bfloat16_latents_are_looked_up_in_float32(kind, estimator):
+    quantizer = kind(32, 3, estimator=estimator)
+    quantizer(_latents())
+    quantizer.eval()
+    z = _latents(1).bfloat16()
+    expected = quantizer(z.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        quantized = quantizer(z)
+    assert quantized.values.dtype == torch.bfloat16
+    assert quantized.loss.dtype == torch.float32
+    assert torch.equal(quantized.indices, expected.indices)
+    assert torch.equal(quantized.values, expected.values.bfloat16())
+    assert torch.equal(quantized.loss, expected.loss)
+
+
+@pytest.mark.parametrize("wrong", [{"num_codes": 0}, {"dim": 0}, {"decay": 1.0}, {"revive_below": -1.0}])
+def test_senseless_numbers_are_refused(wrong):
+    with pytest.raises(UserError):
+        EMAQuantizer(**wrong)
+
+
+def _train(kind):
+    """Three steps over batches of which every process sees its part; the states after each."""
+    torch.manual_seed(0)
+    quantizer = kind(24, 3, revive_below=0.6)
+    optimizer = torch.optim.SGD([*quantizer.parameters(), torch.nn.Parameter(torch.zeros(()))], lr=0.1)
+    states = {}
+    for step in range(3):
+        z = _latents(step, batch=8).chunk(distributed.world_size())[distributed.rank()]
+        optimizer.zero_grad()
+        quantizer(z.clone().requires_grad_()).loss.backward()
+        for parameter in quantizer.parameters():
+            parameter.grad = distributed.all_reduce_sum(parameter.grad) / distributed.world_size()
+        optimizer.step()
+        states |= {f"{step}.{name}": value for name, value in _state(quantizer).items()}
+    return states
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_are_one(kind, tmp_path):
+    first, second = two_processes.run(_train, tmp_path, kind)
+    assert _equal(first, second)
+    for name, expected in _train(kind).items():
+        assert torch.allclose(first[name], expected, rtol=1e-4, atol=1e-5), name
