@@ -16,6 +16,25 @@ SHORT = (
     "--data.batch_size=16",
 )
 
+# The shipped models, made small.
+SMALL = {
+    "vqvae": (
+        f"--config={CONFIGS / 'vqvae.yaml'}",
+        "--model.encoder.hidden=8",
+        "--model.encoder.residual_hidden=4",
+        "--model.decoder.hidden=8",
+        "--model.decoder.residual_hidden=4",
+        "--model.quantizer.num_codes=32",
+        "--model.quantizer.dim=8",
+    ),
+    "gan": (
+        f"--config={CONFIGS / 'gan.yaml'}",
+        "--model.generator.width=4",
+        "--model.discriminator.width=4",
+        "--evaluation.samples=128",
+    ),
+}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory):

@@ -7,19 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CONFIGS, SHORT
+from conftest import SHORT, SMALL
 
 TESTS = Path(__file__).parent
 # Networks without batch statistics: where there is batch norm, processes on CPUs normalise by their own batches.
 MODELS = {
-    "vqvae": ["--config", CONFIGS / "vqvae.yaml"],
-    "gan": [
-        "--config",
-        CONFIGS / "gan.yaml",
-        "--model.generator.batch_norm=false",
-        "--model.discriminator.batch_norm=false",
-        "--evaluation.samples=64",
-    ],
+    "vqvae": SMALL["vqvae"],
+    "gan": [*SMALL["gan"], "--model.generator.batch_norm=false", "--model.discriminator.batch_norm=false"],
 }
 LAUNCHERS = {
     "alone": ([sys.executable, "-m"], []),

@@ -49,8 +49,8 @@ class StopOnNonFinite(Callback):
         broken = bool(distributed.all_reduce_sum(self._broken.int()))
         self._broken = None
         if broken:
-            kept = [c.last_model_path or c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
-            good = next((path for path in kept if path), "none was written yet")
+            kept = [c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
+            good = next((path for path in reversed(kept) if path), "none, as none was written yet")
             raise UserError(
                 f"the loss became NaN or infinite by step {trainer.global_step}: lower the learning rate or clip the "
                 f"gradient; the last good checkpoint is {good}"

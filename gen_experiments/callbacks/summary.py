@@ -20,10 +20,8 @@ class Summary(Callback):
         console = Console(soft_wrap=True)
         console.print(table)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, ModelCheckpoint):
-                if callback.best_model_score is not None:
-                    score = f"{callback.monitor} {float(callback.best_model_score):.6g}"
-                    console.print(f"best checkpoint: {callback.best_model_path} ({score})", highlight=False)
-                if callback.last_model_path:
-                    console.print(f"last checkpoint: {callback.last_model_path}", highlight=False)
+            if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
+                score = callback.best_model_score
+                told = f"best checkpoint, {callback.monitor} {float(score):.6g}" if score is not None else "last checkpoint"
+                console.print(f"{told}: {callback.best_model_path}", highlight=False)
         console.print(f"everything was written to: {folder}", highlight=False)
