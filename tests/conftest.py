@@ -46,6 +46,21 @@ def surroundings(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session")
+def inception_weights(tmp_path_factory):
+    """A file of torch-fidelity's format with weights as they are drawn at random: the real ones need a network."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    torch.save({}, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        torch.manual_seed(0)
+        network = FeatureExtractorInceptionV3("any", ["2048"], feature_extractor_weights_path=str(path))
+    torch.save(network.state_dict(), path)
+    return path
+
+
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
     """Runs a command line in a fresh folder, in this process, and returns its exit code."""

@@ -88,8 +88,8 @@ class Evaluation(Callback):
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         reference: ImageSet = data.split("train" if isinstance(pl_module, Samples) else split)
         self._distance.reference(reference, self.batch_size)
-        for metric in (self._distance, self._psnr, self._ssim):
-            metric.reset()
+        self._psnr.reset()
+        self._ssim.reset()
 
     def _count(self, outputs: Any, batch: Batch) -> None:
         if isinstance(outputs, Mapping) and "reconstructions" in outputs:

@@ -55,10 +55,11 @@ class FrechetDistance(FrechetInceptionDistance):
         return self.inception
 
     def reference(self, images: ImageSet, batch_size: int) -> None:
-        """Takes `images` for the reference. All processes must call it.
+        """Takes `images` for the reference and forgets the generated ones. All processes must call it.
 
         The sums are read from the cache, or computed, each process a part, and written there.
         """
+        self.reset()
         name = f"{images.fingerprint}-{len(images)}-{self.extractor.fingerprint}"
         path = cache_root() / "statistics" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.safetensors"
         sums = _read(path, self.device)

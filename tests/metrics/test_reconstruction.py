@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import correlate1d
+
+from gen_experiments.errors import UserError
+from gen_experiments.metrics.reconstruction import psnr, ssim
+
+
+def pair(size=32, channels=1, noise=20):
+    source = np.random.default_rng(0)
+    a = source.integers(0, 256, (3, channels, size, size))
+    b = (a + source.normal(0, noise, a.shape)).round().clip(0, 255)
+    return torch.from_numpy(a.astype(np.uint8)), torch.from_numpy(b.astype(np.uint8))
+
+
+def test_psnr_by_hand():
+    a = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    b = a.clone()
+    b[1] = 51  # a fifth of the range: 10 log10(25)
+    torch.testing.assert_close(psnr(a, b), torch.tensor([100.0, 13.9794]))
+
+
+def test_psnr_is_symmetric_and_not_of_the_mean_error():
+    a, b = pair()
+    torch.testing.assert_close(psnr(a, b), psnr(b, a))
+    assert psnr(a, b).shape == (3,)
+
+
+def independent_ssim(a, b):
+    """Wang et al. 2004 with a Gaussian window of 11 pixels, the image mirrored at its border."""
+    window = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+
+    def blur(x):
+        return correlate1d(correlate1d(x, window, axis=-1, mode="mirror"), window, axis=-2, mode="mirror")
+
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    ma, mb = blur(a), blur(b)
+    va, vb, vab = blur(a * a) - ma**2, blur(b * b) - mb**2, blur(a * b) - ma * mb
+    values = (2 * ma * mb + c1) * (2 * vab + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
+    return values.mean((-3, -2, -1))
+
+
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3)])
+def test_ssim_agrees_with_an_independent_implementation(size, channels):
+    a, b = pair(size, channels)
+    np.testing.assert_allclose(ssim(b, a).numpy(), independent_ssim(a.numpy(), b.numpy()), atol=2e-4)
+
+
+def test_ssim_of_equal_images_is_one():
+    a, _ = pair()
+    torch.testing.assert_close(ssim(a, a), torch.ones(3))
+
+
+def test_ssim_of_tiny_images_is_refused():
+    a, b = pair(8)
+    with pytest.raises(UserError, match=r"at least 11 pixels"):
+        ssim(a, b)
