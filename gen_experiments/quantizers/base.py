@@ -12,7 +12,7 @@ class Quantized:
 
     Attributes:
         values: (B, D, h, w), the quantized latents; their gradient reaches the encoder.
-        indices: (B, h, w) int64 in [0, codebook_size).
+        indices: (B, h, w) int64 in [0, codebook_size); (B, depth, h, w) where depth > 1.
         loss: scalar, what the quantizer adds to the training loss (0 for one without a loss).
     """
 
@@ -27,10 +27,12 @@ class Quantizer(nn.Module, ABC):
     Attributes:
         dim: D, the channels of the latents it takes.
         codebook_size: the number of different indices.
+        depth: indices that a latent takes; > 1 for a quantizer of several levels, the coarsest first.
     """
 
     dim: int
     codebook_size: int
+    depth: int = 1
 
     @abstractmethod
     def forward(self, z: Tensor) -> Quantized:
@@ -42,4 +44,7 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, indices: Tensor) -> Tensor:
-        """The latents of given codes: (B, h, w) int64 -> (B, D, h, w), equal to `values` of the forward pass."""
+        """The latents of given codes: (B, h, w) int64 -> (B, D, h, w), equal to `values` of the forward pass.
+
+        Where depth > 1: (B, n, h, w) with 1 <= n <= depth, the first n levels.
+        """

@@ -53,6 +53,14 @@ def draw(z: Tensor, count: int, source: torch.Generator) -> Tensor:
     return distributed.all_reduce_sum(torch.where(mine[:, None], z[local.clamp(0, own - 1)], 0.0))
 
 
+def anchors(codes: Tensor, z: Tensor) -> Tensor:
+    """The row of the global batch nearest to each code: (K, D), (N, D) -> (K, D)."""
+    own = z[nearest(codes, z)]
+    distances = distributed.all_gather_rows((own - codes).square().sum(1)[None])
+    mine = distances.argmin(0) == distributed.rank()
+    return distributed.all_reduce_sum(torch.where(mine[:, None], own, 0.0))
+
+
 def kmeans(
     z: Tensor, num_codes: int, source: torch.Generator, project: Callable[[Tensor], Tensor], steps: int = 10
 ) -> tuple[Tensor, Tensor]:

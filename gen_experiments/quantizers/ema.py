@@ -1,6 +1,5 @@
 """A codebook learned by moving averages."""
 
-import torch
 from torch import Tensor
 
 from gen_experiments.quantizers import codebook
@@ -27,6 +26,8 @@ class EMAQuantizer(LearnedCodebook):
         kmeans_start: whether the codes start as the k-means of the first training batch.
         revive_below: a code whose N falls below this share of the hits that it would have if all codes were used
             equally is put onto a random latent of the batch; >= 0, 0 never does.
+        online_clustering: instead of revivals, draws every code to the latent of the batch nearest to it, the more the
+            less it is used (CVQ, https://arxiv.org/abs/2307.15139).
         eps: ε, in hits.
 
     Raises:
@@ -46,9 +47,12 @@ class EMAQuantizer(LearnedCodebook):
         cosine: bool = False,
         kmeans_start: bool = True,
         revive_below: float = 0.1,
+        online_clustering: bool = False,
         eps: float = 1e-5,
     ) -> None:
-        super().__init__(num_codes, dim, decay, commitment, estimator, cosine, kmeans_start, revive_below)
+        super().__init__(
+            num_codes, dim, decay, commitment, estimator, cosine, kmeans_start, revive_below, online_clustering
+        )
         self.eps = eps
         self.register_buffer("codebook", self._initial())
         self.register_buffer("sums", self.codebook.clone())
@@ -57,15 +61,18 @@ class EMAQuantizer(LearnedCodebook):
         """The (K, D) table."""
         return self.codebook
 
-    def _replace(self, chosen: Tensor, codes: Tensor, hits: Tensor) -> None:
-        self.codebook.copy_(torch.where(chosen[:, None], codes, self.codebook))
-        self.sums.copy_(torch.where(chosen[:, None], codes * hits[:, None], self.sums))
-        self.hits.copy_(torch.where(chosen, hits, self.hits))
+    def _replace(self, share: Tensor, codes: Tensor, hits: Tensor) -> None:
+        self.hits.lerp_(hits, share)
+        self.codebook.copy_(self._project(self.codebook.lerp(codes, share[:, None])))
+        self.sums.lerp_(codes * self._smoothed()[:, None], share[:, None])
 
     def _follow(self, rows: Tensor, indices: Tensor) -> None:
         hits, sums = codebook.totals(rows, indices, self.codebook_size)
         self.hits.lerp_(hits, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
+        self.codebook.copy_(self._project(self.sums / self._smoothed()[:, None]))
+
+    def _smoothed(self) -> Tensor:
+        """N̂."""
         total = self.hits.sum()
-        smoothed = (self.hits + self.eps) / (total + self.codebook_size * self.eps) * total
-        self.codebook.copy_(self._project(self.sums / smoothed[:, None]))
+        return (self.hits + self.eps) / (total + self.codebook_size * self.eps) * total

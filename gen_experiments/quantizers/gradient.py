@@ -1,6 +1,5 @@
 """A codebook learned by gradient."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,6 +24,8 @@ class GradientQuantizer(LearnedCodebook):
         kmeans_start: whether the codes start as the k-means of the first training batch.
         revive_below: a code whose average of hits (of decay 0.99) falls below this share of the hits that it would have
             if all codes were used equally is put onto a random latent of the batch; >= 0, 0 never does.
+        online_clustering: instead of revivals, draws every code to the latent of the batch nearest to it, the more the
+            less it is used (CVQ, https://arxiv.org/abs/2307.15139).
 
     Raises:
         UserError: no codes, or no channels.
@@ -39,8 +40,11 @@ class GradientQuantizer(LearnedCodebook):
         cosine: bool = False,
         kmeans_start: bool = True,
         revive_below: float = 0.1,
+        online_clustering: bool = False,
     ) -> None:
-        super().__init__(num_codes, dim, 0.99, commitment, estimator, cosine, kmeans_start, revive_below)
+        super().__init__(
+            num_codes, dim, 0.99, commitment, estimator, cosine, kmeans_start, revive_below, online_clustering
+        )
         self.codebook = nn.Parameter(self._initial())
 
     def codes(self) -> Tensor:
@@ -51,9 +55,9 @@ class GradientQuantizer(LearnedCodebook):
     def _loss(self, rows: Tensor, codes: Tensor) -> Tensor:
         return F.mse_loss(codes, rows.detach()) + super()._loss(rows, codes)
 
-    def _replace(self, chosen: Tensor, codes: Tensor, hits: Tensor) -> None:
-        self.codebook.copy_(torch.where(chosen[:, None], codes, self.codebook))
-        self.hits.copy_(torch.where(chosen, hits, self.hits))
+    def _replace(self, share: Tensor, codes: Tensor, hits: Tensor) -> None:
+        self.hits.lerp_(hits, share)
+        self.codebook.lerp_(codes, share[:, None])
 
     def _follow(self, rows: Tensor, indices: Tensor) -> None:
         self.hits.lerp_(codebook.hits(indices, self.codebook_size), 1 - self.decay)

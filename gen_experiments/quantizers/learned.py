@@ -1,4 +1,4 @@
-"""Codebooks that follow the data: k-means start, revival of dead codes."""
+"""Codebooks that follow the data: k-means start, revival of dead codes, online clustering."""
 
 from abc import abstractmethod
 
@@ -32,6 +32,9 @@ class LearnedCodebook(LookupQuantizer):
         kmeans_start: whether the codes start as the k-means of the first training batch.
         revive_below: a code whose average of hits falls below this share of the hits that it would have if all codes
             were used equally is put onto a random latent of the batch; >= 0, 0 never does.
+        online_clustering: instead of revivals, draws every code e to the latent of the batch nearest to it, the more
+            the less it is used (CVQ, https://arxiv.org/abs/2307.15139): e ← (1−α)e + α·latent, where
+            α = exp(−10·K·p/(1−decay) − 10⁻³) and p is the code's average share of the hits.
 
     Attributes:
         hits: (K,), the average of hits a step, over all processes.
@@ -50,6 +53,7 @@ class LearnedCodebook(LookupQuantizer):
         cosine: bool,
         kmeans_start: bool,
         revive_below: float,
+        online_clustering: bool,
     ) -> None:
         super().__init__(num_codes, dim, commitment, estimator, cosine)
         if not 0 <= decay < 1:
@@ -59,6 +63,7 @@ class LearnedCodebook(LookupQuantizer):
         self.decay = decay
         self.kmeans_start = kmeans_start
         self.revive_below = revive_below
+        self.online_clustering = online_clustering
         self.steps = 0
         self.register_buffer("hits", torch.ones(num_codes))
 
@@ -76,15 +81,19 @@ class LearnedCodebook(LookupQuantizer):
 
     @torch.no_grad()
     def _prepare(self, rows: Tensor) -> None:
+        total = rows.shape[0] * distributed.world_size()
         if self.steps == 0 and self.kmeans_start:
             means, counts = codebook.kmeans(rows, self.codebook_size, self._source(START_STREAM, rows), self._project)
             # A cluster without rows would have a code of no weight, which the averages could not keep.
-            self._replace(counts >= 0, means, counts.clamp(min=1.0))
+            self._replace(torch.ones_like(counts), means, counts.clamp(min=1.0))
+        elif self.online_clustering:
+            used = self.codebook_size * self.hits / total
+            share = torch.exp(-10 / (1 - self.decay) * used - 1e-3)
+            self._replace(share, codebook.anchors(self.codes(), rows), self.hits)
         elif self.revive_below > 0:
-            share = rows.shape[0] * distributed.world_size() / self.codebook_size
-            least = torch.full_like(self.hits, self.revive_below * share)
+            least = torch.full_like(self.hits, self.revive_below * total / self.codebook_size)
             drawn = codebook.draw(rows, self.codebook_size, self._source(REVIVAL_STREAM, rows))
-            self._replace(self.hits < least, drawn, least)
+            self._replace((self.hits < least).float(), drawn, least)
 
     @torch.no_grad()
     def _learn(self, rows: Tensor, indices: Tensor) -> None:
@@ -95,8 +104,8 @@ class LearnedCodebook(LookupQuantizer):
         return randomness.generator(rows.device, randomness.run_seed(), stream, self.steps)
 
     @abstractmethod
-    def _replace(self, chosen: Tensor, codes: Tensor, hits: Tensor) -> None:
-        """Where (K,) `chosen` is true, puts the (K, D) `codes` with (K,) `hits` in place of what was learned."""
+    def _replace(self, share: Tensor, codes: Tensor, hits: Tensor) -> None:
+        """Draws what was learned to (K, D) `codes` with (K,) `hits`, by a (K,) share in [0, 1]; 1 replaces it."""
 
     @abstractmethod
     def _follow(self, rows: Tensor, indices: Tensor) -> None:

@@ -61,7 +61,8 @@ class LookupQuantizer(Quantizer):
 
     def decode(self, indices: Tensor) -> Tensor:
         """(B, h, w) int64 -> (B, D, h, w) float32."""
-        return F.embedding(indices, self.codes()).movedim(-1, 1)
+        with torch.autocast(indices.device.type, enabled=False):
+            return F.embedding(indices, self.codes()).movedim(-1, 1)
 
     def _loss(self, rows: Tensor, codes: Tensor) -> Tensor:
         """What (N, D) latents and their codes add to the training loss."""

@@ -1,8 +1,7 @@
 import pytest
 import torch
-import two_processes
 
-from gen_experiments import distributed, randomness
+from gen_experiments import randomness
 from gen_experiments.quantizers import codebook
 
 
@@ -52,23 +51,7 @@ def test_more_codes_than_rows_are_said_and_differ():
     assert counts.sum() == 3
 
 
-def _collectives(z):
-    own = z.chunk(distributed.world_size())[distributed.rank()]
-    counts, sums = codebook.totals(own, own[:, 0].long().abs() % 4, 4)
-    means, sizes = codebook.kmeans(own, 3, _source(1), _as_it_is)
-    return {
-        "counts": counts,
-        "sums": sums,
-        "drawn": codebook.draw(own, 9, _source(2)),
-        "means": means,
-        "sizes": sizes,
-    }
-
-
-def test_two_processes_are_one(tmp_path):
-    z = torch.randn(24, 5, generator=_source())
-    first, second = two_processes.run(_collectives, tmp_path, z)
-    for name, expected in _collectives(z).items():
-        assert torch.equal(first[name], second[name])
-        assert torch.allclose(first[name], expected, atol=1e-5)
-    assert torch.equal(first["drawn"], _collectives(z)["drawn"])
+def test_anchors_are_the_nearest_rows():
+    z = torch.tensor([[0.0, 0.0], [4.0, 4.0], [9.0, 9.0]])
+    codes = torch.tensor([[8.0, 9.0], [-5.0, 0.0]])
+    assert codebook.anchors(codes, z).tolist() == [[9.0, 9.0], [0.0, 0.0]]

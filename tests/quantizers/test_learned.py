@@ -1,12 +1,11 @@
 """The quantizers with a learned codebook: gradient and EMA."""
 
 import copy
+import math
 
 import pytest
 import torch
-import two_processes
 
-from gen_experiments import distributed
 from gen_experiments.errors import UserError
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.estimators import RotationTrick
@@ -150,6 +149,22 @@ def test_a_dead_code_is_put_onto_a_latent_and_is_used(kind):
     assert (quantized.values.flatten()[used] == z.flatten()[used]).any()
 
 
+def test_online_clustering_draws_codes_to_their_nearest_latents_the_more_the_less_they_are_used(kind):
+    quantizer = kind(2, 1, kmeans_start=False, online_clustering=True, commitment=0)
+    with torch.no_grad():
+        quantizer.codes().copy_(torch.tensor([[0.0], [50.0]]))
+    used = 1e-4
+    quantizer.hits.copy_(torch.tensor([4.0, 4.0 * used / 2]))
+    if kind is EMAQuantizer:
+        quantizer.sums.copy_(quantizer.codebook * quantizer.hits[:, None])
+    values = quantizer(torch.tensor([1.0, 2.0, 3.0, 20.0]).reshape(1, 1, 1, 4)).values.flatten().tolist()
+    share = math.exp(-10 * used / 0.01 - 1e-3)
+    assert values == pytest.approx([0.0, 0.0, 0.0, 50 * (1 - share) + 20 * share])
+    if kind is EMAQuantizer:
+        # One step of the averages later, from the same place.
+        assert quantizer.codebook[1].item() == pytest.approx(20, abs=0.5)
+
+
 @pytest.mark.parametrize("estimator", [None, RotationTrick()])
 def test_bfloat16_latents_are_looked_up_in_float32(kind, estimator):
     quantizer = kind(32, 3, estimator=estimator)
@@ -170,28 +185,3 @@ def test_bfloat16_latents_are_looked_up_in_float32(kind, estimator):
 def test_senseless_numbers_are_refused(wrong):
     with pytest.raises(UserError):
         EMAQuantizer(**wrong)
-
-
-def _train(kind):
-    """Three steps over batches of which every process sees its part; the states after each."""
-    torch.manual_seed(0)
-    quantizer = kind(24, 3, revive_below=0.6)
-    optimizer = torch.optim.SGD([*quantizer.parameters(), torch.nn.Parameter(torch.zeros(()))], lr=0.1)
-    states = {}
-    for step in range(3):
-        z = _latents(step, batch=8).chunk(distributed.world_size())[distributed.rank()]
-        optimizer.zero_grad()
-        quantizer(z.clone().requires_grad_()).loss.backward()
-        for parameter in quantizer.parameters():
-            parameter.grad = distributed.all_reduce_sum(parameter.grad) / distributed.world_size()
-        optimizer.step()
-        states |= {f"{step}.{name}": value for name, value in _state(quantizer).items()}
-    return states
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_are_one(kind, tmp_path):
-    first, second = two_processes.run(_train, tmp_path, kind)
-    assert _equal(first, second)
-    for name, expected in _train(kind).items():
-        assert torch.allclose(first[name], expected, rtol=1e-4, atol=1e-5), name
