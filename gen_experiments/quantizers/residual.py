@@ -1,0 +1,122 @@
+"""Residual quantization: each level quantizes what the levels before it left."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments import randomness
+from gen_experiments.errors import UserError
+from gen_experiments.quantizers.base import Quantized, Quantizer
+from gen_experiments.quantizers.ema import EMAQuantizer
+from gen_experiments.quantizers.estimators import Estimator, StraightThrough
+
+DROPOUT_STREAM = 13
+
+QuantizerFactory = Callable[[], Quantizer]
+
+
+class ResidualQuantizer(Quantizer):
+    """Sums the values of several quantizers, each given the residual of those before (https://arxiv.org/abs/2107.03312).
+
+    The loss is the sum of the levels' losses. The estimator is applied once, to latents and sum, so that a straight
+    gradient is one whatever the depth.
+
+    Shapes: (B, D, h, w) latents -> (B, D, h, w) values, (B, depth, h, w) indices, the coarsest level first; (B, h, w)
+    at a depth of 1.
+
+    Args:
+        quantizer: makes the quantizer of a level; any but one of several levels.
+        depth: number of levels; >= 1.
+        shared: whether all levels use one quantizer, which then learns from each level in turn.
+        scale: a level's residual is divided by this for the next level's quantizer, whose values are multiplied by it:
+            for quantizers of fixed range, such as FSQ, and for shared codebooks; > 0.
+        dropout: share of the training images whose finest levels are left out of the values, so that the first n levels
+            decode to something for every n; n is uniform in [1, depth]. In [0, 1].
+        estimator: how the gradient reaches the latents; None is straight through.
+
+    Attributes:
+        steps: training batches seen.
+
+    Raises:
+        UserError: a number out of range, or a quantizer of several levels.
+    """
+
+    def __init__(
+        self,
+        quantizer: QuantizerFactory = EMAQuantizer,
+        depth: int = 4,
+        shared: bool = False,
+        scale: float = 1.0,
+        dropout: float = 0.0,
+        estimator: Estimator | None = None,
+    ) -> None:
+        super().__init__()
+        if depth < 1 or scale <= 0 or not 0 <= dropout <= 1:
+            raise UserError(
+                "a residual quantizer needs depth >= 1, scale > 0 and dropout in [0, 1], "
+                f"not depth={depth}, scale={scale}, dropout={dropout}"
+            )
+        self.stages = nn.ModuleList(quantizer() for _ in range(1 if shared else depth))
+        first = self._stage(0)
+        if first.depth > 1:
+            raise UserError(
+                f"the levels of a residual quantizer must be single, but {type(first).__name__} has several"
+            )
+        self.dim = first.dim
+        self.codebook_size = first.codebook_size
+        self.depth = depth
+        self.scale = scale
+        self.dropout = dropout
+        self.estimator = estimator or StraightThrough()
+        self.steps = 0
+
+    def get_extra_state(self) -> Tensor:
+        """The steps, as a tensor: a number that needs no device to be read."""
+        return torch.tensor(self.steps)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Takes the steps."""
+        self.steps = int(state)
+
+    def forward(self, z: Tensor) -> Quantized:
+        """(B, D, h, w) latents -> the sum of the levels' values."""
+        z32 = z.float()
+        kept = self._kept(z32)
+        total = values = torch.zeros_like(z32)
+        loss = z32.new_zeros(())
+        indices = []
+        for level in range(self.depth):
+            scale = self.scale**level
+            quantized = self._stage(level)((z32 - total) / scale)
+            part = scale * quantized.values.detach()
+            total = total + part
+            values = total if kept is None else torch.where(level < kept, total, values)
+            loss = loss + quantized.loss
+            indices.append(quantized.indices)
+        self.steps += self.training
+        values = self.estimator(z32.movedim(1, -1), values.movedim(1, -1)).movedim(-1, 1)
+        return Quantized(values.to(z.dtype), torch.stack(indices, 1) if self.depth > 1 else indices[0], loss)
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """(B, n, h, w) int64, the first n levels, -> (B, D, h, w) float32; (B, h, w) at a depth of 1."""
+        levels = indices.unbind(1) if self.depth > 1 else (indices,)
+        parts = [self.scale**level * self._stage(level).decode(codes) for level, codes in enumerate(levels)]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def _stage(self, level: int) -> Quantizer:
+        stage = self.stages[level % len(self.stages)]
+        assert isinstance(stage, Quantizer)
+        return stage
+
+    def _kept(self, z: Tensor) -> Tensor | None:
+        """(B, 1, 1, 1), how many levels each image keeps; None if all keep all."""
+        if not self.training or self.dropout == 0:
+            return None
+        source = randomness.generator(z.device, randomness.run_seed(), DROPOUT_STREAM, self.steps)
+        dropped = randomness.rand_rows(z.shape[0], source=source) < self.dropout
+        kept = 1 + randomness.randint_rows(z.shape[0], self.depth, source)
+        return torch.where(dropped, kept, self.depth)[:, None, None, None]
