@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jsonargparse
@@ -36,7 +37,7 @@ from gen_experiments.models.checkpoints import check_fits, read_checkpoint
 from gen_experiments.parser import ExperimentParser, OneLineParser
 from gen_experiments.runs import Run
 
-COMMANDS = {"sample": sample, "reconstruct": reconstruct}
+COMMANDS: dict[str, Callable[..., None]] = {"sample": sample, "reconstruct": reconstruct}
 # Stands for the run's folder in the trainer's configuration: `save_dir: RUN_DIR`, `dirpath: RUN_DIR/checkpoints`.
 RUN_DIR = "RUN_DIR"
 

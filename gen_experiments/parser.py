@@ -85,7 +85,8 @@ def _class_names(hint: Any) -> Iterator[str]:
         if hint.__module__ not in ("builtins", "typing", "collections.abc"):
             if not getattr(hint, "__abstractmethods__", None) and not hint.__name__.startswith("_"):
                 yield hint.__name__
-            for subclass in hint.__subclasses__():
+            subclasses: list[type] = hint.__subclasses__()
+            for subclass in subclasses:
                 yield from _class_names(subclass)
     elif hint is not None:
         # Of a factory, Callable[[A, B], C], what is built counts.

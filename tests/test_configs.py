@@ -1,12 +1,8 @@
 """Every YAML that is shipped runs."""
 
-from pathlib import Path
-
 import pytest
-import torch
 import yaml
 from conftest import CONFIGS, SHORT
-from PIL import Image
 
 BASES = {"VQVAE": "vqvae.yaml", "GAN": "gan.yaml"}
 EXPERIMENTS = sorted((CONFIGS / "experiments").rglob("*.yaml"))

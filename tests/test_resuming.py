@@ -26,7 +26,7 @@ def equal(a, b):
     return a == b
 
 
-# 1,437 training digits in batches of 96 make 14 iterations an epoch: 7 and 19 lie in the middle of the first and second.
+# 1,437 training digits in batches of 96 make 14 iterations an epoch: both stops lie in the middle of one.
 @pytest.mark.parametrize("stop", [7, 19])
 @pytest.mark.parametrize("model", RUNS)
 def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, stop):

@@ -32,7 +32,7 @@ class StopOnNonFinite(Callback):
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         broken = ~torch.isfinite(loss.detach()).all()
         self._broken = broken if self._broken is None else self._broken | broken
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._check(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

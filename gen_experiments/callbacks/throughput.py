@@ -29,7 +29,7 @@ class Throughput(Callback):
         """Counts a batch and, when it is time to log, logs."""
         self._images += batch.images.shape[0] * distributed.world_size()
         # The first interval holds warm-up and is left out.
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             if self._since:
                 elapsed = time.perf_counter() - self._since
                 pl_module.log("images_per_second", self._images / elapsed)

@@ -8,7 +8,8 @@ from torchmetrics import Metric
 def perplexity(counts: Tensor) -> Tensor:
     """exp(−Σ p log p) of the codes' frequencies p: (K,) counts -> scalar in [1, K]; K means all are used alike."""
     p = counts.double() / counts.sum()
-    return torch.special.entr(p).sum().exp().float()
+    value: Tensor = torch.special.entr(p).sum().exp()
+    return value.float()
 
 
 def usage(counts: Tensor) -> Tensor:

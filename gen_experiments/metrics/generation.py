@@ -33,7 +33,8 @@ def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -
     values, vectors = torch.linalg.eigh(cov1)
     root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
     cross = torch.linalg.eigvalsh(root @ cov2 @ root).clamp_min(0).sqrt().sum()
-    return (mean1 - mean2).square().sum() + cov1.trace() + cov2.trace() - 2 * cross
+    distance: Tensor = (mean1 - mean2).square().sum() + cov1.trace() + cov2.trace() - 2 * cross
+    return distance
 
 
 class FrechetDistance(FrechetInceptionDistance):

@@ -28,8 +28,8 @@ def psnr(reconstructions: Tensor, images: Tensor) -> Tensor:
 def ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
     """Structural similarity of each image (https://doi.org/10.1109/TIP.2003.819861).
 
-    Gaussian window of 11 pixels and σ 1.5, K₁ 0.01, K₂ 0.03, mean over channels and all pixels, those at the border seeing
-    the image mirrored: torchmetrics' convention.
+    Gaussian window of 11 pixels and σ 1.5, K₁ 0.01, K₂ 0.03, mean over channels and all pixels, those at the border
+    seeing the image mirrored: torchmetrics' convention.
 
     Args:
         reconstructions: (N, C, H, W) uint8.

@@ -35,8 +35,9 @@ class EMA(nn.Module):
             half_life: images after which a weight's share has halved; 0 copies.
         """
         decay = 0.5 ** (images / max(half_life, 1e-8))
-        averages = list(self.module.parameters())
-        torch._foreach_lerp_(averages, list(module.parameters()), 1.0 - decay)
+        averages: list[Tensor] = list(self.module.parameters())
+        weights: list[Tensor] = list(module.parameters())
+        torch._foreach_lerp_(averages, weights, 1.0 - decay)
         for average, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
             average.copy_(buffer)
 

@@ -77,7 +77,8 @@ class GAN(ImageModel):
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) of the averaged generator from (B, latent_dim) noise."""
-        return self.ema(noise, labels)
+        images: Tensor = self.ema(noise, labels)
+        return images
 
     def sample(self, first: int, count: int, seed: int = 0) -> Tensor:
         """Images `first` ... `first + count - 1` of the endless sequence that `seed` names.
@@ -124,6 +125,7 @@ class GAN(ImageModel):
             fake = self._generate(batch, source)
         loss = self.loss.discriminator(discriminator(batch.images), discriminator(fake))
         for penalty in self.penalties:
+            assert isinstance(penalty, Penalty)
             if iteration % penalty.every == 0:
                 loss = loss + penalty(discriminator, batch.images, fake, source)
         self._backward(loss, optimizer)
@@ -164,7 +166,7 @@ class GAN(ImageModel):
         optimizer.zero_grad()
         self.manual_backward(loss)
         if self.gradient_clip_norm is not None:
-            self.clip_gradients(optimizer, self.gradient_clip_norm, "norm")
+            self.clip_gradients(optimizer.optimizer, self.gradient_clip_norm, "norm")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Nothing: a generator is judged by its samples, not batch by batch."""

@@ -49,7 +49,8 @@ class VQVAE(ImageModel):
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
         """Reconstructs (B, C, H, W) images in [-1, 1], and says through which codes."""
         quantized = self.quantizer(self.encoder(images))
-        return self.decoder(quantized.values), quantized
+        reconstructions: Tensor = self.decoder(quantized.values)
+        return reconstructions, quantized
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_step.py [--steps 40] [--rounds 15] [--threads 2]
 
-Blocks of steps alternate in one process: one block under `Trainer.fit` with the callbacks of the shipped config, one block
-bare. The figure is the median over the rounds of the ratio of neighbouring blocks.
+Blocks of steps alternate in one process: one block under `Trainer.fit` with the callbacks of the shipped config, one
+block bare. The figure is the median over the rounds of the ratio of neighbouring blocks.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import copy
 import statistics
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from lightning.pytorch import Callback
@@ -26,9 +27,9 @@ class Pairs(Callback):
 
     steps = 40
     bare = staticmethod(lambda module: None)
-    ratios: list[float] = []
-    framework: list[float] = []
-    alone: list[float] = []
+    ratios: ClassVar[list[float]] = []
+    framework: ClassVar[list[float]] = []
+    alone: ClassVar[list[float]] = []
 
     def __init__(self) -> None:
         self._since = 0.0

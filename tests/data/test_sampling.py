@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+import two_processes
+
+from gen_experiments.data.cache import ImageArray
+from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches, epoch_order, own_part
+from gen_experiments.errors import UserError
+
+
+def numbered(count):
+    """Images whose pixel is their number."""
+    pixels = np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    return ImageArray(pixels, np.arange(count), np.arange(count), "f")
+
+
+def numbers(batches):
+    return [batch.images.flatten().tolist() for batch in batches]
+
+
+def test_an_epoch_shows_every_image_once_up_to_the_last_incomplete_batch():
+    batches = numbers(TrainingBatches(numbered(10), 3, seed=0, flip=False))
+    assert [len(batch) for batch in batches] == [3, 3, 3]
+    assert len({image for batch in batches for image in batch}) == 9
+
+
+def test_epochs_differ_and_seeds_differ_and_repeat():
+    loader = TrainingBatches(numbered(50), 10, seed=0, flip=False)
+    first, second = numbers(loader), numbers(loader)
+    assert first != second
+    assert numbers(TrainingBatches(numbered(50), 10, seed=0, flip=False)) == first
+    assert numbers(TrainingBatches(numbered(50), 10, seed=1, flip=False)) != first
+
+
+def test_labels_belong_to_their_images():
+    for batch in TrainingBatches(numbered(20), 5, seed=0, flip=False):
+        assert batch.images.flatten().tolist() == batch.labels.tolist()
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 4, 5, 9])
+def test_a_loaded_state_goes_on_where_it_was_saved(stop):
+    whole, part = (TrainingBatches(numbered(17), 4, seed=0, flip=True) for _ in range(2))
+
+    def endless(loader):
+        while True:
+            for batch in loader:
+                yield batch.images.flatten().tolist(), batch.mirrored.tolist()
+
+    expected, taken = endless(whole), endless(part)
+    for _ in range(stop):
+        assert next(expected) == next(taken)
+    resumed = TrainingBatches(numbered(17), 4, seed=0, flip=True)
+    resumed.load_state_dict(part.state_dict())
+    rest = endless(resumed)
+    assert [next(rest) for _ in range(10)] == [next(expected) for _ in range(10)]
+
+
+def test_half_of_the_images_are_mirrored():
+    loader = TrainingBatches(numbered(200), 100, seed=0, flip=True)
+    share = torch.cat([batch.mirrored for _ in range(10) for batch in loader]).float().mean()
+    assert 0.45 < float(share) < 0.55
+    assert all(batch.mirrored is None for batch in TrainingBatches(numbered(20), 5, seed=0, flip=False))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_parts_of_processes_are_the_global_batch_in_order(world):
+    batch = epoch_order(12, seed=0, epoch=0)
+    assert np.concatenate([own_part(batch, rank, world) for rank in range(world)]).tolist() == batch.tolist()
+
+
+def batches_of_a_process():
+    training = TrainingBatches(numbered(20), 4, seed=0, flip=True)
+    evaluation = EvaluationBatches(numbered(11), 4)
+    return {
+        "training": numbers(training),
+        "mirrored": [batch.mirrored.tolist() for batch in training],
+        "evaluation": numbers(evaluation),
+        "lengths": [len(training), len(evaluation)],
+    }
+
+
+def test_two_processes_share_the_batches_of_one(tmp_path):
+    first, second = two_processes.run(batches_of_a_process, tmp_path)
+    alone = batches_of_a_process()
+    for key in ("training", "mirrored"):
+        assert [a + b for a, b in zip(first[key], second[key], strict=True)] == alone[key]
+    assert first["training"] != second["training"]
+    seen = [image for process in (first, second) for batch in process["evaluation"] for image in batch]
+    assert sorted(seen) == list(range(11))
+
+
+def test_evaluation_keeps_the_order_and_loses_nothing():
+    assert sum(numbers(EvaluationBatches(numbered(11), 4)), []) == list(range(11))
+
+
+def test_a_batch_larger_than_the_split_is_refused():
+    with pytest.raises(UserError, match="more than the 5 training images"):
+        TrainingBatches(numbered(5), 6, seed=0, flip=False)

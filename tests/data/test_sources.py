@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from PIL import Image
+from pictures_on_disk import write_cifar10, write_mnist, write_pictures
+
+from gen_experiments.data.sources import CIFAR10, MNIST, Digits, FashionMNIST, ImageFolder
+from gen_experiments.errors import UserError
+
+
+def test_digits_are_real_and_embedded():
+    decoded = Digits().decode("train", 32)
+    assert decoded.images.shape == (1797, 1, 32, 32)
+    assert decoded.images.dtype == np.uint8
+    assert np.bincount(decoded.labels).min() > 170
+    assert decoded.images.max() == 255
+
+
+@pytest.mark.parametrize(("source", "name"), [(MNIST, "MNIST"), (FashionMNIST, "FashionMNIST")])
+def test_idx_files_are_read(tmp_path, source, name):
+    write_mnist(tmp_path, name=name)
+    read = source(str(tmp_path), download=False)
+    assert read.splits() == {"train", "test"}
+    native = read.decode("train", 28)
+    raw = (tmp_path / name / "raw" / "train-images-idx3-ubyte").read_bytes()[16:]
+    assert native.images.tobytes() == raw
+    assert native.labels.tolist() == [i % 10 for i in range(40)]
+    assert read.decode("test", 32).images.shape == (10, 1, 32, 32)
+
+
+def test_cifar10_is_read(tmp_path, monkeypatch):
+    write_cifar10(tmp_path, monkeypatch)
+    read = CIFAR10(str(tmp_path), download=False)
+    assert read.decode("train", 32).images.shape == (40, 3, 32, 32)
+    assert read.decode("test", 32).labels.tolist() == list(range(8))
+
+
+def test_a_missing_data_set_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"MNIST is not in .*--data\.source\.root"):
+        MNIST(str(tmp_path), download=False).decode("train", 28)
+
+
+def test_pictures_without_folders_have_no_labels(tmp_path):
+    write_pictures(tmp_path)
+    folder = ImageFolder(str(tmp_path))
+    assert folder.num_classes is None
+    decoded = folder.decode("train", 16)
+    assert decoded.images.shape == (12, 3, 16, 16)
+    assert decoded.labels is None
+
+
+def test_folders_are_classes_and_splits(tmp_path):
+    for split, count in (("train", 4), ("test", 2)):
+        for label in ("cat", "dog"):
+            write_pictures(tmp_path / split / label, count)
+    folder = ImageFolder(str(tmp_path))
+    assert folder.splits() == {"train", "test"}
+    assert folder.num_classes == 2
+    assert folder.decode("test", 8).labels.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "CMYK", "1", "I;16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_mode_is_read(tmp_path, mode, channels):
+    grey = np.full((10, 10), 200, dtype=np.uint8)
+    picture = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+    picture.save(tmp_path / ("a.tiff" if mode == "CMYK" else "a.png"))
+    image = ImageFolder(str(tmp_path), channels).decode("train", 10).images[0]
+    assert image.shape == (channels, 10, 10)
+    if mode != "1":
+        assert abs(image.astype(int) - 200).max() <= 1
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    assert (ImageFolder(str(tmp_path)).decode("train", 8).images == 255).all()
+
+
+def test_exif_turns_and_the_centre_is_kept(tmp_path):
+    picture = Image.new("RGB", (30, 10), "black")
+    picture.paste("white", (0, 0, 30, 5))  # the upper half is white
+    exif = Image.Exif()
+    exif[274] = 3  # turned by 180 degrees
+    picture.save(tmp_path / "a.png", exif=exif)
+    image = ImageFolder(str(tmp_path), 1).decode("train", 10).images[0, 0]
+    assert image[0].max() == 0
+    assert image[-1].min() == 255
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text"])
+def test_a_picture_that_cannot_be_decoded_is_named(tmp_path, damage):
+    write_pictures(tmp_path, 3, size=(64, 64))
+    path = tmp_path / "001.png"
+    path.write_bytes(path.read_bytes()[:2000] if damage == "truncated" else b"no picture")
+    with pytest.raises(UserError, match=r"001\.png cannot be decoded"):
+        ImageFolder(str(tmp_path)).decode("train", 8)
+
+
+def test_missing_and_empty_folders_are_told(tmp_path):
+    with pytest.raises(UserError, match="there is no image folder"):
+        ImageFolder(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="holds no picture"):
+        ImageFolder(str(tmp_path))
+
+
+def test_the_key_changes_with_the_files(tmp_path):
+    write_pictures(tmp_path, 3)
+    before = ImageFolder(str(tmp_path)).key("train")
+    assert ImageFolder(str(tmp_path)).key("train") == before
+    assert ImageFolder(str(tmp_path), channels=1).key("train") != before
+    write_pictures(tmp_path, 4)
+    assert ImageFolder(str(tmp_path)).key("train") != before
