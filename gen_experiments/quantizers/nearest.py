@@ -9,6 +9,8 @@ from torch import Tensor
 
 # Scores held at a time, in elements: 16 MB of them, so that the largest is sought while they are in cache.
 CHUNK = 2**22
+# Codes whose largest score is found before it is asked which of them has it: amax is vectorized, argmax is not.
+BLOCK = 64
 
 
 @torch.no_grad()
@@ -20,16 +22,31 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
         codes: (K, D) float32.
 
     Returns:
-        (N,) int64 in [0, K).
+        (N,) int64 in [0, K); of equally near codes the first.
     """
-    rows = max(1, CHUNK // codes.shape[0])
-    found = torch.empty(z.shape[0], dtype=torch.int64, device=z.device)
-    scores = z.new_empty((min(rows, z.shape[0]), codes.shape[0]))
+    block = min(BLOCK, codes.shape[0])
+    # A column of ones adds the bias within the product; codes that fill up the last block are infinitely far.
+    table = torch.cat([codes, -0.5 * codes.square().sum(1, keepdim=True)], dim=1)
+    filling = table.new_zeros((-codes.shape[0] % block, table.shape[1]))
+    filling[:, -1] = -torch.inf
+    columns = torch.cat([table, filling]).t()
+    rows = torch.cat([z, z.new_ones(z.shape[0], 1)], dim=1)
+    size = max(1, min(CHUNK // columns.shape[1], z.shape[0]))
+    scores = z.new_empty((size, columns.shape[1]))
     with torch.autocast(z.device.type, enabled=False), _full_float32():
-        bias = codes.square().sum(1).mul_(-0.5)
-        for chunk, result in zip(torch.split(z, rows), torch.split(found, rows), strict=True):
-            torch.argmax(torch.addmm(bias, chunk, codes.t(), out=scores[: len(chunk)]), 1, out=result)
-    return found
+        chunks = [
+            _argmax(torch.mm(chunk, columns, out=scores[: len(chunk)]), block) for chunk in torch.split(rows, size)
+        ]
+    # A latent that is not finite may have found a filling.
+    return torch.cat(chunks).clamp_(max=codes.shape[0] - 1)
+
+
+def _argmax(scores: Tensor, block: int) -> Tensor:
+    """The column of the largest score in each row: (n, K) -> (n,) int64, where K is a multiple of `block`."""
+    blocks = scores.view(scores.shape[0], -1, block)
+    best = blocks.amax(2).argmax(1)
+    number = torch.arange(0, blocks.shape[0] * blocks.shape[1], blocks.shape[1], device=scores.device) + best
+    return best * block + blocks.flatten(0, 1).index_select(0, number).argmax(1)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from gen_experiments.quantizers import nearest as module
 from gen_experiments.quantizers.nearest import nearest
 
 
-@pytest.mark.parametrize(("rows", "codes"), [(1, 1), (7, 3), (301, 50)])
+@pytest.mark.parametrize(("rows", "codes"), [(1, 1), (7, 3), (301, 50), (90, 200)])
 @pytest.mark.parametrize("chunk", [1, 128, 2**22])
 def test_it_finds_the_smallest_distance(monkeypatch, rows, codes, chunk):
     monkeypatch.setattr(module, "CHUNK", chunk)
@@ -30,3 +30,15 @@ def test_codes_are_nearest_to_themselves_whatever_the_precision_of_products():
 def test_no_gradient_is_kept():
     z = torch.randn(3, 2, requires_grad=True)
     assert not nearest(z, torch.randn(4, 2, requires_grad=True)).requires_grad
+
+
+def test_of_equals_the_first_is_found():
+    table = torch.randn(1, 4).repeat(200, 1)
+    assert nearest(torch.randn(20, 4), table).tolist() == [0] * 20
+
+
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+def test_latents_that_are_not_finite_get_some_code(value):
+    found = nearest(torch.full((3, 4), value), torch.randn(70, 4))
+    assert found.min() >= 0
+    assert found.max() < 70
