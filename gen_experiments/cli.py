@@ -1,5 +1,6 @@
 """The command line: LightningCLI for fit, validate, test and predict; plain functions for the rest."""
 
+import inspect
 import logging
 import sys
 import warnings
@@ -91,10 +92,7 @@ def run(arguments: list[str]) -> None:
         SystemExit: the command line itself is wrong, or only help was asked for.
     """
     if arguments[0] in COMMANDS:
-        command = COMMANDS[arguments[0]]
-        jsonargparse.auto_cli(
-            command, args=arguments[1:], prog=f"gen_experiments {arguments[0]}", parser_class=OneLineParser
-        )
+        _run_command(arguments[0], arguments[1:])
         return
     _silence()
     try:
@@ -111,6 +109,21 @@ def run(arguments: list[str]) -> None:
         )
     except MisconfigurationException as error:
         raise UserError(" ".join(str(error).split())) from error
+    except ValueError as error:
+        # jsonargparse buries what a constructor says under every alternative that its type allows.
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__
+        raise cause or error from None
+
+
+def _run_command(name: str, arguments: list[str]) -> None:
+    """Runs a function over a checkpoint: the checkpoint is the one positional argument, all others are options."""
+    command = COMMANDS[name]
+    parser = OneLineParser(prog=f"gen_experiments {name}", description=inspect.getdoc(command).partition("\n")[0])
+    parser.add_argument("checkpoint", type=str, help="a checkpoint that fit wrote")
+    parser.add_function_arguments(command, skip={"checkpoint"}, as_group=False)
+    command(**parser.parse_args(arguments).as_dict())
 
 
 def _silence() -> None:

@@ -2,25 +2,51 @@
 
 import pytest
 import yaml
-from conftest import CONFIGS, SHORT
+from conftest import CONFIGS, SHORT, SMALL
+from pictures_on_disk import write_cifar10, write_mnist, write_pictures
 
 BASES = {"VQVAE": "vqvae.yaml", "GAN": "gan.yaml"}
-EXPERIMENTS = sorted((CONFIGS / "experiments").rglob("*.yaml"))
-SMALL = [*SHORT, "--trainer.max_steps=2", "--evaluation.samples=50", "--evaluation.batch_size=25"]
+FEW = [*SHORT, "--trainer.max_steps=2", "--evaluation.samples=20", "--evaluation.batch_size=10"]
 
 
-def base(path):
-    return CONFIGS / BASES[yaml.safe_load(path.read_text())["model"]["class_path"]]
+def ids(path):
+    return "/".join(path.parts[-2:])
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: "/".join(path.parts[-2:]))
+@pytest.mark.parametrize("name", BASES.values())
+def test_a_base_config_trains(experiment, tmp_path, name):
+    assert experiment("fit", "--config", CONFIGS / name, *FEW) == 0
+    folder = tmp_path / "runs" / name.removesuffix(".yaml") / "version_0"
+    assert {"checkpoints", "config.yaml", "images", "metrics.csv"} <= {path.name for path in folder.iterdir()}
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert list((folder / "images").glob("*.png"))
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "experiments").rglob("*.yaml")), ids=ids)
 def test_an_experiment_trains(experiment, tmp_path, path):
-    name = yaml.safe_load(path.read_text())["run"]["name"]
-    assert experiment("fit", "--config", base(path), "--config", path, *SMALL) == 0
-    assert (tmp_path / "runs" / name / "version_0" / "checkpoints" / "last.ckpt").is_file()
+    told = yaml.safe_load(path.read_text())
+    base = CONFIGS / BASES[told["model"]["class_path"]]
+    assert experiment("fit", "--config", base, "--config", path, *FEW) == 0
+    assert (tmp_path / "runs" / told["run"]["name"] / "version_0" / "checkpoints" / "last.ckpt").is_file()
 
 
-@pytest.mark.parametrize("path", sorted((CONFIGS / "trainer").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((CONFIGS / "trainer").glob("*.yaml")), ids=ids)
 def test_a_trainer_config_trains_where_there_is_no_gpu(experiment, path):
     here = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1"]
-    assert experiment("fit", "--config", CONFIGS / "gan.yaml", "--config", path, *SMALL, *here) == 0
+    assert experiment("fit", *SMALL["gan"], "--config", path, *FEW, *here) == 0
+
+
+@pytest.mark.parametrize("model", SMALL)
+@pytest.mark.parametrize("path", sorted((CONFIGS / "data").glob("*.yaml")), ids=ids)
+def test_a_data_config_goes_over_any_model(experiment, tmp_path, monkeypatch, inception_weights, path, model):
+    root = tmp_path / "data"
+    write_mnist(root, train=60, test=20)
+    write_mnist(root, train=60, test=20, name="FashionMNIST")
+    write_cifar10(root, monkeypatch)
+    write_pictures(root / "pictures", 40, size=(70, 80))
+    options = [*SMALL[model], "--config", path, *FEW, "--data.val_size=10", "--trainer.val_check_interval=2"]
+    if path.stem == "folder":
+        options.append(f"--data.source.root={root / 'pictures'}")
+    if yaml.safe_load(path.read_text())["evaluation"]["extractor"]["class_path"] == "InceptionFeatures":
+        options.append(f"--evaluation.extractor.weights={inception_weights}")
+    assert experiment("fit", *options) == 0

@@ -40,7 +40,10 @@ class StopOnNonFinite(Callback):
         self._check(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Checks before a checkpoint is written."""
+        """Checks before a checkpoint is written, the weights too: the step from a finite loss may have broken them."""
+        weights = [value for value in pl_module.state_dict().values() if value.is_floating_point()]
+        finite = torch.stack([torch.isfinite(value).all() for value in weights]).all()
+        self._broken = ~finite if self._broken is None else self._broken | ~finite
         self._check(trainer)
 
     def _check(self, trainer: Trainer) -> None:
@@ -52,6 +55,6 @@ class StopOnNonFinite(Callback):
             kept = [c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
             good = next((path for path in reversed(kept) if path), "none, as none was written yet")
             raise UserError(
-                f"the loss became NaN or infinite by step {trainer.global_step}: lower the learning rate or clip the "
-                f"gradient; the last good checkpoint is {good}"
+                f"the loss or a weight became NaN or infinite by step {trainer.global_step}: lower the learning rate or "
+                f"clip the gradient; the last good checkpoint is {good}"
             )

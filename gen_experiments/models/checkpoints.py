@@ -1,5 +1,6 @@
 """Reading checkpoints: nothing in a file is run, and what does not fit is said in one line."""
 
+import importlib
 import os
 import pickle
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"there is no checkpoint at {path}")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
         raise UserError(f"{path} is no readable checkpoint (damaged, or not written by this program)") from error
     hyperparameters = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
     if "_class_path" not in hyperparameters or "images_seen" not in checkpoint:
@@ -76,8 +77,11 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
     Raises:
         UserError: see `read_checkpoint`; or the model cannot do the task.
     """
-    read_checkpoint(path)
-    model = ImageModel.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    module, _, name = read_checkpoint(path)["hyper_parameters"]["_class_path"].rpartition(".")
+    kind = getattr(importlib.import_module(module), name, None)
+    if not (isinstance(kind, type) and issubclass(kind, ImageModel)):
+        raise UserError(f"{path} names {module}.{name}, which is no model")
+    model = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     if not isinstance(model, able):
         raise UserError(f"{path} holds a {type(model).__name__}, which cannot {task}")
     return model.eval()

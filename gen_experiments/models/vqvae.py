@@ -71,7 +71,7 @@ class VQVAE(ImageModel):
         """One step of the loss."""
         reconstructions, quantized = self(batch.images)
         error = self.reconstruction(reconstructions, batch.images)
-        loss = error + quantized.loss
+        loss: Tensor = error + quantized.loss
         self.log_training(loss=loss, reconstruction=error, quantizer=quantized.loss)
         return loss
 

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from conftest import SHORT, SMALL
+from PIL import Image
+from pictures_on_disk import write_pictures
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    from gen_experiments.__main__ import main
+
+    folder = tmp_path_factory.mktemp("trained")
+    for model in SMALL:
+        assert main(["fit", *SMALL[model], *SHORT, "--trainer.max_steps=2", f"--run.root={folder}"]) == 0
+    return {model: folder / model / "version_0" / "checkpoints" / "last.ckpt" for model in SMALL}
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def test_a_grid_of_samples_needs_nothing_but_the_checkpoint(experiment, checkpoints):
+    assert experiment("sample", checkpoints["gan"], "--num=9", "--out=a/grid.png") == 0
+    assert pixels("a/grid.png").shape == (3 * 34 + 2, 3 * 34 + 2)
+
+
+def test_a_seed_names_the_samples(experiment, checkpoints):
+    for out, seed in (("a.png", 0), ("b.png", 0), ("c.png", 1)):
+        assert experiment("sample", checkpoints["gan"], "--num=4", f"--out={out}", f"--seed={seed}") == 0
+    assert np.array_equal(pixels("a.png"), pixels("b.png"))
+    assert not np.array_equal(pixels("a.png"), pixels("c.png"))
+
+
+def test_a_folder_of_samples(experiment, checkpoints, tmp_path):
+    assert experiment("sample", checkpoints["gan"], "--num=70", "--out=images") == 0
+    assert len(list((tmp_path / "images").glob("*.png"))) == 70
+    assert experiment("sample", checkpoints["gan"], "--num=4", "--out=grid.png") == 0
+    assert np.array_equal(pixels("grid.png")[2:34, 2:34], pixels("images/00000.png"))
+
+
+def test_reconstructions_stand_under_their_originals(experiment, checkpoints, tmp_path):
+    write_pictures(tmp_path / "pictures", 3, size=(32, 32), mode="L")
+    assert experiment("reconstruct", checkpoints["vqvae"], "--images=pictures", "--out=grid.png") == 0
+    grid = pixels("grid.png")
+    assert grid.shape[0] == 2 * 34 + 2
+    original = pixels(tmp_path / "pictures" / "001.png")
+    assert np.array_equal(grid[2:34, 36:68], original)
+    assert not np.array_equal(grid[36:68, 36:68], original)
+
+
+def test_predict_writes_an_image_for_every_test_image(experiment, checkpoints, tmp_path):
+    for model, path in checkpoints.items():
+        small = ["--data.test_size=30", "--data.eval_batch_size=20"]
+        assert experiment("predict", *SMALL[model], *small, f"--ckpt_path={path}") == 0
+        assert len(list((tmp_path / "runs" / model / "version_0" / "predictions").glob("*.png"))) == 30
