@@ -55,6 +55,6 @@ class StopOnNonFinite(Callback):
             kept = [c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
             good = next((path for path in reversed(kept) if path), "none, as none was written yet")
             raise UserError(
-                f"the loss or a weight became NaN or infinite by step {trainer.global_step}: lower the learning rate or "
-                f"clip the gradient; the last good checkpoint is {good}"
+                f"the loss or a weight became NaN or infinite by step {trainer.global_step}: lower the learning rate "
+                f"or clip the gradient; the last good checkpoint is {good}"
             )

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from conftest import SHORT, SMALL
-from PIL import Image
 from pictures_on_disk import write_pictures
+from PIL import Image
 
 
 @pytest.fixture(scope="module")

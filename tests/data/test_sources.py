@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from PIL import Image
 from pictures_on_disk import write_cifar10, write_mnist, write_pictures
+from PIL import Image
 
 from gen_experiments.data.sources import CIFAR10, MNIST, Digits, FashionMNIST, ImageFolder
 from gen_experiments.errors import UserError
