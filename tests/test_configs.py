@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+
 from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_cifar10, write_mnist, write_pictures
 

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_data.py --root DIR [--rounds 5]
 
-MNIST at 32x32 in batches of 128 as float32 in [-1, 1], half of the images mirrored: one epoch of ours and a tenth of one of
-torchvision's, in turn, in one process. DIR holds MNIST/raw.
+MNIST at 32x32 in batches of 128 as float32 in [-1, 1], half of the images mirrored: one epoch of ours and a tenth of
+one of torchvision's, in turn, in one process. DIR holds MNIST/raw.
 """
 
 import argparse
@@ -13,8 +13,7 @@ import time
 
 import torch
 from torch.utils.data import DataLoader, Subset
-from torchvision import transforms
-from torchvision.datasets import MNIST as TorchvisionMNIST
+from torchvision import datasets, transforms
 
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources import MNIST
@@ -32,7 +31,7 @@ def rate(batches, prepare) -> float:
 
 def torchvision_loader(root: str, workers: int) -> DataLoader:
     steps = [transforms.Resize(SIZE), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
-    data = TorchvisionMNIST(root, train=True, transform=transforms.Compose([*steps, transforms.Normalize(0.5, 0.5)]))
+    data = datasets.MNIST(root, train=True, transform=transforms.Compose([*steps, transforms.Normalize(0.5, 0.5)]))
     part = Subset(data, range(PART))
     return DataLoader(part, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
 
@@ -58,9 +57,7 @@ def main() -> None:
         print(f"{name}: {statistics.median(values):,.0f} images/s")
     best = [max(others) for others in zip(*(v for n, v in rates.items() if n != "ours"), strict=True)]
     ratios = [a / b for a, b in zip(rates["ours"], best, strict=True)]
-    print(
-        f"median ratio to the better of torchvision's: {statistics.median(ratios):.1f} ({torch.get_num_threads()} threads)"
-    )
+    print(f"median ratio to torchvision's better: {statistics.median(ratios):.1f}, {torch.get_num_threads()} threads")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from PIL import Image
+
 from conftest import SHORT, SMALL
 from pictures_on_disk import write_pictures
-from PIL import Image
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from pictures_on_disk import write_cifar10, write_mnist, write_pictures
 from PIL import Image
 
 from gen_experiments.data.sources import CIFAR10, MNIST, Digits, FashionMNIST, ImageFolder
 from gen_experiments.errors import UserError
+from pictures_on_disk import write_cifar10, write_mnist, write_pictures
 
 
 def test_digits_are_real_and_embedded():
