@@ -1,7 +1,7 @@
 import pytest
 import torch
-import two_processes
 
+import two_processes
 from gen_experiments import distributed, randomness
 from gen_experiments.losses.lecam import LeCam
 

@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-import two_processes
 
+import two_processes
 from gen_experiments.metrics.codebook import CodebookUsage, perplexity, usage
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-import two_processes
 from torch import nn
 
+import two_processes
 from gen_experiments.metrics.features import FeatureExtractor, InceptionFeatures
 from gen_experiments.metrics.generation import FrechetDistance, frechet_distance
 

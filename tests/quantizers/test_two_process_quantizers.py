@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 import torch
-import two_processes
 
+import two_processes
 from gen_experiments import distributed, randomness
 from gen_experiments.quantizers import codebook
 from gen_experiments.quantizers.ema import EMAQuantizer
