@@ -120,8 +120,7 @@ def run(arguments: list[str]) -> None:
 def _run_command(name: str, arguments: list[str]) -> None:
     """Runs a function over a checkpoint: the checkpoint is the one positional argument, all others are options."""
     command = COMMANDS[name]
-    summary = (inspect.getdoc(command) or "").partition("
-")[0]
+    summary = (inspect.getdoc(command) or "").partition("\n")[0]
     parser = OneLineParser(prog=f"gen_experiments {name}", description=summary)
     parser.add_argument("checkpoint", type=str, help="a checkpoint that fit wrote")
     parser.add_function_arguments(command, skip={"checkpoint"}, as_group=False)
