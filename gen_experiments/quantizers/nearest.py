@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Scores held at a time, in elements: 16 MB of them, so that the largest is sought while they are in cache.
+# Scores held at a time, in elements: 16 MB of them, so that the largest is sought while they are in cache, but no fewer
+# rows than make the product worth reading all codes.
 CHUNK = 2**22
+ROWS = 1024
 # Codes whose largest score is found before it is asked which of them has it: amax is vectorized, argmax is not.
 BLOCK = 64
 
@@ -31,7 +33,7 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
     filling[:, -1] = -torch.inf
     columns = torch.cat([table, filling]).t()
     rows = torch.cat([z, z.new_ones(z.shape[0], 1)], dim=1)
-    size = max(1, min(CHUNK // columns.shape[1], z.shape[0]))
+    size = max(1, min(max(CHUNK // columns.shape[1], ROWS), z.shape[0]))
     scores = z.new_empty((size, columns.shape[1]))
     with torch.autocast(z.device.type, enabled=False), _full_float32():
         chunks = [

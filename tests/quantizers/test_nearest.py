@@ -9,6 +9,7 @@ from gen_experiments.quantizers.nearest import nearest
 @pytest.mark.parametrize("chunk", [1, 128, 2**22])
 def test_it_finds_the_smallest_distance(monkeypatch, rows, codes, chunk):
     monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(module, "ROWS", 2)
     z, table = torch.randn(rows, 5), 2 * torch.randn(codes, 5)
     assert torch.equal(nearest(z, table), torch.cdist(z.double(), table.double()).argmin(1))
 
