@@ -19,14 +19,21 @@ import gen_experiments.callbacks.predictions
 import gen_experiments.callbacks.summary
 import gen_experiments.callbacks.throughput
 import gen_experiments.losses.adversarial
+import gen_experiments.losses.lecam
 import gen_experiments.losses.penalties
 import gen_experiments.models.gan
 import gen_experiments.models.vqvae
 import gen_experiments.networks.autoencoder
 import gen_experiments.networks.discriminators
 import gen_experiments.networks.generators
+import gen_experiments.networks.r3gan
+import gen_experiments.networks.resnet
 import gen_experiments.quantizers.ema
-import gen_experiments.quantizers.gradient  # noqa: F401
+import gen_experiments.quantizers.fsq
+import gen_experiments.quantizers.gradient
+import gen_experiments.quantizers.lfq
+import gen_experiments.quantizers.residual
+import gen_experiments.quantizers.simvq  # noqa: F401
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.tracking import SaveConfig, go_offline_unless_reachable
 from gen_experiments.commands.reconstruct import reconstruct

@@ -1,0 +1,88 @@
+"""The command line: help, configs laid over each other, short overrides, and what a run leaves behind."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from conftest import CONFIGS, SHORT, SMALL
+from gen_experiments import __version__
+
+
+def python(*arguments, code=None):
+    command = [sys.executable, *(["-c", code] if code else ["-m", "gen_experiments"]), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_names_every_command(capsys, experiment, arguments):
+    assert experiment(*arguments) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("fit", "validate", "test", "predict", "sample", "reconstruct"))
+
+
+def test_the_version(capsys, experiment):
+    assert experiment("--version") == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_the_help_of_fit_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom gen_experiments.__main__ import main\n"
+        "try: main(['fit', '--help'])\nexcept SystemExit: pass\n"
+        "before = set(sys.modules)\n"
+        "import torch, lightning.pytorch.cli\n"
+        "print('\\nHEAVY', [m for m in ('wandb', 'torch_fidelity', 'sklearn', 'scipy.linalg') if m in before])"
+    )
+    done = python(code=code)
+    assert "--model" in done.stdout
+    assert "HEAVY []" in done.stdout
+
+
+def printed(capsys, experiment, *arguments):
+    assert experiment("fit", *arguments, "--print_config") == 0
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_configs_are_laid_over_each_other_and_overrides_over_them(capsys, experiment):
+    vqvae = f"--config={CONFIGS / 'vqvae.yaml'}"
+    mnist = f"--config={CONFIGS / 'data' / 'mnist.yaml'}"
+    told = printed(capsys, experiment, vqvae, mnist, "--model.quantizer.num_codes=256", "--data.size=28")
+    assert told["data"]["init_args"]["source"]["class_path"].endswith("MNIST")
+    assert told["data"]["init_args"]["batch_size"] == 64
+    assert told["data"]["init_args"]["size"] == 28
+    assert told["model"]["init_args"]["quantizer"]["init_args"]["num_codes"] == 256
+    assert told["model"]["init_args"]["encoder"]["init_args"]["hidden"] == 64
+
+
+def test_a_part_is_swapped_by_its_short_name(capsys, experiment):
+    gan = f"--config={CONFIGS / 'gan.yaml'}"
+    told = printed(capsys, experiment, gan, "--model.loss=Hinge", "--model.generator=PlainGenerator")
+    assert told["model"]["init_args"]["loss"]["class_path"] == "gen_experiments.losses.adversarial.Hinge"
+    assert told["model"]["init_args"]["generator"]["class_path"].endswith("PlainGenerator")
+
+
+def test_the_saved_config_makes_the_same_run_anew(experiment, tmp_path):
+    assert experiment("fit", *SMALL["vqvae"], *SHORT, "--trainer.max_steps=2", "--seed_everything=7") == 0
+    runs = tmp_path / "runs" / "vqvae"
+    assert experiment("fit", "--config", runs / "version_0" / "config.yaml") == 0
+    first, second = (yaml.safe_load((runs / f"version_{i}" / "config.yaml").read_text()) for i in range(2))
+    assert first == second
+    assert first["seed_everything"] == 7
+
+    def curves(version):
+        lines = [line.split(",") for line in (runs / version / "metrics.csv").read_text().splitlines()]
+        speed = lines[0].index("images_per_second")
+        return [line[:speed] + line[speed + 1 :] for line in lines]
+
+    assert curves("version_0") == curves("version_1")
+
+
+def test_the_final_metrics_are_a_table_and_the_folder_is_named(experiment, capsys):
+    assert experiment("fit", *SMALL["gan"], *SHORT, "--trainer.max_steps=2") == 0
+    said = capsys.readouterr().out
+    assert "val/fid" in said
+    assert "train/loss_d" in said
+    assert "train/loss_g" in said
+    assert "everything was written to: runs/gan/version_0" in said

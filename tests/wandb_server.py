@@ -1,0 +1,164 @@
+"""A stand-in for the Weights & Biases server on the loopback interface, for the real client's sweeps, agents and runs.
+
+It answers the few GraphQL questions that the client asks and keeps what it is sent:
+
+    with Server() as server:
+        subprocess.run(["wandb", "sweep", ...], env={**os.environ, **server.environment})
+        server.runs       # name -> {"config", "history", "summary"}
+"""
+
+import json
+import random
+import re
+import threading
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import yaml
+
+ENTITY, PROJECT = "entity", "project"
+USER = {
+    "id": "user",
+    "entity": ENTITY,
+    "name": ENTITY,
+    "username": ENTITY,
+    "email": "nobody@localhost",
+    "admin": False,
+    "flags": "{}",
+    "teams": {"edges": [{"node": {"name": ENTITY}}]},
+    "apiKeys": {"edges": []},
+}
+
+
+def drawn(parameter, source):
+    """A value of a sweep's parameter."""
+    if "values" in parameter:
+        return source.choice(parameter["values"])
+    if "value" in parameter:
+        return parameter["value"]
+    return source.uniform(parameter["min"], parameter["max"])
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    def do_GET(self):
+        self._answer({})
+
+    def do_PUT(self):
+        content = self._content()
+        self.server.state.uploads.append((self.path, len(content)))
+        self._answer({})
+
+    def do_POST(self):
+        content = self._content()
+        try:
+            request = json.loads(content)
+        except ValueError:
+            request = {}
+        state = self.server.state
+        with state.lock:
+            if "files" in request:
+                state.keep_stream(self.path, request["files"])
+            self._answer({"data": state.resolve(request.get("query", ""), request.get("variables") or {})})
+
+    def _content(self):
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _answer(self, answer):
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Nothing: the tests' output is theirs."""
+
+
+class Server:
+    """The server and what it knows.
+
+    Attributes:
+        runs: by name, each with its sweep, config, history rows and summary.
+        uploads: (path, bytes) of every uploaded file.
+        environment: what points a client here.
+    """
+
+    def __init__(self, most_runs=2):
+        self.runs, self.sweeps, self.uploads, self.most_runs = {}, {}, [], most_runs
+        self.started, self.lock, self.source = 0, threading.Lock(), random.Random(0)
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.state = self
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        self.environment = {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": "0" * 40}
+
+    def __enter__(self):
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._http.shutdown()
+        self._http.server_close()
+
+    def keep_stream(self, path, files):
+        run = self.runs.get(path.split("/")[-2])
+        if run is None:
+            return
+        for line in files.get("wandb-history.jsonl", {"content": []})["content"]:
+            run["history"].append(json.loads(line))
+        for line in files.get("wandb-summary.json", {"content": []})["content"]:
+            run["summary"] = json.loads(line)
+
+    def resolve(self, query, variables):
+        project = {"id": "p", "name": PROJECT, "entityName": ENTITY, "entity": {"name": ENTITY}}
+        if "upsertSweep" in query:
+            name = uuid.uuid4().hex[:8]
+            self.sweeps[name] = variables["config"]
+            sweep = {"id": name, "name": name, "project": project}
+            return {"upsertSweep": {"sweep": sweep, "configValidationWarnings": []}}
+        if "createAgent" in query:
+            return {"createAgent": {"agent": {"id": variables["sweep"]}}}
+        if "agentHeartbeat" in query:
+            return {
+                "agentHeartbeat": {"agent": {"id": variables["id"]}, "commands": json.dumps(self._orders(variables))}
+            }
+        if "upsertBucket" in query:
+            return {"upsertBucket": {"bucket": self._bucket(variables, project), "inserted": True}}
+        if "createRunFiles" in query:
+            files = [{"name": name, "uploadUrl": f"{self.url}/upload/{name}"} for name in variables["files"]]
+            return {"createRunFiles": {"runID": variables["run"], "uploadHeaders": [], "files": files}}
+        if re.search(r"\bsweep\s*\(", query):
+            return {"project": {**project, "sweep": self._sweep(variables)}}
+        features = {"cliVersionInfo": {}, "latestLocalVersionInfo": None, "features": []}
+        return {"viewer": USER, "project": project, "serverInfo": features, "entity": {"name": ENTITY}}
+
+    def _orders(self, variables):
+        busy = any(json.loads(variables.get("runState") or "{}").values())
+        if busy or self.started >= self.most_runs:
+            return []
+        self.started += 1
+        parameters = yaml.safe_load(next(iter(self.sweeps.values())))["parameters"]
+        arguments = {name: {"value": drawn(parameter, self.source)} for name, parameter in parameters.items()}
+        return [{"type": "run", "run_id": uuid.uuid4().hex[:8], "args": arguments, "program": ""}]
+
+    def _bucket(self, variables, project):
+        name = variables.get("name") or uuid.uuid4().hex[:8]
+        run = self.runs.setdefault(name, {"sweep": None, "config": {}, "history": [], "summary": {}})
+        run["sweep"] = variables.get("sweep") or run["sweep"]
+        if variables.get("config"):
+            run["config"] |= {key: item["value"] for key, item in json.loads(variables["config"]).items()}
+        empty = dict.fromkeys(("config", "summaryMetrics", "wandbConfig"), "{}")
+        tails = dict.fromkeys(("historyTail", "eventsTail", "tags"), "[]")
+        counts = dict.fromkeys(("historyLineCount", "logLineCount", "eventsLineCount"), 0)
+        rest = {"description": "", "group": None, "jobType": None, "stopped": False, "sweepName": run["sweep"]}
+        named = {"id": name, "name": name, "displayName": name, "project": project}
+        return {**empty, **tails, **counts, **rest, **named, "tags": []}
+
+    def _sweep(self, variables):
+        name = variables.get("sweep") or next(iter(self.sweeps))
+        empty = dict.fromkeys(("controller", "scheduler", "heartbeatAt", "updatedAt", "bestLoss"))
+        told = {"id": name, "name": name, "method": "random", "state": "RUNNING", "description": ""}
+        more = {"createdAt": "2020-01-01T00:00:00", "earlyStopJobRunning": False, "runs": {"edges": []}}
+        return {**empty, **told, **more, "config": self.sweeps[name]}
