@@ -1,0 +1,79 @@
+"""The real `wandb sweep` and `wandb agent` on every sweep that is shipped, against a server on this machine."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import SMALL
+from wandb_server import Server
+
+ROOT = Path(__file__).parent.parent
+SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
+FEW = [
+    "--trainer.max_steps=2",
+    "--trainer.val_check_interval=1",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.accelerator=cpu",
+    "--trainer.devices=1",
+    "--data.batch_size=16",
+]
+
+
+def wandb(*arguments, **options):
+    command = [sys.executable, "-m", "wandb", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_a_sweep_runs_and_logs_its_metric(tmp_path, path):
+    told = yaml.safe_load(path.read_text())
+    small = [option for option in SMALL[path.stem] if "num_codes" not in option and "--config" not in option]
+    arguments = told["command"].index("${args}")
+    told["command"][arguments:arguments] = [*FEW, *small]
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(told))
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    with Server(most_runs=2) as server:
+        home = {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+        surroundings = {"cwd": tmp_path, "env": {**plain, **home, **server.environment}}
+        wandb("sweep", "--entity=entity", "--project=project", "sweep.yaml", **surroundings)
+        (sweep,) = server.sweeps
+        wandb("agent", "--count=2", f"entity/project/{sweep}", **surroundings)
+    assert len(server.runs) == 2
+    assert all(run["sweep"] == sweep for run in server.runs.values())
+    for run in server.runs.values():
+        assert sum(told["metric"]["name"] in row for row in run["history"]) == 2
+    for version in range(2):
+        folder = tmp_path / "runs" / f"sweep_{path.stem}" / f"version_{version}"
+        assert (folder / "checkpoints" / "best.ckpt").is_file()
+        _holds(yaml.safe_load((folder / "config.yaml").read_text()), told["parameters"])
+
+
+def _holds(config, parameters):
+    """Every swept key is in the resolved config with a value of the sweep."""
+    for name, parameter in parameters.items():
+        value = config
+        for key in name.split("."):
+            value = value.get("init_args", value) if key not in value else value
+            value = value[key]
+        if "values" in parameter:
+            found = value["class_path"].rpartition(".")[2] if isinstance(value, dict) else value
+            assert found in parameter["values"]
+        else:
+            assert parameter["min"] <= value <= parameter["max"]
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_early_termination_can_act(path):
+    told = yaml.safe_load(path.read_text())
+    config = yaml.safe_load((ROOT / "configs" / path.name).read_text())
+    interval = next(int(word.partition("=")[2]) for word in told["command"] if "val_check_interval" in word)
+    assert told["early_terminate"]["type"] == "hyperband"
+    assert told["early_terminate"]["min_iter"] < config["trainer"]["max_steps"] // interval
