@@ -142,6 +142,9 @@ def _silence() -> None:
         r".*isinstance\(treespec, LeafSpec\).*",
         r"Found .* module\(s\) in eval mode",  # moving averages and extractors
         r".*tensorboardX.*",
+        r"Experiment logs directory .* exists and is not empty",  # the run's own folder, which was made just now
+        r"The number of training batches .* is smaller than the logging interval",  # intervals are counted over epochs
+        r"Using ModelCheckpoint with manual optimization",
     ):
         warnings.filterwarnings("ignore", message=message)
 
