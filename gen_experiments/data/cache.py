@@ -58,6 +58,7 @@ def decoded(source: Source, split: str, size: int) -> ImageArray:
     Raises:
         UserError: see `Source.decode`.
     """
+    source.fetch()
     told = f"{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
     key = hashlib.sha256(told.encode()).hexdigest()
     folder = cache_root() / "images"

@@ -2,9 +2,10 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,16 +43,23 @@ class Source(ABC):
     def splits(self) -> set[str]:
         """The splits there are; nothing is fetched or decoded."""
 
+    def fetch(self) -> None:  # noqa: B027 (most sources have their files here)
+        """Brings the files here where they are elsewhere; called before all that follows.
+
+        Raises:
+            UserError: they cannot be had.
+        """
+
     @abstractmethod
     def key(self, split: str) -> str:
         """What the pixels of a split are made from, apart from their size, as a string."""
 
     @abstractmethod
     def decode(self, split: str, size: int) -> Decoded:
-        """Fetches and decodes a split at size x size pixels.
+        """Decodes a split at size x size pixels.
 
         Raises:
-            UserError: the images are missing, or one cannot be decoded.
+            UserError: an image is missing or cannot be decoded.
         """
 
 
@@ -90,6 +98,7 @@ class _Torchvision(Source):
     """
 
     dataset: ClassVar[str]
+    folder: ClassVar[str]
     num_classes = 10
 
     def __init__(self, root: str = "data", download: bool = True) -> None:
@@ -99,30 +108,33 @@ class _Torchvision(Source):
         """Both official ones."""
         return {"train", "test"}
 
+    def fetch(self) -> None:
+        """Downloads the files if their folder is not there and that is allowed."""
+        if not (Path(self.root) / self.folder).is_dir():
+            self._load("train", self.download)
+
     def key(self, split: str) -> str:
-        """The data set's name: its files are verified by torchvision."""
-        return f"{self.dataset}-{split}"
+        """The data set's name, and the names, sizes and times of its files."""
+        root = Path(self.root) / self.folder
+        return f"{self.dataset}-{split}-{stamp(root, sorted(root.iterdir()))}"
 
     def decode(self, split: str, size: int) -> Decoded:
-        """Reads, and perhaps fetches, a split; images of another size are resized with antialiasing."""
+        """Reads a split; images of another size are resized with antialiasing."""
+        loaded = self._load(split, download=False)
+        images = np.asarray(loaded.data)
+        pixels = images.reshape(*images.shape[:3], self.channels)
+        return Decoded(resize_all(pixels, size), np.asarray(loaded.targets, dtype=np.int64))
+
+    def _load(self, split: str, download: bool) -> Any:
         import torchvision.datasets
 
-        dataset = getattr(torchvision.datasets, self.dataset)
         try:
-            try:
-                loaded = dataset(self.root, train=split == "train", download=False)
-            except RuntimeError:
-                if not self.download:
-                    raise
-                loaded = dataset(self.root, train=split == "train", download=True)
+            return getattr(torchvision.datasets, self.dataset)(self.root, train=split == "train", download=download)
         except (RuntimeError, OSError) as error:
             raise UserError(
                 f"{self.dataset} is not in {self.root} and cannot be fetched: connect to the network, or bring "
                 "torchvision's files and name their folder by --data.source.root"
             ) from error
-        images = np.asarray(loaded.data)
-        pixels = images.reshape(*images.shape[:3], self.channels)
-        return Decoded(resize_all(pixels, size), np.asarray(loaded.targets, dtype=np.int64))
 
 
 class MNIST(_Torchvision):
@@ -134,6 +146,7 @@ class MNIST(_Torchvision):
     """
 
     dataset = "MNIST"
+    folder = "MNIST/raw"
     channels = 1
 
 
@@ -146,6 +159,7 @@ class FashionMNIST(_Torchvision):
     """
 
     dataset = "FashionMNIST"
+    folder = "FashionMNIST/raw"
     channels = 1
 
 
@@ -158,6 +172,7 @@ class CIFAR10(_Torchvision):
     """
 
     dataset = "CIFAR10"
+    folder = "cifar-10-batches-py"
     channels = 3
 
 
@@ -197,11 +212,7 @@ class ImageFolder(Source):
 
     def key(self, split: str) -> str:
         """Names, sizes and times of the files."""
-        told = hashlib.sha256(f"{self.channels}".encode())
-        for file in self._files[split]:
-            stat = file.stat()
-            told.update(f"{file.relative_to(self.root)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
-        return f"folder-{told.hexdigest()}"
+        return f"folder-{self.channels}-{stamp(self.root, self._files[split])}"
 
     def decode(self, split: str, size: int) -> Decoded:
         """Decodes every picture."""
@@ -223,3 +234,12 @@ class ImageFolder(Source):
         if not files:
             raise UserError(f"{folder} holds no picture (files ending in {' '.join(IMAGE_SUFFIXES)})")
         return files
+
+
+def stamp(root: Path, files: Sequence[Path]) -> str:
+    """A hash of the names under `root`, sizes and times of files, which changes when one of them does."""
+    digest = hashlib.sha256()
+    for file in files:
+        stat = file.stat()
+        digest.update(f"{file.relative_to(root)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -36,7 +36,13 @@ def test_cifar10_is_read(tmp_path, monkeypatch):
 
 def test_a_missing_data_set_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match=r"MNIST is not in .*--data\.source\.root"):
-        MNIST(str(tmp_path), download=False).decode("train", 28)
+        MNIST(str(tmp_path), download=False).fetch()
+
+
+def test_another_data_set_of_the_same_name_has_another_key(tmp_path):
+    for folder, count in (("a", 40), ("b", 41)):
+        write_mnist(tmp_path / folder, train=count)
+    assert MNIST(str(tmp_path / "a")).key("train") != MNIST(str(tmp_path / "b")).key("train")
 
 
 def test_pictures_without_folders_have_no_labels(tmp_path):
