@@ -1,5 +1,6 @@
 """What all tests share: no account, no network, a cache of their own, and the command line in a folder of its own."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -48,16 +49,23 @@ def surroundings(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def inception_weights(tmp_path_factory):
-    """A file of torch-fidelity's format with weights as they are drawn at random: the real ones need a network."""
+    """A file of torch-fidelity's format with random weights: the real ones need a network.
+
+    He's initialisation: features of the default one hardly differ from image to image.
+    """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     path = tmp_path_factory.mktemp("inception") / "weights.pth"
     torch.save({}, path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-        torch.manual_seed(0)
         network = FeatureExtractorInceptionV3("any", ["2048"], feature_extractor_weights_path=str(path))
-    torch.save(network.state_dict(), path)
+    source = torch.Generator().manual_seed(0)
+    state = network.state_dict()
+    for weight in state.values():
+        if weight.ndim == 4:
+            weight.normal_(0, math.sqrt(2 / weight[0].numel()), generator=source)
+    torch.save(state, path)
     return path
 
 

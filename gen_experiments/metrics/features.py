@@ -43,7 +43,7 @@ class FeatureExtractor(nn.Module, ABC):
     @property
     def fingerprint(self) -> str:
         """What identifies the features: equal fingerprints mean equal features of equal images."""
-        return f"{type(self).__name__}-{self.weights_hash[:16]}"
+        return f"{type(self).__name__}-{self.weights_hash[:16]}-{self.resize}"
 
     def protocol(self) -> dict[str, object]:
         """What must be said beside a number that rests on these features."""
@@ -76,7 +76,8 @@ class DigitsFeatures(FeatureExtractor):
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """(N, 1 or 3, H, W) uint8 images -> (N, 10) logits of the digits."""
-        logits: Tensor = self.network(self.network.prepare(images))
+        with torch.autocast(images.device.type, enabled=False):
+            logits: Tensor = self.network(self.network.prepare(images))
         return logits
 
 

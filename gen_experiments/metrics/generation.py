@@ -10,12 +10,20 @@ from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from gen_experiments import distributed
+from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSet
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.storage import atomic_write, cache_root
 
 
-def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> Tensor:
+def symmetric_root(matrix: Tensor) -> Tensor:
+    """The symmetric square root of a symmetric (D, D) matrix; eigenvalues that rounding made negative count as 0."""
+    values, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return root
+
+
+def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor, root1: Tensor | None = None) -> Tensor:
     """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of two Gaussians (https://arxiv.org/abs/1706.08500).
 
     The trace of the root is Σ √λ over the eigenvalues λ of the symmetric Σ₁^½ Σ₂ Σ₁^½. That is quicker than the root of
@@ -26,12 +34,12 @@ def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -
         cov1: (D, D) float64, symmetric.
         mean2: (D,) float64.
         cov2: (D, D) float64, symmetric.
+        root1: `symmetric_root(cov1)`, most of the work, where it is known already.
 
     Returns:
         float64 scalar.
     """
-    values, vectors = torch.linalg.eigh(cov1)
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    root = symmetric_root(cov1) if root1 is None else root1
     cross = torch.linalg.eigvalsh(root @ cov2 @ root).clamp_min(0).sqrt().sum()
     distance: Tensor = (mean1 - mean2).square().sum() + cov1.trace() + cov2.trace() - 2 * cross
     return distance
@@ -48,6 +56,8 @@ class FrechetDistance(FrechetInceptionDistance):
 
     def __init__(self, extractor: FeatureExtractor) -> None:
         super().__init__(feature=extractor, reset_real_features=False)
+        self._rooted: tuple[str, torch.device] | None = None
+        self._root: Tensor | None = None
 
     @property
     def extractor(self) -> FeatureExtractor:
@@ -59,7 +69,12 @@ class FrechetDistance(FrechetInceptionDistance):
         """Takes `images` for the reference and forgets the generated ones. All processes must call it.
 
         The sums are read from the cache, or computed, each process a part, and written there.
+
+        Raises:
+            UserError: fewer than two images.
         """
+        if len(images) < 2:
+            raise UserError(f"FID needs at least two reference images, not {len(images)}: give the split more images")
         self.reset()
         name = f"{images.fingerprint}-{len(images)}-{self.extractor.fingerprint}"
         path = cache_root() / "statistics" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.safetensors"
@@ -70,6 +85,9 @@ class FrechetDistance(FrechetInceptionDistance):
             sums = self._sums(images, batch_size)
             if distributed.rank() == 0:
                 _write(path, sums)
+        if self._rooted != (name, self.device):
+            self._rooted = name, self.device
+            self._root = symmetric_root(_moments(*(sums[state] for state in self.STATISTICS))[1])
         # The states are summed over processes when they are synchronised, so one process holds them.
         share = 1 if distributed.rank() == 0 else 0
         for state in self.STATISTICS:
@@ -80,8 +98,15 @@ class FrechetDistance(FrechetInceptionDistance):
         super().update(images, real)
 
     def compute(self) -> Tensor:
-        """The distance, a float64 scalar that is the same on every process."""
-        count = int(self.fake_features_num_samples)
+        """The distance, a float64 scalar that is the same on every process.
+
+        Raises:
+            UserError: fewer than two generated images were counted.
+        """
+        fakes = int(self.fake_features_num_samples)
+        if fakes < 2:
+            raise UserError(f"FID needs at least two generated images, not {fakes}: evaluate more")
+        count = min(fakes, int(self.real_features_num_samples))
         if count <= self.extractor.num_features and distributed.rank() == 0:
             warnings.warn(
                 f"FID of {count} images in {self.extractor.num_features} dimensions has a singular covariance: "
@@ -91,6 +116,7 @@ class FrechetDistance(FrechetInceptionDistance):
         return frechet_distance(
             *_moments(self.real_features_sum, self.real_features_cov_sum, self.real_features_num_samples),
             *_moments(self.fake_features_sum, self.fake_features_cov_sum, self.fake_features_num_samples),
+            root1=self._root,
         )
 
     def _sums(self, images: ImageSet, batch_size: int) -> dict[str, Tensor]:

@@ -50,13 +50,16 @@ def test_autocast_and_training_mode_change_nothing(digits):
     digits.train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(digits(images), expected)
+        assert digits.logits(images).dtype == torch.float32
 
 
 def test_inception_reads_a_local_file(inception_weights):
     extractor = InceptionFeatures(str(inception_weights))
     grey = torch.randint(0, 256, (1, 1, 8, 8), dtype=torch.uint8)
-    assert extractor(grey).shape == (1, 2048)
-    torch.testing.assert_close(extractor(grey), extractor(grey.expand(-1, 3, -1, -1)))
+    features = extractor(grey)
+    assert features.shape == (1, 2048)
+    assert features.max() > 1e-2
+    assert torch.equal(features, extractor(grey.expand(-1, 3, -1, -1)))
     assert extractor.protocol()["extractor"] == "InceptionFeatures"
     assert extractor.fingerprint != DigitsFeatures().fingerprint
 
