@@ -1,6 +1,7 @@
 """What all tests share: no account, no network, a cache of their own, and the command line in a folder of its own."""
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,7 @@ def experiment(tmp_path, monkeypatch):
     from gen_experiments.__main__ import main
 
     monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
 
     def run(*arguments):
         try:
@@ -82,4 +84,7 @@ def experiment(tmp_path, monkeypatch):
         except SystemExit as end:
             return end.code
 
-    return run
+    yield run
+    # A run hands seeds, folders and ports to its processes by the environment: none of it is for the next test.
+    os.environ.clear()
+    os.environ.update(before)

@@ -80,24 +80,38 @@ class GAN(ImageModel):
         images: Tensor = self.ema(noise, labels)
         return images
 
-    def sample(self, first: int, count: int, seed: int = 0) -> Tensor:
+    def sample(
+        self, first: int, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float = 1.0
+    ) -> Tensor:
         """Images `first` ... `first + count - 1` of the endless sequence that `seed` names.
 
-        Each image depends on its number and the seed alone, not on the batch, the device or the number of processes.
+        Each image depends on its number, the seed and its label alone, not on the batch, the device or the number of
+        processes.
+
+        Args:
+            first: the number of the first image.
+            count: how many images.
+            seed: names the sequence.
+            labels: (count,) int64, the classes to make; None draws them. Only for a conditional generator.
+            truncation: factor in (0, 1] on the noise: smaller is more typical and less varied.
 
         Returns:
             (count, C, H, W) in [-1, 1].
         """
+        noise, drawn = self.latents(first, count, seed)
+        labels = drawn if labels is None else labels.to(self.device)
+        images: Tensor = self(truncation * noise, labels)
+        return images
+
+    def latents(self, first: int, count: int, seed: int = 0) -> tuple[Tensor, Tensor | None]:
+        """The noise (count, latent_dim) of those images and, for a conditional generator, their (count,) labels."""
         sources = [randomness.generator("cpu", SAMPLE_STREAM, seed, number) for number in range(first, first + count)]
         noise = torch.stack([torch.randn(self.generator.latent_dim, generator=source) for source in sources])
-        labels = None
-        if self.generator.num_classes is not None:
-            labels = torch.cat(
-                [torch.randint(self.generator.num_classes, (1,), generator=source) for source in sources]
-            )
-            labels = labels.to(self.device)
-        images: Tensor = self(noise.to(self.device), labels)
-        return images
+        classes = self.generator.num_classes
+        if classes is None:
+            return noise.to(self.device), None
+        labels = torch.cat([torch.randint(classes, (1,), generator=source) for source in sources])
+        return noise.to(self.device), labels.to(self.device)
 
     def setup(self, stage: str) -> None:
         """Lets DDP expect that each backward pass reaches only one of the two networks."""
