@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.throughput import is_logged
 from gen_experiments.errors import UserError
 
 
@@ -32,7 +33,7 @@ class StopOnNonFinite(Callback):
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         broken = ~torch.isfinite(loss.detach()).all()
         self._broken = broken if self._broken is None else self._broken | broken
-        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if is_logged(trainer):
             self._check(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

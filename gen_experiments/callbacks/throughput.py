@@ -8,6 +8,12 @@ from gen_experiments import distributed
 from gen_experiments.images import Batch
 
 
+def is_logged(trainer: Trainer) -> bool:
+    """Whether the iteration that has just ended is one that the loggers are told of."""
+    every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return bool(every > 0 and trainer.global_step % every == 0)
+
+
 class Throughput(Callback):
     """Logs `images_per_second`, over all processes and without the time of validations, as often as other values."""
 
@@ -29,7 +35,7 @@ class Throughput(Callback):
         """Counts a batch and, when it is time to log, logs."""
         self._images += batch.images.shape[0] * distributed.world_size()
         # The first interval holds warm-up and is left out.
-        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if is_logged(trainer):
             if self._since:
                 elapsed = time.perf_counter() - self._since
                 pl_module.log("images_per_second", self._images / elapsed)

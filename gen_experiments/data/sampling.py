@@ -1,6 +1,7 @@
 """Which images make up a batch: pure functions of seed, epoch and number, so that a run can be taken up anywhere."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -111,4 +112,10 @@ class EvaluationBatches:
 def _batch(images: ImageArray, indices: NDArray[np.int64], mirrored: torch.Tensor | None) -> Batch:
     pixels, labels = images.read(indices), images.labels(indices)
     # Pinned memory lets the copy to a GPU run beside the computation; labels and flips are too small to matter.
-    return Batch(pixels.pin_memory() if torch.cuda.is_available() else pixels, labels, mirrored)
+    return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored)
+
+
+@cache
+def _has_gpu() -> bool:
+    """Asked once: where there is no GPU, each answer searches the disk for a driver."""
+    return torch.cuda.is_available()

@@ -37,6 +37,7 @@ class ImageModel(LightningModule):
     Attributes:
         images_seen: real images that training has consumed, over all processes, the current batch included; saved in
             checkpoints.
+        logs_this_iteration: whether what `log_training` is given now reaches the loggers (`trainer.log_every_n_steps`).
     """
 
     def __init__(self, image: ImageSpec, lr_schedule: Schedule | None) -> None:
@@ -44,6 +45,7 @@ class ImageModel(LightningModule):
         self.image = image
         self.lr_schedule = lr_schedule
         self.images_seen = 0
+        self.logs_this_iteration = False
         self._scheduled: list[tuple[Optimizer, list[float]]] = []
         if _given_hyperparameters.get() is not None:
             # The command line's plain values, from which a checkpoint rebuilds the model. Parts that were passed as
@@ -88,17 +90,26 @@ class ImageModel(LightningModule):
         The global random state is set from (seed, iteration, rank), so that dropout and the like go on in a resumed run
         as if it had not stopped.
         """
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        self.logs_this_iteration = every > 0 and (self.global_step + 1) % every == 0
         factor = self.lr_schedule(self.images_seen) if self.lr_schedule else 1.0
         for optimizer, rates in self._scheduled:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-        torch.manual_seed(
-            randomness.key_seed(randomness.run_seed(), GLOBAL_STREAM, self.global_step, distributed.rank())
-        )
+        seed = randomness.key_seed(randomness.run_seed(), GLOBAL_STREAM, self.global_step, distributed.rank())
+        # `torch.manual_seed` would format a stack trace for every kind of device that is absent.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
         self.images_seen += batch.images.shape[0] * distributed.world_size()
 
     def log_training(self, **values: Tensor) -> None:
-        """Logs `train/NAME` for every value, beside the images seen (the x-axis of all curves)."""
+        """Logs `train/NAME` for every value, beside the images seen (the x-axis of all curves).
+
+        Between the iterations that are logged it costs nothing.
+        """
+        if not self.logs_this_iteration:
+            return
         self.log_dict({f"train/{name}": value.detach() for name, value in values.items()})
         self.log_images_seen()
 

@@ -74,6 +74,7 @@ class GAN(ImageModel):
         self.gradient_clip_norm = gradient_clip_norm
         self.optimizer_g = optimizer_g
         self.optimizer_d = optimizer_d
+        self._loss_g: Tensor | None = None  # of the last generator step
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) of the averaged generator from (B, latent_dim) noise."""
@@ -120,13 +121,13 @@ class GAN(ImageModel):
             self.trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One discriminator step and, every `n_critic` iterations, one generator step."""
+        """One discriminator step and, every `n_critic` iterations, one generator step; logs the last loss of each."""
         iteration = self.global_step
         source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, iteration)
         loss_d = self._discriminator_step(batch, iteration, source)
         if (iteration + 1) % self.n_critic == 0:
-            loss_g = self._generator_step(batch, source)
-            self.log_training(loss_d=loss_d, loss_g=loss_g)
+            self._loss_g = self._generator_step(batch, source)
+        self.log_training(loss_d=loss_d, **({} if self._loss_g is None else {"loss_g": self._loss_g}))
         return loss_d
 
     def _discriminator_step(self, batch: Batch, iteration: int, source: torch.Generator) -> Tensor:
