@@ -1,7 +1,9 @@
 """The nearest code of every latent: the one operation of a codebook that costs."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,7 +19,9 @@ BLOCK = 64
 
 @torch.no_grad()
 def nearest(z: Tensor, codes: Tensor) -> Tensor:
-    """The code nearest to each row, by largest z·e − ½‖e‖²: one GEMM in chunks, always in full float32.
+    """The code nearest to each row, by largest z·e − ½‖e‖², always in full float32.
+
+    One fused kernel on GPUs where Triton runs, one GEMM in chunks everywhere else.
 
     Args:
         z: (N, D) float32.
@@ -26,6 +30,35 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
     Returns:
         (N,) int64 in [0, K); of equally near codes the first.
     """
+    fused = fused_search(z.device, z.shape[1]) if z.is_cuda else None
+    return chunked_nearest(z, codes) if fused is None else fused(z, codes)
+
+
+@cache
+def fused_search(device: torch.device, width: int) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """The fused kernel, tried once on `device` with latents of `width` channels; None where it does not run.
+
+    Without Triton there is none, and nothing is said; a warning says what keeps an installed one from running.
+    """
+    try:
+        from gen_experiments.quantizers.nearest_triton import fused_nearest
+    except ImportError:
+        return None
+    probe = torch.zeros(1, width, device=device)
+    try:
+        fused_nearest(probe, probe)
+    # Triton says in many ways that it lacks a C compiler, Python's headers or a new enough card.
+    except Exception as error:
+        warnings.warn(
+            f"nearest codes are sought without the fused kernel, which fails on {device}: {error}", stacklevel=2
+        )
+        return None
+    return fused_nearest
+
+
+@torch.no_grad()
+def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
+    """As `nearest`, on any device: one GEMM in chunks, of which the largest is sought while it is in cache."""
     block = min(BLOCK, codes.shape[0])
     # A column of ones adds the bias within the product; codes that fill up the last block are infinitely far.
     table = torch.cat([codes, -0.5 * codes.square().sum(1, keepdim=True)], dim=1)
