@@ -1,0 +1,1 @@
+"""Priors: densities over the codes of images, which they learn, measure and sample."""

@@ -1,0 +1,136 @@
+"""The autoregressive prior: one code after the other, with an exact likelihood."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from gen_experiments.errors import UserError
+from gen_experiments.networks.transformer import Cache, CodeTransformer, GridPositions
+from gen_experiments.priors.base import CodeSpec, Draws, Prior
+from gen_experiments.priors.decoding import Decoding
+from gen_experiments.randomness import rand_rows
+from gen_experiments.schedules import Linear
+
+
+class AutoregressivePrior(Prior):
+    """A causal transformer over the codes in raster order, level after level.
+
+    Every token also carries the position of the code to be told, so that training may show the codes in random orders
+    first, fewer and fewer, and in raster order in the end (RAR, https://arxiv.org/abs/2411.00776).
+
+    A code is drawn given the codes before it alone: where known codes are kept, those behind an unknown one do not
+    shape it. The masked prior sees them all.
+
+    Args:
+        codes: the shape of the codes.
+        width: length of a token's vector.
+        depth: number of transformer blocks.
+        heads: number of attention heads; divides the width.
+        dropout: share of what a block adds that training leaves out; in [0, 1).
+        class_drop: share of the training images whose label is dropped, for guidance; in [0, 1].
+        order_annealing: images seen between which the share of training images read in a random order falls linearly
+            from 1 to 0; None for raster order throughout.
+        temperature: the logits are divided by it; > 0.
+        top_k: only the k likeliest codes are drawn; 0 for all.
+        top_p: only the likeliest codes that together have at least this probability are drawn; in (0, 1], 1 for all.
+        guidance: w of classifier-free guidance, at twice the cost; >= 0, 0 for none. Without labels it has no effect.
+
+    Raises:
+        UserError: a number out of range.
+    """
+
+    exact: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        codes: CodeSpec,
+        width: int = 256,
+        depth: int = 8,
+        heads: int = 8,
+        dropout: float = 0.1,
+        class_drop: float = 0.1,
+        order_annealing: tuple[int, int] | None = None,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        guidance: float = 0.0,
+    ) -> None:
+        super().__init__(codes, class_drop, Decoding(temperature, top_k, top_p, guidance))
+        if order_annealing is not None and not 0 <= order_annealing[0] < order_annealing[1]:
+            raise UserError(f"order_annealing needs two rising numbers of images, not {list(order_annealing)}")
+        self.order_annealing = order_annealing
+        self.network = CodeTransformer(
+            codes.grids, codes.codebook_size, self.no_class + 1, width, depth, heads, dropout, causal=True
+        )
+        self.first = nn.Parameter(0.02 * torch.randn(width))
+        self.targets = GridPositions(codes.grids, width)
+
+    def logits(
+        self, codes: Tensor, conditions: Tensor, order: Tensor | None = None, source: torch.Generator | None = None
+    ) -> Tensor:
+        """The logits of all codes, each given those before it.
+
+        Args:
+            codes: (B, L).
+            conditions: (B,).
+            order: (B, L), the positions in the order they are read in; None for raster order.
+            source: where dropout is drawn from; None for none.
+
+        Returns:
+            (B, L, K), in raster order whatever the order of reading.
+        """
+        positions = self._raster(codes.device)[None] if order is None else order
+        before = codes if order is None else codes.gather(1, order)
+        tokens = self.network.embed(before[:, :-1], positions[:, :-1])
+        tokens = torch.cat([self.first.expand(len(codes), 1, -1), tokens], dim=1) + self.targets(positions)
+        features = self.network(tokens, conditions, source)
+        if order is not None:
+            features = features.gather(1, order.argsort(dim=1)[..., None].expand_as(features))
+        return self.network.logits(features)
+
+    def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
+        """The mean cross entropy of all codes."""
+        conditions = self.dropped(self.conditions(labels, codes), source)
+        logits = self.logits(codes, conditions, self._order(codes, source, images_seen), source)
+        return cross_entropy(logits.float().flatten(0, 1), codes.flatten())
+
+    def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
+        """−log p(codes | label) in raster order; nothing is drawn from `source`."""
+        logits = self.logits(codes, self.conditions(labels, codes))
+        return cross_entropy(logits.float().transpose(1, 2), codes, reduction="none").sum(dim=1)
+
+    @torch.no_grad()
+    def sample(
+        self, labels: Tensor | None, draws: Draws, codes: Tensor | None = None, unknown: Tensor | None = None
+    ) -> Tensor:
+        """Draws code after code, L passes of one token each; known codes are kept as their turn comes."""
+        codes, unknown = self.start(draws, codes, unknown, self.first.device)
+        conditions = self.with_guides(self.conditions(labels, codes))
+        uniforms = draws.uniforms(self.codes.length, device=codes.device)
+        caches = [Cache(self.codes.length) for _ in self.network.blocks]
+        raster = self._raster(codes.device)
+        token = self.first.expand(len(conditions), 1, -1)
+        for position in range(self.codes.length):
+            here = raster[position : position + 1]
+            features = self.network(token + self.targets(here), conditions, caches=caches)
+            logits = self.guided(self.network.logits(features, position), len(codes))[:, 0]
+            drawn = self.decoding(logits, uniforms[:, position])
+            codes[:, position] = torch.where(unknown[:, position], drawn, codes[:, position])
+            token = self.network.embed(codes[:, position : position + 1], here)
+            token = token.repeat(len(conditions) // len(codes), 1, 1)
+        return codes
+
+    def _raster(self, device: torch.device) -> Tensor:
+        return torch.arange(self.codes.length, device=device)
+
+    def _order(self, codes: Tensor, source: torch.Generator, images_seen: int) -> Tensor | None:
+        """(B, L), a random order for some images and raster order for the others; None if raster order for all."""
+        if self.order_annealing is None or images_seen >= self.order_annealing[1]:
+            return None
+        start, end = self.order_annealing
+        share = Linear(1.0, 0.0, end - start)(max(images_seen - start, 0))
+        shuffled = rand_rows(len(codes), 1, source=source) < share
+        orders = rand_rows(*codes.shape, source=source).argsort(dim=1).to(codes.device)
+        return torch.where(shuffled.to(codes.device), orders, self._raster(codes.device))

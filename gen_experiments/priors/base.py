@@ -1,0 +1,161 @@
+"""The contract of priors: densities over the codes of an image."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError
+from gen_experiments.priors.decoding import Decoding, guided
+from gen_experiments.randomness import rand_rows
+
+
+@dataclass(frozen=True)
+class CodeSpec:
+    """The codes of an image, read as one sequence: level after level, row by row.
+
+    Attributes:
+        grids: (height, width) of each level, the coarsest first; one for a plain quantizer, the same several times for
+            a residual one.
+        codebook_size: number of codes of a level, K.
+        num_classes: number of labels, or None for data without labels.
+    """
+
+    grids: tuple[tuple[int, int], ...]
+    codebook_size: int
+    num_classes: int | None = None
+
+    @property
+    def length(self) -> int:
+        """L, the codes of an image."""
+        return sum(height * width for height, width in self.grids)
+
+
+class Draws:
+    """Random numbers for samples, each from a source of its own: a sample does not depend on its neighbours.
+
+    Args:
+        sources: one generator on the CPU for each sample.
+    """
+
+    def __init__(self, sources: Sequence[torch.Generator]) -> None:
+        self._sources = sources
+
+    def __len__(self) -> int:
+        """The number of samples, B."""
+        return len(self._sources)
+
+    def uniforms(self, *shape: int, device: torch.device) -> Tensor:
+        """The next (B, *shape) float32 in [0, 1)."""
+        return torch.stack([torch.rand(shape, generator=source) for source in self._sources]).to(device)
+
+
+class Prior(nn.Module, ABC):
+    """A density p(codes | label) to be learnt; built as `prior(codes: CodeSpec)`.
+
+    Codes are (B, L) int64 in [0, K). Labels are (B,) int64 in [0, num_classes); None leaves the class open, which a
+    prior of classes knows from the training images whose label was dropped. A prior without classes ignores labels.
+
+    Args:
+        codes: the shape of the codes.
+        class_drop: share of the training images whose label is dropped; in [0, 1].
+        decoding: how codes are drawn.
+
+    Attributes:
+        exact: whether `nll` is the likelihood itself, not an upper bound.
+
+    Raises:
+        UserError: a number out of range.
+    """
+
+    exact: ClassVar[bool]
+
+    def __init__(self, codes: CodeSpec, class_drop: float, decoding: Decoding) -> None:
+        super().__init__()
+        if not 0 <= class_drop <= 1:
+            raise UserError(f"class_drop must be in [0, 1], not {class_drop}")
+        if decoding.guidance > 0 and class_drop == 0:
+            raise UserError("guidance compares with samples of no class: train with class_drop > 0")
+        self.codes, self.class_drop, self.decoding = codes, class_drop, decoding
+        self.no_class = codes.num_classes or 0
+
+    @abstractmethod
+    def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
+        """The training loss of a batch.
+
+        Its average over N processes of B/N images is that of one process of B images.
+
+        Args:
+            codes: (B, L).
+            labels: (B,) or None.
+            source: where everything random is drawn from, in the same state on every process.
+            images_seen: images trained on so far.
+
+        Returns:
+            A scalar in nats per code.
+        """
+
+    @abstractmethod
+    def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
+        """−log p(codes | label), or an unbiased estimate of an upper bound of it, without dropout.
+
+        Args:
+            codes: (B, L).
+            labels: (B,) or None.
+            source: where an estimate is drawn from.
+
+        Returns:
+            (B,) nats of the whole sequence.
+        """
+
+    @abstractmethod
+    def sample(
+        self, labels: Tensor | None, draws: Draws, codes: Tensor | None = None, unknown: Tensor | None = None
+    ) -> Tensor:
+        """Draws the unknown codes and keeps the others.
+
+        Args:
+            labels: (B,) or None.
+            draws: B sources of random numbers.
+            codes: (B, L), the known codes, anything in [0, K) where they are unknown; None if all are unknown.
+            unknown: (B, L) bool, in any number for each image; None if all are unknown.
+
+        Returns:
+            (B, L).
+        """
+
+    def conditions(self, labels: Tensor | None, like: Tensor) -> Tensor:
+        """What a network of num_classes + 1 conditions is given, the last for no class: one for each row of `like`."""
+        if labels is None or self.codes.num_classes is None:
+            return torch.full(like.shape[:1], self.no_class, device=like.device)
+        return labels
+
+    def dropped(self, conditions: Tensor, source: torch.Generator) -> Tensor:
+        """(B,) conditions, those of about `class_drop` of the images replaced by no class."""
+        drops = rand_rows(conditions.shape[0], source=source).to(conditions.device) < self.class_drop
+        return torch.where(drops, self.no_class, conditions)
+
+    def with_guides(self, conditions: Tensor) -> Tensor:
+        """(B,) conditions to draw under, followed by as many of no class if the draws are guided."""
+        if self.decoding.guidance == 0 or self.codes.num_classes is None:
+            return conditions
+        return torch.cat([conditions, torch.full_like(conditions, self.no_class)])
+
+    def guided(self, logits: Tensor, count: int) -> Tensor:
+        """The logits to draw from: (count, ..., K) of (count or 2 count, ..., K), those under `with_guides`."""
+        if len(logits) == count:
+            return logits
+        conditional, unconditional = logits.split(count)
+        return guided(conditional, unconditional, self.decoding.guidance)
+
+    def start(
+        self, draws: Draws, codes: Tensor | None, unknown: Tensor | None, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """The last arguments of `sample`, made where they are None: (B, L) codes that may be written to, and bool."""
+        if codes is None or unknown is None:
+            zeros = torch.zeros(len(draws), self.codes.length, dtype=torch.int64, device=device)
+            return zeros, torch.ones_like(zeros, dtype=torch.bool)
+        return codes.clone(), unknown

@@ -1,0 +1,138 @@
+"""The masked prior: hidden codes are told from the others, all at once."""
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from gen_experiments import distributed
+from gen_experiments.errors import UserError
+from gen_experiments.networks.transformer import CodeTransformer
+from gen_experiments.priors.base import CodeSpec, Draws, Prior
+from gen_experiments.priors.decoding import Decoding
+from gen_experiments.randomness import rand_rows, randint_rows
+
+
+class MaskedPrior(Prior):
+    """MaskGIT (https://arxiv.org/abs/2202.04200): a bidirectional transformer trained to fill in hidden codes.
+
+    In training a share cos(πr/2) of an image's codes is hidden, r uniform in [0, 1). Samples are drawn in a few steps:
+    all unknown codes are drawn, and those drawn with the least confidence are hidden again, so that after the share t
+    of the steps cos(πt/2) of the image's unknown codes are left. Confidence is a code's log-probability plus Gumbel
+    noise that shrinks to nothing.
+
+    Args:
+        codes: the shape of the codes.
+        width: length of a token's vector.
+        depth: number of transformer blocks.
+        heads: number of attention heads; divides the width.
+        dropout: share of what a block adds that training leaves out; in [0, 1).
+        class_drop: share of the training images whose label is dropped, for guidance; in [0, 1].
+        label_smoothing: share of the training target that is spread over all codes; in [0, 1).
+        steps: passes through the network that a sample takes; 8 to 12 are usual.
+        choice_temperature: the factor of the Gumbel noise at the first step, falling linearly to 0 at the last; >= 0.
+        temperature: the logits are divided by it; > 0.
+        top_k: only the k likeliest codes are drawn; 0 for all.
+        top_p: only the likeliest codes that together have at least this probability are drawn; in (0, 1], 1 for all.
+        guidance: w of classifier-free guidance, at twice the cost; >= 0, 0 for none. Without labels it has no effect.
+
+    Raises:
+        UserError: a number out of range.
+    """
+
+    exact: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        codes: CodeSpec,
+        width: int = 256,
+        depth: int = 8,
+        heads: int = 8,
+        dropout: float = 0.1,
+        class_drop: float = 0.1,
+        label_smoothing: float = 0.1,
+        steps: int = 10,
+        choice_temperature: float = 4.5,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        guidance: float = 0.0,
+    ) -> None:
+        super().__init__(codes, class_drop, Decoding(temperature, top_k, top_p, guidance))
+        if not 0 <= label_smoothing < 1 or steps < 1 or choice_temperature < 0:
+            raise UserError(
+                "a masked prior needs label_smoothing in [0, 1), steps >= 1 and choice_temperature >= 0, not "
+                f"label_smoothing={label_smoothing}, steps={steps}, choice_temperature={choice_temperature}"
+            )
+        self.label_smoothing, self.steps, self.choice_temperature = label_smoothing, steps, choice_temperature
+        self.network = CodeTransformer(
+            codes.grids, codes.codebook_size, self.no_class + 1, width, depth, heads, dropout, causal=False
+        )
+
+    def logits(
+        self, codes: Tensor, hidden: Tensor, conditions: Tensor, source: torch.Generator | None = None
+    ) -> Tensor:
+        """(B, L) codes, (B, L) bool which of them the network does not see, (B,) conditions -> (B, L, K)."""
+        seen = codes.masked_fill(hidden, self.codes.codebook_size)
+        tokens = self.network.embed(seen, torch.arange(self.codes.length, device=codes.device))
+        return self.network.logits(self.network(tokens, conditions, source))
+
+    def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
+        """The smoothed cross entropy of the hidden codes, averaged over all of them on all processes."""
+        conditions = self.dropped(self.conditions(labels, codes), source)
+        shares = torch.cos(0.5 * math.pi * rand_rows(len(codes), source=source))
+        hidden = self._hide(torch.ceil(shares * self.codes.length), source).to(codes.device)
+        logits = self.logits(codes, hidden, conditions, source)
+        entropies = _cross_entropy(logits, codes, self.label_smoothing)
+        count = distributed.all_reduce_sum(hidden.sum()) / distributed.world_size()
+        return (entropies * hidden).sum() / count
+
+    def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
+        """The bound of any-order models (https://arxiv.org/abs/2110.02037), estimated from one number n an image.
+
+        L · E[mean cross entropy of n hidden codes], n uniform in 1 … L and the codes hidden uniform.
+        """
+        counts = 1 + randint_rows(len(codes), self.codes.length, source)
+        hidden = self._hide(counts, source).to(codes.device)
+        entropies = _cross_entropy(self.logits(codes, hidden, self.conditions(labels, codes)), codes)
+        return self.codes.length * (entropies * hidden).sum(dim=1) / hidden.sum(dim=1)
+
+    @torch.no_grad()
+    def sample(
+        self, labels: Tensor | None, draws: Draws, codes: Tensor | None = None, unknown: Tensor | None = None
+    ) -> Tensor:
+        """Fills in the unknown codes in `steps` passes; each image has a schedule of its own."""
+        device = self.network.tokens.weight.device
+        codes, hidden = self.start(draws, codes, unknown, device)
+        unknowns = hidden.sum(dim=1, keepdim=True)
+        conditions = self.with_guides(self.conditions(labels, codes))
+        repeats = len(conditions) // len(codes)
+        for step in range(1, self.steps + 1):
+            seen = self.logits(codes.repeat(repeats, 1), hidden.repeat(repeats, 1), conditions)
+            logits = self.guided(seen, len(codes)).float()
+            uniforms, noise = draws.uniforms(2, self.codes.length, device=device).unbind(1)
+            drawn = draw(
+                filtered(logits, self.decoding.temperature, self.decoding.top_k, self.decoding.top_p), uniforms
+            )
+            done = step / self.steps
+            gumbel = -torch.log(-torch.log(noise.clamp(1e-7, 1 - 1e-7)))
+            confidence = logits.log_softmax(dim=-1).gather(-1, codes[..., None])[..., 0]
+            confidence = confidence + self.choice_temperature * (1 - done) * gumbel
+            left = torch.floor(math.cos(0.5 * math.pi * done) * unknowns)
+            hidden = _ranks(confidence.masked_fill(~hidden, torch.inf)) < left
+        return codes
+
+    def _hide(self, counts: Tensor, source: torch.Generator) -> Tensor:
+        """(B, L) bool, `counts` (B,) of an image's codes, all choices being equally likely."""
+        return _ranks(rand_rows(len(counts), self.codes.length, source=source)) < counts[:, None]
+
+
+def _cross_entropy(logits: Tensor, codes: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    return cross_entropy(logits.float().transpose(1, 2), codes, reduction="none", label_smoothing=label_smoothing)
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """The place of each of (B, L) values in the ascending order of its row."""
+    return values.argsort(dim=1, stable=True).argsort(dim=1)
