@@ -60,7 +60,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
         """(B, T, width) -> the same; with a cache T is 1, and x follows what the cache has seen."""
         queries, keys, values = self.inputs(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys = self.query_norm(queries).to(values.dtype), self.key_norm(keys).to(values.dtype)
+        queries, keys = self.query_norm(queries.float()).to(values), self.key_norm(keys.float()).to(values)
         if cache is not None:
             keys, values = cache.extend(keys, values)
         attended = scaled_dot_product_attention(queries, keys, values, is_causal=self.causal and cache is None)
@@ -215,16 +215,9 @@ class CodeTransformer(nn.Module):
         source: torch.Generator | None = None,
         caches: Sequence[Cache] | None = None,
     ) -> Tensor:
-        """Mixes tokens.
+        """Mixes tokens under (B,) int64 conditions: (B, T, width) -> the same, to be given to `logits`.
 
-        Args:
-            x: (B, T, width); T = 1 with caches.
-            conditions: (B,) int64.
-            source: where dropout is drawn from; None for none.
-            caches: those of the tokens before x, one for each block.
-
-        Returns:
-            (B, T, width), to be given to `logits`.
+        Dropout is drawn from `source`. Given the caches of all blocks, x is the one token after those they have seen.
         """
         condition = silu(self.condition(conditions))[:, None]
         for i, block in enumerate(self.blocks):

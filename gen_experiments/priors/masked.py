@@ -113,9 +113,7 @@ class MaskedPrior(Prior):
             seen = self.logits(codes.repeat(repeats, 1), hidden.repeat(repeats, 1), conditions)
             logits = self.guided(seen, len(codes)).float()
             uniforms, noise = draws.uniforms(2, self.codes.length, device=device).unbind(1)
-            drawn = draw(
-                filtered(logits, self.decoding.temperature, self.decoding.top_k, self.decoding.top_p), uniforms
-            )
+            codes = torch.where(hidden, self.decoding(logits, uniforms), codes)
             done = step / self.steps
             gumbel = -torch.log(-torch.log(noise.clamp(1e-7, 1 - 1e-7)))
             confidence = logits.log_softmax(dim=-1).gather(-1, codes[..., None])[..., 0]

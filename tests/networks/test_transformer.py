@@ -1,0 +1,100 @@
+"""The transformer over grids of codes."""
+
+import pytest
+import torch
+
+from gen_experiments import randomness
+from gen_experiments.errors import UserError
+from gen_experiments.networks.transformer import Cache, CodeTransformer, GridPositions
+
+GRIDS = ((2, 3), (4, 4))
+LENGTH = 22
+
+
+def _network(causal=False, dropout=0.0):
+    """With random weights everywhere: as built, the blocks add nothing."""
+    torch.manual_seed(0)
+    network = CodeTransformer(GRIDS, 5, 3, width=32, depth=2, heads=4, dropout=dropout, causal=causal)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return network
+
+
+def _logits(network, codes, conditions, source=None):
+    tokens = network.embed(codes, torch.arange(codes.shape[1]))
+    return network.logits(network(tokens, conditions, source))
+
+
+def test_a_causal_token_sees_itself_and_those_before():
+    codes = torch.randint(5, (1, LENGTH))
+    changed = codes.clone()
+    changed[0, 10] = (codes[0, 10] + 1) % 5
+    for causal in (True, False):
+        network = _network(causal)
+        moved = (_logits(network, changed, torch.tensor([0])) != _logits(network, codes, torch.tensor([0]))).any(-1)[0]
+        assert moved[10:].all()
+        assert moved[:10].any() != causal
+
+
+def test_the_cache_is_the_whole_sequence():
+    network, conditions = _network(causal=True), torch.tensor([0, 1])
+    codes = torch.randint(5, (2, LENGTH))
+    tokens = network.embed(codes, torch.arange(LENGTH))
+    caches = [Cache(LENGTH) for _ in network.blocks]
+    steps = [network.logits(network(tokens[:, [i]], conditions, caches=caches), first=i) for i in range(LENGTH)]
+    assert torch.allclose(torch.cat(steps, dim=1), _logits(network, codes, conditions), atol=1e-4)
+
+
+def test_the_condition_moves_every_logit():
+    network, codes = _network(), torch.randint(5, (1, LENGTH)).expand(2, -1)
+    first, second = _logits(network, codes, torch.tensor([0, 2]))
+    assert (first != second).any(-1).all()
+
+
+def test_a_code_means_another_thing_on_another_level():
+    network = _network()
+    same_place = torch.tensor([0, 6])
+    vectors = network.embed(torch.tensor([[1, 1]]), same_place) - network.positions(same_place)
+    assert not torch.allclose(vectors[0, 0], vectors[0, 1])
+    unknown = network.embed(torch.tensor([[5, 5]]), same_place) - network.positions(same_place)
+    assert torch.allclose(unknown[0, 0], unknown[0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("grids", [((4, 4),), ((8, 8),) * 3, ((4, 4), (8, 8)), ((32, 32),), ((2, 3), (3, 2))])
+def test_every_position_has_its_own_vector(grids):
+    count = sum(h * w for h, w in grids)
+    vectors = GridPositions(grids, 16)(torch.arange(count))
+    assert vectors.shape == (count, 16)
+    assert len(vectors.unique(dim=0)) == count
+
+
+def test_positions_are_level_plus_row_plus_column():
+    vectors = GridPositions(((2, 2), (2, 2)), 8)(torch.arange(8)).view(2, 2, 2, 8)
+    rows, columns, levels = vectors[0, 1] - vectors[0, 0], vectors[0, :, 1] - vectors[0, :, 0], vectors[1] - vectors[0]
+    assert torch.allclose(rows[0], rows[1], atol=1e-6)
+    assert torch.allclose(columns[0], columns[1], atol=1e-6)
+    assert torch.allclose(levels, levels[0, 0].expand_as(levels), atol=1e-6)
+    assert torch.allclose(vectors[1, 1] - vectors[1, 0], rows, atol=1e-6)
+
+
+def test_dropout_is_the_sources():
+    network, codes, conditions = _network(dropout=0.5), torch.randint(5, (2, LENGTH)), torch.tensor([0, 1])
+    first, again, other = (_logits(network, codes, conditions, randomness.generator("cpu", s)) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(_logits(network.train(), codes, conditions), _logits(network.eval(), codes, conditions))
+
+
+def test_bf16_autocast():
+    network, codes = _network(causal=True), torch.randint(5, (2, LENGTH))
+    expected = _logits(network, codes, torch.tensor([0, 1]))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = _logits(network, codes, torch.tensor([0, 1]))
+    assert torch.allclose(found.float(), expected, atol=0.1 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("wrong", [{"heads": 5}, {"depth": 0}, {"dropout": 1.0}])
+def test_numbers_out_of_range(wrong):
+    options = {"width": 32, "depth": 1, "heads": 4, "dropout": 0.0, "causal": True} | wrong
+    with pytest.raises(UserError, match="a transformer needs heads"):
+        CodeTransformer(GRIDS, 5, 1, **options)

@@ -1,0 +1,134 @@
+"""The masked prior."""
+
+import math
+from itertools import permutations, product
+
+import pytest
+import torch
+
+from gen_experiments import randomness
+from gen_experiments.errors import UserError
+from gen_experiments.priors.base import CodeSpec, Draws
+from gen_experiments.priors.masked import MaskedPrior
+
+TINY = CodeSpec(((1, 3),), 2)
+SHARES = torch.tensor([0.1, 0.2, 0.3, 0.4])
+
+
+def _fixed(**options):
+    """Tells every code by the same SHARES."""
+    prior = MaskedPrior(CodeSpec(((2, 3),), 4), width=8, depth=1, heads=2, **options)
+    torch.nn.init.zeros_(prior.network.heads[0].weight)
+    with torch.no_grad():
+        prior.network.heads[0].bias.copy_(SHARES.log())
+    return prior
+
+
+def _random():
+    torch.manual_seed(0)
+    prior = MaskedPrior(TINY, width=16, depth=1, heads=2)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return prior
+
+
+def _source(seed=0):
+    return randomness.generator("cpu", seed)
+
+
+@pytest.mark.parametrize("code", range(4))
+def test_loss_and_bound_by_hand(code):
+    codes = torch.full((5, 6), code)
+    entropy, spread = -math.log(SHARES[code]), -SHARES.log().mean().item()
+    assert _fixed(label_smoothing=0.0).loss(codes, None, _source(), 0).item() == pytest.approx(entropy, rel=1e-5)
+    smoothed = _fixed().loss(codes, None, _source(), 0).item()
+    assert smoothed == pytest.approx(0.9 * entropy + 0.1 * spread, rel=1e-5)
+    assert _fixed().nll(codes, None, _source()).tolist() == pytest.approx([6 * entropy] * 5, rel=1e-5)
+
+
+def test_only_hidden_codes_are_told():
+    """The loss is the mean over the hidden codes, not over all: codes 3 are hidden, codes 0 are not."""
+    prior = _fixed(label_smoothing=0.0)
+    hidden = []
+    prior._hide = lambda counts, source: hidden.append(MaskedPrior._hide(prior, counts, source)) or hidden[-1]
+    prior.loss(torch.zeros(64, 6, dtype=torch.int64), None, _source(), 0)
+    codes = 3 * hidden[0].long()
+    assert prior.loss(codes, None, _source(), 0).item() == pytest.approx(-math.log(0.4), rel=1e-5)
+    counts = hidden[0].sum(dim=1)
+    assert counts.min() >= 1
+    assert set(counts.tolist()) == {1, 2, 3, 4, 5, 6}
+
+
+def test_the_share_of_hidden_codes_is_the_cosines():
+    """The mean of cos(πr/2) over r in [0, 1) is 2/π."""
+    prior = MaskedPrior(CodeSpec(((20, 20),), 2), width=8, depth=1, heads=2)
+    shares = torch.cos(0.5 * math.pi * torch.rand(2000, generator=_source()))
+    hidden = prior._hide(torch.ceil(shares * 400), _source(1))
+    assert hidden.float().mean().item() == pytest.approx(2 / math.pi, abs=0.02)
+    assert hidden.float().mean(dim=0).std() < 0.02
+
+
+def _exact_bounds(prior):
+    """−E log p over all orders of reading, by hand, for each of the eight sequences."""
+    sequences = torch.tensor(list(product(range(2), repeat=3)))
+    total = torch.zeros(8)
+    orders = list(permutations(range(3)))
+    for order in orders:
+        for step, position in enumerate(order):
+            hidden = torch.tensor([[p in order[step:] for p in range(3)]]).expand(8, -1)
+            logits = prior.logits(sequences, hidden, torch.zeros(8, dtype=torch.int64))[:, position]
+            total += torch.nn.functional.cross_entropy(logits, sequences[:, position], reduction="none")
+    return sequences, total / len(orders)
+
+
+@torch.no_grad()
+def test_the_estimate_is_the_any_order_bound():
+    prior = _random()
+    sequences, exact = _exact_bounds(prior)
+    draws = 4000
+    estimates = prior.nll(sequences.repeat(draws, 1), None, _source()).view(draws, 8)
+    error = estimates.std(dim=0) / draws**0.5
+    assert ((estimates.mean(dim=0) - exact).abs() < 4 * error).all()
+    # A bound of −log p for each sequence: the probabilities it leaves sum to at most 1, so that its mean over any
+    # distribution is at least the entropy.
+    assert (-exact).exp().sum() <= 1
+    assert exact.mean() >= math.log(8)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 10, 40])
+def test_any_number_of_steps_fills_everything(steps):
+    prior = _fixed(steps=steps, top_k=1)
+    sample = prior.sample(None, Draws([_source(i) for i in range(3)]))
+    assert (sample == 3).all()
+
+
+def test_an_image_is_filled_by_its_own_schedule():
+    """What is left hidden after each step is ⌊cos(πt/2) · n⌋ for each image's own n."""
+    prior = _fixed(steps=4)
+    seen = []
+    told = prior.logits
+    prior.logits = lambda codes, hidden, conditions: seen.append(hidden.sum(dim=1)) or told(codes, hidden, conditions)
+    unknown = torch.arange(6) < torch.tensor([[0], [1], [3], [6]])
+    prior.sample(None, Draws([_source(i) for i in range(4)]), torch.zeros(4, 6, dtype=torch.int64), unknown)
+    counts = torch.tensor([0, 1, 3, 6])
+    expected = [torch.floor(math.cos(math.pi * step / 8) * counts) for step in range(4)]
+    assert torch.equal(torch.stack(seen).float(), torch.stack(expected))
+
+
+def test_the_surest_codes_are_kept_first():
+    """Without noise, the first position is told almost surely and the second is a guess: the second is drawn again."""
+    prior = MaskedPrior(CodeSpec(((1, 1), (1, 1)), 4), width=8, depth=1, heads=2, steps=2, choice_temperature=0.0)
+    for head, bias in zip(prior.network.heads, ([9.0, 0, 0, 0], [0.1, 0, 0, 0]), strict=True):
+        torch.nn.init.zeros_(head.weight)
+        head.bias.data = torch.tensor(bias)
+    seen = []
+    told = prior.logits
+    prior.logits = lambda codes, hidden, conditions: seen.append(hidden) or told(codes, hidden, conditions)
+    prior.sample(None, Draws([_source()]))
+    assert [hidden[0].tolist() for hidden in seen] == [[True, True], [False, True]]
+
+
+@pytest.mark.parametrize("wrong", [{"label_smoothing": 1.0}, {"steps": 0}, {"choice_temperature": -1.0}])
+def test_numbers_out_of_range(wrong):
+    with pytest.raises(UserError, match="a masked prior needs"):
+        _fixed(**wrong)
