@@ -22,12 +22,15 @@ import gen_experiments.losses.adversarial
 import gen_experiments.losses.lecam
 import gen_experiments.losses.penalties
 import gen_experiments.models.gan
+import gen_experiments.models.prior
 import gen_experiments.models.vqvae
 import gen_experiments.networks.autoencoder
 import gen_experiments.networks.discriminators
 import gen_experiments.networks.generators
 import gen_experiments.networks.r3gan
 import gen_experiments.networks.resnet
+import gen_experiments.priors.autoregressive
+import gen_experiments.priors.masked
 import gen_experiments.quantizers.ema
 import gen_experiments.quantizers.fsq
 import gen_experiments.quantizers.gradient

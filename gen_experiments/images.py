@@ -41,12 +41,14 @@ class Batch(NamedTuple):
     Attributes:
         images: (B, C, H, W), uint8 on its way to the device and float32 in [-1, 1] on it.
         labels: (B,) int64 in [0, num_classes), or None for data without labels.
-        mirrored: (B,) bool, which images are to be flipped left to right once they are on the device; None for none.
+        mirrored: (B,) bool, which images are flipped left to right once they are on the device; None for none.
+        numbers: (B,) int64, which images of their split these are; None if they are of none.
     """
 
     images: Tensor
     labels: Tensor | None
     mirrored: Tensor | None = None
+    numbers: Tensor | None = None
 
 
 class ImageSet(Protocol):

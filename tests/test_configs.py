@@ -6,6 +6,7 @@ import yaml
 from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_cifar10, write_mnist, write_pictures
 
+# The prior's base is run in tests/models/test_prior.py: it needs a trained VQ-VAE.
 BASES = {"VQVAE": "vqvae.yaml", "GAN": "gan.yaml"}
 FEW = [*SHORT, "--trainer.max_steps=2", "--evaluation.samples=20", "--evaluation.batch_size=10"]
 

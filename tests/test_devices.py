@@ -26,8 +26,8 @@ LAUNCHERS = {
 }
 
 
-def train(model, launcher, folder, steps):
-    """Runs a real command and returns the final state of each of its processes."""
+def train(options, launcher, folder, steps):
+    """Runs a real `fit` with these options and returns the final state of each of its processes."""
     program, devices = LAUNCHERS[launcher]
     states = folder / launcher
     callback = f'{{"class_path": "rank_states.SaveRankState", "init_args": {{"folder": "{states}"}}}}'
@@ -35,7 +35,7 @@ def train(model, launcher, folder, steps):
         *program,
         "gen_experiments",
         "fit",
-        *MODELS[model],
+        *options,
         *SHORT,
         f"--trainer.max_steps={steps}",
         f"--trainer.val_check_interval={steps}",
@@ -59,9 +59,9 @@ def train(model, launcher, folder, steps):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_two_processes_train_as_one(model, tmp_path):
-    (alone,) = train(model, "alone", tmp_path, 1)
+    (alone,) = train(MODELS[model], "alone", tmp_path, 1)
     for launcher in ("devices", "torchrun"):
-        first, second = train(model, launcher, tmp_path, 1)
+        first, second = train(MODELS[model], launcher, tmp_path, 1)
         for name, expected in alone.items():
             assert torch.equal(first[name], second[name]), f"{launcher}: {name} differs between ranks"
             torch.testing.assert_close(first[name], expected, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
@@ -69,7 +69,7 @@ def test_two_processes_train_as_one(model, tmp_path):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_ranks_stay_bit_identical(model, tmp_path):
-    first, second = train(model, "devices", tmp_path, 6)
+    first, second = train(MODELS[model], "devices", tmp_path, 6)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert (tmp_path / "runs" / model / "version_0" / "checkpoints" / "last.ckpt").is_file()
     assert not (tmp_path / "runs" / model / "version_1").exists()

@@ -111,8 +111,8 @@ class EvaluationBatches:
 
 def _batch(images: ImageArray, indices: NDArray[np.int64], mirrored: torch.Tensor | None) -> Batch:
     pixels, labels = images.read(indices), images.labels(indices)
-    # Pinned memory lets the copy to a GPU run beside the computation; labels and flips are too small to matter.
-    return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored)
+    # Pinned memory lets the copy to a GPU run beside the computation; what else there is, is too small to matter.
+    return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored, torch.from_numpy(indices))
 
 
 @cache

@@ -1,6 +1,7 @@
 """Reading checkpoints: nothing in a file is run, and what does not fit is said in one line."""
 
 import importlib
+import json
 import os
 import pickle
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.cli import instantiate_module
 
 from gen_experiments.errors import UserError
 from gen_experiments.models.base import ImageModel
@@ -34,14 +36,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     hyperparameters = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
     if "_class_path" not in hyperparameters or "images_seen" not in checkpoint:
         raise UserError(f"{path} was not written by gen_experiments fit")
-    trusted = {*TRUSTED_PACKAGES, *filter(None, os.environ.get(TRUST_VARIABLE, "").split(","))}
-    for class_path in (hyperparameters["_class_path"], *_class_paths(hyperparameters)):
-        package = class_path.partition(".")[0]
-        if package not in trusted:
-            raise UserError(
-                f"{path} names {class_path}, whose import would run code: "
-                f"if you trust it, set {TRUST_VARIABLE}={package}"
-            )
+    _check_trust(hyperparameters, path)
     return checkpoint
 
 
@@ -77,21 +72,58 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
     Raises:
         UserError: see `read_checkpoint`; or the model cannot do the task.
     """
-    module, _, name = read_checkpoint(path)["hyper_parameters"]["_class_path"].rpartition(".")
-    kind = getattr(importlib.import_module(module), name, None)
-    if not (isinstance(kind, type) and issubclass(kind, ImageModel)):
-        raise UserError(f"{path} names {module}.{name}, which is no model")
-    model = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(path)
+    model = _build(checkpoint["hyper_parameters"], path)
     if not isinstance(model, able):
         raise UserError(f"{path} holds a {type(model).__name__}, which cannot {task}")
+    model.on_load_checkpoint(checkpoint)
+    model.load_state_dict(checkpoint["state_dict"])
     return model.eval()
 
 
+def described(path: str | Path) -> str:
+    """The model of a checkpoint without its weights, as text from which `build_model` makes it anew."""
+    return json.dumps(read_checkpoint(path)["hyper_parameters"])
+
+
+def build_model(description: str) -> ImageModel:
+    """The model of a description, with the weights that it starts from.
+
+    Raises:
+        UserError: it names classes of a package that is not trusted, or what it names is no model.
+    """
+    return _build(json.loads(description), "the checkpoint")
+
+
+def _build(hyper_parameters: dict[str, Any], path: str | Path) -> ImageModel:
+    _check_trust(hyper_parameters, path)
+    arguments = {
+        name: value for name, value in hyper_parameters.items() if name not in ("_class_path", "_instantiator")
+    }
+    module, _, name = hyper_parameters["_class_path"].rpartition(".")
+    kind = getattr(importlib.import_module(module), name, None)
+    if not (isinstance(kind, type) and issubclass(kind, ImageModel)):
+        raise UserError(f"{path} names {module}.{name}, which is no model")
+    model: ImageModel = instantiate_module(kind, arguments)
+    return model
+
+
+def _check_trust(hyper_parameters: dict[str, Any], path: str | Path) -> None:
+    """Refuses classes whose import was not allowed."""
+    trusted = {*TRUSTED_PACKAGES, *filter(None, os.environ.get(TRUST_VARIABLE, "").split(","))}
+    for class_path in _class_paths(hyper_parameters):
+        package = class_path.partition(".")[0]
+        if package not in trusted:
+            raise UserError(
+                f"{path} names {class_path}, whose import would run code: "
+                f"if you trust it, set {TRUST_VARIABLE}={package}"
+            )
+
+
 def _class_paths(value: Any) -> Iterator[str]:
-    """Every `class_path` in nested dicts and lists."""
+    """Every class that nested dicts and lists name: of parts, and of the models that hold them."""
     if isinstance(value, dict):
-        if isinstance(value.get("class_path"), str):
-            yield value["class_path"]
+        yield from (value[key] for key in ("class_path", "_class_path") if isinstance(value.get(key), str))
         for item in value.values():
             yield from _class_paths(item)
     elif isinstance(value, (list, tuple)):

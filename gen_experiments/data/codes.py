@@ -1,0 +1,69 @@
+"""Encoded once: the codes of a split as an array on disk, shared by all runs that use the same encoder."""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gen_experiments import distributed
+from gen_experiments.data.cache import ImageArray
+from gen_experiments.images import to_float
+from gen_experiments.storage import atomic_write, cache_root
+
+
+def encoded(
+    images: ImageArray,
+    encode: Callable[[Tensor], Tensor],
+    encoder: str,
+    device: torch.device,
+    mirrored: bool = False,
+    batch_size: int = 256,
+) -> NDArray[np.int32]:
+    """The codes of images, from the cache or, the first time, encoded into it. All processes must call it.
+
+    Args:
+        images: what to encode.
+        encode: (B, C, S, S) float32 images in [-1, 1] on `device` -> (B, L) int64 codes below 2³¹.
+        encoder: a hash of all that `encode` depends on.
+        device: where to encode.
+        mirrored: encode the images flipped left to right.
+        batch_size: images in a pass of the encoder.
+
+    Returns:
+        (N, L), memory-mapped.
+    """
+    told = f"{images.fingerprint}-{len(images)}-{encoder}-{mirrored}"
+    path = cache_root() / "codes" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npy"
+    # All processes must go the same way, also when one of them found the file just before another wrote it.
+    found = distributed.all_reduce_sum(torch.tensor(int(path.is_file()), device=device))
+    if int(found) < distributed.world_size():
+        codes = _encode(images, encode, device, mirrored, batch_size)
+        # Processes on other machines may have a cache of their own; a second writer does no harm.
+        if not path.is_file():
+            with atomic_write(path) as temporary:
+                np.save(temporary, codes)
+        distributed.barrier()
+    stored: NDArray[np.int32] = np.load(path, mmap_mode="r")
+    return stored
+
+
+@torch.no_grad()
+def _encode(
+    images: ImageArray, encode: Callable[[Tensor], Tensor], device: torch.device, mirrored: bool, batch_size: int
+) -> NDArray[np.int32]:
+    """(N, L): each process encodes a part, and all get the whole."""
+    own = np.array_split(np.arange(len(images)), distributed.world_size())[distributed.rank()]
+    whole: Tensor | None = None
+    for start in range(0, len(own), batch_size):
+        numbers = own[start : start + batch_size]
+        batch = to_float(images.read(numbers).to(device))
+        codes = encode(batch.flip(-1) if mirrored else batch)
+        if whole is None:
+            whole = torch.zeros(len(images), codes.shape[1], dtype=torch.int32, device=device)
+        whole[torch.from_numpy(numbers).to(device)] = codes.int()
+    assert whole is not None, "a split has at least as many images as there are processes"
+    summed: NDArray[np.int32] = distributed.all_reduce_sum(whole).cpu().numpy()
+    return summed

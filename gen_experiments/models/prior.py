@@ -1,0 +1,231 @@
+"""A prior over the codes of a trained VQ-VAE: the two together generate images."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gen_experiments import distributed, randomness
+from gen_experiments.data.codes import encoded
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.errors import UserError
+from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.models.base import NOISE_STREAM, SAMPLE_STREAM, ImageModel, OptimizerFactory
+from gen_experiments.models.checkpoints import build_model, described, load_model
+from gen_experiments.models.ema import EMA
+from gen_experiments.models.vqvae import VQVAE
+from gen_experiments.priors.base import CodeSpec, Draws, Prior
+from gen_experiments.schedules import Schedule
+
+PriorFactory = Callable[[CodeSpec], Prior]
+EVALUATION_STREAM = 4
+
+
+class CodePrior(ImageModel):
+    """Trains a prior p(codes | label) over the codes that a frozen VQ-VAE gives the images.
+
+    The images are encoded once (`data.codes`). Logged are `train/loss` in nats per code, and `val/nll`, `test/nll` in
+    bits per code, the bits per dimension of the code sequence: the likelihood itself for an exact prior
+    (`AutoregressivePrior`), an upper bound for the others (`MaskedPrior`). They are no bound for the images, to which a
+    decoder trained by a distance gives no density.
+
+    Args:
+        image: what the images are like; the command line links it from the data.
+        vqvae: a VQ-VAE's checkpoint. In this model's own checkpoints, which hold the weights of the VQ-VAE too, its
+            description instead.
+        prior: the density to learn.
+        optimizer: makes the optimizer of the prior.
+        ema_half_life: half-life, in images, of the prior's moving average, which is what is validated and sampled;
+            0 takes the raw weights.
+        lr_schedule: factor on the learning rate, as a function of images seen; None keeps it.
+
+    Raises:
+        UserError: the checkpoint is no VQ-VAE or was trained on images of another shape; a negative half-life.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        vqvae: str,
+        prior: PriorFactory,
+        optimizer: OptimizerFactory,
+        ema_half_life: float = 50_000.0,
+        lr_schedule: Schedule | None = None,
+    ) -> None:
+        if ema_half_life < 0:
+            raise UserError(f"ema_half_life must be >= 0, not {ema_half_life}")
+        super().__init__(image, lr_schedule)
+        self.vqvae = self._frozen(vqvae)
+        if self.vqvae.image.shape != image.shape:
+            raise UserError(
+                f"the VQ-VAE was trained on images of shape {self.vqvae.image.shape} and these have {image.shape}: "
+                "set data.source and data.size to those of the VQ-VAE"
+            )
+        self.code_shape = self._encode(torch.zeros(1, *image.shape)).shape[1:]
+        height, width = self.code_shape[-2:]
+        levels = self.code_shape[0] if len(self.code_shape) == 3 else 1
+        codes = CodeSpec(((height, width),) * levels, self.vqvae.quantizer.codebook_size, image.num_classes)
+        self.prior = prior(codes)
+        self.ema = EMA(self.prior)
+        self.optimizer = optimizer
+        self.ema_half_life = ema_half_life
+        # Of each split: the codes of its images and, where some are mirrored, those of the mirrored ones.
+        self._codes: dict[str, list[NDArray[np.int32]]] = {}
+
+    def _frozen(self, vqvae: str) -> VQVAE:
+        if vqvae.startswith("{"):
+            model = build_model(vqvae)
+        else:
+            model = load_model(vqvae, VQVAE, "turn images into codes: give --model.vqvae the checkpoint of a VQVAE")
+            if "vqvae" in self.hparams:
+                # With this the checkpoint of the prior stands alone: it has the VQ-VAE's weights already.
+                self.hparams["vqvae"] = described(vqvae)
+        assert isinstance(model, VQVAE)
+        return model.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "CodePrior":
+        """Trains the prior; the VQ-VAE stays as it is."""
+        super().train(mode)
+        self.vqvae.eval()
+        return self
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many labels images can be asked of, or None if the prior knows no labels."""
+        return self.prior.codes.num_classes
+
+    @property
+    def averaged(self) -> Prior:
+        """The moving average of the prior."""
+        assert isinstance(self.ema.module, Prior)
+        return self.ema.module
+
+    @torch.no_grad()
+    def _encode(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) images in [-1, 1] -> (B, h, w) or (B, depth, h, w) codes."""
+        return self.vqvae.encode(images)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) images in [-1, 1] -> (B, L) codes, level after level and row by row."""
+        return self._encode(images).flatten(1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """(B, L) codes -> (B, C, H, W) images."""
+        return self.vqvae.decode(codes.unflatten(1, self.code_shape))
+
+    def sample(
+        self, first: int, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float = 1.0
+    ) -> Tensor:
+        """Images `first` ... `first + count - 1` of the endless sequence that `seed` names.
+
+        Each image's random numbers depend on its number and the seed alone, not on its batch.
+
+        Args:
+            first: the number of the first image.
+            count: how many images.
+            seed: names the sequence.
+            labels: (count,) int64, the classes to make; None draws them. Only for data with labels.
+            truncation: factor in (0, 1] on the temperature of the codes: smaller is more typical and less varied.
+
+        Returns:
+            (count, C, H, W).
+        """
+        sources = [randomness.generator("cpu", SAMPLE_STREAM, seed, number) for number in range(first, first + count)]
+        if labels is None and self.num_classes is not None:
+            labels = torch.cat([torch.randint(self.num_classes, (1,), generator=source) for source in sources])
+        return self.decode(self.draw(labels, Draws(sources), truncation=truncation))
+
+    def draw(
+        self,
+        labels: Tensor | None,
+        draws: Draws,
+        codes: Tensor | None = None,
+        unknown: Tensor | None = None,
+        truncation: float = 1.0,
+    ) -> Tensor:
+        """Codes drawn from the averaged prior; see `Prior.sample`, and `sample` for the truncation."""
+        prior, decoding = self.averaged, self.averaged.decoding
+        prior.decoding = replace(decoding, temperature=truncation * decoding.temperature)
+        try:
+            return prior.sample(None if labels is None else labels.to(self.device), draws, codes, unknown)
+        finally:
+            prior.decoding = decoding
+
+    def on_fit_start(self) -> None:
+        """Encodes the training images, or finds their codes."""
+        self._find_codes("train")
+
+    def on_validation_start(self) -> None:
+        """The same for the validation images."""
+        self._find_codes("val")
+
+    def on_test_start(self) -> None:
+        """The same for the test images."""
+        self._find_codes("test")
+
+    def _find_codes(self, split: str) -> None:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if split in self._codes or not isinstance(data, ImageDataModule):
+            return
+        told = hashlib.sha256()
+        for name, value in self.vqvae.state_dict().items():
+            told.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+        kinds = (False, True) if split == "train" and data.flip else (False,)
+        self._codes[split] = [
+            encoded(data.split(split), self.encode, told.hexdigest(), self.device, mirrored) for mirrored in kinds
+        ]
+
+    def _codes_of(self, batch: Batch, split: str) -> Tensor:
+        """(B, L) int64: from the array of the split or, for images of no split, from the VQ-VAE."""
+        if batch.numbers is None or split not in self._codes:
+            return self.encode(batch.images)
+        numbers = batch.numbers.cpu().numpy()
+        codes = self._codes[split][0][numbers]
+        if batch.mirrored is not None:
+            codes = np.where(batch.mirrored.cpu().numpy()[:, None], self._codes[split][1][numbers], codes)
+        return torch.from_numpy(codes).to(self.device, torch.int64)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step of the prior's loss."""
+        source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, self.global_step)
+        loss = self.prior.loss(self._codes_of(batch, "train"), batch.labels, source, self.images_seen)
+        self.log_training(loss=loss)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Moves the average."""
+        self.ema.update(self.prior, batch.images.shape[0] * distributed.world_size(), self.ema_half_life)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Logs the likelihood of a batch."""
+        self._evaluation_step(batch, batch_idx, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """The same on the test split."""
+        self._evaluation_step(batch, batch_idx, "test")
+
+    def _evaluation_step(self, batch: Batch, batch_idx: int, stage: str) -> None:
+        source = randomness.generator(self.device, EVALUATION_STREAM, batch_idx)
+        nats = self.averaged.nll(self._codes_of(batch, stage), batch.labels, source).mean()
+        bits = nats / (math.log(2) * self.prior.codes.length)
+        self.log(f"{stage}/nll", bits, batch_size=batch.images.shape[0], on_epoch=True, sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the images seen, the x-axis of the evaluation's curves."""
+        self.log_images_seen()
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """As many samples as the batch has images, numbered on over batches and processes."""
+        count = batch.images.shape[0]
+        return self.sample((batch_idx * distributed.world_size() + distributed.rank()) * count, count)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """The prior's optimizer."""
+        return self.scheduled(self.optimizer(self.prior.parameters()))

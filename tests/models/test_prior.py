@@ -1,0 +1,174 @@
+"""The prior over the codes of a VQ-VAE, through the command line."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import CONFIGS, SHORT, SMALL
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.images import to_float
+from gen_experiments.models.checkpoints import load_model
+from gen_experiments.models.prior import CodePrior
+from test_devices import train
+from test_resuming import equal
+
+SMALL_PRIOR = (
+    f"--config={CONFIGS / 'prior.yaml'}",
+    "--model.prior.width=16",
+    "--model.prior.depth=2",
+    "--model.prior.heads=2",
+    "--model.prior.steps=3",
+    "--model.ema_half_life=100",
+    "--evaluation.samples=60",
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """A VQ-VAE, a GAN, and a prior over the first's codes, whose own VQ-VAE file is gone by now."""
+    from gen_experiments.__main__ import main
+
+    folder = tmp_path_factory.mktemp("trained")
+    for model in SMALL:
+        assert main(["fit", *SMALL[model], *SHORT, "--trainer.max_steps=2", f"--run.root={folder}"]) == 0
+    paths = {model: folder / model / "version_0" / "checkpoints" / "last.ckpt" for model in [*SMALL, "prior"]}
+    moved = folder / "moved.ckpt"
+    moved.write_bytes(paths["vqvae"].read_bytes())
+    prior = ["fit", *SMALL_PRIOR, *SHORT, f"--model.vqvae={moved}", "--data.flip=true", f"--run.root={folder}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_EXPERIMENTS_CACHE", str(folder / "cache"))
+        assert main(prior) == 0
+    moved.unlink()
+    return paths
+
+
+@pytest.fixture
+def options(checkpoints):
+    return [*SMALL_PRIOR, *SHORT, f"--model.vqvae={checkpoints['vqvae']}"]
+
+
+@pytest.fixture
+def model(checkpoints):
+    return load_model(checkpoints["prior"], CodePrior, "test")
+
+
+def last(folder, name="prior", version=0):
+    return folder / "runs" / name / f"version_{version}" / "checkpoints" / "last.ckpt"
+
+
+def logged(path, name):
+    with open(path, newline="") as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+
+
+def state(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_an_autoregressive_prior_trains_and_is_scored(experiment, tmp_path, checkpoints):
+    chosen = [f"--config={CONFIGS / 'prior.yaml'}", "--model.prior=AutoregressivePrior", "--model.prior.width=16"]
+    small = ["--model.prior.depth=1", "--model.prior.heads=2", f"--model.vqvae={checkpoints['vqvae']}"]
+    assert experiment("fit", *chosen, *small, *SHORT, "--trainer.max_steps=2", "--evaluation.samples=40") == 0
+    metrics = tmp_path / "runs" / "prior" / "version_0" / "metrics.csv"
+    # An untrained prior over 32 codes needs about five bits a code.
+    assert logged(metrics, "val/nll")[0] == pytest.approx(5, abs=0.6)
+    assert len(logged(metrics, "val/fid")) == 1
+
+
+def test_a_masked_prior_is_scored_and_drawn(checkpoints):
+    folder = checkpoints["prior"].parent.parent
+    assert logged(folder / "metrics.csv", "val/nll")[0] == pytest.approx(5, abs=0.6)
+    assert len(logged(folder / "metrics.csv", "val/fid")) == 2
+    assert len(list((folder / "images").glob("samples-*.png"))) == 2
+
+
+def test_the_checkpoint_stands_alone(experiment, checkpoints):
+    for out in ("a.png", "b.png"):
+        assert experiment("sample", checkpoints["prior"], "--num=4", f"--out={out}") == 0
+    assert np.array_equal(Image.open("a.png"), Image.open("b.png"))
+
+
+def test_the_vqvae_stays_as_it_is(checkpoints):
+    before, after = state(checkpoints["vqvae"])["state_dict"], state(checkpoints["prior"])["state_dict"]
+    assert all(torch.equal(value, after[f"vqvae.{name}"]) for name, value in before.items())
+
+
+def test_images_are_encoded_once_and_mirrored_ones_too(experiment, monkeypatch, checkpoints, options, model):
+    cache = checkpoints["prior"].parents[3] / "cache"
+    files = {path: path.stat().st_mtime_ns for path in (cache / "codes").iterdir()}
+    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(cache))
+    assert experiment("fit", *options, "--data.flip=true", "--trainer.max_steps=1", "--evaluation.samples=20") == 0
+    assert {path: path.stat().st_mtime_ns for path in (cache / "codes").iterdir()} == files
+    data = ImageDataModule()
+    images = {name: to_float(data.split(name).read(np.arange(len(data.split(name))))) for name in ("train", "val")}
+    with torch.no_grad():
+        wanted = [model.encode(part) for part in (images["train"], images["train"].flip(-1), images["val"])]
+    stored = [torch.from_numpy(np.load(path)).long() for path in files]
+    assert len(stored) == 3
+    for expected in wanted:
+        assert sum(codes.shape == expected.shape and torch.equal(codes, expected) for codes in stored) == 1
+
+
+def test_validate_repeats_the_numbers_of_the_run(experiment, tmp_path, options, checkpoints):
+    printed = logged(checkpoints["prior"].parent.parent / "metrics.csv", "val/nll")[-1]
+    assert experiment("validate", *options, f"--ckpt_path={checkpoints['prior']}") == 0
+    (again,) = logged(tmp_path / "runs" / "prior" / "version_0" / "metrics.csv", "val/nll")
+    assert again == pytest.approx(printed, rel=1e-6)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, options):
+    options = [*options, "--data.batch_size=96", "--data.flip=true", "--trainer.val_check_interval=4"]
+    options += ["--evaluation.samples=10", "--evaluation.batch_size=10"]
+    assert experiment("fit", *options, "--run.name=whole", "--trainer.max_steps=8") == 0
+    assert experiment("fit", *options, "--run.name=part", "--trainer.max_steps=4") == 0
+    assert experiment("fit", *options, "--run.name=part", "--trainer.max_steps=8", "--ckpt_path=last") == 0
+    unbroken, resumed = state(last(tmp_path, "whole")), state(last(tmp_path, "part", 1))
+    for key in ("state_dict", "optimizer_states", "images_seen"):
+        assert equal(resumed[key], unbroken[key]), key
+
+
+def test_two_processes_train_as_one(tmp_path, options):
+    (alone,) = train(options, "alone", tmp_path, 1)
+    first, second = train(options, "devices", tmp_path, 1)
+    for name, expected in alone.items():
+        assert torch.equal(first[name], second[name]), f"{name} differs between ranks"
+        torch.testing.assert_close(first[name], expected, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_labels_choose_what_is_made(model):
+    assert model.num_classes == 10
+    with torch.no_grad():
+        for parameter in model.averaged.parameters():  # an untrained prior hardly listens to its label
+            parameter.mul_(3)
+        zeros, ones = (model.sample(0, 8, labels=torch.full((8,), label)) for label in (0, 1))
+        assert torch.equal(zeros[3:], model.sample(3, 5, labels=torch.zeros(5, dtype=torch.long)))
+    assert not torch.equal(zeros, ones)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda paths: f"--model.vqvae={paths['gan']}", "holds a GAN, which cannot turn images into codes"),
+        (lambda paths: "--model.vqvae=nowhere.ckpt", "there is no checkpoint at nowhere.ckpt"),
+        (lambda paths: "--data.size=16", "set data.source and data.size to those of the VQ-VAE"),
+        (lambda paths: "--model.ema_half_life=-1", "ema_half_life must be >= 0"),
+    ],
+)
+def test_mistakes_get_one_line(experiment, capsys, options, checkpoints, change, told):
+    assert experiment("fit", *options, change(checkpoints)) not in (0, None)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert told in said[0]
+
+
+def test_a_checkpoint_that_names_a_foreign_class_inside_the_vqvae_is_refused(experiment, checkpoints, capsys):
+    checkpoint = state(checkpoints["prior"])
+    described = json.loads(checkpoint["hyper_parameters"]["vqvae"]) | {"_class_path": "os.path.Model"}
+    checkpoint["hyper_parameters"]["vqvae"] = json.dumps(described)
+    torch.save(checkpoint, "changed.ckpt")
+    assert experiment("sample", "changed.ckpt") not in (0, None)
+    assert "names os.path.Model" in capsys.readouterr().err
