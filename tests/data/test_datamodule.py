@@ -50,7 +50,6 @@ def test_images_reach_the_model_as_floats_flipped_where_said():
     assert batch.images.dtype == torch.float32
     torch.testing.assert_close(batch.images[0], images[0] / 127.5 - 1)
     torch.testing.assert_close(batch.images[1], images[1].flip(-1) / 127.5 - 1)
-    assert batch.mirrored is None
 
 
 def test_the_spec_is_known_before_anything_is_read(tmp_path, cache):
