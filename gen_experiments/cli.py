@@ -2,11 +2,13 @@
 
 import inspect
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+import docstring_parser
 import jsonargparse
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
@@ -130,11 +132,23 @@ def run(arguments: list[str]) -> None:
 def _run_command(name: str, arguments: list[str]) -> None:
     """Runs a function over a checkpoint: the checkpoint is the one positional argument, all others are options."""
     command = COMMANDS[name]
-    summary = (inspect.getdoc(command) or "").partition("\n")[0]
-    parser = OneLineParser(prog=f"gen_experiments {name}", description=summary)
+    told = docstring_parser.parse(inspect.getdoc(command) or "")
+    parser = OneLineParser(prog=f"gen_experiments {name}", description=told.short_description)
     parser.add_argument("checkpoint", type=str, help="a checkpoint that fit wrote")
-    parser.add_function_arguments(command, skip={"checkpoint"}, as_group=False)
-    command(**parser.parse_args(arguments).as_dict())
+    # A parameter that ends in an underscore is an option whose name, such as `class`, Python keeps for itself.
+    parameters = inspect.signature(command).parameters
+    reserved = {name.removesuffix("_"): parameters[name] for name in parameters if name.endswith("_")}
+    skipped: set[str | int] = {"checkpoint", *(parameter.name for parameter in reserved.values())}
+    parser.add_function_arguments(command, skip=skipped, as_group=False)
+    help_of = {parameter.arg_name: parameter.description for parameter in told.params}
+    for option, parameter in reserved.items():
+        parser.add_argument(
+            f"--{option}", type=parameter.annotation, default=parameter.default, help=help_of[parameter.name]
+        )
+    # `--per-class` is understood as `--per_class`.
+    spelled = [re.sub(r"^--[^=]+", lambda option: "--" + option[0][2:].replace("-", "_"), word) for word in arguments]
+    chosen = vars(parser.instantiate(parser.parse_args(spelled)))
+    command(**{reserved[key].name if key in reserved else key: value for key, value in chosen.items()})
 
 
 def _silence() -> None:

@@ -9,8 +9,17 @@ from torch import Tensor
 class Samples(Protocol):
     """A model that makes images."""
 
-    def sample(self, first: int, count: int, seed: int = 0) -> Tensor:
-        """Images `first` ... `first + count - 1` of the sequence that `seed` names: (count, C, H, W) in [-1, 1]."""
+    @property
+    def num_classes(self) -> int | None:
+        """How many labels images can be asked of, or None if the model knows no labels."""
+
+    def sample(
+        self, first: int, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float = 1.0
+    ) -> Tensor:
+        """Images `first` ... `first + count - 1` of the sequence that `seed` names: (count, C, H, W) in [-1, 1].
+
+        Of the given (count,) int64 labels, or of drawn ones; a truncation in (0, 1) makes them more typical.
+        """
 
 
 @runtime_checkable

@@ -76,6 +76,11 @@ class GAN(ImageModel):
         self.optimizer_d = optimizer_d
         self._loss_g: Tensor | None = None  # of the last generator step
 
+    @property
+    def num_classes(self) -> int | None:
+        """How many labels images can be asked of, or None if the generator is not conditional."""
+        return self.generator.num_classes
+
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) of the averaged generator from (B, latent_dim) noise."""
         images: Tensor = self.ema(noise, labels)

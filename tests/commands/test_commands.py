@@ -54,3 +54,57 @@ def test_predict_writes_an_image_for_every_test_image(experiment, checkpoints, t
         small = ["--data.test_size=30", "--data.eval_batch_size=20"]
         assert experiment("predict", *SMALL[model], *small, f"--ckpt_path={path}") == 0
         assert len(list((tmp_path / "runs" / model / "version_0" / "predictions").glob("*.png"))) == 30
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    from gen_experiments.__main__ import main
+
+    folder = tmp_path_factory.mktemp("conditional")
+    classes = ["--model.generator.conditional=true", "--model.discriminator.conditional=true"]
+    assert main(["fit", *SMALL["gan"], *classes, *SHORT, "--trainer.max_steps=2", f"--run.root={folder}"]) == 0
+    return folder / "gan" / "version_0" / "checkpoints" / "last.ckpt"
+
+
+def test_a_data_set_of_every_class(experiment, conditional, tmp_path):
+    assert experiment("sample", conditional, "--per_class=2", "--out=set") == 0
+    assert sorted(str(path.relative_to(tmp_path / "set")) for path in (tmp_path / "set").rglob("*.png")) == [
+        f"{label}/0000{number}.png" for label in range(10) for number in range(2)
+    ]
+    assert experiment("sample", conditional, "--per-class=2", "--out=set.png") == 0
+    assert pixels("set.png").shape == (10 * 34 + 2, 2 * 34 + 2)
+    assert np.array_equal(pixels("set.png")[36:68, 2:34], pixels("set/1/00000.png"))
+
+
+def test_samples_of_one_class(experiment, conditional):
+    assert experiment("sample", conditional, "--num=3", "--class=7", "--out=sevens") == 0
+    assert experiment("sample", conditional, "--num=3", "--class=2", "--out=twos") == 0
+    assert not np.array_equal(pixels("sevens/00000.png"), pixels("twos/00000.png"))
+
+
+def test_truncation_makes_samples_more_alike(experiment, checkpoints):
+    spreads = []
+    for truncation in (1.0, 0.1):
+        assert experiment("sample", checkpoints["gan"], "--num=16", f"--truncation={truncation}", "--out=some") == 0
+        images = np.stack([pixels(f"some/{number:05d}.png") for number in range(16)]).astype(float)
+        spreads.append(images.std(axis=0).mean())
+    assert spreads[1] < 0.5 * spreads[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--class=3"], "this model knows no classes"),
+        (["--truncation=0"], "--truncation must be in (0, 1], not 0"),
+        (["--truncation=1.5"], "--truncation must be in (0, 1], not 1.5"),
+        (["--num=0"], "--num and --per_class must be at least 1"),
+    ],
+)
+def test_what_cannot_be_sampled(experiment, checkpoints, capsys, options, told):
+    assert experiment("sample", checkpoints["gan"], *options) not in (0, None)
+    assert told in capsys.readouterr().err
+
+
+def test_classes_that_there_are_not(experiment, conditional, capsys):
+    assert experiment("sample", conditional, "--class=10") not in (0, None)
+    assert "--class must be in 0 ... 9, not 10" in capsys.readouterr().err
