@@ -12,7 +12,10 @@ COMMANDS = {
     "test": "score a checkpoint on the test split",
     "predict": "write a checkpoint's reconstructions or samples of the test split as PNG files",
     "sample": "write images that a checkpoint generates",
-    "reconstruct": "write given images beside a checkpoint's reconstructions",
+    "reconstruct": "write given images beside a checkpoint's reconstructions, and how close they are",
+    "inpaint": "fill the covered part of given images by a prior",
+    "encode": "write the codes of given images: a VQ-VAE as a compressor",
+    "decode": "make images from codes",
 }
 
 HELP = """usage: gen_experiments COMMAND [OPTIONS]    (python -m gen_experiments works too)

@@ -41,6 +41,8 @@ import gen_experiments.quantizers.residual
 import gen_experiments.quantizers.simvq  # noqa: F401
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.tracking import SaveConfig, go_offline_unless_reachable
+from gen_experiments.commands.encode import decode, encode
+from gen_experiments.commands.inpaint import inpaint
 from gen_experiments.commands.reconstruct import reconstruct
 from gen_experiments.commands.sample import sample
 from gen_experiments.data.datamodule import ImageDataModule
@@ -50,7 +52,13 @@ from gen_experiments.models.checkpoints import check_fits, read_checkpoint
 from gen_experiments.parser import ExperimentParser, OneLineParser
 from gen_experiments.runs import Run
 
-COMMANDS: dict[str, Callable[..., None]] = {"sample": sample, "reconstruct": reconstruct}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "sample": sample,
+    "reconstruct": reconstruct,
+    "inpaint": inpaint,
+    "encode": encode,
+    "decode": decode,
+}
 # Stands for the run's folder in the trainer's configuration: `save_dir: RUN_DIR`, `dirpath: RUN_DIR/checkpoints`.
 RUN_DIR = "RUN_DIR"
 

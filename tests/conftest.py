@@ -38,6 +38,17 @@ SMALL = {
 }
 
 
+SMALL_PRIOR = (
+    f"--config={CONFIGS / 'prior.yaml'}",
+    "--model.prior.width=16",
+    "--model.prior.depth=2",
+    "--model.prior.heads=2",
+    "--model.prior.steps=3",
+    "--model.ema_half_life=100",
+    "--evaluation.samples=60",
+)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory):
     """Keeps the tests off the user's cache, home and W&B account."""
@@ -88,3 +99,24 @@ def experiment(tmp_path, monkeypatch):
     # A run hands seeds, folders and ports to its processes by the environment: none of it is for the next test.
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """A VQ-VAE, a GAN, and a prior over the first's codes, whose own VQ-VAE file is gone by now."""
+    from gen_experiments.__main__ import main
+
+    folder, before = tmp_path_factory.mktemp("trained"), dict(os.environ)
+    for model in SMALL:
+        assert main(["fit", *SMALL[model], *SHORT, "--trainer.max_steps=2", f"--run.root={folder}"]) == 0
+    paths = {model: folder / model / "version_0" / "checkpoints" / "last.ckpt" for model in [*SMALL, "prior"]}
+    moved = folder / "moved.ckpt"
+    moved.write_bytes(paths["vqvae"].read_bytes())
+    prior = ["fit", *SMALL_PRIOR, *SHORT, f"--model.vqvae={moved}", "--data.flip=true", f"--run.root={folder}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_EXPERIMENTS_CACHE", str(folder / "cache"))
+        assert main(prior) == 0
+    moved.unlink()
+    os.environ.clear()
+    os.environ.update(before)
+    return paths

@@ -1,31 +1,51 @@
-"""`reconstruct`: given pictures beside what a checkpoint makes of them."""
+"""`reconstruct`: given pictures beside what a checkpoint makes of them, and how close they are."""
+
+import hashlib
 
 import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs
-from gen_experiments.data.sources import ImageFolder
+from gen_experiments.commands.pictures import read_images
+from gen_experiments.data.cache import ImageArray
 from gen_experiments.images import grid, pairs_in_rows, save_image, to_float, to_uint8
+from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.generation import FrechetDistance
+from gen_experiments.metrics.reconstruction import psnr, ssim
 from gen_experiments.models.checkpoints import load_model
 
-BATCH, COLUMNS = 64, 8
+BATCH, COLUMNS, SHOWN = 64, 8, 256
 
 
 @torch.inference_mode()
-def reconstruct(checkpoint: str, images: str, out: str = "reconstructions.png") -> None:
-    """Writes pictures of a folder above their reconstructions, as one grid.
+def reconstruct(
+    checkpoint: str, images: str, out: str = "reconstructions.png", extractor: FeatureExtractor | None = None
+) -> None:
+    """Writes pictures of a folder above their reconstructions, as one grid, and prints how close they are.
+
+    PSNR and SSIM are means over the images; rFID compares the distributions of the pictures and their reconstructions.
+    All are taken on uint8 images of the model's size.
 
     Args:
         checkpoint: a checkpoint of a model that reconstructs, such as a VQ-VAE.
         images: the folder; its pictures are cropped and resized to what the model was trained on.
-        out: the grid's image file.
+        out: the grid's image file; it shows at most 256 pictures.
+        extractor: whose features the rFID compares, such as InceptionFeatures; None for no rFID.
 
     Raises:
         UserError: the checkpoint or the folder cannot be used, or `out` cannot be written.
     """
     model = load_model(checkpoint, Reconstructs, "reconstruct")
     assert isinstance(model, Reconstructs)
-    source = ImageFolder(images, model.image.channels)
-    originals = torch.from_numpy(source.decode("train", model.image.size).images)
+    originals = read_images(images, model.image)
     remade = torch.cat([to_uint8(model.reconstruct(to_float(part))) for part in originals.split(BATCH)])
-    save_image(grid(pairs_in_rows(originals, remade, COLUMNS), COLUMNS), out)
-    print(f"wrote {len(originals)} images above their reconstructions to {out}")
+    save_image(grid(pairs_in_rows(originals[:SHOWN], remade[:SHOWN], COLUMNS), COLUMNS), out)
+    print(f"PSNR {float(psnr(remade, originals).mean()):.2f} dB, SSIM {float(ssim(remade, originals).mean()):.4f}")
+    if extractor is not None:
+        distance = FrechetDistance(extractor)
+        pixels = originals.numpy()
+        told = hashlib.sha256(pixels.tobytes()).hexdigest()
+        distance.reference(ImageArray(pixels, None, torch.arange(len(originals)).numpy(), told), BATCH)
+        for part in remade.split(BATCH):
+            distance.update(part)
+        print(f"rFID {float(distance.compute()):.4f} of {len(originals)} images by {type(extractor).__name__}")
+    print(f"wrote {len(originals[:SHOWN])} images above their reconstructions to {out}")

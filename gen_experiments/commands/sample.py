@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.commands.output import write_images
+from gen_experiments.commands.pictures import write_images
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, to_uint8
 from gen_experiments.models.checkpoints import load_model

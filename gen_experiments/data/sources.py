@@ -225,6 +225,10 @@ class ImageFolder(Source):
             raise UserError(f"{self._folder(split)} has a class {unknown[0]} that train does not have")
         return Decoded(images, np.array([self.classes.index(file.parent.name) for file in files], dtype=np.int64))
 
+    def files(self, split: str) -> list[Path]:
+        """The pictures of a split, in order."""
+        return self._files[split]
+
     def _folder(self, split: str) -> Path:
         return self.root / split if self._split_folders else self.root
 

@@ -6,16 +6,6 @@ from conftest import SHORT, SMALL
 from pictures_on_disk import write_pictures
 
 
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory):
-    from gen_experiments.__main__ import main
-
-    folder = tmp_path_factory.mktemp("trained")
-    for model in SMALL:
-        assert main(["fit", *SMALL[model], *SHORT, "--trainer.max_steps=2", f"--run.root={folder}"]) == 0
-    return {model: folder / model / "version_0" / "checkpoints" / "last.ckpt" for model in SMALL}
-
-
 def pixels(path):
     return np.asarray(Image.open(path))
 
@@ -50,7 +40,7 @@ def test_reconstructions_stand_under_their_originals(experiment, checkpoints, tm
 
 
 def test_predict_writes_an_image_for_every_test_image(experiment, checkpoints, tmp_path):
-    for model, path in checkpoints.items():
+    for model, path in [(model, checkpoints[model]) for model in SMALL]:
         small = ["--data.test_size=30", "--data.eval_batch_size=20"]
         assert experiment("predict", *SMALL[model], *small, f"--ckpt_path={path}") == 0
         assert len(list((tmp_path / "runs" / model / "version_0" / "predictions").glob("*.png"))) == 30

@@ -8,42 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import CONFIGS, SHORT, SMALL
+from conftest import CONFIGS, SHORT, SMALL_PRIOR
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.images import to_float
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
 from test_devices import train
 from test_resuming import equal
-
-SMALL_PRIOR = (
-    f"--config={CONFIGS / 'prior.yaml'}",
-    "--model.prior.width=16",
-    "--model.prior.depth=2",
-    "--model.prior.heads=2",
-    "--model.prior.steps=3",
-    "--model.ema_half_life=100",
-    "--evaluation.samples=60",
-)
-
-
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory):
-    """A VQ-VAE, a GAN, and a prior over the first's codes, whose own VQ-VAE file is gone by now."""
-    from gen_experiments.__main__ import main
-
-    folder = tmp_path_factory.mktemp("trained")
-    for model in SMALL:
-        assert main(["fit", *SMALL[model], *SHORT, "--trainer.max_steps=2", f"--run.root={folder}"]) == 0
-    paths = {model: folder / model / "version_0" / "checkpoints" / "last.ckpt" for model in [*SMALL, "prior"]}
-    moved = folder / "moved.ckpt"
-    moved.write_bytes(paths["vqvae"].read_bytes())
-    prior = ["fit", *SMALL_PRIOR, *SHORT, f"--model.vqvae={moved}", "--data.flip=true", f"--run.root={folder}"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEN_EXPERIMENTS_CACHE", str(folder / "cache"))
-        assert main(prior) == 0
-    moved.unlink()
-    return paths
 
 
 @pytest.fixture

@@ -1,10 +1,21 @@
-"""Where commands write their images: one grid, or a folder of files."""
+"""What commands read and write: folders of pictures, grids."""
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from gen_experiments.images import IMAGE_SUFFIXES, grid, save_image
+from gen_experiments.data.sources import ImageFolder
+from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, grid, save_image
+
+
+def read_images(folder: str, image: ImageSpec) -> Tensor:
+    """The pictures of a folder, in the order of their names, as a model takes them: (N, C, H, W) uint8.
+
+    Raises:
+        UserError: the folder is missing or empty, or a picture cannot be decoded.
+    """
+    return torch.from_numpy(ImageFolder(folder, image.channels).decode("train", image.size).images)
 
 
 def write_images(images: Tensor, out: str, columns: int | None = None) -> None:

@@ -1,0 +1,132 @@
+"""`inpaint`: fills the covered part of pictures by drawing its codes from a prior."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_max_pool2d, max_pool2d
+
+from gen_experiments import randomness
+from gen_experiments.commands.pictures import read_images
+from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.sources import ImageFolder
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec, grid, save_image, to_float, to_uint8
+from gen_experiments.models.base import SAMPLE_STREAM
+from gen_experiments.models.checkpoints import load_model
+from gen_experiments.models.prior import CodePrior
+from gen_experiments.priors.base import CodeSpec, Draws
+
+BATCH, GREY = 64, 128
+
+
+@torch.inference_mode()
+def inpaint(
+    checkpoint: str,
+    images: str,
+    mask: str = "box",
+    out: str = "inpainted.png",
+    proposals: int = 3,
+    seed: int = 0,
+    class_: int | None = None,
+) -> None:
+    """Fills the covered part of a folder's pictures; a row each: original, masked, proposals. Known pixels stay.
+
+    The picture is encoded with its covered part in grey. The codes whose cells touch that part, and their neighbours,
+    which saw it through the encoder, are drawn anew given all others.
+
+    Args:
+        checkpoint: a checkpoint of a prior (configs/prior.yaml).
+        images: the folder; its pictures are cropped and resized to what the model was trained on.
+        mask: what is covered: an image of the model's size, white where the pictures are covered; a folder of such
+            images, one for each picture in the order of their names; LEFT,TOP,RIGHT,BOTTOM in pixels; or "box" for the
+            central quarter.
+        out: the grid's image file.
+        proposals: how many fillings of each picture.
+        seed: names the random numbers.
+        class_: the label of all pictures, for a prior of classes; without it the class is left open.
+
+    Raises:
+        UserError: the checkpoint, the folder or the mask cannot be used, or `out` cannot be written.
+    """
+    model = load_model(checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)")
+    assert isinstance(model, CodePrior)
+    if proposals < 1:
+        raise UserError(f"--proposals must be at least 1, not {proposals}")
+    if class_ is not None and not 0 <= class_ < (model.num_classes or 0):
+        raise UserError(f"--class must be below the model's {model.num_classes or 0} classes and >= 0, not {class_}")
+    originals = read_images(images, model.image)
+    covered = _masks(mask, model.image, len(originals))
+    masked = originals.where(~covered, GREY)
+    columns = [originals, masked]
+    for proposal in range(proposals):
+        parts = []
+        for start in range(0, len(originals), BATCH):
+            numbers = range(start, min(start + BATCH, len(originals)))
+            sources = [randomness.generator("cpu", SAMPLE_STREAM, seed, proposal, number) for number in numbers]
+            labels = None if class_ is None else torch.full((len(numbers),), class_)
+            codes = model.encode(to_float(masked[start : start + BATCH]))
+            unknown = covered_codes(covered[start : start + BATCH], model.prior.codes)
+            parts.append(to_uint8(model.decode(model.draw(labels, Draws(sources), codes, unknown))))
+        columns.append(torch.cat(parts).where(covered, originals))
+    save_image(grid(torch.stack(columns, dim=1).flatten(0, 1), len(columns)), out)
+    print(f"wrote {len(originals)} images, each original, masked and filled {proposals} times, to {out}")
+
+
+def covered_codes(covered: Tensor, codes: CodeSpec) -> Tensor:
+    """Which codes a mask makes unknown: those whose cell it touches, and the eight around each.
+
+    Args:
+        covered: (N, 1, H, W) bool.
+        codes: the shape of the codes.
+
+    Returns:
+        (N, L) bool, in the order of the codes.
+    """
+    levels = []
+    for cells in codes.grids:
+        touched = adaptive_max_pool2d(covered.float(), cells)
+        levels.append(max_pool2d(touched, kernel_size=3, stride=1, padding=1).flatten(1) > 0)
+    return torch.cat(levels, dim=1)
+
+
+def _masks(mask: str, image: ImageSpec, count: int) -> Tensor:
+    """(count, 1, H, W) bool, True where the pictures are covered."""
+    size = image.size
+    if Path(mask).is_dir():
+        files = ImageFolder(mask, channels=1).files("train")
+        if len(files) != count:
+            raise UserError(f"{mask} holds {len(files)} masks for {count} pictures: give each picture one")
+        masks = torch.stack([_read_mask(file, size) for file in files])
+    elif Path(mask).is_file():
+        masks = _read_mask(Path(mask), size).expand(count, 1, size, size)
+    else:
+        left, top, right, bottom = _box(mask, size)
+        masks = torch.zeros(count, 1, size, size, dtype=torch.bool)
+        masks[:, :, top:bottom, left:right] = True
+    if not masks.flatten(1).any(dim=1).all():
+        raise UserError(f"the mask {mask} covers nothing of a picture: make white what is to be filled")
+    return masks
+
+
+def _read_mask(file: Path, size: int) -> Tensor:
+    from PIL import Image
+
+    pixels = decode_one(file, size, 1)
+    with Image.open(file) as picture:
+        if picture.size != (size, size):
+            raise UserError(f"{file} has {picture.width}x{picture.height} pixels; a mask must have {size}x{size}")
+    return torch.from_numpy(np.ascontiguousarray(pixels)) > GREY - 1
+
+
+def _box(told: str, size: int) -> tuple[int, int, int, int]:
+    if told == "box":
+        return size // 4, size // 4, size - size // 4, size - size // 4
+    try:
+        left, top, right, bottom = (int(number) for number in told.split(","))
+    except ValueError:
+        raise UserError(f"--mask {told} is no file, no folder, not LEFT,TOP,RIGHT,BOTTOM and not box") from None
+    if not (0 <= left < right <= size and 0 <= top < bottom <= size):
+        raise UserError(f"the box {told} does not lie in a picture of {size}x{size} pixels")
+    return left, top, right, bottom
