@@ -12,15 +12,17 @@ from torch import Tensor
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.images import Batch, grid, pairs_in_rows, save_image, to_uint8
 
+MOST_CLASSES = 16  # columns in a grid of samples by class
+
 
 class Pictures(Callback):
-    """At every validation, draws samples from fixed noise, or originals above their reconstructions.
+    """At every validation, draws samples from fixed noise, a column for each class, or originals above reconstructions.
 
     Files go to `images/STEP.png` in the run's folder.
 
     Args:
         count: pictures in a grid.
-        columns: pictures in a row.
+        columns: pictures in a row; samples of classes have a row of one of each.
     """
 
     def __init__(self, count: int = 64, columns: int = 8) -> None:
@@ -45,18 +47,27 @@ class Pictures(Callback):
         folder = trainer.log_dir
         if trainer.sanity_checking or not trainer.is_global_zero or folder is None:
             return
+        columns = self.columns
         if self._pairs:
             originals, remade = torch.cat(self._pairs).unbind(1)
             title, images = "reconstructions", pairs_in_rows(originals, remade, self.columns)
         elif isinstance(pl_module, Samples):
-            title, images = "samples", to_uint8(pl_module.sample(0, self.count))
+            title, images, columns = "samples", *self._samples(pl_module)
         else:
             return
         path = save_image(
-            grid(images, self.columns).cpu(), Path(folder) / "images" / f"{title}-{trainer.global_step:07d}.png"
+            grid(images, columns).cpu(), Path(folder) / "images" / f"{title}-{trainer.global_step:07d}.png"
         )
         for logger in trainer.loggers:
             _log_image(logger, f"val/{title}", path, pl_module)
+
+    def _samples(self, model: Samples) -> tuple[Tensor, int]:
+        """(N, C, H, W) uint8 samples and the columns of their grid: one for each class where there are classes."""
+        if model.num_classes is None:
+            return to_uint8(model.sample(0, self.count)), self.columns
+        columns = min(model.num_classes, MOST_CLASSES)
+        labels = torch.arange(columns).repeat(max(1, self.count // columns))
+        return to_uint8(model.sample(0, len(labels), labels=labels)), columns
 
 
 def _log_image(logger: Logger, name: str, path: Path, model: LightningModule) -> None:

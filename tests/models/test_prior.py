@@ -10,7 +10,7 @@ from PIL import Image
 
 from conftest import CONFIGS, SHORT, SMALL_PRIOR
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.images import to_float
+from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
 from test_devices import train
@@ -143,3 +143,13 @@ def test_a_checkpoint_that_names_a_foreign_class_inside_the_vqvae_is_refused(exp
     torch.save(checkpoint, "changed.ckpt")
     assert experiment("sample", "changed.ckpt") not in (0, None)
     assert "names os.path.Model" in capsys.readouterr().err
+
+
+def test_the_picture_of_samples_has_a_column_for_each_class(checkpoints, model):
+    picture = sorted((checkpoints["prior"].parent.parent / "images").glob("samples-*.png"))[-1]
+    pixels = np.asarray(Image.open(picture))
+    assert pixels.shape == (6 * 34 + 2, 10 * 34 + 2)
+    with torch.no_grad():
+        expected = to_uint8(model.sample(0, 60, labels=torch.arange(10).repeat(6)))
+    difference = pixels[36:68, 2 + 34 * 3 : 34 + 34 * 3].astype(int) - expected[13, 0].numpy()
+    assert np.abs(difference).max() <= 1
