@@ -13,9 +13,9 @@ from gen_experiments.data.pictures import decode_one
 from gen_experiments.data.sources import ImageFolder
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec, grid, save_image, to_float, to_uint8
-from gen_experiments.models.base import SAMPLE_STREAM
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
+from gen_experiments.models.sampling import SAMPLE_STREAM
 from gen_experiments.priors.base import CodeSpec, Draws
 
 BATCH, GREY = 64, 128

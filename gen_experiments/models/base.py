@@ -22,7 +22,7 @@ DiscriminatorFactory = Callable[[ImageSpec], Discriminator]
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 # First words of the keys that name the random streams of training (`randomness.generator`).
-GLOBAL_STREAM, NOISE_STREAM, SAMPLE_STREAM = 1, 2, 3
+GLOBAL_STREAM, NOISE_STREAM = 1, 2
 
 
 class ImageModel(LightningModule):
@@ -103,14 +103,16 @@ class ImageModel(LightningModule):
             torch.cuda.manual_seed(seed)
         self.images_seen += batch.images.shape[0] * distributed.world_size()
 
-    def log_training(self, **values: Tensor) -> None:
+    def log_training(self, **values: Tensor | float) -> None:
         """Logs `train/NAME` for every value, beside the images seen (the x-axis of all curves).
 
         Between the iterations that are logged it costs nothing.
         """
         if not self.logs_this_iteration:
             return
-        self.log_dict({f"train/{name}": value.detach() for name, value in values.items()})
+        if self.lr_schedule is not None:
+            values["lr_factor"] = self.lr_schedule(self.images_seen)
+        self.log_dict({f"train/{name}": torch.as_tensor(value).detach().float() for name, value in values.items()})
         self.log_images_seen()
 
     def log_images_seen(self) -> None:

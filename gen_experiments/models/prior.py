@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +17,10 @@ from gen_experiments.data.codes import encoded
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.models.base import NOISE_STREAM, SAMPLE_STREAM, ImageModel, OptimizerFactory
+from gen_experiments.models.base import NOISE_STREAM, OptimizerFactory
 from gen_experiments.models.checkpoints import build_model, described, load_model
 from gen_experiments.models.ema import EMA
+from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.schedules import Schedule
@@ -28,7 +29,7 @@ PriorFactory = Callable[[CodeSpec], Prior]
 EVALUATION_STREAM = 4
 
 
-class CodePrior(ImageModel):
+class CodePrior(GenerativeModel):
     """Trains a prior p(codes | label) over the codes that a frozen VQ-VAE gives the images.
 
     The images are encoded once (`data.codes`). Logged are `train/loss` in nats per code, and `val/nll`, `test/nll` in
@@ -120,26 +121,8 @@ class CodePrior(ImageModel):
         """(B, L) codes -> (B, C, H, W) images."""
         return self.vqvae.decode(codes.unflatten(1, self.code_shape))
 
-    def sample(
-        self, first: int, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float = 1.0
-    ) -> Tensor:
-        """Images `first` ... `first + count - 1` of the endless sequence that `seed` names.
-
-        Each image's random numbers depend on its number and the seed alone, not on its batch.
-
-        Args:
-            first: the number of the first image.
-            count: how many images.
-            seed: names the sequence.
-            labels: (count,) int64, the classes to make; None draws them. Only for data with labels.
-            truncation: factor in (0, 1] on the temperature of the codes: smaller is more typical and less varied.
-
-        Returns:
-            (count, C, H, W).
-        """
-        sources = [randomness.generator("cpu", SAMPLE_STREAM, seed, number) for number in range(first, first + count)]
-        if labels is None and self.num_classes is not None:
-            labels = torch.cat([torch.randint(self.num_classes, (1,), generator=source) for source in sources])
+    def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
+        """An image of each source; see `sample`."""
         return self.decode(self.draw(labels, Draws(sources), truncation=truncation))
 
     def draw(
@@ -216,15 +199,6 @@ class CodePrior(ImageModel):
         nats = self.averaged.nll(self._codes_of(batch, stage), batch.labels, source).mean()
         bits = nats / (math.log(2) * self.prior.codes.length)
         self.log(f"{stage}/nll", bits, batch_size=batch.images.shape[0], on_epoch=True, sync_dist=True)
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs the images seen, the x-axis of the evaluation's curves."""
-        self.log_images_seen()
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """As many samples as the batch has images, numbered on over batches and processes."""
-        count = batch.images.shape[0]
-        return self.sample((batch_idx * distributed.world_size() + distributed.rank()) * count, count)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """The prior's optimizer."""

@@ -1,0 +1,70 @@
+"""What every model that generates shares: numbered samples, endless sequences of which a seed names."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gen_experiments import distributed, randomness
+from gen_experiments.images import Batch
+from gen_experiments.models.base import ImageModel
+
+SAMPLE_STREAM = 3  # first word of the keys of samples' random numbers (`randomness.generator`)
+
+
+class GenerativeModel(ImageModel, ABC):
+    """The base of models that generate, which say how in `generate`."""
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int | None:
+        """How many labels images can be asked of, or None if the model knows no labels."""
+
+    @abstractmethod
+    def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
+        """An image of each source of random numbers; see `sample`."""
+
+    def sample(
+        self, first: int, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float = 1.0
+    ) -> Tensor:
+        """Images `first` ... `first + count - 1` of the endless sequence that `seed` names.
+
+        Each image depends on its number, the seed and its label alone, not on the batch, the device or the number of
+        processes.
+
+        Args:
+            first: the number of the first image.
+            count: how many images.
+            seed: names the sequence.
+            labels: (count,) int64, the classes to make; None draws them. Only for a model of classes.
+            truncation: in (0, 1], a factor on a GAN's noise or on the temperature of a prior's codes: smaller is more
+                typical and less varied.
+
+        Returns:
+            (count, C, H, W) in [-1, 1].
+        """
+        sources = sample_sources(first, count, seed)
+        labels = drawn_labels(sources, self.num_classes) if labels is None else labels
+        return self.generate(sources, None if labels is None else labels.to(self.device), truncation)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """As many samples as the batch has images, numbered on over batches and processes."""
+        count = batch.images.shape[0]
+        return self.sample((batch_idx * distributed.world_size() + distributed.rank()) * count, count)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the images seen, the x-axis of the evaluation's curves."""
+        self.log_images_seen()
+
+
+def sample_sources(first: int, count: int, seed: int) -> list[torch.Generator]:
+    """Where the random numbers of samples `first` ... `first + count - 1` come from: each has a source of its own."""
+    return [randomness.generator("cpu", SAMPLE_STREAM, seed, number) for number in range(first, first + count)]
+
+
+def drawn_labels(sources: Sequence[torch.Generator], classes: int | None) -> Tensor | None:
+    """(count,) int64 labels, each drawn from the source of its sample; None where there are no classes."""
+    if classes is None:
+        return None
+    return torch.cat([torch.randint(classes, (1,), generator=source) for source in sources])
