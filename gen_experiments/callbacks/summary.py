@@ -15,7 +15,12 @@ class Summary(Callback):
         if not trainer.is_global_zero:
             return
         table = Table("metric", "value", title=f"after {trainer.global_step} iterations")
-        for name, value in sorted(trainer.callback_metrics.items()):
+        best = {
+            f"{callback.monitor}, best": callback.best_model_score
+            for callback in trainer.callbacks  # type: ignore[attr-defined]
+            if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_score is not None
+        }
+        for name, value in sorted({**trainer.callback_metrics, **best}.items()):
             table.add_row(name, f"{float(value):.6g}")
         console = Console(soft_wrap=True)
         console.print(table)

@@ -1,0 +1,133 @@
+"""Notices that a GAN no longer learns; ends its run, or takes it back to where it was best."""
+
+import math
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
+from torch.optim import Optimizer
+
+from gen_experiments import distributed
+from gen_experiments.callbacks.throughput import is_logged
+from gen_experiments.errors import UserError
+
+
+class StopOnDivergence(Callback):
+    """Ends training with one line that says what was seen: a score that got far worse, or a perfect discriminator.
+
+    With `restore` the run goes on instead, from the weights and the optimizers of the best checkpoint, with smaller
+    learning rates; the images seen are not set back. That needs a `ModelCheckpoint` on the same `monitor`.
+
+    Args:
+        monitor: the score that is watched; the smaller the better.
+        factor: the score has diverged when it is more than this times its best, or no number; > 1.
+        patience: validations in a row at which it must have; >= 1.
+        accuracy: the share of images that a perfect discriminator judges rightly, in [0, 1]; watched where it is
+            logged.
+        images: real images over which the discriminator must have been perfect; > 0.
+        restore: whether to go back to the best checkpoint.
+        rate: factor on the learning rates at each such return, in (0, 1].
+        restores: the most returns in a run; at the next divergence it ends.
+
+    Raises:
+        UserError: a number out of its range.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val/fid",
+        factor: float = 2.0,
+        patience: int = 2,
+        accuracy: float = 0.999,
+        images: int = 200_000,
+        restore: bool = False,
+        rate: float = 0.5,
+        restores: int = 2,
+    ) -> None:
+        if factor <= 1 or patience < 1 or images <= 0 or not 0 < rate <= 1:
+            raise UserError(
+                "divergence needs factor > 1, patience >= 1, images > 0 and a rate in (0, 1], "
+                f"not {factor}, {patience}, {images} and {rate}"
+            )
+        self.monitor, self.factor, self.patience = monitor, factor, patience
+        self.accuracy, self.images = accuracy, images
+        self.restore, self.rate, self.restores = restore, rate, restores
+        self._best = math.inf
+        self._worse = 0  # validations in a row
+        self._perfect_since: int | None = None  # images seen
+        self._restored = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Looks at the discriminator where it is logged, averaged over all processes."""
+        accuracy = trainer.callback_metrics.get("train/sign_accuracy")
+        if accuracy is None or not is_logged(trainer):
+            return
+        mean = float(distributed.all_reduce_sum(accuracy)) / distributed.world_size()
+        seen = int(pl_module.images_seen)  # type: ignore[arg-type]
+        if mean < self.accuracy:
+            self._perfect_since = None
+        elif self._perfect_since is None:
+            self._perfect_since = seen
+        elif seen - self._perfect_since >= self.images:
+            self._react(
+                trainer,
+                pl_module,
+                f"the discriminator judged {mean:.1%} of the images rightly for {seen - self._perfect_since} images",
+            )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compares the score with its best."""
+        score = trainer.callback_metrics.get(self.monitor)
+        if score is None or trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        last = float(score)
+        self._worse = 0 if last <= self.factor * self._best else self._worse + 1
+        # Written so that NaN is never the best.
+        self._best = last if last < self._best else self._best
+        if self._worse >= self.patience:
+            self._react(trainer, pl_module, f"{self.monitor} is {last:.6g} and was {self._best:.6g} at its best")
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Makes the learning rate, which the model sets at every iteration, what it is to be after the returns."""
+        if self._restored:
+            for group in optimizer.param_groups:
+                group["lr"] *= self.rate**self._restored
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen so far, so that a resumed run watches on."""
+        return {
+            "best": self._best,
+            "worse": self._worse,
+            "perfect_since": self._perfect_since,
+            "restored": self._restored,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes what was seen."""
+        self._best, self._worse = state_dict["best"], state_dict["worse"]
+        self._perfect_since, self._restored = state_dict["perfect_since"], state_dict["restored"]
+
+    def _react(self, trainer: Trainer, module: LightningModule, saw: str) -> None:
+        self._worse, self._perfect_since = 0, None
+        best = self._best_checkpoint(trainer)
+        if self.restore and best and self._restored < self.restores:
+            self._restored += 1
+            # Validation runs in inference mode, whose tensors could not be trained.
+            with torch.inference_mode(False):
+                checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+                module.load_state_dict(checkpoint["state_dict"])
+                trainer.strategy.load_optimizer_state_dict(checkpoint)
+            done = f"back to {best}, with the learning rates times {self.rate**self._restored:g}"
+        else:
+            trainer.should_stop = True
+            done = f"training ends; the best checkpoint is {best or 'none, as none was written yet'}"
+        if trainer.is_global_zero:
+            print(f"diverged by step {trainer.global_step}: {saw}; {done}", flush=True)
+
+    def _best_checkpoint(self, trainer: Trainer) -> str:
+        kept = [c for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
+        return next((str(c.best_model_path) for c in kept if c.monitor == self.monitor and c.best_model_path), "")

@@ -1,0 +1,120 @@
+import copy
+import math
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from gen_experiments.callbacks.divergence import StopOnDivergence
+from gen_experiments.errors import UserError
+
+
+class Scripted(LightningModule):
+    """Trains a line while it reports the scores and the discriminator's accuracies it is told to report.
+
+    A validation follows every second of its iterations, each of 4 images.
+    """
+
+    def __init__(self, scores=(), accuracies=()):
+        super().__init__()
+        torch.manual_seed(0)
+        self.automatic_optimization = False
+        self.scores, self.accuracies = list(scores), list(accuracies)
+        self.line = torch.nn.Linear(2, 1)
+        self.images_seen = 0
+        self.rates, self.weights = [], []
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.line.parameters(), lr=0.1)
+
+    def on_train_batch_start(self, batch, batch_idx):
+        self.optimizers().param_groups[0]["lr"] = 0.1
+        self.weights.append(copy.deepcopy(self.state_dict()))
+        self.images_seen += 4
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(self.line(batch).square().mean())
+        optimizer.step()
+        self.rates.append(optimizer.param_groups[0]["lr"])
+        if self.accuracies:
+            self.log("train/sign_accuracy", self.accuracies[self.global_step - 1])
+
+    def validation_step(self, batch, batch_idx):
+        if self.scores:
+            self.log("val/fid", float(self.scores[self.global_step // 2 - 1]))
+
+
+def train(model, tmp_path, *callbacks, steps=12, **options):
+    keeper = ModelCheckpoint(tmp_path, filename="best", monitor="val/fid", enable_version_counter=False)
+    trainer = Trainer(
+        max_steps=steps,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[*callbacks, *([keeper] if model.scores else [])],
+        log_every_n_steps=1,
+        val_check_interval=2,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        enable_checkpointing=bool(model.scores),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    loader = DataLoader(torch.randn(8, 2, generator=torch.Generator().manual_seed(1)), batch_size=4)
+    trainer.fit(model, loader, loader, **options)
+    return trainer
+
+
+def test_a_score_that_stays_far_worse_than_its_best_ends_the_run(tmp_path, capsys):
+    trainer = train(Scripted(scores=[10, 4, 9, 7, 9, 9]), tmp_path, StopOnDivergence(patience=2))
+    assert trainer.global_step == 12  # one outlier, then two: the last validation is the sixth
+    assert "val/fid is 9 and was 4 at its best; training ends" in capsys.readouterr().out
+    trainer = train(Scripted(scores=[10, 4, 9, math.nan, 1, 1]), tmp_path / "other", StopOnDivergence(patience=2))
+    assert trainer.global_step == 8
+
+
+def test_a_score_that_wavers_within_the_factor_ends_nothing(tmp_path, capsys):
+    trainer = train(Scripted(scores=[10, 4, 8, 8, 9, 8]), tmp_path, StopOnDivergence(patience=2))
+    assert trainer.global_step == 12
+    assert "diverged" not in capsys.readouterr().out
+
+
+def test_a_discriminator_that_stays_perfect_ends_the_run(tmp_path, capsys):
+    accuracies = [1.0, 1.0, 1.0, 0.9, *[1.0] * 8]
+    trainer = train(Scripted(accuracies=accuracies), tmp_path, StopOnDivergence(images=16))
+    # Perfect from the fifth iteration on, and 16 images later still.
+    assert trainer.global_step == 9
+    assert "judged 100.0% of the images rightly for 16 images; training ends" in capsys.readouterr().out
+
+
+def test_restoring_goes_back_to_the_best_weights_more_slowly(tmp_path, capsys):
+    model = Scripted(scores=[4, 9, 9, 9, 9, 9])
+    watch = StopOnDivergence(patience=1, restore=True, rate=0.5, restores=2)
+    trainer = train(model, tmp_path, watch)
+    best = model.weights[2]  # what the first validation judged
+    for start in (4, 6):
+        assert all(torch.equal(model.weights[start][name], best[name]) for name in best)
+    assert model.rates == pytest.approx([0.1] * 4 + [0.05] * 2 + [0.025] * 2)
+    # The third divergence is one too many.
+    assert trainer.global_step == 8
+    told = capsys.readouterr().out
+    assert told.count("back to") == 2
+    assert told.count("training ends") == 1
+
+
+def test_a_resumed_run_remembers_what_was_seen(tmp_path):
+    watch = StopOnDivergence(patience=2, restore=True, rate=0.5, restores=1)
+    train(Scripted(scores=[4, 9, 9, 9]), tmp_path, watch, steps=8)
+    other = StopOnDivergence()
+    other.load_state_dict(copy.deepcopy(watch.state_dict()))
+    assert other.state_dict() == {"best": 4.0, "worse": 1, "perfect_since": None, "restored": 1}
+
+
+@pytest.mark.parametrize("options", [{"factor": 1.0}, {"patience": 0}, {"rate": 0.0}, {"images": 0}])
+def test_impossible_options_are_refused(options):
+    with pytest.raises(UserError, match="divergence needs"):
+        StopOnDivergence(**options)
