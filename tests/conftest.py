@@ -55,7 +55,7 @@ def surroundings(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("WANDB_MODE", "disabled")
-        torch.set_num_threads(2)
+        torch.set_num_threads(1)  # two tests run side by side
         yield
 
 

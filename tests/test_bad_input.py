@@ -137,4 +137,4 @@ def test_places_that_cannot_be_written(mistake, trained, tmp_path):
     (tmp_path / "file").write_text("")
     assert "cannot write" in mistake("sample", trained["gan"], "--out=file/grid.png")
     assert "--run.root" in mistake("fit", *SMALL["gan"], *SHORT, "--run.root=file")
-    assert "--num must be at least 1" in mistake("sample", trained["gan"], "--num=0")
+    assert "--num and --per_class must be at least 1" in mistake("sample", trained["gan"], "--num=0")

@@ -1,7 +1,7 @@
 """FID of samples or reconstructions, and reconstruction metrics, at every validation and test."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -23,20 +23,26 @@ class Evaluation(Callback):
     """Scores what the model makes, on uint8 images as they would be written to disk.
 
     A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions); one that
-    samples gets `fid` (`samples` images against the training split). The names are prefixed by `val/` or `test/`.
+    samples gets `fid` (`samples` images against the split `reference`). The names are prefixed by `val/` or `test/`.
 
     Args:
         extractor: the network whose features the FID compares; never part of a checkpoint.
         samples: generated images, over all processes.
         batch_size: images in a pass of the extractor.
         seed: names the sequence of samples; it is the same at every evaluation, so that curves compare like with like.
+        reference: the split that samples are compared with; another than the training images where these are few.
 
     Raises:
         UserError: fewer than two samples.
     """
 
     def __init__(
-        self, extractor: FeatureExtractor, samples: int = 10_000, batch_size: int = 250, seed: int = 0
+        self,
+        extractor: FeatureExtractor,
+        samples: int = 10_000,
+        batch_size: int = 250,
+        seed: int = 0,
+        reference: Literal["train", "val", "test"] = "train",
     ) -> None:
         if samples < 2 or batch_size < 1:
             raise UserError(f"evaluation needs samples >= 2 and batch_size >= 1, not {samples} and {batch_size}")
@@ -44,6 +50,7 @@ class Evaluation(Callback):
         self.samples = samples
         self.batch_size = batch_size
         self.seed = seed
+        self.reference = reference
         self._distance = FrechetDistance(extractor)
         self._psnr, self._ssim = MeanMetric(), MeanMetric()
 
@@ -82,11 +89,12 @@ class Evaluation(Callback):
 
     def protocol(self) -> dict[str, object]:
         """What one must know to compare the FID with another: extractor, resize, number of samples, seed."""
-        return {**self.extractor.protocol(), "samples": self.samples, "seed": self.seed}
+        chosen = {"samples": self.samples, "seed": self.seed, "reference": self.reference}
+        return {**self.extractor.protocol(), **chosen}
 
     def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        reference: ImageSet = data.split("train" if isinstance(pl_module, Samples) else split)
+        reference: ImageSet = data.split(self.reference if isinstance(pl_module, Samples) else split)
         self._distance.reference(reference, self.batch_size)
         self._psnr.reset()
         self._ssim.reset()
