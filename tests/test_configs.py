@@ -28,8 +28,9 @@ def test_a_base_config_trains(experiment, tmp_path, name):
 def test_an_experiment_trains(experiment, tmp_path, path):
     told = yaml.safe_load(path.read_text())
     base = CONFIGS / BASES[told["model"]["class_path"]]
-    parts = {part: value for part, value in told["model"]["init_args"].items() if part in ("generator", "discriminator")}
-    narrow = [f"--model.{part}.width=16" for part, value in parts.items() if "width" in value["init_args"]]
+    parts = told["model"]["init_args"]
+    adversaries = [part for part in ("generator", "discriminator") if part in parts]
+    narrow = [f"--model.{part}.width=16" for part in adversaries if "width" in parts[part]["init_args"]]
     assert experiment("fit", "--config", base, "--config", path, *narrow, *FEW) == 0
     assert (tmp_path / "runs" / told["run"]["name"] / "version_0" / "checkpoints" / "last.ckpt").is_file()
 
