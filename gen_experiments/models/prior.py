@@ -69,10 +69,11 @@ class CodePrior(GenerativeModel):
                 f"the VQ-VAE was trained on images of shape {self.vqvae.image.shape} and these have {image.shape}: "
                 "set data.source and data.size to those of the VQ-VAE"
             )
-        self.code_shape = self._encode(torch.zeros(1, *image.shape)).shape[1:]
-        height, width = self.code_shape[-2:]
-        levels = self.code_shape[0] if len(self.code_shape) == 3 else 1
-        codes = CodeSpec(((height, width),) * levels, self.vqvae.quantizer.codebook_size, image.num_classes)
+        with torch.no_grad():
+            latents = self.vqvae.encoder(torch.zeros(1, *image.shape))
+            self.code_shape = self.vqvae.quantizer(latents).indices.shape[1:]
+        grids = self.vqvae.quantizer.grids(*latents.shape[-2:])
+        codes = CodeSpec(grids, self.vqvae.quantizer.codebook_size, image.num_classes)
         self.prior = prior(codes)
         self.ema = EMA(self.prior)
         self.optimizer = optimizer
@@ -109,13 +110,9 @@ class CodePrior(GenerativeModel):
         return self.ema.module
 
     @torch.no_grad()
-    def _encode(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) images in [-1, 1] -> (B, h, w) or (B, depth, h, w) codes."""
-        return self.vqvae.encode(images)
-
     def encode(self, images: Tensor) -> Tensor:
         """(B, C, H, W) images in [-1, 1] -> (B, L) codes, level after level and row by row."""
-        return self._encode(images).flatten(1)
+        return self.vqvae.encode(images).flatten(1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """(B, L) codes -> (B, C, H, W) images."""

@@ -12,7 +12,8 @@ class Quantized:
 
     Attributes:
         values: (B, D, h, w), the quantized latents; their gradient reaches the encoder.
-        indices: (B, h, w) int64 in [0, codebook_size); (B, depth, h, w) where depth > 1.
+        indices: (B, h, w) int64 in [0, codebook_size); (B, depth, h, w) where depth > 1; (B, L), one grid after the
+            other, where the grids differ.
         loss: scalar, what the quantizer adds to the training loss (0 for one without a loss).
     """
 
@@ -48,3 +49,7 @@ class Quantizer(nn.Module, ABC):
 
         Where depth > 1: (B, n, h, w) with 1 <= n <= depth, the first n levels.
         """
+
+    def grids(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
+        """The grids of the indices, in their order, of latents of height x width."""
+        return ((height, width),) * self.depth

@@ -8,13 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import CONFIGS, SHORT, SMALL_PRIOR
+from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
 from test_devices import train
 from test_resuming import equal
+
+EMA = {"class_path": "EMAQuantizer", "init_args": {"num_codes": 16, "dim": 8}}
 
 
 @pytest.fixture
@@ -100,6 +102,28 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, options)
     unbroken, resumed = state(last(tmp_path, "whole")), state(last(tmp_path, "part", 1))
     for key in ("state_dict", "optimizer_states", "images_seen"):
         assert equal(resumed[key], unbroken[key]), key
+
+
+LEVELS = {
+    "residual": ({"quantizer": EMA, "depth": 2}, "ResidualQuantizer", ((8, 8), (8, 8))),
+    "hierarchical": ({"top": EMA, "bottom": EMA}, "HierarchicalQuantizer", ((4, 4), (8, 8))),
+}
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+def test_codes_of_several_levels(experiment, tmp_path, kind):
+    arguments, name, grids = LEVELS[kind]
+    quantizer = json.dumps({"class_path": name, "init_args": arguments})
+    networks = [option for option in SMALL["vqvae"] if "quantizer" not in option]
+    short = [*SHORT, "--trainer.max_steps=2", "--evaluation.samples=10", "--evaluation.batch_size=10"]
+    assert experiment("fit", *networks, *short, f"--model.quantizer={quantizer}") == 0
+    tokenizer = last(tmp_path, "vqvae")
+    assert experiment("fit", *SMALL_PRIOR, *short, f"--model.vqvae={tokenizer}") == 0
+    model = load_model(last(tmp_path), CodePrior, "test")
+    assert model.prior.codes.grids == grids
+    images = torch.zeros(2, 1, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(model.decode(model.encode(images)), model.vqvae.reconstruct(images))
 
 
 def test_two_processes_train_as_one(tmp_path, options):

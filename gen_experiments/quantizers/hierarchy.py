@@ -1,0 +1,71 @@
+"""Two levels of codes: a coarse grid for what is large, a fine one for what is left."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError
+from gen_experiments.quantizers.base import Quantized, Quantizer
+
+
+class HierarchicalQuantizer(Quantizer):
+    """The two levels of VQ-VAE-2 (https://arxiv.org/abs/1906.00446) as one quantizer, for any encoder and decoder.
+
+    The latents are halved once more to a top grid and quantized; the bottom grid quantizes the latents together with
+    what the top says of them. The values are the sum of both, the top's brought to the bottom's grid by a transposed
+    convolution (the paper's decoder takes them side by side, which its first convolution sums as well).
+
+    Shapes: (B, D, h, w) latents -> (B, D, h, w) values and (B, hw/4 + hw) indices: the top's row by row, then the
+    bottom's. h and w must be even, and equal for `decode`.
+
+    Args:
+        top: quantizes the coarse grid.
+        bottom: quantizes the fine grid; of the same latent channels and codebook size.
+
+    Raises:
+        UserError: the two differ in these, or one has several levels.
+    """
+
+    def __init__(self, top: Quantizer, bottom: Quantizer) -> None:
+        super().__init__()
+        if (top.dim, top.codebook_size) != (bottom.dim, bottom.codebook_size) or top.depth != 1 or bottom.depth != 1:
+            raise UserError(
+                "the two levels of a hierarchy need single quantizers of equal dim and codebook size, not "
+                f"{top.dim} and {bottom.dim} channels, {top.codebook_size} and {bottom.codebook_size} codes"
+            )
+        self.top, self.bottom = top, bottom
+        self.dim = dim = top.dim
+        self.codebook_size = top.codebook_size
+        self.down = nn.Sequential(nn.ReLU(), nn.Conv2d(dim, dim, 4, stride=2, padding=1))
+        self.up = nn.ConvTranspose2d(dim, dim, 4, stride=2, padding=1)
+        self.joined = nn.Conv2d(2 * dim, dim, 1)
+
+    def grids(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
+        """The top's grid and the bottom's."""
+        return (height // 2, width // 2), (height, width)
+
+    def forward(self, z: Tensor) -> Quantized:
+        """(B, D, h, w) latents -> both levels.
+
+        Raises:
+            UserError: h or w is odd.
+        """
+        if z.shape[-2] % 2 or z.shape[-1] % 2:
+            raise UserError(
+                f"a hierarchy halves its grid of {z.shape[-2]}x{z.shape[-1]} codes once more: "
+                "choose an image size or a number of downsamplings that makes it even"
+            )
+        coarse = self.top(self.down(z))
+        raised = self.up(coarse.values)
+        fine = self.bottom(self.joined(torch.cat([z, raised], dim=1)))
+        indices = torch.cat([coarse.indices.flatten(1), fine.indices.flatten(1)], dim=1)
+        return Quantized(fine.values + raised, indices, coarse.loss + fine.loss)
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """(B, hw/4 + hw) int64, of a square grid, -> (B, D, h, w)."""
+        side = math.isqrt(indices.shape[1] // 5)
+        coarse = self.top.decode(indices[:, : side**2].unflatten(1, (side, side)))
+        fine = self.bottom.decode(indices[:, side**2 :].unflatten(1, (2 * side, 2 * side)))
+        values: Tensor = fine + self.up(coarse)
+        return values

@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from gen_experiments.errors import UserError
+from gen_experiments.quantizers.ema import EMAQuantizer
+from gen_experiments.quantizers.fsq import FSQ
+from gen_experiments.quantizers.gradient import GradientQuantizer
+from gen_experiments.quantizers.hierarchy import HierarchicalQuantizer
+from gen_experiments.quantizers.residual import ResidualQuantizer
+
+
+def latents(seed=0, side=4):
+    return torch.randn(3, 6, side, side, generator=torch.Generator().manual_seed(seed), requires_grad=True)
+
+
+@pytest.fixture(params=[EMAQuantizer, GradientQuantizer])
+def quantizer(request):
+    torch.manual_seed(0)
+    hierarchy = HierarchicalQuantizer(request.param(8, 6), request.param(8, 6))
+    hierarchy(latents())
+    return hierarchy
+
+
+def test_codes_of_both_grids_decode_to_the_values(quantizer):
+    quantized = quantizer.eval()(latents(1))
+    assert quantized.values.shape == (3, 6, 4, 4)
+    assert quantized.indices.shape == (3, 2 * 2 + 4 * 4)
+    assert quantizer.grids(4, 4) == ((2, 2), (4, 4))
+    torch.testing.assert_close(quantizer.decode(quantized.indices), quantized.values)
+
+
+def test_a_code_of_the_top_reaches_further_than_one_of_the_bottom(quantizer):
+    codes = quantizer.eval()(latents(1, side=16)).indices
+    plain = quantizer.decode(codes)
+    reach = []
+    for position in (0, 8 * 8):  # the first of the top's, the first of the bottom's
+        changed = codes.clone()
+        changed[:, position] = (changed[:, position] + 1) % 8
+        difference = (quantizer.decode(changed) - plain).abs().sum(dim=(0, 1)) > 1e-6
+        reach.append(int(difference.sum()))
+    assert reach == [9, 1]
+
+
+def test_both_levels_learn(quantizer):
+    z = latents(1)
+    quantized = quantizer.train()(z)
+    (quantized.values.square().sum() + quantized.loss).backward()
+    assert z.grad.abs().sum() > 0
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in quantizer.down.parameters())
+    assert all(weight.grad.abs().sum() > 0 for weight in quantizer.up.parameters())
+
+
+def test_levels_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="equal dim and codebook size"):
+        HierarchicalQuantizer(EMAQuantizer(8, 6), EMAQuantizer(16, 6))
+    with pytest.raises(UserError, match="single quantizers"):
+        HierarchicalQuantizer(ResidualQuantizer(lambda: EMAQuantizer(8, 6), 2), EMAQuantizer(8, 6))
+    with pytest.raises(UserError, match="5x5"):
+        HierarchicalQuantizer(EMAQuantizer(8, 6), EMAQuantizer(8, 6))(latents(side=5))
+
+
+def test_any_quantizer_serves():
+    hierarchy = HierarchicalQuantizer(FSQ([3, 3]), FSQ([3, 3]))
+    z = torch.randn(2, 2, 4, 4)
+    quantized = hierarchy(z)
+    torch.testing.assert_close(hierarchy.decode(quantized.indices), quantized.values)
