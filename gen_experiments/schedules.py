@@ -32,6 +32,11 @@ class Constant(Schedule):
         return self.value
 
 
+def as_schedule(value: float | Schedule) -> Schedule:
+    """A schedule as it is, and a number as one that stays."""
+    return value if isinstance(value, Schedule) else Constant(value)
+
+
 class Cosine(Schedule):
     """Half a cosine from `start` to `end`: v(n) = start + ½(1 − cos(πn/N))(end − start), constant after N images.
 

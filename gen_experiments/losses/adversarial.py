@@ -45,6 +45,8 @@ class LeastSquares(AdversarialLoss):
     L_D = ½ mean (r − 1)² + ½ mean f²;  L_G = ½ mean (f − 1)².
     """
 
+    boundary: ClassVar[float | None] = 0.5
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Half the mean of (r − 1)² plus half the mean of f²."""
         return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
@@ -75,6 +77,8 @@ class Wasserstein(AdversarialLoss):
     L_D = mean f − mean r;  L_G = −mean f. The critic must be held Lipschitz, by `GradientPenalty` for one.
     """
 
+    boundary: ClassVar[float | None] = None
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Mean of f minus mean of r."""
         return fake.mean() - real.mean()
@@ -92,6 +96,7 @@ class RelativisticPaired(AdversarialLoss):
     """
 
     paired: ClassVar[bool] = True
+    boundary: ClassVar[float | None] = None
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Mean of −log σ(r − f)."""

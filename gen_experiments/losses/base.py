@@ -15,9 +15,11 @@ class AdversarialLoss(ABC):
 
     Attributes:
         paired: whether the generator's loss compares fakes with reals, so that it needs the logits of both.
+        boundary: the logit above which an image counts as judged real; None if only differences count.
     """
 
     paired: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = 0.0
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

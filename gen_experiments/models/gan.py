@@ -1,6 +1,6 @@
 """The GAN (https://arxiv.org/abs/1406.2661): a generator and a discriminator, trained in turn."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -13,6 +13,7 @@ from gen_experiments import distributed, randomness
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.base import (
     NOISE_STREAM,
     DiscriminatorFactory,
@@ -20,11 +21,13 @@ from gen_experiments.models.base import (
     OptimizerFactory,
 )
 from gen_experiments.models.ema import EMA
+from gen_experiments.models.optimizers import clip, norm, set_beta2
+from gen_experiments.models.parts import Part, cut
 from gen_experiments.models.sampling import GenerativeModel
-from gen_experiments.models.statistics import logit_statistics, norm
+from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
-from gen_experiments.schedules import Constant, Schedule
+from gen_experiments.schedules import Schedule, as_schedule
 
 
 class GAN(GenerativeModel):
@@ -40,22 +43,23 @@ class GAN(GenerativeModel):
         loss: what the two minimise.
         optimizer_g: makes the generator's optimizer.
         optimizer_d: makes the discriminator's optimizer.
-        penalties: terms on the discriminator's gradients, added to its loss. They are taken w.r.t. the images before
-            augmentation, as R3GAN does (https://arxiv.org/abs/2501.05441).
+        penalties: terms on the discriminator, added to its loss; their gradients are w.r.t. images before augmentation.
         n_critic: discriminator steps per generator step.
         augmentation: what all images go through on their way to the discriminator; None for nothing.
-        augmentation_strength: its strength p, as a function of images seen or adaptively.
+        augmentation_strength: its p: a number, a function of images seen, or adaptive.
         ema_half_life: half-life, in real images, of the generator's moving average, which is what is validated and
-            sampled; 0 samples the raw weights. A number, or a function of images seen.
+            sampled; 0 samples the raw weights. A number or a function of images seen.
         gradient_clip_norm: largest norm of either network's gradient; None for no clipping.
-        accumulate: parts into which a batch is cut, one after the other, to save memory; the step is that of the whole
-            batch where no network has batch statistics.
+        accumulate: equal parts into which a batch is cut, one after the other, to save memory; the step is that of the
+            whole batch where no network has batch statistics.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
         beta2_schedule: beta2 of both Adam optimizers, likewise.
         penalty_schedule: factor on the weights of all penalties, likewise.
+        compile: whether to compile the generator; a compiled discriminator would not allow gradients of gradients.
+        channels_last: whether convolutions compute with channels last: faster on GPUs in low precision.
 
     Raises:
-        UserError: a number is out of range.
+        UserError: a number is out of range, or adaptive strength is asked of a loss that it cannot read.
     """
 
     def __init__(
@@ -69,15 +73,17 @@ class GAN(GenerativeModel):
         penalties: list[Penalty] | None = None,
         n_critic: int = 1,
         augmentation: Augmentation | None = None,
-        augmentation_strength: AdaptiveStrength | Schedule | None = None,
+        augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
         ema_half_life: float | Schedule = 10_000.0,
         gradient_clip_norm: float | None = None,
         accumulate: int = 1,
         lr_schedule: Schedule | None = None,
         beta2_schedule: Schedule | None = None,
         penalty_schedule: Schedule | None = None,
+        compile: bool = False,
+        channels_last: bool = False,
     ) -> None:
-        half_life = ema_half_life if isinstance(ema_half_life, Schedule) else Constant(ema_half_life)
+        half_life = as_schedule(ema_half_life)
         if n_critic < 1 or accumulate < 1 or half_life(0) < 0:
             raise UserError(
                 "n_critic >= 1, accumulate >= 1 and ema_half_life >= 0 are needed, "
@@ -87,21 +93,24 @@ class GAN(GenerativeModel):
         self.automatic_optimization = False
         self.generator = generator(image)
         self.discriminator = discriminator(image)
+        if channels_last:
+            for network in self.generator, self.discriminator:
+                network.to(memory_format=torch.channels_last)
         self.ema = EMA(self.generator)
+        if compile:
+            self.generator.compile()
         self.loss = loss
         self.penalties = nn.ModuleList(penalties or [])
         self.n_critic = n_critic
-        self.augmentation = augmentation
-        self.augmentation_strength = augmentation_strength or Constant(1.0)
-        self.ema_half_life = half_life
+        self.view = Augmented(augmentation, augmentation_strength, loss)
         self.gradient_clip_norm = gradient_clip_norm
         self.accumulate = accumulate
-        self.beta2_schedule = beta2_schedule
-        self.penalty_schedule = penalty_schedule
         self.optimizer_g = optimizer_g
         self.optimizer_d = optimizer_d
-        # What is logged: of each network what its last step came to.
-        self._told: dict[str, Tensor | float] = {}
+        given = {"ema_half_life": half_life, "beta2": beta2_schedule, "penalty_factor": penalty_schedule}
+        self._schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
+        self._now: dict[str, float] = {}  # what they say in this iteration
+        self._told: dict[str, Tensor] = {}  # what the last step of each network came to
 
     @property
     def num_classes(self) -> int | None:
@@ -129,113 +138,104 @@ class GAN(GenerativeModel):
         if isinstance(self.trainer.strategy, DDPStrategy):
             self.trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Sets, beside what every model sets, all that follows the images seen before this batch."""
+        self._now = {name: schedule(self.images_seen) for name, schedule in self._schedules.items()}
+        self.view.follow(self.images_seen)
+        if "beta2" in self._now:
+            set_beta2([optimizer for optimizer, _ in self._scheduled], self._now["beta2"])
+        super().on_train_batch_start(batch, batch_idx)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One discriminator step and, every `n_critic` iterations, one generator step; logs the last of each."""
         iteration = self.global_step
         source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, iteration)
-        self._follow_schedules()
-        loss_d = self._discriminator_step(batch, iteration, source)
+        drawn_d, drawn_g = self.view.numbers(len(batch.images), self.device, iteration)
+        real = self._discriminator_step(self._parts(batch, source, drawn_d), iteration, source)
         if (iteration + 1) % self.n_critic == 0:
-            self._generator_step(batch, source)
-        self.log_training(**self._told)
-        return loss_d
+            self._generator_step(self._parts(batch, source, drawn_g))
+            images = self.n_critic * len(batch.images) * distributed.world_size()
+            self.ema.update(self.generator, images, self._now["ema_half_life"])
+        if self.logs_this_iteration:
+            rates = {f"lr_{which}": self._optimizer(n).param_groups[0]["lr"] for n, which in enumerate("dg")}
+            self.log_training(**self._told, **self._now, **rates, **self.view.told())
+        self.view.update(real, iteration)
+        return self._told["loss_d"]
 
-    def _follow_schedules(self) -> None:
-        if self.beta2_schedule is not None:
-            self._told["beta2"] = beta2 = self.beta2_schedule(self.images_seen)
-            for optimizer in self._optimizer(0), self._optimizer(1):
-                for group in optimizer.param_groups:
-                    group["betas"] = group["betas"][0], beta2
-        if self.penalty_schedule is not None:
-            self._told["penalty_factor"] = self.penalty_schedule(self.images_seen)
-        if self.augmentation is not None:
-            self._told["augmentation"] = self._strength()
+    def _parts(self, batch: Batch, source: torch.Generator, drawn: Tensor | None) -> list[Part]:
+        """The parts of a batch; their noise is drawn for the whole of it."""
+        noise = randomness.randn_rows(len(batch.images), self.generator.latent_dim, source=source)
+        return cut(batch, noise, drawn, self.accumulate)
 
-    def _discriminator_step(self, batch: Batch, iteration: int, source: torch.Generator) -> Tensor:
+    def _discriminator_step(self, parts: list[Part], iteration: int, source: torch.Generator) -> Tensor:
+        """Steps, and returns the logits of the real images."""
         optimizer = self._optimizer(0)
         self.toggle_optimizer(optimizer)
         optimizer.zero_grad()
         reals, fakes, losses = [], [], []
-        for images, labels, noise in self._parts(batch, source):
-            discriminator = partial(self._logits, labels=labels, source=source)
+        for part in parts:
             with torch.no_grad():
-                generated: Tensor = self.generator(noise, labels)
-            real, fake = discriminator(images), discriminator(generated)
+                generated: Tensor = self.generator(part.noise, part.labels)
+            # Penalties see the images through the same augmentation, and their gradients are w.r.t. what goes into it:
+            # ∇ₓD(T(x)), as in R3GAN (https://arxiv.org/abs/2501.05441).
+            discriminator = partial(self._logits, part=part, kind=0)
+            real, fake = discriminator(part.images), self._logits(generated, part, kind=1)
             loss = self.loss.discriminator(real, fake)
             for penalty in self._due_penalties(iteration):
-                value = self._told.get("penalty_factor", 1.0) * penalty(discriminator, images, generated, source)
-                self._told[f"penalty_{type(penalty).__name__.lower()}"] = value.detach()
+                value = self._now.get("penalty_factor", 1.0) * penalty(discriminator, part.images, generated, source)
+                self._told[f"penalty_{type(penalty).__name__.lower()}"] = value.detach() / penalty.every
                 loss = loss + value
-            self.manual_backward(loss / self.accumulate)
+            self.manual_backward(loss / len(parts))
             reals.append(real.detach())
             fakes.append(fake.detach())
             losses.append(loss.detach())
-        self._clip(optimizer, "d", self.discriminator)
+        self._told["loss_d"] = torch.stack(losses).mean()
+        if self.logs_this_iteration:
+            self._told.update(logit_statistics(torch.cat(reals), torch.cat(fakes), self.loss.boundary))
+        self._clip(self.discriminator, "d")
         optimizer.step()
         self.untoggle_optimizer(optimizer)
-        if isinstance(self.augmentation_strength, AdaptiveStrength):
-            self.augmentation_strength.update(torch.cat(reals), iteration)
-        if self.logs_this_iteration:
-            self._told.update(logit_statistics(torch.cat(reals), torch.cat(fakes)))
-        self._told["loss_d"] = total = torch.stack(losses).mean()
-        return total
+        return torch.cat(reals)
 
     def _due_penalties(self, iteration: int) -> list[Penalty]:
         return [p for p in self.penalties if isinstance(p, Penalty) and iteration % p.every == 0]
 
-    def _generator_step(self, batch: Batch, source: torch.Generator) -> None:
+    def _generator_step(self, parts: list[Part]) -> None:
         optimizer = self._optimizer(1)
         self.toggle_optimizer(optimizer)
         optimizer.zero_grad()
         losses = []
-        for images, labels, noise in self._parts(batch, source):
-            discriminator = partial(self._logits, labels=labels, source=source)
-            real = discriminator(images) if self.loss.paired else None
-            loss = self.loss.generator(real, discriminator(self.generator(noise, labels)))
-            self.manual_backward(loss / self.accumulate)
+        for part in parts:
+            real = self._logits(part.images, part, kind=0) if self.loss.paired else None
+            generated = self.generator(part.noise, part.labels)
+            loss = self.loss.generator(real, self._logits(generated, part, kind=1))
+            self.manual_backward(loss / len(parts))
             losses.append(loss.detach())
-        self._clip(optimizer, "g", self.generator)
+        self._told["loss_g"] = torch.stack(losses).mean()
+        self._clip(self.generator, "g")
         # Each `LightningOptimizer.step` advances `global_step`. The discriminator's has counted this iteration, so the
         # generator's goes to the strategy directly.
         self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
         self.untoggle_optimizer(optimizer)
-        images_between = self.n_critic * batch.images.shape[0] * distributed.world_size()
-        self.ema.update(self.generator, images_between, self.ema_half_life(self.images_seen))
-        self._told["loss_g"] = torch.stack(losses).mean()
 
-    def _parts(self, batch: Batch, source: torch.Generator) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
-        """Images, labels and noise of each of the equal parts of a batch; the noise is drawn for the whole of it."""
-        if batch.images.shape[0] % self.accumulate:
-            raise UserError(
-                f"model.accumulate={self.accumulate} must divide the {batch.images.shape[0]} images of a device's batch"
-            )
-        noise = randomness.randn_rows(batch.images.shape[0], self.generator.latent_dim, source=source)
-        labels = [None] * self.accumulate if batch.labels is None else batch.labels.tensor_split(self.accumulate)
-        images = batch.images.tensor_split(self.accumulate)
-        yield from zip(images, labels, noise.tensor_split(self.accumulate), strict=True)
-
-    def _logits(self, images: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
-        """In float32: low precision rounds the losses of a confident discriminator to nothing."""
-        if self.augmentation is not None:
-            images = self.augmentation(images, self._strength(), source)
-        logits: Tensor = self.discriminator(images, labels)
+    def _logits(self, images: Tensor, part: Part, kind: int) -> Tensor:
+        """Of real (0) or generated (1) images; in float32: low precision rounds a confident one's losses to nothing."""
+        seen = self.view(images, None if part.drawn is None else part.drawn[:, kind])
+        logits: Tensor = self.discriminator(seen, part.labels)
         return logits.float()
-
-    def _strength(self) -> float | Tensor:
-        strength = self.augmentation_strength
-        return strength.p if isinstance(strength, AdaptiveStrength) else strength(self.images_seen)
 
     def _optimizer(self, number: int) -> LightningOptimizer:
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
         return optimizers[number]
 
-    def _clip(self, optimizer: LightningOptimizer, which: str, network: nn.Module) -> None:
+    def _clip(self, network: nn.Module, which: str) -> None:
+        """Clips the gradient, and notes its norm before that where it is logged."""
+        if not self.logs_this_iteration and self.gradient_clip_norm is None:
+            return
+        gradient = clip(network, self.gradient_clip_norm, self.trainer)
         if self.logs_this_iteration:
-            self._told[f"gradient_norm_{which}"] = norm(weight.grad for weight in network.parameters())
-            self._told[f"weight_norm_{which}"] = norm(network.parameters())
-        if self.gradient_clip_norm is not None:
-            self.clip_gradients(optimizer.optimizer, self.gradient_clip_norm, "norm")
+            self._told |= {f"gradient_norm_{which}": gradient, f"weight_norm_{which}": norm(network.parameters())}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Nothing: a generator is judged by its samples, not batch by batch."""
@@ -244,15 +244,7 @@ class GAN(GenerativeModel):
         """Nothing, likewise."""
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """The discriminator's optimizer, whose steps count as iterations, and the generator's.
-
-        Raises:
-            UserError: a schedule of beta2 for an optimizer that has none.
-        """
-        optimizers = (
-            self.optimizer_d(self.discriminator.parameters()),
-            self.optimizer_g(self.generator.parameters()),
+        """The discriminator's optimizer, whose steps count as iterations, and the generator's."""
+        return self.scheduled(
+            self.optimizer_d(self.discriminator.parameters()), self.optimizer_g(self.generator.parameters())
         )
-        if self.beta2_schedule is not None and any("betas" not in optimizer.defaults for optimizer in optimizers):
-            raise UserError("model.beta2_schedule needs optimizers with betas, such as torch.optim.Adam")
-        return self.scheduled(*optimizers)

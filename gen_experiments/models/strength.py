@@ -1,4 +1,4 @@
-"""How strongly a discriminator's images are augmented: as a schedule says, or as much as overfitting asks for."""
+"""How strongly a discriminator's images are augmented, when overfitting is to say it."""
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,11 @@ class AdaptiveStrength(nn.Module):
     """ADA (https://arxiv.org/abs/2006.06676): the strength p rises while the discriminator is too sure of real images.
 
     r = E[sign D(real)] over the last `every` iterations and all processes; p then moves by (images since) / `images`
-    upwards if r > `target`, else downwards, within [0, 1]. Part of the checkpoint.
+    upwards if r > `target`, else downwards, within [0, 1]. Its state is in buffers: in the checkpoint, and the same on
+    all processes.
 
     Args:
-        target: the r that is aimed at.
+        target: the r that is aimed at, in (-1, 1).
         images: real images in which p can go from 0 to 1; > 0.
         every: iterations between two moves; >= 1.
 
@@ -26,26 +27,29 @@ class AdaptiveStrength(nn.Module):
     """
 
     p: Tensor
-    signs: Tensor
-    counts: Tensor
+    sums: Tensor
 
     def __init__(self, target: float = 0.6, images: int = 500_000, every: int = 4) -> None:
         super().__init__()
-        if images <= 0 or every < 1:
-            raise UserError(f"adaptive augmentation needs images > 0 and every >= 1, not {images} and {every}")
+        if not -1 < target < 1 or images <= 0 or every < 1:
+            raise UserError(
+                "adaptive augmentation needs a target in (-1, 1), images > 0 and every >= 1, "
+                f"not {target}, {images} and {every}"
+            )
         self.target, self.images, self.every = target, images, every
         self.register_buffer("p", torch.zeros(()))
-        self.register_buffer("signs", torch.zeros(()))
-        self.register_buffer("counts", torch.zeros(()))
+        self.register_buffer("sums", torch.zeros(2))  # of the signs, and of how many there were
+
+    def forward(self, images: float) -> Tensor:
+        """p, however many images were seen: so that it can stand where a schedule does."""
+        return self.p
 
     @torch.no_grad()
     def update(self, real: Tensor, iteration: int) -> None:
-        """Counts a batch of logits (B,) of real images and, every `every`-th iteration, moves p."""
-        self.signs += real.sign().sum()
-        self.counts += real.numel()
+        """Counts logits (B,) of real images, 0 for undecided, and on every `every`-th iteration moves p."""
+        signs = real.sign().sum()
+        self.sums += distributed.all_reduce_sum(torch.stack([signs, torch.full_like(signs, real.numel())]))
         if (iteration + 1) % self.every == 0:
-            signs, counts = distributed.all_reduce_sum(torch.stack([self.signs, self.counts]))
-            step = torch.sign(signs / counts - self.target) * counts / self.images
-            self.p.copy_((self.p + step).clamp(0, 1))
-            self.signs.zero_()
-            self.counts.zero_()
+            step = torch.sign(self.sums[0] / self.sums[1] - self.target) * self.sums[1] / self.images
+            self.p.add_(step).clamp_(0, 1)
+            self.sums.zero_()

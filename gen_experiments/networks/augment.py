@@ -1,25 +1,30 @@
 """Augmentations of what a discriminator sees, real and generated alike, through which gradients pass."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from gen_experiments.randomness import rand_rows
-
 
 class Augmentation(ABC):
-    """A random differentiable map of images to images of the same shape."""
+    """A differentiable map of images to images of the same shape, random by the numbers it is given.
+
+    Attributes:
+        draws: how many random numbers an image takes.
+    """
+
+    draws: ClassVar[int]
 
     @abstractmethod
-    def __call__(self, images: Tensor, p: float | Tensor, source: torch.Generator) -> Tensor:
+    def __call__(self, images: Tensor, p: float | Tensor, drawn: Tensor) -> Tensor:
         """Augments (B, C, H, W) images.
 
         Args:
             images: what the discriminator is to judge.
             p: the probability, in [0, 1], with which an image goes through each of the transformations; at 0 the images
-                come back as they are, at 1 all are changed. How many numbers are drawn does not depend on it.
-            source: where the random numbers come from.
+                come back as they are, at 1 all are changed.
+            drawn: (B, draws) uniform random numbers in [0, 1).
         """
 
 
@@ -32,21 +37,23 @@ class DiffAugment(Augmentation):
         cutout: the side of the square that is set to grey, as a part of the image's size; 0 for none.
     """
 
+    draws: ClassVar[int] = 10
+
     def __init__(self, colour: bool = True, translation: float = 0.125, cutout: float = 0.5) -> None:
         self.colour, self.translation, self.cutout = colour, translation, cutout
 
-    def __call__(self, images: Tensor, p: float | Tensor, source: torch.Generator) -> Tensor:
-        """Draws for each image which of the three it goes through, and how."""
+    def __call__(self, images: Tensor, p: float | Tensor, drawn: Tensor) -> Tensor:
+        """The first three numbers choose which of the three an image goes through, the others how."""
         size = images.shape[-1]
-        chosen, drawn = rand_rows(len(images), 3, source=source) < p, rand_rows(len(images), 7, source=source)
+        chosen, amounts = drawn[:, :3] < p, drawn[:, 3:]
         if self.colour:
-            images = _where(chosen[:, 0], recoloured(images, drawn[:, :3]), images)
+            images = _where(chosen[:, 0], recoloured(images, amounts[:, :3]), images)
         if shift := round(self.translation * size):
-            shifts = (drawn[:, 3:5] * (2 * shift + 1)).long() - shift
+            shifts = (amounts[:, 3:5] * (2 * shift + 1)).long() - shift
             images = _where(chosen[:, 1], translated(images, shifts), images)
         if side := round(self.cutout * size):
             # The square's centre lies in the image, so that a part of the square may lie outside.
-            corners = (drawn[:, 5:7] * (size + 1 - side % 2)).long() - side // 2
+            corners = (amounts[:, 5:7] * (size + 1 - side % 2)).long() - side // 2
             images = _where(chosen[:, 2], cut_out(images, corners, side), images)
         return images
 

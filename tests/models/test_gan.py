@@ -2,72 +2,11 @@ import copy
 
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
-from torch.utils.data import DataLoader
 
 from gen_experiments.errors import UserError
-from gen_experiments.images import Batch, ImageSpec, to_float
-from gen_experiments.losses.adversarial import NonSaturating
 from gen_experiments.losses.penalties import R1
-from gen_experiments.models.gan import GAN
-from gen_experiments.networks.discriminators import PlainDiscriminator
-from gen_experiments.networks.generators import PlainGenerator
 from gen_experiments.schedules import Cosine
-
-SPEC = ImageSpec(channels=1, size=8)
-
-
-def adam(parameters):
-    return torch.optim.Adam(parameters, lr=1e-3)
-
-
-def gan(**options):
-    torch.manual_seed(0)
-    return GAN(
-        image=SPEC,
-        generator=lambda image: PlainGenerator(image, latent_dim=4, hidden=8),
-        discriminator=lambda image: PlainDiscriminator(image, hidden=8),
-        loss=NonSaturating(),
-        optimizer_g=adam,
-        optimizer_d=adam,
-        **options,
-    )
-
-
-class History(Callback):
-    """The weights of both networks, and what was counted, after every iteration."""
-
-    def __init__(self):
-        self.generator, self.discriminator, self.steps, self.rates = [], [], [], []
-
-    def on_train_batch_end(self, trainer, module, *_):
-        self.generator.append(copy.deepcopy(module.generator.state_dict()))
-        self.discriminator.append(copy.deepcopy(module.discriminator.state_dict()))
-        self.steps.append(trainer.global_step)
-        self.rates.append([group["lr"] for o in module.optimizers() for group in o.param_groups])
-
-
-def train(model, steps, tmp_path, **options):
-    images = torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
-    batches = [Batch(to_float(images[i : i + 4]), None) for i in range(0, 40, 4)]
-    history = History()
-    trainer = Trainer(
-        max_steps=steps,
-        accelerator="cpu",
-        logger=False,
-        callbacks=[history],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        **options,
-    )
-    trainer.fit(model, DataLoader(batches, batch_size=None))
-    return trainer, history
-
-
-def changed(a, b):
-    return any(not torch.equal(a[name], b[name]) for name in a)
+from small_gan import changed, gan, sgd, train
 
 
 def test_global_step_and_max_steps_count_iterations(tmp_path):
@@ -133,18 +72,14 @@ def test_the_learning_rate_is_a_function_of_images_seen(tmp_path):
 
 
 def test_clipping_bounds_the_step(tmp_path):
-    def sgd(parameters):
-        return torch.optim.SGD(parameters, lr=1.0)
-
-    model = gan(gradient_clip_norm=1e-3)
-    model.optimizer_d = sgd
+    model = gan(gradient_clip_norm=1e-3, optimizer_d=sgd)
     start = copy.deepcopy(model.discriminator.state_dict())
     train(model, 1, tmp_path)
     moved = sum((model.discriminator.state_dict()[n] - w).square().sum() for n, w in start.items()).sqrt()
     assert float(moved) == pytest.approx(1e-3, rel=1e-3)
 
 
-@pytest.mark.parametrize("options", [{"n_critic": 0}, {"ema_half_life": -1.0}])
+@pytest.mark.parametrize("options", [{"n_critic": 0}, {"ema_half_life": -1.0}, {"accumulate": 0}])
 def test_impossible_options_are_refused(options):
     with pytest.raises(UserError, match="needed"):
         gan(**options)

@@ -1,0 +1,76 @@
+"""What a discriminator sees of images: how they are augmented, and how strongly."""
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments import randomness
+from gen_experiments.errors import UserError
+from gen_experiments.losses.base import AdversarialLoss
+from gen_experiments.models.strength import AdaptiveStrength
+from gen_experiments.networks.augment import Augmentation
+from gen_experiments.schedules import Schedule, as_schedule
+
+AUGMENTATION_STREAM = 5  # first word of the keys of its random numbers (`randomness.generator`)
+
+
+class Augmented(nn.Module):
+    """Augments real and generated images alike, with the strength that is due.
+
+    Its random numbers come from a stream of their own, so that all else in a run is drawn as if it were not there.
+
+    Args:
+        augmentation: what images go through; None for nothing.
+        strength: p: a number in [0, 1], a function of images seen, or adaptive.
+        loss: what the discriminator minimises.
+
+    Raises:
+        UserError: p is no probability, or adaptive under a loss that does not say which images are judged real.
+    """
+
+    def __init__(
+        self, augmentation: Augmentation | None, strength: float | Schedule | AdaptiveStrength, loss: AdversarialLoss
+    ) -> None:
+        super().__init__()
+        if isinstance(strength, AdaptiveStrength):
+            if loss.boundary is None:
+                raise UserError(
+                    f"AdaptiveStrength reads the sign of D(real), which says nothing under {type(loss).__name__}: "
+                    "make augmentation_strength a number or a schedule"
+                )
+        elif not isinstance(strength, Schedule) and not 0 <= strength <= 1:
+            raise UserError(f"augmentation_strength is a probability in [0, 1], not {strength}")
+        self.augmentation = augmentation
+        self.strength = strength if isinstance(strength, AdaptiveStrength) else as_schedule(strength)
+        self.boundary = loss.boundary
+        self.p: float | Tensor = 0.0
+
+    def follow(self, images: int) -> None:
+        """Sets p to what is due after `images` real images."""
+        self.p = self.strength(images)
+
+    def numbers(self, rows: int, device: torch.device, iteration: int) -> tuple[Tensor | None, Tensor | None]:
+        """The random numbers of this process's `rows` images in an iteration's two steps.
+
+        Returns:
+            For each step (rows, 2, draws), for the real and for the generated images; None without an augmentation.
+        """
+        if self.augmentation is None:
+            return None, None
+        source = randomness.generator(device, randomness.run_seed(), AUGMENTATION_STREAM, iteration)
+        drawn = randomness.rand_rows(rows, 4, self.augmentation.draws, source=source)
+        return drawn[:, :2], drawn[:, 2:]
+
+    def forward(self, images: Tensor, drawn: Tensor | None) -> Tensor:
+        """(B, C, H, W) images, augmented by (B, draws) random numbers; as they are for None."""
+        if self.augmentation is None or drawn is None:
+            return images
+        return self.augmentation(images, self.p, drawn)
+
+    def update(self, real: Tensor, iteration: int) -> None:
+        """Lets an adaptive strength learn from logits (B,) of real images."""
+        if isinstance(self.strength, AdaptiveStrength) and self.boundary is not None:
+            self.strength.update(real - self.boundary, iteration)
+
+    def told(self) -> dict[str, Tensor | float]:
+        """What is logged of it."""
+        return {} if self.augmentation is None else {"augmentation_p": self.p}

@@ -1,0 +1,44 @@
+"""What a model that steps its own optimizers does to them."""
+
+from collections.abc import Iterable
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gen_experiments.errors import UserError
+
+
+def set_beta2(optimizers: Iterable[Optimizer], beta2: float) -> None:
+    """Sets the decay of the second moment of optimizers of Adam's kind.
+
+    Raises:
+        UserError: an optimizer has none.
+    """
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            if "betas" not in group:
+                raise UserError(
+                    f"{type(optimizer).__name__} has no betas for model.beta2_schedule: use one such as Adam"
+                )
+            group["betas"] = group["betas"][0], beta2
+
+
+def norm(tensors: Iterable[Tensor | None]) -> Tensor:
+    """The Euclidean norm of all tensors together; None counts for nothing."""
+    return nn.utils.get_total_norm([tensor.detach() for tensor in tensors if tensor is not None])
+
+
+def clip(network: nn.Module, largest: float | None, trainer: Trainer) -> Tensor:
+    """Makes the norm of a network's gradient at most `largest`, unless that is None; returns what it was before.
+
+    In 16-bit precision, where gradients are scaled until the optimizer steps, it is the norm of the unscaled gradient.
+    """
+    scaler: torch.amp.GradScaler | None = getattr(trainer.precision_plugin, "scaler", None)
+    gradient = norm(weight.grad for weight in network.parameters())
+    if scaler is not None:
+        gradient = gradient / scaler.get_scale()
+    if largest is not None:
+        nn.utils.clip_grads_with_norm_(network.parameters(), largest, gradient)
+    return gradient

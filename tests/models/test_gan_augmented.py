@@ -1,0 +1,139 @@
+import pytest
+import torch
+
+import two_processes
+from gen_experiments import distributed
+from gen_experiments.errors import UserError
+from gen_experiments.images import to_float
+from gen_experiments.losses.adversarial import RelativisticPaired
+from gen_experiments.losses.penalties import R1, R2, squared_gradient_norms
+from gen_experiments.models.strength import AdaptiveStrength
+from gen_experiments.networks.augment import Augmentation, DiffAugment
+from gen_experiments.schedules import Linear
+from small_gan import IMAGES, changed, gan, train
+
+FIRST = to_float(IMAGES[:4])
+
+
+def states(history):
+    return history.generator[-1], history.discriminator[-1]
+
+
+class Doubling(Augmentation):
+    """Twice the images."""
+
+    draws = 1
+
+    def __call__(self, images, p, drawn):
+        return 2 * images
+
+
+@pytest.mark.parametrize("loss", [{}, {"loss": RelativisticPaired()}])
+def test_at_zero_a_run_is_bit_for_bit_the_run_without(tmp_path, loss):
+    def run(**options):
+        return states(train(gan(penalties=[R1(every=2), R2()], **loss, **options), 4, tmp_path)[1])
+
+    plain, none = run(), run(augmentation=DiffAugment(), augmentation_strength=0.0)
+    full = run(augmentation=DiffAugment(), augmentation_strength=1.0)
+    assert not any(map(changed, plain, none))
+    assert all(map(changed, plain, full))
+
+
+def test_both_networks_learn_through_the_augmentation(tmp_path):
+    _, history = train(gan(augmentation=Doubling()), 1, tmp_path, log_every_n_steps=1)
+    model = gan()
+    expected = model.discriminator(2 * FIRST).mean().item()
+    assert history.logged[0]["train/logit_real"] == pytest.approx(expected, rel=1e-5)
+    _, plain = train(gan(), 1, tmp_path)
+    assert changed(history.generator[0], plain.generator[0])
+
+
+def test_a_penalty_is_on_the_gradient_at_images_before_augmentation(tmp_path):
+    model = gan(augmentation=Doubling(), penalties=[R1(weight=3.0, every=2)])
+    norms = squared_gradient_norms(lambda x: model.discriminator(2 * x), FIRST)
+    _, history = train(model, 1, tmp_path, log_every_n_steps=1)
+    assert history.logged[0]["train/penalty_r1"] == pytest.approx(1.5 * norms.mean().item(), rel=1e-5)
+
+
+def test_strength_follows_its_schedule(tmp_path):
+    model = gan(augmentation=DiffAugment(), augmentation_strength=Linear(0.0, 1.0, images=16))
+    _, history = train(model, 5, tmp_path, log_every_n_steps=1)
+    assert [logged["train/augmentation_p"] for logged in history.logged] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+
+
+def test_adaptive_strength_by_hand():
+    strength = AdaptiveStrength(target=0.6, images=100, every=2)
+    sure, unsure = torch.tensor([1.0, 2.0, 3.0, 0.5, -1.0]), torch.tensor([1.0, -2.0, 3.0, 0.5, -1.0])
+
+    def after(*batches):
+        for iteration, batch in enumerate(batches):
+            strength.update(batch, iteration)
+        return strength.p.item()
+
+    assert after(sure) == 0  # only every second iteration
+    strength.sums.zero_()
+    assert after(sure.abs(), sure) == pytest.approx(0.1)  # r = 0.8: up by 10 of 100 images
+    assert after(sure, unsure) == pytest.approx(0.0)  # r = 0.4: down
+    assert after(unsure, unsure) == 0  # and not below 0
+    for _ in range(20):
+        after(sure.abs(), sure.abs())
+    assert strength.p.item() == 1
+
+
+def _adaptive_in_two():
+    strength = AdaptiveStrength(target=0.0, images=40, every=2)
+    rank = distributed.rank()
+    # Each process alone would move p elsewhere than both do together.
+    logits = torch.tensor([[1.0, 1.0, 1.0], [-1.0, -1.0, 1.0]])[rank]
+    held = []
+    for iteration in range(5):
+        strength.update(logits, iteration)
+        held.append(torch.cat([strength.p[None], strength.sums]))
+    return torch.stack(held)
+
+
+def test_two_processes_adapt_as_one(tmp_path):
+    first, second = two_processes.run(_adaptive_in_two, tmp_path)
+    assert torch.equal(first, second)
+    expected = [[0, 2, 6], [0.3, 0, 0], [0.3, 2, 6], [0.6, 0, 0], [0.6, 2, 6]]
+    torch.testing.assert_close(first, torch.tensor(expected))
+
+
+def test_a_resumed_run_adapts_on_bit_for_bit(tmp_path):
+    def model():
+        return gan(
+            augmentation=DiffAugment(),
+            augmentation_strength=AdaptiveStrength(target=0.0, images=100, every=4),
+            ema_half_life=Linear(0.0, 100.0, images=100),
+            beta2_schedule=Linear(0.9, 0.99, images=60),
+        )
+
+    # The same batch again and again: where in the data a run goes on is another's promise.
+    images = IMAGES[:4].repeat(10, 1, 1, 1)
+    whole, resumed = model(), model()
+    train(whole, 20, tmp_path, images=images)
+    trainer, _ = train(model(), 10, tmp_path, images=images)  # between two moves of p
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    held = torch.load(tmp_path / "half.ckpt", weights_only=True)["state_dict"]["view.strength.sums"]
+    assert held[1] == 8
+    train(resumed, 20, tmp_path, ckpt_path=tmp_path / "half.ckpt", images=images)
+    assert whole.view.strength.p > 0
+    assert not changed(whole.state_dict(), resumed.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"augmentation_strength": 1.5}, "probability"),
+        ({"augmentation_strength": AdaptiveStrength(), "loss": RelativisticPaired()}, "RelativisticPaired"),
+    ],
+)
+def test_impossible_strengths_are_refused(options, told):
+    with pytest.raises(UserError, match=told):
+        gan(augmentation=DiffAugment(), **options)
+
+
+@pytest.mark.parametrize("options", [{"target": 1.0}, {"images": 0}, {"every": 0}])
+def test_impossible_adaptation_is_refused(options):
+    with pytest.raises(UserError, match="adaptive augmentation needs"):
+        AdaptiveStrength(**options)

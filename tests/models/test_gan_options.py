@@ -1,0 +1,149 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec
+from gen_experiments.losses.adversarial import LeastSquares, NonSaturating, RelativisticPaired, Wasserstein
+from gen_experiments.losses.penalties import R1, R2
+from gen_experiments.models.statistics import logit_statistics
+from gen_experiments.networks.augment import DiffAugment
+from gen_experiments.networks.discriminators import DCGANDiscriminator
+from gen_experiments.networks.generators import DCGANGenerator
+from gen_experiments.schedules import Constant, Linear
+from small_gan import IMAGES, changed, gan, sgd, train
+
+SPEC_16 = ImageSpec(channels=1, size=16)
+
+
+def squared_norm(weights):
+    return sum(weight.square().sum().item() for weight in weights)
+
+
+def test_statistics_of_logits_by_hand():
+    real, fake = torch.tensor([2.0, 0.25, -1.0, 1.0]), torch.tensor([-2.0, 0.25, 0.5, -1.0])
+    told = {name: value.item() for name, value in logit_statistics(real, fake, 0.0).items()}
+    assert told == {"logit_real": 0.5625, "logit_fake": -0.5625, "logit_gap": 1.125, "sign_accuracy": 5 / 8}
+    assert logit_statistics(real, fake, LeastSquares.boundary)["sign_accuracy"] == 5 / 8
+    for pairs in (RelativisticPaired, Wasserstein):
+        assert logit_statistics(real, fake, pairs.boundary)["sign_accuracy"] == 2 / 4
+
+
+def test_what_is_logged_is_what_happened(tmp_path):
+    model = gan(penalties=[R1(every=2)], optimizer_d=sgd, optimizer_g=sgd, gradient_clip_norm=1e-4)
+    start = [weight.detach().clone() for weight in model.discriminator.parameters()]
+    _, history = train(model, 3, tmp_path, log_every_n_steps=3)
+    assert history.logged[0] == history.logged[1] == {}
+    logged = {name.removeprefix("train/"): value for name, value in history.logged[2].items()}
+    assert logged["gradient_norm_d"] > 1e-3  # before clipping
+    assert logged["weight_norm_d"] == pytest.approx(math.sqrt(squared_norm(start)), rel=1e-3)
+    assert logged["lr_d"] == logged["lr_g"] == 1.0
+    assert logged["images_seen"] == 12
+    assert {"loss_d", "loss_g", "logit_gap", "sign_accuracy", "gradient_norm_g", "weight_norm_g"} < logged.keys()
+    assert logged["penalty_r1"] > 0
+
+
+def test_the_gradient_norm_is_that_of_the_step(tmp_path):
+    model = gan(optimizer_d=sgd)
+    start = [weight.detach().clone() for weight in model.discriminator.parameters()]
+    _, history = train(model, 1, tmp_path, log_every_n_steps=1)
+    moved = [new - old for new, old in zip(history.discriminator[0].values(), start, strict=True)]
+    assert history.logged[0]["train/gradient_norm_d"] == pytest.approx(math.sqrt(squared_norm(moved)), rel=1e-4)
+
+
+def test_beta2_and_half_life_follow_their_schedules(tmp_path):
+    model = gan(beta2_schedule=Linear(0.9, 0.99, images=12), ema_half_life=Linear(0.0, 8.0, images=4))
+    _, history = train(model, 4, tmp_path, log_every_n_steps=1)
+    assert [betas[0][1] for betas in history.betas] == pytest.approx([0.9, 0.93, 0.96, 0.99])
+    assert all(betas[0] == betas[1] for betas in history.betas)
+    assert [logged["train/beta2"] for logged in history.logged] == pytest.approx([0.9, 0.93, 0.96, 0.99])
+    assert [logged["train/ema_half_life"] for logged in history.logged] == pytest.approx([0, 8, 8, 8])
+    # The first update copies; the second, after 4 of 8 images, moves by 1 - 1/sqrt(2).
+    one = gan(ema_half_life=Linear(0.0, 8.0, images=4))
+    _, history = train(one, 2, tmp_path)
+    first, second = (state["layers.0.weight"] for state in history.generator)
+    expected = torch.lerp(first, second, 1 - 0.5**0.5)
+    torch.testing.assert_close(one.ema.module.state_dict()["layers.0.weight"], expected)
+
+
+def test_penalties_follow_their_schedule(tmp_path):
+    def last(*penalties, **options):
+        return train(gan(penalties=list(penalties), **options), 3, tmp_path)[1].discriminator[-1]
+
+    assert not changed(last(), last(R1(), R2(), penalty_schedule=Constant(0.0)))
+    assert not changed(last(R1(weight=2.0)), last(R1(weight=4.0), penalty_schedule=Constant(0.5)))
+
+
+@pytest.mark.parametrize("loss", [NonSaturating(), RelativisticPaired()])
+def test_parts_of_a_batch_add_up_to_the_batch(tmp_path, loss):
+    def run(accumulate):
+        model = gan(
+            accumulate=accumulate,
+            loss=loss,
+            optimizer_d=sgd,
+            optimizer_g=sgd,
+            penalties=[R1(), R2()],
+            augmentation=DiffAugment(),
+            augmentation_strength=0.5,
+        )
+        return train(model, 3, tmp_path, log_every_n_steps=1)[1]
+
+    whole, halves, quarters = run(1), run(2), run(4)
+    for parts in (halves, quarters):
+        for networks in ("generator", "discriminator"):
+            expected, found = getattr(whole, networks)[-1], getattr(parts, networks)[-1]
+            for name in expected:
+                torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-6)
+        for name in ("loss_d", "loss_g", "logit_gap", "gradient_norm_d", "gradient_norm_g"):
+            assert parts.logged[-1][f"train/{name}"] == pytest.approx(whole.logged[-1][f"train/{name}"], rel=1e-3)
+
+
+def test_a_batch_that_cannot_be_cut_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"model\.accumulate=3 must divide the 4 images"):
+        train(gan(accumulate=3), 1, tmp_path)
+
+
+def test_beta2_needs_an_optimizer_that_has_it(tmp_path):
+    with pytest.raises(UserError, match="SGD has no betas"):
+        train(gan(optimizer_g=sgd, beta2_schedule=Constant(0.9)), 1, tmp_path)
+
+
+def test_in_bf16_the_penalty_is_that_of_float32(tmp_path):
+    def first(precision):
+        model = gan(penalties=[R1()], augmentation=DiffAugment(), augmentation_strength=0.5)
+        return train(model, 3, tmp_path, precision=precision, log_every_n_steps=1)[1].logged
+
+    full, half = first("32-true"), first("bf16-mixed")
+    assert half[0]["train/penalty_r1"] == full[0]["train/penalty_r1"]
+    assert half[0]["train/loss_d"] != full[0]["train/loss_d"]
+    assert all(math.isfinite(value) for logged in half for value in logged.values())
+
+
+def test_a_compiled_generator_has_the_same_weights_and_names(tmp_path):
+    with torch.compiler.set_stance("force_eager"):
+        compiled = gan(compile=True)
+        train(compiled, 2, tmp_path)
+    plain = gan()
+    train(plain, 2, tmp_path)
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    assert not changed(compiled.state_dict(), plain.state_dict())
+
+
+def test_channels_last_is_another_order_of_the_same_numbers(tmp_path):
+    def run(channels_last):
+        model = gan(
+            generator=lambda image: DCGANGenerator(SPEC_16, latent_dim=4, width=4, batch_norm=False),
+            discriminator=lambda image: DCGANDiscriminator(SPEC_16, width=4, batch_norm=False),
+            channels_last=channels_last,
+            penalties=[R1()],
+        )
+        train(model, 1, tmp_path, images=F.interpolate(IMAGES, size=16))
+        return model
+
+    last, first = run(True), run(False)
+    weights = [weight for weight in last.parameters() if weight.ndim == 4]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+    for name, expected in first.state_dict().items():
+        torch.testing.assert_close(last.state_dict()[name], expected, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,78 @@
+"""A tiny GAN and what is needed to watch it train."""
+
+import copy
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch.utils.data import DataLoader
+
+from gen_experiments.images import Batch, ImageSpec, to_float
+from gen_experiments.losses.adversarial import NonSaturating
+from gen_experiments.models.gan import GAN
+from gen_experiments.networks.discriminators import PlainDiscriminator
+from gen_experiments.networks.generators import PlainGenerator
+
+SPEC = ImageSpec(channels=1, size=8)
+
+
+def adam(parameters):
+    return torch.optim.Adam(parameters, lr=1e-3)
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=1.0)
+
+
+def gan(**options):
+    torch.manual_seed(0)
+    parts = {
+        "generator": lambda image: PlainGenerator(image, latent_dim=4, hidden=8),
+        "discriminator": lambda image: PlainDiscriminator(image, hidden=8),
+        "loss": NonSaturating(),
+        "optimizer_g": adam,
+        "optimizer_d": adam,
+    }
+    return GAN(image=SPEC, **{**parts, **options})
+
+
+class History(Callback):
+    """The weights of both networks, and what was counted, after every iteration."""
+
+    def __init__(self):
+        self.generator, self.discriminator, self.steps, self.rates = [], [], [], []
+        self.logged, self.betas = [], []
+
+    def on_train_batch_end(self, trainer, module, *_):
+        self.generator.append(copy.deepcopy(module.generator.state_dict()))
+        self.discriminator.append(copy.deepcopy(module.discriminator.state_dict()))
+        self.steps.append(trainer.global_step)
+        groups = [group for optimizer in module.optimizers() for group in optimizer.param_groups]
+        self.rates.append([group["lr"] for group in groups])
+        self.betas.append([group.get("betas") for group in groups])
+        self.logged.append({name: value.item() for name, value in trainer.callback_metrics.items()})
+
+
+IMAGES = torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+
+
+def train(model, steps, tmp_path, ckpt_path=None, images=IMAGES, **options):
+    """Fits `model` on batches of 4 images, 10 an epoch."""
+    batches = [Batch(to_float(images[i : i + 4]), None) for i in range(0, 40, 4)]
+    history = History()
+    trainer = Trainer(
+        max_steps=steps,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[history],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        **options,
+    )
+    trainer.fit(model, DataLoader(batches, batch_size=None), ckpt_path=ckpt_path)
+    return trainer, history
+
+
+def changed(a, b):
+    return any(not torch.equal(a[name], b[name]) for name in a)
