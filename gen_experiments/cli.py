@@ -24,12 +24,15 @@ import gen_experiments.callbacks.throughput
 import gen_experiments.losses.adversarial
 import gen_experiments.losses.lecam
 import gen_experiments.losses.penalties
+import gen_experiments.losses.perceptual
 import gen_experiments.models.gan
 import gen_experiments.models.prior
 import gen_experiments.models.vqvae
 import gen_experiments.networks.autoencoder
+import gen_experiments.networks.deep_autoencoder
 import gen_experiments.networks.discriminators
 import gen_experiments.networks.generators
+import gen_experiments.networks.patch
 import gen_experiments.networks.r3gan
 import gen_experiments.networks.resnet
 import gen_experiments.priors.autoregressive

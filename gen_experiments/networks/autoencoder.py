@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Decoder, Encoder
-from gen_experiments.networks.blocks import ResidualStack, fan_in_init
+from gen_experiments.networks.blocks import ResidualStack, check_halvings, fan_in_init
 
 
 class ConvEncoder(Encoder):
@@ -39,7 +39,7 @@ class ConvEncoder(Encoder):
         downsamplings: int = 2,
     ) -> None:
         super().__init__()
-        _check_halvings(image, downsamplings)
+        _check_downsamplings(image, downsamplings)
         widths = [image.channels, hidden // 2, *[hidden] * (downsamplings - 1)]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
@@ -83,7 +83,7 @@ class ConvDecoder(Decoder):
         downsamplings: int = 2,
     ) -> None:
         super().__init__()
-        _check_halvings(image, downsamplings)
+        _check_downsamplings(image, downsamplings)
         inner = [hidden] * (downsamplings - 1) + [hidden // 2]
         widths = [hidden, *inner[1:], image.channels]
         layers: list[nn.Module] = []
@@ -95,6 +95,11 @@ class ConvDecoder(Decoder):
             *layers[:-1],
         )
         self.apply(fan_in_init)
+
+    @property
+    def last_weight(self) -> Tensor:
+        """Of the transposed convolution that makes the image: (channels, C, 4, 4)."""
+        return self.layers[-1].get_parameter("weight")
 
     def forward(self, latents: Tensor) -> Tensor:
         """(B, dim, h, w) -> (B, C, H, W)."""
@@ -151,18 +156,17 @@ class PlainDecoder(Decoder):
             nn.Unflatten(1, image.shape),
         )
 
+    @property
+    def last_weight(self) -> Tensor:
+        """Of the linear map that makes the image: (C · H · W, hidden)."""
+        return self.layers[-2].get_parameter("weight")
+
     def forward(self, latents: Tensor) -> Tensor:
         """(B, dim, grid, grid) -> (B, C, H, W) in (-1, 1)."""
         return torch.tanh(self.layers(latents))
 
 
-def _check_halvings(image: ImageSpec, downsamplings: int) -> None:
+def _check_downsamplings(image: ImageSpec, downsamplings: int) -> None:
     if downsamplings < 1:
         raise UserError(f"the convolutional pair needs downsamplings >= 1, not {downsamplings}")
-    multiple = 2**downsamplings
-    if image.size % multiple:
-        below = image.size // multiple * multiple
-        nearest = " or ".join(str(size) for size in (below, below + multiple) if size)
-        raise UserError(
-            f"images of {image.size} pixels cannot be halved {downsamplings} times: set the data's size to {nearest}"
-        )
+    check_halvings(image, downsamplings)

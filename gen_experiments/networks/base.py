@@ -19,6 +19,11 @@ class Encoder(nn.Module, ABC):
 class Decoder(nn.Module, ABC):
     """Latents to images; built as `decoder(image: ImageSpec, dim: int)`."""
 
+    @property
+    @abstractmethod
+    def last_weight(self) -> Tensor:
+        """The weight of the last layer, whose gradients tell how strongly each loss pulls at the images."""
+
     @abstractmethod
     def forward(self, latents: Tensor) -> Tensor:
         """(B, dim, h, w) -> (B, C, H, W), meant to lie in [-1, 1] but not clamped."""
@@ -45,4 +50,7 @@ class Discriminator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) images and, for conditional networks, (B,) int64 labels -> (B,) logits, high for real."""
+        """(B, C, H, W) images and, for conditional networks, (B,) int64 labels -> (B,) logits, high for real.
+
+        A network that judges n patches of an image gives (B, n).
+        """

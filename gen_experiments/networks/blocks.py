@@ -80,6 +80,30 @@ def normalise_spectrally(network: nn.Module) -> None:
             spectral_norm(module)
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group norm (https://arxiv.org/abs/1803.08494) of at most 32 groups, each of at least 4 channels where it can be.
+
+    The number of groups is the largest that divides the channels, so any number of channels will do.
+    """
+    most = min(32, max(channels // 4, 1))
+    return nn.GroupNorm(max(groups for groups in range(1, most + 1) if channels % groups == 0), channels)
+
+
+def check_halvings(image: ImageSpec, times: int) -> None:
+    """Makes sure that the image can be halved so often.
+
+    Raises:
+        UserError: its size is no multiple of 2^times.
+    """
+    multiple = 2**times
+    if image.size % multiple:
+        below = image.size // multiple * multiple
+        nearest = " or ".join(str(size) for size in (below, below + multiple) if size)
+        raise UserError(
+            f"images of {image.size} pixels cannot be halved {times} times: set the data's size to {nearest}"
+        )
+
+
 def doublings(image: ImageSpec, smallest: int = 16, largest: int = 256) -> int:
     """How often 4×4 must be doubled to give the image: log₂(size / 4).
 

@@ -1,0 +1,123 @@
+"""LPIPS: the distance of images in the features of a network that was trained to classify photographs."""
+
+import pickle
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from gen_experiments.errors import UserError
+from gen_experiments.losses.reconstruction import L1, ReconstructionLoss
+
+# torchvision's names of the backbones.
+BACKBONES = {"vgg": "vgg16", "alex": "alexnet"}
+# The patches on which people's judgements calibrated the distance were of this size.
+SMALLEST = 64
+
+
+class Perceptual(ReconstructionLoss):
+    """weight · LPIPS(x̂, x) + pixel(x̂, x) (https://arxiv.org/abs/1801.03924).
+
+    LPIPS is torchmetrics': squared differences of the backbone's features at five depths, each position's scaled to
+    length one, weighted by channel, averaged over positions and summed over depths; its mean over the images is taken.
+    Grey images are repeated to three channels. Images below 64 pixels are enlarged to 64, bilinearly: VGG-16 takes
+    none below 16 and AlexNet none below 31, and the distance was calibrated on patches of 64.
+
+    The network is frozen, computes in float32 whatever the autocast, and is no part of the model: it enters neither
+    checkpoints, nor moving averages, nor what processes exchange. It is loaded when it is first used, on the images'
+    device, so that a model can be rebuilt without it. torchmetrics brings the channels' weights; the backbone's are
+    fetched into torch's cache, or read from a file.
+
+    Args:
+        pixel: a distance of pixels that is added; by default L1 of weight 1.
+        weight: the factor of LPIPS.
+        net: the backbone, VGG-16 or AlexNet.
+        weights: a local copy of torchvision's `vgg16-397923af.pth` or `alexnet-owt-7be5be79.pth`; None fetches it.
+
+    Raises:
+        UserError: at the first use: the file is missing or is no such network, or there is neither a file nor a network
+            connection.
+    """
+
+    def __init__(
+        self,
+        pixel: ReconstructionLoss | None = None,
+        weight: float = 1.0,
+        net: Literal["vgg", "alex"] = "vgg",
+        weights: str | None = None,
+    ) -> None:
+        self.pixel = L1() if pixel is None else pixel
+        self.weight, self.net, self.weights = weight, net, weights
+        self._network: nn.Module | None = None
+
+    def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        """The weighted sum of both distances."""
+        return self.weight * self.lpips(reconstruction, images).mean() + self.pixel(reconstruction, images)
+
+    def lpips(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        """The perceptual distance of each of (B, 1 or 3, H, W) reconstructions to its image: (B,), >= 0."""
+        network = self._network_on(images.device)
+        with torch.autocast(images.device.type, enabled=False):
+            distances: Tensor = network(_prepared(reconstruction), _prepared(images))
+        return distances.flatten()
+
+    def _network_on(self, device: torch.device) -> nn.Module:
+        # Weights that were made in inference mode, in which validation runs, could not pass gradients later.
+        with torch.inference_mode(False):
+            if self._network is None:
+                self._network = _lpips(self.net, self.weights)
+            self._network.to(device)
+        return self._network
+
+
+def _prepared(images: Tensor) -> Tensor:
+    """Images as float32 of three channels and at least 64 pixels."""
+    images = images.float().expand(-1, 3, -1, -1)
+    if images.shape[-1] >= SMALLEST:
+        return images
+    return interpolate(images, (SMALLEST, SMALLEST), mode="bilinear", align_corners=False)
+
+
+def _lpips(net: Literal["vgg", "alex"], weights: str | None) -> nn.Module:
+    """The network of torchmetrics with the backbone's weights from torchvision."""
+    from torchmetrics.functional.image.lpips import _NoTrainLpips
+
+    state = _fetched(net) if weights is None else _read(net, weights)
+    # The backbone is drawn at random before it is filled: that must not move training's own random numbers.
+    with torch.random.fork_rng(devices=[]):
+        network = _NoTrainLpips(net=net, pnet_rand=True)
+    try:
+        # The slices of the backbone keep the numbers of torchvision's layers: slice2.5.weight is features.5.weight.
+        held, names = dict(state), network.net.state_dict().keys()
+        network.net.load_state_dict({name: held["features." + name.partition(".")[2]] for name in names})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{weights or 'the file in the cache of torch'} does not hold torchvision's {BACKBONES[net]} weights"
+        ) from error
+    return network
+
+
+def _read(net: Literal["vgg", "alex"], path: str) -> Any:
+    if not Path(path).is_file():
+        raise UserError(
+            f"there are no {BACKBONES[net]} weights at {path}: name the file by --model.reconstruction.weights"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path} does not hold torchvision's {BACKBONES[net]} weights") from error
+
+
+def _fetched(net: Literal["vgg", "alex"]) -> Any:
+    from torchvision.models import get_model_weights
+
+    published = get_model_weights(BACKBONES[net]).DEFAULT
+    try:
+        return published.get_state_dict(progress=False, check_hash=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"LPIPS' {BACKBONES[net]} weights cannot be fetched from {published.url}: "
+            "bring that file and name it by --model.reconstruction.weights=FILE"
+        ) from error

@@ -1,0 +1,71 @@
+"""The discriminator of patches."""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec
+from gen_experiments.networks import blocks
+from gen_experiments.networks.base import Discriminator
+
+
+class PatchDiscriminator(Discriminator):
+    """The PatchGAN of pix2pix (https://arxiv.org/abs/1611.07004): a logit for each of many overlapping patches.
+
+    4×4 convolutions of stride 2, each of twice the channels, then two of stride 1, the last to one channel; LeakyReLU
+    of slope 0.2 in between, weights from N(0, 0.02). An image of S pixels has (⌊S / 2^layers⌋ − 2)² patches; with 3
+    layers they are of 70×70 pixels, with 2 of 34×34, with 1 of 16×16, those at the border seeing zeros beyond it.
+
+    It gives (B, n) logits instead of (B,), and the losses average over all of them. A penalty on gradients takes the
+    gradient of the sum of an image's logits. Labels are not used.
+
+    Args:
+        image: the images' shape.
+        width: channels after the first layer; they double with each, up to 8 · width.
+        layers: number of convolutions of stride 2; >= 1.
+        group_norm: normalise all layers but the first and the last, each image by itself, where the paper normalises
+            the batch. The statistics are those of the whole image: only without does a logit depend on its patch alone.
+        spectral_norm: divide every weight by its largest singular value; group_norm should then be False.
+
+    Raises:
+        UserError: the images are smaller than 3 · 2^layers pixels.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        width: int = 64,
+        layers: int = 3,
+        group_norm: bool = True,
+        spectral_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_size(image, layers)
+        widths = [image.channels] + [width * min(2**i, 8) for i in range(layers + 1)]
+        stack: list[nn.Module] = []
+        for i, (before, after) in enumerate(pairwise(widths)):
+            normalised = group_norm and i > 0
+            stride = 2 if i < layers else 1
+            stack += [nn.Conv2d(before, after, kernel_size=4, stride=stride, padding=1, bias=not normalised)]
+            stack += [blocks.group_norm(after)] if normalised else []
+            stack += [nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*stack, nn.Conv2d(widths[-1], 1, kernel_size=4, padding=1), nn.Flatten())
+        self.apply(blocks.normal_init(0.02))
+        if spectral_norm:
+            blocks.normalise_spectrally(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, n) logits, those of the patches row by row; `labels` are not used."""
+        logits: Tensor = self.layers(images)
+        return logits
+
+
+def _check_size(image: ImageSpec, layers: int) -> None:
+    if layers < 1:
+        raise UserError(f"a patch discriminator needs layers >= 1, not {layers}")
+    if image.size < 3 << layers:
+        raise UserError(
+            f"a patch discriminator of {layers} layers takes images from {3 << layers} pixels, not {image.size}: "
+            "set fewer layers"
+        )
