@@ -100,6 +100,7 @@ def test_a_server_gets_the_stream(tmp_path):
     history = [row for row in run["history"] if "val/fid" in row]
     assert [row["images_seen"] for row in history] == [32, 64]
     assert run["summary"]["val/fid"] == history[-1]["val/fid"]
+    assert run["summary"]["val/fid_best"] == min(row["val/fid"] for row in history)
     assert run["config"]["model"]["class_path"] == "gen_experiments.models.gan.GAN"
     assert any("media/images" in path for path, _ in server.uploads)
 

@@ -2,12 +2,16 @@
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
 
 
 class Summary(Callback):
-    """Prints the final metrics, the best and last checkpoint and the run's folder when training ends."""
+    """Prints the last metrics, the best score, both checkpoints and the run's folder when training ends.
+
+    The best score, `val/fid_best` for one, also stands in the summary of a W&B run, beside the last.
+    """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints, on the first process."""
@@ -16,10 +20,13 @@ class Summary(Callback):
             return
         table = Table("metric", "value", title=f"after {trainer.global_step} iterations")
         best = {
-            f"{callback.monitor}, best": callback.best_model_score
+            f"{callback.monitor}_best": callback.best_model_score.item()
             for callback in trainer.callbacks  # type: ignore[attr-defined]
-            if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_score is not None
+            if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None
         }
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.summary.update(best)
         for name, value in sorted({**trainer.callback_metrics, **best}.items()):
             table.add_row(name, f"{float(value):.6g}")
         console = Console(soft_wrap=True)

@@ -71,7 +71,7 @@ class ImageModel(LightningModule):
         if trainer.accumulate_grad_batches != 1:
             raise UserError(
                 f"a {type(self).__name__} steps its own optimizers, so trainer.accumulate_grad_batches must be 1: "
-                "set a larger data.batch_size instead"
+                "set data.batch_size and model.accumulate instead"
             )
         if trainer.gradient_clip_val is not None:
             raise UserError(
