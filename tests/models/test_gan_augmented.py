@@ -1,8 +1,6 @@
 import pytest
 import torch
 
-import two_processes
-from gen_experiments import distributed
 from gen_experiments.errors import UserError
 from gen_experiments.images import to_float
 from gen_experiments.losses.adversarial import RelativisticPaired
@@ -61,44 +59,6 @@ def test_strength_follows_its_schedule(tmp_path):
     assert [logged["train/augmentation_p"] for logged in history.logged] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
 
 
-def test_adaptive_strength_by_hand():
-    strength = AdaptiveStrength(target=0.6, images=100, every=2)
-    sure, unsure = torch.tensor([1.0, 2.0, 3.0, 0.5, -1.0]), torch.tensor([1.0, -2.0, 3.0, 0.5, -1.0])
-
-    def after(*batches):
-        for iteration, batch in enumerate(batches):
-            strength.update(batch, iteration)
-        return strength.p.item()
-
-    assert after(sure) == 0  # only every second iteration
-    strength.sums.zero_()
-    assert after(sure.abs(), sure) == pytest.approx(0.1)  # r = 0.8: up by 10 of 100 images
-    assert after(sure, unsure) == pytest.approx(0.0)  # r = 0.4: down
-    assert after(unsure, unsure) == 0  # and not below 0
-    for _ in range(20):
-        after(sure.abs(), sure.abs())
-    assert strength.p.item() == 1
-
-
-def _adaptive_in_two():
-    strength = AdaptiveStrength(target=0.0, images=40, every=2)
-    rank = distributed.rank()
-    # Each process alone would move p elsewhere than both do together.
-    logits = torch.tensor([[1.0, 1.0, 1.0], [-1.0, -1.0, 1.0]])[rank]
-    held = []
-    for iteration in range(5):
-        strength.update(logits, iteration)
-        held.append(torch.cat([strength.p[None], strength.sums]))
-    return torch.stack(held)
-
-
-def test_two_processes_adapt_as_one(tmp_path):
-    first, second = two_processes.run(_adaptive_in_two, tmp_path)
-    assert torch.equal(first, second)
-    expected = [[0, 2, 6], [0.3, 0, 0], [0.3, 2, 6], [0.6, 0, 0], [0.6, 2, 6]]
-    torch.testing.assert_close(first, torch.tensor(expected))
-
-
 def test_a_resumed_run_adapts_on_bit_for_bit(tmp_path):
     def model():
         return gan(
@@ -131,9 +91,3 @@ def test_a_resumed_run_adapts_on_bit_for_bit(tmp_path):
 def test_impossible_strengths_are_refused(options, told):
     with pytest.raises(UserError, match=told):
         gan(augmentation=DiffAugment(), **options)
-
-
-@pytest.mark.parametrize("options", [{"target": 1.0}, {"images": 0}, {"every": 0}])
-def test_impossible_adaptation_is_refused(options):
-    with pytest.raises(UserError, match="adaptive augmentation needs"):
-        AdaptiveStrength(**options)
