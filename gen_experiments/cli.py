@@ -40,13 +40,17 @@ import gen_experiments.priors.masked
 import gen_experiments.quantizers.ema
 import gen_experiments.quantizers.fsq
 import gen_experiments.quantizers.gradient
+import gen_experiments.quantizers.hierarchy
 import gen_experiments.quantizers.lfq
 import gen_experiments.quantizers.residual
 import gen_experiments.quantizers.simvq  # noqa: F401
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.tracking import SaveConfig, go_offline_unless_reachable
 from gen_experiments.commands.encode import decode, encode
+from gen_experiments.commands.explore import explore
 from gen_experiments.commands.inpaint import inpaint
+from gen_experiments.commands.interpolate import interpolate
+from gen_experiments.commands.project import project
 from gen_experiments.commands.reconstruct import reconstruct
 from gen_experiments.commands.sample import sample
 from gen_experiments.data.datamodule import ImageDataModule
@@ -59,6 +63,9 @@ from gen_experiments.runs import Run
 COMMANDS: dict[str, Callable[..., None]] = {
     "sample": sample,
     "reconstruct": reconstruct,
+    "interpolate": interpolate,
+    "explore": explore,
+    "project": project,
     "inpaint": inpaint,
     "encode": encode,
     "decode": decode,

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -119,13 +119,29 @@ def save_image(image: Tensor, path: str | Path) -> Path:
     Raises:
         UserError: the ending names no image format, or the file cannot be written.
     """
+    return _save([image], path)
+
+
+def save_animation(frames: list[Tensor], path: str | Path, milliseconds: int = 80) -> Path:
+    """Writes (C, H, W) uint8 frames to an endless .gif or .webp, each shown for so many milliseconds.
+
+    Raises:
+        UserError: as for `save_image`.
+    """
+    return _save(frames, path, save_all=True, duration=milliseconds, loop=0, lossless=True)
+
+
+def _save(frames: list[Tensor], path: str | Path, **options: Any) -> Path:
     from PIL import Image
 
     path = Path(path)
-    array = image.cpu().permute(1, 2, 0).numpy()
+    arrays = [frame.cpu().permute(1, 2, 0).numpy() for frame in frames]
+    pictures = [Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array) for array in arrays]
+    if len(pictures) > 1:
+        options["append_images"] = pictures[1:]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(path)
+        pictures[0].save(path, **options)
     except ValueError as error:
         raise UserError(f"cannot write {path}: name a file that ends in one of {' '.join(IMAGE_SUFFIXES)}") from error
     except OSError as error:

@@ -1,11 +1,14 @@
-"""What commands read and write: folders of pictures, grids."""
+"""What commands read and write: folders of pictures, grids, noise."""
 
 from pathlib import Path
+from zipfile import BadZipFile
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gen_experiments.data.sources import ImageFolder
+from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, grid, save_image
 
 
@@ -16,6 +19,22 @@ def read_images(folder: str, image: ImageSpec) -> Tensor:
         UserError: the folder is missing or empty, or a picture cannot be decoded.
     """
     return torch.from_numpy(ImageFolder(folder, image.channels).decode("train", image.size).images)
+
+
+def read_latents(file: str, dim: int) -> Tensor:
+    """The noise that `project` wrote: (N, dim) float32.
+
+    Raises:
+        UserError: the file holds no noise of this length.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            latents = torch.from_numpy(archive["latents"].astype(np.float32))
+    except (OSError, ValueError, KeyError, AttributeError, BadZipFile) as error:
+        raise UserError(f"{file} holds no noise: name a file that `project` wrote") from error
+    if latents.ndim != 2 or latents.shape[1] != dim:
+        raise UserError(f"{file} holds noise of shape {tuple(latents.shape)}; this model's has {dim} numbers an image")
+    return latents
 
 
 def write_images(images: Tensor, out: str, columns: int | None = None) -> None:

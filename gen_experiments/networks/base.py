@@ -40,6 +40,11 @@ class Generator(nn.Module, ABC):
     latent_dim: int
     num_classes: int | None = None
 
+    @property
+    @abstractmethod
+    def first_weight(self) -> Tensor:
+        """(F, latent_dim), the matrix by which the first layer multiplies the noise."""
+
     @abstractmethod
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim) noise and, for conditional networks, (B,) int64 labels -> (B, C, H, W)."""

@@ -50,6 +50,13 @@ class DCGANGenerator(Generator):
         self.layers = nn.Sequential(*layers)
         self.apply(normal_init(0.02))
 
+    @property
+    def first_weight(self) -> Tensor:
+        """(16 · channels, latent_dim), of the transposed convolution that makes the 4×4 start."""
+        weight = self.layers[0].weight
+        assert isinstance(weight, Tensor)
+        return weight[: self.latent_dim].flatten(1).T
+
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
         return torch.tanh(self.layers(self.input(noise, labels)[:, :, None, None]))
@@ -78,6 +85,13 @@ class PlainGenerator(Generator):
             nn.Linear(hidden, image.channels * image.size**2),
             nn.Unflatten(1, image.shape),
         )
+
+    @property
+    def first_weight(self) -> Tensor:
+        """(hidden, latent_dim)."""
+        weight = self.layers[0].weight
+        assert isinstance(weight, Tensor)
+        return weight[:, : self.latent_dim]
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""

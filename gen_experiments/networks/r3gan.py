@@ -51,6 +51,11 @@ class R3GANGenerator(Generator):
             layers += [_Block(channels, total=blocks * len(widths)) for _ in range(blocks)]
         self.layers = nn.Sequential(*layers, _initialised(nn.Conv2d(widths[-1], image.channels, 1, bias=False)))
 
+    @property
+    def first_weight(self) -> Tensor:
+        """(channels, latent_dim), of the map that scales the basis."""
+        return self.scale.weight[:, : self.latent_dim]
+
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W)."""
         scale = self.scale(self.input(noise, labels))

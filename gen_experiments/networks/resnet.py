@@ -37,7 +37,7 @@ class ResNetGenerator(Generator):
         super().__init__()
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
         widths = [narrowed(width, 4 << i) for i in range(doublings(image) + 1)]
-        self.start = nn.Sequential(nn.Linear(latent_dim, 16 * widths[0]), nn.Unflatten(1, (widths[0], 4, 4)))
+        self.start = nn.Linear(latent_dim, 16 * widths[0])
         self.blocks = nn.ModuleList(
             _UpBlock(before, after, self.num_classes, batch_norm) for before, after in pairwise(widths)
         )
@@ -45,9 +45,14 @@ class ResNetGenerator(Generator):
         self.last = nn.Conv2d(widths[-1], image.channels, kernel_size=3, padding=1)
         self.apply(_xavier)
 
+    @property
+    def first_weight(self) -> Tensor:
+        """(16 · channels, latent_dim)."""
+        return self.start.weight
+
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
-        x = self.start(noise)
+        x = self.start(noise).unflatten(1, (-1, 4, 4))
         for block in self.blocks:
             x = block(x, labels)
         return torch.tanh(self.last(torch.relu(self.norm(x))))

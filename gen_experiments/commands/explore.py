@@ -1,0 +1,71 @@
+"""`explore`: what the directions of a GAN's latent space mean."""
+
+import torch
+from torch import Tensor
+
+from gen_experiments.errors import UserError
+from gen_experiments.images import grid, save_image, to_uint8
+from gen_experiments.models.checkpoints import load_model
+from gen_experiments.models.gan import GAN
+from gen_experiments.models.sampling import drawn_labels, sample_sources
+from gen_experiments.networks.base import Generator
+
+
+@torch.inference_mode()
+def explore(
+    checkpoint: str,
+    out: str = "directions.png",
+    directions: int = 8,
+    reach: float = 4.0,
+    steps: int = 9,
+    number: int = 0,
+    seed: int = 0,
+) -> None:
+    """Writes a sample moved along the directions that change the generator's first layer most, a row each.
+
+    The directions are SeFa's closed form (https://arxiv.org/abs/2007.06600): the eigenvectors of AᵀA, A being the
+    matrix by which the first layer multiplies the noise. The strongest is the first row; the middle column is the
+    sample itself.
+
+    Args:
+        checkpoint: a checkpoint of a GAN.
+        out: the grid's image file.
+        directions: how many, the strongest first.
+        reach: how far the ends of a row lie from the middle, in standard deviations of the noise; > 0.
+        steps: images in a row; odd, so that there is a middle.
+        number: which sample is moved.
+        seed: names the sequence that the sample is of.
+
+    Raises:
+        UserError: the checkpoint cannot be used, a number is out of range, or `out` cannot be written.
+    """
+    model = load_model(checkpoint, GAN, "explore: it has no latent directions")
+    assert isinstance(model, GAN)
+    dim = model.generator.latent_dim
+    if not 1 <= directions <= dim:
+        raise UserError(f"--directions must be in 1 ... {dim}, the length of the noise, not {directions}")
+    if steps < 3 or steps % 2 == 0 or reach <= 0 or number < 0:
+        raise UserError("--steps must be odd and at least 3, --reach positive and --number at least 0")
+    sources = sample_sources(number, 1, seed)
+    noise, labels = model.noise(sources), drawn_labels(sources, model.num_classes)
+    generator = model.ema.module
+    assert isinstance(generator, Generator)
+    found, gains = semantic_directions(generator.first_weight)
+    moves = torch.linspace(-reach, reach, steps)[:, None] * found[:directions, None]
+    moved = (noise + moves).flatten(0, 1)
+    images: Tensor = model(moved, None if labels is None else labels.expand(len(moved)))
+    save_image(grid(to_uint8(images), columns=steps), out)
+    shares = ", ".join(f"{float(share):.1%}" for share in (gains / gains.sum())[:directions])
+    print(f"wrote {directions} directions, of {shares} of the first layer's gain, to {out}")
+
+
+def semantic_directions(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The eigenvectors of AᵀA as rows, the strongest first, and their eigenvalues, for A = `weight` (F, D).
+
+    Returns:
+        (D, D) orthonormal rows, each with its largest entry positive, and (D,) eigenvalues.
+    """
+    values, vectors = torch.linalg.eigh(weight.T.double() @ weight.double())
+    rows = vectors.T.flip(0)
+    signs = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True)).sign()
+    return (signs * rows).to(weight.dtype), values.flip(0).to(weight.dtype)

@@ -1,0 +1,97 @@
+"""`interpolate`: the way from one sample of a GAN to the next."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gen_experiments.commands.pictures import read_latents
+from gen_experiments.errors import UserError
+from gen_experiments.images import grid, save_animation, save_image, to_uint8
+from gen_experiments.models.checkpoints import load_model
+from gen_experiments.models.gan import GAN
+from gen_experiments.models.sampling import drawn_labels, sample_sources
+
+ANIMATED = (".gif", ".webp")
+
+
+@torch.inference_mode()
+def interpolate(
+    checkpoint: str,
+    out: str = "interpolation.png",
+    points: int = 4,
+    steps: int = 8,
+    seed: int = 0,
+    classes: list[int] | None = None,
+    latents: str | None = None,
+) -> None:
+    """Writes the images along arcs between samples: a row an arc, or an animation that goes around all of them.
+
+    The noise is interpolated spherically: a straight line would leave the shell on which normal noise lies.
+
+    Args:
+        checkpoint: a checkpoint of a GAN.
+        out: an image file for a grid; one that ends in .gif or .webp for an animation.
+        points: samples to pass through; in a grid the last is the end, an animation returns to the first.
+        steps: images of an arc, its two ends included in a grid.
+        seed: names the sequence whose first samples are the points.
+        classes: labels for a conditional GAN: the same way is gone once for each. Without them all images have the
+            label of the first point.
+        latents: a file of noise that `project` wrote, whose rows are the points.
+
+    Raises:
+        UserError: the checkpoint or the file cannot be used, a number is out of range, or `out` cannot be written.
+    """
+    model = load_model(checkpoint, GAN, "interpolate: it has no noise to go through")
+    assert isinstance(model, GAN)
+    if points < 2 or steps < 2:
+        raise UserError(f"--points and --steps must be at least 2, not {points} and {steps}")
+    known = model.num_classes or 0
+    if classes is not None and not all(0 <= label < known for label in classes):
+        raise UserError(f"--classes must lie below the model's {known} classes and >= 0, not {classes}")
+    sources = sample_sources(0, points, seed)
+    ends, labels = model.noise(sources), drawn_labels(sources, model.num_classes)
+    if latents is not None:
+        ends = read_latents(latents, model.generator.latent_dim)
+        if len(ends) < 2:
+            raise UserError(f"{latents} holds the noise of one picture: an interpolation needs two")
+    animated = Path(out).suffix.lower() in ANIMATED
+    starts, stops = (ends, ends.roll(-1, 0)) if animated else (ends[:-1], ends[1:])
+    # An animation shows each end once, as the start of the next arc.
+    shares = torch.linspace(0, 1, steps + 1)[:-1] if animated else torch.linspace(0, 1, steps)
+    path = torch.cat([slerp(start, stop, shares) for start, stop in zip(starts, stops, strict=True)])
+    chosen: list[int | None] = [None] if labels is None else [*(classes or labels[:1].tolist())]
+    ways = [_images(model, path, label) for label in chosen]
+    if animated:
+        save_animation([grid(torch.stack(frame)) for frame in zip(*ways, strict=True)], out)
+        print(f"wrote an animation of {len(path)} frames to {out}")
+    else:
+        save_image(grid(torch.cat(ways), columns=steps), out)
+        print(f"wrote {len(ways) * len(starts)} rows of {steps} images to {out}")
+
+
+def slerp(start: Tensor, stop: Tensor, shares: Tensor) -> Tensor:
+    """Spherical interpolation (https://arxiv.org/abs/1609.04468): sin((1−t)Ω)/sin Ω · a + sin(tΩ)/sin Ω · b.
+
+    Args:
+        start: (D,), a.
+        stop: (D,), b.
+        shares: (T,), t in [0, 1].
+
+    Returns:
+        (T, D). Where a and b are parallel, or one is zero, the straight line.
+    """
+    cosine = torch.nn.functional.cosine_similarity(start.double(), stop.double(), dim=0).clamp(-1, 1)
+    angle, t = torch.arccos(cosine), shares.double()[:, None]
+    sine = torch.sin(angle)
+    if sine < 1e-6 or not (start.any() and stop.any()):
+        return torch.lerp(start, stop, shares[:, None])
+    mixed = (torch.sin((1 - t) * angle) * start.double() + torch.sin(t * angle) * stop.double()) / sine
+    return mixed.to(start.dtype)
+
+
+def _images(model: GAN, noise: Tensor, label: int | None) -> Tensor:
+    """(N, C, H, W) uint8 images of (N, latent_dim) noise, all of one label."""
+    labels = None if label is None else torch.full((len(noise),), label)
+    images: Tensor = model(noise, labels)
+    return to_uint8(images)

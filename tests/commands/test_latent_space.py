@@ -1,0 +1,164 @@
+"""interpolate, explore and project: a GAN's latent space."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import CONFIGS, SHORT, SMALL
+from gen_experiments.commands.explore import semantic_directions
+from gen_experiments.commands.interpolate import slerp
+from gen_experiments.images import ImageSpec, to_uint8
+from gen_experiments.models.checkpoints import load_model
+from gen_experiments.models.gan import GAN
+from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
+from gen_experiments.networks.r3gan import R3GANGenerator
+from gen_experiments.networks.resnet import ResNetGenerator
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    from gen_experiments.__main__ import main
+
+    folder = tmp_path_factory.mktemp("conditional")
+    classes = ["--model.generator.conditional=true", "--model.discriminator.conditional=true"]
+    assert main(["fit", *SMALL["gan"], *classes, *SHORT, "--trainer.max_steps=2", f"--run.root={folder}"]) == 0
+    return folder / "gan" / "version_0" / "checkpoints" / "last.ckpt"
+
+
+@pytest.fixture
+def plain(experiment, tmp_path):
+    """A generator whose images differ, untrained as it is."""
+    networks = ["--model.generator=PlainGenerator", "--model.discriminator=PlainDiscriminator"]
+    short = [*SHORT, "--trainer.max_steps=2", "--evaluation.samples=70"]
+    assert experiment("fit", f"--config={CONFIGS / 'gan.yaml'}", *networks, *short) == 0
+    return tmp_path / "runs" / "gan" / "version_0" / "checkpoints" / "last.ckpt"
+
+
+def tile(path, row, column):
+    grid = np.asarray(Image.open(path))
+    return grid[2 + 34 * row : 34 + 34 * row, 2 + 34 * column : 34 + 34 * column]
+
+
+def samples(path, count, labels=None):
+    with torch.no_grad():
+        return to_uint8(load_model(path, GAN, "test").sample(0, count, labels=labels))[:, 0].numpy().astype(int)
+
+
+def test_slerp_by_hand():
+    a, b = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
+    middle = 2**0.5
+    torch.testing.assert_close(
+        slerp(a, b, torch.tensor([0.0, 0.5, 1.0])), torch.tensor([[2.0, 0.0], [middle, middle], [0.0, 2.0]])
+    )
+    third = slerp(a, b, torch.tensor([1 / 3]))[0]
+    torch.testing.assert_close(third, 2 * torch.tensor([3**0.5 / 2, 0.5]))
+
+
+@pytest.mark.parametrize("b", [[4.0, 0.0], [-2.0, 0.0], [0.0, 0.0], [2.0, 0.0]])
+def test_where_there_is_no_arc_the_way_is_straight(b):
+    a, b = torch.tensor([2.0, 0.0]), torch.tensor(b)
+    torch.testing.assert_close(slerp(a, b, torch.tensor([0.0, 0.25, 1.0])), torch.stack([a, 0.75 * a + 0.25 * b, b]))
+
+
+def test_rows_lead_from_sample_to_sample(experiment, checkpoints):
+    assert experiment("interpolate", checkpoints["gan"], "--points=3", "--steps=4", "--out=a.png") == 0
+    first, second, third = samples(checkpoints["gan"], 3)
+    for place, expected in (((0, 0), first), ((0, 3), second), ((1, 0), second), ((1, 3), third)):
+        assert np.abs(tile("a.png", *place) - expected).max() <= 1
+    assert np.asarray(Image.open("a.png")).shape == (2 * 34 + 2, 4 * 34 + 2)
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp"])
+def test_an_animation_goes_round(experiment, checkpoints, ending):
+    assert experiment("interpolate", checkpoints["gan"], "--points=3", "--steps=4", f"--out=a.{ending}") == 0
+    with Image.open(f"a.{ending}") as animation:
+        assert animation.n_frames == 12
+        assert animation.info["loop"] == 0
+        animation.seek(4)
+        frame = np.asarray(animation.convert("L"))[2:34, 2:34].astype(int)
+    assert np.abs(frame - samples(checkpoints["gan"], 2)[1]).mean() < 8
+
+
+def test_each_class_goes_the_same_way(experiment, conditional):
+    assert experiment("interpolate", conditional, "--points=2", "--steps=3", "--classes=[4, 7]", "--out=a.png") == 0
+    for row, label in enumerate((4, 7)):
+        first, last = samples(conditional, 2, torch.tensor([label, label]))
+        assert np.abs(tile("a.png", row, 0) - first).max() <= 1
+        assert np.abs(tile("a.png", row, 2) - last).max() <= 1
+
+
+def test_directions_are_the_right_singular_vectors():
+    weight = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
+    rows, gains = semantic_directions(weight)
+    _, singular, vectors = torch.linalg.svd(weight)
+    torch.testing.assert_close(gains, singular.square())
+    torch.testing.assert_close((rows * vectors).sum(dim=1).abs(), torch.ones(5))
+    torch.testing.assert_close(rows @ rows.T, torch.eye(5), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [DCGANGenerator, PlainGenerator, R3GANGenerator, ResNetGenerator])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_first_weight_is_what_the_noise_meets(kind, conditional):
+    """Noise in the kernel of the first weight changes nothing."""
+    size = {"hidden": 2} if kind is PlainGenerator else {"width": 16} if kind is R3GANGenerator else {"width": 1}
+    generator = kind(ImageSpec(1, 16, 3), latent_dim=300, conditional=conditional, **size).eval()
+    noise = torch.randn(2, 300)
+    _, _, directions = torch.linalg.svd(generator.first_weight.detach())
+    labels = torch.tensor([0, 2]) if conditional else None
+    with torch.no_grad():
+        torch.testing.assert_close(
+            generator(noise + 5 * directions[-1], labels), generator(noise, labels), atol=1e-4, rtol=0
+        )
+        assert not torch.allclose(generator(noise + 5 * directions[0], labels), generator(noise, labels), atol=1e-4)
+
+
+def test_the_middle_column_is_the_sample(experiment, checkpoints):
+    assert experiment("explore", checkpoints["gan"], "--directions=3", "--steps=5", "--number=1", "--out=a.png") == 0
+    _, expected = samples(checkpoints["gan"], 2)
+    for row in range(3):
+        assert np.abs(tile("a.png", row, 2) - expected).max() <= 1
+        assert not np.array_equal(tile("a.png", row, 0), tile("a.png", row, 4))
+
+
+def test_what_the_generator_made_is_found_again(experiment, plain, capsys, tmp_path):
+    assert experiment("sample", plain, "--num=602", "--out=made") == 0
+    (tmp_path / "pictures").mkdir()
+    for number in (600, 601):  # none of the candidates that the descent starts from
+        (tmp_path / "made" / f"00{number}.png").rename(tmp_path / "pictures" / f"{number}.png")
+    capsys.readouterr()
+    psnr = []
+    for steps in (1, 60):
+        chosen = ["--images=pictures", f"--steps={steps}", "--lr=0.1"]
+        assert experiment("project", plain, *chosen) == 0
+        psnr.append([float(value) for value in re.findall(r"PSNR ([\d.]+) dB", capsys.readouterr().out)])
+    assert len(psnr[1]) == 2
+    assert all(after > before + 3 for before, after in zip(*psnr, strict=True))
+    assert experiment("interpolate", plain, "--latents=latents.npz", "--steps=3", "--out=a.png") == 0
+    assert np.abs(tile("a.png", 0, 0).astype(int) - tile("projections.png", 1, 0)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["interpolate", "vqvae"], "holds a VQVAE, which cannot interpolate"),
+        (["explore", "vqvae"], "holds a VQVAE, which cannot explore"),
+        (["project", "vqvae", "--images=."], "holds a VQVAE, which cannot project"),
+        (["interpolate", "gan", "--classes=[1]"], "--classes must lie below the model's 0 classes"),
+        (["interpolate", "gan", "--points=1"], "--points and --steps must be at least 2"),
+        (["interpolate", "gan", "--latents=nowhere.npz"], "nowhere.npz holds no noise"),
+        (["interpolate", "gan", "--out=a.mp4"], "cannot write a.mp4"),
+        (["explore", "gan", "--directions=65"], "--directions must be in 1 ... 64"),
+        (["explore", "gan", "--steps=4"], "--steps must be odd"),
+        (["project", "gan", "--images=.", "--class=1"], "--class must name one of the model's 0 classes"),
+        (["project", "gan", "--images=nowhere"], "there is no image folder nowhere"),
+    ],
+)
+def test_mistakes_get_one_line(experiment, checkpoints, capsys, arguments, told):
+    command, model, *options = arguments
+    assert experiment(command, checkpoints[model], *options) not in (0, None)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert told in said[0]
