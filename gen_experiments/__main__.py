@@ -16,6 +16,8 @@ COMMANDS = {
     "interpolate": "write the way between samples of a GAN, as a grid or an animation",
     "explore": "write samples moved along a GAN's semantic directions",
     "project": "find the noise from which a GAN makes given images",
+    "memorisation": "count samples that are near-copies of training images",
+    "augment-score": "train a classifier on real, on generated and on both, and compare",
     "inpaint": "fill the covered part of given images by a prior",
     "encode": "write the codes of given images: a VQ-VAE as a compressor",
     "decode": "make images from codes",
@@ -36,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0, 1 for a user's mistake in its data, 2 for one in its words."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP.format(commands="\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items())))
+        print(HELP.format(commands="\n".join(f"  {name:14} {text}" for name, text in COMMANDS.items())))
         return 0
     if arguments[0] == "--version":
         print(__version__)

@@ -46,10 +46,12 @@ import gen_experiments.quantizers.residual
 import gen_experiments.quantizers.simvq  # noqa: F401
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.tracking import SaveConfig, go_offline_unless_reachable
+from gen_experiments.commands.augment_score import augment_score
 from gen_experiments.commands.encode import decode, encode
 from gen_experiments.commands.explore import explore
 from gen_experiments.commands.inpaint import inpaint
 from gen_experiments.commands.interpolate import interpolate
+from gen_experiments.commands.memorisation import memorisation
 from gen_experiments.commands.project import project
 from gen_experiments.commands.reconstruct import reconstruct
 from gen_experiments.commands.sample import sample
@@ -66,6 +68,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "interpolate": interpolate,
     "explore": explore,
     "project": project,
+    "memorisation": memorisation,
+    "augment-score": augment_score,
     "inpaint": inpaint,
     "encode": encode,
     "decode": decode,

@@ -9,9 +9,13 @@ LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 class DigitsNet(nn.Module):
-    """A convolutional classifier of handwritten digits, with 64 features before its last layer."""
+    """A convolutional classifier, of handwritten digits by default, with 64 features before its last layer.
 
-    def __init__(self) -> None:
+    Args:
+        classes: number of labels.
+    """
+
+    def __init__(self, classes: int = 10) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             *_stage(1, 16),
@@ -24,7 +28,7 @@ class DigitsNet(nn.Module):
             nn.Linear(64, 64),
             nn.ReLU(),
         )
-        self.head = nn.Linear(64, 10)
+        self.head = nn.Linear(64, classes)
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
@@ -42,7 +46,7 @@ class DigitsNet(nn.Module):
         return features
 
     def forward(self, prepared: Tensor) -> Tensor:
-        """(N, 1, 32, 32) -> (N, 10) logits."""
+        """(N, 1, 32, 32) -> (N, classes) logits."""
         logits: Tensor = self.head(self.features(prepared))
         return logits
 

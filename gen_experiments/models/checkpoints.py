@@ -36,7 +36,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     hyperparameters = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
     if "_class_path" not in hyperparameters or "images_seen" not in checkpoint:
         raise UserError(f"{path} was not written by gen_experiments fit")
-    _check_trust(hyperparameters, path)
+    check_trust(hyperparameters, path)
     return checkpoint
 
 
@@ -96,7 +96,7 @@ def build_model(description: str) -> ImageModel:
 
 
 def _build(hyper_parameters: dict[str, Any], path: str | Path) -> ImageModel:
-    _check_trust(hyper_parameters, path)
+    check_trust(hyper_parameters, path)
     arguments = {
         name: value for name, value in hyper_parameters.items() if name not in ("_class_path", "_instantiator")
     }
@@ -108,8 +108,16 @@ def _build(hyper_parameters: dict[str, Any], path: str | Path) -> ImageModel:
     return model
 
 
-def _check_trust(hyper_parameters: dict[str, Any], path: str | Path) -> None:
-    """Refuses classes whose import was not allowed."""
+def check_trust(hyper_parameters: dict[str, Any], path: str | Path) -> None:
+    """Makes sure that every class which a file names may be imported.
+
+    Args:
+        hyper_parameters: what stands in the file.
+        path: the file, for the message.
+
+    Raises:
+        UserError: a class belongs neither to this project, to torch nor to a package in `$GEN_EXPERIMENTS_TRUST`.
+    """
     trusted = {*TRUSTED_PACKAGES, *filter(None, os.environ.get(TRUST_VARIABLE, "").split(","))}
     for class_path in _class_paths(hyper_parameters):
         package = class_path.partition(".")[0]

@@ -1,0 +1,73 @@
+"""`memorisation`: whether a checkpoint's samples are copies of its training images."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gen_experiments.callbacks.protocols import Samples
+from gen_experiments.commands.training_data import training_data
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSet, grid, pairs_in_rows, save_image, to_uint8
+from gen_experiments.metrics.features import DigitsFeatures, FeatureExtractor
+from gen_experiments.metrics.memorisation import near_copies, nearest, wilson_interval
+from gen_experiments.models.checkpoints import load_model
+
+BATCH, COLUMNS, SHOWN = 250, 8, 32
+
+
+@torch.inference_mode()
+def memorisation(
+    checkpoint: str,
+    num: int = 1000,
+    out: str = "nearest.png",
+    seed: int = 0,
+    share: float = 0.01,
+    extractor: FeatureExtractor | None = None,
+    config: str | None = None,
+) -> None:
+    """Counts generated images that lie suspiciously near to a training image; writes the nearest above those images.
+
+    Near is nearer, in the extractor's features, than all but a share of real images that were not trained on (the test
+    split). A generator that copies nothing has about that share too.
+
+    Args:
+        checkpoint: a checkpoint of a model that generates, in the folder of its run.
+        num: how many images to generate.
+        out: an image file: the generated images nearest to a training image, each above that image.
+        seed: names the sequence of images.
+        share: of the held-out images that count as near; in (0, 1).
+        extractor: whose features are compared; None for DigitsFeatures, which knows digits only.
+        config: the run's config.yaml, if it is not in the run's folder.
+
+    Raises:
+        UserError: the checkpoint or the data cannot be used, a number is out of range, or `out` cannot be written.
+    """
+    if num < 1 or not 0 < share < 1:
+        raise UserError(f"--num must be at least 1 and --share in (0, 1), not {num} and {share}")
+    model = load_model(checkpoint, Samples, "sample")
+    assert isinstance(model, Samples)
+    data = training_data(checkpoint, config)
+    network = extractor or DigitsFeatures()
+    trained_on, held_out = data.split("train"), data.split("test")
+    references = _features(trained_on, network)
+    baseline, _ = nearest(_features(held_out, network), references)
+    starts = range(0, num, BATCH)
+    generated = torch.cat([to_uint8(model.sample(start, min(BATCH, num - start), seed)) for start in starts])
+    distances, numbers = nearest(torch.cat([network(part) for part in generated.split(BATCH)]), references)
+    copies = int(near_copies(distances, baseline, share).sum())
+    low, high = wilson_interval(copies, num)
+    shown = distances.argsort()[:SHOWN]
+    originals = trained_on.read(numbers[shown].numpy())
+    save_image(grid(pairs_in_rows(generated[shown], originals, COLUMNS), COLUMNS), out)
+    print(
+        f"near-copies: {copies / num:.2%} of {num} generated images (95% confidence {low:.2%} to {high:.2%}); "
+        f"{share:.2%} of {len(held_out)} held-out images by construction"
+    )
+    print(f"median distance to the nearest training image: {distances.median():.4g}, held-out {baseline.median():.4g}")
+    print("more than unseen images would be: look at the picture" if low > share else "no more than unseen images are")
+    print(f"wrote the {len(shown)} nearest, each above its training image, to {out}")
+
+
+def _features(images: ImageSet, network: FeatureExtractor) -> Tensor:
+    parts = np.array_split(np.arange(len(images)), max(1, len(images) // BATCH))
+    return torch.cat([network(images.read(part)) for part in parts])

@@ -1,0 +1,71 @@
+"""memorisation and augment-score: a checkpoint against the images it was trained on."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gen_experiments.commands.training_data import training_data
+from gen_experiments.images import to_uint8
+from gen_experiments.models.checkpoints import load_model
+from gen_experiments.models.gan import GAN
+
+
+def test_the_data_are_those_of_the_run(checkpoints):
+    data = training_data(str(checkpoints["prior"]), None)
+    assert data.flip
+    assert data.batch_size == 16
+    assert len(data.split("train")) == 1437
+
+
+def test_the_nearest_stand_above_their_training_images(experiment, checkpoints, capsys):
+    assert experiment("memorisation", checkpoints["gan"], "--num=60", "--out=a.png") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"near-copies: [\d.]+% of 60 generated images \(95% confidence [\d.]+% to [\d.]+%\)", said)
+    assert "1.00% of 180 held-out images by construction" in said
+    grid = np.asarray(Image.open("a.png"))
+    assert grid.shape == (8 * 34 + 2, 8 * 34 + 2)
+    generated, beside = grid[2:34, 2:34].astype(int), grid[36:68, 2:34]
+    with torch.no_grad():
+        made = to_uint8(load_model(checkpoints["gan"], GAN, "test").sample(0, 60))[:, 0].numpy().astype(int)
+    assert np.abs(made - generated).max(axis=(1, 2)).min() <= 1
+    images = training_data(str(checkpoints["gan"]), None).split("train")
+    assert any(np.array_equal(image, beside) for image in images.read(np.arange(len(images)))[:, 0].numpy())
+
+
+def test_three_classifiers_are_compared(experiment, checkpoints, capsys):
+    assert experiment("augment-score", checkpoints["prior"], "--per-class=3", "--steps=2") == 0
+    said = capsys.readouterr().out
+    rows = re.findall(r"(real|generated|both) +│ +(\d+) +│ ([\d.]+)% +│ ([\d.]+)% to ([\d.]+)%", said)
+    assert [(name, int(count)) for name, count, *_ in rows] == [("real", 1437), ("generated", 30), ("both", 1467)]
+    assert all(float(low) <= float(accuracy) <= float(high) for _, _, accuracy, low, high in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["memorisation", "vqvae"], "holds a VQVAE, which cannot sample"),
+        (["memorisation", "gan", "--share=1"], "--share in (0, 1)"),
+        (["memorisation", "gan", "--config=nowhere.yaml"], "nowhere.yaml does not say what data was trained on"),
+        (["augment-score", "gan"], "augment-score needs a model of classes"),
+        (["augment-score", "prior", "--steps=0"], "--per_class and --steps must be at least 1"),
+    ],
+)
+def test_mistakes_get_one_line(experiment, checkpoints, capsys, arguments, told):
+    command, model, *options = arguments
+    assert experiment(command, checkpoints[model], *options) not in (0, None)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert told in said[0]
+
+
+def test_a_config_that_names_foreign_code_is_not_imported(experiment, checkpoints, capsys, tmp_path):
+    run = tmp_path / "copied"
+    shutil.copytree(checkpoints["gan"].parent.parent, run)
+    told = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(re.sub(r"gen_experiments\.data\.sources\.Digits", "os.path.Digits", told))
+    assert experiment("memorisation", run / "checkpoints" / "last.ckpt") not in (0, None)
+    assert "names os.path.Digits" in capsys.readouterr().err
