@@ -25,6 +25,7 @@ import gen_experiments.losses.adversarial
 import gen_experiments.losses.lecam
 import gen_experiments.losses.penalties
 import gen_experiments.losses.perceptual
+import gen_experiments.models.adversary
 import gen_experiments.models.gan
 import gen_experiments.models.prior
 import gen_experiments.models.vqvae

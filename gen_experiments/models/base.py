@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -80,9 +82,24 @@ class ImageModel(LightningModule):
             )
 
     def setup(self, stage: str) -> None:
-        """Makes batch norm count over all processes where that can be done, which is on GPUs."""
+        """Makes batch norm count over all processes where that can be done, which is on GPUs.
+
+        Under manual optimization a backward pass reaches only some of the networks, which DDP must expect.
+        """
+        if not self.automatic_optimization and isinstance(self.trainer.strategy, DDPStrategy):
+            self.trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
         if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
+
+    def own_optimizer(self, number: int) -> LightningOptimizer:
+        """One of the optimizers, under manual optimization; the steps of the first count as iterations."""
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        return optimizers[number]
+
+    def step_uncounted(self, optimizer: LightningOptimizer) -> None:
+        """Steps an optimizer without `global_step`, which each `LightningOptimizer.step` would advance."""
+        self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Sets what this iteration depends on: the learning rates, the random state and the images seen.

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -132,12 +130,6 @@ class GAN(GenerativeModel):
         drawn = [torch.randn(self.generator.latent_dim, generator=source) for source in sources]
         return torch.stack(drawn).to(self.device)
 
-    def setup(self, stage: str) -> None:
-        """Lets DDP expect that each backward pass reaches only one of the two networks."""
-        super().setup(stage)
-        if isinstance(self.trainer.strategy, DDPStrategy):
-            self.trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
-
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Sets, beside what every model sets, all that follows the images seen before this batch."""
         self._now = {name: schedule(self.images_seen) for name, schedule in self._schedules.items()}
@@ -157,7 +149,7 @@ class GAN(GenerativeModel):
             images = self.n_critic * len(batch.images) * distributed.world_size()
             self.ema.update(self.generator, images, self._now["ema_half_life"])
         if self.logs_this_iteration:
-            rates = {f"lr_{which}": self._optimizer(n).param_groups[0]["lr"] for n, which in enumerate("dg")}
+            rates = {f"lr_{which}": self.own_optimizer(n).param_groups[0]["lr"] for n, which in enumerate("dg")}
             self.log_training(**self._told, **self._now, **rates, **self.view.told())
         self.view.update(real, iteration)
         return self._told["loss_d"]
@@ -169,7 +161,7 @@ class GAN(GenerativeModel):
 
     def _discriminator_step(self, parts: list[Part], iteration: int, source: torch.Generator) -> Tensor:
         """Steps, and returns the logits of the real images."""
-        optimizer = self._optimizer(0)
+        optimizer = self.own_optimizer(0)
         self.toggle_optimizer(optimizer)
         optimizer.zero_grad()
         reals, fakes, losses = [], [], []
@@ -201,7 +193,7 @@ class GAN(GenerativeModel):
         return [p for p in self.penalties if isinstance(p, Penalty) and iteration % p.every == 0]
 
     def _generator_step(self, parts: list[Part]) -> None:
-        optimizer = self._optimizer(1)
+        optimizer = self.own_optimizer(1)
         self.toggle_optimizer(optimizer)
         optimizer.zero_grad()
         losses = []
@@ -213,9 +205,7 @@ class GAN(GenerativeModel):
             losses.append(loss.detach())
         self._told["loss_g"] = torch.stack(losses).mean()
         self._clip(self.generator, "g")
-        # Each `LightningOptimizer.step` advances `global_step`. The discriminator's has counted this iteration, so the
-        # generator's goes to the strategy directly.
-        self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
+        self.step_uncounted(optimizer)  # the discriminator's step has counted this iteration
         self.untoggle_optimizer(optimizer)
 
     def _logits(self, images: Tensor, part: Part, kind: int) -> Tensor:
@@ -223,11 +213,6 @@ class GAN(GenerativeModel):
         seen = self.view(images, None if part.drawn is None else part.drawn[:, kind])
         logits: Tensor = self.discriminator(seen, part.labels)
         return logits.float()
-
-    def _optimizer(self, number: int) -> LightningOptimizer:
-        optimizers = self.optimizers()
-        assert isinstance(optimizers, list)
-        return optimizers[number]
 
     def _clip(self, network: nn.Module, which: str) -> None:
         """Clips the gradient, and notes its norm before that where it is logged."""

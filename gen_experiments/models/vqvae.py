@@ -1,18 +1,34 @@
 """The VQ-VAE (https://arxiv.org/abs/1711.00937): an autoencoder whose latents are codes of a finite codebook."""
 
-from torch import Tensor
+import warnings
+
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gen_experiments import randomness
 from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.losses.base import Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import CodebookUsage, perplexity, usage
-from gen_experiments.models.base import DecoderFactory, EncoderFactory, ImageModel, OptimizerFactory
+from gen_experiments.models.adversary import Adversary, adaptive_weight
+from gen_experiments.models.base import (
+    NOISE_STREAM,
+    DecoderFactory,
+    EncoderFactory,
+    ImageModel,
+    OptimizerFactory,
+)
+from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.quantizers.base import Quantized, Quantizer
 from gen_experiments.schedules import Schedule
 
 
 class VQVAE(ImageModel):
     """Trains encoder, quantizer and decoder by reconstruction loss + the quantizer's own loss.
+
+    With an adversary it is a VQGAN: the decoder also learns to deceive a discriminator, which is trained in turn under
+    manual optimization. `global_step` counts iterations either way.
 
     Args:
         image: what the images are like; the command line links it from the data.
@@ -21,7 +37,8 @@ class VQVAE(ImageModel):
         quantizer: latents to codes and back.
         reconstruction: the distance of images and reconstructions.
         optimizer: makes the optimizer of all parameters.
-        lr_schedule: factor on the learning rate, as a function of images seen; None keeps it.
+        adversary: the discriminator and its weight; None for none.
+        lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
 
     Attributes:
         code_counts: (codebook_size,), how often the last validation or test met each code, over all processes.
@@ -35,6 +52,7 @@ class VQVAE(ImageModel):
         quantizer: Quantizer,
         reconstruction: ReconstructionLoss,
         optimizer: OptimizerFactory,
+        adversary: Adversary | None = None,
         lr_schedule: Schedule | None = None,
     ) -> None:
         super().__init__(image, lr_schedule)
@@ -45,6 +63,11 @@ class VQVAE(ImageModel):
         self.optimizer = optimizer
         self.codebook_usage = CodebookUsage(quantizer.codebook_size)
         self.code_counts: Tensor | None = None
+        self.adversary = adversary
+        if adversary is not None:
+            self.automatic_optimization = False
+            self.discriminator = adversary.discriminator(image)
+            self.penalties = nn.ModuleList(adversary.penalties)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
         """Reconstructs (B, C, H, W) images in [-1, 1], and says through which codes."""
@@ -67,13 +90,73 @@ class VQVAE(ImageModel):
         reconstructions: Tensor = self(images)[0]
         return reconstructions
 
+    def on_train_start(self) -> None:
+        """Warns of an adversary that would never begin."""
+        size = getattr(self.trainer.datamodule, "batch_size", 0)  # type: ignore[attr-defined]
+        images = self.trainer.max_steps * size
+        if self.adversary is not None and 0 < images <= self.adversary.start and self.trainer.is_global_zero:
+            warnings.warn(
+                f"adversary.start={self.adversary.start} lies beyond the {images} images of this run: "
+                "the discriminator is never trained",
+                stacklevel=2,
+            )
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step of the loss."""
+        """One step of the loss and, with an adversary, one of the discriminator."""
         reconstructions, quantized = self(batch.images)
         error = self.reconstruction(reconstructions, batch.images)
         loss: Tensor = error + quantized.loss
-        self.log_training(loss=loss, reconstruction=error, quantizer=quantized.loss)
+        told = {"reconstruction": error, "quantizer": quantized.loss}
+        if self.adversary is not None:
+            loss = self._adversarial_steps(self.adversary, batch, reconstructions, error, loss, told)
+        self.log_training(loss=loss, **told)
         return loss
+
+    def _adversarial_steps(
+        self,
+        adversary: Adversary,
+        batch: Batch,
+        reconstructions: Tensor,
+        error: Tensor,
+        loss: Tensor,
+        told: dict[str, Tensor],
+    ) -> Tensor:
+        """Steps both optimizers and returns the autoencoder's whole loss; adds to what is told."""
+        iteration, strength = self.global_step, adversary.strength(self.images_seen)
+        optimizer, optimizer_d = self.own_optimizer(0), self.own_optimizer(1)
+        self.toggle_optimizer(optimizer)
+        if strength > 0:
+            adversarial = adversary.loss.generator(None, self._logits(reconstructions, batch))
+            factor = torch.tensor(strength)
+            if adversary.adaptive:
+                factor = strength * adaptive_weight(error, adversarial, self.decoder.last_weight)
+            loss = loss + factor * adversarial
+            told |= {"adversarial": adversarial, "adversarial_weight": factor}
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        self.untoggle_optimizer(optimizer)
+        if self.images_seen >= adversary.start:
+            self.toggle_optimizer(optimizer_d)
+            fake = reconstructions.detach()
+            logits = self._logits(batch.images, batch), self._logits(fake, batch)
+            loss_d = adversary.loss.discriminator(*logits)
+            source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, iteration)
+            for penalty in self.penalties:
+                assert isinstance(penalty, Penalty)
+                if iteration % penalty.every == 0:
+                    loss_d = loss_d + penalty(lambda images: self._logits(images, batch), batch.images, fake, source)
+            optimizer_d.zero_grad()
+            self.manual_backward(loss_d)
+            self.step_uncounted(optimizer_d)  # the autoencoder's step has counted this iteration
+            self.untoggle_optimizer(optimizer_d)
+            told |= {"loss_d": loss_d, **logit_statistics(*logits, adversary.loss.boundary)}
+        return loss.detach()
+
+    def _logits(self, images: Tensor, batch: Batch) -> Tensor:
+        """In float32, as in `GAN`."""
+        logits: Tensor = self.discriminator(images, batch.labels)
+        return logits.float()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Logs the losses of a batch and counts its codes; gives the reconstructions to the evaluation."""
@@ -115,5 +198,8 @@ class VQVAE(ImageModel):
         self.log_images_seen()
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """One optimizer over everything that is trained."""
-        return self.scheduled(self.optimizer(self.parameters()))
+        """One optimizer over the autoencoder and, with an adversary, one over its discriminator."""
+        if self.adversary is None:
+            return self.scheduled(self.optimizer(self.parameters()))
+        trained = [weight for part in (self.encoder, self.quantizer, self.decoder) for weight in part.parameters()]
+        return self.scheduled(self.optimizer(trained), self.adversary.optimizer(self.discriminator.parameters()))

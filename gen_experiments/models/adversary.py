@@ -1,0 +1,77 @@
+"""The discriminator that turns a VQ-VAE into a VQGAN, and how strongly it is listened to."""
+
+import torch
+from torch import Tensor
+
+from gen_experiments import distributed
+from gen_experiments.errors import UserError
+from gen_experiments.losses.adversarial import Hinge
+from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
+
+LARGEST_WEIGHT = 1e4
+
+
+class Adversary:
+    """What VQGAN (https://arxiv.org/abs/2012.09841) adds to a VQ-VAE.
+
+    Args:
+        discriminator: images to logits, such as PatchDiscriminator.
+        optimizer: makes the discriminator's optimizer.
+        loss: what the discriminator and the decoder minimise; None is the hinge loss. Not one of pairs.
+        weight: factor of the decoder's adversarial loss.
+        adaptive: multiply that by the ratio of the gradients of reconstruction and adversarial loss at the decoder's
+            last layer (the paper's λ), so that both pull equally at `weight` 1.
+        start: real images seen before the discriminator begins to learn and to be listened to.
+        ramp: images over which the weight then rises linearly from 0; 0 for none.
+        penalties: terms on the discriminator, such as R1.
+
+    Raises:
+        UserError: a number is negative, or the loss compares pairs.
+    """
+
+    def __init__(
+        self,
+        discriminator: DiscriminatorFactory,
+        optimizer: OptimizerFactory,
+        loss: AdversarialLoss | None = None,
+        weight: float = 0.8,
+        adaptive: bool = True,
+        start: int = 0,
+        ramp: int = 0,
+        penalties: list[Penalty] | None = None,
+    ) -> None:
+        if weight < 0 or start < 0 or ramp < 0:
+            raise UserError(f"an adversary's weight, start and ramp are >= 0, not {weight}, {start} and {ramp}")
+        self.discriminator, self.optimizer, self.loss = discriminator, optimizer, loss or Hinge()
+        if self.loss.paired:
+            raise UserError(f"{type(self.loss).__name__} compares pairs of images: choose another adversary.loss")
+        self.weight, self.adaptive, self.start, self.ramp = weight, adaptive, start, ramp
+        self.penalties = penalties or []
+
+    def strength(self, images_seen: int) -> float:
+        """The weight after so many images; 0 before the start."""
+        if images_seen < self.start:
+            return 0.0
+        return self.weight * (min((images_seen - self.start) / self.ramp, 1.0) if self.ramp else 1.0)
+
+
+def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Tensor) -> Tensor:
+    """λ = ‖∇ reconstruction‖ / (‖∇ adversarial‖ + 1e-6) at a layer's weight, in [0, 1e4] (VQGAN, equation 7).
+
+    The gradients are those of the mean losses over all processes, so that λ is the same on each.
+
+    Args:
+        reconstruction: scalar loss.
+        adversarial: scalar loss.
+        last_weight: the weight of the decoder's last layer.
+
+    Returns:
+        A scalar without gradient.
+    """
+    norms = []
+    for loss in (reconstruction, adversarial):
+        (gradient,) = torch.autograd.grad(loss, last_weight, retain_graph=True)
+        norms.append((distributed.all_reduce_sum(gradient) / distributed.world_size()).float().norm())
+    weight: Tensor = (norms[0] / (norms[1] + 1e-6)).clamp(0, LARGEST_WEIGHT)
+    return weight

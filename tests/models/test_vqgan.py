@@ -1,0 +1,104 @@
+"""A VQ-VAE with an adversary."""
+
+import pytest
+import torch
+from torch import nn
+
+from conftest import CONFIGS, SHORT, SMALL
+from gen_experiments.errors import UserError
+from gen_experiments.losses.adversarial import RelativisticPaired
+from gen_experiments.models.adversary import Adversary, adaptive_weight
+from gen_experiments.networks.patch import PatchDiscriminator
+from test_devices import train
+from test_resuming import equal
+
+VQGAN = (
+    *SMALL["vqvae"],
+    f"--config={CONFIGS / 'experiments' / 'vqvae' / 'vqgan_mnist.yaml'}",
+    *SMALL["vqvae"][1:],
+    "--model.adversary.discriminator.width=4",
+    "--run.name=vqgan",
+)
+
+
+def adversary(**options):
+    return Adversary(PatchDiscriminator, lambda parameters: torch.optim.Adam(parameters), **options)
+
+
+def last(folder, name="vqgan", version=0):
+    path = folder / "runs" / name / f"version_{version}" / "checkpoints" / "last.ckpt"
+    return torch.load(path, weights_only=True)
+
+
+def test_the_adaptive_weight_by_hand():
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, 2.0)
+    output = layer(torch.tensor([[3.0]]))  # 6
+    reconstruction, adversarial = (output - 1).square().sum(), -0.5 * output.sum()
+    # d/dw (3w − 1)² = 6 (3w − 1) = 30 and d/dw (−1.5 w) = −1.5.
+    weight = adaptive_weight(reconstruction, adversarial, layer.weight)
+    assert float(weight) == pytest.approx(20.0)
+    assert not weight.requires_grad
+    assert float(adaptive_weight(reconstruction, 0 * adversarial, layer.weight)) == 1e4
+
+
+def test_the_weight_starts_and_rises():
+    part = adversary(weight=0.8, start=100, ramp=50)
+    assert [part.strength(images) for images in (0, 99, 100, 125, 150, 1000)] == pytest.approx([0, 0, 0, 0.4, 0.8, 0.8])
+    assert adversary(weight=0.5, start=10).strength(10) == 0.5
+
+
+@pytest.mark.parametrize("options", [{"weight": -1.0}, {"start": -1}, {"loss": RelativisticPaired()}])
+def test_impossible_adversaries_are_refused(options):
+    with pytest.raises(UserError):
+        adversary(**options)
+
+
+def test_before_its_start_the_adversary_does_nothing(experiment, tmp_path):
+    short = [*SHORT, "--trainer.max_steps=3", "--trainer.val_check_interval=3"]
+    assert experiment("fit", *VQGAN, *short, "--model.adversary.start=1000000") == 0
+    assert experiment("fit", *VQGAN, *short, "--model.adversary=null", "--run.name=plain") == 0
+    held, plain = last(tmp_path), last(tmp_path, "plain")
+    assert held["global_step"] == plain["global_step"] == 3
+    for name, value in plain["state_dict"].items():
+        torch.testing.assert_close(held["state_dict"][name], value, msg=name)
+
+
+def test_from_its_start_both_learn_and_an_iteration_counts_once(experiment, tmp_path):
+    # 16 images an iteration: the first is before the start.
+    options = [*VQGAN, "--model.adversary.ramp=0", "--model.adversary.start=32"]
+    steps = []
+    for count in (1, 2):
+        chosen = [f"--trainer.max_steps={count}", f"--trainer.val_check_interval={count}"]
+        assert experiment("fit", *options, *SHORT, *chosen) == 0
+        steps.append(last(tmp_path, version=count - 1))
+    before, after = (step["state_dict"] for step in steps)
+    assert steps[1]["global_step"] == 2
+    for part in ("discriminator", "decoder", "encoder"):
+        assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith(part)), part
+    discriminator_steps = steps[1]["optimizer_states"][1]["state"][0]["step"]
+    assert int(discriminator_steps) == 1
+
+
+def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path):
+    options = [*VQGAN, *SHORT, "--data.batch_size=96", "--model.adversary.start=0", "--trainer.val_check_interval=3"]
+    assert experiment("fit", *options, "--run.name=whole", "--trainer.max_steps=6") == 0
+    assert experiment("fit", *options, "--trainer.max_steps=3") == 0
+    assert experiment("fit", *options, "--trainer.max_steps=6", "--ckpt_path=last") == 0
+    unbroken, resumed = last(tmp_path, "whole"), last(tmp_path, version=1)
+    for key in ("state_dict", "optimizer_states", "images_seen"):
+        assert equal(resumed[key], unbroken[key]), key
+
+
+def test_two_processes_train_as_one(tmp_path):
+    options = [*VQGAN, "--model.adversary.start=0", "--model.adversary.ramp=0"]
+    (alone,) = train(options, "alone", tmp_path, 1)
+    first, second = train(options, "devices", tmp_path, 1)
+    for name, expected in alone.items():
+        assert torch.equal(first[name], second[name]), f"{name} differs between ranks"
+        torch.testing.assert_close(first[name], expected, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_a_start_beyond_the_end_is_warned_about(experiment):
+    with pytest.warns(UserWarning, match="the discriminator is never trained"):
+        experiment("fit", *VQGAN, *SHORT, "--trainer.max_steps=1", "--trainer.val_check_interval=1")
