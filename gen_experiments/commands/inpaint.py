@@ -18,7 +18,7 @@ from gen_experiments.models.prior import CodePrior
 from gen_experiments.models.sampling import SAMPLE_STREAM
 from gen_experiments.priors.base import CodeSpec, Draws
 
-BATCH, GREY = 64, 128
+BATCH, GREY, REPEATS = 64, 128, 2
 
 
 @torch.inference_mode()
@@ -33,8 +33,9 @@ def inpaint(
 ) -> None:
     """Fills the covered part of a folder's pictures; a row each: original, masked, proposals. Known pixels stay.
 
-    The picture is encoded with its covered part in grey. The codes whose cells touch that part, and their neighbours,
-    which saw it through the encoder, are drawn anew given all others.
+    The picture is encoded with its covered part in its median colour. The codes whose cells touch that part, and their
+    neighbours, are drawn anew given all others. Then it is done once more from the picture so filled: an encoder sees
+    far, and the known codes must not tell of the edge of a mask.
 
     Args:
         checkpoint: a checkpoint of a prior (configs/prior.yaml).
@@ -60,16 +61,21 @@ def inpaint(
     covered = _masks(mask, model.image, len(originals))
     masked = originals.where(~covered, GREY)
     columns = [originals, masked]
+    unknown = covered_codes(covered, model.prior.codes)
     for proposal in range(proposals):
-        parts = []
-        for start in range(0, len(originals), BATCH):
-            numbers = range(start, min(start + BATCH, len(originals)))
-            sources = [randomness.generator("cpu", SAMPLE_STREAM, seed, proposal, number) for number in numbers]
-            labels = None if class_ is None else torch.full((len(numbers),), class_)
-            codes = model.encode(to_float(masked[start : start + BATCH]))
-            unknown = covered_codes(covered[start : start + BATCH], model.prior.codes)
-            parts.append(to_uint8(model.decode(model.draw(labels, Draws(sources), codes, unknown))))
-        columns.append(torch.cat(parts).where(covered, originals))
+        filled = originals.where(~covered, _median(originals, covered))
+        for repeat in range(REPEATS):
+            parts = []
+            for start in range(0, len(originals), BATCH):
+                numbers = range(start, min(start + BATCH, len(originals)))
+                keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in numbers]
+                draws = Draws([randomness.generator("cpu", *key) for key in keys])
+                labels = None if class_ is None else torch.full((len(numbers),), class_)
+                codes = model.encode(to_float(filled[start : start + BATCH]))
+                drawn = model.draw(labels, draws, codes, unknown[start : start + BATCH])
+                parts.append(to_uint8(model.decode(drawn)))
+            filled = torch.cat(parts).where(covered, originals)
+        columns.append(filled)
     save_image(grid(torch.stack(columns, dim=1).flatten(0, 1), len(columns)), out)
     print(f"wrote {len(originals)} images, each original, masked and filled {proposals} times, to {out}")
 
@@ -89,6 +95,12 @@ def covered_codes(covered: Tensor, codes: CodeSpec) -> Tensor:
         touched = adaptive_max_pool2d(covered.float(), cells)
         levels.append(max_pool2d(touched, kernel_size=3, stride=1, padding=1).flatten(1) > 0)
     return torch.cat(levels, dim=1)
+
+
+def _median(images: Tensor, covered: Tensor) -> Tensor:
+    """(N, C, 1, 1) uint8, the median of each image's known pixels; grey where none is known."""
+    known = images.float().masked_fill(covered, torch.nan).flatten(2)
+    return known.nanmedian(dim=2).values.nan_to_num(GREY).to(torch.uint8)[..., None, None]
 
 
 def _masks(mask: str, image: ImageSpec, count: int) -> Tensor:
