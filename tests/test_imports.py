@@ -10,7 +10,7 @@ import gen_experiments
 PACKAGE = Path(gen_experiments.__file__).parent
 FLOOR = {"images", "distributed", "randomness", "schedules", "storage", "errors"}
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
-BELOW_CLI = FLOOR | PARTS | {"models", "callbacks", "commands", "runs"}
+BELOW_CLI = FLOOR | PARTS | {"models", "callbacks", "commands", "runs", "parser"}
 MAY_IMPORT = {
     "__init__": set(),
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
@@ -19,9 +19,9 @@ MAY_IMPORT = {
     "callbacks": FLOOR | {"metrics"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
-    "parser": BELOW_CLI,
-    "cli": BELOW_CLI | {"parser"},
-    "__main__": BELOW_CLI | {"parser", "cli"},
+    "parser": set(),
+    "cli": BELOW_CLI,
+    "__main__": BELOW_CLI | {"cli"},
 }
 MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "cli", "__main__"}
 MAY_USE_WANDB = {"callbacks", "cli"}
