@@ -4,6 +4,7 @@ import math
 import os
 from pathlib import Path
 
+import lightning.pytorch  # noqa: F401 - now: its log goes to the stderr of this moment, and that of a test gets closed
 import pytest
 import torch
 
