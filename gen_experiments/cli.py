@@ -15,6 +15,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 # The short names of classes are known once their modules are imported.
+import gen_experiments.callbacks.codes
 import gen_experiments.callbacks.divergence
 import gen_experiments.callbacks.nonfinite
 import gen_experiments.callbacks.pictures

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from conftest import SHORT, SMALL
+from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_pictures
 
 
@@ -86,6 +86,14 @@ def test_a_batch_smaller_than_the_number_of_devices(tmp_path):
 )
 def test_trainer_options_that_a_gan_cannot_obey(mistake, option, instead):
     assert instead in mistake("fit", *SMALL["gan"], *SHORT, option)
+
+
+def test_trainer_options_that_a_vqgan_cannot_obey(mistake):
+    adversary = f"--config={CONFIGS / 'experiments' / 'vqvae' / 'vqgan_mnist.yaml'}"
+    message = mistake(
+        "fit", *SMALL["vqvae"], adversary, "--data.source=Digits", *SHORT, "--trainer.gradient_clip_val=1.0"
+    )
+    assert "cannot obey trainer.gradient_clip_val: leave it out" in message
 
 
 def test_checkpoints(mistake, trained, tmp_path):

@@ -59,7 +59,7 @@ class Pictures(Callback):
             grid(images, columns).cpu(), Path(folder) / "images" / f"{title}-{trainer.global_step:07d}.png"
         )
         for logger in trainer.loggers:
-            _log_image(logger, f"val/{title}", path, pl_module)
+            log_image(logger, f"val/{title}", path, pl_module)
 
     def _samples(self, model: Samples) -> tuple[Tensor, int]:
         """(N, C, H, W) uint8 samples and the columns of their grid: one for each class where there are classes."""
@@ -70,7 +70,7 @@ class Pictures(Callback):
         return to_uint8(model.sample(0, len(labels), labels=labels)), columns
 
 
-def _log_image(logger: Logger, name: str, path: Path, model: LightningModule) -> None:
+def log_image(logger: Logger, name: str, path: Path, model: LightningModule) -> None:
     """Gives a picture to the loggers that take pictures; the file is there for all others."""
     if isinstance(logger, WandbLogger):
         import wandb

@@ -28,3 +28,16 @@ class Reconstructs(Protocol):
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> the same shape."""
+
+
+@runtime_checkable
+class Tokenizes(Protocol):
+    """A model of codes, whose evaluation steps return `{"codes": ...}`: (B, ...) int64 indices."""
+
+    code_counts: Tensor | None  # (codebook_size,), how often the last evaluation met each code
+
+    def code_latents(self, indices: Tensor) -> Tensor:
+        """(B, ...) int64 codes -> (B, D, h, w) latents."""
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """(B, ...) int64 codes -> (B, C, H, W) images in [-1, 1]."""

@@ -1,7 +1,7 @@
 """What every model shares: time in images seen, seeded steps, scheduled learning rates, synchronised batch norm."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -39,8 +39,11 @@ class ImageModel(LightningModule):
     Attributes:
         images_seen: real images that training has consumed, over all processes, the current batch included; saved in
             checkpoints.
+        instead_of: what does the work of a trainer's option under manual optimization, by its name.
         logs_this_iteration: whether what `log_training` is given now reaches the loggers (`trainer.log_every_n_steps`).
     """
+
+    instead_of: ClassVar[dict[str, str]] = {}
 
     def __init__(self, image: ImageSpec, lr_schedule: Schedule | None) -> None:
         super().__init__()
@@ -48,6 +51,7 @@ class ImageModel(LightningModule):
         self.lr_schedule = lr_schedule
         self.images_seen = 0
         self.logs_this_iteration = False
+        self._compiled: tuple[nn.Module, ...] = ()
         self._scheduled: list[tuple[Optimizer, list[float]]] = []
         if _given_hyperparameters.get() is not None:
             # The command line's plain values, from which a checkpoint rebuilds the model. Parts that were passed as
@@ -62,6 +66,10 @@ class ImageModel(LightningModule):
         self._scheduled = [(optimizer, [group["lr"] for group in optimizer.param_groups]) for optimizer in optimizers]
         return list(optimizers)
 
+    def compile_in_training(self, *networks: nn.Module) -> None:
+        """Compiles networks when training begins; what only uses a trained model does not wait for a compiler."""
+        self._compiled = networks
+
     def check_trainer(self, trainer: Trainer) -> None:
         """Refuses options of the trainer that this model cannot obey.
 
@@ -70,19 +78,15 @@ class ImageModel(LightningModule):
         """
         if self.automatic_optimization:
             return
-        if trainer.accumulate_grad_batches != 1:
-            raise UserError(
-                f"a {type(self).__name__} steps its own optimizers, so trainer.accumulate_grad_batches must be 1: "
-                "set data.batch_size and model.accumulate instead"
-            )
-        if trainer.gradient_clip_val is not None:
-            raise UserError(
-                f"a {type(self).__name__} steps its own optimizers, so trainer.gradient_clip_val must not be set: "
-                "set model.gradient_clip_norm instead"
-            )
+        for option, unset in (("accumulate_grad_batches", 1), ("gradient_clip_val", None)):
+            if getattr(trainer, option) != unset:
+                raise UserError(
+                    f"a {type(self).__name__} that steps its own optimizers cannot obey trainer.{option}: "
+                    f"{self.instead_of.get(option, 'leave it out')}"
+                )
 
     def setup(self, stage: str) -> None:
-        """Makes batch norm count over all processes where that can be done, which is on GPUs.
+        """Makes batch norm count over all processes where that can be done, which is on GPUs, and compiles.
 
         Under manual optimization a backward pass reaches only some of the networks, which DDP must expect.
         """
@@ -90,6 +94,9 @@ class ImageModel(LightningModule):
             self.trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
         if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
+        if stage == "fit":
+            for network in self._compiled:
+                network.compile()
 
     def own_optimizer(self, number: int) -> LightningOptimizer:
         """One of the optimizers, under manual optimization; the steps of the first count as iterations."""

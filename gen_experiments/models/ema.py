@@ -15,11 +15,13 @@ class EMA(nn.Module):
 
     Args:
         module: the network to follow; it is copied as it is now.
+        average_buffers: average the buffers of real numbers too, such as a codebook that is no parameter.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, average_buffers: bool = False) -> None:
         super().__init__()
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        self.average_buffers = average_buffers
 
     def train(self, mode: bool = True) -> "EMA":
         """Stays in evaluation mode: an average is not trained."""
@@ -37,9 +39,14 @@ class EMA(nn.Module):
         decay = 0.5 ** (images / max(half_life, 1e-8))
         averages: list[Tensor] = list(self.module.parameters())
         weights: list[Tensor] = list(module.parameters())
-        torch._foreach_lerp_(averages, weights, 1.0 - decay)
         for average, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
-            average.copy_(buffer)
+            if self.average_buffers and buffer.is_floating_point():
+                averages.append(average)
+                weights.append(buffer)
+            else:
+                average.copy_(buffer)
+        if averages:
+            torch._foreach_lerp_(averages, weights, 1.0 - decay)
 
     def forward(self, *args: Tensor | None) -> Tensor:
         """What the averaged network makes of `args`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,11 @@ class GAN(GenerativeModel):
         UserError: a number is out of range, or adaptive strength is asked of a loss that it cannot read.
     """
 
+    instead_of: ClassVar[dict[str, str]] = {
+        "accumulate_grad_batches": "set data.batch_size and model.accumulate instead",
+        "gradient_clip_val": "set model.gradient_clip_norm instead",
+    }
+
     def __init__(
         self,
         image: ImageSpec,
@@ -96,7 +102,7 @@ class GAN(GenerativeModel):
                 network.to(memory_format=torch.channels_last)
         self.ema = EMA(self.generator)
         if compile:
-            self.generator.compile()
+            self.compile_in_training(self.generator)
         self.loss = loss
         self.penalties = nn.ModuleList(penalties or [])
         self.n_critic = n_critic

@@ -1,12 +1,14 @@
 """The VQ-VAE (https://arxiv.org/abs/1711.00937): an autoencoder whose latents are codes of a finite codebook."""
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gen_experiments import randomness
+from gen_experiments import distributed, randomness
+from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
@@ -19,9 +21,12 @@ from gen_experiments.models.base import (
     ImageModel,
     OptimizerFactory,
 )
+from gen_experiments.models.ema import EMA
 from gen_experiments.models.statistics import logit_statistics
+from gen_experiments.networks.base import Decoder, Encoder
 from gen_experiments.quantizers.base import Quantized, Quantizer
-from gen_experiments.schedules import Schedule
+from gen_experiments.quantizers.learned import LearnedCodebook
+from gen_experiments.schedules import Schedule, as_schedule
 
 
 class VQVAE(ImageModel):
@@ -39,6 +44,10 @@ class VQVAE(ImageModel):
         optimizer: makes the optimizer of all parameters.
         adversary: the discriminator and its weight; None for none.
         lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
+        compile: whether to compile encoder and decoder: a minute's wait, then faster steps.
+        ema_half_life: half-life, in real images, of moving averages of encoder, codebook and decoder, which are then
+            what is validated and used; None keeps none. The average of a short run is mostly of its start: let it rise
+            from 0 by a schedule, such as Linear.
 
     Attributes:
         code_counts: (codebook_size,), how often the last validation or test met each code, over all processes.
@@ -54,15 +63,24 @@ class VQVAE(ImageModel):
         optimizer: OptimizerFactory,
         adversary: Adversary | None = None,
         lr_schedule: Schedule | None = None,
+        compile: bool = False,
+        ema_half_life: float | Schedule | None = None,
     ) -> None:
         super().__init__(image, lr_schedule)
         self.encoder = encoder(image, quantizer.dim)
         self.decoder = decoder(image, quantizer.dim)
         self.quantizer = quantizer
+        self.ema_half_life = None if ema_half_life is None else as_schedule(ema_half_life)
+        if self.ema_half_life is not None:
+            if self.ema_half_life(0) < 0:
+                raise UserError(f"ema_half_life must be >= 0, not {self.ema_half_life(0)}")
+            self.averages = nn.ModuleList(EMA(part, average_buffers=True) for part in self._trained())
         self.reconstruction = reconstruction
         self.optimizer = optimizer
         self.codebook_usage = CodebookUsage(quantizer.codebook_size)
         self.code_counts: Tensor | None = None
+        if compile:
+            self.compile_in_training(self.encoder, self.decoder)
         self.adversary = adversary
         if adversary is not None:
             self.automatic_optimization = False
@@ -71,19 +89,35 @@ class VQVAE(ImageModel):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
         """Reconstructs (B, C, H, W) images in [-1, 1], and says through which codes."""
-        quantized = self.quantizer(self.encoder(images))
-        reconstructions: Tensor = self.decoder(quantized.values)
-        return reconstructions, quantized
+        encoder, quantizer, decoder = self._parts()
+        quantized = quantizer(encoder(images))
+        return decoder(quantized.values), quantized
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""
-        indices: Tensor = self.quantizer(self.encoder(images)).indices
+        encoder, quantizer, _ = self._parts()
+        indices: Tensor = quantizer(encoder(images)).indices
         return indices
+
+    def code_latents(self, indices: Tensor) -> Tensor:
+        """(B, h, w) int64 codes -> (B, D, h, w) quantized latents."""
+        latents: Tensor = self._parts()[1].decode(indices)
+        return latents
 
     def decode(self, indices: Tensor) -> Tensor:
         """(B, h, w) int64 codes -> (B, C, H, W) images."""
-        images: Tensor = self.decoder(self.quantizer.decode(indices))
+        images: Tensor = self._parts()[2](self.code_latents(indices))
         return images
+
+    def _trained(self) -> tuple[Encoder, Quantizer, Decoder]:
+        return self.encoder, self.quantizer, self.decoder
+
+    def _parts(self) -> tuple[Encoder, Quantizer, Decoder]:
+        """What is trained or, outside of training and where they are kept, the averages."""
+        if self.training or self.ema_half_life is None:
+            return self._trained()
+        encoder, quantizer, decoder = (average.module for average in self.averages)
+        return encoder, quantizer, decoder  # type: ignore[return-value]
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """(B, C, H, W) images in [-1, 1] -> their reconstructions."""
@@ -109,8 +143,19 @@ class VQVAE(ImageModel):
         told = {"reconstruction": error, "quantizer": quantized.loss}
         if self.adversary is not None:
             loss = self._adversarial_steps(self.adversary, batch, reconstructions, error, loss, told)
+        if self.logs_this_iteration:
+            revived = [part.take_revived() for part in self.quantizer.modules() if isinstance(part, LearnedCodebook)]
+            told |= {"codes_revived": torch.stack(revived).sum()} if revived else {}
         self.log_training(loss=loss, **told)
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Moves the averages, in either mode of optimization after the step."""
+        if self.ema_half_life is not None:
+            images = batch.images.shape[0] * distributed.world_size()
+            half_life = self.ema_half_life(self.images_seen)
+            for average, part in zip(self.averages, self._trained(), strict=True):
+                average.update(part, images, half_life)  # type: ignore[operator]
 
     def _adversarial_steps(
         self,
@@ -159,7 +204,7 @@ class VQVAE(ImageModel):
         return logits.float()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Logs the losses of a batch and counts its codes; gives the reconstructions to the evaluation."""
+        """Logs the losses of a batch and counts its codes; gives codes and reconstructions to the callbacks."""
         return self._evaluation_step(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -189,7 +234,7 @@ class VQVAE(ImageModel):
             sync_dist=True,
         )
         self.codebook_usage.update(quantized.indices)
-        return {"reconstructions": reconstructions}
+        return {"reconstructions": reconstructions, "codes": quantized.indices}
 
     def _log_codebook(self, stage: str) -> None:
         self.code_counts = counts = self.codebook_usage.compute()
@@ -199,7 +244,7 @@ class VQVAE(ImageModel):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One optimizer over the autoencoder and, with an adversary, one over its discriminator."""
-        if self.adversary is None:
-            return self.scheduled(self.optimizer(self.parameters()))
-        trained = [weight for part in (self.encoder, self.quantizer, self.decoder) for weight in part.parameters()]
-        return self.scheduled(self.optimizer(trained), self.adversary.optimizer(self.discriminator.parameters()))
+        optimizers = [self.optimizer([weight for part in self._trained() for weight in part.parameters()])]
+        if self.adversary is not None:
+            optimizers.append(self.adversary.optimizer(self.discriminator.parameters()))
+        return self.scheduled(*optimizers)

@@ -42,6 +42,7 @@ class LearnedCodebook(LookupQuantizer):
     """
 
     hits: Tensor
+    _revived: Tensor
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class LearnedCodebook(LookupQuantizer):
         self.online_clustering = online_clustering
         self.steps = 0
         self.register_buffer("hits", torch.ones(num_codes))
+        self.register_buffer("_revived", torch.zeros(()), persistent=False)
 
     def get_extra_state(self) -> Tensor:
         """The steps, as a tensor: a number that needs no device to be read."""
@@ -74,6 +76,12 @@ class LearnedCodebook(LookupQuantizer):
     def set_extra_state(self, state: Tensor) -> None:
         """Takes the steps."""
         self.steps = int(state)
+
+    def take_revived(self) -> Tensor:
+        """The codes revived since this was last called, a scalar; a code that was revived twice counts twice."""
+        revived = self._revived.clone()
+        self._revived.zero_()
+        return revived
 
     def _initial(self) -> Tensor:
         """(K, D) codes for as long as there are no data."""
@@ -93,7 +101,9 @@ class LearnedCodebook(LookupQuantizer):
         elif self.revive_below > 0:
             least = torch.full_like(self.hits, self.revive_below * total / self.codebook_size)
             drawn = codebook.draw(rows, self.codebook_size, self._source(REVIVAL_STREAM, rows))
-            self._replace((self.hits < least).float(), drawn, least)
+            dead = (self.hits < least).float()
+            self._revived += dead.sum()
+            self._replace(dead, drawn, least)
 
     @torch.no_grad()
     def _learn(self, rows: Tensor, indices: Tensor) -> None:

@@ -50,6 +50,15 @@ def test_buffers_are_copied_and_evaluation_mode_stays():
     assert not ema.module.training
 
 
+def test_buffers_of_real_numbers_are_averaged_where_asked():
+    network = nn.BatchNorm2d(2)
+    ema = EMA(network, average_buffers=True)
+    network(torch.full((4, 2, 3, 3), 5.0))
+    ema.update(network, images=4, half_life=4.0)
+    torch.testing.assert_close(ema.module.running_mean, network.running_mean / 2)
+    assert ema.module.num_batches_tracked == 1
+
+
 def test_the_average_is_saved_but_not_trained():
     network = nn.Linear(3, 2)
     ema = EMA(network)

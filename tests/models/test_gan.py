@@ -6,7 +6,7 @@ import torch
 from gen_experiments.errors import UserError
 from gen_experiments.losses.penalties import R1
 from gen_experiments.schedules import Cosine
-from small_gan import changed, gan, sgd, train
+from small_models import changed, gan, sgd, train
 
 
 def test_global_step_and_max_steps_count_iterations(tmp_path):

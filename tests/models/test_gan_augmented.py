@@ -8,7 +8,7 @@ from gen_experiments.losses.penalties import R1, R2, squared_gradient_norms
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation, DiffAugment
 from gen_experiments.schedules import Linear
-from small_gan import IMAGES, changed, gan, train
+from small_models import IMAGES, changed, gan, train
 
 FIRST = to_float(IMAGES[:4])
 

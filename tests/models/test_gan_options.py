@@ -13,7 +13,7 @@ from gen_experiments.networks.augment import DiffAugment
 from gen_experiments.networks.discriminators import DCGANDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator
 from gen_experiments.schedules import Constant, Linear
-from small_gan import IMAGES, changed, gan, sgd, train
+from small_models import IMAGES, changed, gan, sgd, train
 
 SPEC_16 = ImageSpec(channels=1, size=16)
 

@@ -1,4 +1,4 @@
-"""A tiny GAN and what is needed to watch it train."""
+"""A tiny GAN, a tiny VQ-VAE, and what is needed to watch them train."""
 
 import copy
 
@@ -8,9 +8,13 @@ from torch.utils.data import DataLoader
 
 from gen_experiments.images import Batch, ImageSpec, to_float
 from gen_experiments.losses.adversarial import NonSaturating
+from gen_experiments.losses.reconstruction import MSE
 from gen_experiments.models.gan import GAN
+from gen_experiments.models.vqvae import VQVAE
+from gen_experiments.networks.autoencoder import PlainDecoder, PlainEncoder
 from gen_experiments.networks.discriminators import PlainDiscriminator
 from gen_experiments.networks.generators import PlainGenerator
+from gen_experiments.quantizers.ema import EMAQuantizer
 
 SPEC = ImageSpec(channels=1, size=8)
 
@@ -35,6 +39,19 @@ def gan(**options):
     return GAN(image=SPEC, **{**parts, **options})
 
 
+def vqvae(**options):
+    torch.manual_seed(0)
+    return VQVAE(
+        image=SPEC,
+        encoder=lambda image, dim: PlainEncoder(image, dim, hidden=8),
+        decoder=lambda image, dim: PlainDecoder(image, dim, hidden=8),
+        quantizer=EMAQuantizer(8, 4),
+        reconstruction=MSE(),
+        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-2),
+        **options,
+    )
+
+
 class History(Callback):
     """The weights of both networks, and what was counted, after every iteration."""
 
@@ -55,15 +72,14 @@ class History(Callback):
 IMAGES = torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
 
 
-def train(model, steps, tmp_path, ckpt_path=None, images=IMAGES, **options):
-    """Fits `model` on batches of 4 images, 10 an epoch."""
+def fit(model, watch, steps, tmp_path, ckpt_path=None, images=IMAGES, **options):
+    """Fits `model` on batches of 4 images, 10 an epoch, under the eyes of a callback."""
     batches = [Batch(to_float(images[i : i + 4]), None) for i in range(0, 40, 4)]
-    history = History()
     trainer = Trainer(
         max_steps=steps,
         accelerator="cpu",
         logger=False,
-        callbacks=[history],
+        callbacks=[watch],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -71,7 +87,13 @@ def train(model, steps, tmp_path, ckpt_path=None, images=IMAGES, **options):
         **options,
     )
     trainer.fit(model, DataLoader(batches, batch_size=None), ckpt_path=ckpt_path)
-    return trainer, history
+    return trainer
+
+
+def train(model, steps, tmp_path, **options):
+    """Fits a GAN."""
+    history = History()
+    return fit(model, history, steps, tmp_path, **options), history
 
 
 def changed(a, b):

@@ -1,0 +1,113 @@
+"""Pictures of a codebook's health: where the codes of an image lie, and what each code stands for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from gen_experiments.callbacks.pictures import log_image
+from gen_experiments.callbacks.protocols import Tokenizes
+from gen_experiments.images import Batch, grid, pairs_in_rows, save_image, to_uint8
+
+MOST_CODES = 1024  # of the used codes, those among which neighbours are sought
+CHUNK = 64  # codes decoded at a time
+
+
+class CodePictures(Callback):
+    """At every validation of a model with codes, draws two pictures into `images/` of the run's folder.
+
+    `code_maps`: images above their codes, coloured by the function of that name. `codebook`: in the first row the codes
+    most used, each as the image that it alone decodes to, and below each its nearest codes of those in use, from near
+    to far. Of a quantizer of several levels these are codes of the first.
+
+    Args:
+        count: images in the picture of the maps.
+        columns: images in a row of it, and most used codes in the other.
+        neighbours: nearest codes shown of each.
+    """
+
+    def __init__(self, count: int = 16, columns: int = 16, neighbours: int = 5) -> None:
+        self.count, self.columns, self.neighbours = count, columns, neighbours
+        self._images: list[Tensor] = []
+        self._codes: list[Tensor] = []
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forgets the last validation's images."""
+        self._images, self._codes = [], []
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, *_: int
+    ) -> None:
+        """Keeps the first images and their codes."""
+        missing = self.count - sum(images.shape[0] for images in self._images)
+        if missing > 0 and isinstance(outputs, Mapping) and "codes" in outputs:
+            self._images.append(to_uint8(batch.images[:missing]))
+            self._codes.append(outputs["codes"][:missing])
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draws, on the first process."""
+        folder = trainer.log_dir
+        if trainer.sanity_checking or not trainer.is_global_zero or folder is None or not self._codes:
+            return
+        assert isinstance(pl_module, Tokenizes)
+        images, codes = torch.cat(self._images), torch.cat(self._codes)
+        maps = to_uint8(code_maps(pl_module.code_latents(codes), images.shape[-1]))
+        drawn = {
+            "code_maps": grid(pairs_in_rows(images.expand(-1, 3, -1, -1), maps, self.columns), self.columns),
+            "codebook": self._codebook(pl_module, codes.shape[1:]),
+        }
+        for name, picture in drawn.items():
+            path = Path(folder) / "images" / f"{name}-{trainer.global_step:07d}.png"
+            save_image(picture, path)
+            for logger in trainer.loggers:
+                log_image(logger, f"val/{name}", path, pl_module)
+
+    def _codebook(self, model: Tokenizes, shape: torch.Size) -> Tensor:
+        counts = model.code_counts
+        assert counts is not None
+        used = counts.argsort(descending=True, stable=True)[: min(MOST_CODES, int((counts > 0).sum()))]
+        first_level = (1, *shape[1:]) if len(shape) == 3 else tuple(shape)
+        uniform = used.reshape(-1, *[1] * len(first_level)).expand(-1, *first_level)
+        latents = torch.cat([model.code_latents(part).mean(dim=(2, 3)) for part in uniform.split(CHUNK)])
+        shown = nearest_codes(latents, min(self.columns, len(used)), self.neighbours)
+        pictures = torch.cat([to_uint8(model.decode(part)) for part in uniform[shown.flatten()].split(CHUNK)])
+        return grid(pictures, shown.shape[1])
+
+
+def code_maps(latents: Tensor, size: int) -> Tensor:
+    """Latents as colours: their three main directions as red, green and blue, so that like codes have like colours.
+
+    Args:
+        latents: (B, D, h, w).
+        size: pixels along each side of a map.
+
+    Returns:
+        (B, 3, size, size) in [-1, 1], each colour over its whole range in the batch; with fewer than three channels the
+        last colours are dark.
+    """
+    rows = latents.movedim(1, -1).flatten(0, 2).float()
+    centred = rows - rows.mean(0)
+    directions = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)[:, :3]
+    # An eigenvector has no sign of its own: the same codes should have the same colours at the next validation.
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+    colours = centred @ (directions * largest.sign())
+    least, most = colours.aminmax(dim=0)
+    colours = F.pad((colours - least) / (most - least).clamp(min=1e-12) * 2 - 1, (0, 3 - colours.shape[1]), value=-1.0)
+    maps = colours.unflatten(0, (latents.shape[0], *latents.shape[2:])).movedim(-1, 1)
+    return F.interpolate(maps, size=(size, size), mode="nearest")
+
+
+def nearest_codes(latents: Tensor, columns: int, neighbours: int) -> Tensor:
+    """The numbers of the first `columns` of (K, D) codes and, below each, of its nearest others, from near to far.
+
+    Returns:
+        (1 + min(neighbours, K − 1), columns) int64.
+    """
+    distances = torch.cdist(latents[:columns].double(), latents.double())
+    own = torch.arange(columns, device=latents.device)
+    distances[own, own] = -1.0
+    return distances.argsort(dim=1, stable=True)[:, : neighbours + 1].T

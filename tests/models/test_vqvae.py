@@ -1,0 +1,106 @@
+"""Averages of a VQ-VAE's weights, and its compilation."""
+
+import copy
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from conftest import SHORT, SMALL
+from gen_experiments.errors import UserError
+from small_models import fit, vqvae
+from test_resuming import checkpoint, equal
+
+PARTS = ("encoder", "quantizer", "decoder")
+
+
+class Weights(Callback):
+    """Every part's state, and what was logged, after every iteration."""
+
+    def __init__(self):
+        self.states, self.logged = [], []
+
+    def on_train_batch_end(self, trainer, module, *_):
+        self.states.append([copy.deepcopy(getattr(module, part).state_dict()) for part in PARTS])
+        self.logged.append({name: value.item() for name, value in trainer.callback_metrics.items()})
+
+
+def watched(model, steps, folder, **options):
+    watch = Weights()
+    fit(model, watch, steps, folder, **options)
+    return watch
+
+
+def fitted(model, steps, folder):
+    return watched(model, steps, folder).states
+
+
+def test_the_averages_of_all_three_parts_by_hand(tmp_path):
+    model = vqvae(ema_half_life=4.0)  # a batch
+    expected = [copy.deepcopy(getattr(model, part).state_dict()) for part in PARTS]
+    states = fitted(model, 3, tmp_path)
+    for state in states:
+        for average, part in zip(expected, state, strict=True):
+            for name, value in part.items():
+                halfway = value.is_floating_point()
+                average[name] = (average[name] + value) / 2 if halfway else value
+    assert any(name == "codebook" for name in expected[1])
+    for average, part in zip(model.averages, expected, strict=True):
+        for name, value in average.module.state_dict().items():
+            if not name.endswith("_extra_state"):  # the count of steps, which only training asks for
+                torch.testing.assert_close(value, part[name], msg=name)
+
+
+def test_averages_are_what_is_evaluated_and_never_what_is_trained(tmp_path):
+    images = torch.rand(2, 1, 8, 8) * 2 - 1
+    plain, averaged = vqvae(), vqvae(ema_half_life=1e9)  # such an average stays where it began
+    start = copy.deepcopy(averaged).eval()
+    states = fitted(plain, 3, tmp_path / "plain"), fitted(averaged, 3, tmp_path / "averaged")
+    assert equal(*states)
+    assert not torch.allclose(plain.eval().reconstruct(images), start.reconstruct(images), atol=1e-3)
+    assert torch.allclose(averaged.eval().reconstruct(images), start.reconstruct(images), atol=1e-5)
+    codes = averaged.encode(images)
+    assert torch.equal(codes, start.encode(images))
+    assert torch.allclose(averaged.decode(codes), averaged.reconstruct(images))
+    trained = {id(weight) for group in averaged.optimizers().param_groups for weight in group["params"]}
+    assert not trained & {id(weight) for weight in averaged.averages.parameters()}
+
+
+def test_a_negative_half_life_is_refused():
+    with pytest.raises(UserError, match="ema_half_life must be >= 0, not -1"):
+        vqvae(ema_half_life=-1.0)
+
+
+def test_a_resumed_run_ends_with_the_same_averages(experiment, tmp_path):
+    options = [*SMALL["vqvae"], *SHORT, "--model.ema_half_life=100", "--trainer.val_check_interval=3"]
+    assert experiment("fit", *options, "--run.name=whole", "--trainer.max_steps=6") == 0
+    assert experiment("fit", *options, "--run.name=part", "--trainer.max_steps=3") == 0
+    assert experiment("fit", *options, "--run.name=part", "--trainer.max_steps=6", "--ckpt_path=last") == 0
+    folder = tmp_path / "runs"
+    unbroken = checkpoint(folder / "whole" / "version_0" / "checkpoints" / "last.ckpt")["state_dict"]
+    resumed = checkpoint(folder / "part" / "version_1" / "checkpoints" / "last.ckpt")["state_dict"]
+    assert any(name.startswith("averages") for name in unbroken)
+    assert equal(resumed, unbroken)
+
+
+def test_a_compiled_vqvae_has_the_same_weights_and_names(tmp_path):
+    with torch.compiler.set_stance("force_eager"):
+        compiled = vqvae(compile=True)
+        states = fitted(compiled, 2, tmp_path / "compiled")
+    assert compiled.encoder._compiled_call_impl is not None
+    plain = vqvae()
+    assert equal(states, fitted(plain, 2, tmp_path / "plain"))
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_only_training_waits_for_the_compiler():
+    model = vqvae(compile=True)
+    model.eval().reconstruct(torch.zeros(1, 1, 8, 8))
+    assert model.encoder._compiled_call_impl is None
+
+
+def test_codes_revived_are_logged(tmp_path):
+    model = vqvae()
+    model.quantizer.revive_below = 1e6  # all are dead
+    logged = watched(model, 3, tmp_path, log_every_n_steps=3).logged
+    assert logged[2]["train/codes_revived"] == 2 * 8  # the first iteration starts the codes
