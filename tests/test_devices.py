@@ -8,13 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import SHORT, SMALL
+from conftest import CONFIGS, SHORT, SMALL
 
 TESTS = Path(__file__).parent
 # Networks without batch statistics: where there is batch norm, processes on CPUs normalise by their own batches.
 MODELS = {
     "vqvae": SMALL["vqvae"],
     "gan": [*SMALL["gan"], "--model.generator.batch_norm=false", "--model.discriminator.batch_norm=false"],
+}
+# One recipe for each way to a step: gradients of penalties, several critics, spectral norm with drawn labels, pairs.
+RECIPES = {
+    "plain": [],
+    "mnist_wgan_gp": ["--model.generator.batch_norm=false"],
+    "mnist_cgan_projection": ["--model.generator.batch_norm=false"],
+    "r3gan": ["--model.generator.width=16", "--model.discriminator.width=16"],
 }
 LAUNCHERS = {
     "alone": ([sys.executable, "-m"], []),
@@ -65,6 +72,17 @@ def test_two_processes_train_as_one(model, tmp_path):
         for name, expected in alone.items():
             assert torch.equal(first[name], second[name]), f"{launcher}: {name} differs between ranks"
             torch.testing.assert_close(first[name], expected, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_two_processes_take_a_recipes_first_step_as_one(recipe, tmp_path):
+    path = CONFIGS / "experiments" / "gan" / f"{recipe}.yaml"
+    options = [f"--config={CONFIGS / 'gan.yaml'}", f"--config={path}", *RECIPES[recipe], "--evaluation.samples=20"]
+    (alone,) = train(options, "alone", tmp_path, 1)
+    ranks = train(options, "devices", tmp_path, 1)
+    for name, expected in alone.items():
+        assert torch.equal(ranks[0][name], ranks[1][name]), f"{name} differs between ranks"
+        torch.testing.assert_close(ranks[0][name], expected, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize("model", MODELS)
