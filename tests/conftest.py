@@ -50,6 +50,9 @@ SMALL_PRIOR = (
 )
 
 
+BACKBONE_FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
+
+
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory):
     """Keeps the tests off the user's cache, home and W&B account."""
@@ -58,6 +61,28 @@ def surroundings(tmp_path_factory):
         patch.setenv("WANDB_MODE", "disabled")
         torch.set_num_threads(1)  # two tests run side by side
         yield
+
+
+@pytest.fixture(scope="session")
+def backbone_weights(tmp_path_factory):
+    """A folder like torch's cache: torchvision's files with random weights, as the real ones need a network."""
+    import torchvision
+
+    folder = tmp_path_factory.mktemp("torch") / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    for net, build in (("alex", torchvision.models.alexnet), ("vgg", torchvision.models.vgg16)):
+        with torch.device("meta"):
+            shapes = build().state_dict()
+        source = torch.Generator().manual_seed(0)
+        # The classifier, which nothing reads, takes no space in a file as one number that is repeated.
+        state = {
+            name: torch.randn(weight.shape, generator=source) * (2 / max(weight[0].numel(), 1)) ** 0.5
+            if name.startswith("features")
+            else torch.zeros(()).expand(weight.shape)
+            for name, weight in shapes.items()
+        }
+        torch.save(state, folder / BACKBONE_FILES[net])
+    return folder
 
 
 @pytest.fixture(scope="session")

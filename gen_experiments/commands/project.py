@@ -1,5 +1,8 @@
 """`project`: the noise from which a GAN makes given pictures, as nearly as it can."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,6 +10,7 @@ from torch import Tensor
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.errors import UserError
 from gen_experiments.images import grid, pairs_in_rows, save_image, to_float, to_uint8
+from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
@@ -25,11 +29,14 @@ def project(
     shell: float = 0.01,
     seed: int = 0,
     class_: int | None = None,
+    perceptual: float = 0.0,
+    net: Literal["vgg", "alex"] = "vgg",
+    weights: str | None = None,
 ) -> None:
     """Finds noise from which the GAN makes the pictures of a folder; writes pictures above their projections.
 
-    Adam descends the mean squared error of the pixels on [-1, 1] + shell · (‖z‖² / D − 1)², which keeps z near the
-    shell on which normal noise lies, from the best of 512 samples; the best z of the way is kept.
+    Adam descends the mean squared error of the pixels on [-1, 1] + perceptual · LPIPS + shell · (‖z‖² / D − 1)², which
+    keeps z near the shell on which normal noise lies, from the best of 512 samples; the best z of the way is kept.
 
     Args:
         checkpoint: a checkpoint of a GAN.
@@ -41,6 +48,9 @@ def project(
         shell: the factor of the pull to the shell.
         seed: names the samples to start from.
         class_: the label of all pictures; needed for a conditional GAN.
+        perceptual: the factor of LPIPS; 0 compares pixels alone and needs no network of features.
+        net: LPIPS' backbone, VGG-16 or AlexNet.
+        weights: a local copy of torchvision's weights of the backbone; by default they are fetched.
 
     Raises:
         UserError: the checkpoint or the folder cannot be used, a number is out of range, or a file cannot be written.
@@ -48,12 +58,21 @@ def project(
     model = load_model(checkpoint, GAN, "project: it has no noise to look for")
     assert isinstance(model, GAN)
     model.requires_grad_(False)
-    if steps < 1 or lr <= 0 or shell < 0:
-        raise UserError(f"--steps >= 1, --lr > 0 and --shell >= 0 are needed, not {steps}, {lr} and {shell}")
+    if steps < 1 or lr <= 0 or shell < 0 or perceptual < 0:
+        raise UserError(
+            "--steps >= 1, --lr > 0, --shell >= 0 and --perceptual >= 0 are needed, "
+            f"not {steps}, {lr}, {shell} and {perceptual}"
+        )
     if (class_ is None) != (model.num_classes is None) or not 0 <= (class_ or 0) < (model.num_classes or 1):
         raise UserError(f"--class must name one of the model's {model.num_classes or 0} classes, if it has any")
     originals = read_images(images, model.image)
-    found = _descend(model, to_float(originals), class_, steps, lr, shell, seed)
+    features = Perceptual(net=net, weights=weights) if perceptual > 0 else None
+
+    def distances(made: Tensor, targets: Tensor) -> Tensor:
+        pixels = (made - targets).square().flatten(1).mean(dim=1)
+        return pixels if features is None else pixels + perceptual * features.lpips(made, targets)
+
+    found = _descend(model, to_float(originals), class_, distances, steps, lr, shell, seed)
     projected = to_uint8(model(found, _labels(class_, len(found))))
     save_image(grid(pairs_in_rows(originals, projected, COLUMNS), COLUMNS), out)
     try:
@@ -70,13 +89,17 @@ def _labels(label: int | None, count: int) -> Tensor | None:
     return None if label is None else torch.full((count,), label)
 
 
-def _descend(model: GAN, targets: Tensor, label: int | None, steps: int, lr: float, shell: float, seed: int) -> Tensor:
+def _descend(
+    model: GAN,
+    targets: Tensor,
+    label: int | None,
+    distances: Callable[[Tensor, Tensor], Tensor],
+    steps: int,
+    lr: float,
+    shell: float,
+    seed: int,
+) -> Tensor:
     """(N, D) noise for (N, C, H, W) targets; each picture's is found as if it were alone."""
-
-    def errors(noise: Tensor) -> Tensor:
-        made: Tensor = model(noise, _labels(label, len(noise)))
-        return (made - targets).square().flatten(1).mean(dim=1)
-
     with torch.no_grad():
         candidates = model.noise(sample_sources(0, CANDIDATES, seed))
         made = torch.cat([model(part, _labels(label, len(part))) for part in candidates.split(64)])
@@ -85,7 +108,7 @@ def _descend(model: GAN, targets: Tensor, label: int | None, steps: int, lr: flo
     optimizer = torch.optim.Adam([noise], lr=lr)
     best, best_errors = noise.detach().clone(), torch.full((len(targets),), torch.inf)
     for _ in range(steps + 1):
-        now = errors(noise)
+        now = distances(model(noise, _labels(label, len(noise))), targets)
         better = now.detach() < best_errors
         best[better], best_errors[better] = noise.detach()[better], now.detach()[better]
         optimizer.zero_grad()

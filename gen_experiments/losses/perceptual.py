@@ -15,6 +15,7 @@ from gen_experiments.losses.reconstruction import L1, ReconstructionLoss
 BACKBONES = {"vgg": "vgg16", "alex": "alexnet"}
 # The patches on which people's judgements calibrated the distance were of this size.
 SMALLEST = 64
+OPTION = "--model.reconstruction.weights=FILE (--weights=FILE of `project`)"
 
 
 class Perceptual(ReconstructionLoss):
@@ -101,9 +102,7 @@ def _lpips(net: Literal["vgg", "alex"], weights: str | None) -> nn.Module:
 
 def _read(net: Literal["vgg", "alex"], path: str) -> Any:
     if not Path(path).is_file():
-        raise UserError(
-            f"there are no {BACKBONES[net]} weights at {path}: name the file by --model.reconstruction.weights"
-        )
+        raise UserError(f"there are no {BACKBONES[net]} weights at {path}: name the file by {OPTION}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
@@ -119,5 +118,5 @@ def _fetched(net: Literal["vgg", "alex"]) -> Any:
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
         raise UserError(
             f"LPIPS' {BACKBONES[net]} weights cannot be fetched from {published.url}: "
-            "bring that file and name it by --model.reconstruction.weights=FILE"
+            f"bring that file and name it by {OPTION}"
         ) from error

@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import CONFIGS, SHORT, SMALL
+from conftest import BACKBONE_FILES, CONFIGS, SHORT, SMALL
 from gen_experiments.commands.explore import semantic_directions
 from gen_experiments.commands.interpolate import slerp
-from gen_experiments.images import ImageSpec, to_uint8
+from gen_experiments.images import ImageSpec, to_float, to_uint8
+from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
@@ -138,6 +139,20 @@ def test_what_the_generator_made_is_found_again(experiment, plain, capsys, tmp_p
     assert all(after > before + 3 for before, after in zip(*psnr, strict=True))
     assert experiment("interpolate", plain, "--latents=latents.npz", "--steps=3", "--out=a.png") == 0
     assert np.abs(tile("a.png", 0, 0).astype(int) - tile("projections.png", 1, 0)).max() <= 1
+
+
+def test_a_projection_may_compare_features(experiment, plain, tmp_path, backbone_weights):
+    weights = str(backbone_weights / BACKBONE_FILES["alex"])
+    assert experiment("sample", plain, "--num=2", "--out=pictures", "--seed=1") == 0
+    distance, told = Perceptual(net="alex", weights=weights), []
+    for options in ([], ["--perceptual=100", "--net=alex", f"--weights={weights}"]):
+        assert experiment("project", plain, "--images=pictures", "--steps=20", "--lr=0.1", *options) == 0
+        above, below = (
+            to_float(torch.stack([torch.from_numpy(tile("projections.png", row, column))[None] for column in (0, 1)]))
+            for row in (0, 1)
+        )
+        told.append(distance.lpips(below, above).sum())
+    assert told[1] < told[0]
 
 
 @pytest.mark.parametrize(

@@ -5,36 +5,18 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import BACKBONE_FILES as FILES
 from gen_experiments.errors import UserError
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.losses.reconstruction import L1, MSE
 
-FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
-CLASSIFIERS = {"alex": ((1, 9216), (4, 4096), (6, 4096)), "vgg": ((0, 25088), (3, 4096), (6, 4096))}
-
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """Torch's cache, holding files of torchvision's format with random weights: the real ones need a network."""
-    import torchvision
-
-    folder = tmp_path_factory.mktemp("torch")
-    (folder / "hub" / "checkpoints").mkdir(parents=True)
-    for net, build in (("alex", torchvision.models.alexnet), ("vgg", torchvision.models.vgg16)):
-        with torch.device("meta"):
-            shapes = build().state_dict()
-        source = torch.Generator().manual_seed(0)
-        # The classifier, which nothing reads, takes no space in a file as one number that is repeated.
-        state = {
-            name: torch.randn(weight.shape, generator=source) * (2 / max(weight[0].numel(), 1)) ** 0.5
-            if name.startswith("features")
-            else torch.zeros(()).expand(weight.shape)
-            for name, weight in shapes.items()
-        }
-        torch.save(state, folder / "hub" / "checkpoints" / FILES[net])
+def cache(backbone_weights):
+    """Torch's cache, where these files lie."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCH_HOME", str(folder))
-        yield folder / "hub" / "checkpoints"
+        patch.setenv("TORCH_HOME", str(backbone_weights.parent.parent))
+        yield backbone_weights
 
 
 @pytest.fixture(scope="module")
