@@ -11,7 +11,9 @@ from gen_experiments.errors import UserError
 
 
 class AdversarialLoss(ABC):
-    """What a discriminator and a generator minimise, as functions of the discriminator's logits (B,), high for real.
+    """What a discriminator and a generator minimise, as functions of the discriminator's logits, high for real.
+
+    These are (B,), or (B, n) of a discriminator of patches, over all of which a loss takes its mean.
 
     Attributes:
         paired: whether the generator's loss compares fakes with reals, so that it needs the logits of both.
