@@ -3,10 +3,12 @@ import math
 
 import pytest
 import torch
+import torch.distributed as dist
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
+import two_processes
 from gen_experiments.callbacks.divergence import StopOnDivergence
 from gen_experiments.errors import UserError
 
@@ -89,6 +91,17 @@ def test_a_discriminator_that_stays_perfect_ends_the_run(tmp_path, capsys):
     # Perfect from the fifth iteration on, and 16 images later still.
     assert trainer.global_step == 9
     assert "judged 100.0% of the images rightly for 16 images; training ends" in capsys.readouterr().out
+
+
+def _steps_of_a_process(folder):
+    rank = dist.get_rank()
+    accuracies = [1.0, 1.0, 1.0, 0.9 if rank == 1 else 1.0, *[1.0] * 8]
+    return train(Scripted(accuracies=accuracies), folder / str(rank), StopOnDivergence(images=16)).global_step
+
+
+def test_processes_that_see_other_images_end_together(tmp_path):
+    # Alone, the first process would have ended after its fifth iteration, and waited for the second for ever.
+    assert two_processes.run(_steps_of_a_process, tmp_path, tmp_path) == [9, 9]
 
 
 def test_restoring_goes_back_to_the_best_weights_more_slowly(tmp_path, capsys):
