@@ -41,7 +41,10 @@ class Penalty(nn.Module, ABC):
         weight: its factor.
         every: the interval in iterations; the value is multiplied by it, so that the mean strength stays the same (lazy
             regularisation, StyleGAN2, https://arxiv.org/abs/1912.04958, appendix B).
+        second_order: whether it is differentiated through a gradient of the discriminator.
     """
+
+    second_order: ClassVar[bool] = True
 
     def __init__(self, weight: float, every: int) -> None:
         """Sets the attributes.

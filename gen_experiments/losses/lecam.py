@@ -21,6 +21,7 @@ class LeCam(Penalty):
         decay: of the averages, per call; in [0, 1).
     """
 
+    second_order = False
     averages: Tensor
     remaining: Tensor
 

@@ -54,11 +54,13 @@ class GAN(GenerativeModel):
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
         beta2_schedule: beta2 of both Adam optimizers, likewise.
         penalty_schedule: factor on the weights of all penalties, likewise.
-        compile: whether to compile the generator; a compiled discriminator would not allow gradients of gradients.
+        compile: whether to compile the generator.
+        compile_discriminator: whether to compile the discriminator, which then allows no penalty on its gradients.
         channels_last: whether convolutions compute with channels last: faster on GPUs in low precision.
 
     Raises:
-        UserError: a number is out of range, or adaptive strength is asked of a loss that it cannot read.
+        UserError: a number is out of range, adaptive strength is asked of a loss that it cannot read, or a penalty on
+            gradients of a compiled discriminator.
     """
 
     instead_of: ClassVar[dict[str, str]] = {
@@ -85,6 +87,7 @@ class GAN(GenerativeModel):
         beta2_schedule: Schedule | None = None,
         penalty_schedule: Schedule | None = None,
         compile: bool = False,
+        compile_discriminator: bool = False,
         channels_last: bool = False,
     ) -> None:
         half_life = as_schedule(ema_half_life)
@@ -101,8 +104,14 @@ class GAN(GenerativeModel):
             for network in self.generator, self.discriminator:
                 network.to(memory_format=torch.channels_last)
         self.ema = EMA(self.generator)
-        if compile:
-            self.compile_in_training(self.generator)
+        second_order = [type(penalty).__name__ for penalty in penalties or [] if penalty.second_order]
+        if compile_discriminator and second_order:
+            raise UserError(
+                f"{second_order[0]} needs gradients of the discriminator's gradients, which none that is compiled gives: "
+                "set model.compile_discriminator=false (model.compile compiles the generator)"
+            )
+        chosen = ((self.generator, compile), (self.discriminator, compile_discriminator))
+        self.compile_in_training(*(network for network, compiled in chosen if compiled))
         self.loss = loss
         self.penalties = nn.ModuleList(penalties or [])
         self.n_critic = n_critic

@@ -7,7 +7,8 @@ from torch.nn import functional as F
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
 from gen_experiments.losses.adversarial import LeastSquares, NonSaturating, RelativisticPaired, Wasserstein
-from gen_experiments.losses.penalties import R1, R2
+from gen_experiments.losses.lecam import LeCam
+from gen_experiments.losses.penalties import DRAGAN, R1, R2, GradientPenalty
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.networks.augment import DiffAugment
 from gen_experiments.networks.discriminators import DCGANDiscriminator
@@ -121,14 +122,25 @@ def test_in_bf16_the_penalty_is_that_of_float32(tmp_path):
     assert all(math.isfinite(value) for logged in half for value in logged.values())
 
 
-def test_a_compiled_generator_has_the_same_weights_and_names(tmp_path):
+@pytest.mark.parametrize("option", ["compile", "compile_discriminator"])
+def test_a_compiled_network_has_the_same_weights_and_names(tmp_path, option):
     with torch.compiler.set_stance("force_eager"):
-        compiled = gan(compile=True)
+        compiled = gan(**{option: True})
         train(compiled, 2, tmp_path)
+    assert (compiled.discriminator._compiled_call_impl is None) == (option == "compile")
+    assert (compiled.generator._compiled_call_impl is None) == (option != "compile")
     plain = gan()
     train(plain, 2, tmp_path)
     assert compiled.state_dict().keys() == plain.state_dict().keys()
     assert not changed(compiled.state_dict(), plain.state_dict())
+
+
+@pytest.mark.parametrize("penalty", [R1, R2, GradientPenalty, DRAGAN])
+def test_a_compiled_discriminator_and_a_penalty_on_its_gradients_exclude_each_other(penalty):
+    with pytest.raises(UserError, match=f"{penalty.__name__} needs gradients .* model.compile_discriminator=false"):
+        gan(compile_discriminator=True, penalties=[LeCam(), penalty()])
+    gan(compile_discriminator=True, penalties=[LeCam()])
+    gan(compile=True, penalties=[penalty()])
 
 
 def test_channels_last_is_another_order_of_the_same_numbers(tmp_path):
