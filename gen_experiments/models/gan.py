@@ -107,7 +107,7 @@ class GAN(GenerativeModel):
         second_order = [type(penalty).__name__ for penalty in penalties or [] if penalty.second_order]
         if compile_discriminator and second_order:
             raise UserError(
-                f"{second_order[0]} needs gradients of the discriminator's gradients, which none that is compiled gives: "
+                f"{second_order[0]} needs gradients of a discriminator's gradients, which no compiled one gives: "
                 "set model.compile_discriminator=false (model.compile compiles the generator)"
             )
         chosen = ((self.generator, compile), (self.discriminator, compile_discriminator))
