@@ -1,7 +1,6 @@
 """Pictures of a codebook's health: where the codes of an image lie, and what each code stands for."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,9 +8,9 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from gen_experiments.callbacks.pictures import log_image
+from gen_experiments.callbacks.pictures import drawing_folder, write_picture
 from gen_experiments.callbacks.protocols import Tokenizes
-from gen_experiments.images import Batch, grid, pairs_in_rows, save_image, to_uint8
+from gen_experiments.images import Batch, grid, pairs_in_rows, to_uint8
 
 MOST_CODES = 1024  # of the used codes, those among which neighbours are sought
 CHUNK = 64  # codes decoded at a time
@@ -22,7 +21,7 @@ class CodePictures(Callback):
 
     `code_maps`: images above their codes, coloured by the function of that name. `codebook`: in the first row the codes
     most used, each as the image that it alone decodes to, and below each its nearest codes of those in use, from near
-    to far. Of a quantizer of several levels these are codes of the first.
+    to far. Of a quantizer of several levels these are codes of the first; where the grids differ, of all at once.
 
     Args:
         count: images in the picture of the maps.
@@ -50,21 +49,15 @@ class CodePictures(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws, on the first process."""
-        folder = trainer.log_dir
-        if trainer.sanity_checking or not trainer.is_global_zero or folder is None or not self._codes:
+        folder = drawing_folder(trainer)
+        if folder is None or not self._codes:
             return
         assert isinstance(pl_module, Tokenizes)
         images, codes = torch.cat(self._images), torch.cat(self._codes)
         maps = to_uint8(code_maps(pl_module.code_latents(codes), images.shape[-1]))
-        drawn = {
-            "code_maps": grid(pairs_in_rows(images.expand(-1, 3, -1, -1), maps, self.columns), self.columns),
-            "codebook": self._codebook(pl_module, codes.shape[1:]),
-        }
-        for name, picture in drawn.items():
-            path = Path(folder) / "images" / f"{name}-{trainer.global_step:07d}.png"
-            save_image(picture, path)
-            for logger in trainer.loggers:
-                log_image(logger, f"val/{name}", path, pl_module)
+        pairs = pairs_in_rows(images.expand(-1, 3, -1, -1), maps, self.columns)
+        write_picture(trainer, pl_module, folder, "code_maps", grid(pairs, self.columns))
+        write_picture(trainer, pl_module, folder, "codebook", self._codebook(pl_module, codes.shape[1:]))
 
     def _codebook(self, model: Tokenizes, shape: torch.Size) -> Tensor:
         counts = model.code_counts

@@ -18,7 +18,7 @@ MOST_CLASSES = 16  # columns in a grid of samples by class
 class Pictures(Callback):
     """At every validation, draws samples from fixed noise, a column for each class, or originals above reconstructions.
 
-    Files go to `images/STEP.png` in the run's folder.
+    Files go to `images/TITLE-STEP.png` in the run's folder.
 
     Args:
         count: pictures in a grid.
@@ -44,8 +44,8 @@ class Pictures(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws, on the first process."""
-        folder = trainer.log_dir
-        if trainer.sanity_checking or not trainer.is_global_zero or folder is None:
+        folder = drawing_folder(trainer)
+        if folder is None:
             return
         columns = self.columns
         if self._pairs:
@@ -55,11 +55,7 @@ class Pictures(Callback):
             title, images, columns = "samples", *self._samples(pl_module)
         else:
             return
-        path = save_image(
-            grid(images, columns).cpu(), Path(folder) / "images" / f"{title}-{trainer.global_step:07d}.png"
-        )
-        for logger in trainer.loggers:
-            log_image(logger, f"val/{title}", path, pl_module)
+        write_picture(trainer, pl_module, folder, title, grid(images, columns))
 
     def _samples(self, model: Samples) -> tuple[Tensor, int]:
         """(N, C, H, W) uint8 samples and the columns of their grid: one for each class where there are classes."""
@@ -70,7 +66,25 @@ class Pictures(Callback):
         return to_uint8(model.sample(0, len(labels), labels=labels)), columns
 
 
-def log_image(logger: Logger, name: str, path: Path, model: LightningModule) -> None:
+def drawing_folder(trainer: Trainer) -> Path | None:
+    """Where this process draws now: the first in the run's folder, the others nowhere, and none before training.
+
+    All processes must call it together.
+    """
+    folder = trainer.log_dir  # broadcast by the first process
+    if folder is None or trainer.sanity_checking or not trainer.is_global_zero:
+        return None
+    return Path(folder) / "images"
+
+
+def write_picture(trainer: Trainer, model: LightningModule, folder: Path, title: str, picture: Tensor) -> None:
+    """Writes a (C, H, W) uint8 picture to `TITLE-STEP.png` in a folder and gives it to the loggers."""
+    path = save_image(picture, folder / f"{title}-{trainer.global_step:07d}.png")
+    for logger in trainer.loggers:
+        _log_image(logger, f"val/{title}", path, model)
+
+
+def _log_image(logger: Logger, name: str, path: Path, model: LightningModule) -> None:
     """Gives a picture to the loggers that take pictures; the file is there for all others."""
     if isinstance(logger, WandbLogger):
         import wandb

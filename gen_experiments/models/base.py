@@ -27,6 +27,11 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 GLOBAL_STREAM, NOISE_STREAM = 1, 2
 
 
+def global_size(batch: Batch) -> int:
+    """The images of a batch over all processes, of which each has an equal part."""
+    return batch.images.shape[0] * distributed.world_size()
+
+
 class ImageModel(LightningModule):
     """The base of all models, and of your own.
 
@@ -125,7 +130,7 @@ class ImageModel(LightningModule):
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
-        self.images_seen += batch.images.shape[0] * distributed.world_size()
+        self.images_seen += global_size(batch)
 
     def log_training(self, **values: Tensor | float) -> None:
         """Logs `train/NAME` for every value, beside the images seen (the x-axis of all curves).

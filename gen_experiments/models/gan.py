@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gen_experiments import distributed, randomness
+from gen_experiments import randomness
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
@@ -18,6 +18,7 @@ from gen_experiments.models.base import (
     DiscriminatorFactory,
     GeneratorFactory,
     OptimizerFactory,
+    global_size,
 )
 from gen_experiments.models.ema import EMA
 from gen_experiments.models.optimizers import clip, norm, set_beta2
@@ -161,8 +162,7 @@ class GAN(GenerativeModel):
         real = self._discriminator_step(self._parts(batch, source, drawn_d), iteration, source)
         if (iteration + 1) % self.n_critic == 0:
             self._generator_step(self._parts(batch, source, drawn_g))
-            images = self.n_critic * len(batch.images) * distributed.world_size()
-            self.ema.update(self.generator, images, self._now["ema_half_life"])
+            self.ema.update(self.generator, self.n_critic * global_size(batch), self._now["ema_half_life"])
         if self.logs_this_iteration:
             rates = {f"lr_{which}": self.own_optimizer(n).param_groups[0]["lr"] for n, which in enumerate("dg")}
             self.log_training(**self._told, **self._now, **rates, **self.view.told())

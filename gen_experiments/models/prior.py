@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gen_experiments import distributed, randomness
+from gen_experiments import randomness
 from gen_experiments.data.codes import encoded
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.models.base import NOISE_STREAM, OptimizerFactory
+from gen_experiments.models.base import NOISE_STREAM, OptimizerFactory, global_size
 from gen_experiments.models.checkpoints import build_model, described, load_model
 from gen_experiments.models.ema import EMA
 from gen_experiments.models.sampling import GenerativeModel
@@ -181,7 +181,7 @@ class CodePrior(GenerativeModel):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Moves the average."""
-        self.ema.update(self.prior, batch.images.shape[0] * distributed.world_size(), self.ema_half_life)
+        self.ema.update(self.prior, global_size(batch), self.ema_half_life)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs the likelihood of a batch."""

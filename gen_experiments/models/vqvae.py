@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gen_experiments import distributed, randomness
+from gen_experiments import randomness
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import Penalty
@@ -20,6 +20,7 @@ from gen_experiments.models.base import (
     EncoderFactory,
     ImageModel,
     OptimizerFactory,
+    global_size,
 )
 from gen_experiments.models.ema import EMA
 from gen_experiments.models.statistics import logit_statistics
@@ -152,8 +153,7 @@ class VQVAE(ImageModel):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Moves the averages, in either mode of optimization after the step."""
         if self.ema_half_life is not None:
-            images = batch.images.shape[0] * distributed.world_size()
-            half_life = self.ema_half_life(self.images_seen)
+            images, half_life = global_size(batch), self.ema_half_life(self.images_seen)
             for average, part in zip(self.averages, self._trained(), strict=True):
                 average.update(part, images, half_life)  # type: ignore[operator]
 

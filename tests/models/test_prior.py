@@ -13,7 +13,7 @@ from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
-from test_devices import train
+from test_devices import assert_trained_as_one, train
 from test_resuming import equal
 
 EMA = {"class_path": "EMAQuantizer", "init_args": {"num_codes": 16, "dim": 8}}
@@ -128,10 +128,7 @@ def test_codes_of_several_levels(experiment, tmp_path, kind):
 
 def test_two_processes_train_as_one(tmp_path, options):
     (alone,) = train(options, "alone", tmp_path, 1)
-    first, second = train(options, "devices", tmp_path, 1)
-    for name, expected in alone.items():
-        assert torch.equal(first[name], second[name]), f"{name} differs between ranks"
-        torch.testing.assert_close(first[name], expected, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+    assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))
 
 
 def test_labels_choose_what_is_made(model):

@@ -9,7 +9,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.losses.adversarial import RelativisticPaired
 from gen_experiments.models.adversary import Adversary, adaptive_weight
 from gen_experiments.networks.patch import PatchDiscriminator
-from test_devices import train
+from test_devices import assert_trained_as_one, train
 from test_resuming import equal
 
 VQGAN = (
@@ -93,10 +93,7 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path):
 def test_two_processes_train_as_one(tmp_path):
     options = [*VQGAN, "--model.adversary.start=0", "--model.adversary.ramp=0"]
     (alone,) = train(options, "alone", tmp_path, 1)
-    first, second = train(options, "devices", tmp_path, 1)
-    for name, expected in alone.items():
-        assert torch.equal(first[name], second[name]), f"{name} differs between ranks"
-        torch.testing.assert_close(first[name], expected, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+    assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))
 
 
 def test_a_start_beyond_the_end_is_warned_about(experiment):
