@@ -1,7 +1,9 @@
 """How the gradient passes a quantizer: values that equal the codes and reach the latents."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
+import torch
 from torch import Tensor, linalg
 
 
@@ -15,7 +17,8 @@ def straight_through(z: Tensor, codes: Tensor) -> Tensor:
     Returns:
         (..., D), equal to `codes`; its gradient is z's.
     """
-    return codes.detach() + (z - z.detach())
+    values: Tensor = _Identity.apply(z, codes)
+    return values
 
 
 def rotate(z: Tensor, codes: Tensor) -> Tensor:
@@ -64,6 +67,18 @@ class RotationTrick(Estimator):
     def __call__(self, z: Tensor, codes: Tensor) -> Tensor:
         """See `rotate`."""
         return rotate(z, codes)
+
+
+class _Identity(torch.autograd.Function):
+    """The second tensor, with the first one's gradient, for which nothing is computed."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, codes: Tensor) -> Tensor:
+        return codes.view_as(codes)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
 
 
 def _norm(x: Tensor) -> Tensor:

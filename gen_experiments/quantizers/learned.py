@@ -100,10 +100,12 @@ class LearnedCodebook(LookupQuantizer):
             self._replace(share, codebook.anchors(self.codes(), rows), self.hits)
         elif self.revive_below > 0:
             least = torch.full_like(self.hits, self.revive_below * total / self.codebook_size)
-            drawn = codebook.draw(rows, self.codebook_size, self._source(REVIVAL_STREAM, rows))
             dead = (self.hits < least).float()
-            self._revived += dead.sum()
-            self._replace(dead, drawn, least)
+            # To ask a GPU whether any code is dead would be to wait for it.
+            if dead.is_cuda or dead.any():
+                drawn = codebook.draw(rows, self.codebook_size, self._source(REVIVAL_STREAM, rows))
+                self._revived += dead.sum()
+                self._replace(dead, drawn, least)
 
     @torch.no_grad()
     def _learn(self, rows: Tensor, indices: Tensor) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Scores held at a time, in elements: 16 MB of them, so that the largest is sought while they are in cache, but no fewer
+# Scores held at a time, in elements: 2 MB of them, so that the largest is sought while they are in cache, but no fewer
 # rows than make the product worth reading all codes.
-CHUNK = 2**22
+CHUNK = 2**19
 ROWS = 1024
 # Codes whose largest score is found before it is asked which of them has it: amax is vectorized, argmax is not.
 BLOCK = 64
@@ -65,15 +65,17 @@ def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
     filling = table.new_zeros((-codes.shape[0] % block, table.shape[1]))
     filling[:, -1] = -torch.inf
     columns = torch.cat([table, filling]).t()
-    rows = torch.cat([z, z.new_ones(z.shape[0], 1)], dim=1)
     size = max(1, min(max(CHUNK // columns.shape[1], ROWS), z.shape[0]))
+    rows = z.new_ones((size, columns.shape[0]))
     scores = z.new_empty((size, columns.shape[1]))
+    found = []
     with torch.autocast(z.device.type, enabled=False), _full_float32():
-        chunks = [
-            _argmax(torch.mm(chunk, columns, out=scores[: len(chunk)]), block) for chunk in torch.split(rows, size)
-        ]
+        for chunk in torch.split(z, size):
+            count = len(chunk)
+            rows[:count, :-1] = chunk
+            found.append(_argmax(torch.mm(rows[:count], columns, out=scores[:count]), block))
     # A latent that is not finite may have found a filling.
-    return torch.cat(chunks).clamp_(max=codes.shape[0] - 1)
+    return torch.cat(found).clamp_(max=codes.shape[0] - 1)
 
 
 def _argmax(scores: Tensor, block: int) -> Tensor:

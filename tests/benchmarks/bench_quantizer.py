@@ -22,7 +22,8 @@ from gen_experiments.quantizers.ema import EMAQuantizer
 
 
 def ours(z, num_codes):
-    quantizer = EMAQuantizer(num_codes, z.shape[1], kmeans_start=False)
+    # As in the library by default, no code is revived.
+    quantizer = EMAQuantizer(num_codes, z.shape[1], kmeans_start=False, revive_below=0.0)
     quantizer.codebook.copy_(codes(z, num_codes))
 
     def step():
