@@ -40,6 +40,16 @@ def test_generators_learn_from_labels(kind, options):
     assert not embedding.weight.grad[1].any()
 
 
+@pytest.mark.parametrize(("kind", "options"), GENERATORS)
+def test_images_start_from_the_noise_more_than_from_the_label(kind, options):
+    torch.manual_seed(0)
+    generator = kind(IMAGE, conditional=True, **options)
+    noise = torch.randn(60, generator.latent_dim)
+    by_noise = generator(noise, torch.ones(60, dtype=torch.int64)).var(dim=0).mean()
+    by_label = generator(noise[:1].expand(60, -1), torch.arange(3).repeat(20)).var(dim=0).mean()
+    assert by_noise > 10 * by_label
+
+
 @pytest.mark.parametrize(("kind", "options"), DISCRIMINATORS)
 def test_discriminators_judge_labels(kind, options):
     torch.manual_seed(0)
