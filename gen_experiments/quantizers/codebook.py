@@ -26,8 +26,7 @@ def totals(z: Tensor, indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
         (K,) and (K, D) float32.
     """
     sums = z.new_zeros((num_codes, z.shape[1])).index_add_(0, indices, z)
-    both = distributed.all_reduce_sum(torch.cat([_count(indices, num_codes)[:, None], sums], dim=1))
-    return both[:, 0], both[:, 1:]
+    return hits(indices, num_codes), distributed.all_reduce_sum(sums)
 
 
 def hits(indices: Tensor, num_codes: int) -> Tensor:

@@ -1,5 +1,6 @@
 """A codebook learned by moving averages."""
 
+import torch
 from torch import Tensor
 
 from gen_experiments.quantizers import codebook
@@ -70,7 +71,8 @@ class EMAQuantizer(LearnedCodebook):
         hits, sums = codebook.totals(rows, indices, self.codebook_size)
         self.hits.lerp_(hits, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
-        self.codebook.copy_(self._project(self.sums / self._smoothed()[:, None]))
+        torch.div(self.sums, self._smoothed()[:, None], out=self.codebook)
+        self.codebook.copy_(self._project(self.codebook))
 
     def _smoothed(self) -> Tensor:
         """N̂."""

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Scores held at a time, in elements: 2 MB of them, so that the largest is sought while they are in cache, but no fewer
-# rows than make the product worth reading all codes.
-CHUNK = 2**19
-ROWS = 1024
+# Latents and codes of one product: 16 MB of scores, so that the largest is sought while they are in cache, and yet
+# enough of both that to read them costs little beside the product.
+ROWS, COLUMNS = 1024, 4096
 # Codes whose largest score is found before it is asked which of them has it: amax is vectorized, argmax is not.
 BLOCK = 64
 
@@ -59,31 +58,40 @@ def fused_search(device: torch.device, width: int) -> Callable[[Tensor, Tensor],
 @torch.no_grad()
 def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
     """As `nearest`, on any device: one GEMM in chunks, of which the largest is sought while it is in cache."""
-    block = min(BLOCK, codes.shape[0])
+    (count, width), num_codes = z.shape, codes.shape[0]
+    block = min(BLOCK, num_codes)
     # A column of ones adds the bias within the product; codes that fill up the last block are infinitely far.
-    table = torch.cat([codes, -0.5 * codes.square().sum(1, keepdim=True)], dim=1)
-    filling = table.new_zeros((-codes.shape[0] % block, table.shape[1]))
-    filling[:, -1] = -torch.inf
-    columns = torch.cat([table, filling]).t()
-    size = max(1, min(max(CHUNK // columns.shape[1], ROWS), z.shape[0]))
-    rows = z.new_ones((size, columns.shape[0]))
-    scores = z.new_empty((size, columns.shape[1]))
+    table = codes.new_empty(num_codes + -num_codes % block, width + 1)
+    parts = table.split(COLUMNS)
+    rows = z.new_ones(min(ROWS, count), width + 1)
+    scores = z.new_empty(len(rows) * len(parts[0]))
     found = []
     with torch.autocast(z.device.type, enabled=False), _full_float32():
-        for chunk in torch.split(z, size):
-            count = len(chunk)
-            rows[:count, :-1] = chunk
-            found.append(_argmax(torch.mm(rows[:count], columns, out=scores[:count]), block))
+        table[:num_codes, :width] = codes
+        table[:num_codes, width] = -0.5 * torch.linalg.vecdot(codes, codes)
+        table[num_codes:, :width] = 0.0
+        table[num_codes:, width] = -torch.inf
+        for chunk in z.split(ROWS):
+            latents = rows[: len(chunk)]
+            latents[:, :width] = chunk
+            best, index = chunk.new_full((len(chunk),), -torch.inf), chunk.new_zeros(len(chunk), dtype=torch.int64)
+            for number, part in enumerate(parts):
+                held = scores[: len(chunk) * len(part)].view(len(chunk), len(part))
+                largest, where = _largest(torch.mm(latents, part.t(), out=held), block)
+                # Of equal scores the earlier part's stays.
+                index = torch.where(largest > best, number * COLUMNS + where, index)
+                best = torch.maximum(largest, best)
+            found.append(index)
     # A latent that is not finite may have found a filling.
-    return torch.cat(found).clamp_(max=codes.shape[0] - 1)
+    return torch.cat(found).clamp_(max=num_codes - 1)
 
 
-def _argmax(scores: Tensor, block: int) -> Tensor:
-    """The column of the largest score in each row: (n, K) -> (n,) int64, where K is a multiple of `block`."""
+def _largest(scores: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """The largest score in each row of (n, K), and its column: (n,) and (n,) int64; K is a multiple of `block`."""
     blocks = scores.view(scores.shape[0], -1, block)
-    best = blocks.amax(2).argmax(1)
+    largest, best = blocks.amax(2).max(1)
     number = torch.arange(0, blocks.shape[0] * blocks.shape[1], blocks.shape[1], device=scores.device) + best
-    return best * block + blocks.flatten(0, 1).index_select(0, number).argmax(1)
+    return largest, best * block + blocks.flatten(0, 1).index_select(0, number).argmax(1)
 
 
 @contextmanager

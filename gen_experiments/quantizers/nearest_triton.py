@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Codes and channels of one product: as large as leaves the sums of a program in registers, in 32 KB of shared memory.
+# Codes and channels of one product: as large as leaves the sums of a program in registers, in 48 KB of shared memory.
 CODES = 64
 CHANNELS = 16
 

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/bench_quantizer.py [--rounds 5] [--sizes 16384x512x64 16384x16384x256]
 
-Forward, backward and moving averages of N latents of D channels and K codes, in alternating turns of one run on the
-threads that OMP_NUM_THREADS gives. Prints the medians, their ratio to ours, and the memory that a step takes beyond
-latents and codebook, measured in a process of its own.
+Forward, backward and moving averages of N latents of D channels and K codes. Each of the others takes turns with ours,
+in one run on the threads that OMP_NUM_THREADS gives: pair by pair, because a contestant that gives gigabytes back to
+the system slows whoever comes after it. Prints both medians, the median and the range of the turns' ratios, and the
+memory that a step takes beyond latents and codebook, measured in a process of its own.
 """
 
 import argparse
@@ -107,21 +108,34 @@ def _status(field):
 
 def compare(size, rounds):
     z, num_codes = latents(size)
-    steps = {name: make(z, num_codes) for name, make in CONTESTANTS.items()}
-    times = {name: [] for name in steps}
-    for turn in range(rounds + 1):
-        for name, step in steps.items():
-            z.grad = None
-            start = time.perf_counter()
-            step()
-            if turn > 0:
-                times[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in times.items()}
     print(f"\nN x K x D = {size}, {rounds} rounds, {torch.get_num_threads()} threads")
-    for name, median in medians.items():
-        call = [sys.executable, __file__, "--memory", name, "--sizes", size]
-        memory = float(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
-        print(f"{name:8} {1000 * median:10.1f} ms {median / medians['ours']:8.2f} x ours {memory:10.0f} MB")
+    print(f"ours takes {memory('ours', size):.0f} MB")
+    for name in ("library", "port", "product"):
+        pair = [CONTESTANTS["ours"](z, num_codes), CONTESTANTS[name](z, num_codes)]
+        seconds(z, pair)
+        turns = [seconds(z, pair) for _ in range(rounds)]
+        own, other = (1000 * statistics.median(each) for each in zip(*turns, strict=True))
+        ratios = sorted(theirs / mine for mine, theirs in turns)
+        print(
+            f"ours {own:7.1f} ms, {name:7} {other:7.1f} ms: {statistics.median(ratios):5.2f} "
+            f"({ratios[0]:.2f} to {ratios[-1]:.2f}) times ours, {memory(name, size):5.0f} MB"
+        )
+
+
+def seconds(z, steps):
+    """What each of `steps` takes, one after the other."""
+    taken = []
+    for step in steps:
+        z.grad = None
+        start = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - start)
+    return taken
+
+
+def memory(name, size):
+    call = [sys.executable, __file__, "--memory", name, "--sizes", size]
+    return float(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from gen_experiments.quantizers.nearest import nearest
 
 
 @pytest.mark.parametrize(("rows", "codes"), [(1, 1), (7, 3), (301, 50), (90, 200)])
-@pytest.mark.parametrize("chunk", [1, 128, 2**22])
-def test_it_finds_the_smallest_distance(monkeypatch, rows, codes, chunk):
-    monkeypatch.setattr(module, "CHUNK", chunk)
-    monkeypatch.setattr(module, "ROWS", 2)
+@pytest.mark.parametrize("columns", [64, 128, 2**12])
+@pytest.mark.parametrize("chunk", [2, 1024])
+def test_it_finds_the_smallest_distance(monkeypatch, rows, codes, columns, chunk):
+    monkeypatch.setattr(module, "COLUMNS", columns)
+    monkeypatch.setattr(module, "ROWS", chunk)
     z, table = torch.randn(rows, 5), 2 * torch.randn(codes, 5)
     assert torch.equal(nearest(z, table), torch.cdist(z.double(), table.double()).argmin(1))
 
@@ -33,7 +34,8 @@ def test_no_gradient_is_kept():
     assert not nearest(z, torch.randn(4, 2, requires_grad=True)).requires_grad
 
 
-def test_of_equals_the_first_is_found():
+def test_of_equals_the_first_is_found(monkeypatch):
+    monkeypatch.setattr(module, "COLUMNS", 64)
     table = torch.randn(1, 4).repeat(200, 1)
     assert nearest(torch.randn(20, 4), table).tolist() == [0] * 20
 

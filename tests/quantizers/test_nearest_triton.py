@@ -124,7 +124,8 @@ def test_it_compiles_for_gpus(monkeypatch, tmp_path, precision, rows):
     source = ASTSource(_search, types, constants, {(i,): [["tt.divisibility", 16]] for i in range(len(pointers))})
     options = {"num_warps": 4, "enable_fp_fusion": True}
     kernel = compile(source, target=GPUTarget("cuda", 80, 32), options=options)
-    assert kernel.metadata.shared <= 32 * 1024
+    # What every card gives a program without being asked for more.
+    assert kernel.metadata.shared <= 48 * 1024
 
 
 def test_without_triton_there_is_none_and_nothing_is_said():
