@@ -23,8 +23,9 @@ class ImageDataModule(LightningDataModule):
         batch_size: images of a training batch, over all devices together.
         eval_batch_size: the same for validation, test and prediction.
         val_size: images held out of training for validation, where the source has no such split: a share if below 1,
-            else a number.
-        test_size: the same for the test.
+            else a number. 0 holds out none and validates on the training images, which does for a model that is judged
+            by its samples.
+        test_size: the same for the test; > 0.
         flip: mirror half of the training images, drawn anew in each epoch.
         split_seed: of the held-out images, which so stay the same under every seed of the run.
 
@@ -44,8 +45,10 @@ class ImageDataModule(LightningDataModule):
         split_seed: int = 0,
     ) -> None:
         super().__init__()
-        if size < 1 or batch_size < 1 or eval_batch_size < 1 or val_size <= 0 or test_size <= 0:
-            raise UserError("data.size, batch_size, eval_batch_size, val_size and test_size must be positive")
+        if size < 1 or batch_size < 1 or eval_batch_size < 1 or val_size < 0 or test_size <= 0:
+            raise UserError(
+                "data.size, batch_size, eval_batch_size and test_size must be positive, and val_size not negative"
+            )
         self.source = source or Digits()
         self.size, self.batch_size, self.eval_batch_size = size, batch_size, eval_batch_size
         self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed
@@ -73,13 +76,14 @@ class ImageDataModule(LightningDataModule):
         count = len(splits["train"])
         order = np.random.default_rng([SPLIT_STREAM, self.split_seed]).permutation(count)
         for name, wanted in (("test", self.test_size), ("val", self.val_size)):
-            if name not in splits:
+            if name not in splits and wanted > 0:
                 held = max(1, round(wanted * count if wanted < 1 else wanted))
                 if held >= len(order):
                     raise UserError(f"data.{name}_size={wanted:g} leaves no training images of {count}: lower it")
                 splits[name], order = splits["train"].part(np.sort(order[:held])), order[held:]
         if len(order) < count:
             splits["train"] = splits["train"].part(np.sort(order))
+        splits.setdefault("val", splits["train"])
         return splits
 
     @property

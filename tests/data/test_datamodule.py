@@ -43,6 +43,13 @@ def test_official_splits_are_kept(tmp_path):
     assert [len(data.split(name)) for name in ("train", "val", "test")] == [35, 5, 10]
 
 
+def test_nothing_need_be_held_out_for_validation(tmp_path):
+    write_mnist(tmp_path)
+    data = ImageDataModule(MNIST(str(tmp_path)), size=28, val_size=0)
+    assert [len(data.split(name)) for name in ("train", "val", "test")] == [40, 40, 10]
+    assert data.split("val").fingerprint == data.split("train").fingerprint
+
+
 def test_images_reach_the_model_as_floats_flipped_where_said():
     data = ImageDataModule(Digits(), size=8)
     images = torch.arange(2 * 4, dtype=torch.uint8).reshape(2, 1, 2, 2) * 36
@@ -110,7 +117,7 @@ def test_variance_by_hand(tmp_path):
     assert data.variance == pytest.approx(values.var())
 
 
-@pytest.mark.parametrize("options", [{"size": 0}, {"batch_size": 0}, {"val_size": 0.0}])
+@pytest.mark.parametrize("options", [{"size": 0}, {"batch_size": 0}, {"val_size": -1}, {"test_size": 0.0}])
 def test_sizes_that_make_no_sense_are_refused(options):
     with pytest.raises(UserError, match="must be positive"):
         ImageDataModule(Digits(), **options)
