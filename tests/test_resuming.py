@@ -31,7 +31,7 @@ def equal(a, b):
 @pytest.mark.parametrize("stop", [7, 19])
 @pytest.mark.parametrize("model", RUNS)
 def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, stop):
-    options = [*RUNS[model], *SHORT, "--data.batch_size=96", "--data.flip=true", f"--trainer.val_check_interval={stop}"]
+    options = [*RUNS[model], *SHORT, "--data.batch_size=96", "--data.flip=true", "--trainer.val_check_interval=38"]
     folder = tmp_path / "runs"
     whole = [*options, "--run.name=whole", f"--trainer.max_steps={2 * stop}"]
     assert experiment("fit", *whole) == 0
@@ -43,6 +43,26 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, s
     assert resumed["global_step"] == unbroken["global_step"] == 2 * stop
     for key in ("state_dict", "optimizer_states", "images_seen", "epoch"):
         assert equal(resumed[key], unbroken[key]), key
+
+
+# Of 1,437 training digits 400 make three iterations an epoch.
+@pytest.mark.parametrize(
+    ("end", "steps"),
+    [
+        (["--trainer.max_steps=5"], 5),
+        (["--trainer.max_steps=4"], 4),
+        (["--trainer.max_steps=-1", "--trainer.max_epochs=1", "--data.batch_size=400"], 3),
+    ],
+)
+@pytest.mark.parametrize("model", RUNS)
+def test_the_last_iteration_is_scored_and_saved_wherever_it_falls(experiment, tmp_path, model, end, steps):
+    assert experiment("fit", *RUNS[model], *SHORT, *end) == 0
+    folder = tmp_path / "runs" / model / "version_0"
+    assert checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == steps
+    score = {"vqvae": "val/rfid", "gan": "val/fid"}[model]
+    with (folder / "metrics.csv").open() as file:
+        scored = [int(row["step"]) + 1 for row in csv.DictReader(file) if row[score]]
+    assert scored == sorted({*range(2, steps + 1, 2), steps})
 
 
 def test_resuming_obeys_an_override(experiment, tmp_path):

@@ -24,6 +24,7 @@ class Evaluation(Callback):
 
     A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions); one that
     samples gets `fid` (`samples` images against the split `reference`). The names are prefixed by `val/` or `test/`.
+    Training ends with a validation, wherever its last iteration falls, so that the last weights are scored and saved.
 
     Args:
         extractor: the network whose features the FID compares; never part of a checkpoint.
@@ -58,6 +59,13 @@ class Evaluation(Callback):
         """Moves the extractor to the model's device."""
         for metric in (self._distance, self._psnr, self._ssim):
             metric.to(trainer.strategy.root_device)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Stops training by hand where it ends by itself, for then Lightning validates once more."""
+        ended = 0 < trainer.max_steps <= trainer.global_step
+        epochs = trainer.max_epochs or -1
+        if ended or (trainer.is_last_batch and 0 < epochs <= trainer.current_epoch + 1):
+            trainer.should_stop = True
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts counting afresh, against the statistics of the reference images."""

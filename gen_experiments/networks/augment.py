@@ -6,6 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gen_experiments.errors import UserError
+
 
 class Augmentation(ABC):
     """A differentiable map of images to images of the same shape, random by the numbers it is given.
@@ -34,13 +36,20 @@ class DiffAugment(Augmentation):
     Args:
         colour: shift the brightness by up to ½, scale the saturation by 0 to 2 and the contrast by ½ to 1½.
         translation: the largest shift along each axis, as a part of the image's size; 0 for none.
-        cutout: the side of the square that is set to grey, as a part of the image's size; 0 for none.
+        cutout: the side of the square that is covered, as a part of the image's size; 0 for none.
+        fill: what enters and what covers, in [-1, 1]: 0, the paper's grey, suits photographs, -1 what lies on black,
+            where a grey bar would be seen before all else.
+
+    Raises:
+        UserError: `fill` is no pixel.
     """
 
     draws: ClassVar[int] = 10
 
-    def __init__(self, colour: bool = True, translation: float = 0.125, cutout: float = 0.5) -> None:
-        self.colour, self.translation, self.cutout = colour, translation, cutout
+    def __init__(self, colour: bool = True, translation: float = 0.125, cutout: float = 0.5, fill: float = 0.0) -> None:
+        if not -1 <= fill <= 1:
+            raise UserError(f"the fill of DiffAugment is a pixel in [-1, 1], not {fill}")
+        self.colour, self.translation, self.cutout, self.fill = colour, translation, cutout, fill
 
     def __call__(self, images: Tensor, p: float | Tensor, drawn: Tensor) -> Tensor:
         """The first three numbers choose which of the three an image goes through, the others how."""
@@ -50,11 +59,11 @@ class DiffAugment(Augmentation):
             images = _where(chosen[:, 0], recoloured(images, amounts[:, :3]), images)
         if shift := round(self.translation * size):
             shifts = (amounts[:, 3:5] * (2 * shift + 1)).long() - shift
-            images = _where(chosen[:, 1], translated(images, shifts), images)
+            images = _where(chosen[:, 1], translated(images, shifts, self.fill), images)
         if side := round(self.cutout * size):
             # The square's centre lies in the image, so that a part of the square may lie outside.
             corners = (amounts[:, 5:7] * (size + 1 - side % 2)).long() - side // 2
-            images = _where(chosen[:, 2], cut_out(images, corners, side), images)
+            images = _where(chosen[:, 2], cut_out(images, corners, side, self.fill), images)
         return images
 
 
@@ -68,25 +77,25 @@ def recoloured(images: Tensor, amounts: Tensor) -> Tensor:
     return (images - level) * (contrast + 0.5) + level
 
 
-def translated(images: Tensor, shifts: Tensor) -> Tensor:
-    """Moves (B, C, H, W) images by (B, 2) int64 pixels down and to the right; what enters is grey (0)."""
+def translated(images: Tensor, shifts: Tensor, fill: float) -> Tensor:
+    """Moves (B, C, H, W) images by (B, 2) int64 pixels down and to the right; what enters is `fill`."""
     for axis in (0, 1):
         size = images.shape[2 + axis]
         origin = torch.arange(size, device=images.device) - shifts[:, axis, None]
         shape = (len(images), 1, size, 1) if axis == 0 else (len(images), 1, 1, size)
         moved = images.gather(2 + axis, origin.clamp(0, size - 1).reshape(shape).expand_as(images))
-        images = moved * ((origin >= 0) & (origin < size)).reshape(shape)
+        images = moved.where(((origin >= 0) & (origin < size)).reshape(shape), fill)
     return images
 
 
-def cut_out(images: Tensor, corners: Tensor, side: int) -> Tensor:
-    """Sets a square of `side` pixels to grey (0), its upper left corner at (B, 2) int64 row and column."""
+def cut_out(images: Tensor, corners: Tensor, side: int, fill: float) -> Tensor:
+    """Sets a square of `side` pixels to `fill`, its upper left corner at (B, 2) int64 row and column."""
     inside = []
     for axis in (0, 1):
         offset = torch.arange(images.shape[2 + axis], device=images.device) - corners[:, axis, None]
         inside.append((offset >= 0) & (offset < side))
     square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-    return images * ~square
+    return images.masked_fill(square, fill)
 
 
 def _where(chosen: Tensor, changed: Tensor, images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from gen_experiments import randomness
+from gen_experiments.errors import UserError
 from gen_experiments.networks.augment import DiffAugment, cut_out, recoloured, translated
 
 
@@ -50,15 +51,16 @@ def test_gradients_pass_twice():
 
 def test_a_pixel_moves_down_and_to_the_right():
     images = torch.arange(1.0, 10).reshape(1, 1, 3, 3).repeat(2, 1, 1, 1)
-    moved = translated(images, torch.tensor([[1, -1], [0, 2]]))
+    moved = translated(images, torch.tensor([[1, -1], [0, 2]]), 0)
     assert moved[0, 0].tolist() == [[0, 0, 0], [2, 3, 0], [5, 6, 0]]
     assert moved[1, 0].tolist() == [[0, 0, 1], [0, 0, 4], [0, 0, 7]]
+    assert translated(images, torch.tensor([[0, 0], [2, 1]]), -1)[1, 0].tolist() == [[-1] * 3, [-1] * 3, [-1, 1, 2]]
 
 
 def test_a_square_is_cut_out():
-    cut = cut_out(torch.ones(2, 1, 3, 3), torch.tensor([[1, 1], [-1, 2]]), side=2)
-    assert cut[0, 0].tolist() == [[1, 1, 1], [1, 0, 0], [1, 0, 0]]
-    assert cut[1, 0].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
+    cut = cut_out(torch.ones(2, 1, 3, 3), torch.tensor([[1, 1], [-1, 2]]), side=2, fill=0.5)
+    assert cut[0, 0].tolist() == [[1, 1, 1], [1, 0.5, 0.5], [1, 0.5, 0.5]]
+    assert cut[1, 0].tolist() == [[1, 1, 0.5], [1, 1, 1], [1, 1, 1]]
 
 
 def test_colours_by_hand():
@@ -69,6 +71,16 @@ def test_colours_by_hand():
     assert torch.allclose(grey, torch.tensor([0.2, 0.4]).expand(1, 3, 1, 2))
     flat = recoloured(images, torch.tensor([[0.5, 0.5, 0.0]]))
     assert torch.allclose(flat, 0.3 + 0.5 * (images - 0.3))
+
+
+def test_on_black_nothing_grey_is_seen():
+    black = torch.full((100, 1, 8, 8), -1.0)
+    assert torch.equal(DiffAugment(colour=False, fill=-1.0)(black, 1.0, _drawn(100)), black)
+
+
+def test_a_fill_that_is_no_pixel_is_refused():
+    with pytest.raises(UserError, match="pixel"):
+        DiffAugment(fill=2.0)
 
 
 def test_shifts_and_squares_stay_within_their_bounds():
