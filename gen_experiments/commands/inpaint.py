@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
 from gen_experiments import randomness
+from gen_experiments.commands.labels import check_labels
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.data.pictures import decode_one
 from gen_experiments.data.sources import ImageFolder
@@ -55,8 +56,8 @@ def inpaint(
     assert isinstance(model, CodePrior)
     if proposals < 1:
         raise UserError(f"--proposals must be at least 1, not {proposals}")
-    if class_ is not None and not 0 <= class_ < (model.num_classes or 0):
-        raise UserError(f"--class must be below the model's {model.num_classes or 0} classes and >= 0, not {class_}")
+    if class_ is not None:
+        check_labels("--class", [class_], model.num_classes)
     originals = read_images(images, model.image)
     covered = _masks(mask, model.image, len(originals))
     masked = originals.where(~covered, GREY)
@@ -129,7 +130,7 @@ def _read_mask(file: Path, size: int) -> Tensor:
     with Image.open(file) as picture:
         if picture.size != (size, size):
             raise UserError(f"{file} has {picture.width}x{picture.height} pixels; a mask must have {size}x{size}")
-    return torch.from_numpy(np.ascontiguousarray(pixels)) > GREY - 1
+    return torch.from_numpy(np.array(pixels)) > GREY - 1
 
 
 def _box(told: str, size: int) -> tuple[int, int, int, int]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gen_experiments.commands.labels import check_labels
 from gen_experiments.commands.pictures import read_latents
 from gen_experiments.errors import UserError
 from gen_experiments.images import grid, save_animation, save_image, to_uint8
@@ -46,9 +47,8 @@ def interpolate(
     assert isinstance(model, GAN)
     if points < 2 or steps < 2:
         raise UserError(f"--points and --steps must be at least 2, not {points} and {steps}")
-    known = model.num_classes or 0
-    if classes is not None and not all(0 <= label < known for label in classes):
-        raise UserError(f"--classes must lie below the model's {known} classes and >= 0, not {classes}")
+    if classes is not None:
+        check_labels("--classes", classes, model.num_classes)
     sources = sample_sources(0, points, seed)
     ends, labels = model.noise(sources), drawn_labels(sources, model.num_classes)
     if latents is not None:

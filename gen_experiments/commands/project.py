@@ -1,4 +1,4 @@
-"""`project`: the noise from which a GAN makes given pictures, as nearly as it can."""
+"""`project`: the noise from which a GAN makes given pictures, as nearly as it can, and what else it makes of it."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gen_experiments.commands.labels import check_labels
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.errors import UserError
 from gen_experiments.images import grid, pairs_in_rows, save_image, to_float, to_uint8
@@ -29,11 +30,12 @@ def project(
     shell: float = 0.01,
     seed: int = 0,
     class_: int | None = None,
+    classes: list[int] | None = None,
     perceptual: float = 0.0,
     net: Literal["vgg", "alex"] = "vgg",
     weights: str | None = None,
 ) -> None:
-    """Finds noise from which the GAN makes the pictures of a folder; writes pictures above their projections.
+    """Finds noise from which the GAN makes the pictures of a folder, and carries their style to other classes.
 
     Adam descends the mean squared error of the pixels on [-1, 1] + perceptual · LPIPS + shell · (‖z‖² / D − 1)², which
     keeps z near the shell on which normal noise lies, from the best of 512 samples; the best z of the way is kept.
@@ -41,13 +43,15 @@ def project(
     Args:
         checkpoint: a checkpoint of a GAN.
         images: the folder; its pictures are cropped and resized to what the model was trained on.
-        out: the grid's image file.
+        out: the grid's image file: pictures above their projections, without classes.
         latents: the file of the noise: a NumPy archive with `latents` (N, D), which `interpolate` takes.
         steps: of the descent.
         lr: Adam's learning rate.
         shell: the factor of the pull to the shell.
         seed: names the samples to start from.
         class_: the label of all pictures; needed for a conditional GAN.
+        classes: labels to which the style of the pictures is carried over: a picture's noise holds what its label does
+            not tell, such as slant and weight of a stroke. The grid has a row each: picture, projection, these classes.
         perceptual: the factor of LPIPS; 0 compares pixels alone and needs no network of features.
         net: LPIPS' backbone, VGG-16 or AlexNet.
         weights: a local copy of torchvision's weights of the backbone; by default they are fetched.
@@ -63,8 +67,12 @@ def project(
             "--steps >= 1, --lr > 0, --shell >= 0 and --perceptual >= 0 are needed, "
             f"not {steps}, {lr}, {shell} and {perceptual}"
         )
-    if (class_ is None) != (model.num_classes is None) or not 0 <= (class_ or 0) < (model.num_classes or 1):
-        raise UserError(f"--class must name one of the model's {model.num_classes or 0} classes, if it has any")
+    if class_ is None and model.num_classes is not None:
+        raise UserError("the GAN is conditional: name the pictures' --class")
+    if class_ is not None:
+        check_labels("--class", [class_], model.num_classes)
+    if classes is not None:
+        check_labels("--classes", classes, model.num_classes)
     originals = read_images(images, model.image)
     features = Perceptual(net=net, weights=weights) if perceptual > 0 else None
 
@@ -73,8 +81,12 @@ def project(
         return pixels if features is None else pixels + perceptual * features.lpips(made, targets)
 
     found = _descend(model, to_float(originals), class_, distances, steps, lr, shell, seed)
-    projected = to_uint8(model(found, _labels(class_, len(found))))
-    save_image(grid(pairs_in_rows(originals, projected, COLUMNS), COLUMNS), out)
+    projected, *restyled = [to_uint8(model(found, _labels(label, len(found)))) for label in (class_, *(classes or ()))]
+    if restyled:
+        shown = torch.stack([originals, projected, *restyled], dim=1).flatten(0, 1)
+        save_image(grid(shown, 2 + len(restyled)), out)
+    else:
+        save_image(grid(pairs_in_rows(originals, projected, COLUMNS), COLUMNS), out)
     try:
         with open(latents, "wb") as file:
             np.savez(file, latents=found.numpy())
@@ -82,7 +94,7 @@ def project(
         raise UserError(f"cannot write {latents}: {error.strerror}") from error
     for number, decibels in enumerate(psnr(projected, originals)):
         print(f"picture {number}: PSNR {float(decibels):.2f} dB")
-    print(f"wrote {len(originals)} pictures above their projections to {out}, their noise to {latents}")
+    print(f"wrote {len(originals)} pictures and their projections to {out}, their noise to {latents}")
 
 
 def _labels(label: int | None, count: int) -> Tensor | None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
+from gen_experiments.commands.labels import check_labels
 from gen_experiments.commands.pictures import write_images
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, to_uint8
@@ -62,18 +63,14 @@ def sample(
 
 def _labels(classes: int | None, num: int, label: int | None, per_class: int | None) -> Tensor | None:
     """The labels that were asked for, or None if the model is to draw them."""
-    if label is None and per_class is None:
-        return None
-    if classes is None:
-        raise UserError("this model knows no classes: leave out --class and --per_class")
     if label is not None and per_class is not None:
         raise UserError("--class and --per_class exclude each other")
+    if label is not None:
+        check_labels("--class", [label], classes)
+        return torch.full((num,), label)
     if per_class is not None:
-        return torch.arange(classes).repeat_interleave(per_class)
-    assert label is not None
-    if not 0 <= label < classes:
-        raise UserError(f"--class must be in 0 ... {classes - 1}, not {label}")
-    return torch.full((num,), label)
+        return torch.arange(check_labels("--per_class", [], classes)).repeat_interleave(per_class)
+    return None
 
 
 def _part(labels: Tensor | None, first: int, count: int) -> Tensor | None:

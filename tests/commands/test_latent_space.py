@@ -141,6 +141,21 @@ def test_what_the_generator_made_is_found_again(experiment, plain, capsys, tmp_p
     assert np.abs(tile("a.png", 0, 0).astype(int) - tile("projections.png", 1, 0)).max() <= 1
 
 
+def test_a_style_is_carried_to_other_classes(experiment, conditional):
+    assert experiment("sample", conditional, "--num=2", "--class=3", "--out=pictures") == 0
+    chosen = ["--images=pictures", "--class=3", "--classes=[4, 7]", "--steps=2"]
+    assert experiment("project", conditional, *chosen) == 0
+    noise = torch.from_numpy(np.load("latents.npz")["latents"])
+    model = load_model(conditional, GAN, "test")
+    for row in range(2):
+        original = np.asarray(Image.open(f"pictures/0000{row}.png"))
+        assert np.array_equal(tile("projections.png", row, 0), original)
+        for column, label in enumerate((3, 4, 7), start=1):
+            with torch.no_grad():
+                expected = to_uint8(model(noise[row : row + 1], torch.tensor([label])))[0, 0].numpy().astype(int)
+            assert np.abs(tile("projections.png", row, column) - expected).max() <= 1
+
+
 def test_a_projection_may_compare_features(experiment, plain, tmp_path, backbone_weights):
     weights = str(backbone_weights / BACKBONE_FILES["alex"])
     assert experiment("sample", plain, "--num=2", "--out=pictures", "--seed=1") == 0
@@ -161,19 +176,24 @@ def test_a_projection_may_compare_features(experiment, plain, tmp_path, backbone
         (["interpolate", "vqvae"], "holds a VQVAE, which cannot interpolate"),
         (["explore", "vqvae"], "holds a VQVAE, which cannot explore"),
         (["project", "vqvae", "--images=."], "holds a VQVAE, which cannot project"),
-        (["interpolate", "gan", "--classes=[1]"], "--classes must lie below the model's 0 classes"),
+        (["interpolate", "gan", "--classes=[1]"], "this model knows no classes: leave out --classes"),
         (["interpolate", "gan", "--points=1"], "--points and --steps must be at least 2"),
         (["interpolate", "gan", "--latents=nowhere.npz"], "nowhere.npz holds no noise"),
         (["interpolate", "gan", "--out=a.mp4"], "cannot write a.mp4"),
         (["explore", "gan", "--directions=65"], "--directions must be in 1 ... 64"),
         (["explore", "gan", "--steps=4"], "--steps must be odd"),
-        (["project", "gan", "--images=.", "--class=1"], "--class must name one of the model's 0 classes"),
+        (["project", "gan", "--images=.", "--class=1"], "this model knows no classes: leave out --class"),
+        (["project", "conditional", "--images=."], "name the pictures' --class"),
+        (
+            ["project", "conditional", "--images=.", "--class=1", "--classes=[0, 10]"],
+            "--classes must be in 0 ... 9, not 10",
+        ),
         (["project", "gan", "--images=nowhere"], "there is no image folder nowhere"),
     ],
 )
-def test_mistakes_get_one_line(experiment, checkpoints, capsys, arguments, told):
+def test_mistakes_get_one_line(experiment, checkpoints, conditional, capsys, arguments, told):
     command, model, *options = arguments
-    assert experiment(command, checkpoints[model], *options) not in (0, None)
+    assert experiment(command, {**checkpoints, "conditional": conditional}[model], *options) not in (0, None)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
     assert told in said[0]
