@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
 from gen_experiments import randomness
-from gen_experiments.commands.labels import check_labels
+from gen_experiments.commands.labels import check_labels, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.data.pictures import decode_one
 from gen_experiments.data.sources import ImageFolder
@@ -71,9 +71,8 @@ def inpaint(
                 numbers = range(start, min(start + BATCH, len(originals)))
                 keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in numbers]
                 draws = Draws([randomness.generator("cpu", *key) for key in keys])
-                labels = None if class_ is None else torch.full((len(numbers),), class_)
                 codes = model.encode(to_float(filled[start : start + BATCH]))
-                drawn = model.draw(labels, draws, codes, unknown[start : start + BATCH])
+                drawn = model.draw(one_label(class_, len(numbers)), draws, codes, unknown[start : start + BATCH])
                 parts.append(to_uint8(model.decode(drawn)))
             filled = torch.cat(parts).where(covered, originals)
         columns.append(filled)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.labels import check_labels
+from gen_experiments.commands.labels import check_labels, one_label
 from gen_experiments.commands.pictures import read_latents
 from gen_experiments.errors import UserError
 from gen_experiments.images import grid, save_animation, save_image, to_uint8
@@ -92,6 +92,5 @@ def slerp(start: Tensor, stop: Tensor, shares: Tensor) -> Tensor:
 
 def _images(model: GAN, noise: Tensor, label: int | None) -> Tensor:
     """(N, C, H, W) uint8 images of (N, latent_dim) noise, all of one label."""
-    labels = None if label is None else torch.full((len(noise),), label)
-    images: Tensor = model(noise, labels)
+    images: Tensor = model(noise, one_label(label, len(noise)))
     return to_uint8(images)

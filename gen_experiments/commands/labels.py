@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from gen_experiments.errors import UserError
 
 
@@ -24,3 +27,8 @@ def check_labels(option: str, labels: Sequence[int], classes: int | None) -> int
     if unknown := [label for label in labels if not 0 <= label < classes]:
         raise UserError(f"{option} must be in 0 ... {classes - 1}, not {unknown[0]}")
     return classes
+
+
+def one_label(label: int | None, count: int) -> Tensor | None:
+    """The labels of images that have all the same: (count,) int64, or None for a model that is told none."""
+    return None if label is None else torch.full((count,), label)

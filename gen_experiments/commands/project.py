@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.labels import check_labels
+from gen_experiments.commands.labels import check_labels, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.errors import UserError
 from gen_experiments.images import grid, pairs_in_rows, save_image, to_float, to_uint8
@@ -43,7 +43,7 @@ def project(
     Args:
         checkpoint: a checkpoint of a GAN.
         images: the folder; its pictures are cropped and resized to what the model was trained on.
-        out: the grid's image file: pictures above their projections, without classes.
+        out: the grid's image file; without `classes` it has the pictures above their projections.
         latents: the file of the noise: a NumPy archive with `latents` (N, D), which `interpolate` takes.
         steps: of the descent.
         lr: Adam's learning rate.
@@ -81,7 +81,8 @@ def project(
         return pixels if features is None else pixels + perceptual * features.lpips(made, targets)
 
     found = _descend(model, to_float(originals), class_, distances, steps, lr, shell, seed)
-    projected, *restyled = [to_uint8(model(found, _labels(label, len(found)))) for label in (class_, *(classes or ()))]
+    shown_as = [class_, *(classes or [])]
+    projected, *restyled = [to_uint8(model(found, one_label(label, len(found)))) for label in shown_as]
     if restyled:
         shown = torch.stack([originals, projected, *restyled], dim=1).flatten(0, 1)
         save_image(grid(shown, 2 + len(restyled)), out)
@@ -97,10 +98,6 @@ def project(
     print(f"wrote {len(originals)} pictures and their projections to {out}, their noise to {latents}")
 
 
-def _labels(label: int | None, count: int) -> Tensor | None:
-    return None if label is None else torch.full((count,), label)
-
-
 def _descend(
     model: GAN,
     targets: Tensor,
@@ -114,13 +111,13 @@ def _descend(
     """(N, D) noise for (N, C, H, W) targets; each picture's is found as if it were alone."""
     with torch.no_grad():
         candidates = model.noise(sample_sources(0, CANDIDATES, seed))
-        made = torch.cat([model(part, _labels(label, len(part))) for part in candidates.split(64)])
+        made = torch.cat([model(part, one_label(label, len(part))) for part in candidates.split(64)])
         nearest = torch.cdist(targets.flatten(1), made.flatten(1)).argmin(dim=1)
     noise = candidates[nearest].clone().requires_grad_()
     optimizer = torch.optim.Adam([noise], lr=lr)
     best, best_errors = noise.detach().clone(), torch.full((len(targets),), torch.inf)
     for _ in range(steps + 1):
-        now = distances(model(noise, _labels(label, len(noise))), targets)
+        now = distances(model(noise, one_label(label, len(noise))), targets)
         better = now.detach() < best_errors
         best[better], best_errors[better] = noise.detach()[better], now.detach()[better]
         optimizer.zero_grad()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.commands.labels import check_labels
+from gen_experiments.commands.labels import check_labels, one_label
 from gen_experiments.commands.pictures import write_images
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, to_uint8
@@ -67,7 +67,7 @@ def _labels(classes: int | None, num: int, label: int | None, per_class: int | N
         raise UserError("--class and --per_class exclude each other")
     if label is not None:
         check_labels("--class", [label], classes)
-        return torch.full((num,), label)
+        return one_label(label, num)
     if per_class is not None:
         return torch.arange(check_labels("--per_class", [], classes)).repeat_interleave(per_class)
     return None
