@@ -20,10 +20,11 @@ MAY_IMPORT = {
     "runs": FLOOR,
     "commands": BELOW_CLI,
     "parser": set(),
-    "cli": BELOW_CLI,
-    "__main__": BELOW_CLI | {"cli"},
+    "experiment": BELOW_CLI,
+    "cli": BELOW_CLI | {"experiment"},
+    "__main__": BELOW_CLI | {"cli", "experiment"},
 }
-MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "cli", "__main__"}
+MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "experiment", "cli", "__main__"}
 MAY_USE_WANDB = {"callbacks", "cli"}
 HEAVY = {"wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
 

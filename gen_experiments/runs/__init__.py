@@ -1,0 +1,1 @@
+"""A run's life: its folder and identity, its checkpoint files, the signals that stop it."""

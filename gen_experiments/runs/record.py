@@ -1,0 +1,67 @@
+"""What identifies a run: `run.json` in its folder, so that whatever restarts the run goes on in it."""
+
+import json
+import secrets
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from gen_experiments.errors import UserError
+from gen_experiments.storage import atomic_write
+
+RECORD_FILE = "run.json"
+ID_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The identity of a run, and how far it has come.
+
+    Attributes:
+        id: eight letters and digits, unique; the run's id at Weights & Biases too.
+        name: the name of the experiment.
+        seed: the seed of the run; None for none.
+        job: the job that a scheduler started the run in, such as "slurm-17_2"; None outside of one.
+        status: "running" also of a run that was killed; "stopped" by a signal or an error; "finished" at its end.
+        images_logged: real images seen at the last row that went to Weights & Biases; -1 before the first.
+    """
+
+    id: str
+    name: str
+    seed: int | None = None
+    job: str | None = None
+    status: Literal["running", "stopped", "finished"] = "running"
+    images_logged: int = -1
+
+    @classmethod
+    def new(cls, name: str, seed: int | None, job: str | None) -> "RunRecord":
+        """The record of a run that begins."""
+        return cls("".join(secrets.choice(ID_LETTERS) for _ in range(8)), name, seed, job)
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunRecord | None":
+        """The record of the run in a folder; None where there is none, as in folders of versions before 0.2.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = folder / RECORD_FILE
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{**asdict(cls("", "")), **fields})
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}): remove it, or name another run") from None
+
+    def write(self, folder: Path) -> None:
+        """Writes the record into the run's folder."""
+        with atomic_write(folder / RECORD_FILE) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+def update_record(folder: Path, **fields: Any) -> None:
+    """Changes fields of the record in a folder; does nothing where there is none."""
+    record = RunRecord.read(folder)
+    if record is not None:
+        replace(record, **fields).write(folder)
