@@ -40,6 +40,12 @@ def close():
     return table, table
 
 
+def copied():
+    """Each code four times, of multiples of 1/8: whatever the order of the sums, copies are equally near to the bit."""
+    z, codes = ((side * 8).round() / 8 for side in normal(70, 50, 24))
+    return z, codes.repeat(4, 1)
+
+
 SIZES = [
     (1, 1, 1),
     (3, 200, 64),
@@ -54,7 +60,7 @@ CASES = {
     **{"x".join(map(str, size)): normal(*size) for size in SIZES},
     "one code": normal(70, 1, 24),
     "far codes": (normal(70, 7, 24)[0], 10 + normal(70, 7, 24)[1]),
-    "copied codes": (normal(70, 50, 24)[0], normal(70, 50, 24)[1].repeat(4, 1)),
+    "copied codes": copied(),
     "equal distances": tuple(side.round() for side in normal(300, 200, 3)),
     "close codes": close(),
     "strided": (normal(24, 70, 70)[0].t(), normal(70, 90, 48)[1][:, ::2]),
