@@ -4,7 +4,7 @@ import difflib
 import sys
 
 from gen_experiments import __version__
-from gen_experiments.errors import UserError
+from gen_experiments.errors import Stopped, UserError
 
 COMMANDS = {
     "fit": "train a model",
@@ -55,6 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except Stopped as stop:
+        if stop.code:
+            print(stop, file=sys.stderr)
+        return stop.code
     return 0
 
 

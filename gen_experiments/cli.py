@@ -60,6 +60,7 @@ def run(arguments: list[str]) -> None:
             auto_configure_optimizers=False,
             parser_class=ExperimentParser,
             save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},
             # Lightning warns where it is handed what it would read by itself.
             args=None if arguments == sys.argv[1:] else arguments,
         )

@@ -1,10 +1,20 @@
 """LightningCLI for fit, validate, test and predict: each run has a folder, an evaluation and checked checkpoints."""
 
+import dataclasses
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jsonargparse
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger
 
 # The short names of classes are known once their modules are imported.
 import gen_experiments.callbacks.codes
@@ -38,13 +48,23 @@ import gen_experiments.quantizers.hierarchy
 import gen_experiments.quantizers.lfq
 import gen_experiments.quantizers.residual
 import gen_experiments.quantizers.simvq  # noqa: F401
+from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
+from gen_experiments.callbacks.csv_logger import MetricsCSV
 from gen_experiments.callbacks.evaluation import Evaluation
+from gen_experiments.callbacks.interruption import Interruption
+from gen_experiments.callbacks.resumption import Resumption
 from gen_experiments.callbacks.tracking import go_offline_unless_reachable
+from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits, read_checkpoint
-from gen_experiments.runs.folder import Run
+from gen_experiments.runs.folder import Run, Start
+from gen_experiments.runs.job import can_requeue, is_first_process
+from gen_experiments.runs.lock import release
+from gen_experiments.runs.signals import Signals
 
 # Stands for the run's folder in the trainer's configuration: `save_dir: RUN_DIR`, `dirpath: RUN_DIR/checkpoints`.
 RUN_DIR = "RUN_DIR"
+# Carries what the first process has found to those that Lightning starts for the other devices.
+START_VARIABLE = "GEN_EXPERIMENTS_START"
 
 
 class ExperimentCLI(LightningCLI):
@@ -60,32 +80,125 @@ class ExperimentCLI(LightningCLI):
         """Leaves the configuration alone: what the user asks for outranks what a checkpoint remembers."""
 
     def before_instantiate_classes(self) -> None:
-        """Claims the run's folder and finds the checkpoint to start from."""
+        """Finds the run's folder and the checkpoint to start from."""
         self._asked = self.config
         self.config = self.config.clone()
         chosen = self.config[self.subcommand]
-        run: Run = chosen.run if isinstance(chosen.run, Run) else Run(**vars(chosen.run))
-        if chosen.ckpt_path in ("last", "best"):
-            chosen.ckpt_path = str(run.checkpoint(chosen.ckpt_path))
-        if chosen.ckpt_path:
-            read_checkpoint(chosen.ckpt_path)
-        folder = str(run.new_folder())
+        self._run: Run = chosen.run if isinstance(chosen.run, Run) else Run(**vars(chosen.run))
+        self._signals = Signals()
+        self._failure: UserError | None = None
+        self._start = self._find_start(chosen.ckpt_path, chosen.seed_everything)
+        folder = str(self._start.folder)
         chosen.trainer = _place(chosen.trainer, folder)
         chosen.trainer.default_root_dir = folder
+        chosen.weights_only = True
         if "WandbLogger" in str(chosen.trainer.logger):
             go_offline_unless_reachable(folder)
 
+    def instantiate_classes(self) -> None:
+        """Instantiates them; a new run that fails here leaves no folder behind."""
+        with self._discarded_unless_trained():
+            super().instantiate_classes()
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Has the configuration saved as it was asked for: it makes a new run, and does not point into this one's."""
-        self.config = self._asked
+        """Has the configuration saved as that of a new run: it repeats this one, and does not go on in it."""
+        self.config = self._asked.clone()
+        saved = self.config[self.subcommand]
+        saved.run = jsonargparse.Namespace(dataclasses.asdict(self._run) | {"version": None, "resume": None})
+        if self._start.resumes:
+            saved.ckpt_path = None
         return super().instantiate_trainer(**kwargs)
 
-    def after_instantiate_classes(self) -> None:
-        """Refuses, before anything starts, what cannot end well."""
-        path = self.config_init[self.subcommand].ckpt_path
-        if path:
-            check_fits(self.model, path)
-        self.model.check_trainer(self.trainer)
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs it from the checkpoint that was found, with what makes a run survive."""
+        with self._discarded_unless_trained():
+            self._agree_on_start()
+            start, trainer = self._start, self.trainer
+            # What cannot end well is refused before anything starts.
+            self.model.check_trainer(trainer)
+            if start.checkpoint is not None:
+                check_fits(self.model, start.checkpoint)
+            self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
+            if trainer.is_global_zero:
+                _announce(subcommand, start)
+            if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+                trainer.strategy.checkpoint_io = WholeFileCheckpointIO()
+            if subcommand != "fit":
+                # The curves are those of training; scores have a file of their own.
+                kept = [logger for logger in trainer.loggers if not isinstance(logger, (MetricsCSV, CSVLogger))]
+                trainer.loggers = kept
+            # Both come after every callback of the user's, and checkpoints are written between the two.
+            callbacks = trainer.callbacks  # type: ignore[attr-defined]
+            first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
+            callbacks.insert(first, Resumption(start))
+            callbacks.append(Interruption(start.folder, self._signals))
+            super()._run_subcommand(subcommand)
+
+    def _find_start(self, checkpoint: str | None, seed: int | bool) -> Start:
+        """The first process looks on the disk; those that Lightning starts beside it read a variable."""
+        if self.subcommand != "fit":
+            return self._run.scored(checkpoint)
+        if not is_first_process():
+            handed_down = os.environ.get(START_VARIABLE)
+            return Start(self._run.home, resumes=True) if handed_down is None else Start.from_json(handed_down)
+        if can_requeue():
+            self._signals.watch(signal.SIGUSR1)  # without a handler it would end the process before training begins
+        try:
+            start = self._run.start(checkpoint, None if seed is False else int(seed))
+        except UserError as error:
+            if not _launched_externally():
+                raise
+            # The others wait for this process: it must not end before it has told them.
+            self._failure = error
+            return Start(self._run.home, resumes=True)
+        os.environ[START_VARIABLE] = start.to_json()
+        return start
+
+    def _agree_on_start(self) -> None:
+        """Tells the processes of an external launcher, which share no environment, what the first has found."""
+        if self.subcommand == "fit" and self.trainer.world_size > 1 and _launched_externally():
+            self.trainer.strategy.setup_environment()
+            self._start, self._failure = self.trainer.strategy.broadcast((self._start, self._failure))
+        if self._failure is not None:
+            raise self._failure
+
+    @contextmanager
+    def _discarded_unless_trained(self) -> Iterator[None]:
+        """Removes the folder of a new run that fails before its first iteration has ended, or was only a trial."""
+        trainer: Trainer | None = None
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            trainer = getattr(self, "trainer", None)
+            trained = trainer is not None and any(
+                callback.trained for callback in trainer.callbacks if isinstance(callback, Resumption)
+            )
+            trial = trainer is not None and trainer.fast_dev_run
+            if self.subcommand == "fit" and is_first_process():
+                if trial or (failed and not trained):
+                    self._run.discard(self._start)
+                if failed:
+                    release(self._start.folder)
+
+
+def _announce(subcommand: str, start: Start) -> None:
+    """Says which checkpoint is used, and for what."""
+    if start.checkpoint is not None:
+        held = read_checkpoint(start.checkpoint)
+        where = f"{start.checkpoint} (step {held['global_step']}, {held['images_seen']} images seen)"
+        begins = "goes on" if start.resumes else "is a new run and begins"
+        print(
+            f"{start.folder} {begins} from {where}" if subcommand == "fit" else f"{subcommand} of {where}", flush=True
+        )
+    elif start.resumes:
+        print(f"{start.folder} begins again: it was stopped before its first checkpoint", flush=True)
+
+
+def _launched_externally() -> bool:
+    """Whether torchrun or SLURM has started the processes of this run, rather than Lightning."""
+    return TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
 
 
 def _place(value: Any, folder: str) -> Any:

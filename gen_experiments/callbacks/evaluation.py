@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torchmetrics import MeanMetric
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.interruption import pause_point
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSet, to_uint8
@@ -89,11 +90,11 @@ class Evaluation(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs the scores."""
-        self._finish(pl_module, "val")
+        self._finish(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The same for the test split."""
-        self._finish(pl_module, "test")
+        self._finish(trainer, pl_module, "test")
 
     def protocol(self) -> dict[str, object]:
         """What one must know to compare the FID with another: extractor, resize, number of samples, seed."""
@@ -103,7 +104,7 @@ class Evaluation(Callback):
     def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         reference: ImageSet = data.split(self.reference if isinstance(pl_module, Samples) else split)
-        self._distance.reference(reference, self.batch_size)
+        self._distance.reference(reference, self.batch_size, lambda: pause_point(trainer))
         self._psnr.reset()
         self._ssim.reset()
 
@@ -114,18 +115,20 @@ class Evaluation(Callback):
             self._ssim.update(ssim(reconstructions, images))
             self._distance.update(reconstructions)
 
-    def _finish(self, pl_module: LightningModule, stage: str) -> None:
+    def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if isinstance(pl_module, Reconstructs):
             scores = {"psnr": self._psnr.compute(), "ssim": self._ssim.compute(), "rfid": self._distance.compute()}
         elif isinstance(pl_module, Samples):
-            self._sample(pl_module)
+            self._sample(trainer, pl_module)
             scores = {"fid": self._distance.compute()}
         else:
             return
         pl_module.log_dict({f"{stage}/{name}": value.to(torch.float32) for name, value in scores.items()})
 
-    def _sample(self, model: Samples) -> None:
+    def _sample(self, trainer: Trainer, model: Samples) -> None:
         starts = range(0, self.samples, self.batch_size)
-        for start in starts[distributed.rank() :: distributed.world_size()]:
+        for number, start in enumerate(starts[distributed.rank() :: distributed.world_size()]):
+            if number < len(starts) // distributed.world_size():  # the passes that every process has
+                pause_point(trainer)
             images = model.sample(start, min(self.batch_size, self.samples - start), self.seed)
             self._distance.update(to_uint8(images))

@@ -50,7 +50,15 @@ class Tracking(Callback):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes the resolved config to the run's folder and gives it, with the metrics' protocol, to every logger."""
+    """Writes the resolved config to the run's folder and gives it, with the metrics' protocol, to every logger.
+
+    Only of training: what scores a run leaves the run's config alone.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Writes it."""
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Called on the first process only."""

@@ -73,12 +73,15 @@ class TrainingBatches:
         return randomness.rand_rows(count, source=source) < 0.5
 
     def state_dict(self) -> dict[str, Any]:
-        """The epoch and how many of its batches were given out."""
-        return {"epoch": self._epoch, "done": self._done}
+        """The epoch, how many of its batches were given out, and what they are batches of."""
+        return {"epoch": self._epoch, "done": self._done, "batch_size": self.batch_size, "images": len(self.images)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on after the batch that was last given out."""
+        """Goes on after the batch that was last given out; of an epoch of other batches nothing is left."""
         self._epoch, self._done = state["epoch"], state["done"]
+        same = (state.get("batch_size", self.batch_size), state.get("images", len(self.images)))
+        if same != (self.batch_size, len(self.images)) or self._done > len(self):
+            self._epoch, self._done = self._epoch + 1, 0
 
 
 class EvaluationBatches:

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -65,10 +66,15 @@ class FrechetDistance(FrechetInceptionDistance):
         assert isinstance(self.inception, FeatureExtractor)
         return self.inception
 
-    def reference(self, images: ImageSet, batch_size: int) -> None:
+    def reference(self, images: ImageSet, batch_size: int, between: Callable[[], None] = lambda: None) -> None:
         """Takes `images` for the reference and forgets the generated ones. All processes must call it.
 
         The sums are read from the cache, or computed, each process a part, and written there.
+
+        Args:
+            images: the reference.
+            batch_size: images in a pass of the extractor.
+            between: called before each of the passes that every process has.
 
         Raises:
             UserError: fewer than two images.
@@ -82,7 +88,7 @@ class FrechetDistance(FrechetInceptionDistance):
         # All processes must go the same way, also when one of them found the file just before another wrote it.
         found = distributed.all_reduce_sum(torch.tensor(int(sums is not None), device=self.device))
         if sums is None or int(found) < distributed.world_size():
-            sums = self._sums(images, batch_size)
+            sums = self._sums(images, batch_size, between)
             if distributed.rank() == 0:
                 _write(path, sums)
         if self._rooted != (name, self.device):
@@ -119,12 +125,14 @@ class FrechetDistance(FrechetInceptionDistance):
             root1=self._root,
         )
 
-    def _sums(self, images: ImageSet, batch_size: int) -> dict[str, Tensor]:
+    def _sums(self, images: ImageSet, batch_size: int, between: Callable[[], None]) -> dict[str, Tensor]:
         own = np.array_split(np.arange(len(images)), distributed.world_size())[distributed.rank()]
         dim = self.extractor.num_features
         total = torch.zeros(dim, dtype=torch.float64, device=self.device)
         products = torch.zeros(dim, dim, dtype=torch.float64, device=self.device)
         for start in range(0, len(own), batch_size):
+            if start < len(images) // distributed.world_size():
+                between()
             batch = images.read(own[start : start + batch_size]).to(self.device)
             features = self.extractor(batch).double()
             total += features.sum(0)

@@ -1,80 +1,187 @@
-"""The folder of a run: `root/name/version_N`, with everything the run writes."""
+"""The folder of a run, `root/name/version_N`: which one a command writes to, and from which checkpoint it starts."""
 
-import os
+import json
 import re
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gen_experiments.errors import UserError
+from gen_experiments.runs.checkpoint_files import CHECKPOINTS, is_readable, readable_checkpoints
+from gen_experiments.runs.job import is_restart, job_name
+from gen_experiments.runs.lock import is_locked, lock
+from gen_experiments.runs.record import RunRecord
 
-# Carries the folder from the process that made it to those that Lightning starts for the other devices.
-FOLDER_VARIABLE = "GEN_EXPERIMENTS_RUN_FOLDER"
+
+@dataclass(frozen=True)
+class Start:
+    """Where a command writes, and from what it starts.
+
+    Attributes:
+        folder: the run's folder.
+        checkpoint: the file to start from; None starts from nothing.
+        resumes: whether the run in the folder goes on, rather than a new one beginning.
+    """
+
+    folder: Path
+    checkpoint: Path | None = None
+    resumes: bool = False
+
+    def to_json(self) -> str:
+        """Returns it as text."""
+        checkpoint = None if self.checkpoint is None else str(self.checkpoint)
+        return json.dumps([str(self.folder), checkpoint, self.resumes])
+
+    @classmethod
+    def from_json(cls, text: str) -> "Start":
+        """Returns what `to_json` has written."""
+        folder, checkpoint, resumes = json.loads(text)
+        return cls(Path(folder), None if checkpoint is None else Path(checkpoint), resumes)
 
 
 @dataclass
 class Run:
-    """Where a run is written.
+    """Which run a command is about.
 
     Attributes:
         name: names the experiment; each run of it gets the next free `version_N`.
         root: the folder of all experiments.
+        version: the number of a run of this name: of the one to go on with or to score, or of a new one; None chooses
+            by itself.
+        resume: "auto" goes on in the run that this job has begun before (SLURM's job and array task, torchrun's run
+            id; outside of a job, the newest run of this name and seed that has not ended) and begins one where there
+            is none: the one spelling for a script that may be started again. None does so only where the launcher
+            says that it starts the job again.
     """
 
     name: str = "run"
     root: str = "runs"
+    version: int | None = None
+    resume: Literal["auto"] | None = None
 
     @property
     def home(self) -> Path:
         """The folder of all runs of this name."""
         return Path(self.root) / self.name
 
-    def new_folder(self) -> Path:
-        """Makes the next free folder, or, in a process other than the first, names the one that the first has made.
+    def start(self, checkpoint: str | None, seed: int | None) -> Start:
+        """Finds or makes the folder of a training run and the checkpoint to start from; on the first process only.
+
+        Args:
+            checkpoint: "last" goes on in the newest run of this name and seed; "best" begins a new run from its best
+                checkpoint; a file begins a new run from it; None begins from nothing.
+            seed: the seed of the run.
 
         Raises:
-            UserError: the folder cannot be made.
+            UserError: there is no such run or checkpoint, it is in use, or the folder cannot be made.
         """
-        if not _is_first_process():
-            # Only the first process writes. Where no folder was handed down, this one needs none.
-            return Path(os.environ.get(FOLDER_VARIABLE, self.home))
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
-            folder = self._claim(max(self._versions(), default=-1) + 1)
+            if self.resume == "auto" or is_restart():
+                folder = self._own_run(seed)
+                if folder is not None:
+                    return self._resumed(folder, next(readable_checkpoints(folder), None))
+            if checkpoint == "last":
+                folder, path = self._with_checkpoint("last", seed)
+                return self._resumed(folder, path)
+            source = self._with_checkpoint("best", seed)[1] if checkpoint == "best" else checkpoint
+            return self._new(None if source is None else Path(source), seed)
         except OSError as error:
             raise UserError(
                 f"cannot write to {self.home}: {error.strerror}; choose another place by --run.root"
             ) from None
-        os.environ[FOLDER_VARIABLE] = str(folder)
-        return folder
 
-    def checkpoint(self, which: str) -> Path:
-        """The newest run's `best` or `last` checkpoint.
+    def scored(self, checkpoint: str | None) -> Start:
+        """Finds the checkpoint to score or to predict from, and the folder of its run.
+
+        A file that does not lie in the folder of a run is scored where it lies.
+
+        Args:
+            checkpoint: "last" or "best", of the newest run of this name, or a file.
 
         Raises:
-            UserError: no run of this name has one.
+            UserError: none was named, or there is no such run or checkpoint.
         """
-        for version in sorted(self._versions(), reverse=True):
-            path = self.home / f"version_{version}" / "checkpoints" / f"{which}.ckpt"
-            if path.is_file():
-                return path
-        raise UserError(f"no run in {self.home} has a checkpoint named {which}.ckpt; name another run by --run.name")
+        if checkpoint is None:
+            raise UserError("name the checkpoint: --ckpt_path=best, --ckpt_path=last or --ckpt_path=FILE")
+        if checkpoint in ("last", "best"):
+            return Start(*self._with_checkpoint(checkpoint, None, any_seed=True))
+        path = Path(checkpoint)
+        return Start(path.parent.parent if path.parent.name == CHECKPOINTS else path.parent, path)
 
-    def _versions(self) -> list[int]:
-        found = (re.fullmatch(r"version_(\d+)", path.name) for path in self.home.glob("version_*"))
-        return [int(match[1]) for match in found if match]
+    def discard(self, start: Start) -> None:
+        """Removes the folder of a new run that has not trained, so that a failed start leaves nothing behind."""
+        if not start.resumes and next(readable_checkpoints(start.folder), None) is None:
+            shutil.rmtree(start.folder, ignore_errors=True)
 
-    def _claim(self, version: int) -> Path:
-        """Makes `version_N` or, where another run was quicker, the next one."""
+    def _resumed(self, folder: Path, path: Path | None) -> Start:
+        if not lock(folder):
+            raise UserError(f"{folder} is in use by another process: wait for its end, or name another run")
+        for left_by_a_kill in (folder / CHECKPOINTS).glob(".*"):
+            left_by_a_kill.unlink(missing_ok=True)
+        return Start(folder, path, resumes=True)
+
+    def _new(self, source: Path | None, seed: int | None) -> Start:
+        self.home.mkdir(parents=True, exist_ok=True)
+        version = max(self._versions(), default=-1) + 1 if self.version is None else self.version
         while True:
             folder = self.home / f"version_{version}"
             try:
                 folder.mkdir()
+                break
             except FileExistsError:
-                version += 1
-            else:
+                if self.version is not None:
+                    raise UserError(
+                        f"{folder} exists: go on in it by --ckpt_path=last, or leave out --run.version"
+                    ) from None
+                version += 1  # another run was quicker
+        lock(folder)
+        RunRecord.new(self.name, seed, job_name()).write(folder)
+        return Start(folder, source)
+
+    def _own_run(self, seed: int | None) -> Path | None:
+        """The run that this job has begun, or outside of a job the newest one that has not ended."""
+        job = job_name()
+        for folder in self._folders():
+            record = RunRecord.read(folder)
+            if record is None or record.seed != seed or record.job != job:
+                continue
+            if job is not None or (record.status != "finished" and not is_locked(folder)):
                 return folder
+        return None
 
+    def _with_checkpoint(self, which: str, seed: int | None, any_seed: bool = False) -> tuple[Path, Path]:
+        """The newest run that has a checkpoint, and that checkpoint, or a readable one in its place."""
+        other_seed: RunRecord | None = None
+        for folder in self._folders():
+            record = RunRecord.read(folder)
+            if not any_seed and record is not None and record.seed != seed:
+                other_seed = other_seed or record
+                continue
+            wanted = folder / CHECKPOINTS / f"{which}.ckpt"
+            if is_readable(wanted):
+                return folder, wanted
+            instead = next(readable_checkpoints(folder), None)
+            if instead is not None:
+                state = "cannot be read" if wanted.exists() else "is not there"
+                print(f"{wanted} {state}: {instead} is taken instead", flush=True)
+                return folder, instead
+            if wanted.exists():
+                print(f"{wanted} cannot be read, and no other checkpoint of that run can", flush=True)
+        named = self.home if self.version is None else self.home / f"version_{self.version}"
+        if other_seed is not None:
+            raise UserError(
+                f"no run in {named} with seed {seed} has a checkpoint, but one with seed {other_seed.seed}: "
+                f"set --seed_everything={other_seed.seed}, or name its file by --ckpt_path"
+            )
+        raise UserError(f"no run in {named} has a readable checkpoint; name another run by --run.name or --run.version")
 
-def _is_first_process() -> bool:
-    """Whether this is the process that writes, as far as a launcher has said by environment variables."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"))
+    def _folders(self) -> Iterator[Path]:
+        """The folders of the runs that may be meant, the newest first."""
+        versions = self._versions() if self.version is None else [self.version]
+        yield from (self.home / f"version_{version}" for version in sorted(versions, reverse=True))
+
+    def _versions(self) -> list[int]:
+        found = (re.fullmatch(r"version_(\d+)", path.name) for path in self.home.glob("version_*"))
+        return [int(match[1]) for match in found if match]

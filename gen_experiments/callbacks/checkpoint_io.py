@@ -1,0 +1,27 @@
+"""How Lightning writes checkpoints in this project."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from gen_experiments.runs.checkpoint_files import write_checkpoint
+
+
+class WholeFileCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its target and renames it.
+
+    Lightning's own writer goes through the folder for temporary files. Where that lies on another device, the last step
+    is a copy onto the old checkpoint, which a kill or a full disk destroys.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Writes `checkpoint` to `path`; remote paths (with a `://`) are Lightning's.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+        else:
+            write_checkpoint(checkpoint, Path(path))

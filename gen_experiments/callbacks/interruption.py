@@ -1,0 +1,127 @@
+"""Ends a run in order when a signal asks for it: the processes agree, save, and say how to go on."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+
+from gen_experiments import distributed
+from gen_experiments.errors import Stopped
+from gen_experiments.runs.checkpoint_files import CHECKPOINTS, LAST
+from gen_experiments.runs.job import can_requeue, requeue
+from gen_experiments.runs.signals import Signals
+
+
+class Interruption(Callback):
+    """Acts on SIGTERM, SIGINT and SIGUSR1 after a training batch, and between the passes of an evaluation.
+
+    The processes agree there, so that a signal that has reached only some of them stops all at the same iteration.
+    While training, `checkpoints/last.ckpt` is written first. Under SLURM, SIGUSR1 also puts the job back into the
+    queue.
+
+    Args:
+        folder: the run's folder.
+        signals: what notes the signals; it may watch some of them already.
+    """
+
+    def __init__(self, folder: Path, signals: Signals) -> None:
+        self.folder, self.signals = folder, signals
+        self._group: Any = None
+        self._common_batches = 0  # of an evaluation: those that every process has
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Opens a channel between the hosts: the agreement must not wait for a GPU."""
+        if distributed.is_distributed() and self._group is None:
+            self._group = dist.new_group(backend="gloo")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the signals over from Lightning, whose own handlers save and reduce while a batch is under way."""
+        self.signals.watch()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Counts the batches that every process has; after these they can agree."""
+        self._start_evaluation(trainer.num_val_batches)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same for a test."""
+        self._start_evaluation(trainer.num_test_batches)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same for a prediction."""
+        self._start_evaluation(trainer.num_predict_batches)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Stops here if a signal came."""
+        self.check(trainer)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
+    ) -> None:
+        """Stops here if a signal came."""
+        self._end_evaluation_batch(trainer, batch_idx)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
+    ) -> None:
+        """Stops here if a signal came."""
+        self._end_evaluation_batch(trainer, batch_idx)
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
+    ) -> None:
+        """Stops here if a signal came."""
+        self._end_evaluation_batch(trainer, batch_idx)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Gives the signals back."""
+        self.signals.release()
+
+    def check(self, trainer: Trainer) -> None:
+        """Stops if any process has received a signal. All processes must call it.
+
+        Raises:
+            Stopped: one has.
+        """
+        received = torch.tensor(self.signals.received)
+        if self._group is not None:
+            dist.all_reduce(received, dist.ReduceOp.MAX, group=self._group)
+        if received:
+            self._stop(trainer, signal.Signals(int(received)))
+
+    def _start_evaluation(self, batches: Any) -> None:
+        self.signals.watch()
+        common = torch.tensor(sum(batches) if isinstance(batches, list) else batches, dtype=torch.float64)
+        if self._group is not None:
+            dist.all_reduce(common, dist.ReduceOp.MIN, group=self._group)
+        self._common_batches = int(common.clamp(max=2**62))
+
+    def _end_evaluation_batch(self, trainer: Trainer, batch_idx: int) -> None:
+        if batch_idx < self._common_batches:
+            self.check(trainer)
+
+    def _stop(self, trainer: Trainer, received: signal.Signals) -> None:
+        code = 128 + received
+        message = f"stopped by {received.name}"
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            path = self.folder / CHECKPOINTS / LAST
+            trainer.save_checkpoint(path)
+            message += f" at step {trainer.global_step}, which {path} holds"
+            if received == signal.SIGUSR1 and can_requeue():
+                code = 0
+                message += "; SLURM starts the job again, which goes on from there"
+                if trainer.is_global_zero:
+                    requeue()
+            else:
+                message += "; go on by --ckpt_path=last or --run.resume=auto"
+        raise Stopped(message, code if trainer.is_global_zero else 0)
+
+
+def pause_point(trainer: Trainer) -> None:
+    """Lets a run be stopped here, between two passes of something long. All processes must call it."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Interruption):
+            callback.check(trainer)

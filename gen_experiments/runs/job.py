@@ -1,0 +1,52 @@
+"""What a launcher says of the processes that it started: which job they belong to, and which of them is the first."""
+
+import os
+import subprocess
+
+from gen_experiments.errors import UserError
+
+
+def is_first_process() -> bool:
+    """Returns whether this is the process that writes, as far as a launcher has said by environment variables."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"))
+
+
+def job_name() -> str | None:
+    """Returns the name of the job that this process belongs to, which is the same after a restart; None outside of one.
+
+    SLURM's job and array task, or the run id of torchrun (`--rdzv-id`).
+    """
+    if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
+        return f"slurm-{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
+    if number := os.environ.get("SLURM_JOB_ID"):
+        return f"slurm-{number}"
+    run_id = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return None if run_id == "none" else f"torchrun-{run_id}"
+
+
+def is_restart() -> bool:
+    """Returns whether the launcher says that it has started this job before."""
+    counts = (os.environ.get(name, "0") for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
+    return any(count.isdigit() and int(count) > 0 for count in counts)
+
+
+def can_requeue() -> bool:
+    """Returns whether this process belongs to a SLURM job, which can be put back into the queue."""
+    return "SLURM_JOB_ID" in os.environ
+
+
+def requeue() -> str:
+    """Puts this process's SLURM job back into the queue, which ends its processes, and returns the job's number.
+
+    Raises:
+        UserError: `scontrol requeue` failed.
+    """
+    number = (job_name() or "").removeprefix("slurm-")
+    try:
+        done = subprocess.run(["scontrol", "requeue", number], capture_output=True, text=True, timeout=60, check=False)
+        failure = (done.stderr.strip() or f"exit code {done.returncode}") if done.returncode else None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        failure = str(error)
+    if failure:
+        raise UserError(f"`scontrol requeue {number}` failed: {' '.join(failure.split())}; submit the job again")
+    return number

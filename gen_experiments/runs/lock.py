@@ -1,0 +1,61 @@
+"""Keeps two processes from writing to one run."""
+
+import os
+from pathlib import Path
+
+LOCK_FILE = ".lock"
+
+# Open files by folder: a lock lasts as long as its file is open, so at most until this process ends.
+_held: dict[Path, int] = {}
+
+
+def lock(folder: Path) -> bool:
+    """Takes the lock of a run for the life of this process; returns whether it could be had.
+
+    A file system that has no locks lets everybody in.
+    """
+    folder = folder.resolve()
+    if folder in _held:
+        return True
+    file = _try(folder)
+    if file is not None and file >= 0:
+        _held[folder] = file
+    return file is not None
+
+
+def is_locked(folder: Path) -> bool:
+    """Returns whether another process holds the lock of a run."""
+    if folder.resolve() in _held:
+        return False
+    file = _try(folder)
+    if file is not None and file >= 0:
+        os.close(file)
+    return file is None
+
+
+def release(folder: Path) -> None:
+    """Gives the lock back, if this process holds it."""
+    file = _held.pop(folder.resolve(), None)
+    if file is not None:
+        os.close(file)
+
+
+def _try(folder: Path) -> int | None:
+    """An open file that holds the lock; -1 where there are no locks; None where another process holds it."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return -1
+    try:
+        file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        return -1
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    except OSError:
+        os.close(file)
+        return -1
+    return file

@@ -1,0 +1,38 @@
+"""Signals that ask a run to stop: a handler notes the signal and does nothing else."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class Signals:
+    """Notes SIGTERM, SIGINT and SIGUSR1 from `watch` to `release`.
+
+    A second SIGINT is not noted but interrupts at once: who presses Ctrl-C twice does not want to wait.
+
+    Attributes:
+        received: the number of the last signal that was noted; 0 for none.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def watch(self, *signals: signal.Signals) -> None:
+        """Installs the handler for `signals`, or for all three; only the main thread of a process can."""
+        for number in signals or STOPPING:
+            previous = signal.signal(number, self._note)
+            self._previous.setdefault(number, previous)
+
+    def release(self) -> None:
+        """Puts back the handlers that were there before."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        self._previous = {}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT == self.received:
+            raise KeyboardInterrupt
+        self.received = number
