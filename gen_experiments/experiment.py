@@ -53,9 +53,10 @@ from gen_experiments.callbacks.csv_logger import MetricsCSV
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.interruption import Interruption
 from gen_experiments.callbacks.resumption import Resumption
+from gen_experiments.callbacks.scores import Scores
 from gen_experiments.callbacks.tracking import go_offline_unless_reachable
 from gen_experiments.errors import UserError
-from gen_experiments.models.checkpoints import check_fits, read_checkpoint
+from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.runs.folder import Run, Start
 from gen_experiments.runs.job import can_requeue, is_first_process
 from gen_experiments.runs.lock import release
@@ -116,17 +117,19 @@ class ExperimentCLI(LightningCLI):
             start, trainer = self._start, self.trainer
             # What cannot end well is refused before anything starts.
             self.model.check_trainer(trainer)
-            if start.checkpoint is not None:
-                check_fits(self.model, start.checkpoint)
+            held = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
             self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
             if trainer.is_global_zero:
-                _announce(subcommand, start)
+                _announce(subcommand, start, held)
             if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
                 trainer.strategy.checkpoint_io = WholeFileCheckpointIO()
             if subcommand != "fit":
                 # The curves are those of training; scores have a file of their own.
                 kept = [logger for logger in trainer.loggers if not isinstance(logger, (MetricsCSV, CSVLogger))]
                 trainer.loggers = kept
+                if start.checkpoint is not None and held is not None:
+                    scores = Scores(start.folder, start.checkpoint, held["global_step"])
+                    trainer.callbacks.append(scores)  # type: ignore[attr-defined]
             # Both come after every callback of the user's, and checkpoints are written between the two.
             callbacks = trainer.callbacks  # type: ignore[attr-defined]
             first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
@@ -183,10 +186,9 @@ class ExperimentCLI(LightningCLI):
                     release(self._start.folder)
 
 
-def _announce(subcommand: str, start: Start) -> None:
+def _announce(subcommand: str, start: Start, held: dict[str, Any] | None) -> None:
     """Says which checkpoint is used, and for what."""
-    if start.checkpoint is not None:
-        held = read_checkpoint(start.checkpoint)
+    if held is not None:
         where = f"{start.checkpoint} (step {held['global_step']}, {held['images_seen']} images seen)"
         begins = "goes on" if start.resumes else "is a new run and begins"
         print(

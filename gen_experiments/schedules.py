@@ -1,6 +1,6 @@
 """Values as pure functions of the number of images seen: learning rates, half-lives, weights, strengths.
 
-A schedule has no state, so a resumed run finds it where it was.
+A schedule has no state, so a resumed run finds it where it was. One whose length is not given lasts as long as the run.
 """
 
 import math
@@ -37,53 +37,70 @@ def as_schedule(value: float | Schedule) -> Schedule:
     return value if isinstance(value, Schedule) else Constant(value)
 
 
-class Cosine(Schedule):
+class Ramp(Schedule):
+    """A way from `start` to `end` over `images` images, constant afterwards.
+
+    Args:
+        start: the value at 0 images.
+        end: the value from `images` on.
+        images: N, the length in images; > 0. None lasts as long as the run.
+        warmup: images over which the value first rises linearly from 0; 0 for none.
+
+    Raises:
+        UserError: a length that is none.
+    """
+
+    def __init__(self, start: float, end: float, images: int | None = None, warmup: int = 0) -> None:
+        if (images is not None and images <= 0) or warmup < 0:
+            raise UserError(f"a schedule lasts images > 0 with a warmup >= 0, not images={images}, warmup={warmup}")
+        self.start, self.end, self.images, self.warmup = start, end, images, warmup
+
+    def __call__(self, images: float) -> float:
+        """The value after `images` images.
+
+        Raises:
+            UserError: no length was given, and the run has none.
+        """
+        share = self._share(min(images / (self.images or _run_length()), 1.0))
+        warm = min(images / self.warmup, 1.0) if self.warmup else 1.0
+        return (self.start + share * (self.end - self.start)) * warm
+
+    @abstractmethod
+    def _share(self, progress: float) -> float:
+        """The share of the way that is gone, of the share of the images that were seen; both in [0, 1]."""
+
+
+class Cosine(Ramp):
     """Half a cosine from `start` to `end`: v(n) = start + ½(1 − cos(πn/N))(end − start), constant after N images.
 
     R3GAN (https://arxiv.org/abs/2501.05441) moves every one of its hyperparameters so.
-
-    Args:
-        start: the value at 0 images.
-        end: the value from `images` on.
-        images: N, the length in images; > 0.
-        warmup: images over which the value first rises linearly from 0; 0 for none.
     """
 
-    def __init__(self, start: float, end: float, images: int, warmup: int = 0) -> None:
-        _check_length(images, warmup)
-        self.start, self.end, self.images, self.warmup = start, end, images, warmup
-
-    def __call__(self, images: float) -> float:
-        """The value after `images` images."""
-        progress = min(images / self.images, 1.0)
-        value = self.start + 0.5 * (1.0 - math.cos(math.pi * progress)) * (self.end - self.start)
-        return value * _warm(images, self.warmup)
+    def _share(self, progress: float) -> float:
+        return 0.5 * (1.0 - math.cos(math.pi * progress))
 
 
-class Linear(Schedule):
-    """A straight line from `start` to `end` over `images` images, constant afterwards.
+class Linear(Ramp):
+    """A straight line from `start` to `end` over N images, constant afterwards."""
 
-    Args:
-        start: the value at 0 images.
-        end: the value from `images` on.
-        images: the length in images; > 0.
-        warmup: images over which the value first rises linearly from 0; 0 for none.
-    """
-
-    def __init__(self, start: float, end: float, images: int, warmup: int = 0) -> None:
-        _check_length(images, warmup)
-        self.start, self.end, self.images, self.warmup = start, end, images, warmup
-
-    def __call__(self, images: float) -> float:
-        """The value after `images` images."""
-        progress = min(images / self.images, 1.0)
-        return (self.start + progress * (self.end - self.start)) * _warm(images, self.warmup)
+    def _share(self, progress: float) -> float:
+        return progress
 
 
-def _warm(images: float, warmup: int) -> float:
-    return min(images / warmup, 1.0) if warmup else 1.0
+def set_run_length(images: float) -> None:
+    """Says how many real images the run of this process sees in all, from its first step on; infinity for no end."""
+    global _run_images
+    _run_images = images
 
 
-def _check_length(images: int, warmup: int) -> None:
-    if images <= 0 or warmup < 0:
-        raise UserError(f"a schedule lasts images > 0 with a warmup >= 0, not images={images}, warmup={warmup}")
+# Outside of training a schedule is at its start.
+_run_images: float | None = None
+
+
+def _run_length() -> float:
+    if _run_images == math.inf:
+        raise UserError(
+            "a schedule without `images` lasts as long as the run, and this run has no end: "
+            "set trainer.max_steps, trainer.max_epochs or the schedule's images"
+        )
+    return _run_images or math.inf

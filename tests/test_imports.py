@@ -16,7 +16,7 @@ MAY_IMPORT = {
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
     "priors": FLOOR | {"networks"},
     "models": FLOOR | PARTS,
-    "callbacks": FLOOR | {"metrics"},
+    "callbacks": FLOOR | {"metrics", "runs"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
     "parser": set(),

@@ -1,23 +1,23 @@
 """The curves of a run as one CSV file that a resumed run continues."""
 
-import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from gen_experiments.errors import UserError
-from gen_experiments.storage import atomic_write
+from gen_experiments.runs.table import CsvTable
 
-STEP = "step"
+STEP, IMAGES_SEEN = "step", "images_seen"
 
 
 class MetricsCSV(Logger):
     """Appends a row to `metrics.csv` of the run's folder whenever values are logged; all rows have all columns.
 
-    A row whose step and names of values are those of a row before is the same row logged twice, as happens where a run
-    goes on from a checkpoint that was written between a row and what follows it. It is left out.
+    A row that says nothing new is left out: one of the same names as a row before that has not seen more images or,
+    without `images_seen`, is not of a later step. Lightning logs such rows at the end of training, and where a run goes
+    on from a checkpoint that was written after a row.
 
     Args:
         save_dir: the run's folder.
@@ -26,8 +26,8 @@ class MetricsCSV(Logger):
     def __init__(self, save_dir: str = "RUN_DIR") -> None:
         super().__init__()
         self._folder = Path(save_dir)
-        self._columns: list[str] | None = None
-        self._rows_of_step: dict[int, list[set[str]]] = {}  # the names in the rows of the last step
+        self._table = CsvTable(self._folder / "metrics.csv")
+        self._logged: dict[frozenset[str], float] = {}  # how far the rows of the same names have come
 
     @property
     def name(self) -> str:
@@ -44,11 +44,6 @@ class MetricsCSV(Logger):
         """The run's folder."""
         return str(self._folder)
 
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._folder / "metrics.csv"
-
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Does nothing: config.yaml holds them."""
 
@@ -63,22 +58,9 @@ class MetricsCSV(Logger):
         Raises:
             UserError: the file cannot be written.
         """
-        number = step or 0
-        rows = self._rows_of_step.get(number, [])
-        if set(metrics) in rows:
-            return
-        self._rows_of_step = {number: [*rows, set(metrics)]}
-        columns = self._known_columns()
-        try:
-            if missing := {*metrics, STEP} - set(columns):
-                columns = self._columns = sorted({*columns, *missing})
-                self._rewrite(self._read())
-            with self.path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, columns).writerow({**metrics, STEP: number})
-        except OSError as error:
-            raise UserError(
-                f"cannot write {self.path}: {error.strerror}; make room, then go on by --ckpt_path=last"
-            ) from None
+        row = {**metrics, STEP: step or 0}
+        if self._is_new(row):
+            self._table.append(row)
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
@@ -87,44 +69,17 @@ class MetricsCSV(Logger):
         Raises:
             UserError: the file cannot be written.
         """
-        rows = [row for row in self._read() if int(row[STEP]) < step]
-        self._known_columns()
-        self._rows_of_step = {}
+        rows = [row for row in self._table.rows() if row.get(STEP, "").isdigit() and int(row[STEP]) < step]
+        self._logged = {}
         for row in rows:
-            names = {name for name, value in row.items() if value and name != STEP}
-            self._rows_of_step.setdefault(int(row[STEP]), []).append(names)
-        self._rows_of_step = {step - 1: self._rows_of_step.get(step - 1, [])}
-        try:
-            if rows:
-                self._rewrite(rows)
-            else:
-                self.path.unlink(missing_ok=True)
-                self._columns = None
-        except OSError as error:
-            raise UserError(
-                f"cannot write {self.path}: {error.strerror}; make room, then go on by --ckpt_path=last"
-            ) from None
+            self._is_new(row)
+        self._table.replace(rows)
 
-    def _known_columns(self) -> list[str]:
-        if self._columns is None:
-            try:
-                with self.path.open(newline="", encoding="utf-8") as file:
-                    self._columns = next(csv.reader(file), [])
-            except (OSError, UnicodeDecodeError, csv.Error):
-                self._columns = []
-        return self._columns
-
-    def _read(self) -> list[dict[str, str]]:
-        """The rows; a last one that a kill has cut short is left out."""
-        try:
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-        except (OSError, UnicodeDecodeError, csv.Error):
-            return []
-        return [row for row in rows if None not in row.values() and (row.get(STEP) or "").isdigit()]
-
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        with atomic_write(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self._known_columns())
-            writer.writeheader()
-            writer.writerows(rows)
+    def _is_new(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row goes beyond those of the same names, of which it is then the last."""
+        position = float(row.get(IMAGES_SEEN, row[STEP]))
+        names = frozenset(row)
+        if position <= self._logged.get(names, -1.0):
+            return False
+        self._logged[names] = position
+        return True

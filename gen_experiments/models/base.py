@@ -1,5 +1,7 @@
 """What every model shares: time in images seen, seeded steps, scheduled learning rates, synchronised batch norm."""
 
+import math
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -15,7 +17,7 @@ from gen_experiments import distributed, randomness
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.networks.base import Decoder, Discriminator, Encoder, Generator
-from gen_experiments.schedules import Schedule
+from gen_experiments.schedules import Schedule, set_run_length
 
 EncoderFactory = Callable[[ImageSpec, int], Encoder]
 DecoderFactory = Callable[[ImageSpec, int], Decoder]
@@ -56,6 +58,7 @@ class ImageModel(LightningModule):
         self.lr_schedule = lr_schedule
         self.images_seen = 0
         self.logs_this_iteration = False
+        self._batch_images = 0
         self._compiled: tuple[nn.Module, ...] = ()
         self._scheduled: list[tuple[Optimizer, list[float]]] = []
         if _given_hyperparameters.get() is not None:
@@ -103,6 +106,29 @@ class ImageModel(LightningModule):
             for network in self._compiled:
                 network.compile()
 
+    @property
+    def run_images(self) -> float:
+        """The real images that this run will have seen at its end, from its first step on; infinity for no end."""
+        trainer = self.trainer
+        size = getattr(trainer.datamodule, "batch_size", math.inf)  # type: ignore[attr-defined]
+        steps = trainer.max_steps * trainer.accumulate_grad_batches if trainer.max_steps > 0 else math.inf
+        epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs >= 0 else math.inf
+        return size * min(steps, epochs * trainer.num_training_batches)
+
+    def on_train_start(self) -> None:
+        """Lets schedules without a length last as long as the run; warns of a learning rate that ends too early."""
+        images = self.run_images
+        set_run_length(images)
+        if self.lr_schedule is None or images == math.inf or not self.trainer.is_global_zero:
+            return
+        last = images - self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        if images > self.images_seen and self.lr_schedule(last) == 0:
+            warnings.warn(
+                f"lr_schedule reaches 0 before the {images} images of this run: its last steps change nothing; "
+                "leave out lr_schedule.images and it lasts as long as the run",
+                stacklevel=2,
+            )
+
     def own_optimizer(self, number: int) -> LightningOptimizer:
         """One of the optimizers, under manual optimization; the steps of the first count as iterations."""
         optimizers = self.optimizers()
@@ -130,7 +156,22 @@ class ImageModel(LightningModule):
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
-        self.images_seen += global_size(batch)
+        self._batch_images = global_size(batch)
+        self.images_seen += self._batch_images
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Steps an optimizer that Lightning steps, and whatever follows the weights."""
+        super().optimizer_step(*args, **kwargs)
+        self.after_step(self.trainer.accumulate_grad_batches * self._batch_images)
+
+    def after_step(self, images: int) -> None:
+        """Moves what follows the weights, such as their averages; under manual optimization the model calls it.
+
+        Lightning's hook `on_train_batch_end` of a module would be too late: checkpoints are written before it.
+
+        Args:
+            images: real images of this step, over all processes.
+        """
 
     def log_training(self, **values: Tensor | float) -> None:
         """Logs `train/NAME` for every value, beside the images seen (the x-axis of all curves).

@@ -40,8 +40,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check_fits(model: ImageModel, path: str | Path) -> None:
-    """Makes sure that a checkpoint can be loaded into `model`.
+def check_fits(model: ImageModel, path: str | Path) -> dict[str, Any]:
+    """Returns the contents of a checkpoint that can be loaded into `model`.
 
     Raises:
         UserError: it holds another kind of model, or weights of other shapes.
@@ -59,6 +59,7 @@ def check_fits(model: ImageModel, path: str | Path) -> None:
             f"{path} does not fit this configuration ({differing[0]} differs): "
             f"use the config.yaml of the run that wrote it"
         )
+    return checkpoint
 
 
 def load_model(path: str | Path, able: type, task: str) -> ImageModel:

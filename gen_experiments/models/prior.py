@@ -4,7 +4,6 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from gen_experiments.data.codes import encoded
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.models.base import NOISE_STREAM, OptimizerFactory, global_size
+from gen_experiments.models.base import NOISE_STREAM, OptimizerFactory
 from gen_experiments.models.checkpoints import build_model, described, load_model
 from gen_experiments.models.ema import EMA
 from gen_experiments.models.sampling import GenerativeModel
@@ -179,9 +178,9 @@ class CodePrior(GenerativeModel):
         self.log_training(loss=loss)
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def after_step(self, images: int) -> None:
         """Moves the average."""
-        self.ema.update(self.prior, global_size(batch), self.ema_half_life)
+        self.ema.update(self.prior, images, self.ema_half_life)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs the likelihood of a batch."""

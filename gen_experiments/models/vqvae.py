@@ -1,7 +1,6 @@
 """The VQ-VAE (https://arxiv.org/abs/1711.00937): an autoencoder whose latents are codes of a finite codebook."""
 
 import warnings
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -126,12 +125,11 @@ class VQVAE(ImageModel):
         return reconstructions
 
     def on_train_start(self) -> None:
-        """Warns of an adversary that would never begin."""
-        size = getattr(self.trainer.datamodule, "batch_size", 0)  # type: ignore[attr-defined]
-        images = self.trainer.max_steps * size
-        if self.adversary is not None and 0 < images <= self.adversary.start and self.trainer.is_global_zero:
+        """Warns of an adversary that would never begin, beside what every model warns of."""
+        super().on_train_start()
+        if self.adversary is not None and self.run_images <= self.adversary.start and self.trainer.is_global_zero:
             warnings.warn(
-                f"adversary.start={self.adversary.start} lies beyond the {images} images of this run: "
+                f"adversary.start={self.adversary.start} lies beyond the {self.run_images} images of this run: "
                 "the discriminator is never trained",
                 stacklevel=2,
             )
@@ -144,16 +142,17 @@ class VQVAE(ImageModel):
         told = {"reconstruction": error, "quantizer": quantized.loss}
         if self.adversary is not None:
             loss = self._adversarial_steps(self.adversary, batch, reconstructions, error, loss, told)
+            self.after_step(global_size(batch))
         if self.logs_this_iteration:
             revived = [part.take_revived() for part in self.quantizer.modules() if isinstance(part, LearnedCodebook)]
             told |= {"codes_revived": torch.stack(revived).sum()} if revived else {}
         self.log_training(loss=loss, **told)
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Moves the averages, in either mode of optimization after the step."""
+    def after_step(self, images: int) -> None:
+        """Moves the averages."""
         if self.ema_half_life is not None:
-            images, half_life = global_size(batch), self.ema_half_life(self.images_seen)
+            half_life = self.ema_half_life(self.images_seen)
             for average, part in zip(self.averages, self._trained(), strict=True):
                 average.update(part, images, half_life)  # type: ignore[operator]
 

@@ -1,0 +1,51 @@
+"""Keeps what `validate` and `test` measure in the folder of the run that they score."""
+
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from gen_experiments.callbacks.evaluation import Evaluation
+from gen_experiments.errors import UserError
+from gen_experiments.runs.table import CsvTable
+
+
+class Scores(Callback):
+    """Appends a row to `scores.csv`: the checkpoint, its step and images seen, the protocol and every score.
+
+    Args:
+        folder: of the run, or where the checkpoint lies.
+        checkpoint: the file that is scored.
+        step: training iterations that it has behind it.
+    """
+
+    def __init__(self, folder: Path, checkpoint: Path, step: int) -> None:
+        self.table = CsvTable(folder / "scores.csv")
+        self.checkpoint, self.step = checkpoint, step
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the scores on the validation split."""
+        self._write(trainer, pl_module)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the scores on the test split."""
+        self._write(trainer, pl_module)
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        row: dict[str, object] = {
+            "checkpoint": self.checkpoint.name,
+            "step": self.step,
+            "images_seen": pl_module.images_seen,
+        }
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Evaluation):
+                row |= {f"protocol/{name}": value for name, value in callback.protocol().items()}
+        row |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        try:
+            self.table.append(row)
+        except UserError as error:
+            # The scores are on the screen; where somebody else's checkpoint lies, one may not be allowed to write.
+            print(f"the scores are not kept: {error}", flush=True)
+        else:
+            print(f"the scores were added to {self.table.path}", flush=True)
