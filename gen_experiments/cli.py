@@ -107,6 +107,6 @@ def _silence() -> None:
         r"Experiment logs directory .* exists and is not empty",  # the run's own folder, which was made just now
         r"The number of training batches .* is smaller than the logging interval",  # intervals are counted over epochs
         r"Using ModelCheckpoint with manual optimization",
-        r"The dirpath has changed from",  # a resumed run has a folder of its own
+        r"Checkpoint directory .* exists and is not empty",  # that of the run that goes on
     ):
         warnings.filterwarnings("ignore", message=message)

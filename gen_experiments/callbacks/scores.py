@@ -33,15 +33,11 @@ class Scores(Callback):
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        row: dict[str, object] = {
-            "checkpoint": self.checkpoint.name,
-            "step": self.step,
-            "images_seen": pl_module.images_seen,
-        }
+        row: dict[str, object] = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row |= {"checkpoint": self.checkpoint.name, "step": self.step, "images_seen": pl_module.images_seen}
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Evaluation):
                 row |= {f"protocol/{name}": value for name, value in callback.protocol().items()}
-        row |= {name: float(value) for name, value in trainer.callback_metrics.items()}
         try:
             self.table.append(row)
         except UserError as error:
