@@ -99,9 +99,10 @@ def test_trainer_options_that_a_vqgan_cannot_obey(mistake):
 def test_checkpoints(mistake, trained, tmp_path):
     vqvae, gan = SMALL["vqvae"], SMALL["gan"]
     assert "there is no checkpoint at nowhere.ckpt" in mistake("fit", *gan, *SHORT, "--ckpt_path=nowhere.ckpt")
-    assert "no run in runs/other has a checkpoint" in mistake(
-        "fit", *gan, *SHORT, "--run.name=other", "--ckpt_path=last"
-    )
+    for command in ("fit", "validate"):
+        said = mistake(command, *gan, "--run.name=other", "--ckpt_path=last")
+        assert "no run in runs/other has a readable checkpoint" in said
+    assert "--ckpt_path=best" in mistake("validate", *gan)
     assert "holds a VQVAE, not a GAN" in mistake("fit", *gan, *SHORT, f"--ckpt_path={trained['vqvae']}")
     other = ["--model.quantizer.num_codes=16", f"--ckpt_path={trained['vqvae']}"]
     assert "does not fit this configuration" in mistake("validate", *vqvae, *other)

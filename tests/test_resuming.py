@@ -1,6 +1,7 @@
 """A run that is stopped and resumed ends as one that was not, bit for bit."""
 
 import csv
+import json
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from conftest import SHORT, SMALL
 
 RUNS = {
-    "vqvae": [*SMALL["vqvae"], "--model.quantizer.revive_below=0.5"],
+    "vqvae": [*SMALL["vqvae"], "--model.quantizer.revive_below=0.5", "--model.lr_schedule.images=2000"],
     "gan": [*SMALL["gan"], "--model.n_critic=2"],
 }
 
@@ -39,7 +40,8 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, s
     assert experiment("fit", *part, f"--trainer.max_steps={stop}") == 0
     assert experiment("fit", *part, f"--trainer.max_steps={2 * stop}", "--ckpt_path=last") == 0
     unbroken = checkpoint(folder / "whole" / "version_0" / "checkpoints" / "last.ckpt")
-    resumed = checkpoint(folder / "part" / "version_1" / "checkpoints" / "last.ckpt")
+    resumed = checkpoint(folder / "part" / "version_0" / "checkpoints" / "last.ckpt")
+    assert [path.name for path in (folder / "part").iterdir()] == ["version_0"]
     assert resumed["global_step"] == unbroken["global_step"] == 2 * stop
     for key in ("state_dict", "optimizer_states", "images_seen", "epoch"):
         assert equal(resumed[key], unbroken[key]), key
@@ -76,22 +78,168 @@ def test_resuming_obeys_an_override(experiment, tmp_path):
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith(("encoder", "decoder")))
 
 
-def logged(folder, prefix):
-    """The last value of every metric that starts with `prefix` in a run's metrics.csv."""
-    with (folder / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+def logged(path, prefix):
+    """The last value of every metric that starts with `prefix` in a CSV file."""
+    rows = table(path)
     return {name: row[name] for row in rows for name in row if name.startswith(prefix) and row[name]}
 
 
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.mark.parametrize("model", RUNS)
-def test_validate_and_test_repeat_the_numbers_of_training(experiment, tmp_path, model):
-    runs = tmp_path / "runs" / model
+def test_validate_and_test_repeat_the_numbers_of_training_in_the_run_they_score(experiment, capsys, tmp_path, model):
+    home = tmp_path / "runs" / model
     assert experiment("fit", *RUNS[model], *SHORT) == 0
-    for version, command in enumerate(("validate", "test", "test"), 1):
+    for command in ("validate", "test", "test"):
+        capsys.readouterr()
         assert experiment(command, *RUNS[model], "--ckpt_path=last") == 0
-        assert (runs / f"version_{version}" / "metrics.csv").is_file()
-    trained = logged(runs / "version_0", "val/")
-    assert trained == logged(runs / "version_1", "val/")
-    tested = logged(runs / "version_2", "test/")
-    assert tested.keys() == {name.replace("val/", "test/") for name in trained}
-    assert tested == logged(runs / "version_3", "test/")
+        path = home.relative_to(tmp_path) / "version_0" / "checkpoints" / "last.ckpt"
+        assert f"{command} of {path} (step 4, 64 images seen)" in capsys.readouterr().out
+    assert [path.name for path in home.iterdir()] == ["version_0"]
+    validated, *tested = table(home / "version_0" / "scores.csv")
+    assert tested[0] == tested[1]
+    assert (validated["checkpoint"], validated["step"], validated["images_seen"]) == ("last.ckpt", "4", "64")
+    assert validated["protocol/extractor"] == "DigitsFeatures"
+    trained = logged(home / "version_0" / "metrics.csv", "val/")
+    assert trained == {name: value for name, value in validated.items() if name.startswith("val/") and value}
+    scored = {name for name, value in tested[0].items() if name.startswith("test/") and value}
+    assert scored == {name.replace("val/", "test/") for name in trained}
+
+
+def test_the_best_score_and_its_file_survive_a_resumption(experiment, capsys, tmp_path):
+    options = [*RUNS["vqvae"], *SHORT, "--trainer.val_check_interval=3"]
+    assert experiment("fit", *options, "--trainer.max_steps=6") == 0
+    folder = tmp_path / "runs" / "vqvae" / "version_0"
+    scores = [float(row["val/rfid"]) for row in table(folder / "metrics.csv") if row["val/rfid"]]
+    # Learning nothing more makes nothing better.
+    worse = ["--trainer.max_steps=9", "--model.optimizer.lr=1.0", "--ckpt_path=last"]
+    capsys.readouterr()
+    assert experiment("fit", *options, *worse) == 0
+    said = capsys.readouterr().out
+    assert (
+        "runs/vqvae/version_0 goes on from runs/vqvae/version_0/checkpoints/last.ckpt (step 6, 96 images seen)" in said
+    )
+    assert f"best checkpoint, val/rfid {min(scores):g}" in said
+    rows = table(folder / "metrics.csv")
+    assert [int(row["step"]) for row in rows if row["val/rfid"]] == [2, 5, 8]
+    assert [int(row["step"]) for row in rows if row["train/loss"]] == list(range(9))
+    assert float(rows[-1]["val/rfid_best"]) == min(scores) < float(rows[-1]["val/rfid"])
+    assert checkpoint(folder / "checkpoints" / "best.ckpt")["global_step"] == 3 * (1 + scores.index(min(scores)))
+
+
+def test_a_run_goes_on_where_its_seed_and_its_readable_checkpoint_are(experiment, capsys, tmp_path):
+    options = [*RUNS["vqvae"], *SHORT, "--trainer.max_steps=2"]
+    assert experiment("fit", *options) == 0
+    assert experiment("fit", *options, "--seed_everything=1") == 0
+    home = tmp_path / "runs" / "vqvae"
+    more = [*options, "--ckpt_path=last", "--trainer.max_steps=4"]
+    assert experiment("fit", *more) == 0
+    steps = [checkpoint(home / f"version_{n}" / "checkpoints" / "last.ckpt")["global_step"] for n in range(2)]
+    assert steps == [4, 2]
+    last = home / "version_1" / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-200])
+    capsys.readouterr()
+    assert experiment("fit", *more, "--seed_everything=1") == 0
+    assert "last.ckpt cannot be read: runs/vqvae/version_1/checkpoints/best.ckpt is taken" in capsys.readouterr().out
+    assert checkpoint(last)["global_step"] == 4
+    assert experiment("fit", *more, "--seed_everything=2") == 1
+    assert "--seed_everything=1" in capsys.readouterr().err
+    assert experiment("fit", *more, "--run.version=0", "--trainer.max_steps=6") == 0
+    assert checkpoint(home / "version_0" / "checkpoints" / "last.ckpt")["global_step"] == 6
+    assert experiment("fit", *options, "--run.version=0") == 1
+    assert "version_0 exists" in capsys.readouterr().err
+    assert sorted(path.name for path in home.iterdir()) == ["version_0", "version_1"]
+
+
+def test_a_checkpoint_given_as_a_file_begins_a_new_run(experiment, capsys, tmp_path):
+    options = [*RUNS["vqvae"], *SHORT, "--trainer.max_steps=2"]
+    assert experiment("fit", *options) == 0
+    path = "runs/vqvae/version_0/checkpoints/last.ckpt"
+    capsys.readouterr()
+    assert experiment("fit", *options, "--trainer.max_steps=4", f"--ckpt_path={path}") == 0
+    assert f"runs/vqvae/version_1 is a new run and begins from {path} (step 2, 32" in capsys.readouterr().out
+    home = tmp_path / "runs" / "vqvae"
+    ids = {json.loads((home / f"version_{n}" / "run.json").read_text())["id"] for n in range(2)}
+    assert len(ids) == 2
+    assert [int(row["step"]) for row in table(home / "version_1" / "metrics.csv") if row["train/loss"]] == [2, 3]
+
+
+def test_a_job_that_starts_again_goes_on_in_its_own_run(experiment, monkeypatch, tmp_path):
+    home = tmp_path / "runs" / "vqvae"
+
+    def fit(steps):
+        options = [*RUNS["vqvae"], *SHORT, f"--trainer.max_steps={steps}", "--run.resume=auto"]
+        assert experiment("fit", *options) == 0
+        return sorted(
+            (path.name, checkpoint(path / "checkpoints" / "last.ckpt")["global_step"]) for path in home.iterdir()
+        )
+
+    assert fit(2) == [("version_0", 2)]
+    # It had ended: outside of a job that is no reason to go on.
+    assert fit(2) == [("version_0", 2), ("version_1", 2)]
+    monkeypatch.setattr("lightning.fabric.plugins.environments.slurm.SLURMEnvironment.detect", lambda: False)
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    assert fit(2)[2:] == [("version_2", 2)]
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    assert fit(2)[2:] == [("version_2", 2), ("version_3", 2)]
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    assert fit(4)[2:] == [("version_2", 4), ("version_3", 2)]
+
+
+# Of 1,437 digits 96 make 14 iterations an epoch, and the first run stops in the middle of its second.
+@pytest.mark.parametrize("change", ["--data.batch_size=200", "--data.batch_size=8", "--data.val_size=700"])
+@pytest.mark.parametrize("model", RUNS)
+def test_another_batch_size_or_fewer_images_begin_a_new_epoch(experiment, capsys, tmp_path, model, change):
+    options = [*RUNS[model], *SHORT, "--data.batch_size=96", "--trainer.val_check_interval=100"]
+    assert experiment("fit", *options, "--trainer.max_steps=19") == 0
+    capsys.readouterr()
+    assert experiment("fit", *options, "--trainer.max_steps=24", "--ckpt_path=last", change) == 0
+    assert "training goes on with a new epoch" in capsys.readouterr().out
+    last = checkpoint(tmp_path / "runs" / model / "version_0" / "checkpoints" / "last.ckpt")
+    size = int(change.rpartition("=")[2]) if "batch" in change else 96
+    assert (last["global_step"], last["images_seen"], last["epoch"]) == (24, 19 * 96 + 5 * size, 1)
+
+
+def test_every_run_ends_with_a_checkpoint(experiment, tmp_path):
+    ends = {
+        "no_validation": ["--trainer.limit_val_batches=0"],
+        "epochs": ["--trainer.limit_val_batches=0", "--trainer.max_steps=-1", "--trainer.max_epochs=1"],
+        "time": ["--trainer.limit_val_batches=0", "--trainer.max_steps=-1", "--trainer.max_time=00:00:00:02"],
+    }
+    for name, end in ends.items():
+        options = [*RUNS["vqvae"], *SHORT, "--data.batch_size=400", f"--run.name={name}"]
+        assert experiment("fit", *options, *end) == 0
+        last = checkpoint(tmp_path / "runs" / name / "version_0" / "checkpoints" / "last.ckpt")
+        assert last["global_step"] == {"no_validation": 4, "epochs": 3}.get(name, last["global_step"])
+
+
+def test_a_start_that_fails_and_a_trial_leave_no_folder(experiment, tmp_path):
+    assert experiment("fit", *RUNS["vqvae"], *SHORT, "--trainer.fast_dev_run=true") == 0
+    assert experiment("fit", *RUNS["vqvae"], *SHORT, "--data.source=ImageFolder", "--data.source.root=nowhere") == 1
+    assert experiment("fit", *RUNS["gan"], *SHORT, "--trainer.gradient_clip_val=1.0") == 1
+    assert [str(path) for path in tmp_path.rglob("version_*")] == []
+
+
+def test_a_schedule_without_a_length_lasts_as_long_as_the_run(experiment, tmp_path):
+    given = ["--data.batch_size=16", "--trainer.max_steps=8"]
+    options = [*SMALL["vqvae"], *SHORT]
+    assert experiment("fit", *options, *given, "--run.name=without") == 0
+    assert experiment("fit", *options, *given, "--run.name=with", "--model.lr_schedule.images=128") == 0
+    with pytest.warns(UserWarning, match="reaches 0 before the 128 images of this run"):
+        experiment("fit", *options, *given, "--run.name=short", "--model.lr_schedule.images=64")
+    factors = [
+        [
+            float(row["train/lr_factor"])
+            for row in table(tmp_path / "runs" / name / "version_0" / "metrics.csv")
+            if row["train/lr_factor"]
+        ]
+        for name in ("without", "with")
+    ]
+    assert factors[0] == factors[1]
+    assert factors[0][3] == pytest.approx(0.5)
+    endless = ["--trainer.max_steps=-1", "--trainer.max_time=00:00:01:00"]
+    assert experiment("fit", *options, *endless) == 1

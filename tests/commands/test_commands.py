@@ -39,11 +39,12 @@ def test_reconstructions_stand_under_their_originals(experiment, checkpoints, tm
     assert not np.array_equal(grid[36:68, 36:68], original)
 
 
-def test_predict_writes_an_image_for_every_test_image(experiment, checkpoints, tmp_path):
+def test_predict_writes_an_image_for_every_test_image_into_the_run(experiment, checkpoints, tmp_path):
     for model, path in [(model, checkpoints[model]) for model in SMALL]:
         small = ["--data.test_size=30", "--data.eval_batch_size=20"]
         assert experiment("predict", *SMALL[model], *small, f"--ckpt_path={path}") == 0
-        assert len(list((tmp_path / "runs" / model / "version_0" / "predictions").glob("*.png"))) == 30
+        assert len(list((path.parent.parent / "predictions").glob("*.png"))) == 30
+        assert not (tmp_path / "runs").exists()
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path):
     assert experiment("fit", *options, "--run.name=whole", "--trainer.max_steps=6") == 0
     assert experiment("fit", *options, "--trainer.max_steps=3") == 0
     assert experiment("fit", *options, "--trainer.max_steps=6", "--ckpt_path=last") == 0
-    unbroken, resumed = last(tmp_path, "whole"), last(tmp_path, version=1)
+    unbroken, resumed = last(tmp_path, "whole"), last(tmp_path)
     for key in ("state_dict", "optimizer_states", "images_seen"):
         assert equal(resumed[key], unbroken[key]), key
 

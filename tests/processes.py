@@ -1,0 +1,53 @@
+"""Training in a process of its own, which a test can signal and kill."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+MODULE = [sys.executable, "-m", "gen_experiments"]
+
+
+def start(*arguments, folder, **environment):
+    """Starts a command in `folder`; its output goes to `output.txt` there."""
+    with (folder / "output.txt").open("a") as output:
+        return subprocess.Popen(
+            [*MODULE, *map(str, arguments)],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        )
+
+
+def children(process):
+    """The process numbers of a process's children that have not ended, where the system tells."""
+    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(number) for number in tasks.read_text().split()] if tasks.exists() else []
+
+
+def runs(number):
+    """Whether a process has not ended."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(condition, process, seconds=120):
+    """Waits for something that a process does; returns whether it came before the process ended."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        if process.poll() is not None:
+            return False
+        time.sleep(0.002)
+    process.kill()
+    raise AssertionError(f"nothing for {seconds} s")
+
+
+def said(folder: Path) -> list[str]:
+    """The lines of the output so far."""
+    return (folder / "output.txt").read_text().splitlines()
