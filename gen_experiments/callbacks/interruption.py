@@ -1,6 +1,7 @@
 """Ends a run in order when a signal asks for it: the processes agree, save, and say how to go on."""
 
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,13 @@ class Interruption(Callback):
         message = f"stopped by {received.name}"
         if trainer.state.fn == TrainerFn.FITTING and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             path = self.folder / CHECKPOINTS / LAST
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
             message += f" at step {trainer.global_step}, which {path} holds"
             if received == signal.SIGUSR1 and can_requeue():
                 code = 0
-                message += "; SLURM starts the job again, which goes on from there"
                 if trainer.is_global_zero:
+                    # Before SLURM is asked, as it ends this process at once.
+                    print(f"{message}; the job is queued again and goes on from there", file=sys.stderr, flush=True)
                     requeue()
             else:
                 message += "; go on by --ckpt_path=last or --run.resume=auto"
