@@ -9,11 +9,16 @@ from conftest import CONFIGS, SHORT, SMALL
 from one_node_slurm import ENDED, Slurm, wait_until
 
 BATCH_FILE = CONFIGS / "trainer" / "slurm.sbatch"
-STEPS = 120
+STEPS = 160
 # Batch norm on CPUs would normalise by each process's own part of the batch.
 MODELS = {
     "vqvae": [*SMALL["vqvae"], "--model.quantizer.revive_below=0.5"],
-    "gan": [*SMALL["gan"], "--model.generator.batch_norm=false", "--model.discriminator.batch_norm=false"],
+    "gan": [
+        *SMALL["gan"],
+        "--model.n_critic=2",
+        "--model.generator.batch_norm=false",
+        "--model.discriminator.batch_norm=false",
+    ],
 }
 
 
@@ -25,7 +30,7 @@ class Job:
         id: its number, or ARRAY_TASK.
         folder: where it was submitted; the run is below `runs`.
         log: the file of all that it prints, in all of its starts.
-        progress: the file that tells the number of restarts and the last iteration, see `WriteProgress`.
+        progress: the file that tells the number of restarts and the iterations since the last, see `WriteProgress`.
     """
 
     slurm: Slurm
@@ -38,14 +43,31 @@ class Job:
         """What SLURM knows of it."""
         return self.slurm.job(self.id)
 
-    def wait_for_step(self, step, restarts=0):
-        """Waits until a start of the job, the first being 0, has finished an iteration, or the job has ended."""
+    def wait_until_started(self, restarts=0):
+        """Waits until a start of the job, the first being 0, has come to the code that both of its ranks run."""
+        wait_until(
+            lambda: self.log.exists() and self.log.read_text().count("Seed set to") >= 2 * (restarts + 1),
+            f"start {restarts} of {self}",
+            120,
+        )
+
+    def wait_for_iterations(self, count, restarts=0):
+        """Waits until a start of the job, the first being 0, has finished so many iterations, or the job has ended."""
 
         def reached():
             start, done = map(int, self.progress.read_text().split()) if self.progress.exists() else (-1, -1)
-            return (start == restarts and done >= step) or self.known()["JobState"] in ENDED
+            return (start == restarts and done >= count) or self.known()["JobState"] in ENDED
 
-        wait_until(reached, f"iteration {step} of start {restarts} of {self}", 120)
+        wait_until(reached, f"{count} iterations of start {restarts} of {self}", 120)
+
+    def wait_until_restarted(self, restarts):
+        """Waits until SLURM has put the job into the queue so many times, or it has ended."""
+
+        def restarted():
+            known = self.known()
+            return int(known["Restarts"]) >= restarts or known["JobState"] in ENDED
+
+        wait_until(restarted, f"restart {restarts} of {self}", 120)
 
     def wait_until_ended(self):
         """Waits until the job will not run again, and returns what SLURM knows of it."""
@@ -71,7 +93,8 @@ def submit(slurm, folder, model, *options, nodes=1, ranks=2, tasks=None):
         f"--config={CONFIGS / 'trainer' / 'slurm.yaml'}",
         *SHORT,
         f"--trainer.max_steps={STEPS}",
-        "--trainer.val_check_interval=40",
+        "--trainer.val_check_interval=50",
+        "--trainer.log_every_n_steps=3",  # the penalty of the GAN is computed every 16
         "--trainer.accelerator=cpu",
         f"--trainer.callbacks+={json.dumps(progress)}",
         *options,

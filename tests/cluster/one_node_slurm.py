@@ -114,7 +114,9 @@ class Slurm:
         key.chmod(0o600)
         places = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
         # It would refuse to run below a folder that others may write to, as /tmp is.
-        self._daemon("munged", "--foreground", "--force", *(f"--{o}={self.folder}/munge.{e}" for o, e in places.items()))
+        self._daemon(
+            "munged", "--foreground", "--force", *(f"--{o}={self.folder}/munge.{e}" for o, e in places.items())
+        )
         wait_until((self.folder / "munge.socket").exists, "munged's socket", 10)
         self._daemon("slurmctld", "-D")
         for node in NODES:
@@ -166,6 +168,7 @@ class Slurm:
         """What `scontrol show job` knows of a job or of one array task, such as JobState and Restarts."""
         words = self.command("scontrol", "--oneliner", "show", "job", job).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
+
 
 def wait_until(true, what, timeout):
     """Waits for a condition.
