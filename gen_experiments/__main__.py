@@ -1,6 +1,8 @@
 """`python -m gen_experiments`: the door. It imports nothing heavy before it knows what is wanted."""
 
 import difflib
+import os
+import signal
 import sys
 
 from gen_experiments import __version__
@@ -48,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         print(f"error: there is no command {arguments[0]}; {hint}", file=sys.stderr)
         return 2
+    if "SLURM_JOB_ID" in os.environ:
+        # SLURM sends it before the time limit. It waits until a run can act on it: by itself it would end the process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:
         from gen_experiments import cli
 

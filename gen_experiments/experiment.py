@@ -141,11 +141,11 @@ class ExperimentCLI(LightningCLI):
         """The first process looks on the disk; those that Lightning starts beside it read a variable."""
         if self.subcommand != "fit":
             return self._run.scored(checkpoint)
+        if can_requeue():
+            self._signals.watch(signal.SIGUSR1)
         if not is_first_process():
             handed_down = os.environ.get(START_VARIABLE)
             return Start(self._run.home, resumes=True) if handed_down is None else Start.from_json(handed_down)
-        if can_requeue():
-            self._signals.watch(signal.SIGUSR1)  # without a handler it would end the process before training begins
         try:
             start = self._run.start(checkpoint, None if seed is False else int(seed))
         except UserError as error:

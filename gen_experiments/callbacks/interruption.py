@@ -1,6 +1,7 @@
 """Ends a run in order when a signal asks for it: the processes agree, save, and say how to go on."""
 
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,11 @@ class Interruption(Callback):
         self._common_batches = 0  # of an evaluation: those that every process has
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Opens a channel between the hosts: the agreement must not wait for a GPU."""
+        """Opens a channel between the hosts: the agreement must not wait for a GPU. Replaces Lightning's handlers."""
+        # Lightning's own save and reduce while a batch is under way.
+        trainer._signal_connector.register_signal_handlers = self.signals.watch  # type: ignore[method-assign]
         if distributed.is_distributed() and self._group is None:
             self._group = dist.new_group(backend="gloo")
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes the signals over from Lightning, whose own handlers save and reduce while a batch is under way."""
-        self.signals.watch()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Counts the batches that every process has; after these they can agree."""
@@ -93,7 +92,6 @@ class Interruption(Callback):
             self._stop(trainer, signal.Signals(int(received)))
 
     def _start_evaluation(self, batches: Any) -> None:
-        self.signals.watch()
         common = torch.tensor(sum(batches) if isinstance(batches, list) else batches, dtype=torch.float64)
         if self._group is not None:
             dist.all_reduce(common, dist.ReduceOp.MIN, group=self._group)
@@ -108,12 +106,13 @@ class Interruption(Callback):
         message = f"stopped by {received.name}"
         if trainer.state.fn == TrainerFn.FITTING and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             path = self.folder / CHECKPOINTS / LAST
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
             message += f" at step {trainer.global_step}, which {path} holds"
             if received == signal.SIGUSR1 and can_requeue():
                 code = 0
-                message += "; SLURM starts the job again, which goes on from there"
                 if trainer.is_global_zero:
+                    # Before SLURM is asked, as it ends this process at once.
+                    print(f"{message}; the job is queued again and goes on from there", file=sys.stderr, flush=True)
                     requeue()
             else:
                 message += "; go on by --ckpt_path=last or --run.resume=auto"

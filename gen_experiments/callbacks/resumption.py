@@ -92,7 +92,7 @@ class Resumption(Callback):
         """Writes the last checkpoint of a run that ends without a validation, which would do it."""
         self.trained = True
         if trainer.should_stop and not trainer.enable_validation and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(self.last_checkpoint)
+            trainer.save_checkpoint(self.last_checkpoint, weights_only=False)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Logs what this iteration has to log before the checkpoint says that it is done."""

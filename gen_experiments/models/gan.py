@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -242,6 +242,16 @@ class GAN(GenerativeModel):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Nothing, likewise."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the last value of what not every iteration computes, which the curves repeat until the next."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["logged"] = dict(self._told)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes these values."""
+        super().on_load_checkpoint(checkpoint)
+        self._told = dict(checkpoint.get("logged", {}))
 
     def configure_optimizers(self) -> list[Optimizer]:
         """The discriminator's optimizer, whose steps count as iterations, and the generator's."""

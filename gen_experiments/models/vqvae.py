@@ -1,6 +1,7 @@
 """The VQ-VAE (https://arxiv.org/abs/1711.00937): an autoencoder whose latents are codes of a finite codebook."""
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -144,7 +145,7 @@ class VQVAE(ImageModel):
             loss = self._adversarial_steps(self.adversary, batch, reconstructions, error, loss, told)
             self.after_step(global_size(batch))
         if self.logs_this_iteration:
-            revived = [part.take_revived() for part in self.quantizer.modules() if isinstance(part, LearnedCodebook)]
+            revived = [codebook.take_revived() for codebook in self._codebooks()]
             told |= {"codes_revived": torch.stack(revived).sum()} if revived else {}
         self.log_training(loss=loss, **told)
         return loss
@@ -240,6 +241,20 @@ class VQVAE(ImageModel):
         self.codebook_usage.reset()
         self.log_dict({f"{stage}/perplexity": perplexity(counts), f"{stage}/codebook_usage": usage(counts)})
         self.log_images_seen()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the codes that were revived since they were last logged."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["codes_revived"] = [codebook.revived for codebook in self._codebooks()]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes their numbers."""
+        super().on_load_checkpoint(checkpoint)
+        for codebook, revived in zip(self._codebooks(), checkpoint.get("codes_revived", []), strict=False):
+            codebook.revived.copy_(revived)
+
+    def _codebooks(self) -> list[LearnedCodebook]:
+        return [part for part in self.quantizer.modules() if isinstance(part, LearnedCodebook)]
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One optimizer over the autoencoder and, with an adversary, one over its discriminator."""

@@ -39,10 +39,11 @@ class LearnedCodebook(LookupQuantizer):
     Attributes:
         hits: (K,), the average of hits a step, over all processes.
         steps: training batches seen.
+        revived: how many codes were revived since `take_revived` was last called, a scalar.
     """
 
     hits: Tensor
-    _revived: Tensor
+    revived: Tensor
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class LearnedCodebook(LookupQuantizer):
         self.online_clustering = online_clustering
         self.steps = 0
         self.register_buffer("hits", torch.ones(num_codes))
-        self.register_buffer("_revived", torch.zeros(()), persistent=False)
+        self.register_buffer("revived", torch.zeros(()), persistent=False)
 
     def get_extra_state(self) -> Tensor:
         """The steps, as a tensor: a number that needs no device to be read."""
@@ -79,8 +80,8 @@ class LearnedCodebook(LookupQuantizer):
 
     def take_revived(self) -> Tensor:
         """The codes revived since this was last called, a scalar; a code that was revived twice counts twice."""
-        revived = self._revived.clone()
-        self._revived.zero_()
+        revived = self.revived.clone()
+        self.revived.zero_()
         return revived
 
     def _initial(self) -> Tensor:
@@ -104,7 +105,7 @@ class LearnedCodebook(LookupQuantizer):
             # To ask a GPU whether any code is dead would be to wait for it.
             if dead.is_cuda or dead.any():
                 drawn = codebook.draw(rows, self.codebook_size, self._source(REVIVAL_STREAM, rows))
-                self._revived += dead.sum()
+                self.revived += dead.sum()
                 self._replace(dead, drawn, least)
 
     @torch.no_grad()

@@ -19,15 +19,25 @@ class Signals:
     def __init__(self) -> None:
         self.received = 0
         self._previous: dict[signal.Signals, Any] = {}
+        self._blocked: set[Any] | None = None  # the signals that wait, as they were before
 
     def watch(self, *signals: signal.Signals) -> None:
-        """Installs the handler for `signals`, or for all three; only the main thread of a process can."""
-        for number in signals or STOPPING:
+        """Installs the handler for `signals`, or for all three; only the main thread of a process can.
+
+        A signal that was blocked comes now.
+        """
+        chosen = signals or STOPPING
+        for number in chosen:
             previous = signal.signal(number, self._note)
             self._previous.setdefault(number, previous)
+        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, chosen)
+        self._blocked = blocked if self._blocked is None else self._blocked
 
     def release(self) -> None:
-        """Puts back the handlers that were there before."""
+        """Puts back what was there before."""
+        if self._blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
+            self._blocked = None
         for number, handler in self._previous.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         self._previous = {}

@@ -1,0 +1,131 @@
+"""Jobs of two ranks on a real SLURM: interrupted anywhere, they go on by themselves and end as if nothing had been."""
+
+import csv
+import random
+import time
+
+import pytest
+import torch
+import yaml
+
+import one_node_slurm
+from jobs import MODELS, STEPS, submit
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(bool(one_node_slurm.missing()), reason=one_node_slurm.missing()),
+]
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    with one_node_slurm.Slurm() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(slurm, tmp_path_factory):
+    """A run of each model that nothing has interrupted."""
+    folders = {model: tmp_path_factory.mktemp(model) for model in MODELS}
+    for model, folder in folders.items():
+        (job,) = submit(slurm, folder, model)
+        assert job.wait_until_completed() == 0
+    return {model: folder / "runs" / model / "version_0" for model, folder in folders.items()}
+
+
+def curves(run):
+    """All rows of metrics.csv, without the one column that depends on the machine."""
+    with (run / "metrics.csv").open() as file:
+        return [
+            {name: value for name, value in row.items() if name != "images_per_second"} for row in csv.DictReader(file)
+        ]
+
+
+def equal(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+def assert_same_end(job, expected):
+    """The job has one run, with the weights, the optimizers' states, the best score and the curves of another."""
+    runs = list((job.folder / "runs" / expected.parent.name).iterdir())
+    assert [run.name for run in runs] == ["version_0"], job.log.read_text()
+    for name in ("last.ckpt", "best.ckpt"):
+        found, wanted = (torch.load(run / "checkpoints" / name, weights_only=True) for run in (runs[0], expected))
+        for key in ("global_step", "images_seen", "epoch", "state_dict", "optimizer_states"):
+            assert equal(found[key], wanted[key]), f"{key} of {name} differs\n{job.log.read_text()}"
+    assert curves(runs[0]) == curves(expected)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_job_is_requeued_at_random_moments(slurm, uninterrupted, tmp_path, model, seed):
+    moment = random.Random(f"{model}{seed}")
+    (job,) = submit(slurm, tmp_path, model)
+    for restarts in range(5):
+        if moment.random() < 0.3:  # while it is set up
+            job.wait_until_started(restarts)
+        else:
+            job.wait_for_iterations(moment.randint(1, 10), restarts)
+        time.sleep(moment.uniform(0, 0.5))
+        # What `#SBATCH --signal=USR1@90` does.
+        slurm.command("scancel", "--signal=USR1", job.id)
+        job.wait_until_restarted(restarts + 1)
+    assert job.wait_until_completed() == 5
+    assert_same_end(job, uninterrupted[model])
+
+
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        pytest.param([("scontrol", "requeue", "{job}")], id="pre-emption"),
+        pytest.param(
+            [
+                ("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=test"),
+                ("scontrol", "update", "NodeName=node1", "State=RESUME"),
+            ],
+            id="failure of a node",
+        ),
+    ],
+)
+def test_a_job_that_slurm_starts_again_goes_on(slurm, uninterrupted, tmp_path, interruption):
+    (job,) = submit(slurm, tmp_path, "gan", nodes=2)
+    job.wait_for_iterations(STEPS // 2)
+    for command in interruption:
+        slurm.command(*(word.format(job=job.id) for word in command))
+    assert job.wait_until_completed() == 1
+    assert_same_end(job, uninterrupted["gan"])
+
+
+def test_a_cancelled_job_leaves_a_checkpoint_and_ends_with_143(slurm, tmp_path):
+    (job,) = submit(slurm, tmp_path, "vqvae")
+    job.wait_for_iterations(20)
+    slurm.command("scancel", job.id)
+    assert job.wait_until_ended()["JobState"] == "CANCELLED"
+    one_node_slurm.wait_until(lambda: "Exited with exit code 143" in job.log.read_text(), f"143 of {job}", 60)
+    (run,) = (tmp_path / "runs" / "vqvae").iterdir()
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert 20 <= last["global_step"] < STEPS
+    assert last["images_seen"] == 16 * last["global_step"]
+
+
+def test_tasks_of_an_array_have_runs_of_their_own(slurm, tmp_path):
+    jobs = submit(slurm, tmp_path, "vqvae", "--seed_everything=ARRAY_TASK", ranks=1, tasks=2)
+    for job in jobs:
+        job.wait_for_iterations(STEPS // 3)
+        slurm.command("scancel", "--signal=USR1", job.id)
+    assert [job.wait_until_completed() for job in jobs] == [1, 1]
+    runs = sorted((tmp_path / "runs" / "vqvae").iterdir())
+    assert [run.name for run in runs] == ["version_0", "version_1"]
+    assert {yaml.safe_load((run / "config.yaml").read_text())["seed_everything"] for run in runs} == {0, 1}
+    for run in runs:
+        assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == STEPS
+        steps = [int(row["step"]) for row in curves(run) if row["train/loss"]]
+        assert steps == list(range(STEPS))
