@@ -53,11 +53,15 @@ class Resumption(Callback):
         step = checkpoint["global_step"]
         self._validated_step = checkpoint.get(VALIDATED_STEP, step)
         callbacks = checkpoint.get("callbacks", {})
-        for callback in trainer.checkpoint_callbacks:
+        held = {key: callbacks.pop(key) for key in list(callbacks) if key.startswith(ModelCheckpoint.__qualname__)}
+        for callback in trainer.checkpoint_callbacks if self.start.resumes else []:
             if isinstance(callback, ModelCheckpoint):
-                states = [callbacks.pop(key) for key in list(callbacks) if _is_state_of(callback, key, callbacks[key])]
-                if states and self.start.resumes:
-                    callbacks[callback.state_key] = _moved(states[-1], str(callback.dirpath))
+                # The triggers, which are part of a key, may be others now.
+                alike = [state for state in held.values() if state["monitor"] == callback.monitor]
+                state = held.get(callback.state_key) or (alike[-1] if alike else None)
+                if state is not None:
+                    callback.current_score = state["current_score"]  # Lightning does not take it up
+                    callbacks[callback.state_key] = _moved(state, str(callback.dirpath))
         _fit_to_batches(trainer, checkpoint)
         if self._validated_step != step == trainer.max_steps:
             # Lightning would see that training is over and not even begin.
@@ -114,12 +118,6 @@ class Resumption(Callback):
         launcher = trainer.strategy.launcher
         if not isinstance(exception, Stopped) and launcher is not None:
             launcher.kill(signal.SIGKILL)
-
-
-def _is_state_of(callback: ModelCheckpoint, key: str, state: Any) -> bool:
-    """Whether a state in a checkpoint is that of a callback, though its triggers may be others now."""
-    kind = type(callback).__qualname__
-    return key.startswith(kind) and isinstance(state, dict) and state.get("monitor") == callback.monitor
 
 
 def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from conftest import CONFIGS, SHORT, SMALL
 from one_node_slurm import ENDED, Slurm, wait_until
+
+from conftest import CONFIGS, SHORT, SMALL
 
 BATCH_FILE = CONFIGS / "trainer" / "slurm.sbatch"
 STEPS = 160

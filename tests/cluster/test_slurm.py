@@ -4,11 +4,10 @@ import csv
 import random
 import time
 
+import one_node_slurm
 import pytest
 import torch
 import yaml
-
-import one_node_slurm
 from jobs import MODELS, STEPS, submit
 
 pytestmark = [
