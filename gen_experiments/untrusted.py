@@ -1,4 +1,4 @@
-"""Files from elsewhere: tensors and arrays are read without running anything, and none takes memory that it only claims.
+"""Files from elsewhere: nothing in them is run, and none takes memory that it only claims.
 
 A file is refused by its own directory and headers, before what they announce is allocated.
 """

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from gen_experiments.errors import UserError
 
-
 # Pillow's names of what `IMAGE_SUFFIXES` lists: it knows formats that are handed to other programs, such as PostScript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 # The decoded pixels that may be in memory at once, over all threads; one larger picture is decoded alone.
@@ -65,7 +64,8 @@ def decode_one(file: Path, size: int, channels: int) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(file, formats=FORMATS) as picture, _pixels.holding(picture.width * picture.height):
+        with Image.open(file, formats=FORMATS) as opened, _pixels.holding(opened.width * opened.height):
+            picture: Image.Image = opened
             ImageOps.exif_transpose(picture, in_place=True)
             if picture.mode in ("I", "I;16", "I;16B", "I;16L"):
                 picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))

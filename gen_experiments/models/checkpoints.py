@@ -1,26 +1,17 @@
 """Reading checkpoints: nothing in a file is run, and what does not fit is said in one line."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import (
-    register_module_module_registration_hook,
-    register_module_parameter_registration_hook,
-)
 
 from gen_experiments.errors import UserError
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.described import build, being_built, described_by
+from gen_experiments.models.building import within_weights
+from gen_experiments.models.described import being_built, build, described_by
 from gen_experiments.plain import check_plain
 from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
-
-# Of networks without many weights: containers, activations, frozen parts.
-FREE_MODULES = 2000
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -37,7 +28,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise UserError(f"there is no checkpoint at {path}")
     try:
-        checkpoint = read_tensors(path)
+        checkpoint: dict[str, Any] = read_tensors(path)
     except Unreadable as error:
         raise UserError(
             f"{path} is no readable checkpoint (damaged, or not written by this program): {error}"
@@ -70,7 +61,8 @@ def check_fits(model: ImageModel, path: str | Path) -> dict[str, Any]:
     differing = _differing(model, checkpoint["state_dict"])
     if differing is not None:
         raise UserError(
-            f"{path} does not fit this configuration ({differing} differs): use the config.yaml of the run that wrote it"
+            f"{path} does not fit this configuration ({differing} differs): "
+            f"use the config.yaml of the run that wrote it"
         )
     return checkpoint
 
@@ -93,14 +85,13 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
         kind = _kind(checkpoint["hyper_parameters"], path)
         if issubclass(able, ImageModel) and not issubclass(kind, able):
             raise UserError(f"{path} holds a {kind.__name__}, which cannot {task}")
-        # First without memory: whatever sizes it describes, it is built only if the file has its weights.
-        with _limited(4 * len(state) + FREE_MODULES, path), torch.device("meta"):
-            differing = _differing(_build(kind, checkpoint["hyper_parameters"], path), state)
-        if differing is not None:
-            raise UserError(f"{path} holds other weights than those of the model it describes ({differing} differs)")
-        model = _build(kind, checkpoint["hyper_parameters"], path)
+        with within_weights(state, f"{path} describes a larger model than the one whose weights it holds"):
+            model = _build(kind, checkpoint["hyper_parameters"], path)
         if not isinstance(model, able):
             raise UserError(f"{path} holds a {type(model).__name__}, which cannot {task}")
+        differing = _differing(model, state)
+        if differing is not None:
+            raise UserError(f"{path} holds other weights than those of the model it describes ({differing} differs)")
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(state)
     return model.eval()
@@ -135,12 +126,11 @@ def build_model(description: str, expected: type[ImageModel] = ImageModel) -> Im
 
 def _kind(hyper_parameters: dict[str, Any], path: str | Path) -> type[ImageModel]:
     """The class of a model, imported only if it is allowed."""
-    kind = build(
+    kind: type[ImageModel] = build(
         lambda parser: parser.add_argument("--described", type=type[ImageModel]),
         hyper_parameters["_class_path"],
         path,
     )
-    assert issubclass(kind, ImageModel)
     return kind
 
 
@@ -158,22 +148,3 @@ def _differing(model: nn.Module, found: dict[str, Tensor]) -> str | None:
     missing = sorted(expected.keys() ^ found.keys())
     reshaped = (name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape)
     return missing[0] if missing else next(reshaped, None)
-
-
-@contextmanager
-def _limited(modules: int, path: str | Path) -> Iterator[None]:
-    """Stops the building of a network of more parts than so many."""
-    left = modules
-
-    def count(*_: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise UserError(f"{path} describes a larger model than the one whose weights it holds")
-
-    hooks = register_module_module_registration_hook(count), register_module_parameter_registration_hook(count)
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
