@@ -110,8 +110,8 @@ def _check_values(value: Any, path: str | Path, key: str = "") -> None:
     elif isinstance(value, str) and key != "weights" and len(value) < 4096 and "\0" not in value:
         if os.path.isfile(value) and not trusted_packages():
             raise UserError(f"{path} names another file, {value}, which is not read")
-    elif key == "size" and isinstance(value, int) and value > MAX_SIZE:
-        raise UserError(f"{path} describes images of {value} pixels; at most {MAX_SIZE} are possible")
+    elif key == "size" and isinstance(value, int) and not 1 <= value <= MAX_SIZE:
+        raise UserError(f"{path} describes images of {value} pixels; possible are 1 to {MAX_SIZE}")
 
 
 def _check_classes(value: Any, path: str | Path) -> None:
