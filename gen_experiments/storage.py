@@ -1,15 +1,37 @@
-"""Files that several processes may want at once: the cache folder, and writes that happen whole or not at all."""
+"""The cache folder, and files that are written whole or not at all."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from gen_experiments.errors import UserError
+
+CACHE_VARIABLE = "GEN_EXPERIMENTS_CACHE"
+
+
+class WriteError(UserError, OSError):
+    """A file could not be written.
+
+    It is an `OSError` as well, for callers who can say more than its message does: `strerror` is the system's reason.
+
+    Args:
+        message: one line.
+        reason: the system's error.
+    """
+
+    def __init__(self, message: str, reason: OSError) -> None:
+        super().__init__(message)
+        self.message, self.errno, self.strerror = message, reason.errno, reason.strerror or str(reason)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def cache_root() -> Path:
     """The folder for what can be made again: `$GEN_EXPERIMENTS_CACHE`, else `~/.cache/gen_experiments`."""
-    chosen = os.environ.get("GEN_EXPERIMENTS_CACHE")
+    chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gen_experiments"
@@ -19,14 +41,71 @@ def cache_root() -> Path:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` to write to, and renames it to `path` when the block ends without an error.
 
-    A reader never sees half a file, and of several writers the last one wins.
+    A reader never sees half a file, and of several writers the last one wins. The data are on the disk before the
+    rename: a machine that loses power keeps the old file or the new one. Files that killed writers left are removed.
+
+    Raises:
+        WriteError: the file cannot be written; the old one is intact.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
+    handle = -1
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        name = path.parent / f".{path.stem}-{secrets.token_hex(4)}{path.suffix}"
+        # Not by `tempfile`, whose files nobody else may read.
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        temporary = name
+        _try_lock(handle)
         yield temporary
+        os.fsync(handle)
         temporary.replace(path)
+        _sync_folder(path.parent)
+    except WriteError:
+        raise
+    except OSError as error:
+        advice = f": choose another cache by {CACHE_VARIABLE}" if cache_root() in path.parents else ""
+        reason = error.strerror or " ".join(str(error).split())
+        raise WriteError(f"cannot write {path}: {reason}{advice}", error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if handle >= 0:
+            os.close(handle)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes the temporary files of writers that were killed; those of living writers are locked."""
+    for file in path.parent.glob(f".{_literal(path.stem)}-{'[0-9a-f]' * 8}{_literal(path.suffix)}"):
+        with suppress(OSError):
+            handle = os.open(file, os.O_RDWR)
+            try:
+                if _try_lock(handle):
+                    file.unlink()
+            finally:
+                os.close(handle)
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
+
+
+def _try_lock(handle: int) -> bool:
+    """Locks a file for as long as it is open; returns False where another process has it or there are no locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Brings a rename to the disk, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -2,6 +2,7 @@
 
 import math
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import lightning.pytorch  # noqa: F401 - now: its log goes to the stderr of this moment, and that of a test gets closed
@@ -146,3 +147,62 @@ def checkpoints(tmp_path_factory):
     os.environ.clear()
     os.environ.update(before)
     return paths
+
+
+# What hostile files name: it must not be imported.
+CANARY = """
+open('MODULE_IMPORTED', 'w')
+class Part:
+    def __init__(self, *arguments, **options): open('MODULE_IMPORTED', 'w')
+def function(*arguments, **options): open('MODULE_IMPORTED', 'w')
+"""
+
+
+@pytest.fixture
+def refused(experiment, capsys, tmp_path, monkeypatch):
+    """Runs a command that must end with one line and nothing else; returns the line."""
+    elsewhere = tmp_path / "importable"
+    elsewhere.mkdir()
+    (elsewhere / "canary_module.py").write_text(CANARY)
+    (tmp_path / "hubconf.py").write_text(CANARY + "def canary_function(): pass\n")
+    (tmp_path / "part.yaml").write_text("class_path: canary_module.Part\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    monkeypatch.delenv("GEN_EXPERIMENTS_TRUST", raising=False)
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = experiment(*arguments)
+        said = capsys.readouterr().err
+        lines = [line for line in said.splitlines() if line.startswith("error: ")]
+        assert code not in (0, None), said
+        assert len(lines) == 1, said
+        assert said.rstrip().splitlines()[-1] == lines[0], said
+        assert "Traceback" not in said
+        assert len(lines[0]) < 1500
+        assert not (tmp_path / "MODULE_IMPORTED").exists(), "a file had a module imported"
+        assert not (tmp_path / "COMMAND_RAN").exists(), "a file had a command run"
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def contents(checkpoints):
+    """The contents of a good checkpoint of each model."""
+    return {model: torch.load(path, weights_only=True) for model, path in checkpoints.items()}
+
+
+@pytest.fixture
+def subtests_of():
+    """Goes on after a failed case, and fails at the end with the names of all that failed."""
+    failed = {}
+
+    @contextmanager
+    def case(name):
+        try:
+            yield
+        except AssertionError as error:
+            failed[name] = str(error)[:1000]
+
+    yield case
+    assert not failed, "\n\n".join(f"{name}: {said}" for name, said in failed.items())

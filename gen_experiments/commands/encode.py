@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -13,8 +12,12 @@ from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.codebook import perplexity
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.vqvae import VQVAE
+from gen_experiments.storage import atomic_write
+from gen_experiments.untrusted import Unreadable, read_archive
 
 BATCH = 64
+# Decoded images wait in memory until they are written.
+MAX_BYTES = 4 << 30
 
 
 @torch.inference_mode()
@@ -38,12 +41,8 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz") -> None:
     codes = torch.cat([model.encode(to_float(part)) for part in originals.split(BATCH)])
     size = model.quantizer.codebook_size
     path = Path(out)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            np.savez_compressed(file, codes=codes.numpy().astype(np.min_scalar_type(size - 1)))
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from error
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, codes=codes.numpy().astype(np.min_scalar_type(size - 1)))
     codes_per_pixel = codes[0].numel() / model.image.size**2
     entropy = math.log2(float(perplexity(torch.bincount(codes.flatten(), minlength=size))))
     print(
@@ -67,19 +66,20 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png") -> None:
     """
     model = load_model(checkpoint, VQVAE, "decode")
     assert isinstance(model, VQVAE)
-    try:
-        with np.load(codes, allow_pickle=False) as archive:
-            indices = torch.from_numpy(archive["codes"].astype(np.int64))
-            if not len(indices):
-                raise ValueError
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
-        raise UserError(f"{codes} holds no codes: name a file that `encode` wrote") from error
     shape, size = model.encode(torch.zeros(1, *model.image.shape)).shape[1:], model.quantizer.codebook_size
-    if indices.shape[1:] != shape or not 0 <= int(indices.min()) <= int(indices.max()) < size:
+    try:
+        indices = read_archive(codes, "codes", "ui", tuple(shape))
+    except Unreadable as error:
         raise UserError(
-            f"{codes} holds codes up to {int(indices.max())} of shape {tuple(indices.shape[1:])} an image; "
-            f"this model has {size} of shape {tuple(shape)}: name the checkpoint that encoded them"
+            f"{codes} holds no codes of this model ({error}): name a file that `encode` wrote, and its checkpoint"
+        ) from error
+    if not 0 <= int(indices.min()) <= int(indices.max()) < size:
+        raise UserError(
+            f"{codes} holds codes up to {int(indices.max())}; this model has {size}: name the checkpoint that made them"
         )
-    images = torch.cat([to_uint8(model.decode(part)) for part in indices.split(BATCH)])
+    if len(indices) * math.prod(model.image.shape) > MAX_BYTES:
+        raise UserError(f"{codes} holds {len(indices)} images, more than {MAX_BYTES >> 30} GiB: encode them in parts")
+    parts = (torch.from_numpy(indices[i : i + BATCH].astype(np.int64)) for i in range(0, len(indices), BATCH))
+    images = torch.cat([to_uint8(model.decode(part)) for part in parts])
     write_images(images, out)
     print(f"wrote {len(images)} images to {out}")

@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 from gen_experiments import randomness
 from gen_experiments.commands.labels import check_labels, one_label
 from gen_experiments.commands.pictures import read_images
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.pictures import FORMATS, decode_one
 from gen_experiments.data.sources import ImageFolder
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec, grid, save_image, to_float, to_uint8
@@ -126,7 +126,7 @@ def _read_mask(file: Path, size: int) -> Tensor:
     from PIL import Image
 
     pixels = decode_one(file, size, 1)
-    with Image.open(file) as picture:
+    with Image.open(file, formats=FORMATS) as picture:
         if picture.size != (size, size):
             raise UserError(f"{file} has {picture.width}x{picture.height} pixels; a mask must have {size}x{size}")
     return torch.from_numpy(np.array(pixels)) > GREY - 1

@@ -1,7 +1,6 @@
 """What commands read and write: folders of pictures, grids, noise."""
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from gen_experiments.data.sources import ImageFolder
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, grid, save_image
+from gen_experiments.untrusted import Unreadable, read_archive
 
 
 def read_images(folder: str, image: ImageSpec) -> Tensor:
@@ -28,12 +28,11 @@ def read_latents(file: str, dim: int) -> Tensor:
         UserError: the file holds no noise of this length.
     """
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            latents = torch.from_numpy(archive["latents"].astype(np.float32))
-    except (OSError, ValueError, KeyError, AttributeError, BadZipFile) as error:
-        raise UserError(f"{file} holds no noise: name a file that `project` wrote") from error
-    if latents.ndim != 2 or latents.shape[1] != dim:
-        raise UserError(f"{file} holds noise of shape {tuple(latents.shape)}; this model's has {dim} numbers an image")
+        latents = torch.from_numpy(read_archive(file, "latents", "f", (dim,)).astype(np.float32))
+    except Unreadable as error:
+        raise UserError(f"{file} holds no noise of this model ({error}): name a file that `project` wrote") from error
+    if not latents.isfinite().all():
+        raise UserError(f"{file} holds noise that is not finite: name a file that `project` wrote")
     return latents
 
 

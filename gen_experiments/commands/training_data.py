@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import yaml
-
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.models.checkpoints import check_trust
-from gen_experiments.parser import OneLineParser
+from gen_experiments.models.described import build, described_by
+from gen_experiments.plain import read_yaml
 
 
 def training_data(checkpoint: str, config: str | None) -> ImageDataModule:
@@ -21,15 +19,12 @@ def training_data(checkpoint: str, config: str | None) -> ImageDataModule:
         UserError: there is no such file, it describes no data, or it names classes of a package that is not trusted.
     """
     path = Path(config) if config else Path(checkpoint).resolve().parent.parent / "config.yaml"
-    try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} does not say what data was trained on: name the run's config.yaml by --config"
-        ) from error
-    check_trust(told, path)
-    parser = OneLineParser(prog=str(path))
-    parser.add_subclass_arguments(ImageDataModule, "data")
-    data = parser.instantiate(parser.parse_object({"data": told})).data
+    if not path.is_file():
+        raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
+    contents = read_yaml(path)
+    if not isinstance(contents, dict) or not isinstance(contents.get("data"), dict):
+        raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
+    with described_by(path):
+        data = build(lambda parser: parser.add_subclass_arguments(ImageDataModule, "described"), contents["data"], path)
     assert isinstance(data, ImageDataModule)
     return data

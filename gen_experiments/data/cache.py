@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments.data.sources import Source
-from gen_experiments.storage import atomic_write, cache_root
+from gen_experiments.errors import UserError
+from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
+from gen_experiments.untrusted import map_array
 
 # Raised whenever decoding would give other pixels.
 DECODING = 1
@@ -54,24 +56,43 @@ def decoded(source: Source, split: str, size: int) -> ImageArray:
     """A split of a source, from the cache or, the first time, decoded into it.
 
     Several processes may ask at once: each writes a file of its own and renames it, so whoever reads finds a whole one.
+    A file that is damaged or of another shape is made anew.
 
     Raises:
-        UserError: see `Source.decode`.
+        UserError: see `Source.decode`; or the cache cannot be written.
     """
     source.fetch()
     told = f"{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
     key = hashlib.sha256(told.encode()).hexdigest()
     folder = cache_root() / "images"
     pixels, labels = folder / f"{key[:32]}.npy", folder / f"{key[:32]}-labels.npy"
-    if not pixels.is_file():
+    stored = _read(pixels, labels, source, size)
+    if stored is None:
         split_decoded = source.decode(split, size)
         if split_decoded.labels is not None:
             _save(labels, split_decoded.labels)
         # Last, because it is what is looked for.
         _save(pixels, split_decoded.images)
-    images = np.load(pixels, mmap_mode="r")
-    known = np.load(labels) if labels.is_file() else None
+        stored = _read(pixels, labels, source, size)
+    if stored is None:
+        raise UserError(f"{pixels} cannot be read after it was written: choose another cache by {CACHE_VARIABLE}")
+    images, known = stored
     return ImageArray(images, known, np.arange(len(images)), key)
+
+
+def _read(
+    pixels: Path, labels: Path, source: Source, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None] | None:
+    """The images and labels of a split, or None if they are not there or not what the source gives."""
+    images = map_array(pixels, np.uint8, (None, source.channels, size, size))
+    if images is None or not len(images):
+        return None
+    if source.num_classes is None:
+        return images, None
+    known = map_array(labels, np.int64, (len(images),))
+    if known is None or not 0 <= known.min() <= known.max() < source.num_classes:
+        return None
+    return images, np.array(known)
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,14 +11,18 @@ from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.data.cache import ImageArray
+from gen_experiments.errors import UserError
 from gen_experiments.images import to_float
-from gen_experiments.storage import atomic_write, cache_root
+from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
+from gen_experiments.untrusted import map_array
 
 
 def encoded(
     images: ImageArray,
     encode: Callable[[Tensor], Tensor],
     encoder: str,
+    length: int,
+    num_codes: int,
     device: torch.device,
     mirrored: bool = False,
     batch_size: int = 256,
@@ -28,26 +33,41 @@ def encoded(
         images: what to encode.
         encode: (B, C, S, S) float32 images in [-1, 1] on `device` -> (B, L) int64 codes below 2³¹.
         encoder: a hash of all that `encode` depends on.
+        length: L, the codes of an image.
+        num_codes: one more than the largest code there may be.
         device: where to encode.
         mirrored: encode the images flipped left to right.
         batch_size: images in a pass of the encoder.
 
     Returns:
         (N, L), memory-mapped.
+
+    Raises:
+        UserError: the cache cannot be written.
     """
     told = f"{images.fingerprint}-{len(images)}-{encoder}-{mirrored}"
     path = cache_root() / "codes" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npy"
     # All processes must go the same way, also when one of them found the file just before another wrote it.
-    found = distributed.all_reduce_sum(torch.tensor(int(path.is_file()), device=device))
+    found = distributed.all_reduce_sum(
+        torch.tensor(int(_read(path, len(images), length, num_codes) is not None), device=device)
+    )
     if int(found) < distributed.world_size():
         codes = _encode(images, encode, device, mirrored, batch_size)
         # Processes on other machines may have a cache of their own; a second writer does no harm.
-        if not path.is_file():
+        if _read(path, len(images), length, num_codes) is None:
             with atomic_write(path) as temporary:
                 np.save(temporary, codes)
         distributed.barrier()
-    stored: NDArray[np.int32] = np.load(path, mmap_mode="r")
+    stored = _read(path, len(images), length, num_codes)
+    if stored is None:
+        raise UserError(f"{path} cannot be read after it was written: choose another cache by {CACHE_VARIABLE}")
     return stored
+
+
+def _read(path: Path, images: int, length: int, num_codes: int) -> NDArray[np.int32] | None:
+    """The codes in a file, or None if they are not there or not those of so many images."""
+    codes = map_array(path, np.int32, (images, length))
+    return codes if codes is not None and 0 <= codes.min() <= codes.max() < num_codes else None
 
 
 @torch.no_grad()

@@ -1,13 +1,44 @@
 """From files to pixels."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.errors import UserError
+
+# Pillow's names of what `IMAGE_SUFFIXES` lists: it knows formats that are handed to other programs, such as PostScript.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+# The decoded pixels that may be in memory at once, over all threads; one larger picture is decoded alone.
+PIXELS_AT_ONCE = 1 << 25
+
+
+class _Budget:
+    """Lets threads in as long as what they hold together stays within a total; one that needs more comes in alone."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._held = total, 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def holding(self, amount: int) -> Iterator[None]:
+        amount = min(amount, self._total)
+        with self._changed:
+            self._changed.wait_for(lambda: self._held + amount <= self._total)
+            self._held += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= amount
+                self._changed.notify_all()
+
+
+_pixels = _Budget(PIXELS_AT_ONCE)
 
 
 def decode_all(files: Sequence[Path], size: int, channels: int) -> NDArray[np.uint8]:
@@ -33,19 +64,26 @@ def decode_one(file: Path, size: int, channels: int) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened)
+        with Image.open(file, formats=FORMATS) as opened, _pixels.holding(opened.width * opened.height):
+            picture: Image.Image = opened
+            ImageOps.exif_transpose(picture, in_place=True)
             if picture.mode in ("I", "I;16", "I;16B", "I;16L"):
-                picture = Image.fromarray((np.asarray(picture, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+                picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
             if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
                 ground = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(ground, picture.convert("RGBA"))
-            picture = picture.convert("RGB" if channels == 3 else "L")
+            mode = "RGB" if channels == 3 else "L"
+            if picture.mode != mode:
+                picture = picture.convert(mode)
             if picture.size != (size, size):
                 picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file} cannot be decoded ({error}): mend or remove it") from error
-    return np.asarray(picture).reshape(size, size, channels).transpose(2, 0, 1)
+            return np.array(picture).reshape(size, size, channels).transpose(2, 0, 1)
+    except UnidentifiedImageError as error:
+        raise UserError(f"{file} cannot be decoded (it is none of {', '.join(FORMATS)}): mend or remove it") from error
+    # A damaged file makes Pillow's plugins fail in any way.
+    except Exception as error:
+        told = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{file} cannot be decoded ({told}): mend or remove it") from error
 
 
 def resize_all(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

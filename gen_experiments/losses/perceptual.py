@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 
 from gen_experiments.errors import UserError
 from gen_experiments.losses.reconstruction import L1, ReconstructionLoss
+from gen_experiments.untrusted import Unreadable, read_tensors
 
 # torchvision's names of the backbones.
 BACKBONES = {"vgg": "vgg16", "alex": "alexnet"}
@@ -104,8 +105,8 @@ def _read(net: Literal["vgg", "alex"], path: str) -> Any:
     if not Path(path).is_file():
         raise UserError(f"there are no {BACKBONES[net]} weights at {path}: name the file by {OPTION}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        return read_tensors(path, old_format=True)
+    except Unreadable as error:
         raise UserError(f"{path} does not hold torchvision's {BACKBONES[net]} weights") from error
 
 

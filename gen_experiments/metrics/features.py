@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gen_experiments.errors import UserError
 from gen_experiments.metrics.digits_net import DigitsNet
+from gen_experiments.untrusted import read_tensors
 
 DIGITS_WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
 
@@ -119,7 +120,7 @@ def _inception(path: Path) -> nn.Module:
         raise UserError(f"there are no Inception weights at {path}; name the file by --evaluation.extractor.weights")
     try:
         # torch-fidelity unpickles whatever the file holds, so this must prove it to be plain tensors first.
-        torch.load(path, map_location="cpu", weights_only=True)
+        read_tensors(path, old_format=True)
         network: nn.Module = FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
         )

@@ -84,7 +84,7 @@ class FrechetDistance(FrechetInceptionDistance):
         self.reset()
         name = f"{images.fingerprint}-{len(images)}-{self.extractor.fingerprint}"
         path = cache_root() / "statistics" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.safetensors"
-        sums = _read(path, self.device)
+        sums = _read(path, self.extractor.num_features, self.device)
         # All processes must go the same way, also when one of them found the file just before another wrote it.
         found = distributed.all_reduce_sum(torch.tensor(int(sums is not None), device=self.device))
         if sums is None or int(found) < distributed.world_size():
@@ -150,18 +150,26 @@ def _moments(total: Tensor, products: Tensor, count: Tensor) -> tuple[Tensor, Te
     return mean, (products - count * torch.outer(mean, mean)) / (count - 1)
 
 
-def _read(path: Path, device: torch.device) -> dict[str, Tensor] | None:
+def _read(path: Path, dim: int, device: torch.device) -> dict[str, Tensor] | None:
+    """The sums in a file, or None if they are not there, or not those of features of this dimension."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return load_file(path, device=str(device))
-    except (FileNotFoundError, SafetensorError):
+        sums = load_file(path, device=str(device))
+    except (OSError, SafetensorError):
         return None
+    shapes = zip(FrechetDistance.STATISTICS, ((dim,), (dim, dim), ()), strict=True)
+    if {name: (tuple(value.shape), value.dtype) for name, value in sums.items()} != {
+        name: (shape, torch.float64 if shape else torch.int64) for name, shape in shapes
+    }:
+        return None
+    return sums if all(bool(value.isfinite().all()) for value in sums.values()) else None
 
 
 def _write(path: Path, sums: dict[str, Tensor]) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
+    # Not by `save_file`, whose error on a full disk names no reason.
     with atomic_write(path) as temporary:
-        save_file({state: value.cpu().contiguous() for state, value in sums.items()}, temporary)
+        temporary.write_bytes(save({state: value.cpu().contiguous() for state, value in sums.items()}))

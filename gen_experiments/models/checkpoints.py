@@ -1,42 +1,50 @@
 """Reading checkpoints: nothing in a file is run, and what does not fit is said in one line."""
 
-import importlib
 import json
-import os
-import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.pytorch.cli import instantiate_module
+from torch import Tensor, nn
 
 from gen_experiments.errors import UserError
 from gen_experiments.models.base import ImageModel
-
-TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
-TRUSTED_PACKAGES = ("gen_experiments", "torch", "lightning")
+from gen_experiments.models.building import within_weights
+from gen_experiments.models.described import being_built, build, described_by
+from gen_experiments.plain import check_plain
+from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The contents of a checkpoint that this project's command line wrote.
 
-    Only tensors and plain values are read (`weights_only`). The classes that the checkpoint names would be imported to
-    rebuild the model, so they must belong to this project, to torch, or to a package named in `$GEN_EXPERIMENTS_TRUST`.
+    Only tensors and plain values are read, and no class that it names is imported.
 
     Raises:
-        UserError: the file is missing, damaged, no such checkpoint, or names classes of a package that is not trusted.
+        UserError: the file is missing, damaged or no such checkpoint.
     """
+    outer = being_built()
+    if outer is not None:
+        raise UserError(f"{outer} names another checkpoint, {path}, which is not read")
     if not Path(path).is_file():
         raise UserError(f"there is no checkpoint at {path}")
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is no readable checkpoint (damaged, or not written by this program)") from error
-    hyperparameters = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
-    if "_class_path" not in hyperparameters or "images_seen" not in checkpoint:
+        checkpoint: dict[str, Any] = read_tensors(path)
+    except Unreadable as error:
+        raise UserError(
+            f"{path} is no readable checkpoint (damaged, or not written by this program): {error}"
+        ) from error
+    hyperparameters = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    if not isinstance(hyperparameters, dict) or "_class_path" not in hyperparameters or "images_seen" not in checkpoint:
         raise UserError(f"{path} was not written by gen_experiments fit")
-    check_trust(hyperparameters, path)
+    check_plain(hyperparameters, path)
+    if not isinstance(hyperparameters["_class_path"], str) or "." not in hyperparameters["_class_path"]:
+        raise UserError(f"{path} names no class of a model")
+    for key, kind in (("state_dict", dict), ("images_seen", int), ("global_step", int)):
+        if not isinstance(checkpoint.get(key), kind):
+            raise UserError(f"{path} is no whole checkpoint: its {key} is missing or no {kind.__name__}")
+    for name, weight in checkpoint["state_dict"].items():
+        if not isinstance(name, str) or not isinstance(weight, Tensor) or not is_backed(weight):
+            raise UserError(f"{path} is no whole checkpoint: its weight {str(name)[:80]} is no array of numbers")
     return checkpoint
 
 
@@ -50,13 +58,10 @@ def check_fits(model: ImageModel, path: str | Path) -> dict[str, Any]:
     held = checkpoint["hyper_parameters"]["_class_path"].rpartition(".")[2]
     if held != type(model).__name__:
         raise UserError(f"{path} holds a {held}, not a {type(model).__name__}")
-    expected, found = model.state_dict(), checkpoint["state_dict"]
-    differing = sorted(expected.keys() ^ found.keys()) + [
-        name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape
-    ]
-    if differing:
+    differing = _differing(model, checkpoint["state_dict"])
+    if differing is not None:
         raise UserError(
-            f"{path} does not fit this configuration ({differing[0]} differs): "
+            f"{path} does not fit this configuration ({differing} differs): "
             f"use the config.yaml of the run that wrote it"
         )
     return checkpoint
@@ -71,14 +76,24 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
         task: the command's word for that, for the message.
 
     Raises:
-        UserError: see `read_checkpoint`; or the model cannot do the task.
+        UserError: see `read_checkpoint`; the checkpoint names classes of a package that is not trusted, does not
+            describe a model, or holds other weights than it describes; or the model cannot do the task.
     """
     checkpoint = read_checkpoint(path)
-    model = _build(checkpoint["hyper_parameters"], path)
-    if not isinstance(model, able):
-        raise UserError(f"{path} holds a {type(model).__name__}, which cannot {task}")
-    model.on_load_checkpoint(checkpoint)
-    model.load_state_dict(checkpoint["state_dict"])
+    state = checkpoint["state_dict"]
+    with described_by(path):
+        kind = _kind(checkpoint["hyper_parameters"], path)
+        if issubclass(able, ImageModel) and not issubclass(kind, able):
+            raise UserError(f"{path} holds a {kind.__name__}, which cannot {task}")
+        with within_weights(state, f"{path} describes a larger model than the one whose weights it holds"):
+            model = _build(kind, checkpoint["hyper_parameters"], path)
+        if not isinstance(model, able):
+            raise UserError(f"{path} holds a {type(model).__name__}, which cannot {task}")
+        differing = _differing(model, state)
+        if differing is not None:
+            raise UserError(f"{path} holds other weights than those of the model it describes ({differing} differs)")
+        model.on_load_checkpoint(checkpoint)
+        model.load_state_dict(state)
     return model.eval()
 
 
@@ -87,54 +102,49 @@ def described(path: str | Path) -> str:
     return json.dumps(read_checkpoint(path)["hyper_parameters"])
 
 
-def build_model(description: str) -> ImageModel:
+def build_model(description: str, expected: type[ImageModel] = ImageModel) -> ImageModel:
     """The model of a description, with the weights that it starts from.
 
+    Args:
+        description: what `described` gave.
+        expected: the class of the model.
+
     Raises:
-        UserError: it names classes of a package that is not trusted, or what it names is no model.
+        UserError: it names classes of a package that is not trusted, or what it names is no such model.
     """
-    return _build(json.loads(description), "the checkpoint")
+    path = being_built() or "the description of a model"
+    with described_by(path):
+        hyper_parameters = json.loads(description)
+        check_plain(hyper_parameters, path)
+        if not isinstance(hyper_parameters, dict) or not isinstance(hyper_parameters.get("_class_path"), str):
+            raise UserError(f"{path} holds a description of no model")
+        kind = _kind(hyper_parameters, path)
+        if not issubclass(kind, expected):
+            raise UserError(f"{path} describes a {kind.__name__} where a {expected.__name__} is needed")
+        return _build(kind, hyper_parameters, path)
 
 
-def _build(hyper_parameters: dict[str, Any], path: str | Path) -> ImageModel:
-    check_trust(hyper_parameters, path)
-    arguments = {
-        name: value for name, value in hyper_parameters.items() if name not in ("_class_path", "_instantiator")
-    }
-    module, _, name = hyper_parameters["_class_path"].rpartition(".")
-    kind = getattr(importlib.import_module(module), name, None)
-    if not (isinstance(kind, type) and issubclass(kind, ImageModel)):
-        raise UserError(f"{path} names {module}.{name}, which is no model")
-    model: ImageModel = instantiate_module(kind, arguments)
+def _kind(hyper_parameters: dict[str, Any], path: str | Path) -> type[ImageModel]:
+    """The class of a model, imported only if it is allowed."""
+    kind: type[ImageModel] = build(
+        lambda parser: parser.add_argument("--described", type=type[ImageModel]),
+        hyper_parameters["_class_path"],
+        path,
+    )
+    return kind
+
+
+def _build(kind: type[ImageModel], hyper_parameters: dict[str, Any], path: str | Path) -> ImageModel:
+    arguments = {key: value for key, value in hyper_parameters.items() if key not in ("_class_path", "_instantiator")}
+    model: ImageModel = build(
+        lambda parser: parser.add_class_arguments(kind, "described", fail_untyped=False), arguments, path
+    )
     return model
 
 
-def check_trust(hyper_parameters: dict[str, Any], path: str | Path) -> None:
-    """Makes sure that every class which a file names may be imported.
-
-    Args:
-        hyper_parameters: what stands in the file.
-        path: the file, for the message.
-
-    Raises:
-        UserError: a class belongs neither to this project, to torch nor to a package in `$GEN_EXPERIMENTS_TRUST`.
-    """
-    trusted = {*TRUSTED_PACKAGES, *filter(None, os.environ.get(TRUST_VARIABLE, "").split(","))}
-    for class_path in _class_paths(hyper_parameters):
-        package = class_path.partition(".")[0]
-        if package not in trusted:
-            raise UserError(
-                f"{path} names {class_path}, whose import would run code: "
-                f"if you trust it, set {TRUST_VARIABLE}={package}"
-            )
-
-
-def _class_paths(value: Any) -> Iterator[str]:
-    """Every class that nested dicts and lists name: of parts, and of the models that hold them."""
-    if isinstance(value, dict):
-        yield from (value[key] for key in ("class_path", "_class_path") if isinstance(value.get(key), str))
-        for item in value.values():
-            yield from _class_paths(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _class_paths(item)
+def _differing(model: nn.Module, found: dict[str, Tensor]) -> str | None:
+    """The name of a weight that only one of both has, or that has another shape."""
+    expected = model.state_dict()
+    missing = sorted(expected.keys() ^ found.keys())
+    reshaped = (name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape)
+    return missing[0] if missing else next(reshaped, None)

@@ -82,7 +82,7 @@ class CodePrior(GenerativeModel):
 
     def _frozen(self, vqvae: str) -> VQVAE:
         if vqvae.startswith("{"):
-            model = build_model(vqvae)
+            model = build_model(vqvae, VQVAE)
         else:
             model = load_model(vqvae, VQVAE, "turn images into codes: give --model.vqvae the checkpoint of a VQVAE")
             if "vqvae" in self.hparams:
@@ -156,9 +156,19 @@ class CodePrior(GenerativeModel):
         told = hashlib.sha256()
         for name, value in self.vqvae.state_dict().items():
             told.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+        codes = self.prior.codes
         kinds = (False, True) if split == "train" and data.flip else (False,)
         self._codes[split] = [
-            encoded(data.split(split), self.encode, told.hexdigest(), self.device, mirrored) for mirrored in kinds
+            encoded(
+                data.split(split),
+                self.encode,
+                told.hexdigest(),
+                codes.length,
+                codes.codebook_size,
+                self.device,
+                mirrored,
+            )
+            for mirrored in kinds
         ]
 
     def _codes_of(self, batch: Batch, split: str) -> Tensor:

@@ -1,0 +1,141 @@
+"""Files from elsewhere: nothing in them is run, and none takes memory that it only claims.
+
+A file is refused by its own directory and headers, before what they announce is allocated.
+"""
+
+import io
+import pickle
+import pickletools
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+# What torch's files name for tensors and plain values. `weights_only` accepts more, such as a bytearray of any length.
+NAMES = re.compile(
+    r"collections (OrderedDict|Counter|defaultdict)|builtins (set|complex)|_codecs encode"
+    r"|torch (Size|device|\w+Storage|[a-z]+\d\w*|bool|half|double|long)|torch\.storage (Untyped|Typed)Storage"
+    r"|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state)"
+)
+# Compressed archives hold the codes of pictures: several of them may be alike, but not everything in a large file.
+FREE_BYTES, RATIO = 64 << 20, 100
+
+
+class Unreadable(Exception):  # noqa: N818 - the reader's caller says it in its own words
+    """A file is damaged or hostile; the message is one line."""
+
+
+def read_tensors(path: str | Path, old_format: bool = False) -> Any:
+    """What `torch.save` wrote: tensors and plain values on the CPU, mapped from the file rather than read.
+
+    Args:
+        path: the file.
+        old_format: also read what torch wrote before version 1.6, as some published weights are; that is not mapped.
+
+    Raises:
+        Unreadable: it is damaged, claims more than it holds, or holds other things than tensors and plain values.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            if not old_format:
+                raise Unreadable("it is cut short or was not written by torch")
+            return torch.load(path, map_location="cpu", weights_only=True)
+        _check_archive(Path(path))
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Unreadable:
+        raise
+    # A damaged pickle makes its reader fail in any way.
+    except Exception as error:
+        raise Unreadable(" ".join(str(error).split())[:200] or type(error).__name__) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuses an archive of torch whose directory claims more than the file holds, or that names functions."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+            raise Unreadable("its entries are compressed, as torch never writes them")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise Unreadable("its directory claims more bytes than the file has")
+        for entry in entries:
+            if entry.filename.endswith("/data.pkl"):
+                _check_names(archive.read(entry))
+
+
+def _check_names(pickled: bytes) -> None:
+    for operation, argument, _ in pickletools.genops(io.BytesIO(pickled)):
+        if operation.name in ("GLOBAL", "INST") and not NAMES.fullmatch(str(argument)):
+            raise Unreadable(f"it names {str(argument).replace(' ', '.')}")
+        if operation.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):
+            raise Unreadable("it names things in a way that torch never does")
+
+
+def is_backed(tensor: torch.Tensor) -> bool:
+    """Whether the file held every number of a tensor, rather than a few that are repeated."""
+    return (
+        tensor.layout == torch.strided
+        and not tensor.is_quantized
+        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )
+
+
+def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array of a NumPy archive (.npz).
+
+    Args:
+        path: the archive.
+        name: the array's.
+        kinds: the kinds of number it may hold: "ui" for integers, "f" for floating-point numbers.
+        shape: that of one item: the array is (N, *shape).
+
+    Raises:
+        Unreadable: there is no such array, it has another shape or kind, or its header claims more than such a file
+            can hold.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as entry:
+            found, dtype = _header(entry)
+            if dtype.kind not in kinds:
+                raise Unreadable(f"it holds {dtype}")
+            if found[1:] != shape or not found or found[0] < 1:
+                raise Unreadable(f"it holds {name} of shape {found}; needed is (N, {', '.join(map(str, shape))})")
+            size = dtype.itemsize * int(np.prod(found, dtype=object))
+            if size > FREE_BYTES + RATIO * Path(path).stat().st_size:
+                raise Unreadable(f"it claims {size} bytes of {name}")
+        with np.load(path, allow_pickle=False) as opened:
+            array: NDArray[Any] = opened[name]
+        return array
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise Unreadable(" ".join(str(error).split())[:200]) from error
+
+
+def map_array(path: Path, dtype: type, shape: tuple[int | None, ...]) -> NDArray[Any] | None:
+    """A memory-mapped array of a .npy file, or None if there is none of this dtype and shape.
+
+    Args:
+        path: the file.
+        dtype: of the numbers.
+        shape: None stands for any length.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError, SyntaxError, TypeError, pickle.UnpicklingError):
+        return None
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != len(shape):
+        return None
+    fits = all(wanted in (None, length) for wanted, length in zip(shape, array.shape, strict=True))
+    return array if fits else None
+
+
+def _header(entry: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and dtype that stand at the beginning of a .npy file."""
+    version = np.lib.format.read_magic(entry)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(entry)
+    return shape, dtype
