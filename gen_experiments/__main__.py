@@ -1,10 +1,11 @@
 """`python -m gen_experiments`: the door. It imports nothing heavy before it knows what is wanted."""
 
 import difflib
+import io
 import sys
 
 from gen_experiments import __version__
-from gen_experiments.errors import Stopped, UserError
+from gen_experiments.errors import Stopped
 
 COMMANDS = {
     "fit": "train a model",
@@ -35,8 +36,16 @@ HELP = """usage: gen_experiments COMMAND [OPTIONS]    (python -m gen_experiments
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command line and returns its exit code: 0, 1 for a user's mistake in its data, 2 for one in its words."""
+    """Runs a command line and returns its exit code.
+
+    0 is success, 1 a mistake in data or values, 2 one in the words of the command line, 130 an interruption by Ctrl-C
+    and 143 one by SIGTERM. Whatever goes wrong is said in one line; `GEN_EXPERIMENTS_DEBUG=1` adds the traceback.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        # File names need not be text: those that a terminal cannot show are shown escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP.format(commands="\n".join(f"  {name:14} {text}" for name, text in COMMANDS.items())))
         return 0
@@ -52,13 +61,18 @@ def main(arguments: list[str] | None = None) -> int:
         from gen_experiments import cli
 
         cli.run(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt:
+        print("interrupted: what was written so far is kept", file=sys.stderr)
+        return 130
     except Stopped as stop:
         if stop.code:
             print(stop, file=sys.stderr)
         return stop.code
+    except Exception as error:
+        from gen_experiments.reporting import report
+
+        report(error)
+        return 1
     return 0
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
@@ -72,8 +72,7 @@ class VQVAE(ImageModel):
         self.quantizer = quantizer
         self.ema_half_life = None if ema_half_life is None else as_schedule(ema_half_life)
         if self.ema_half_life is not None:
-            if self.ema_half_life(0) < 0:
-                raise UserError(f"ema_half_life must be >= 0, not {self.ema_half_life(0)}")
+            check_interval("[0, inf)", ema_half_life=self.ema_half_life(0))
             self.averages = nn.ModuleList(EMA(part, average_buffers=True) for part in self._trained())
         self.reconstruction = reconstruction
         self.optimizer = optimizer
