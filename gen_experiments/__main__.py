@@ -5,7 +5,7 @@ import io
 import sys
 
 from gen_experiments import __version__
-from gen_experiments.errors import Stopped
+from gen_experiments.errors import Stopped, shortened
 
 COMMANDS = {
     "fit": "train a model",
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[0] not in COMMANDS:
         near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-        print(f"error: there is no command {arguments[0]}; {hint}", file=sys.stderr)
+        print(f"error: {shortened(f'there is no command {arguments[0]}; {hint}')}", file=sys.stderr)
         return 2
     try:
         from gen_experiments import cli

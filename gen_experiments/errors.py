@@ -1,5 +1,9 @@
 """How a command ends other than by reaching its end, and the check that finds most mistakes."""
 
+import re
+
+LONGEST_WORD, LONGEST_MESSAGE = 300, 1000  # characters that are repeated of what a user wrote
+
 
 class UserError(Exception):
     """A mistake of the user's, told in one line that says what to do.
@@ -21,6 +25,12 @@ class Stopped(Exception):  # noqa: N818 - it is no error
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+def shortened(message: str) -> str:
+    """Returns a message as one line of bearable length; what is left out becomes an ellipsis."""
+    line = re.sub(rf"(\S{{{LONGEST_WORD}}})\S+", r"\1…", " ".join(message.split()))
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]} …"
 
 
 def check_interval(interval: str, **values: float | None) -> None:

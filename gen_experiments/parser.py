@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,8 @@ from typing import Any, ClassVar, NoReturn, get_args
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
+
+from gen_experiments.errors import shortened
 
 # What jsonargparse tells about every alternative that a type has, and nobody wants to read.
 NOISE = re.compile(
@@ -25,7 +26,6 @@ ABSTRACT_CLASS = re.compile(r"Expected an instantiatable class, but ((\S+) )?is 
 EXPLAINED = "there is no "
 UNFINISHED = "is not finished"
 MOST_KEYS = 24  # accepted ones that a message lists
-LONGEST = 200  # characters of a value that a message repeats
 MOST_NODES = 100_000  # of a YAML document, those that it refers to again counted anew
 
 
@@ -91,9 +91,8 @@ def one_line(message: str) -> str:
     if EXPLAINED in complaint:
         complaint = complaint[complaint.index(EXPLAINED) :]
     complaint = re.sub(r"<class '([^']+)'>", r"\1", complaint.partition(". Got value: Namespace")[0])
-    complaint = re.sub(rf"(\S.{{{LONGEST}}}).+", r"\1 …", complaint) if EXPLAINED not in complaint else complaint
     trail = ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    return f"{trail}: {complaint}" if trail and not complaint.startswith("Parser key") else complaint
+    return shortened(f"{trail}: {complaint}" if trail and not complaint.startswith("Parser key") else complaint)
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
@@ -110,9 +109,8 @@ def _missing_methods(class_path: str) -> str:
     """That an abstract class cannot be built, and what it must define first."""
     module, _, name = class_path.rpartition(".")
     found = getattr(importlib.import_module(module), name, None) if module in sys.modules else None
-    if not inspect.isabstract(found):
-        return f"{class_path} {UNFINISHED}: it is abstract"
-    return f"{class_path} {UNFINISHED}: it must define {', '.join(sorted(found.__abstractmethods__))}"
+    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    return f"{class_path} {UNFINISHED}: it {f'must define {", ".join(missing)}' if missing else 'is abstract'}"
 
 
 def _load_yaml(text: str) -> Any:

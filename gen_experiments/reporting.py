@@ -7,11 +7,10 @@ import sysconfig
 import traceback
 from collections.abc import Iterator
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, shortened
 from gen_experiments.parser import one_line
 
 DEBUG_VARIABLE = "GEN_EXPERIMENTS_DEBUG"
-LONGEST = 400  # characters of a library's message
 # How torch says that it cannot have the memory that a tensor asks for.
 OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|Storage size calculation overflowed|invalid size"
@@ -35,25 +34,20 @@ def described(error: BaseException) -> str:
     """An error in one line: what a `UserError` says, else the class, the message, the place and where to read more."""
     mistake = next((link for link in _chain(error) if isinstance(link, UserError)), None)
     if mistake is not None:
-        return _flat(str(mistake))
+        return shortened(str(mistake))
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
-    message = _flat(one_line(str(root)) if str(root).strip() else "")
+    message = one_line(str(root)) if str(root).strip() else ""
     if isinstance(root, MemoryError) or OUT_OF_MEMORY.search(message):
         message = f"a size asks for more memory than this machine has; {message}"
     elif isinstance(root, RecursionError):
         message = f"a value is nested too deeply; {message}"
     elif isinstance(root, OSError) and root.strerror and root.filename is not None:
-        message = f"{root.strerror}: {root.filename!s}"
+        message = shortened(f"{root.strerror}: {root.filename!s}")
     kind, place = type(root).__name__, _place(root)
     told = kind if not message or message == kind else f"{kind}: {message}"
     return f"{told} ({place}{DEBUG_VARIABLE}=1 prints the traceback)"
-
-
-def _flat(message: str) -> str:
-    told = " ".join(message.split())
-    return told if len(told) <= LONGEST else f"{told[:LONGEST]} …"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

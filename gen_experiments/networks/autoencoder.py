@@ -8,7 +8,15 @@ from torch import Tensor, nn
 from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Decoder, Encoder
-from gen_experiments.networks.blocks import MOST_BLOCKS, MOST_CHANNELS, MOST_HALVINGS, ResidualStack, check_halvings, check_widths, fan_in_init
+from gen_experiments.networks.blocks import (
+    MOST_BLOCKS,
+    MOST_CHANNELS,
+    MOST_HALVINGS,
+    ResidualStack,
+    check_halvings,
+    check_widths,
+    fan_in_init,
+)
 
 
 class ConvEncoder(Encoder):
