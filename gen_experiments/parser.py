@@ -110,7 +110,8 @@ def _missing_methods(class_path: str) -> str:
     module, _, name = class_path.rpartition(".")
     found = getattr(importlib.import_module(module), name, None) if module in sys.modules else None
     missing = sorted(getattr(found, "__abstractmethods__", ()))
-    return f"{class_path} {UNFINISHED}: it {f'must define {", ".join(missing)}' if missing else 'is abstract'}"
+    wanting = f"must define {', '.join(missing)}" if missing else "is abstract"
+    return f"{class_path} {UNFINISHED}: it {wanting}"
 
 
 def _load_yaml(text: str) -> Any:
