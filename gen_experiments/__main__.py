@@ -2,10 +2,17 @@
 
 import difflib
 import io
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 from gen_experiments import __version__
 from gen_experiments.errors import Stopped, shortened
+from gen_experiments.runs.job import is_first_process
 
 COMMANDS = {
     "fit": "train a model",
@@ -58,12 +65,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {shortened(f'there is no command {arguments[0]}; {hint}')}", file=sys.stderr)
         return 2
     try:
-        from gen_experiments import cli
+        with _stopped_by_sigterm():
+            from gen_experiments import cli
 
-        cli.run(arguments)
-    except KeyboardInterrupt:
-        print("interrupted: what was written so far is kept", file=sys.stderr)
-        return 130
+            cli.run(arguments)
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Lightning answers an interruption by an exit with code 1.
+        interruption = end.__context__ if isinstance(end, SystemExit) else end
+        if not isinstance(interruption, KeyboardInterrupt):
+            raise
+        number = signal.SIGTERM if isinstance(interruption, _Terminated) else signal.SIGINT
+        print(f"stopped by {number.name}: the files that were written so far are whole", file=sys.stderr)
+        return 128 + number
     except Stopped as stop:
         if stop.code:
             print(stop, file=sys.stderr)
@@ -74,6 +87,31 @@ def main(arguments: list[str] | None = None) -> int:
         report(error)
         return 1
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came, which whoever waits for Ctrl-C answers in the same way."""
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Has SIGTERM raise an exception, as Ctrl-C does, so that no file is left half written.
+
+    A run takes the signal over while it trains. Processes other than the first die of it at once: where they wait for
+    each other, Python's handlers do not run.
+    """
+    if threading.current_thread() is not threading.main_thread() or not is_first_process():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A parser that answers a mistake with the one line a person needs: where it is, and what is accepted there."""
 
 import difflib
+import enum
 import importlib
 import re
 import sys
@@ -22,7 +23,9 @@ UNKNOWN_KEY = re.compile(
     r"Option '([^']+)' is not accepted|does not accept option '([^']+)'|unrecognized arguments: (\S+)"
 )
 UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
-ABSTRACT_CLASS = re.compile(r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S)
+ABSTRACT_CLASS = re.compile(
+    r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
+)
 EXPLAINED = "there is no "
 UNFINISHED = "is not finished"
 MOST_KEYS = 24  # accepted ones that a message lists
@@ -145,6 +148,9 @@ def _count(value: Any, known: dict[int, int], above: set[int]) -> int:
             raise yaml.YAMLError(f"the YAML unfolds into more than {MOST_NODES} values")
     return known[id(value)]
 
+
+# So that config.yaml can hold the defaults of foreign classes, such as those of Lightning's Timer.
+yaml.SafeDumper.add_multi_representer(enum.Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 _jsonargparse_yaml = get_loader("yaml")
 set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))

@@ -22,10 +22,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
     A reader never sees half a file, and of several writers the last one wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:64]}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
+        # mkstemp lets nobody else read: the file gets the permissions that `open` would have given it.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
         yield temporary
         temporary.replace(path)
     finally:

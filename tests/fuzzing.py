@@ -43,8 +43,39 @@ BOUNDS = ("--trainer.max_steps=1", "--trainer.limit_train_batches=1", "--trainer
 STARTS_PROCESSES = ("devices", "num_nodes", "strategy", "accelerator", "plugins")
 
 NUMBERS = [-1, 0, 1, 2, 3, -(2**63), 2**36, 2**40, 2**64, 10**30, -0.5, 0.5, 1.5, 1e-300, 1e308]
-WORDS = ["nan", "inf", "-inf", "null", "true", "~", "", " ", "None", "32.0", "1e400", "many", "0x10", "1_000", "--", "-"]
-TEXTS = ["Größe", "数", "\U0001f600", "a\x00b", "a\nb", "\udcff\udcfe", "'", '"', "%s", "{}", "${HOME}", "..", "x" * 5000]
+WORDS = [
+    "nan",
+    "inf",
+    "-inf",
+    "null",
+    "true",
+    "~",
+    "",
+    " ",
+    "None",
+    "32.0",
+    "1e400",
+    "many",
+    "0x10",
+    "1_000",
+    "--",
+    "-",
+]
+TEXTS = [
+    "Größe",
+    "数",
+    "\U0001f600",
+    "a\x00b",
+    "a\nb",
+    "\udcff\udcfe",
+    "'",
+    '"',
+    "%s",
+    "{}",
+    "${HOME}",
+    "..",
+    "x" * 5000,
+]
 FRAGMENTS = ["[", "{", "[]", "{}", "[1, 2]", "[-1]", "[null]", "{a: 1}", "[[[]]]", "&a [*a]", "*a", "!!python/name:os.system",
              "? {}", "a: b: c", "[" * 2000, "{class_path: os.system}", "{class_path: GAN}", "{class_path: Adam}", "{init_args: 3}",
              "{class_path: Digits, init_args: {size: 3}}", "os.system", "gen_experiments", "torch.nn.Linear", "Digits", "GAN", "VQVAE",
@@ -133,7 +164,9 @@ class Fuzzer:
         )  # fmt: skip
         data = made.encode(errors="surrogateescape")
         if self.random.random() < 0.2:
-            data = self.random.choice([b"\x00" * 9, b"\xff\xfe" + data, data[:place] + b"\xff" + data[place:], bytes(range(256))])
+            data = self.random.choice(
+                [b"\x00" * 9, b"\xff\xfe" + data, data[:place] + b"\xff" + data[place:], bytes(range(256))]
+            )
         file.write_bytes(data)
         path = self.random.choice([str(file)] * 8 + [str(self.folder), "/dev/null", "nowhere\udcff.yaml"])
         return self._run(name, path)
@@ -155,7 +188,9 @@ class Fuzzer:
             arguments[self._misspelt(name) if self.random.random() < 0.04 else name] = self._value(name)
         checkpoint = self.checkpoints[_USUAL.get(command) or self.random.choice(list(self.checkpoints))]
         if self.random.random() < 0.12:
-            checkpoint = self.random.choice([*self.checkpoints.values(), self._broken(checkpoint), self.folder, "\udcff", ""])
+            checkpoint = self.random.choice(
+                [*self.checkpoints.values(), self._broken(checkpoint), self.folder, "\udcff", ""]
+            )
         return [command, str(checkpoint), *(f"--{name}={value}" for name, value in arguments.items())]
 
     def wrong_word(self):
@@ -179,7 +214,20 @@ class Fuzzer:
         return value
 
     def _out(self):
-        names = ["a.png", "b", "c.gif", "d.webp", "e.xyz", "codes.npz/f.png", "\udcff.png", "g" * 300, "数.jpg", "a\x00b.png", "", "h.png/"]
+        names = [
+            "a.png",
+            "b",
+            "c.gif",
+            "d.webp",
+            "e.xyz",
+            "codes.npz/f.png",
+            "\udcff.png",
+            "g" * 300,
+            "数.jpg",
+            "a\x00b.png",
+            "",
+            "h.png/",
+        ]
         return f"{self.folder}/out/{self.random.choice(names)}"
 
     def _misspelt(self, name):

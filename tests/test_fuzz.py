@@ -77,10 +77,14 @@ def test_any_command_line_ends_with_a_code_and_at_most_one_line(fuzzer):
     failed = []
     for number in range(CASES):
         arguments = fuzzer.case()
-        if os.environ.get("VERB"): os.write(int(os.environ["VERB"]), f"{number} {ascii(arguments)[:1500]}\n".encode())
-        import time; t=time.time()
+        if os.environ.get("VERB"):
+            os.write(int(os.environ["VERB"]), f"{number} {ascii(arguments)[:1500]}\n".encode())
+        import time
+
+        t = time.time()
         wrong = complaint(arguments)
-        if os.environ.get("VERB"): os.write(int(os.environ["VERB"]), f"   {time.time()-t:.2f} {ascii(wrong)[:300]}\n".encode())
+        if os.environ.get("VERB"):
+            os.write(int(os.environ["VERB"]), f"   {time.time() - t:.2f} {ascii(wrong)[:300]}\n".encode())
         if wrong:
             failed.append(f"{number}: {arguments}\n    {wrong}")
         os.environ.clear()

@@ -13,6 +13,7 @@ from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.codebook import perplexity
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.vqvae import VQVAE
+from gen_experiments.storage import atomic_write
 
 BATCH = 64
 
@@ -39,8 +40,7 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz") -> None:
     size = model.quantizer.codebook_size
     path = Path(out)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, codes=codes.numpy().astype(np.min_scalar_type(size - 1)))
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}") from error

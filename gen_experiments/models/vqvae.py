@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
-from gen_experiments.errors import check_interval
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
@@ -88,15 +88,12 @@ class VQVAE(ImageModel):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
         """Reconstructs (B, C, H, W) images in [-1, 1], and says through which codes."""
-        encoder, quantizer, decoder = self._parts()
-        quantized = quantizer(encoder(images))
-        return decoder(quantized.values), quantized
+        quantized = self._quantized(images)
+        return self._parts()[2](quantized.values), quantized
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""
-        encoder, quantizer, _ = self._parts()
-        indices: Tensor = quantizer(encoder(images)).indices
-        return indices
+        return self._quantized(images).indices
 
     def code_latents(self, indices: Tensor) -> Tensor:
         """(B, h, w) int64 codes -> (B, D, h, w) quantized latents."""
@@ -107,6 +104,16 @@ class VQVAE(ImageModel):
         """(B, h, w) int64 codes -> (B, C, H, W) images."""
         images: Tensor = self._parts()[2](self.code_latents(indices))
         return images
+
+    def _quantized(self, images: Tensor) -> Quantized:
+        encoder, quantizer, _ = self._parts()
+        quantized = quantizer(encoder(images))
+        if not isinstance(quantized, Quantized):
+            raise UserError(
+                f"{type(quantizer).__name__}.forward returned a {type(quantized).__name__}: "
+                "return a gen_experiments.quantizers.base.Quantized"
+            )
+        return quantized
 
     def _trained(self) -> tuple[Encoder, Quantizer, Decoder]:
         return self.encoder, self.quantizer, self.decoder
