@@ -99,7 +99,7 @@ def test_trainer_options_that_a_vqgan_cannot_obey(mistake):
 def test_checkpoints(mistake, trained, tmp_path):
     vqvae, gan = SMALL["vqvae"], SMALL["gan"]
     assert "there is no checkpoint at nowhere.ckpt" in mistake("fit", *gan, *SHORT, "--ckpt_path=nowhere.ckpt")
-    assert "no run in runs/other has a checkpoint" in mistake(
+    assert "no run in runs/other has a readable checkpoint" in mistake(
         "fit", *gan, *SHORT, "--run.name=other", "--ckpt_path=last"
     )
     assert "holds a VQVAE, not a GAN" in mistake("fit", *gan, *SHORT, f"--ckpt_path={trained['vqvae']}")
@@ -145,4 +145,4 @@ def test_places_that_cannot_be_written(mistake, trained, tmp_path):
     (tmp_path / "file").write_text("")
     assert "cannot write" in mistake("sample", trained["gan"], "--out=file/grid.png")
     assert "--run.root" in mistake("fit", *SMALL["gan"], *SHORT, "--run.root=file")
-    assert "--num and --per_class must be at least 1" in mistake("sample", trained["gan"], "--num=0")
+    assert "num must be >= 1, not 0" in mistake("sample", trained["gan"], "--num=0")
