@@ -1,7 +1,7 @@
 """Files that several processes may want at once: the cache folder, and writes that happen whole or not at all."""
 
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,14 +22,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
     A reader never sees half a file, and of several writers the last one wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:64]}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    # Named before it exists: whatever interrupts this, at any moment, the file is found and removed.
+    temporary = path.with_name(f".{path.stem[:40]}-{uuid.uuid4().hex}{path.suffix}")
     try:
-        # mkstemp lets nobody else read: the file gets the permissions that `open` would have given it.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.touch(exist_ok=False)
         yield temporary
         temporary.replace(path)
     finally:
