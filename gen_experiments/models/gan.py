@@ -68,6 +68,7 @@ class GAN(GenerativeModel):
         "accumulate_grad_batches": "set data.batch_size and model.accumulate instead",
         "gradient_clip_val": "set model.gradient_clip_norm instead",
     }
+    scores_batches: ClassVar[bool] = False
 
     def __init__(
         self,
