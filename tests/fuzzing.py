@@ -5,6 +5,7 @@ import copy
 import inspect
 import io
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -76,13 +77,60 @@ TEXTS = [
     "..",
     "x" * 5000,
 ]
-FRAGMENTS = ["[", "{", "[]", "{}", "[1, 2]", "[-1]", "[null]", "{a: 1}", "[[[]]]", "&a [*a]", "*a", "!!python/name:os.system",
-             "? {}", "a: b: c", "[" * 2000, "{class_path: os.system}", "{class_path: GAN}", "{class_path: Adam}", "{init_args: 3}",
-             "{class_path: Digits, init_args: {size: 3}}", "os.system", "gen_experiments", "torch.nn.Linear", "Digits", "GAN", "VQVAE",
-             "EMAQuantizer", "R1", "Cosine", "torch.optim.SGD", "lightning.pytorch.callbacks.Timer"]  # fmt: skip
+FRAGMENTS = [
+    "[",
+    "{",
+    "[]",
+    "{}",
+    "[1, 2]",
+    "[-1]",
+    "[null]",
+    "{a: 1}",
+    "[[[]]]",
+    "&a [*a]",
+    "*a",
+    "!!python/name:os.system",
+    "? {}",
+    "a: b: c",
+    "[" * 2000,
+    "{class_path: os.system}",
+    "{class_path: GAN}",
+    "{class_path: Adam}",
+    "{init_args: 3}",
+    "{class_path: Digits, init_args: {size: 3}}",
+    "os.system",
+    "gen_experiments",
+    "torch.nn.Linear",
+    "Digits",
+    "GAN",
+    "VQVAE",
+    "EMAQuantizer",
+    "R1",
+    "Cosine",
+    "torch.optim.SGD",
+    "lightning.pytorch.callbacks.Timer",
+]
 VALUES = [*NUMBERS, *WORDS, *TEXTS, *FRAGMENTS]
-NODES = [*NUMBERS, None, True, "", "many", "数", [], {}, [[]], [1, 2], {"a": 1}, float("nan"), float("inf"), {"class_path": "GAN"},
-         {"class_path": 3}, {"class_path": "os.system", "init_args": {"command": "true"}}, [None], b"\xff"]  # fmt: skip
+NODES = [
+    *NUMBERS,
+    None,
+    True,
+    "",
+    "many",
+    "数",
+    [],
+    {},
+    [[]],
+    [1, 2],
+    {"a": 1},
+    float("nan"),
+    float("inf"),
+    {"class_path": "GAN"},
+    {"class_path": 3},
+    {"class_path": "os.system", "init_args": {"command": "true"}},
+    [None],
+    b"\xff",
+]
 
 
 class Fuzzer:
@@ -154,14 +202,14 @@ class Fuzzer:
                 f"{text}\nconfig: {file}\n",
                 f"{text}\nrun: &a\n  name: *a\n",
                 "model: &m\n  class_path: GAN\n  init_args: *m\n",
-                "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefghijklmnop", "bcdefghijklmnopq")),
+                "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopq")),
                 "[" * self.random.choice([10, 10_000]),
                 "\t",
                 "",
                 "3",
                 "--- 1\n--- 2\n",
             ]
-        )  # fmt: skip
+        )
         data = made.encode(errors="surrogateescape")
         if self.random.random() < 0.2:
             data = self.random.choice(
@@ -180,7 +228,7 @@ class Fuzzer:
         options = {"images": self.folder / "pictures", "codes": self.folder / "codes.npz", "out": self._out()}
         arguments = {name: value for name, value in options.items() if name in parameters}
         if command == "augment-score":
-            arguments |= {"steps": 2, "per_class": 2}
+            arguments |= {"steps": 10, "per_class": 2}
         if "num" in parameters:
             arguments["num"] = 2
         wrong = [name.removesuffix("_") for name in parameters if name != "checkpoint"]

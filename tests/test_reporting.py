@@ -36,12 +36,16 @@ def test_a_foreign_error_is_told_with_its_class_and_place():
 
 
 def test_a_missing_file_is_named():
-    assert described(raised(lambda: os.stat("nowhere"))).startswith("FileNotFoundError: No such file or directory: nowhere")
+    assert described(raised(lambda: os.stat("nowhere"))).startswith(
+        "FileNotFoundError: No such file or directory: nowhere"
+    )
 
 
 def test_memory_that_the_machine_lacks_is_called_so():
     assert "more memory than this machine has" in described(MemoryError())
-    assert "more memory than this machine has" in described(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
+    assert "more memory than this machine has" in described(
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+    )
 
 
 @pytest.mark.parametrize(("value", "traced"), [("1", True), ("0", False), ("", False)])
