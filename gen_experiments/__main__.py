@@ -1,12 +1,19 @@
 """`python -m gen_experiments`: the door. It imports nothing heavy before it knows what is wanted."""
 
 import difflib
+import io
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 from gen_experiments import __version__
-from gen_experiments.errors import Stopped, UserError
+from gen_experiments.errors import Stopped, shortened
+from gen_experiments.runs.job import is_first_process
 
 COMMANDS = {
     "fit": "train a model",
@@ -37,8 +44,16 @@ HELP = """usage: gen_experiments COMMAND [OPTIONS]    (python -m gen_experiments
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command line and returns its exit code: 0, 1 for a user's mistake in its data, 2 for one in its words."""
+    """Runs a command line and returns its exit code.
+
+    0 is success, 1 a mistake in data or values, 2 one in the words of the command line, 130 an interruption by Ctrl-C
+    and 143 one by SIGTERM. Whatever goes wrong is said in one line; `GEN_EXPERIMENTS_DEBUG=1` adds the traceback.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        # File names need not be text: those that a terminal cannot show are shown escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP.format(commands="\n".join(f"  {name:14} {text}" for name, text in COMMANDS.items())))
         return 0
@@ -48,23 +63,59 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[0] not in COMMANDS:
         near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-        print(f"error: there is no command {arguments[0]}; {hint}", file=sys.stderr)
+        print(f"error: {shortened(f'there is no command {arguments[0]}; {hint}')}", file=sys.stderr)
         return 2
     if "SLURM_JOB_ID" in os.environ:
         # SLURM sends it before the time limit. It waits until a run can act on it: by itself it would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:
-        from gen_experiments import cli
+        with _stopped_by_sigterm():
+            from gen_experiments import cli
 
-        cli.run(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+            cli.run(arguments)
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Lightning answers an interruption by an exit with code 1.
+        interruption = end.__context__ if isinstance(end, SystemExit) else end
+        if not isinstance(interruption, KeyboardInterrupt):
+            raise
+        number = signal.SIGTERM if isinstance(interruption, _Terminated) else signal.SIGINT
+        print(f"stopped by {number.name}: the files that were written so far are whole", file=sys.stderr)
+        return 128 + number
     except Stopped as stop:
         if stop.code:
             print(stop, file=sys.stderr)
         return stop.code
+    except Exception as error:
+        from gen_experiments.reporting import report
+
+        report(error)
+        return 1
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came, which whoever waits for Ctrl-C answers in the same way."""
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Has SIGTERM raise an exception, as Ctrl-C does, so that no file is left half written.
+
+    A run takes the signal over while it trains. Processes other than the first die of it at once: where they wait for
+    each other, Python's handlers do not run.
+    """
+    if threading.current_thread() is not threading.main_thread() or not is_first_process():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable
 
 import docstring_parser
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from gen_experiments.callbacks.tracking import SaveConfig
 from gen_experiments.commands.augment_score import augment_score
@@ -21,7 +20,6 @@ from gen_experiments.commands.project import project
 from gen_experiments.commands.reconstruct import reconstruct
 from gen_experiments.commands.sample import sample
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.errors import UserError
 from gen_experiments.experiment import ExperimentCLI
 from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import ExperimentParser, OneLineParser
@@ -44,34 +42,25 @@ def run(arguments: list[str]) -> None:
     """Runs a command line.
 
     Raises:
-        UserError: a mistake that the user can mend.
+        Exception: whatever went wrong; `reporting.report` says it in one line.
         SystemExit: the command line itself is wrong, or only help was asked for.
     """
     if arguments[0] in COMMANDS:
         _run_command(arguments[0], arguments[1:])
         return
     _silence()
-    try:
-        ExperimentCLI(
-            ImageModel,
-            ImageDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            parser_class=ExperimentParser,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},
-            # Lightning warns where it is handed what it would read by itself.
-            args=None if arguments == sys.argv[1:] else arguments,
-        )
-    except MisconfigurationException as error:
-        raise UserError(" ".join(str(error).split())) from error
-    except ValueError as error:
-        # jsonargparse buries what a constructor says under every alternative that its type allows.
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
-            cause = cause.__cause__
-        raise cause or error from None
+    ExperimentCLI(
+        ImageModel,
+        ImageDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        auto_configure_optimizers=False,
+        parser_class=ExperimentParser,
+        save_config_callback=SaveConfig,
+        save_config_kwargs={"overwrite": True},
+        # Lightning warns where it is handed what it would read by itself.
+        args=None if arguments == sys.argv[1:] else arguments,
+    )
 
 
 def _run_command(name: str, arguments: list[str]) -> None:

@@ -1,4 +1,8 @@
-"""How a command ends other than by reaching its end."""
+"""How a command ends other than by reaching its end, and the check that finds most mistakes."""
+
+import re
+
+LONGEST_WORD, LONGEST_MESSAGE = 300, 1000  # characters that are repeated of what a user wrote
 
 
 class UserError(Exception):
@@ -21,3 +25,35 @@ class Stopped(Exception):  # noqa: N818 - it is no error
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+def shortened(message: str) -> str:
+    """Returns a message as one line of bearable length; what is left out becomes an ellipsis."""
+    line = re.sub(rf"(\S{{{LONGEST_WORD}}})\S+", r"\1…", " ".join(message.split()))
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]} …"
+
+
+def check_interval(interval: str, **values: float | None) -> None:
+    """Refuses numbers outside an interval; NaN and null are in none.
+
+    Args:
+        interval: as mathematics writes it: "[0, 1)", "[1, inf)". An open end at infinity excludes infinity.
+        values: the numbers by the names that the user knows them by.
+
+    Raises:
+        UserError: the first number that lies outside, with its name and the interval.
+    """
+    lower, upper = (float(end) for end in interval[1:-1].split(","))
+    for name, value in values.items():
+        above = value is not None and (value >= lower if interval[0] == "[" else value > lower)
+        below = value is not None and (value <= upper if interval[-1] == "]" else value < upper)
+        if not (above and below):
+            given = "null" if value is None else value
+            raise UserError(f"{name} must be {_in_words(interval)}, not {given}")
+
+
+def _in_words(interval: str) -> str:
+    lower, upper = (end.strip() for end in interval[1:-1].split(","))
+    if upper == "inf":
+        return f"{'>=' if interval[0] == '[' else '>'} {lower}"
+    return f"in {interval}"

@@ -12,6 +12,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Trainer
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
@@ -58,7 +59,7 @@ from gen_experiments.callbacks.tracking import go_offline_unless_reachable
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.runs.folder import Run, Start
-from gen_experiments.runs.job import can_requeue, is_first_process
+from gen_experiments.runs.job import can_requeue, check_processes, is_first_process
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.signals import Signals
 
@@ -117,6 +118,8 @@ class ExperimentCLI(LightningCLI):
             start, trainer = self._start, self.trainer
             # What cannot end well is refused before anything starts.
             self.model.check_trainer(trainer)
+            if isinstance(trainer.accelerator, CPUAccelerator) and not _launched_externally():
+                check_processes(trainer.num_devices)
             held = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
             self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
             if trainer.is_global_zero:

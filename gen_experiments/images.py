@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments.errors import UserError
+from gen_experiments.storage import atomic_write
 
+MOST_IN_GRID = 2**14
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
@@ -85,8 +87,13 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor
 
     Returns:
         (C, rows * (H + padding) + padding, columns * (W + padding) + padding) uint8.
+
+    Raises:
+        UserError: more than 2^14 images.
     """
     count, channels, height, width = images.shape
+    if count > MOST_IN_GRID:
+        raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {count}")
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     sheet = images.new_full((channels, rows * (height + padding) + padding, columns * (width + padding) + padding), 128)
@@ -140,8 +147,8 @@ def _save(frames: list[Tensor], path: str | Path, **options: Any) -> Path:
     if len(pictures) > 1:
         options["append_images"] = pictures[1:]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pictures[0].save(path, **options)
+        with atomic_write(path) as temporary:
+            pictures[0].save(temporary, **options)
     except ValueError as error:
         raise UserError(f"cannot write {path}: name a file that ends in one of {' '.join(IMAGE_SUFFIXES)}") from error
     except OSError as error:

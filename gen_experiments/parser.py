@@ -1,13 +1,18 @@
 """A parser that answers a mistake with the one line a person needs: where it is, and what is accepted there."""
 
 import difflib
+import enum
+import importlib
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NoReturn, get_args
 
-from jsonargparse import ArgumentParser
+import yaml
+from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
+
+from gen_experiments.errors import shortened
 
 # What jsonargparse tells about every alternative that a type has, and nobody wants to read.
 NOISE = re.compile(
@@ -18,7 +23,13 @@ UNKNOWN_KEY = re.compile(
     r"Option '([^']+)' is not accepted|does not accept option '([^']+)'|unrecognized arguments: (\S+)"
 )
 UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+ABSTRACT_CLASS = re.compile(
+    r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
+)
 EXPLAINED = "there is no "
+UNFINISHED = "is not finished"
+MOST_KEYS = 24  # accepted ones that a message lists
+MOST_NODES = 100_000  # of a YAML document, those that it refers to again counted anew
 
 
 class OneLineParser(ArgumentParser):
@@ -29,12 +40,25 @@ class OneLineParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Ends the program with code 2; the parser of a nested class hands the explained mistake to the outer one."""
-        if EXPLAINED not in message:
+        if EXPLAINED not in message and UNFINISHED not in message:
             message = self._explain(message)
         if not self.exit_on_error:
             super().error(message, ex)
         print(f"error: {one_line(message)}", file=sys.stderr)
         sys.exit(2)
+
+    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
+        """Checks, beside what jsonargparse does, that a null stands only where the type allows it.
+
+        Raises:
+            TypeError: a value does not have the type of its key.
+        """
+        super().validate(namespace, *args, **kwargs)
+        for action in self._actions:
+            if hasattr(action, "_typehint") and action.default is not None and action.dest in namespace:
+                value = namespace[action.dest]
+                if value is None:
+                    self._check_value_key(action, value, action.dest, namespace)
 
     def _explain(self, message: str) -> str:
         """Replaces what is wrong with a key or class by its name, the nearest that is right, and what is accepted."""
@@ -49,6 +73,9 @@ class OneLineParser(ArgumentParser):
             hints = (getattr(action, "_typehint", None) for action in self._actions if action.dest in place)
             classes = sorted({name for hint in hints for name in _class_names(hint)})
             return message.replace(wrong[0], f"{EXPLAINED}class {wrong[1]}{_suggestion(wrong[1], classes)}")
+        unfinished = ABSTRACT_CLASS.search(message)
+        if unfinished:
+            return message.replace(unfinished[0], _missing_methods(unfinished[2] or unfinished[3] or "the class"))
         return message
 
 
@@ -62,20 +89,71 @@ def one_line(message: str) -> str:
     """Boils a message of jsonargparse down to the path of keys and the first complaint that says something."""
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     complaints = [line for line in lines if line and not NOISE.match(line)]
-    explained = [line for line in complaints if EXPLAINED in line]
+    explained = [line for line in complaints if EXPLAINED in line or UNFINISHED in line]
     complaint = (explained or complaints or lines)[0]
     if EXPLAINED in complaint:
         complaint = complaint[complaint.index(EXPLAINED) :]
     complaint = re.sub(r"<class '([^']+)'>", r"\1", complaint.partition(". Got value: Namespace")[0])
     trail = ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    return f"{trail}: {complaint}" if trail and not complaint.startswith("Parser key") else complaint
+    return shortened(f"{trail}: {complaint}" if trail and not complaint.startswith("Parser key") else complaint)
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
     known = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, known, 1, 0.6)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return f"{hint} (accepted: {', '.join(known)})" if 0 < len(known) <= 24 or not near else hint
+    if near and len(known) > MOST_KEYS:
+        return hint
+    more = ", …" if len(known) > MOST_KEYS else ""
+    return f"{hint} (accepted: {', '.join(known[:MOST_KEYS])}{more})" if known else hint
+
+
+def _missing_methods(class_path: str) -> str:
+    """That an abstract class cannot be built, and what it must define first."""
+    module, _, name = class_path.rpartition(".")
+    found = getattr(importlib.import_module(module), name, None) if module in sys.modules else None
+    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    wanting = f"must define {', '.join(missing)}" if missing else "is abstract"
+    return f"{class_path} {UNFINISHED}: it {wanting}"
+
+
+def _load_yaml(text: str) -> Any:
+    """What jsonargparse's own loader makes of a YAML text, if that is a tree of bearable size.
+
+    Raises:
+        yaml.YAMLError: the text is no YAML, contains itself, is nested too deeply or unfolds into too much.
+    """
+    try:
+        value = _jsonargparse_yaml(text)
+        _count(value, {}, set())
+    except RecursionError:
+        raise yaml.YAMLError("the YAML is nested too deeply") from None
+    except (ValueError, OverflowError) as error:
+        raise yaml.YAMLError(f"the YAML cannot be read: {error}") from error
+    return value
+
+
+def _count(value: Any, known: dict[int, int], above: set[int]) -> int:
+    """The nodes of a tree of dicts and lists, where what is referred to twice counts twice."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) in above:
+        raise yaml.YAMLError("the YAML contains itself")
+    if id(value) not in known:
+        above.add(id(value))
+        items = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count(item, known, above) for item in items)
+        above.remove(id(value))
+        if known[id(value)] > MOST_NODES:
+            raise yaml.YAMLError(f"the YAML unfolds into more than {MOST_NODES} values")
+    return known[id(value)]
+
+
+# So that config.yaml can hold the defaults of foreign classes, such as those of Lightning's Timer.
+yaml.SafeDumper.add_multi_representer(enum.Enum, lambda dumper, member: dumper.represent_data(member.value))
+
+_jsonargparse_yaml = get_loader("yaml")
+set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
 
 
 def _class_names(hint: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ A schedule has no state, so a resumed run finds it where it was. One whose lengt
 import math
 from abc import ABC, abstractmethod
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 
 
 class Schedule(ABC):
@@ -25,6 +25,7 @@ class Constant(Schedule):
     """
 
     def __init__(self, value: float = 1.0) -> None:
+        check_interval("(-inf, inf)", value=value)
         self.value = value
 
     def __call__(self, images: float) -> float:
@@ -47,12 +48,14 @@ class Ramp(Schedule):
         warmup: images over which the value first rises linearly from 0; 0 for none.
 
     Raises:
-        UserError: a length that is none.
+        UserError: a number out of range.
     """
 
     def __init__(self, start: float, end: float, images: int | None = None, warmup: int = 0) -> None:
-        if (images is not None and images <= 0) or warmup < 0:
-            raise UserError(f"a schedule lasts images > 0 with a warmup >= 0, not images={images}, warmup={warmup}")
+        check_interval("(-inf, inf)", start=start, end=end)
+        check_interval("[0, inf)", warmup=warmup)
+        if images is not None:
+            check_interval("(0, inf)", images=images)
         self.start, self.end, self.images, self.warmup = start, end, images, warmup
 
     def __call__(self, images: float) -> float:

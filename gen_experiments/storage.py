@@ -9,6 +9,7 @@ from pathlib import Path
 from gen_experiments.errors import UserError
 
 CACHE_VARIABLE = "GEN_EXPERIMENTS_CACHE"
+LONGEST_STEM = 40  # characters of a file's name that the name of its temporary file repeats
 
 
 class WriteError(UserError, OSError):
@@ -52,10 +53,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        name = path.parent / f".{path.stem}-{secrets.token_hex(4)}{path.suffix}"
+        # Named before it exists: whatever interrupts this, at any moment, the file is found and removed.
+        temporary = path.with_name(f".{path.stem[:LONGEST_STEM]}-{secrets.token_hex(4)}{path.suffix}")
         # Not by `tempfile`, whose files nobody else may read.
-        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-        temporary = name
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
         _try_lock(handle)
         yield temporary
         os.fsync(handle)
@@ -71,12 +72,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if handle >= 0:
             os.close(handle)
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def _remove_abandoned(path: Path) -> None:
     """Removes the temporary files of writers that were killed; those of living writers are locked."""
-    for file in path.parent.glob(f".{_literal(path.stem)}-{'[0-9a-f]' * 8}{_literal(path.suffix)}"):
+    for file in path.parent.glob(f".{_literal(path.stem[:LONGEST_STEM])}-{'[0-9a-f]' * 8}{_literal(path.suffix)}"):
         with suppress(OSError):
             handle = os.open(file, os.O_RDWR)
             try:

@@ -1,5 +1,7 @@
 """What bad input gets: one clear line, an exit code that is not zero, no traceback, nothing lost."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -146,4 +148,161 @@ def test_places_that_cannot_be_written(mistake, trained, tmp_path):
     (tmp_path / "file").write_text("")
     assert "cannot write" in mistake("sample", trained["gan"], "--out=file/grid.png")
     assert "--run.root" in mistake("fit", *SMALL["gan"], *SHORT, "--run.root=file")
-    assert "--num and --per_class must be at least 1" in mistake("sample", trained["gan"], "--num=0")
+    assert "num must be >= 1, not 0" in mistake("sample", trained["gan"], "--num=0")
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--seed_everything=-5", "-5 is not in bounds"),
+        ("--trainer.devices=-1", "should be an int > 0"),
+        ("--trainer.devices=null", "should be an int > 0"),
+        ("--trainer.devices=1000", "trainer.devices=1000 processes are too many"),
+        ("--trainer.accelerator=bogus", "invalid accelerator name"),
+        ("--model.optimizer_g.betas=[0.5, 1.5]", "Invalid beta parameter at index 1: 1.5"),
+        ("--model.ema_half_life=.nan", "ema_half_life must be >= 0, not nan"),
+        ("--model.generator.width=1099511627776", "width must be in [1, 65536]"),
+        ("--data.val_size=null", "data.val_size: Expected a float"),
+        ("--data.size=1099511627776", "size must be in [1, 4096], not 1099511627776"),
+        ("--evaluation.samples=null", "evaluation.samples: Expected a int"),
+    ],
+)
+def test_values_that_make_no_sense(mistake, tmp_path, option, told):
+    assert told in mistake("fit", *SMALL["gan"], *SHORT, "--trainer.accelerator=cpu", option)
+    assert not list(tmp_path.rglob("version_*"))
+
+
+def test_a_codebook_that_no_machine_can_hold(mistake):
+    said = mistake("fit", *SMALL["vqvae"], *SHORT, "--model.quantizer.num_codes=1099511627776")
+    assert "num_codes must be in [1, 16777216]" in said
+
+
+@pytest.mark.parametrize(
+    ("callback", "told"),
+    [
+        ("{class_path: Pictures, init_args: {columns: -1}}", "columns must be in [1, 4096], not -1"),
+        ("{class_path: lightning.pytorch.callbacks.Timer, init_args: {duration: never}}", "not a valid duration"),
+        ("{class_path: lightning.pytorch.callbacks.Timmer}", "there is no class lightning.pytorch.callbacks.Timmer"),
+    ],
+)
+def test_callbacks(mistake, tmp_path, callback, told):
+    (tmp_path / "callbacks.yaml").write_text(f"trainer: {{callbacks: [{callback}]}}")
+    assert told in mistake("fit", *SMALL["gan"], "--config=callbacks.yaml", *SHORT)
+
+
+def test_a_callback_of_lightnings_with_defaults_that_yaml_does_not_know(experiment, tmp_path):
+    timer = ["--trainer.callbacks+=lightning.pytorch.callbacks.Timer", "--trainer.callbacks.duration=00:01:00:00"]
+    assert experiment("fit", *SMALL["gan"], *SHORT, "--trainer.max_steps=1", *timer) == 0
+    assert "Timer" in (tmp_path / "runs" / "gan" / "version_0" / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("model: &m\n  class_path: GAN\n  init_args: *m\n", "the YAML contains itself"),
+        ("config: config.yaml\n", "loop"),
+        (
+            "a: &a [1, 1, 1, 1]\n"
+            + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghij")),
+            "the YAML unfolds into more than",
+        ),
+        ("[" * 10_000, "nested too deeply"),
+    ],
+)
+def test_configurations_that_have_no_end(mistake, tmp_path, text, told):
+    (tmp_path / "config.yaml").write_text(text)
+    assert told in mistake("fit", "--config=config.yaml")
+
+
+def test_numbers_of_commands(mistake, trained, tmp_path):
+    gan = trained["gan"]
+    assert "steps must be >= 10, not 5" in mistake("augment-score", gan, "--steps=5")
+    for command in ("sample", "interpolate", "explore", "memorisation", "augment-score"):
+        assert f"seed must be >= 0, not {-(2**63)}" in mistake(command, gan, f"--seed={-(2**63)}")
+    assert "a grid has room for 16384 images, not 1000000000" in mistake("sample", gan, "--num=1000000000")
+    assert "must be at most 16384" in mistake("interpolate", gan, "--points=1000", "--steps=1000")
+
+
+def test_file_names_that_are_no_text(mistake, experiment, trained):
+    assert "there is no checkpoint at" in mistake("sample", "\udcff.ckpt")
+    assert "there is no image folder" in mistake("reconstruct", trained["vqvae"], "--images=\udcff")
+    assert "\udcff.yaml".encode(errors="backslashreplace").decode() in mistake("fit", "--config=\udcff.yaml")
+    assert experiment("sample", trained["gan"], "--out=\udcff.png") == 0
+
+
+def test_the_data_of_a_run_is_looked_for_where_the_run_was_started(mistake, experiment, tmp_path, monkeypatch):
+    write_pictures(tmp_path / "pictures", 30, size=(32, 32))
+    options = [*SMALL["gan"], *SHORT, *FOLDER, "--data.batch_size=4", "--trainer.max_steps=1"]
+    assert experiment("fit", *options) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    said = mistake("memorisation", tmp_path / "runs" / "gan" / "version_0" / "checkpoints" / "last.ckpt")
+    assert f"there is no image folder pictures in {tmp_path / 'elsewhere'}" in said
+
+
+USER_PARTS = """
+from gen_experiments.losses.reconstruction import ReconstructionLoss
+from gen_experiments.networks.base import Generator
+from gen_experiments.quantizers.base import Quantizer
+
+class UnfinishedLoss(ReconstructionLoss):
+    pass
+
+class UnfinishedGenerator(Generator):
+    def __init__(self, image):
+        super().__init__()
+
+class TupleQuantizer(Quantizer):
+    dim, codebook_size = 8, 4
+
+    def forward(self, z):
+        return z, z.argmax(dim=1), z.sum()
+
+    def decode(self, indices):
+        return indices
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "told"),
+    [
+        (
+            "vqvae",
+            "--model.reconstruction=users_parts.UnfinishedLoss",
+            "UnfinishedLoss is not finished: it must define __call__",
+        ),
+        (
+            "gan",
+            "--model.generator=users_parts.UnfinishedGenerator",
+            "UnfinishedGenerator with abstract methods first_weight, forward",
+        ),
+        (
+            "vqvae",
+            "--model.quantizer=users_parts.TupleQuantizer",
+            "TupleQuantizer.forward returned a tuple: return a gen_experiments.quantizers.base.Quantized",
+        ),
+    ],
+)
+def test_parts_of_the_users_own(mistake, tmp_path, monkeypatch, model, option, told):
+    (tmp_path / "users_parts.py").write_text(USER_PARTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert told in mistake("fit", f"--config={CONFIGS / model}.yaml", *SHORT, option)
+
+
+def test_a_gan_trains_on_more_devices_than_there_are_validation_images(tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    few = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--data.val_size=1", "--trainer.max_steps=1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "gen_experiments", "fit", *SMALL["gan"], *SHORT, *few],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "val/fid" in done.stdout

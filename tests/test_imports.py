@@ -19,10 +19,11 @@ MAY_IMPORT = {
     "callbacks": FLOOR | {"metrics", "runs"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
-    "parser": set(),
+    "parser": {"errors"},
+    "reporting": {"errors", "parser"},
     "experiment": BELOW_CLI,
     "cli": BELOW_CLI | {"experiment"},
-    "__main__": BELOW_CLI | {"cli", "experiment"},
+    "__main__": BELOW_CLI | {"cli", "experiment", "reporting"},
 }
 MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "experiment", "cli", "__main__"}
 MAY_USE_WANDB = {"callbacks", "cli"}

@@ -36,5 +36,5 @@ def test_a_warmup_multiplies_the_schedule_by_a_rising_line(kind):
 @pytest.mark.parametrize("kind", [Cosine, Linear])
 @pytest.mark.parametrize(("images", "warmup"), [(0, 0), (-5, 0), (10, -1)])
 def test_impossible_lengths_are_refused(kind, images, warmup):
-    with pytest.raises(UserError, match=f"images={images}, warmup={warmup}"):
+    with pytest.raises(UserError, match="must be >"):
         kind(1.0, 0.0, images, warmup)

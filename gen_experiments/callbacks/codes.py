@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from gen_experiments.callbacks.pictures import drawing_folder, write_picture
+from gen_experiments.callbacks.pictures import MOST_PICTURES, drawing_folder, write_picture
 from gen_experiments.callbacks.protocols import Tokenizes
+from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, grid, pairs_in_rows, to_uint8
 
 MOST_CODES = 1024  # of the used codes, those among which neighbours are sought
@@ -26,10 +27,15 @@ class CodePictures(Callback):
     Args:
         count: images in the picture of the maps.
         columns: images in a row of it, and most used codes in the other.
-        neighbours: nearest codes shown of each.
+        neighbours: nearest codes shown of each; 0 for none.
+
+    Raises:
+        UserError: a number out of [1, 4096].
     """
 
     def __init__(self, count: int = 16, columns: int = 16, neighbours: int = 5) -> None:
+        check_interval(f"[1, {MOST_PICTURES}]", count=count, columns=columns)
+        check_interval(f"[0, {MOST_PICTURES}]", neighbours=neighbours)
         self.count, self.columns, self.neighbours = count, columns, neighbours
         self._images: list[Tensor] = []
         self._codes: list[Tensor] = []

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from gen_experiments import distributed
 from gen_experiments.callbacks.throughput import is_logged
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 
 
 class StopOnDivergence(Callback):
@@ -46,11 +46,12 @@ class StopOnDivergence(Callback):
         rate: float = 0.5,
         restores: int = 2,
     ) -> None:
-        if factor <= 1 or patience < 1 or images <= 0 or not 0 < rate <= 1:
-            raise UserError(
-                "divergence needs factor > 1, patience >= 1, images > 0 and a rate in (0, 1], "
-                f"not {factor}, {patience}, {images} and {rate}"
-            )
+        check_interval("(1, inf)", factor=factor)
+        check_interval("[1, inf)", patience=patience)
+        check_interval("[0, 1]", accuracy=accuracy)
+        check_interval("(0, inf)", images=images)
+        check_interval("(0, 1]", rate=rate)
+        check_interval("[0, inf)", restores=restores)
         self.monitor, self.factor, self.patience = monitor, factor, patience
         self.accuracy, self.images = accuracy, images
         self.restore, self.rate, self.restores = restore, rate, restores

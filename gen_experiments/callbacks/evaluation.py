@@ -10,7 +10,7 @@ from torchmetrics import MeanMetric
 from gen_experiments import distributed
 from gen_experiments.callbacks.interruption import pause_point
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.generation import FrechetDistance
@@ -35,7 +35,7 @@ class Evaluation(Callback):
         reference: the split that samples are compared with; another than the training images where these are few.
 
     Raises:
-        UserError: fewer than two samples.
+        UserError: a number out of range, such as fewer than two samples.
     """
 
     def __init__(
@@ -46,8 +46,9 @@ class Evaluation(Callback):
         seed: int = 0,
         reference: Literal["train", "val", "test"] = "train",
     ) -> None:
-        if samples < 2 or batch_size < 1:
-            raise UserError(f"evaluation needs samples >= 2 and batch_size >= 1, not {samples} and {batch_size}")
+        check_interval("[2, inf)", samples=samples)
+        check_interval("[1, inf)", batch_size=batch_size)
+        check_interval("[0, inf)", seed=seed)
         self.extractor = extractor
         self.samples = samples
         self.batch_size = batch_size
@@ -103,6 +104,12 @@ class Evaluation(Callback):
 
     def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        images, processes = len(data.split(split)), distributed.world_size()
+        if getattr(pl_module, "scores_batches", True) and min(images, data.eval_batch_size) < processes:
+            raise UserError(
+                f"{processes} devices cannot share {images} {split} images in batches of {data.eval_batch_size}: "
+                f"set fewer devices, or a larger data.{split}_size or data.eval_batch_size"
+            )
         reference: ImageSet = data.split(self.reference if isinstance(pl_module, Samples) else split)
         self._distance.reference(reference, self.batch_size, lambda: pause_point(trainer))
         self._psnr.reset()

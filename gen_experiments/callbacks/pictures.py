@@ -10,8 +10,10 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
+from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, grid, pairs_in_rows, save_image, to_uint8
 
+MOST_PICTURES = 4096  # in a grid
 MOST_CLASSES = 16  # columns in a grid of samples by class
 
 
@@ -23,9 +25,13 @@ class Pictures(Callback):
     Args:
         count: pictures in a grid.
         columns: pictures in a row; samples of classes have a row of one of each.
+
+    Raises:
+        UserError: a number out of [1, 4096].
     """
 
     def __init__(self, count: int = 64, columns: int = 8) -> None:
+        check_interval(f"[1, {MOST_PICTURES}]", count=count, columns=columns)
         self.count, self.columns = count, columns
         self._pairs: list[Tensor] = []
 

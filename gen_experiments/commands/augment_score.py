@@ -8,15 +8,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gen_experiments.callbacks.protocols import Samples
+from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.cache import ImageArray
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_uint8
 from gen_experiments.metrics.digits_net import DigitsNet
 from gen_experiments.metrics.memorisation import wilson_interval
 from gen_experiments.models.checkpoints import load_model
 
-BATCH, PEAK_RATE = 128, 2e-3
+BATCH, PEAK_RATE, MOST_PER_CLASS = 128, 2e-3, 100_000
 
 
 def augment_score(
@@ -29,16 +30,17 @@ def augment_score(
 
     Args:
         checkpoint: a checkpoint of a model that generates images of given labels, in the folder of its run.
-        per_class: generated images of each class.
-        steps: training steps of a classifier, of 128 images.
+        per_class: generated images of each class, in [1, 100000]; all are held in memory.
+        steps: training steps of a classifier, of 128 images; >= 10.
         seed: of the generated images and of the classifiers.
         config: the run's config.yaml, if it is not in the run's folder.
 
     Raises:
         UserError: the checkpoint or the data cannot be used, or a number is out of range.
     """
-    if per_class < 1 or steps < 1:
-        raise UserError(f"--per_class and --steps must be at least 1, not {per_class} and {steps}")
+    check_interval(f"[1, {MOST_PER_CLASS}]", per_class=per_class)
+    check_interval("[10, inf)", steps=steps)
+    check_interval("[0, inf)", seed=seed)
     model = load_model(checkpoint, Samples, "sample")
     assert isinstance(model, Samples)
     data = training_data(checkpoint, config)
@@ -47,10 +49,9 @@ def augment_score(
     real, test = _all(data.split("train")), _all(data.split("test"))
     labels = torch.arange(model.num_classes).repeat_interleave(per_class)
     with torch.inference_mode():
-        starts = range(0, len(labels), BATCH)
         made = [
-            to_uint8(model.sample(i, len(part), seed, part))
-            for i, part in zip(starts, labels.split(BATCH), strict=True)
+            to_uint8(model.sample(part.start, len(part), seed, labels[part.start : part.stop]))
+            for part in progress(len(labels), "images", BATCH)
         ]
     synthetic = DigitsNet.prepare(torch.cat(made)), labels
     both = torch.cat([real[0], synthetic[0]]), torch.cat([real[1], synthetic[1]])
@@ -78,7 +79,7 @@ def _right(images: Tensor, labels: Tensor, test: tuple[Tensor, Tensor], classes:
     source = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.2)
-    for _ in range(steps):
+    for _ in progress(steps, "steps"):
         chosen = torch.randint(len(labels), (BATCH,), generator=source)
         optimizer.zero_grad()
         cross_entropy(network(images[chosen]), labels[chosen]).backward()

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from gen_experiments.errors import UserError
-from gen_experiments.images import grid, save_image, to_uint8
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.images import MOST_IN_GRID, grid, save_image, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import drawn_labels, sample_sources
@@ -42,10 +42,11 @@ def explore(
     model = load_model(checkpoint, GAN, "explore: it has no latent directions")
     assert isinstance(model, GAN)
     dim = model.generator.latent_dim
-    if not 1 <= directions <= dim:
-        raise UserError(f"--directions must be in 1 ... {dim}, the length of the noise, not {directions}")
-    if steps < 3 or steps % 2 == 0 or reach <= 0 or number < 0:
-        raise UserError("--steps must be odd and at least 3, --reach positive and --number at least 0")
+    check_interval(f"[1, {dim}]", directions=directions)
+    check_interval("(0, inf)", reach=reach)
+    check_interval("[0, inf)", number=number, seed=seed)
+    if steps % 2 == 0 or not 3 <= steps <= MOST_IN_GRID // directions:
+        raise UserError(f"steps must be odd and in [3, {MOST_IN_GRID // directions}], not {steps}")
     sources = sample_sources(number, 1, seed)
     noise, labels = model.noise(sources), drawn_labels(sources, model.num_classes)
     generator = model.ema.module

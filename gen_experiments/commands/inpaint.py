@@ -10,10 +10,11 @@ from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 from gen_experiments import randomness
 from gen_experiments.commands.labels import check_labels, one_label
 from gen_experiments.commands.pictures import read_images
+from gen_experiments.commands.progress import progress
 from gen_experiments.data.pictures import FORMATS, decode_one
 from gen_experiments.data.sources import ImageFolder
-from gen_experiments.errors import UserError
-from gen_experiments.images import ImageSpec, grid, save_image, to_float, to_uint8
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.images import MOST_IN_GRID, ImageSpec, grid, save_image, to_float, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.models.sampling import SAMPLE_STREAM
@@ -54,16 +55,21 @@ def inpaint(
     """
     model = load_model(checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)")
     assert isinstance(model, CodePrior)
-    if proposals < 1:
-        raise UserError(f"--proposals must be at least 1, not {proposals}")
+    check_interval("[1, inf)", proposals=proposals)
+    check_interval("[0, inf)", seed=seed)
     if class_ is not None:
         check_labels("--class", [class_], model.num_classes)
     originals = read_images(images, model.image)
+    if len(originals) * (proposals + 2) > MOST_IN_GRID:
+        raise UserError(
+            f"a grid has room for {MOST_IN_GRID} images, and {len(originals)} pictures with {proposals} proposals each "
+            "need more: lower --proposals"
+        )
     covered = _masks(mask, model.image, len(originals))
     masked = originals.where(~covered, GREY)
     columns = [originals, masked]
     unknown = covered_codes(covered, model.prior.codes)
-    for proposal in range(proposals):
+    for (proposal,) in progress(proposals, "proposals"):
         filled = originals.where(~covered, _median(originals, covered))
         for repeat in range(REPEATS):
             parts = []

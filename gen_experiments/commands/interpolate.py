@@ -7,8 +7,8 @@ from torch import Tensor
 
 from gen_experiments.commands.labels import check_labels, one_label
 from gen_experiments.commands.pictures import read_latents
-from gen_experiments.errors import UserError
-from gen_experiments.images import grid, save_animation, save_image, to_uint8
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.images import MOST_IN_GRID, grid, save_animation, save_image, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import drawn_labels, sample_sources
@@ -45,8 +45,10 @@ def interpolate(
     """
     model = load_model(checkpoint, GAN, "interpolate: it has no noise to go through")
     assert isinstance(model, GAN)
-    if points < 2 or steps < 2:
-        raise UserError(f"--points and --steps must be at least 2, not {points} and {steps}")
+    check_interval("[2, inf)", points=points, steps=steps)
+    check_interval("[0, inf)", seed=seed)
+    if points * steps > MOST_IN_GRID:
+        raise UserError(f"--points times --steps must be at most {MOST_IN_GRID}, not {points * steps}")
     if classes is not None:
         check_labels("--classes", classes, model.num_classes)
     sources = sample_sources(0, points, seed)

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
+from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import training_data
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSet, grid, pairs_in_rows, save_image, to_uint8
 from gen_experiments.metrics.features import DigitsFeatures, FeatureExtractor
 from gen_experiments.metrics.memorisation import near_copies, nearest, wilson_interval
@@ -42,8 +43,9 @@ def memorisation(
     Raises:
         UserError: the checkpoint or the data cannot be used, a number is out of range, or `out` cannot be written.
     """
-    if num < 1 or not 0 < share < 1:
-        raise UserError(f"--num must be at least 1 and --share in (0, 1), not {num} and {share}")
+    check_interval("[1, inf)", num=num)
+    check_interval("[0, inf)", seed=seed)
+    check_interval("(0, 1)", share=share)
     model = load_model(checkpoint, Samples, "sample")
     assert isinstance(model, Samples)
     data = training_data(checkpoint, config)
@@ -51,14 +53,22 @@ def memorisation(
     trained_on, held_out = data.split("train"), data.split("test")
     references = _features(trained_on, network)
     baseline, _ = nearest(_features(held_out, network), references)
-    starts = range(0, num, BATCH)
-    generated = torch.cat([to_uint8(model.sample(start, min(BATCH, num - start), seed)) for start in starts])
-    distances, numbers = nearest(torch.cat([network(part) for part in generated.split(BATCH)]), references)
+    parts = []
+    shown, shown_distances, shown_numbers = torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int64)
+    for sampled in progress(num, "images", BATCH):
+        generated = to_uint8(model.sample(sampled.start, len(sampled), seed))
+        found, numbers = nearest(network(generated), references)
+        parts.append(found)
+        # Of all images only the nearest are kept.
+        all_distances = torch.cat([shown_distances, found])
+        order = all_distances.argsort(stable=True)[:SHOWN]
+        shown = (torch.cat([shown, generated]) if len(shown) else generated)[order]
+        shown_distances, shown_numbers = all_distances[order], torch.cat([shown_numbers, numbers])[order]
+    distances = torch.cat(parts)
     copies = int(near_copies(distances, baseline, share).sum())
     low, high = wilson_interval(copies, num)
-    shown = distances.argsort()[:SHOWN]
-    originals = trained_on.read(numbers[shown].numpy())
-    save_image(grid(pairs_in_rows(generated[shown], originals, COLUMNS), COLUMNS), out)
+    originals = trained_on.read(shown_numbers.numpy())
+    save_image(grid(pairs_in_rows(shown, originals, COLUMNS), COLUMNS), out)
     print(
         f"near-copies: {copies / num:.2%} of {num} generated images (95% confidence {low:.2%} to {high:.2%}); "
         f"{share:.2%} of {len(held_out)} held-out images by construction"

@@ -1,6 +1,7 @@
 """`project`: the noise from which a GAN makes given pictures, as nearly as it can, and what else it makes of it."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,13 +10,15 @@ from torch import Tensor
 
 from gen_experiments.commands.labels import check_labels, one_label
 from gen_experiments.commands.pictures import read_images
-from gen_experiments.errors import UserError
+from gen_experiments.commands.progress import progress
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import grid, pairs_in_rows, save_image, to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import sample_sources
+from gen_experiments.storage import atomic_write
 
 CANDIDATES, COLUMNS = 512, 8
 
@@ -62,11 +65,9 @@ def project(
     model = load_model(checkpoint, GAN, "project: it has no noise to look for")
     assert isinstance(model, GAN)
     model.requires_grad_(False)
-    if steps < 1 or lr <= 0 or shell < 0 or perceptual < 0:
-        raise UserError(
-            "--steps >= 1, --lr > 0, --shell >= 0 and --perceptual >= 0 are needed, "
-            f"not {steps}, {lr}, {shell} and {perceptual}"
-        )
+    check_interval("[1, inf)", steps=steps)
+    check_interval("(0, inf)", lr=lr)
+    check_interval("[0, inf)", shell=shell, perceptual=perceptual, seed=seed)
     if class_ is None and model.num_classes is not None:
         raise UserError("the GAN is conditional: name the pictures' --class")
     if class_ is not None:
@@ -89,7 +90,7 @@ def project(
     else:
         save_image(grid(pairs_in_rows(originals, projected, COLUMNS), COLUMNS), out)
     try:
-        with open(latents, "wb") as file:
+        with atomic_write(Path(latents)) as temporary, temporary.open("wb") as file:
             np.savez(file, latents=found.numpy())
     except OSError as error:
         raise UserError(f"cannot write {latents}: {error.strerror}") from error
@@ -116,7 +117,7 @@ def _descend(
     noise = candidates[nearest].clone().requires_grad_()
     optimizer = torch.optim.Adam([noise], lr=lr)
     best, best_errors = noise.detach().clone(), torch.full((len(targets),), torch.inf)
-    for _ in range(steps + 1):
+    for _ in progress(steps + 1, "steps"):
         now = distances(model(noise, one_label(label, len(noise))), targets)
         better = now.detach() < best_errors
         best[better], best_errors[better] = noise.detach()[better], now.detach()[better]

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.labels import check_labels, one_label
-from gen_experiments.commands.pictures import write_images
-from gen_experiments.errors import UserError
-from gen_experiments.images import IMAGE_SUFFIXES, to_uint8
+from gen_experiments.commands.progress import progress
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.images import IMAGE_SUFFIXES, MOST_IN_GRID, grid, save_image, to_uint8
 from gen_experiments.models.checkpoints import load_model
 
 BATCH = 64
@@ -27,6 +27,8 @@ def sample(
 ) -> None:
     """Writes images that a checkpoint's model generates, as one grid or as a folder of PNG files.
 
+    A folder fills image by image: one that is interrupted holds the first images, each of them whole.
+
     Args:
         checkpoint: a checkpoint of a model that generates, such as a GAN or a prior.
         num: how many images.
@@ -41,37 +43,43 @@ def sample(
     Raises:
         UserError: the checkpoint cannot be used, a number is out of range or `out` cannot be written.
     """
-    if num < 1 or (per_class is not None and per_class < 1):
-        raise UserError("--num and --per_class must be at least 1")
-    if not 0 < truncation <= 1:
-        raise UserError(f"--truncation must be in (0, 1], not {truncation}")
+    check_interval("[1, inf)", num=num, per_class=1 if per_class is None else per_class)
+    check_interval("[0, inf)", seed=seed)
+    check_interval("(0, 1]", truncation=truncation)
+    if class_ is not None and per_class is not None:
+        raise UserError("--class and --per_class exclude each other")
     model = load_model(checkpoint, Samples, "sample")
     assert isinstance(model, Samples)
-    labels = _labels(model.num_classes, num, class_, per_class)
-    num = num if labels is None else len(labels)
-    parts = [(first, min(BATCH, num - first)) for first in range(0, num, BATCH)]
-    images = torch.cat(
-        [to_uint8(model.sample(first, count, seed, _part(labels, first, count), truncation)) for first, count in parts]
-    )
-    if per_class is not None and Path(out).suffix.lower() not in IMAGE_SUFFIXES:
-        for label, of_class in enumerate(images.split(per_class)):
-            write_images(of_class, str(Path(out) / str(label)))
-    else:
-        write_images(images, out, per_class)
+    if class_ is not None:
+        check_labels("--class", [class_], model.num_classes)
+    if per_class is not None:
+        num = per_class * check_labels("--per_class", [], model.num_classes)
+    as_grid = Path(out).suffix.lower() in IMAGE_SUFFIXES
+    if as_grid and num > MOST_IN_GRID:
+        raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {num}: name a folder by --out")
+    shown = []
+    for numbers in progress(num, "images", BATCH):
+        labels = _labels(numbers, class_, per_class)
+        images = to_uint8(model.sample(numbers.start, len(numbers), seed, labels, truncation))
+        if as_grid:
+            shown.append(images)
+            continue
+        for number, image in zip(numbers, images, strict=True):
+            save_image(image, Path(out) / _file(number, per_class))
+    if as_grid:
+        save_image(grid(torch.cat(shown), per_class), out)
     print(f"wrote {num} images to {out}")
 
 
-def _labels(classes: int | None, num: int, label: int | None, per_class: int | None) -> Tensor | None:
+def _labels(numbers: range, label: int | None, per_class: int | None) -> Tensor | None:
     """The labels that were asked for, or None if the model is to draw them."""
-    if label is not None and per_class is not None:
-        raise UserError("--class and --per_class exclude each other")
-    if label is not None:
-        check_labels("--class", [label], classes)
-        return one_label(label, num)
     if per_class is not None:
-        return torch.arange(check_labels("--per_class", [], classes)).repeat_interleave(per_class)
-    return None
+        return torch.tensor([number // per_class for number in numbers])
+    return one_label(label, len(numbers))
 
 
-def _part(labels: Tensor | None, first: int, count: int) -> Tensor | None:
-    return None if labels is None else labels[first : first + count]
+def _file(number: int, per_class: int | None) -> str:
+    """The name of an image's file; images of given numbers have a sub-folder for each class."""
+    if per_class is None:
+        return f"{number:05d}.png"
+    return f"{number // per_class}/{number % per_class:05d}.png"

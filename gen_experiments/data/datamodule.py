@@ -8,10 +8,11 @@ from gen_experiments import randomness
 from gen_experiments.data.cache import ImageArray, decoded
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches
 from gen_experiments.data.sources import Digits, Source
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
 
 SPLIT_STREAM = 23
+LARGEST_SIZE = 4096
 
 
 class ImageDataModule(LightningDataModule):
@@ -19,7 +20,7 @@ class ImageDataModule(LightningDataModule):
 
     Args:
         source: where the images come from; None for the embedded digits.
-        size: pixels a side; every image is brought to size x size.
+        size: pixels a side, in [1, 4096]; every image is brought to size x size.
         batch_size: images of a training batch, over all devices together.
         eval_batch_size: the same for validation, test and prediction.
         val_size: images held out of training for validation, where the source has no such split: a share if below 1,
@@ -45,10 +46,10 @@ class ImageDataModule(LightningDataModule):
         split_seed: int = 0,
     ) -> None:
         super().__init__()
-        if size < 1 or batch_size < 1 or eval_batch_size < 1 or val_size < 0 or test_size <= 0:
-            raise UserError(
-                "data.size, batch_size, eval_batch_size and test_size must be positive, and val_size not negative"
-            )
+        check_interval(f"[1, {LARGEST_SIZE}]", size=size)
+        check_interval("[1, inf)", batch_size=batch_size, eval_batch_size=eval_batch_size)
+        check_interval("[0, inf)", val_size=val_size, split_seed=split_seed)
+        check_interval("(0, inf)", test_size=test_size)
         self.source = source or Digits()
         self.size, self.batch_size, self.eval_batch_size = size, batch_size, eval_batch_size
         self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed

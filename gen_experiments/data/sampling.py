@@ -87,6 +87,8 @@ class TrainingBatches:
 class EvaluationBatches:
     """All images once, in their order, each process its part of every batch.
 
+    A process that has no part of any gets one batch of no images, as Lightning takes no empty loader.
+
     Args:
         images: the images.
         batch_size: images of a global batch.
@@ -96,7 +98,7 @@ class EvaluationBatches:
         self.images, self.batch_size = images, batch_size
 
     def __len__(self) -> int:
-        """Batches that hold something for this process."""
+        """Batches of this process."""
         return sum(1 for _ in self._parts())
 
     def __iter__(self) -> Iterator[Batch]:
@@ -108,7 +110,7 @@ class EvaluationBatches:
         for start in range(0, len(self.images), self.batch_size):
             batch = np.arange(start, min(start + self.batch_size, len(self.images)))
             own = own_part(batch, distributed.rank(), distributed.world_size())
-            if len(own):
+            if len(own) or start == 0:
                 yield own
 
 

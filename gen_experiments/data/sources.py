@@ -195,7 +195,7 @@ class ImageFolder(Source):
         if channels not in (1, 3):
             raise UserError(f"images have 1 or 3 channels, not {channels}")
         if not Path(root).is_dir():
-            raise UserError(f"there is no image folder {root}; name it by --data.source.root")
+            raise UserError(f"there is no image folder {root} in {Path.cwd()}; name it by --data.source.root")
         self.root, self.channels = Path(root), channels
         named = {name for name in ("train", "val", "test") if (self.root / name).is_dir()}
         self._split_folders = "train" in named

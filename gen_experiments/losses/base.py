@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 
 
 class AdversarialLoss(ABC):
@@ -50,11 +50,11 @@ class Penalty(nn.Module, ABC):
         """Sets the attributes.
 
         Raises:
-            UserError: `every` is below 1.
+            UserError: a negative weight, or `every` is below 1.
         """
         super().__init__()
-        if every < 1:
-            raise UserError(f"a penalty's interval `every` is a number of iterations >= 1, not {every}")
+        check_interval("[0, inf)", weight=weight)
+        check_interval("[1, inf)", every=every)
         self.weight, self.every = weight, every
 
     @abstractmethod

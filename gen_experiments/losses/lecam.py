@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments import distributed
+from gen_experiments.errors import check_interval
 from gen_experiments.losses.base import Penalty
 
 
@@ -27,6 +28,7 @@ class LeCam(Penalty):
 
     def __init__(self, weight: float = 0.3, every: int = 1, decay: float = 0.99) -> None:
         super().__init__(weight, every)
+        check_interval("[0, 1)", decay=decay)
         self.decay = decay
         self.register_buffer("averages", torch.zeros(2))
         self.register_buffer("remaining", torch.ones(()))

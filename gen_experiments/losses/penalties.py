@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gen_experiments.errors import check_interval
 from gen_experiments.losses.base import Penalty
 from gen_experiments.randomness import rand_rows, randn_rows
 
@@ -77,6 +78,7 @@ class DRAGAN(Penalty):
 
     def __init__(self, weight: float = 10.0, every: int = 1, deviation: float = 0.25) -> None:
         super().__init__(weight, every)
+        check_interval("[0, inf)", deviation=deviation)
         self.deviation = deviation
 
     def forward(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.losses.reconstruction import L1, ReconstructionLoss
 from gen_experiments.untrusted import Unreadable, read_tensors
 
@@ -50,6 +50,7 @@ class Perceptual(ReconstructionLoss):
         net: Literal["vgg", "alex"] = "vgg",
         weights: str | None = None,
     ) -> None:
+        check_interval("[0, inf)", weight=weight)
         self.pixel = L1() if pixel is None else pixel
         self.weight, self.net, self.weights = weight, net, weights
         self._network: nn.Module | None = None

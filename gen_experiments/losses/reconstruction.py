@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from gen_experiments.errors import check_interval
+
 
 class ReconstructionLoss(ABC):
     """A differentiable distance between images and their reconstructions.
@@ -23,10 +25,11 @@ class MSE(ReconstructionLoss):
     """weight · mean (x̂ − x)² over all elements; pixels in [-1, 1], so four times that of pixels in [0, 1].
 
     Args:
-        weight: its factor.
+        weight: its factor; >= 0.
     """
 
     def __init__(self, weight: float = 1.0) -> None:
+        check_interval("[0, inf)", weight=weight)
         self.weight = weight
 
     def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
@@ -38,10 +41,11 @@ class L1(ReconstructionLoss):
     """weight · mean |x̂ − x| over all elements; pixels in [-1, 1], so twice that of pixels in [0, 1].
 
     Args:
-        weight: its factor.
+        weight: its factor; >= 0.
     """
 
     def __init__(self, weight: float = 1.0) -> None:
+        check_interval("[0, inf)", weight=weight)
         self.weight = weight
 
     def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:

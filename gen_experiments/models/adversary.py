@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.losses.adversarial import Hinge
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
@@ -41,8 +41,7 @@ class Adversary:
         ramp: int = 0,
         penalties: list[Penalty] | None = None,
     ) -> None:
-        if weight < 0 or start < 0 or ramp < 0:
-            raise UserError(f"an adversary's weight, start and ramp are >= 0, not {weight}, {start} and {ramp}")
+        check_interval("[0, inf)", weight=weight, start=start, ramp=ramp)
         self.discriminator, self.optimizer, self.loss = discriminator, optimizer, loss or Hinge()
         if self.loss.paired:
             raise UserError(f"{type(self.loss).__name__} compares pairs of images: choose another adversary.loss")

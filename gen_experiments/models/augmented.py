@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gen_experiments import randomness
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
@@ -37,8 +37,8 @@ class Augmented(nn.Module):
                     f"AdaptiveStrength reads the sign of D(real), which says nothing under {type(loss).__name__}: "
                     "make augmentation_strength a number or a schedule"
                 )
-        elif not isinstance(strength, Schedule) and not 0 <= strength <= 1:
-            raise UserError(f"augmentation_strength is a probability in [0, 1], not {strength}")
+        elif not isinstance(strength, Schedule):
+            check_interval("[0, 1]", augmentation_strength=strength)
         self.augmentation = augmentation
         self.strength = strength if isinstance(strength, AdaptiveStrength) else as_schedule(strength)
         self.boundary = loss.boundary

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.augmented import Augmented
@@ -68,6 +68,7 @@ class GAN(GenerativeModel):
         "accumulate_grad_batches": "set data.batch_size and model.accumulate instead",
         "gradient_clip_val": "set model.gradient_clip_norm instead",
     }
+    scores_batches: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -92,11 +93,10 @@ class GAN(GenerativeModel):
         channels_last: bool = False,
     ) -> None:
         half_life = as_schedule(ema_half_life)
-        if n_critic < 1 or accumulate < 1 or half_life(0) < 0:
-            raise UserError(
-                "n_critic >= 1, accumulate >= 1 and ema_half_life >= 0 are needed, "
-                f"not {n_critic}, {accumulate} and {half_life(0)}"
-            )
+        check_interval("[1, inf)", n_critic=n_critic, accumulate=accumulate)
+        check_interval("[0, inf)", ema_half_life=half_life(0))
+        if gradient_clip_norm is not None:
+            check_interval("(0, inf)", gradient_clip_norm=gradient_clip_norm)
         super().__init__(image, lr_schedule)
         self.automatic_optimization = False
         self.generator = generator(image)

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from gen_experiments import randomness
 from gen_experiments.data.codes import encoded
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.models.base import NOISE_STREAM, OptimizerFactory
 from gen_experiments.models.checkpoints import build_model, described, load_model
@@ -59,8 +59,7 @@ class CodePrior(GenerativeModel):
         ema_half_life: float = 50_000.0,
         lr_schedule: Schedule | None = None,
     ) -> None:
-        if ema_half_life < 0:
-            raise UserError(f"ema_half_life must be >= 0, not {ema_half_life}")
+        check_interval("[0, inf)", ema_half_life=ema_half_life)
         super().__init__(image, lr_schedule)
         self.vqvae = self._frozen(vqvae)
         if self.vqvae.image.shape != image.shape:

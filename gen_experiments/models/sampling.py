@@ -51,6 +51,8 @@ class GenerativeModel(ImageModel, ABC):
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """As many samples as the batch has images, numbered on over batches and processes."""
         count = batch.images.shape[0]
+        if not count:
+            return batch.images
         return self.sample((batch_idx * distributed.world_size() + distributed.rank()) * count, count)
 
     def on_validation_epoch_end(self) -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gen_experiments import distributed
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 
 
 class AdaptiveStrength(nn.Module):
@@ -31,11 +31,9 @@ class AdaptiveStrength(nn.Module):
 
     def __init__(self, target: float = 0.6, images: int = 500_000, every: int = 4) -> None:
         super().__init__()
-        if not -1 < target < 1 or images <= 0 or every < 1:
-            raise UserError(
-                "adaptive augmentation needs a target in (-1, 1), images > 0 and every >= 1, "
-                f"not {target}, {images} and {every}"
-            )
+        check_interval("(-1, 1)", target=target)
+        check_interval("(0, inf)", images=images)
+        check_interval("[1, inf)", every=every)
         self.target, self.images, self.every = target, images, every
         self.register_buffer("p", torch.zeros(()))
         self.register_buffer("sums", torch.zeros(2))  # of the signs, and of how many there were

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
@@ -73,8 +73,7 @@ class VQVAE(ImageModel):
         self.quantizer = quantizer
         self.ema_half_life = None if ema_half_life is None else as_schedule(ema_half_life)
         if self.ema_half_life is not None:
-            if self.ema_half_life(0) < 0:
-                raise UserError(f"ema_half_life must be >= 0, not {self.ema_half_life(0)}")
+            check_interval("[0, inf)", ema_half_life=self.ema_half_life(0))
             self.averages = nn.ModuleList(EMA(part, average_buffers=True) for part in self._trained())
         self.reconstruction = reconstruction
         self.optimizer = optimizer
@@ -90,15 +89,12 @@ class VQVAE(ImageModel):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
         """Reconstructs (B, C, H, W) images in [-1, 1], and says through which codes."""
-        encoder, quantizer, decoder = self._parts()
-        quantized = quantizer(encoder(images))
-        return decoder(quantized.values), quantized
+        quantized = self._quantized(images)
+        return self._parts()[2](quantized.values), quantized
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""
-        encoder, quantizer, _ = self._parts()
-        indices: Tensor = quantizer(encoder(images)).indices
-        return indices
+        return self._quantized(images).indices
 
     def code_latents(self, indices: Tensor) -> Tensor:
         """(B, h, w) int64 codes -> (B, D, h, w) quantized latents."""
@@ -109,6 +105,16 @@ class VQVAE(ImageModel):
         """(B, h, w) int64 codes -> (B, C, H, W) images."""
         images: Tensor = self._parts()[2](self.code_latents(indices))
         return images
+
+    def _quantized(self, images: Tensor) -> Quantized:
+        encoder, quantizer, _ = self._parts()
+        quantized = quantizer(encoder(images))
+        if not isinstance(quantized, Quantized):
+            raise UserError(
+                f"{type(quantizer).__name__}.forward returned a {type(quantized).__name__}: "
+                "return a gen_experiments.quantizers.base.Quantized"
+            )
+        return quantized
 
     def _trained(self) -> tuple[Encoder, Quantizer, Decoder]:
         return self.encoder, self.quantizer, self.decoder

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 
 
 class Augmentation(ABC):
@@ -41,14 +41,14 @@ class DiffAugment(Augmentation):
             where a grey bar would be seen before all else.
 
     Raises:
-        UserError: `fill` is no pixel.
+        UserError: a number out of range.
     """
 
     draws: ClassVar[int] = 10
 
     def __init__(self, colour: bool = True, translation: float = 0.125, cutout: float = 0.5, fill: float = 0.0) -> None:
-        if not -1 <= fill <= 1:
-            raise UserError(f"the fill of DiffAugment is a pixel in [-1, 1], not {fill}")
+        check_interval("[0, 1]", translation=translation, cutout=cutout)
+        check_interval("[-1, 1]", fill=fill)
         self.colour, self.translation, self.cutout, self.fill = colour, translation, cutout, fill
 
     def __call__(self, images: Tensor, p: float | Tensor, drawn: Tensor) -> Tensor:

@@ -5,10 +5,18 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Decoder, Encoder
-from gen_experiments.networks.blocks import ResidualStack, check_halvings, fan_in_init
+from gen_experiments.networks.blocks import (
+    MOST_BLOCKS,
+    MOST_CHANNELS,
+    MOST_HALVINGS,
+    ResidualStack,
+    check_halvings,
+    check_widths,
+    fan_in_init,
+)
 
 
 class ConvEncoder(Encoder):
@@ -20,13 +28,13 @@ class ConvEncoder(Encoder):
     Args:
         image: the images' shape.
         dim: channels of the latents.
-        hidden: channels of the body.
+        hidden: channels of the body; >= 2.
         residual_hidden: channels inside a residual block.
         residual_blocks: number of residual blocks.
         downsamplings: how often the resolution is halved; >= 1.
 
     Raises:
-        UserError: the image size is no multiple of 2^downsamplings.
+        UserError: a number out of range, or the image size is no multiple of 2^downsamplings.
     """
 
     def __init__(
@@ -39,7 +47,7 @@ class ConvEncoder(Encoder):
         downsamplings: int = 2,
     ) -> None:
         super().__init__()
-        _check_downsamplings(image, downsamplings)
+        _check(image, hidden, residual_hidden, residual_blocks, downsamplings)
         widths = [image.channels, hidden // 2, *[hidden] * (downsamplings - 1)]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
@@ -64,13 +72,13 @@ class ConvDecoder(Decoder):
     Args:
         image: the images' shape.
         dim: channels of the latents.
-        hidden: channels of the body.
+        hidden: channels of the body; >= 2.
         residual_hidden: channels inside a residual block.
         residual_blocks: number of residual blocks.
         downsamplings: how often the encoder halved the resolution; >= 1.
 
     Raises:
-        UserError: the image size is no multiple of 2^downsamplings.
+        UserError: a number out of range, or the image size is no multiple of 2^downsamplings.
     """
 
     def __init__(
@@ -83,7 +91,7 @@ class ConvDecoder(Decoder):
         downsamplings: int = 2,
     ) -> None:
         super().__init__()
-        _check_downsamplings(image, downsamplings)
+        _check(image, hidden, residual_hidden, residual_blocks, downsamplings)
         inner = [hidden] * (downsamplings - 1) + [hidden // 2]
         widths = [hidden, *inner[1:], image.channels]
         layers: list[nn.Module] = []
@@ -121,6 +129,7 @@ class PlainEncoder(Encoder):
 
     def __init__(self, image: ImageSpec, dim: int, hidden: int = 128, grid: int = 4) -> None:
         super().__init__()
+        check_widths(hidden=hidden, grid=grid)
         pixels = image.channels * image.size**2
         self.layers = nn.Sequential(
             nn.Flatten(),
@@ -148,6 +157,7 @@ class PlainDecoder(Decoder):
 
     def __init__(self, image: ImageSpec, dim: int, hidden: int = 128, grid: int = 4) -> None:
         super().__init__()
+        check_widths(hidden=hidden, grid=grid)
         self.layers = nn.Sequential(
             nn.Flatten(),
             nn.Linear(dim * grid**2, hidden),
@@ -166,7 +176,10 @@ class PlainDecoder(Decoder):
         return torch.tanh(self.layers(latents))
 
 
-def _check_downsamplings(image: ImageSpec, downsamplings: int) -> None:
-    if downsamplings < 1:
-        raise UserError(f"the convolutional pair needs downsamplings >= 1, not {downsamplings}")
+def _check(image: ImageSpec, hidden: int, residual_hidden: int, residual_blocks: int, downsamplings: int) -> None:
+    # The first layer has half as many channels.
+    check_interval(f"[2, {MOST_CHANNELS}]", hidden=hidden)
+    check_widths(residual_hidden=residual_hidden)
+    check_interval(f"[0, {MOST_BLOCKS}]", residual_blocks=residual_blocks)
+    check_interval(f"[1, {MOST_HALVINGS}]", downsamplings=downsamplings)
     check_halvings(image, downsamplings)

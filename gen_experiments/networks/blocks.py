@@ -6,8 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
+
+# No network of this project has use for more, and a slip of the keyboard should not ask for all memory.
+MOST_CHANNELS, MOST_BLOCKS, MOST_HALVINGS = 2**16, 1000, 16
 
 
 class ResidualStack(nn.Module):
@@ -89,12 +92,22 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(groups for groups in range(1, most + 1) if channels % groups == 0), channels)
 
 
+def check_widths(**widths: int) -> None:
+    """Refuses numbers of channels or of units outside [1, 2^16].
+
+    Raises:
+        UserError: the first that lies outside, by its name.
+    """
+    check_interval(f"[1, {MOST_CHANNELS}]", **widths)
+
+
 def check_halvings(image: ImageSpec, times: int) -> None:
     """Makes sure that the image can be halved so often.
 
     Raises:
-        UserError: its size is no multiple of 2^times.
+        UserError: more than 16 times, or its size is no multiple of 2^times.
     """
+    check_interval(f"[0, {MOST_HALVINGS}]", halvings=times)
     multiple = 2**times
     if image.size % multiple:
         below = image.size // multiple * multiple
@@ -122,5 +135,10 @@ def doublings(image: ImageSpec, smallest: int = 16, largest: int = 256) -> int:
 
 
 def narrowed(width: int, size: int) -> int:
-    """The channels at a resolution of `size` pixels: `width` up to 32, halved at each doubling beyond."""
+    """The channels at a resolution of `size` pixels: `width` up to 32, halved at each doubling beyond.
+
+    Raises:
+        UserError: none are left.
+    """
+    check_interval(f"[{max(size // 32, 1)}, {MOST_CHANNELS}]", width=width)
     return width * 32 // max(size, 32)

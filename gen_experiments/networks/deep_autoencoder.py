@@ -5,10 +5,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Decoder, Encoder
-from gen_experiments.networks.blocks import check_halvings, group_norm
+from gen_experiments.networks.blocks import MOST_BLOCKS, check_halvings, check_widths, group_norm
 
 
 class DeepEncoder(Encoder):
@@ -156,11 +156,10 @@ def _levels(
     image: ImageSpec, width: int, multipliers: tuple[int, ...], blocks: int, attention: tuple[int, ...] | None
 ) -> list[_Level]:
     """What stands at each resolution, the image's first."""
-    if not multipliers or min(multipliers) < 1 or blocks < 1:
-        raise UserError(
-            f"the deep pair needs a multiplier >= 1 for each resolution and blocks >= 1, "
-            f"not multipliers {list(multipliers)} and {blocks} blocks"
-        )
+    check_interval(f"[1, {MOST_BLOCKS}]", blocks=blocks)
+    if not multipliers or min(multipliers) < 1:
+        raise UserError(f"the deep pair needs a multiplier >= 1 for each resolution, not {list(multipliers)}")
+    check_widths(width=width, widest=width * max(multipliers))
     check_halvings(image, len(multipliers) - 1)
     sizes = [image.size >> i for i in range(len(multipliers))]
     attention = tuple(sizes[-1:]) if attention is None else attention

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator
-from gen_experiments.networks.blocks import doublings, normal_init, normalise_spectrally
+from gen_experiments.networks.blocks import check_widths, doublings, normal_init, normalise_spectrally
 from gen_experiments.networks.conditioning import LogitHead, classes_of
 
 
@@ -37,6 +37,7 @@ class DCGANDiscriminator(Discriminator):
         conditional: bool = False,
     ) -> None:
         super().__init__()
+        check_widths(width=width)
         widths = [image.channels] + [width * min(2**i, 8) for i in range(doublings(image))]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
@@ -73,6 +74,7 @@ class PlainDiscriminator(Discriminator):
         self, image: ImageSpec, hidden: int = 128, spectral_norm: bool = False, conditional: bool = False
     ) -> None:
         super().__init__()
+        check_widths(hidden=hidden)
         self.layers = nn.Sequential(
             nn.Flatten(),
             nn.Linear(image.channels * image.size**2, hidden),

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Generator
-from gen_experiments.networks.blocks import doublings, normal_init
+from gen_experiments.networks.blocks import check_widths, doublings, normal_init
 from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of
 
 
@@ -38,6 +38,7 @@ class DCGANGenerator(Generator):
         conditional: bool = False,
     ) -> None:
         super().__init__()
+        check_widths(latent_dim=latent_dim, width=width)
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
         self.input = NoiseAndLabel(latent_dim, self.num_classes)
         widths = [width * min(2**i, 8) for i in reversed(range(doublings(image)))]
@@ -77,6 +78,7 @@ class PlainGenerator(Generator):
 
     def __init__(self, image: ImageSpec, latent_dim: int = 64, hidden: int = 128, conditional: bool = False) -> None:
         super().__init__()
+        check_widths(latent_dim=latent_dim, hidden=hidden)
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
         self.input = NoiseAndLabel(latent_dim, self.num_classes)
         self.layers = nn.Sequential(

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks import blocks
 from gen_experiments.networks.base import Discriminator
@@ -41,6 +41,7 @@ class PatchDiscriminator(Discriminator):
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
+        blocks.check_widths(width=width)
         _check_size(image, layers)
         widths = [image.channels] + [width * min(2**i, 8) for i in range(layers + 1)]
         stack: list[nn.Module] = []
@@ -62,8 +63,7 @@ class PatchDiscriminator(Discriminator):
 
 
 def _check_size(image: ImageSpec, layers: int) -> None:
-    if layers < 1:
-        raise UserError(f"a patch discriminator needs layers >= 1, not {layers}")
+    check_interval(f"[1, {blocks.MOST_HALVINGS}]", layers=layers)
     if image.size < 3 << layers:
         raise UserError(
             f"a patch discriminator of {layers} layers takes images from {3 << layers} pixels, not {image.size}: "

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, Generator
-from gen_experiments.networks.blocks import doublings, narrowed, normalise_spectrally
+from gen_experiments.networks.blocks import MOST_BLOCKS, check_widths, doublings, narrowed, normalise_spectrally
 from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of, needed
 
 GROUP = 16
@@ -39,6 +39,8 @@ class R3GANGenerator(Generator):
         self, image: ImageSpec, latent_dim: int = 64, width: int = 768, blocks: int = 2, conditional: bool = False
     ) -> None:
         super().__init__()
+        check_widths(latent_dim=latent_dim)
+        check_interval(f"[1, {MOST_BLOCKS}]", blocks=blocks)
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
         self.input = NoiseAndLabel(latent_dim, self.num_classes)
         widths = _widths(image, width)
@@ -89,6 +91,7 @@ class R3GANDiscriminator(Discriminator):
         conditional: bool = False,
     ) -> None:
         super().__init__()
+        check_interval(f"[1, {MOST_BLOCKS}]", blocks=blocks)
         classes = classes_of(image, conditional)
         widths = _widths(image, width)[::-1]
         layers: list[nn.Module] = [_initialised(nn.Conv2d(image.channels, widths[0], 1, bias=False))]

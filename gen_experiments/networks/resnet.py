@@ -8,7 +8,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, Generator
-from gen_experiments.networks.blocks import doublings, narrowed, normalise_spectrally
+from gen_experiments.networks.blocks import check_widths, doublings, narrowed, normalise_spectrally
 from gen_experiments.networks.conditioning import ConditionalNorm, LogitHead, classes_of
 
 
@@ -35,6 +35,7 @@ class ResNetGenerator(Generator):
         conditional: bool = False,
     ) -> None:
         super().__init__()
+        check_widths(latent_dim=latent_dim)
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
         widths = [narrowed(width, 4 << i) for i in range(doublings(image) + 1)]
         self.start = nn.Linear(latent_dim, 16 * widths[0])

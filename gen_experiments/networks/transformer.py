@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, rms_norm, scaled_dot_product_attention, silu
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.networks.blocks import MOST_BLOCKS, MOST_CHANNELS
 from gen_experiments.randomness import rand_rows
 
 Layer = TypeVar("Layer", nn.Linear, nn.Embedding)
@@ -166,7 +167,7 @@ class CodeTransformer(nn.Module):
         codebook_size: number of codes, K.
         conditions: number of conditions.
         width: length of a token's vector.
-        depth: number of blocks; >= 1.
+        depth: number of blocks; in [1, 1000].
         heads: number of heads; divides the width.
         dropout: share of what a block adds that training leaves out; in [0, 1).
         causal: whether a token attends only to itself and those before it.
@@ -187,11 +188,11 @@ class CodeTransformer(nn.Module):
         causal: bool,
     ) -> None:
         super().__init__()
-        if heads < 1 or width < 1 or width % heads or depth < 1 or not 0 <= dropout < 1:
-            raise UserError(
-                "a transformer needs heads that divide its width, depth >= 1 and dropout in [0, 1), "
-                f"not width={width}, depth={depth}, heads={heads}, dropout={dropout}"
-            )
+        check_interval(f"[1, {MOST_CHANNELS}]", width=width, heads=heads)
+        check_interval(f"[1, {MOST_BLOCKS}]", depth=depth)
+        check_interval("[0, 1)", dropout=dropout)
+        if width % heads:
+            raise UserError(f"heads must divide the width, not heads={heads} of width={width}")
         self.codebook_size, self.width = codebook_size, width
         self.sizes = [height * width for height, width in grids]
         self.positions = GridPositions(grids, width)

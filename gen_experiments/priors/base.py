@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.priors.decoding import Decoding, guided
 from gen_experiments.randomness import rand_rows
 
@@ -75,8 +75,7 @@ class Prior(nn.Module, ABC):
 
     def __init__(self, codes: CodeSpec, class_drop: float, decoding: Decoding) -> None:
         super().__init__()
-        if not 0 <= class_drop <= 1:
-            raise UserError(f"class_drop must be in [0, 1], not {class_drop}")
+        check_interval("[0, 1]", class_drop=class_drop)
         if decoding.guidance > 0 and class_drop == 0:
             raise UserError("guidance compares with samples of no class: train with class_drop > 0")
         self.codes, self.class_drop, self.decoding = codes, class_drop, decoding

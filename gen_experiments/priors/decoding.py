@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,9 @@ class Decoding:
     guidance: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or self.guidance < 0:
-            raise UserError(
-                "codes are drawn with temperature > 0, top_k >= 0, top_p in (0, 1] and guidance >= 0, "
-                f"not temperature={self.temperature}, top_k={self.top_k}, top_p={self.top_p}, guidance={self.guidance}"
-            )
+        check_interval("(0, inf)", temperature=self.temperature)
+        check_interval("[0, inf)", top_k=self.top_k, guidance=self.guidance)
+        check_interval("(0, 1]", top_p=self.top_p)
 
     def __call__(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         """Draws (...) codes from (..., K) logits, guided already, by (...) uniform numbers."""

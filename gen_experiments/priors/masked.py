@@ -8,11 +8,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gen_experiments import distributed
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 from gen_experiments.networks.transformer import CodeTransformer
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.priors.decoding import Decoding
 from gen_experiments.randomness import rand_rows, randint_rows
+
+MOST_STEPS = 1000
 
 
 class MaskedPrior(Prior):
@@ -31,7 +33,7 @@ class MaskedPrior(Prior):
         dropout: share of what a block adds that training leaves out; in [0, 1).
         class_drop: share of the training images whose label is dropped, for guidance; in [0, 1].
         label_smoothing: share of the training target that is spread over all codes; in [0, 1).
-        steps: passes through the network that a sample takes; 8 to 12 are usual.
+        steps: passes through the network that a sample takes, in [1, 1000]; 8 to 12 are usual.
         choice_temperature: the factor of the Gumbel noise at the first step, falling linearly to 0 at the last; >= 0.
         temperature: the logits are divided by it; > 0.
         top_k: only the k likeliest codes are drawn; 0 for all.
@@ -61,11 +63,9 @@ class MaskedPrior(Prior):
         guidance: float = 0.0,
     ) -> None:
         super().__init__(codes, class_drop, Decoding(temperature, top_k, top_p, guidance))
-        if not 0 <= label_smoothing < 1 or steps < 1 or choice_temperature < 0:
-            raise UserError(
-                "a masked prior needs label_smoothing in [0, 1), steps >= 1 and choice_temperature >= 0, not "
-                f"label_smoothing={label_smoothing}, steps={steps}, choice_temperature={choice_temperature}"
-            )
+        check_interval("[0, 1)", label_smoothing=label_smoothing)
+        check_interval(f"[1, {MOST_STEPS}]", steps=steps)
+        check_interval("[0, inf)", choice_temperature=choice_temperature)
         self.label_smoothing, self.steps, self.choice_temperature = label_smoothing, steps, choice_temperature
         self.network = CodeTransformer(
             codes.grids, codes.codebook_size, self.no_class + 1, width, depth, heads, dropout, causal=False

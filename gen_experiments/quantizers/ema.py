@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from gen_experiments.errors import check_interval
 from gen_experiments.quantizers import codebook
 from gen_experiments.quantizers.estimators import Estimator
 from gen_experiments.quantizers.learned import LearnedCodebook
@@ -29,10 +30,10 @@ class EMAQuantizer(LearnedCodebook):
             equally is put onto a random latent of the batch; >= 0, 0 never does.
         online_clustering: instead of revivals, draws every code to the latent of the batch nearest to it, the more the
             less it is used (CVQ, https://arxiv.org/abs/2307.15139).
-        eps: ε, in hits.
+        eps: ε, in hits; > 0.
 
     Raises:
-        UserError: no codes, no channels, or a decay outside [0, 1).
+        UserError: a number out of range.
     """
 
     codebook: Tensor
@@ -54,6 +55,7 @@ class EMAQuantizer(LearnedCodebook):
         super().__init__(
             num_codes, dim, decay, commitment, estimator, cosine, kmeans_start, revive_below, online_clustering
         )
+        check_interval("(0, inf)", eps=eps)
         self.eps = eps
         self.register_buffer("codebook", self._initial())
         self.register_buffer("sums", self.codebook.clone())

@@ -9,6 +9,8 @@ from gen_experiments.errors import UserError
 from gen_experiments.quantizers.base import Quantized, Quantizer
 from gen_experiments.quantizers.estimators import straight_through
 
+MOST_CODES = 2**24
+
 
 class FSQ(Quantizer):
     """Bounds each channel and rounds it to L values, learning nothing (https://arxiv.org/abs/2309.15505, appendix A.1).
@@ -24,7 +26,7 @@ class FSQ(Quantizer):
             [7, 5, 5, 5, 5] for 2^12, [8, 8, 8, 6, 5] for 2^14 and [8, 8, 8, 5, 5, 5] for 2^16.
 
     Raises:
-        UserError: no channels, or fewer than two levels in one.
+        UserError: no channels, fewer than two levels in one, or more than 2^24 codes.
     """
 
     sizes: Tensor
@@ -32,8 +34,10 @@ class FSQ(Quantizer):
 
     def __init__(self, levels: tuple[int, ...] = (8, 5, 5, 5)) -> None:
         super().__init__()
-        if not levels or min(levels) < 2:
-            raise UserError(f"FSQ needs at least two levels in every channel, not levels={list(levels)}")
+        if not levels or min(levels) < 2 or math.prod(levels) > MOST_CODES:
+            raise UserError(
+                f"FSQ needs two levels or more in every channel and at most 2^24 codes, not levels={list(levels)}"
+            )
         self.dim = len(levels)
         self.codebook_size = math.prod(levels)
         basis = [math.prod(levels[:channel]) for channel in range(self.dim)]

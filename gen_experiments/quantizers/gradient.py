@@ -28,7 +28,7 @@ class GradientQuantizer(LearnedCodebook):
             less it is used (CVQ, https://arxiv.org/abs/2307.15139).
 
     Raises:
-        UserError: no codes, or no channels.
+        UserError: a number out of range.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments import distributed, randomness
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 from gen_experiments.quantizers import codebook
 from gen_experiments.quantizers.estimators import Estimator
 from gen_experiments.quantizers.lookup import LookupQuantizer
@@ -58,10 +58,8 @@ class LearnedCodebook(LookupQuantizer):
         online_clustering: bool,
     ) -> None:
         super().__init__(num_codes, dim, commitment, estimator, cosine)
-        if not 0 <= decay < 1:
-            raise UserError(f"the decay of a codebook's averages must lie in [0, 1), not {decay}")
-        if revive_below < 0:
-            raise UserError(f"revive_below must not be negative, but is {revive_below}; 0 never revives a code")
+        check_interval("[0, 1)", decay=decay)
+        check_interval("[0, inf)", revive_below=revive_below)
         self.decay = decay
         self.kmeans_start = kmeans_start
         self.revive_below = revive_below

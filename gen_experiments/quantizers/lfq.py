@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 from gen_experiments.quantizers.base import Quantized, Quantizer
 from gen_experiments.quantizers.estimators import straight_through
 
@@ -31,7 +31,7 @@ class LFQ(Quantizer):
         temperature: τ; > 0.
 
     Raises:
-        UserError: a number of channels or a temperature out of range.
+        UserError: a number out of range.
     """
 
     basis: Tensor
@@ -45,10 +45,9 @@ class LFQ(Quantizer):
         temperature: float = 0.01,
     ) -> None:
         super().__init__()
-        if not 1 <= dim <= MOST_BITS:
-            raise UserError(f"LFQ takes 1 to {MOST_BITS} channels, one bit each, not dim={dim}")
-        if temperature <= 0:
-            raise UserError(f"the temperature of LFQ must be positive, not {temperature}")
+        check_interval(f"[1, {MOST_BITS}]", dim=dim)
+        check_interval("[0, inf)", commitment=commitment, entropy=entropy, diversity=diversity)
+        check_interval("(0, inf)", temperature=temperature)
         self.dim = dim
         self.codebook_size = 2**dim
         self.commitment = commitment

@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import check_interval
 from gen_experiments.quantizers.base import Quantized, Quantizer
 from gen_experiments.quantizers.estimators import Estimator, StraightThrough
 from gen_experiments.quantizers.nearest import nearest
+
+MOST_CODES, MOST_CHANNELS = 2**24, 2**16
 
 
 class LookupQuantizer(Quantizer):
@@ -18,21 +20,22 @@ class LookupQuantizer(Quantizer):
     It computes in float32 whatever the autocast and returns values in the latents' dtype.
 
     Args:
-        num_codes: K; >= 1.
-        dim: D.
+        num_codes: K; in [1, 2^24].
+        dim: D; in [1, 2^16].
         commitment: β, the weight of mean((z − sg(e))²), which draws the latents to their codes; >= 0.
         estimator: how the gradient reaches the latents; None is straight through.
         cosine: whether latents and codes are brought to length one, so that the nearest code is the one of the largest
             cosine (https://arxiv.org/abs/2110.04627).
 
     Raises:
-        UserError: no codes, or no channels.
+        UserError: a number out of range.
     """
 
     def __init__(self, num_codes: int, dim: int, commitment: float, estimator: Estimator | None, cosine: bool) -> None:
         super().__init__()
-        if num_codes < 1 or dim < 1:
-            raise UserError(f"a codebook needs at least one code and one channel, not num_codes={num_codes}, dim={dim}")
+        check_interval(f"[1, {MOST_CODES}]", num_codes=num_codes)
+        check_interval(f"[1, {MOST_CHANNELS}]", dim=dim)
+        check_interval("[0, inf)", commitment=commitment)
         self.codebook_size = num_codes
         self.dim = dim
         self.commitment = commitment

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from gen_experiments import randomness
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.quantizers.base import Quantized, Quantizer
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.estimators import Estimator, StraightThrough
 
 DROPOUT_STREAM = 13
+MOST_LEVELS = 64
 
 QuantizerFactory = Callable[[], Quantizer]
 
@@ -27,7 +28,7 @@ class ResidualQuantizer(Quantizer):
 
     Args:
         quantizer: makes the quantizer of a level; any but one of several levels.
-        depth: number of levels; >= 1.
+        depth: number of levels; in [1, 64].
         shared: whether all levels use one quantizer, which then learns from each level in turn.
         scale: a level's residual is divided by this for the next level's quantizer, whose values are multiplied by it:
             for quantizers of fixed range, such as FSQ, and for shared codebooks; > 0.
@@ -52,11 +53,9 @@ class ResidualQuantizer(Quantizer):
         estimator: Estimator | None = None,
     ) -> None:
         super().__init__()
-        if depth < 1 or scale <= 0 or not 0 <= dropout <= 1:
-            raise UserError(
-                "a residual quantizer needs depth >= 1, scale > 0 and dropout in [0, 1], "
-                f"not depth={depth}, scale={scale}, dropout={dropout}"
-            )
+        check_interval(f"[1, {MOST_LEVELS}]", depth=depth)
+        check_interval("(0, inf)", scale=scale)
+        check_interval("[0, 1]", dropout=dropout)
         self.stages = nn.ModuleList(quantizer() for _ in range(1 if shared else depth))
         first = self._stage(0)
         if first.depth > 1:

@@ -23,7 +23,7 @@ class SimVQ(LookupQuantizer):
         estimator: how the gradient reaches the latents; None is straight through.
 
     Raises:
-        UserError: no codes, or no channels.
+        UserError: a number out of range.
     """
 
     frozen: Tensor

@@ -5,6 +5,8 @@ import subprocess
 
 from gen_experiments.errors import UserError
 
+MOST_PER_CORE, ALWAYS_ALLOWED = 2, 8  # processes that compute on a machine's CPU
+
 
 def is_first_process() -> bool:
     """Returns whether this is the process that writes, as far as a launcher has said by environment variables."""
@@ -50,3 +52,14 @@ def requeue() -> str:
     if failure:
         raise UserError(f"`scontrol requeue {number}` failed: {' '.join(failure.split())}; submit the job again")
     return number
+
+
+def check_processes(count: int) -> None:
+    """Refuses to start more processes on this machine's CPU than it can bear.
+
+    Raises:
+        UserError: more than 8, and more than two for each core.
+    """
+    cores = os.cpu_count() or 1
+    if count > max(ALWAYS_ALLOWED, MOST_PER_CORE * cores):
+        raise UserError(f"trainer.devices={count} processes are too many for the {cores} CPU cores here: lower it")

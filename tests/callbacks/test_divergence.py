@@ -129,5 +129,5 @@ def test_a_resumed_run_remembers_what_was_seen(tmp_path):
 
 @pytest.mark.parametrize("options", [{"factor": 1.0}, {"patience": 0}, {"rate": 0.0}, {"images": 0}])
 def test_impossible_options_are_refused(options):
-    with pytest.raises(UserError, match="divergence needs"):
+    with pytest.raises(UserError, match="must be"):
         StopOnDivergence(**options)

@@ -86,9 +86,9 @@ def test_truncation_makes_samples_more_alike(experiment, checkpoints):
     ("options", "told"),
     [
         (["--class=3"], "this model knows no classes"),
-        (["--truncation=0"], "--truncation must be in (0, 1], not 0"),
-        (["--truncation=1.5"], "--truncation must be in (0, 1], not 1.5"),
-        (["--num=0"], "--num and --per_class must be at least 1"),
+        (["--truncation=0"], "truncation must be in (0, 1], not 0"),
+        (["--truncation=1.5"], "truncation must be in (0, 1], not 1.5"),
+        (["--num=0"], "num must be >= 1, not 0"),
     ],
 )
 def test_what_cannot_be_sampled(experiment, checkpoints, capsys, options, told):

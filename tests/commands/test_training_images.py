@@ -37,7 +37,7 @@ def test_the_nearest_stand_above_their_training_images(experiment, checkpoints, 
 
 
 def test_three_classifiers_are_compared(experiment, checkpoints, capsys):
-    assert experiment("augment-score", checkpoints["prior"], "--per-class=3", "--steps=2") == 0
+    assert experiment("augment-score", checkpoints["prior"], "--per-class=3", "--steps=10") == 0
     said = capsys.readouterr().out
     rows = re.findall(r"(real|generated|both) +│ +(\d+) +│ ([\d.]+)% +│ ([\d.]+)% to ([\d.]+)%", said)
     assert [(name, int(count)) for name, count, *_ in rows] == [("real", 1437), ("generated", 30), ("both", 1467)]
@@ -48,10 +48,10 @@ def test_three_classifiers_are_compared(experiment, checkpoints, capsys):
     ("arguments", "told"),
     [
         (["memorisation", "vqvae"], "holds a VQVAE, which cannot sample"),
-        (["memorisation", "gan", "--share=1"], "--share in (0, 1)"),
+        (["memorisation", "gan", "--share=1"], "share must be in (0, 1)"),
         (["memorisation", "gan", "--config=nowhere.yaml"], "nowhere.yaml does not say what data was trained on"),
         (["augment-score", "gan"], "augment-score needs a model of classes"),
-        (["augment-score", "prior", "--steps=0"], "--per_class and --steps must be at least 1"),
+        (["augment-score", "prior", "--steps=0"], "steps must be >= 10"),
     ],
 )
 def test_mistakes_get_one_line(experiment, checkpoints, capsys, arguments, told):

@@ -152,7 +152,6 @@ def _rewritten(good, path, change=lambda name, data: data, compression=zipfile.Z
             target.writestr(entry.filename, change(entry.filename, source.read(entry)))
 
 
-
 def files(good):
     """Files that are no checkpoints, by name: what is in them."""
     yield "empty", b""

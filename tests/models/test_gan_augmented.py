@@ -84,7 +84,7 @@ def test_a_resumed_run_adapts_on_bit_for_bit(tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"augmentation_strength": 1.5}, "probability"),
+        ({"augmentation_strength": 1.5}, "must be in \\[0, 1\\]"),
         ({"augmentation_strength": AdaptiveStrength(), "loss": RelativisticPaired()}, "RelativisticPaired"),
     ],
 )

@@ -79,7 +79,7 @@ def test_on_black_nothing_grey_is_seen():
 
 
 def test_a_fill_that_is_no_pixel_is_refused():
-    with pytest.raises(UserError, match="pixel"):
+    with pytest.raises(UserError, match="fill must be in"):
         DiffAugment(fill=2.0)
 
 

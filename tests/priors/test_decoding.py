@@ -61,5 +61,5 @@ def test_impossible_codes_are_never_drawn():
     "wrong", [{"temperature": 0.0}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.1}, {"guidance": -0.5}]
 )
 def test_numbers_out_of_range(wrong):
-    with pytest.raises(UserError, match="codes are drawn with"):
+    with pytest.raises(UserError, match="must be"):
         Decoding(**wrong)

@@ -130,5 +130,5 @@ def test_the_surest_codes_are_kept_first():
 
 @pytest.mark.parametrize("wrong", [{"label_smoothing": 1.0}, {"steps": 0}, {"choice_temperature": -1.0}])
 def test_numbers_out_of_range(wrong):
-    with pytest.raises(UserError, match="a masked prior needs"):
+    with pytest.raises(UserError, match="must be"):
         _fixed(**wrong)

@@ -138,8 +138,8 @@ def test_likelihoods_ignore_dropout_and_labels_that_do_not_exist(make):
     [
         ({"class_drop": 1.5}, "class_drop must"),
         ({"guidance": 1.0, "class_drop": 0.0}, "train with class_drop > 0"),
-        ({"temperature": 0.0}, "codes are drawn with"),
-        ({"heads": 3}, "heads that divide"),
+        ({"temperature": 0.0}, "temperature must be > 0"),
+        ({"heads": 3}, "heads must divide"),
     ],
 )
 def test_numbers_out_of_range(make, wrong, message):

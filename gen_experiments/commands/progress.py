@@ -1,0 +1,35 @@
+"""Shows how far a long command is; Ctrl-C stops it at any time."""
+
+import sys
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+QUIET = 5.0  # seconds for which nothing is shown, as most commands have ended by then
+BETWEEN_LINES = 30.0  # seconds between two lines in a log file; a terminal is refreshed every second
+
+
+def progress(total: int, what: str, chunk: int = 1) -> Iterator[range]:
+    """Yields the ranges of at most `chunk` numbers that make up 0 ... `total` - 1, and shows on stderr how far it is.
+
+    Args:
+        total: how many there are.
+        what: their name, such as "images".
+        chunk: how many are done at a time.
+    """
+    on_terminal = sys.stderr.isatty()
+    interval = 1.0 if on_terminal else BETWEEN_LINES
+    with tqdm(
+        total=total,
+        unit=f" {what}",
+        delay=QUIET,
+        mininterval=interval,
+        maxinterval=interval,
+        leave=False,
+        ascii=not on_terminal,
+        file=sys.stderr,
+    ) as bar:
+        for first in range(0, total, chunk):
+            part = range(first, min(first + chunk, total))
+            yield part
+            bar.update(len(part))

@@ -1,0 +1,70 @@
+"""What the command line says of an error that nothing below it has turned into a `UserError`."""
+
+import os
+import re
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+
+from gen_experiments.errors import UserError, shortened
+from gen_experiments.parser import one_line
+
+DEBUG_VARIABLE = "GEN_EXPERIMENTS_DEBUG"
+# How torch says that it cannot have the memory that a tensor asks for.
+OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|not enough memory|out of memory|Storage size calculation overflowed|invalid size"
+    r"|integer multiplication overflow|Unable to allocate"
+)
+# Code that is neither this project's nor the user's: the standard library and installed packages.
+LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+PACKAGE = os.path.dirname(os.path.abspath(__file__))
+
+
+def report(error: BaseException) -> None:
+    """Prints an error as one line to stderr, after the full traceback where `$GEN_EXPERIMENTS_DEBUG` asks for it."""
+    if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
+        traceback.print_exception(error)
+    rank = next((os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ), "0")
+    place = "" if rank == "0" else f" (process {rank})"
+    print(f"error{place}: {described(error)}", file=sys.stderr)
+
+
+def described(error: BaseException) -> str:
+    """An error in one line: what a `UserError` says, else the class, the message, the place and where to read more."""
+    mistake = next((link for link in _chain(error) if isinstance(link, UserError)), None)
+    if mistake is not None:
+        return shortened(str(mistake))
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    message = one_line(str(root)) if str(root).strip() else ""
+    if isinstance(root, MemoryError) or OUT_OF_MEMORY.search(message):
+        message = f"a size asks for more memory than this machine has; {message}"
+    elif isinstance(root, RecursionError):
+        message = f"a value is nested too deeply; {message}"
+    elif isinstance(root, OSError) and root.strerror and root.filename is not None:
+        message = shortened(f"{root.strerror}: {root.filename!s}")
+    kind, place = type(root).__name__, _place(root)
+    told = kind if not message or message == kind else f"{kind}: {message}"
+    return f"{told} ({place}{DEBUG_VARIABLE}=1 prints the traceback)"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that led to it, the last first."""
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _place(error: BaseException) -> str:
+    """The innermost function of this project or of the user's own code that the error passed through."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if file.startswith(PACKAGE) or not file.startswith((*LIBRARIES, "<")):
+            place = f"in {frame.f_code.co_qualname}, {os.path.basename(file)}:{line}; "
+    return place

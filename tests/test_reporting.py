@@ -1,0 +1,63 @@
+"""Whatever goes wrong is one line at the door, and a traceback for those who ask."""
+
+import os
+
+import pytest
+
+from gen_experiments.errors import UserError
+from gen_experiments.reporting import described, report
+
+
+def raised(function):
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - of any kind
+        function()
+    return caught.value
+
+
+def buried():
+    try:
+        raise UserError("size must be >= 1, not 0")
+    except UserError as error:
+        try:
+            raise ValueError("Problem with given class_path") from error
+        except ValueError as middle:
+            raise TypeError("does not validate") from middle
+
+
+def test_the_sentence_of_a_constructor_is_found_under_what_a_library_wrapped_around_it():
+    assert described(raised(buried)) == "size must be >= 1, not 0"
+
+
+def test_a_foreign_error_is_told_with_its_class_and_place():
+    told = described(raised(lambda: {}["missing"]))
+    assert told.startswith("KeyError: 'missing' (in ")
+    assert "test_reporting.py" in told
+    assert "GEN_EXPERIMENTS_DEBUG=1" in told
+
+
+def test_a_missing_file_is_named():
+    assert described(raised(lambda: os.stat("nowhere"))).startswith(
+        "FileNotFoundError: No such file or directory: nowhere"
+    )
+
+
+def test_memory_that_the_machine_lacks_is_called_so():
+    assert "more memory than this machine has" in described(MemoryError())
+    assert "more memory than this machine has" in described(
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+    )
+
+
+@pytest.mark.parametrize(("value", "traced"), [("1", True), ("0", False), ("", False)])
+def test_the_traceback_is_printed_on_request(capsys, monkeypatch, value, traced):
+    monkeypatch.setenv("GEN_EXPERIMENTS_DEBUG", value)
+    report(raised(buried))
+    said = capsys.readouterr().err
+    assert ("Traceback" in said) == traced
+    assert said.splitlines()[-1] == "error: size must be >= 1, not 0"
+
+
+def test_a_process_of_several_names_itself(capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    report(UserError("no"))
+    assert capsys.readouterr().err == "error (process 3): no\n"
