@@ -46,7 +46,7 @@ class ImageModel(LightningModule):
     Attributes:
         images_seen: real images that training has consumed, over all processes, the current batch included; saved in
             checkpoints.
-        scores_batches: whether evaluation steps compute something of their images, of which each process then needs some.
+        scores_batches: whether evaluation steps compute something of their images: each process then needs some.
         instead_of: what does the work of a trainer's option under manual optimization, by its name.
         logs_this_iteration: whether what `log_training` is given now reaches the loggers (`trainer.log_every_n_steps`).
     """
