@@ -1,5 +1,6 @@
 """How Lightning writes checkpoints in this project."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
         if "://" in str(path):
             return super().load_checkpoint(path, *args, **kwargs)
         try:
-            checkpoint: dict[str, Any] = read_tensors(path)
+            # Copied out of the mapped file, into which somebody may write while training goes on.
+            checkpoint: dict[str, Any] = copy.deepcopy(read_tensors(path))
         except Unreadable as error:
             raise UserError(f"{path} is no readable checkpoint: {error}") from error
         return checkpoint
