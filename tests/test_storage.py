@@ -95,7 +95,7 @@ def test_a_disk_without_room_is_one_line_and_keeps_the_old_file(tmp_path):
 def test_places_that_cannot_be_written(monkeypatch, tmp_path):
     (tmp_path / "file").write_bytes(b"old")
     with (
-        pytest.raises(UserError, match="cannot write .*file/data.bin: ") as caught,
+        pytest.raises(UserError, match=r"cannot write .*file/data\.bin: ") as caught,
         atomic_write(tmp_path / "file" / "data.bin"),
     ):
         pass
