@@ -13,37 +13,30 @@ MAX_DEPTH = 64
 MAX_BYTES = 4 << 20
 
 
+def shown(text: object, limit: int = 300) -> str:
+    """Text from a file as it may stand in a message: one line, without control characters, of bearable length."""
+    line = "".join(c if c.isprintable() else " " for c in str(text)[: 4 * limit])
+    line = " ".join(line.split())
+    return line if len(line) <= limit else f"{line[:limit]} ..."
+
+
 def read_yaml(path: Path) -> Any:
-    """The contents of a YAML file of plain values.
+    """The contents of a YAML file, which `check_plain` must see before anything walks through them.
 
     Raises:
-        UserError: it cannot be read, is no YAML, or is larger, deeper or more often repeated than a configuration.
+        UserError: it cannot be read, is no YAML, or is larger than a configuration.
     """
     try:
         if path.stat().st_size > MAX_BYTES or not path.is_file():
             raise UserError(f"{path} is no configuration: it is no file or has more than {MAX_BYTES >> 20} MiB")
-        return load_yaml(path.read_text(encoding="utf-8"), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from error
-
-
-def load_yaml(text: str, path: str | Path) -> Any:
-    """The plain values of YAML text.
-
-    Args:
-        text: the YAML.
-        path: the file that it stands in, for the message.
-
-    Raises:
-        UserError: see `read_yaml`.
-    """
-    try:
         # Aliases are shared values here: small, whatever they would be if they were written out.
-        value = yaml.safe_load(text)
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"{path} is no valid YAML") from error
-    check_plain(value, path)
-    return value
 
 
 def check_plain(value: Any, path: str | Path) -> None:

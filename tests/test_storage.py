@@ -1,7 +1,13 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from gen_experiments.errors import UserError
 from gen_experiments.storage import atomic_write, cache_root
 
 
@@ -47,3 +53,87 @@ def test_the_last_of_several_writers_wins(tmp_path):
             second.write_bytes(b"second")
         first.write_bytes(b"first")
     assert path.read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_files_obey_the_umask_like_any_other(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with atomic_write(tmp_path / "data.bin") as temporary:
+            temporary.write_bytes(b"x")
+        (tmp_path / "other.bin").write_bytes(b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "data.bin").stat().st_mode == (tmp_path / "other.bin").stat().st_mode
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from gen_experiments.errors import UserError
+from gen_experiments.storage import atomic_write
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    with atomic_write(Path("data.bin")) as temporary, temporary.open("wb") as file:
+        file.write(bytes(2000))
+except UserError as error:
+    assert isinstance(error, OSError) and error.strerror == "File too large", repr(error)
+    sys.exit(str(error))
+"""
+
+
+def test_a_disk_without_room_is_one_line_and_keeps_the_old_file(tmp_path):
+    (tmp_path / "data.bin").write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stderr == "cannot write data.bin: File too large\n"
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("data.bin", b"old")]
+
+
+def test_places_that_cannot_be_written(monkeypatch, tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    with (
+        pytest.raises(UserError, match=r"cannot write .*file/data\.bin: ") as caught,
+        atomic_write(tmp_path / "file" / "data.bin"),
+    ):
+        pass
+    assert isinstance(caught.value, OSError)
+    assert caught.value.errno in (errno.ENOTDIR, errno.EEXIST)
+    assert "GEN_EXPERIMENTS_CACHE" not in str(caught.value)
+    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="GEN_EXPERIMENTS_CACHE"), atomic_write(cache_root() / "images" / "data.npy"):
+        pass
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from gen_experiments.storage import atomic_write
+with atomic_write(Path("data[1].npy")) as temporary:
+    temporary.write_bytes(bytes(1000))
+    print(temporary, flush=True)
+    input()
+"""
+
+
+def test_what_a_killed_writer_leaves_is_removed_by_the_next(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    left = tmp_path / process.stdout.readline().strip()
+
+    def write():
+        with atomic_write(tmp_path / "data[1].npy") as temporary:
+            temporary.write_bytes(b"new")
+
+    try:
+        write()
+        assert left.exists(), "its writer is alive"
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert left.exists()
+    write()
+    assert [path.name for path in tmp_path.iterdir()] == ["data[1].npy"]

@@ -1,11 +1,14 @@
 """How Lightning writes checkpoints in this project."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from gen_experiments.errors import UserError
 from gen_experiments.runs.checkpoint_files import write_checkpoint
+from gen_experiments.untrusted import Unreadable, read_tensors
 
 
 class WholeFileCheckpointIO(TorchCheckpointIO):
@@ -25,3 +28,18 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
         else:
             write_checkpoint(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Reads a checkpoint of tensors and plain values; remote paths (with a `://`) are Lightning's.
+
+        Raises:
+            UserError: the file is damaged or hostile.
+        """
+        if "://" in str(path):
+            return super().load_checkpoint(path, *args, **kwargs)
+        try:
+            # Copied out of the mapped file, into which somebody may write while training goes on.
+            checkpoint: dict[str, Any] = copy.deepcopy(read_tensors(path))
+        except Unreadable as error:
+            raise UserError(f"{path} is no readable checkpoint: {error}") from error
+        return checkpoint

@@ -16,7 +16,7 @@ from jsonargparse._common import parsing_settings
 
 from gen_experiments.errors import UserError
 from gen_experiments.parser import OneLineParser, one_line
-from gen_experiments.plain import check_plain
+from gen_experiments.plain import check_plain, shown
 
 TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
 # Only classes below these are built, never functions. None of them does more, when it is built, than a part must.
@@ -139,9 +139,11 @@ def _one_line_of(error: Exception, path: str | Path) -> UserError:
         link = link.__cause__ or link.__context__
     for link in seen:
         if isinstance(link, UserError):
-            return link if str(path) in str(link) else UserError(f"{path}: {link}")
+            said = shown(link, 600)
+            return UserError(said if str(path) in said else f"{path}: {said}")
     denied = next((match[1] for link in seen if (match := DENIED.search(str(link)))), None)
     if denied is not None:
+        denied = shown(denied)
         package = denied.partition(".")[0]
         if package in NEVER_WHOLE:
             return UserError(f"{path} names {denied}, which is no part of a model or its data: nothing was run")
@@ -149,4 +151,4 @@ def _one_line_of(error: Exception, path: str | Path) -> UserError:
             f"{path} names {denied}, whose import would run code: if you trust it, set {TRUST_VARIABLE}={package}"
         )
     told = one_line(str(error)) if str(error).strip() else type(error).__name__
-    return UserError(f"{path} describes nothing that can be built: {' '.join(told.split())[:300]}")
+    return UserError(f"{path} describes nothing that can be built: {shown(told)}")

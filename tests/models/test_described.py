@@ -1,0 +1,41 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from jsonargparse._common import parsing_settings
+
+from gen_experiments.errors import UserError
+from gen_experiments.models.described import build, described_by
+
+
+def built(description, kind):
+    with described_by("evil.ckpt"):
+        return build(lambda parser: parser.add_argument("--described", type=kind), description, "evil.ckpt")
+
+
+def test_classes_are_built_and_functions_are_not():
+    optimizer = built({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.5}}, Callable[[Any], Any])
+    assert optimizer.keywords["lr"] == 0.5
+    for function in ("torch.nn.functional.relu", "gen_experiments.models.checkpoints.read_checkpoint"):
+        with pytest.raises(UserError, match="evil.ckpt names .*, which is no class"):
+            built(function, Callable[[Any], Any])
+
+
+def test_the_rule_ends_with_the_file():
+    before = dict(parsing_settings)
+    with pytest.raises(UserError, match="evil.ckpt"):
+        built("torch.os.system", Callable[[Any], Any])
+    assert parsing_settings == before
+    with described_by("outer.ckpt"):
+        bound = dict(parsing_settings)
+        with described_by("inner.ckpt"):
+            pass
+        assert parsing_settings == bound != before
+    assert parsing_settings == before
+
+
+def test_messages_are_one_line_without_control_characters():
+    with pytest.raises(UserError) as caught, described_by("evil.ckpt"):
+        raise UserError("a\nb\x1b[31m" + "x" * 10_000)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 700
