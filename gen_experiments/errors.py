@@ -54,6 +54,8 @@ def check_interval(interval: str, **values: float | None) -> None:
 
 def _in_words(interval: str) -> str:
     lower, upper = (end.strip() for end in interval[1:-1].split(","))
+    if (lower, upper) == ("-inf", "inf"):
+        return "finite"
     if upper == "inf":
         return f"{'>=' if interval[0] == '[' else '>'} {lower}"
     return f"in {interval}"

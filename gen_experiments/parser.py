@@ -126,6 +126,11 @@ def _load_yaml(text: str) -> Any:
     try:
         value = _jsonargparse_yaml(text)
         _count(value, {}, set())
+    except yaml.MarkedYAMLError as error:
+        # Its message has three lines or more, of which the last tells what is wrong.
+        mark = error.problem_mark or error.context_mark
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise yaml.YAMLError(f"no YAML{place}: {error.problem}") from error
     except RecursionError:
         raise yaml.YAMLError("the YAML is nested too deeply") from None
     except (ValueError, OverflowError) as error:

@@ -1,0 +1,48 @@
+"""Commands that would take hours are stopped by a signal, in one line, and what they have written is whole."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from gen_experiments.commands.progress import progress
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_billion_samples_can_be_stopped(tmp_path, checkpoints, number, code):
+    command = [sys.executable, "-m", "gen_experiments", "sample", checkpoints["gan"], "--num=1000000000", "--out=set"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while not (tmp_path / "set" / "00100.png").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        process.send_signal(number)
+        said, complained = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert said == ""
+    assert complained.splitlines()[-1] == f"stopped by {number.name}: the files that were written so far are whole"
+    assert "Traceback" not in complained
+    written = sorted((tmp_path / "set").iterdir())
+    assert [path.name for path in written] == [f"{i:05d}.png" for i in range(len(written))]
+    for path in (written[0], written[-1]):
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_progress_yields_every_number_once():
+    assert [list(part) for part in progress(5, "images", 2)] == [[0, 1], [2, 3], [4]]
+
+
+def test_progress_of_something_long_is_shown(capsys, monkeypatch):
+    monkeypatch.setattr("gen_experiments.commands.progress.QUIET", 0.0)
+    monkeypatch.setattr("gen_experiments.commands.progress.BETWEEN_LINES", 0.0)
+    for _ in progress(5, "images", 2):
+        pass
+    said = capsys.readouterr().err
+    assert "2/5" in said
+    assert "images/s" in said
