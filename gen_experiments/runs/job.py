@@ -11,7 +11,9 @@ MOST_PER_CORE, ALWAYS_ALLOWED = 2, 8  # processes that compute on a machine's CP
 
 def is_first_process() -> bool:
     """Returns whether this is the process that writes, as far as a launcher has said by environment variables."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"))
+    if "RANK" in os.environ:  # of torchrun, which need not number the nodes of a SLURM job as SLURM does
+        return os.environ["RANK"] == "0"
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"))
 
 
 def job_name() -> str | None:

@@ -6,11 +6,12 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import one_node_slurm
 import pytest
 import torch
 import yaml
-from jobs import MODELS, STEPS, submit
+
+import one_node_slurm
+from jobs import MODELS, STEPS, TORCHRUN, submit
 
 pytestmark = [
     pytest.mark.long,
@@ -113,6 +114,14 @@ def test_a_job_that_slurm_starts_again_goes_on(slurm, uninterrupted, tmp_path, i
     job.wait_for_iterations(STEPS // 2)
     for command in interruption:
         slurm.command(*(word.format(job=job.id) for word in command))
+    assert job.wait_until_completed() == 1
+    assert_same_end(job, uninterrupted["gan"])
+
+
+def test_a_job_of_torchrun_is_requeued(slurm, uninterrupted, tmp_path):
+    (job,) = submit(slurm, tmp_path, "gan", nodes=2, file=TORCHRUN)
+    job.wait_for_iterations(STEPS // 2)
+    slurm.command("scancel", "--signal=USR1", job.id)
     assert job.wait_until_completed() == 1
     assert_same_end(job, uninterrupted["gan"])
 
