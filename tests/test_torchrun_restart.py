@@ -55,7 +55,7 @@ def finish(process):
 def killing(folder, rank):
     """The option that has a rank killed after iteration 17."""
     given = {"file": str(folder / "killed"), "rank": rank, "step": 17}
-    return f"--trainer.callbacks+={json.dumps({'class_path': 'killed_rank.KillOnce', 'init_args': given})}"
+    return f"--trainer.callbacks+={json.dumps({'class_path': 'signal_once.SignalOnce', 'init_args': given})}"
 
 
 def last_checkpoint(folder, model):
