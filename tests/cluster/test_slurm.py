@@ -15,7 +15,7 @@ from jobs import MODELS, STEPS, TORCHRUN, submit
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(bool(one_node_slurm.missing()), reason=one_node_slurm.missing()),
 ]
 
