@@ -59,7 +59,7 @@ from gen_experiments.callbacks.tracking import go_offline_unless_reachable
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.runs.folder import Run, Start
-from gen_experiments.runs.job import can_requeue, check_processes, is_first_process
+from gen_experiments.runs.job import can_requeue, check_processes, is_first_process, shares_store_after_restart
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.signals import Signals
 
@@ -163,8 +163,16 @@ class ExperimentCLI(LightningCLI):
     def _agree_on_start(self) -> None:
         """Tells the processes of an external launcher, which share no environment, what the first has found."""
         if self.subcommand == "fit" and self.trainer.world_size > 1 and _launched_externally():
-            self.trainer.strategy.setup_environment()
-            self._start, self._failure = self.trainer.strategy.broadcast((self._start, self._failure))
+            try:
+                self.trainer.strategy.setup_environment()
+                self._start, self._failure = self.trainer.strategy.broadcast((self._start, self._failure))
+            except RuntimeError:
+                if not shares_store_after_restart():
+                    raise
+                raise UserError(
+                    "the processes that torchrun has started again cannot find each other (pytorch#135712): "
+                    "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun"
+                ) from None
         if self._failure is not None:
             raise self._failure
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import uuid
 
 from gen_experiments.errors import UserError
 
@@ -10,26 +11,37 @@ MOST_PER_CORE, ALWAYS_ALLOWED = 2, 8  # processes that compute on a machine's CP
 
 def is_first_process() -> bool:
     """Returns whether this is the process that writes, as far as a launcher has said by environment variables."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"))
+    if "RANK" in os.environ:  # of torchrun, which need not number the nodes of a SLURM job as SLURM does
+        return os.environ["RANK"] == "0"
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"))
 
 
 def job_name() -> str | None:
     """Returns the name of the job that this process belongs to, which is the same after a restart; None outside of one.
 
-    SLURM's job and array task, or the run id of torchrun (`--rdzv-id`).
+    SLURM's job and array task, or the run id of torchrun (`--rdzv-id`); the UUID that `torchrun --standalone` draws is
+    another one at the next start, and no name.
     """
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         return f"slurm-{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
     if number := os.environ.get("SLURM_JOB_ID"):
         return f"slurm-{number}"
     run_id = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return None if run_id == "none" else f"torchrun-{run_id}"
+    return None if run_id == "none" or _is_uuid(run_id) else f"torchrun-{run_id}"
 
 
 def is_restart() -> bool:
     """Returns whether the launcher says that it has started this job before."""
     counts = (os.environ.get(name, "0") for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
     return any(count.isdigit() and int(count) > 0 for count in counts)
+
+
+def shares_store_after_restart() -> bool:
+    """Returns whether torchrun has restarted this job with the key-value store of the processes before.
+
+    That store still holds their addresses, so that the new ones may not find each other (pytorch#135712).
+    """
+    return is_restart() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 def can_requeue() -> bool:
@@ -63,3 +75,11 @@ def check_processes(count: int) -> None:
     cores = os.cpu_count() or 1
     if count > max(ALWAYS_ALLOWED, MOST_PER_CORE * cores):
         raise UserError(f"trainer.devices={count} processes are too many for the {cores} CPU cores here: lower it")
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -19,27 +19,24 @@ class Signals:
     def __init__(self) -> None:
         self.received = 0
         self._previous: dict[signal.Signals, Any] = {}
-        self._blocked: set[Any] | None = None  # the signals that wait, as they were before
+        self._kept: set[signal.Signals] = set()
 
     def watch(self, *signals: signal.Signals) -> None:
         """Installs the handler for `signals`, or for all three; only the main thread of a process can.
 
-        A signal that was blocked comes now.
+        A signal that was blocked comes now, and will be noted to the end of the process: it must never end it.
         """
         chosen = signals or STOPPING
         for number in chosen:
             previous = signal.signal(number, self._note)
             self._previous.setdefault(number, previous)
-        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, chosen)
-        self._blocked = blocked if self._blocked is None else self._blocked
+        self._kept |= set(chosen) & signal.pthread_sigmask(signal.SIG_UNBLOCK, chosen)
 
     def release(self) -> None:
-        """Puts back what was there before."""
-        if self._blocked is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
-            self._blocked = None
+        """Puts back the handlers that were there before."""
         for number, handler in self._previous.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            if number not in self._kept:
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         self._previous = {}
 
     def _note(self, number: int, frame: FrameType | None) -> None:

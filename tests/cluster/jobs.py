@@ -1,15 +1,14 @@
-"""The sbatch file that is shipped, submitted with a small model, and what becomes of its jobs."""
+"""The sbatch files that are shipped, submitted with a small model, and what becomes of its jobs."""
 
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from conftest import CONFIGS, SHORT, SMALL
 from one_node_slurm import ENDED, Slurm, wait_until
 
-from conftest import CONFIGS, SHORT, SMALL
-
-BATCH_FILE = CONFIGS / "trainer" / "slurm.sbatch"
+SRUN, TORCHRUN = (CONFIGS / "trainer" / f"{name}.sbatch" for name in ("slurm", "slurm_torchrun"))
 STEPS = 160
 # Batch norm on CPUs would normalise by each process's own part of the batch.
 MODELS = {
@@ -86,7 +85,7 @@ class Job:
         return int(known["Restarts"])
 
 
-def submit(slurm, folder, model, *options, nodes=1, ranks=2, tasks=None):
+def submit(slurm, folder, model, *options, nodes=1, ranks=2, tasks=None, file=SRUN):
     """Submits the file for a run, or for an array of so many tasks; returns its jobs, one for each task."""
     progress = {"class_path": "progress.WriteProgress", "init_args": {"folder": str(folder)}}
     fit = [
@@ -109,7 +108,7 @@ def submit(slurm, folder, model, *options, nodes=1, ranks=2, tasks=None):
         "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1",  # the nodes' names are known to SLURM alone
     }
-    job = slurm.submit(*place, BATCH_FILE, *fit, cwd=folder, environment=environment)
+    job = slurm.submit(*place, file, *fit, cwd=folder, environment=environment)
     return [
         Job(slurm, f"{job}_{task}" if tasks else job, folder, folder / f"log-{task}.txt", folder / f"progress-{task}")
         for task in range(tasks or 1)

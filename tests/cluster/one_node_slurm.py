@@ -112,11 +112,10 @@ class Slurm:
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(1024))
         key.chmod(0o600)
-        places = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+        files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+        options = [f"--{option}={self.folder}/munge.{end}" for option, end in files.items()]
         # It would refuse to run below a folder that others may write to, as /tmp is.
-        self._daemon(
-            "munged", "--foreground", "--force", *(f"--{o}={self.folder}/munge.{e}" for o, e in places.items())
-        )
+        self._daemon("munged", "--foreground", "--force", *options)
         wait_until((self.folder / "munge.socket").exists, "munged's socket", 10)
         self._daemon("slurmctld", "-D")
         for node in NODES:

@@ -1,0 +1,21 @@
+"""A callback for tests: a process of a run sends itself a signal in the middle, once."""
+
+import os
+import signal
+from pathlib import Path
+
+from lightning.pytorch import Callback
+
+
+class SignalOnce(Callback):
+    """Signals the process of a rank after an iteration, unless `file` says that this was done; writes `file` before."""
+
+    def __init__(self, file: str, step: int, rank: int = 0, name: str = "SIGKILL") -> None:
+        self.signal = signal.Signals[name]
+        self.file = Path(file)
+        self.rank, self.step = rank, step
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if trainer.global_rank == self.rank and trainer.global_step == self.step and not self.file.exists():
+            self.file.touch()
+            os.kill(os.getpid(), self.signal)
