@@ -44,10 +44,36 @@ BOUNDS = ("--trainer.max_steps=1", "--trainer.limit_train_batches=1", "--trainer
 STARTS_PROCESSES = ("devices", "num_nodes", "strategy", "accelerator", "plugins")
 
 NUMBERS = [-1, 0, 1, 2, 3, -(2**63), 2**36, 2**40, 2**64, 10**30, -0.5, 0.5, 1.5, 1e-300, 1e308]
-WORDS = ["", " ", *["nan", "inf", "-inf", "null", "true", "~", "None", "32.0", "1e400", "many", "0x10", "1_000", "--", "-"]]
-TEXTS = ["Größe", "数", "\U0001f600", "a\x00b", "a\nb", "\udcff\udcfe", *["'", '"', "%s", "{}", "${HOME}", ".."], "x" * 5000]
+WORDS = [
+    "",
+    " ",
+    *["nan", "inf", "-inf", "null", "true", "~", "None", "32.0", "1e400", "many", "0x10", "1_000", "--", "-"],
+]
+TEXTS = [
+    "Größe",
+    "数",
+    "\U0001f600",
+    "a\x00b",
+    "a\nb",
+    "\udcff\udcfe",
+    *["'", '"', "%s", "{}", "${HOME}", ".."],
+    "x" * 5000,
+]
 FRAGMENTS = [
-    *["[", "{", "[]", "{}", "[-1]", "[null]", "[[[]]]", "*a", "!!python/name:os.system", "os.system", "gen_experiments", "torch.nn.Linear"],
+    *[
+        "[",
+        "{",
+        "[]",
+        "{}",
+        "[-1]",
+        "[null]",
+        "[[[]]]",
+        "*a",
+        "!!python/name:os.system",
+        "os.system",
+        "gen_experiments",
+        "torch.nn.Linear",
+    ],
     *["Digits", "GAN", "VQVAE", "EMAQuantizer", "R1", "Cosine", "torch.optim.SGD", "lightning.pytorch.callbacks.Timer"],
     *["[1, 2]", "{a: 1}", "&a [*a]", "? {}", "a: b: c", "[" * 2000, "{class_path: os.system}", "{class_path: GAN}"],
     *["{class_path: Adam}", "{init_args: 3}", "{class_path: Digits, init_args: {size: 3}}"],
@@ -73,7 +99,20 @@ NODES = [
     ],
     *[{"class_path": "GAN"}, {"class_path": 3}, {"class_path": "os.system", "init_args": {"command": "true"}}],
 ]
-OUTS = ["a.png", "b", "c.gif", "d.webp", "e.xyz", "codes.npz/f.png", "�.png", "数.jpg", "a\x00b.png", "h.png/"] + ["", "g" * 300]
+OUTS = [
+    "a.png",
+    "b",
+    "c.gif",
+    "d.webp",
+    "e.xyz",
+    "codes.npz/f.png",
+    "�.png",
+    "数.jpg",
+    "a\x00b.png",
+    "h.png/",
+    "",
+    "g" * 300,
+]
 
 
 class Fuzzer:

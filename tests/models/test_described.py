@@ -17,13 +17,13 @@ def test_classes_are_built_and_functions_are_not():
     optimizer = built({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.5}}, Callable[[Any], Any])
     assert optimizer.keywords["lr"] == 0.5
     for function in ("torch.nn.functional.relu", "gen_experiments.models.checkpoints.read_checkpoint"):
-        with pytest.raises(UserError, match="evil.ckpt names .*, which is no class"):
+        with pytest.raises(UserError, match=r"evil.ckpt names .*, which is no class"):
             built(function, Callable[[Any], Any])
 
 
 def test_the_rule_ends_with_the_file():
     before = dict(parsing_settings)
-    with pytest.raises(UserError, match="evil.ckpt"):
+    with pytest.raises(UserError, match=r"evil.ckpt"):
         built("torch.os.system", Callable[[Any], Any])
     assert parsing_settings == before
     with described_by("outer.ckpt"):
