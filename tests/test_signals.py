@@ -2,6 +2,7 @@
 
 import csv
 import signal
+import time
 
 import pytest
 import torch
@@ -27,6 +28,9 @@ def test_the_state_of_the_last_iteration_is_kept(tmp_path, model, devices, numbe
     process.send_signal(number)
     assert process.wait(60) == code
     assert len(others) >= devices - 1
+    end = time.monotonic() + 30
+    while any(map(runs, others)) and time.monotonic() < end:
+        time.sleep(0.1)
     assert not any(map(runs, others))
     last = torch.load(tmp_path / "runs/run/version_0/checkpoints/last.ckpt", weights_only=True)
     assert last["images_seen"] == 16 * last["global_step"] > 0
