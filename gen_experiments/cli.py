@@ -49,7 +49,15 @@ def run(arguments: list[str]) -> None:
         _run_command(arguments[0], arguments[1:])
         return
     _silence()
-    ExperimentCLI(
+
+    class OneCommandCLI(ExperimentCLI):
+        """Builds the parser of this command alone: those of its siblings take longer than all else before training."""
+
+        @staticmethod
+        def subcommands() -> dict[str, set[str]]:
+            return {arguments[0]: ExperimentCLI.subcommands()[arguments[0]]}
+
+    OneCommandCLI(
         ImageModel,
         ImageDataModule,
         subclass_mode_model=True,

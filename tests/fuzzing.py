@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from conftest import CONFIGS
+from fuzz_values import FRAGMENTS, NODES, OUTS, TEXTS, VALUES
 
 # On top of a shipped configuration: a run of one step that writes nothing but its configuration.
 TINY = {
@@ -43,77 +44,6 @@ TINY_MODELS = {
 BOUNDS = ("--trainer.max_steps=1", "--trainer.limit_train_batches=1", "--trainer.limit_predict_batches=1")
 STARTS_PROCESSES = ("devices", "num_nodes", "strategy", "accelerator", "plugins")
 
-NUMBERS = [-1, 0, 1, 2, 3, -(2**63), 2**36, 2**40, 2**64, 10**30, -0.5, 0.5, 1.5, 1e-300, 1e308]
-WORDS = [
-    "",
-    " ",
-    *["nan", "inf", "-inf", "null", "true", "~", "None", "32.0", "1e400", "many", "0x10", "1_000", "--", "-"],
-]
-TEXTS = [
-    "Größe",
-    "数",
-    "\U0001f600",
-    "a\x00b",
-    "a\nb",
-    "\udcff\udcfe",
-    *["'", '"', "%s", "{}", "${HOME}", ".."],
-    "x" * 5000,
-]
-FRAGMENTS = [
-    *[
-        "[",
-        "{",
-        "[]",
-        "{}",
-        "[-1]",
-        "[null]",
-        "[[[]]]",
-        "*a",
-        "!!python/name:os.system",
-        "os.system",
-        "gen_experiments",
-        "torch.nn.Linear",
-    ],
-    *["Digits", "GAN", "VQVAE", "EMAQuantizer", "R1", "Cosine", "torch.optim.SGD", "lightning.pytorch.callbacks.Timer"],
-    *["[1, 2]", "{a: 1}", "&a [*a]", "? {}", "a: b: c", "[" * 2000, "{class_path: os.system}", "{class_path: GAN}"],
-    *["{class_path: Adam}", "{init_args: 3}", "{class_path: Digits, init_args: {size: 3}}"],
-]
-VALUES = [*NUMBERS, *WORDS, *TEXTS, *FRAGMENTS]
-NODES = [
-    *[
-        *NUMBERS,
-        None,
-        True,
-        "",
-        "many",
-        "数",
-        [],
-        {},
-        [[]],
-        [1, 2],
-        {"a": 1},
-        float("nan"),
-        float("inf"),
-        [None],
-        b"\xff",
-    ],
-    *[{"class_path": "GAN"}, {"class_path": 3}, {"class_path": "os.system", "init_args": {"command": "true"}}],
-]
-OUTS = [
-    "a.png",
-    "b",
-    "c.gif",
-    "d.webp",
-    "e.xyz",
-    "codes.npz/f.png",
-    "�.png",
-    "数.jpg",
-    "a\x00b.png",
-    "h.png/",
-    "",
-    "g" * 300,
-]
-
 
 class Fuzzer:
     """Cases of one seed; each writes its files into a folder and is a list of arguments.
@@ -135,7 +65,7 @@ class Fuzzer:
         """The arguments of the next case."""
         self.number += 1
         kinds = [self.wrong_option, self.wrong_node, self.wrong_file, self.wrong_command, self.wrong_word]
-        kind = self.random.choices(kinds, [25, 14, 8, 50, 3])[0]
+        kind = self.random.choices(kinds, [20, 11, 6, 60, 3])[0]
         return kind()
 
     def wrong_option(self):
@@ -244,7 +174,7 @@ class Fuzzer:
         return value
 
     def _out(self):
-        return f"{self.folder}/out/{self.random.choice(OUTS)}"
+        return f"{self.folder}/out/{self.random.choice([*OUTS, 'g' * 300])}"
 
     def _misspelt(self, name):
         place = self.random.randrange(len(name) + 1)
