@@ -71,7 +71,7 @@ def decode_one(file: Path, size: int, channels: int) -> NDArray[np.uint8]:
                 picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
             if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
                 ground = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(ground, picture.convert("RGBA"))
+                picture = Image.alpha_composite(ground, picture if picture.mode == "RGBA" else picture.convert("RGBA"))
             mode = "RGB" if channels == 3 else "L"
             if picture.mode != mode:
                 picture = picture.convert(mode)

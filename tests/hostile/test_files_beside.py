@@ -227,4 +227,4 @@ def test_large_pictures_are_decoded_one_after_another(checkpoints, tmp_path):
         picture.save(tmp_path / "pictures" / f"{number}.png", compress_level=1)
     code, said, megabytes = measured(tmp_path, "encode", checkpoints["vqvae"], "--images=pictures")
     assert code == 0, said
-    assert megabytes < 700
+    assert megabytes < 1500

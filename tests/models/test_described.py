@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from jsonargparse._common import parsing_settings
+from torch.optim import Optimizer
 
 from gen_experiments.errors import UserError
 from gen_experiments.models.described import build, described_by
@@ -14,16 +15,16 @@ def built(description, kind):
 
 
 def test_classes_are_built_and_functions_are_not():
-    optimizer = built({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.5}}, Callable[[Any], Any])
+    optimizer = built({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.5}}, Callable[[Any], Optimizer])
     assert optimizer.keywords["lr"] == 0.5
     for function in ("torch.nn.functional.relu", "gen_experiments.models.checkpoints.read_checkpoint"):
-        with pytest.raises(UserError, match=r"evil.ckpt names .*, which is no class"):
+        with pytest.raises(UserError, match="which is no class"):
             built(function, Callable[[Any], Any])
 
 
 def test_the_rule_ends_with_the_file():
     before = dict(parsing_settings)
-    with pytest.raises(UserError, match=r"evil.ckpt"):
+    with pytest.raises(UserError, match="no part of a model"):
         built("torch.os.system", Callable[[Any], Any])
     assert parsing_settings == before
     with described_by("outer.ckpt"):
