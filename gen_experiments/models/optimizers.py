@@ -7,15 +7,16 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 
 
 def set_beta2(optimizers: Iterable[Optimizer], beta2: float) -> None:
     """Sets the decay of the second moment of optimizers of Adam's kind.
 
     Raises:
-        UserError: an optimizer has none.
+        UserError: an optimizer has none, or the value is no decay.
     """
+    check_interval("[0, 1)", beta2_schedule=beta2)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             if "betas" not in group:
