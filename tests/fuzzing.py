@@ -65,7 +65,7 @@ class Fuzzer:
         """The arguments of the next case."""
         self.number += 1
         kinds = [self.wrong_option, self.wrong_node, self.wrong_file, self.wrong_command, self.wrong_word]
-        kind = self.random.choices(kinds, [20, 11, 6, 60, 3])[0]
+        kind = self.random.choices(kinds, [16, 9, 5, 66, 4])[0]
         return kind()
 
     def wrong_option(self):
