@@ -65,7 +65,7 @@ class Fuzzer:
         """The arguments of the next case."""
         self.number += 1
         kinds = [self.wrong_option, self.wrong_node, self.wrong_file, self.wrong_command, self.wrong_word]
-        kind = self.random.choices(kinds, [16, 9, 5, 66, 4])[0]
+        kind = self.random.choices(kinds, [12, 7, 4, 67, 10])[0]
         return kind()
 
     def wrong_option(self):
@@ -139,10 +139,9 @@ class Fuzzer:
         parameters = inspect.signature(COMMANDS[command]).parameters
         options = {"images": self.folder / "pictures", "codes": self.folder / "codes.npz", "out": self._out()}
         arguments = {name: value for name, value in options.items() if name in parameters}
-        if command == "augment-score":
-            arguments |= {"steps": 10, "per_class": 2}
-        if "num" in parameters:
-            arguments["num"] = 2
+        small = {"steps": 11, "per_class": 2, "num": 2, "proposals": 1}
+        if command != "sample":
+            arguments |= {name: value for name, value in small.items() if name in parameters}
         wrong = [name.removesuffix("_") for name in parameters if name != "checkpoint"]
         for name in self.random.sample(wrong, min(len(wrong), self.random.choice([1, 1, 2]))):
             arguments[self._misspelt(name) if self.random.random() < 0.04 else name] = self._value(name)
