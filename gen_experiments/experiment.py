@@ -15,16 +15,18 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger
 
 # The short names of classes are known once their modules are imported.
 import gen_experiments.callbacks.codes
+import gen_experiments.callbacks.csv_logger
 import gen_experiments.callbacks.divergence
 import gen_experiments.callbacks.nonfinite
 import gen_experiments.callbacks.pictures
 import gen_experiments.callbacks.predictions
 import gen_experiments.callbacks.summary
 import gen_experiments.callbacks.throughput
+import gen_experiments.callbacks.tracking
+import gen_experiments.callbacks.wandb_logger
 import gen_experiments.losses.adversarial
 import gen_experiments.losses.lecam
 import gen_experiments.losses.penalties
@@ -50,12 +52,10 @@ import gen_experiments.quantizers.lfq
 import gen_experiments.quantizers.residual
 import gen_experiments.quantizers.simvq  # noqa: F401
 from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
-from gen_experiments.callbacks.csv_logger import MetricsCSV
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.interruption import Interruption
 from gen_experiments.callbacks.resumption import Resumption
 from gen_experiments.callbacks.scores import Scores
-from gen_experiments.callbacks.tracking import go_offline_unless_reachable
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.runs.folder import Run, Start
@@ -94,8 +94,6 @@ class ExperimentCLI(LightningCLI):
         chosen.trainer = _place(chosen.trainer, folder)
         chosen.trainer.default_root_dir = folder
         chosen.weights_only = True
-        if "WandbLogger" in str(chosen.trainer.logger):
-            go_offline_unless_reachable(folder)
 
     def instantiate_classes(self) -> None:
         """Instantiates them; a new run that fails here leaves no folder behind."""
@@ -128,9 +126,11 @@ class ExperimentCLI(LightningCLI):
                 trainer.strategy.checkpoint_io = WholeFileCheckpointIO()
             if subcommand != "fit":
                 # The curves are those of training; scores have a file of their own.
-                kept = [logger for logger in trainer.loggers if not isinstance(logger, (MetricsCSV, CSVLogger))]
-                trainer.loggers = kept
+                trainer.loggers = []
                 if start.checkpoint is not None and held is not None:
+                    if "loops" in held:
+                        # So that pictures are named after the step of the checkpoint, as those of training are.
+                        trainer.fit_loop.load_state_dict(held["loops"]["fit_loop"])
                     scores = Scores(start.folder, start.checkpoint, held["global_step"])
                     trainer.callbacks.append(scores)  # type: ignore[attr-defined]
             # Both come after every callback of the user's, and checkpoints are written between the two.

@@ -5,7 +5,7 @@ import enum
 import importlib
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, get_args
 
 import yaml
@@ -26,6 +26,7 @@ UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 ABSTRACT_CLASS = re.compile(
     r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
 )
+WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
 EXPLAINED = "there is no "
 UNFINISHED = "is not finished"
 MOST_KEYS = 24  # accepted ones that a message lists
@@ -46,6 +47,24 @@ class OneLineParser(ArgumentParser):
             super().error(message, ex)
         print(f"error: {one_line(message)}", file=sys.stderr)
         sys.exit(2)
+
+    def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Takes `--key=32.0`, as Weights & Biases' sweeps write a whole number, for 32 unless the key is a text."""
+        texts = {option for parser in (self, *self._parsers_below()) for option in parser._text_options()}
+        words = sys.argv[1:] if args is None else args
+        found = [(word, WHOLE_NUMBER.match(word)) for word in words]
+        whole = [f"{m[1]}={m[2]}" if m and m[1] not in texts else word for word, m in found]
+        return super().parse_args(whole, *others, **options)
+
+    def _parsers_below(self) -> Iterator["OneLineParser"]:
+        for action in self._actions:
+            if isinstance(action.choices, Mapping):
+                yield from action.choices.values()
+
+    def _text_options(self) -> Iterator[str]:
+        for action in self._actions:
+            if str in (action.type, getattr(action, "_typehint", None)):
+                yield from action.option_strings
 
     def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
         """Checks, beside what jsonargparse does, that a null stands only where the type allows it.
@@ -95,6 +114,7 @@ def one_line(message: str) -> str:
         complaint = complaint[complaint.index(EXPLAINED) :]
     complaint = re.sub(r"<class '([^']+)'>", r"\1", complaint.partition(". Got value: Namespace")[0])
     trail = ".".join(re.findall(r'Parser key "([^"]+)"', message))
+    complaint = complaint.replace("Expected a int", "Expected an int")
     return shortened(f"{trail}: {complaint}" if trail and not complaint.startswith("Parser key") else complaint)
 
 
@@ -120,9 +140,14 @@ def _missing_methods(class_path: str) -> str:
 def _load_yaml(text: str) -> Any:
     """What jsonargparse's own loader makes of a YAML text, if that is a tree of bearable size.
 
+    A text of the one word `None` stands on the command line of a sweep of Weights & Biases, and means null. Where a
+    string is wanted, jsonargparse keeps the word.
+
     Raises:
         yaml.YAMLError: the text is no YAML, contains itself, is nested too deeply or unfolds into too much.
     """
+    if text == "None":
+        return None
     try:
         value = _jsonargparse_yaml(text)
         _count(value, {}, set())

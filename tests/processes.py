@@ -21,6 +21,27 @@ def start(*arguments, folder, **environment):
         )
 
 
+def fit(folder, *arguments, command="fit", code=0, **environment):
+    """Trains to the end, by a user without an account; returns what was printed."""
+    done = subprocess.run(
+        [*MODULE, command, *map(str, arguments)],
+        cwd=folder,
+        env=without_account(folder) | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr[-3000:]
+    return done
+
+
+def without_account(home):
+    """The environment of a user of whom Weights & Biases knows nothing."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    return plain | {"HOME": str(home), "NETRC": str(home / "netrc"), "OMP_NUM_THREADS": "1"}
+
+
 def children(process):
     """The process numbers of a process's children that have not ended, where the system tells."""
     tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")

@@ -164,7 +164,7 @@ def test_places_that_cannot_be_written(mistake, trained, tmp_path):
         ("--model.generator.width=1099511627776", "width must be in [1, 65536]"),
         ("--data.val_size=null", "data.val_size: Expected a float"),
         ("--data.size=1099511627776", "size must be in [1, 4096], not 1099511627776"),
-        ("--evaluation.samples=null", "evaluation.samples: Expected a int"),
+        ("--evaluation.samples=null", "evaluation.samples: Expected an int"),
     ],
 )
 def test_values_that_make_no_sense(mistake, tmp_path, option, told):

@@ -1,6 +1,7 @@
 """A mistake on the command line is answered by one line that says what is accepted."""
 
 import pytest
+import yaml
 
 CONFIG = "--config={configs}/vqvae.yaml"
 
@@ -23,7 +24,7 @@ CONFIG = "--config={configs}/vqvae.yaml"
         (["fit", "CONFIG", "--trainr.max_steps=3"], "there is no key trainr.max_steps"),
         (
             ["fit", "CONFIG", "--model.quantizer.num_codes=many"],
-            "model.quantizer.num_codes: Expected a int. Got value: many",
+            "model.quantizer.num_codes: Expected an int. Got value: many",
         ),
         (["fit", "--config=nowhere.yaml"], "nowhere.yaml"),
         (["sample", "a.ckpt", "--numm=3"], "there is no key numm; did you mean num?"),
@@ -37,3 +38,27 @@ def test_a_mistake_is_one_line(experiment, capsys, arguments, expected):
     assert code == 2
     assert len(errors) == 1
     assert expected in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("argument", "keys", "value"),
+    [
+        ("--model.ema_half_life=None", "model init_args ema_half_life", None),
+        ("--model.quantizer=None", "model init_args quantizer", None),
+        ("--data.batch_size=32.0", "data init_args batch_size", 32),
+        ("--model.quantizer.num_codes=64.0", "model init_args quantizer init_args num_codes", 64),
+        ("--model.optimizer.lr=1.0", "model init_args optimizer init_args lr", 1.0),
+        ("--run.version=3.0", "run version", 3),
+        # A text stays as it is.
+        ("--run.name=2.0", "run name", "2.0"),
+        ("--run.name=None", "run name", "None"),
+    ],
+)
+def test_what_sweeps_write_is_understood(experiment, capsys, argument, keys, value):
+    from conftest import CONFIGS
+
+    assert experiment("fit", f"--config={CONFIGS}/vqvae.yaml", argument, "--print_config") == 0
+    found = yaml.safe_load(capsys.readouterr().out)
+    for key in keys.split():
+        found = found[key]
+    assert (type(found), found) == (type(value), value)

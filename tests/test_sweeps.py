@@ -37,10 +37,14 @@ def test_a_sweep_runs_and_logs_its_metric(tmp_path, path):
     small = [option for option in SMALL[path.stem] if "num_codes" not in option and "--config" not in option]
     arguments = told["command"].index("${args}")
     told["command"][arguments:arguments] = [*FEW, *small]
+    # The agent writes them as `None` and `64.0`.
+    told["parameters"] |= {"model.lr_schedule": {"value": None}, "data.eval_batch_size": {"value": 64.0}}
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(told))
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     with Server(most_runs=2) as server:
-        home = {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        # The agent starts the first `python` in PATH, which is not this one unless its environment is activated.
+        search = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        home = {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1", "PATH": search}
         plain = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
         surroundings = {"cwd": tmp_path, "env": {**plain, **home, **server.environment}}
         wandb("sweep", "--entity=entity", "--project=project", "sweep.yaml", **surroundings)
@@ -63,7 +67,9 @@ def _holds(config, parameters):
         for key in name.split("."):
             value = value.get("init_args", value) if key not in value else value
             value = value[key]
-        if "values" in parameter:
+        if "value" in parameter:
+            assert (type(value), value) in [(type(None), None), (int, 64)]
+        elif "values" in parameter:
             found = value["class_path"].rpartition(".")[2] if isinstance(value, dict) else value
             assert found in parameter["values"]
         else:

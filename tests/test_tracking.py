@@ -1,13 +1,12 @@
 """Weights & Biases: what the real client wrote, offline and to a server on this machine."""
 
-import os
-import subprocess
-import sys
+import json
 
 import pytest
 import yaml
 
 from conftest import SHORT, SMALL
+from processes import fit
 from wandb_files import OfflineRun
 from wandb_server import Server
 
@@ -16,24 +15,6 @@ IN_VALIDATION = {
     "vqvae": ["loss", "recon_mse", "psnr", "ssim", "rfid", "perplexity", "codebook_usage", "reconstructions", "codes"],
     "gan": ["fid", "samples"],
 }
-
-
-def fit(folder, *arguments, **environment):
-    """A run in a process of its own, by a user without an account."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    home = {"HOME": str(folder), "NETRC": str(folder / "netrc"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "gen_experiments", "fit", *arguments]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**plain, **home, **environment},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -94,9 +75,12 @@ def test_pictures_and_histograms_are_what_they_are_called(offline):
 
 def test_a_server_gets_the_stream(tmp_path):
     with Server() as server:
-        done = fit(tmp_path, *SMALL["gan"], *SHORT, **server.environment)
+        done = fit(tmp_path, *SMALL["gan"], *SHORT, "--run.name=mine", WANDB_PROJECT="theirs", **server.environment)
     assert "offline" not in done.stdout
-    (run,) = server.runs.values()
+    ((identity, run),) = server.runs.items()
+    folder = tmp_path / "runs" / "mine" / "version_0"
+    assert identity == json.loads((folder / "run.json").read_text())["id"]
+    assert (run["name"], run["project"]) == ("mine", "theirs")
     history = [row for row in run["history"] if "val/fid" in row]
     assert [row["images_seen"] for row in history] == [32, 64]
     assert run["summary"]["val/fid"] == history[-1]["val/fid"]
@@ -105,10 +89,27 @@ def test_a_server_gets_the_stream(tmp_path):
     assert any("media/images" in path for path, _ in server.uploads)
 
 
-def test_a_run_whose_server_cannot_be_reached_is_logged_offline(tmp_path):
-    done = fit(tmp_path, *SMALL["gan"], *SHORT, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY="0" * 40)
-    assert "http://127.0.0.1:9 cannot be reached" in done.stdout
-    assert OfflineRun(tmp_path / "runs" / "gan" / "version_0").logged("val/fid")
+def test_scoring_a_run_opens_none_of_its_own(tmp_path):
+    fit(tmp_path, *SMALL["vqvae"], *SHORT)
+    (folder,) = tmp_path.glob("runs/vqvae/*")
+    before = sorted(folder.rglob("*"))
+    for command in ("validate", "test", "predict"):
+        fit(tmp_path, *SMALL["vqvae"], *SHORT, "--ckpt_path=last", command=command)
+    new = {path.relative_to(folder).parts[0] for path in set(folder.rglob("*")) - set(before)}
+    assert new == {"scores.csv", "predictions"}, set(folder.rglob("*")) - set(before)
+    assert list(tmp_path.glob("runs/*/*")) == [folder]
+
+
+def test_a_start_that_fails_leaves_nothing(tmp_path):
+    (tmp_path / "broken.py").write_text(
+        "from gen_experiments.networks.autoencoder import ConvEncoder\n"
+        "class Broken(ConvEncoder):\n"
+        "    def forward(self, images):\n"
+        "        raise ValueError('a mistake of the user')\n"
+    )
+    done = fit(tmp_path, *SMALL["vqvae"], *SHORT, "--model.encoder=broken.Broken", code=1)
+    assert "a mistake of the user" in done.stderr
+    assert not list(tmp_path.glob("runs/*/*"))
 
 
 @pytest.mark.parametrize("logger", ["false", "lightning.pytorch.loggers.CSVLogger", "true"])

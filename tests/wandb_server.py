@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     def do_GET(self):
-        self._answer({})
+        self._answer({}, self.server.state.status)
 
     def do_PUT(self):
         content = self._content()
@@ -57,17 +57,24 @@ class Handler(BaseHTTPRequestHandler):
         except ValueError:
             request = {}
         state = self.server.state
+        query = request.get("query", "")
+        if state.failing in query:
+            if state.hangs:
+                state.closed.wait()
+            if state.status != 200:
+                self._answer({"errors": [{"message": "no"}]}, state.status)
+                return
         with state.lock:
             if "files" in request:
                 state.keep_stream(self.path, request["files"])
-            self._answer({"data": state.resolve(request.get("query", ""), request.get("variables") or {})})
+            self._answer({"data": state.resolve(query, request.get("variables") or {})})
 
     def _content(self):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-    def _answer(self, answer):
+    def _answer(self, answer, status=200):
         body = json.dumps(answer).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -80,13 +87,20 @@ class Handler(BaseHTTPRequestHandler):
 class Server:
     """The server and what it knows.
 
+    Args:
+        most_runs: that a sweep's agents are given.
+        status: of HTTP, for the questions that fail.
+        hangs: whether these questions are not answered at all.
+        failing: a word of theirs; empty for all of them.
+
     Attributes:
-        runs: by name, each with its sweep, config, history rows and summary.
+        runs: by id, each with its sweep, project, display name, config, history rows and summary.
         uploads: (path, bytes) of every uploaded file.
         environment: what points a client here.
     """
 
-    def __init__(self, most_runs=2):
+    def __init__(self, most_runs=2, status=200, hangs=False, failing=""):
+        self.status, self.hangs, self.failing, self.closed = status, hangs, failing, threading.Event()
         self.runs, self.sweeps, self.uploads, self.most_runs = {}, {}, [], most_runs
         self.started, self.lock, self.source = 0, threading.Lock(), random.Random(0)
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -99,6 +113,11 @@ class Server:
         return self
 
     def __exit__(self, *_):
+        self.go_away()
+
+    def go_away(self):
+        """Stops answering; whoever asks finds nobody."""
+        self.closed.set()
         self._http.shutdown()
         self._http.server_close()
 
@@ -124,6 +143,8 @@ class Server:
             return {
                 "agentHeartbeat": {"agent": {"id": variables["id"]}, "commands": json.dumps(self._orders(variables))}
             }
+        if "RunResumeStatus" in query:
+            return {"model": {**project, "bucket": self._resumed(variables, project)}}
         if "upsertBucket" in query:
             return {"upsertBucket": {"bucket": self._bucket(variables, project), "inserted": True}}
         if "createRunFiles" in query:
@@ -143,10 +164,23 @@ class Server:
         arguments = {name: {"value": drawn(parameter, self.source)} for name, parameter in parameters.items()}
         return [{"type": "run", "run_id": uuid.uuid4().hex[:8], "args": arguments, "program": ""}]
 
+    def _resumed(self, variables, project):
+        run = self.runs.get(variables["name"])
+        if run is None:
+            return None
+        last = json.dumps([json.dumps(row) for row in run["history"][-1:]])
+        held = {"historyLineCount": len(run["history"]), "historyTail": last}
+        held["summaryMetrics"] = json.dumps(run["summary"])
+        held["wandbConfig"] = json.dumps({"t": 1})
+        held["config"] = json.dumps({key: {"value": value} for key, value in run["config"].items()})
+        return {**self._bucket({"name": variables["name"]}, project), **held}
+
     def _bucket(self, variables, project):
         name = variables.get("name") or uuid.uuid4().hex[:8]
         run = self.runs.setdefault(name, {"sweep": None, "config": {}, "history": [], "summary": {}})
         run["sweep"] = variables.get("sweep") or run["sweep"]
+        for key, variable in (("project", "project"), ("name", "displayName")):
+            run[key] = run.get(key) or variables.get(variable)
         if variables.get("config"):
             run["config"] |= {key: item["value"] for key, item in json.loads(variables["config"]).items()}
         empty = dict.fromkeys(("config", "summaryMetrics", "wandbConfig"), "{}")

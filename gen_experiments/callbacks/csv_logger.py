@@ -1,23 +1,19 @@
 """The curves of a run as one CSV file that a resumed run continues."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from gen_experiments.runs.logged import STEP, LoggedValues
 from gen_experiments.runs.table import CsvTable
-
-STEP, IMAGES_SEEN = "step", "images_seen"
 
 
 class MetricsCSV(Logger):
     """Appends a row to `metrics.csv` of the run's folder whenever values are logged; all rows have all columns.
 
-    A row that says nothing new is left out: one of the same names as a row before that has not seen more images or,
-    without `images_seen`, is not of a later step. Lightning logs such rows at the end of training, and where a run goes
-    on from a checkpoint that was written after a row.
+    What says nothing new (see `LoggedValues`) is left out.
 
     Args:
         save_dir: the run's folder.
@@ -27,7 +23,7 @@ class MetricsCSV(Logger):
         super().__init__()
         self._folder = Path(save_dir)
         self._table = CsvTable(self._folder / "metrics.csv")
-        self._logged: dict[frozenset[str], float] = {}  # how far the rows of the same names have come
+        self._logged = LoggedValues()
 
     @property
     def name(self) -> str:
@@ -58,8 +54,8 @@ class MetricsCSV(Logger):
         Raises:
             UserError: the file cannot be written.
         """
-        row = {**metrics, STEP: step or 0}
-        if self._is_new(row):
+        row = self._logged.new({**metrics, STEP: step or 0})
+        if row:
             self._table.append(row)
 
     @rank_zero_only
@@ -70,16 +66,7 @@ class MetricsCSV(Logger):
             UserError: the file cannot be written.
         """
         rows = [row for row in self._table.rows() if row.get(STEP, "").isdigit() and int(row[STEP]) < step]
-        self._logged = {}
+        self._logged = LoggedValues()
         for row in rows:
-            self._is_new(row)
+            self._logged.new(row)
         self._table.replace(rows)
-
-    def _is_new(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row goes beyond those of the same names, of which it is then the last."""
-        position = float(row.get(IMAGES_SEEN, row[STEP]))
-        names = frozenset(row)
-        if position <= self._logged.get(names, -1.0):
-            return False
-        self._logged[names] = position
-        return True

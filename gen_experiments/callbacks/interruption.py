@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.errors import Stopped
 from gen_experiments.runs.checkpoint_files import CHECKPOINTS, LAST
 from gen_experiments.runs.job import can_requeue, requeue
@@ -112,6 +113,9 @@ class Interruption(Callback):
                 code = 0
                 if trainer.is_global_zero:
                     # Before SLURM is asked, as it ends this process at once.
+                    for logger in trainer.loggers:
+                        if isinstance(logger, WandbRun):
+                            logger.finish(exit_code=1)
                     print(f"{message}; the job is queued again and goes on from there", file=sys.stderr, flush=True)
                     requeue()
             else:

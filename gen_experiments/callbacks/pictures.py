@@ -96,7 +96,8 @@ def _log_image(logger: Logger, name: str, path: Path, model: LightningModule) ->
         import wandb
 
         # Without a step: the client keeps its own, and the images seen are the x-axis.
-        logger.experiment.log({name: wandb.Image(str(path)), "images_seen": getattr(model, "images_seen", 0)})
+        row = {name: wandb.Image(str(path)), "images_seen": getattr(model, "images_seen", 0)}
+        logger.log_metrics(row)  # type: ignore[arg-type]
     elif isinstance(logger, TensorBoardLogger):
         from torchvision.io import read_image
 

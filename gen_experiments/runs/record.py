@@ -1,8 +1,9 @@
 """What identifies a run: `run.json` in its folder, so that whatever restarts the run goes on in it."""
 
 import json
+import os
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +19,11 @@ class RunRecord:
     """The identity of a run, and how far it has come.
 
     Attributes:
-        id: eight letters and digits, unique; the run's id at Weights & Biases too.
+        id: unique, of eight letters and digits unless it was given; the run's id at Weights & Biases too.
         name: the name of the experiment.
         seed: the seed of the run; None for none.
         job: the job that a scheduler started the run in, such as "slurm-17_2"; None outside of one.
         status: "running" also of a run that was killed; "stopped" by a signal or an error; "finished" at its end.
-        images_logged: real images seen at the last row that went to Weights & Biases; -1 before the first.
     """
 
     id: str
@@ -31,12 +31,12 @@ class RunRecord:
     seed: int | None = None
     job: str | None = None
     status: Literal["running", "stopped", "finished"] = "running"
-    images_logged: int = -1
 
     @classmethod
     def new(cls, name: str, seed: int | None, job: str | None) -> "RunRecord":
-        """The record of a run that begins."""
-        return cls("".join(secrets.choice(ID_LETTERS) for _ in range(8)), name, seed, job)
+        """The record of a run that begins; a sweep's agent gives it an id by `$WANDB_RUN_ID`."""
+        chosen = os.environ.get("WANDB_RUN_ID")
+        return cls(chosen or "".join(secrets.choice(ID_LETTERS) for _ in range(8)), name, seed, job)
 
     @classmethod
     def read(cls, folder: Path) -> "RunRecord | None":
@@ -47,8 +47,8 @@ class RunRecord:
         """
         path = folder / RECORD_FILE
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**asdict(cls("", "")), **fields})
+            held = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{field.name: held[field.name] for field in fields(cls) if field.name in held})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:

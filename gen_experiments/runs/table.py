@@ -27,7 +27,7 @@ class CsvTable:
     def append(self, row: Mapping[str, Any]) -> None:
         """Adds a row at the end."""
         columns = self._known_columns()
-        with self._named_errors():
+        with named_errors(self.path):
             if missing := set(row) - set(columns):
                 columns = self._columns = sorted({*columns, *missing})
                 self._rewrite(self.rows())
@@ -46,7 +46,7 @@ class CsvTable:
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Puts `rows` in the place of all; without any the file goes."""
         self._known_columns()
-        with self._named_errors():
+        with named_errors(self.path):
             if rows:
                 self._rewrite(rows)
             else:
@@ -68,11 +68,13 @@ class CsvTable:
             writer.writeheader()
             writer.writerows(rows)
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise UserError(
-                f"cannot write {self.path}: {error.strerror}; make room or choose another place by --run.root"
-            ) from None
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turns the system's error into a line that says which file of the run could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; make room or choose another place by --run.root"
+        ) from None
