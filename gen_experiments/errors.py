@@ -27,10 +27,16 @@ class Stopped(Exception):  # noqa: N818 - it is no error
         self.code = code
 
 
-def shortened(message: str) -> str:
-    """Returns a message as one line of bearable length; what is left out becomes an ellipsis."""
-    line = re.sub(rf"(\S{{{LONGEST_WORD}}})\S+", r"\1…", " ".join(message.split()))
-    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]} …"
+def shortened(text: object, longest: int = LONGEST_MESSAGE) -> str:
+    """Returns a text as one line of bearable length without control characters; an ellipsis stands for the rest.
+
+    Args:
+        text: a message, or something from a file that is to stand in one.
+        longest: characters.
+    """
+    printable = "".join(character if character.isprintable() else " " for character in str(text)[: 8 * longest])
+    line = re.sub(rf"(\S{{{LONGEST_WORD}}})\S+", r"\1…", " ".join(printable.split()))
+    return line if len(line) <= longest else f"{line[:longest]} …"
 
 
 def check_interval(interval: str, **values: float | None) -> None:

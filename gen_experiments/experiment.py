@@ -59,7 +59,7 @@ from gen_experiments.callbacks.scores import Scores
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.runs.folder import Run, Start
-from gen_experiments.runs.job import can_requeue, check_processes, is_first_process, shares_store_after_restart
+from gen_experiments.runs.job import can_requeue, check_processes, is_first_process, named_restart_errors
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.signals import Signals
 
@@ -111,7 +111,7 @@ class ExperimentCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs it from the checkpoint that was found, with what makes a run survive."""
-        with self._discarded_unless_trained():
+        with self._discarded_unless_trained(), named_restart_errors():
             self._agree_on_start()
             start, trainer = self._start, self.trainer
             # What cannot end well is refused before anything starts.
@@ -163,16 +163,8 @@ class ExperimentCLI(LightningCLI):
     def _agree_on_start(self) -> None:
         """Tells the processes of an external launcher, which share no environment, what the first has found."""
         if self.subcommand == "fit" and self.trainer.world_size > 1 and _launched_externally():
-            try:
-                self.trainer.strategy.setup_environment()
-                self._start, self._failure = self.trainer.strategy.broadcast((self._start, self._failure))
-            except RuntimeError:
-                if not shares_store_after_restart():
-                    raise
-                raise UserError(
-                    "the processes that torchrun has started again cannot find each other (pytorch#135712): "
-                    "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun"
-                ) from None
+            self.trainer.strategy.setup_environment()
+            self._start, self._failure = self.trainer.strategy.broadcast((self._start, self._failure))
         if self._failure is not None:
             raise self._failure
 

@@ -13,13 +13,6 @@ MAX_DEPTH = 64
 MAX_BYTES = 4 << 20
 
 
-def shown(text: object, limit: int = 300) -> str:
-    """Text from a file as it may stand in a message: one line, without control characters, of bearable length."""
-    line = "".join(c if c.isprintable() else " " for c in str(text)[: 4 * limit])
-    line = " ".join(line.split())
-    return line if len(line) <= limit else f"{line[:limit]} ..."
-
-
 def read_yaml(path: Path) -> Any:
     """The contents of a YAML file, which `check_plain` must see before anything walks through them.
 

@@ -33,5 +33,7 @@ def test_the_message_names_the_number_and_where_it_may_lie():
 
 def test_what_a_user_wrote_is_repeated_in_part_only():
     assert shortened("a\n  b") == "a b"
+    assert shortened("red \x1b[31mtext\x00") == "red [31mtext"
+    assert shortened("some words", 4) == "some …"
     assert len(shortened("x" * 5000)) < 400
     assert len(shortened("many words " * 5000)) < 1100

@@ -1,5 +1,6 @@
 """Weights & Biases: servers that refuse, fail, hang or go away, and runs that go on after a stop."""
 
+import os
 import re
 import signal
 import subprocess
@@ -71,9 +72,9 @@ def test_what_a_server_that_went_away_has_missed_can_be_uploaded(tmp_path):
     assert trained == list(range(16, 16 * 1500 + 1, 16))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stop", ["SIGTERM", "SIGKILL", "SIGKILL of the client, then SIGTERM"])
 @pytest.mark.parametrize("online", [False, True])
-def test_a_run_that_goes_on_has_every_row_once(tmp_path, online, number):
+def test_a_run_that_goes_on_has_every_row_once(tmp_path, online, stop):
     folder = tmp_path / "runs" / "vqvae" / "version_0"
     with Server() as server:
         there = server.environment if online else {}
@@ -81,8 +82,16 @@ def test_a_run_that_goes_on_has_every_row_once(tmp_path, online, number):
             last = folder / "checkpoints" / "last.ckpt"
             _wait(lambda: last.exists() and _steps(folder) % 50 > 10, training)
             (helper,) = _helpers(training)
-            training.send_signal(number)
-            training.communicate(timeout=120)
+            if "client" in stop:
+                os.kill(helper, signal.SIGKILL)
+                reached = _steps(folder)
+                _wait(lambda: _steps(folder) > reached + 60, training)
+            training.send_signal(signal.SIGKILL if stop == "SIGKILL" else signal.SIGTERM)
+            output, _ = training.communicate(timeout=120)
+            assert training.returncode == (-9 if stop == "SIGKILL" else 143)
+        assert output.count("Weights & Biases: the client has ended") == ("client" in stop)
+        assert "Traceback" not in output
+        assert "Errno" not in output.replace("[Errno 104] Connection reset by peer", "")
         end = _steps(folder) // 50 * 50 + 60
         _wait(lambda: not runs(helper))
         fit(tmp_path, *LONG_RUN, f"--trainer.max_steps={end}", "--ckpt_path=last", **there)
@@ -99,7 +108,7 @@ def test_a_run_that_goes_on_has_every_row_once(tmp_path, online, number):
         found = {step for step in range(end + 2) if logged[name, 16 * step]}
         # A picture that was logged, but not kept, just before a kill is lost unless its iteration is repeated.
         assert found <= set(validated)
-        assert found == set(validated) or (name != "val/rfid" and number == signal.SIGKILL)
+        assert found == set(validated) or (name != "val/rfid" and "SIGKILL" in stop)
         assert all(logged[name, 16 * step] == 1 for step in found)
 
 

@@ -2,9 +2,10 @@
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
+
+from gen_experiments.callbacks.wandb_logger import WandbRun
 
 
 class Summary(Callback):
@@ -25,8 +26,8 @@ class Summary(Callback):
             if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None
         }
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.summary.update(best)
+            if isinstance(logger, WandbRun):
+                logger.log_summary(best)
         for name, value in sorted({**trainer.callback_metrics, **best}.items()):
             table.add_row(name, f"{float(value):.6g}")
         console = Console(soft_wrap=True)

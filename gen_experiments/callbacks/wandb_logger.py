@@ -1,15 +1,18 @@
 """A run at Weights & Biases that a stopped run goes on in, and that never keeps training waiting."""
 
 import os
-import ssl
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from gen_experiments.callbacks import wandb_client
 from gen_experiments.callbacks.wandb_rows import WandbRows
 from gen_experiments.runs.logged import IMAGES_SEEN, LoggedValues
 from gen_experiments.runs.record import RunRecord
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 
 PROJECT = "gen_experiments"
 GLOBAL_STEP = "trainer/global_step"  # Lightning's name
-# Seconds; without them the client would try for 90 to begin a run, and to end one for as long as it takes.
-CONNECT_TIMEOUT, INIT_TIMEOUT, FINISH_TIMEOUT, FINISH_TIMEOUT_WITH_FILES = 5, 15, 30, 600
 
 
 class WandbRun(WandbLogger):
@@ -28,11 +29,11 @@ class WandbRun(WandbLogger):
 
     The id is that of `run.json`, so that a run that goes on does so at Weights & Biases too: what was logged is noted
     in `wandb/rows.jsonl`, is not logged twice, and is logged again where a kill has lost it. The name is `run.name`.
-    Where there is no key, or the server refuses it,
-    fails or does not answer, the run is logged offline, which one line says together with how to upload it. At the end
-    the client has 30 s to upload the rest, or 600 s where checkpoints are uploaded; what then remains stays on the
-    disk. What the user has set by the client's own variables (`WANDB_MODE`, `WANDB_PROJECT`, `WANDB_NAME`,
-    `WANDB_FINISH_TIMEOUT`, ...) stands.
+    Where there is no key, or the server refuses it, fails or does not answer, the run is logged offline, which one line
+    says together with how to upload it. At the end the client has 30 s to upload the rest, or 600 s where checkpoints
+    are uploaded; what then remains stays on the disk. Training goes on where the client's process has ended. What the
+    user has set by the client's own variables (`WANDB_MODE`, `WANDB_PROJECT`, `WANDB_NAME`, `WANDB_FINISH_TIMEOUT`,
+    ...) stands.
 
     Args:
         save_dir: the run's folder.
@@ -71,6 +72,7 @@ class WandbRun(WandbLogger):
         self._folder = Path(save_dir)
         self._rows = WandbRows(self._folder)
         self._logged: LoggedValues | None = None
+        self._client_lost = False
 
     @property
     @rank_zero_experiment
@@ -91,22 +93,43 @@ class WandbRun(WandbLogger):
         Raises:
             UserError: the disk takes no more.
         """
-        if self.experiment.disabled:
+        if self.experiment.disabled and not self._client_lost:
             return
         if self._logged is None:
-            self._logged = self._caught_up()
+            self._logged = LoggedValues()
+            with self._without_client():
+                self._catch_up(self._logged)
         row = self._logged.new(metrics)
         if not row:
             return
         if step is not None:
             row[GLOBAL_STEP] = step
-        # Before it is logged: what a kill in between loses is found missing, and logged when the run goes on.
+        # Before it is logged: what is lost in between is found missing, and logged when the run goes on.
         self._rows.append(row)
-        super().log_metrics(row)
+        with self._without_client():
+            super().log_metrics(row)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
+        """Logs what the run was configured with."""
+        with self._without_client():
+            super().log_hyperparams(params)
+
+    @rank_zero_only
+    def log_summary(self, values: Mapping[str, float]) -> None:
+        """Logs what stands for the run as a whole, beside the last value of each metric."""
+        with self._without_client():
+            self.experiment.summary.update(values)
+
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
+        """Uploads a checkpoint that was written, if all are to be."""
+        with self._without_client():
+            super().after_save_checkpoint(checkpoint_callback)
 
     def finalize(self, status: str) -> None:
         """Ends the run, within the time that is given for it."""
-        super().finalize(status)
+        with self._without_client():
+            super().finalize(status)
         self.finish(0 if status == "success" else 1)
 
     @rank_zero_only
@@ -116,101 +139,47 @@ class WandbRun(WandbLogger):
         Args:
             exit_code: 0 for a run that has come to its end.
         """
-        if self._experiment is None:
-            return
-        import wandb
+        with self._without_client():
+            run, self._experiment = self._experiment, None
+            if run is not None:
+                wandb_client.end(run, exit_code)
 
-        run, self._experiment = self._experiment, None
+    @contextmanager
+    def _without_client(self) -> Iterator[None]:
+        """Goes on without the client if its process has ended."""
         try:
-            run.finish(exit_code=exit_code)
-        except TimeoutError:
-            folder = Path(run.dir).parent
-            _say(f"not everything was uploaded in time; upload the rest by `wandb sync --include-online {folder}`")
-        wandb.teardown(exit_code)
+            yield
+        except Exception as error:
+            if not wandb_client.is_lost(error):
+                raise
+            self._experiment, self._client_lost = wandb_client.do_without(error), True
 
-    def _caught_up(self) -> LoggedValues:
-        """What earlier parts of this run have logged, once that has been logged again which a kill has lost."""
-        logged, run, rows = LoggedValues(), self.experiment, self._rows.all()
+    def _catch_up(self, logged: LoggedValues) -> None:
+        """Notes what earlier parts of this run have logged, and logs again what a kill has lost of it."""
+        run, rows = self.experiment, self._rows.all()
         kept = self._rows.kept(run) if rows else 0
-        for number, row in enumerate(rows):
-            # Pictures that are lost come again if training repeats their iteration.
-            values = {name: value for name, value in row.items() if value is not None}
-            logged.advance(row if number < kept else values, values.get(IMAGES_SEEN, -1.0))
-            if number >= kept:
-                run.log(values, step=number if run.offline else None)
+        # Pictures that are lost come again if training repeats their iteration.
+        lost = [{name: value for name, value in row.items() if value is not None} for row in rows[kept:]]
+        for row in rows[:kept] + lost:
+            reached = row.get(IMAGES_SEEN)
+            logged.advance(row, -1.0 if reached is None else reached)
+        for number, row in enumerate(lost, kept):
+            run.log(row, step=number if run.offline else None)
         if run.offline and rows:
             # A client without a server does not know that it is to count on.
             run.log({}, step=len(rows), commit=False)
-        return logged
 
     def _begin(self) -> "Run":
-        import wandb
-
         record = RunRecord.read(self._folder)
         if record is not None:
             self._wandb_init["id"] = record.id
             if not os.environ.get("WANDB_NAME"):
                 self._wandb_init["name"] = self._wandb_init["name"] or record.name
-        finish = FINISH_TIMEOUT_WITH_FILES if self._log_model else FINISH_TIMEOUT
-        os.environ.setdefault("WANDB_INIT_TIMEOUT", str(INIT_TIMEOUT))
-        os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(finish))
-        os.environ.setdefault("WANDB_FINISH_TIMEOUT_RAISES", "true")
-        reason = _offline_reason()
-        run = None
-        if reason is None:
-            try:
-                run = wandb.init(**self._wandb_init)
-            except (wandb.Error, OSError, ValueError) as error:
-                reason = f"no run could be begun ({str(error).splitlines()[0]})"
-        if run is None:
-            os.environ["WANDB_MODE"] = "offline"
-            wandb.teardown()
-            self._wandb_init["mode"] = "offline"
-            run = wandb.init(**self._wandb_init)
-            _say(
-                f"{reason}, so this run is logged offline; upload it later by "
-                f"`wandb login && wandb sync {self._folder}/wandb/offline-run-*`"
-            )
+        if os.environ.get("WANDB_SWEEP_ID"):
+            # The agent has set both, and the client warns of whoever repeats them.
+            del self._wandb_init["project"], self._wandb_init["id"]
+        finish = wandb_client.FINISH_TIMEOUT_WITH_FILES if self._log_model else wandb_client.FINISH_TIMEOUT
+        run = wandb_client.begin(self._wandb_init, self._folder, finish)
         run.define_metric(IMAGES_SEEN)
         run.define_metric("*", step_metric=IMAGES_SEEN)
         return run
-
-
-def _say(message: str) -> None:
-    print(f"Weights & Biases: {message}", flush=True)
-
-
-def _offline_reason() -> str | None:
-    """Why the client could not log to its server, or None where it can or need not.
-
-    Asks the server who the key belongs to, as the client would, but for 5 s rather than 90. What this finds no word for
-    the client may try by itself.
-    """
-    import requests
-    from requests.utils import get_netrc_auth
-
-    import wandb
-
-    settings = wandb.setup().settings
-    wandb.teardown()  # or the client would keep settings from before the mode is set
-    if settings.mode not in ("online", "run", "shared"):
-        return None
-    host = settings.base_url
-    netrc = get_netrc_auth(host)
-    key = settings.api_key or (netrc[1] if netrc else None)
-    if not (key or settings.identity_token_file):
-        return "no API key was found"
-    try:
-        answer = requests.post(
-            f"{host}/graphql",
-            json={"query": "query { viewer { id } }"},
-            auth=("api", key) if key else None,
-            timeout=CONNECT_TIMEOUT,
-        )
-    except (requests.exceptions.SSLError, ssl.SSLError, UnicodeError):
-        return None
-    except requests.RequestException:
-        return f"{host} cannot be reached"
-    if answer.status_code in (401, 403) and key:
-        return f"{host} refuses the API key"
-    return f"{host} answers with status {answer.status_code}" if answer.status_code >= 500 else None

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse._common import parsing_settings
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, shortened
 from gen_experiments.parser import OneLineParser, one_line
-from gen_experiments.plain import check_plain, shown
+from gen_experiments.plain import check_plain
 
 TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
 # Only classes below these are built, never functions. None of them does more, when it is built, than a part must.
@@ -42,7 +42,7 @@ def trusted_packages() -> list[str]:
     """
     packages = [name.strip() for name in os.environ.get(TRUST_VARIABLE, "").split(",") if name.strip()]
     for name in packages:
-        if not all(part.isidentifier() for part in name.split(".")) or name in NEVER_WHOLE:
+        if not all(part.isidentifier() for part in name.split(".")) or name.partition(".")[0] in NEVER_WHOLE:
             raise UserError(f"{TRUST_VARIABLE} names your own packages, separated by commas; {name} cannot be one")
     return packages
 
@@ -139,11 +139,11 @@ def _one_line_of(error: Exception, path: str | Path) -> UserError:
         link = link.__cause__ or link.__context__
     for link in seen:
         if isinstance(link, UserError):
-            said = shown(link, 600)
+            said = shortened(link, 600)
             return UserError(said if str(path) in said else f"{path}: {said}")
     denied = next((match[1] for link in seen if (match := DENIED.search(str(link)))), None)
     if denied is not None:
-        denied = shown(denied)
+        denied = shortened(denied, 300)
         package = denied.partition(".")[0]
         if package in NEVER_WHOLE:
             return UserError(f"{path} names {denied}, which is no part of a model or its data: nothing was run")
@@ -151,4 +151,4 @@ def _one_line_of(error: Exception, path: str | Path) -> UserError:
             f"{path} names {denied}, whose import would run code: if you trust it, set {TRUST_VARIABLE}={package}"
         )
     told = one_line(str(error)) if str(error).strip() else type(error).__name__
-    return UserError(f"{path} describes nothing that can be built: {shown(told)}")
+    return UserError(f"{path} describes nothing that can be built: {shortened(told, 300)}")

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gen_experiments.errors import UserError
 
@@ -36,12 +38,29 @@ def is_restart() -> bool:
     return any(count.isdigit() and int(count) > 0 for count in counts)
 
 
-def shares_store_after_restart() -> bool:
-    """Returns whether torchrun has restarted this job with the key-value store of the processes before.
+@contextmanager
+def named_restart_errors() -> Iterator[None]:
+    """Says what to do where processes that torchrun has started again do not find each other.
 
-    That store still holds their addresses, so that the new ones may not find each other (pytorch#135712).
+    They share the key-value store of those before, which still holds addresses of these (pytorch#135712).
+
+    Raises:
+        UserError: instead of an error of `torch.distributed` about a connection that could not be made.
     """
-    return is_restart() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    try:
+        yield
+    except RuntimeError as error:
+        from torch.distributed import DistError  # heavy, and the door imports this module
+
+        shares_store = is_restart() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        # A peer that has left had been found.
+        unconnected = "connect" in str(error).lower() and "by peer" not in str(error)
+        if not (shares_store and (unconnected or isinstance(error, DistError))):
+            raise
+        raise UserError(
+            "the processes that torchrun has started again cannot find each other (pytorch#135712): "
+            "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun"
+        ) from None
 
 
 def can_requeue() -> bool:

@@ -106,6 +106,7 @@ def submit(slurm, folder, model, *options, nodes=1, ranks=2, tasks=None, file=SR
         "PATH": f"{Path(sys.executable).parent}:{slurm.environment['PATH']}",
         "PYTHONPATH": str(Path(__file__).parent),
         "OMP_NUM_THREADS": "1",
+        "WANDB_MODE": "offline",
         "MASTER_ADDR": "127.0.0.1",  # the nodes' names are known to SLURM alone
     }
     job = slurm.submit(*place, file, *fit, cwd=folder, environment=environment)

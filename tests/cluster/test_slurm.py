@@ -4,6 +4,7 @@ import csv
 import json
 import random
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,6 +13,7 @@ import yaml
 
 import one_node_slurm
 from jobs import MODELS, STEPS, TORCHRUN, submit
+from wandb_files import records, values
 
 pytestmark = [
     pytest.mark.long,
@@ -62,6 +64,18 @@ def assert_same_end(job, expected):
         for key in ("global_step", "images_seen", "epoch", "state_dict", "optimizer_states"):
             assert equal(found[key], wanted[key]), f"{key} of {name} differs\n{job.log.read_text()}"
     assert curves(runs[0]) == curves(expected)
+    assert_same_at_wandb(runs[0])
+
+
+def assert_same_at_wandb(run):
+    """All parts of a run together hold each value of metrics.csv once, under the run's id."""
+    files = list(run.glob("wandb/offline-run-*/*.wandb"))
+    assert {file.name for file in files} == {f"run-{json.loads((run / 'run.json').read_text())['id']}.wandb"}
+    rows = [values(record.history.item) for file in files for record in records(file) if record.HasField("history")]
+    found = Counter((name, row["images_seen"]) for row in rows for name in row if isinstance(row[name], (int, float)))
+    for row in curves(run):
+        for name in (name for name, value in row.items() if value and name.startswith(("train/", "val/"))):
+            assert found[name, float(row["images_seen"])] == 1, (name, row)
 
 
 def interrupted(slurm, folder, model, seed, times):

@@ -1,0 +1,126 @@
+"""The client of Weights & Biases: how a run is begun, and ended, without waiting for a server that does not answer."""
+
+import logging
+import os
+import ssl
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wandb import Run
+    from wandb.sdk.lib import RunDisabled
+
+# Seconds; without them the client would try for 90 to begin a run, and to end one for as long as it takes.
+CONNECT_TIMEOUT, INIT_TIMEOUT, FINISH_TIMEOUT, FINISH_TIMEOUT_WITH_FILES = 5, 15, 30, 600
+
+
+def begin(settings: dict[str, Any], folder: Path, finish_timeout: int) -> "Run":
+    """Begins a run, offline where the server is of no use, which is printed together with how to upload the run.
+
+    Args:
+        settings: for `wandb.init`; "mode" is set where the run begins offline.
+        folder: the run's folder, for what is printed.
+        finish_timeout: seconds that the end may take, unless `$WANDB_FINISH_TIMEOUT` says otherwise.
+    """
+    import wandb
+
+    # The client logs what fails into a file beside the run; on a full disk each of these failures were a traceback.
+    logging.raiseExceptions = False
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    os.environ.setdefault("WANDB_INIT_TIMEOUT", str(INIT_TIMEOUT))
+    os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(finish_timeout))
+    os.environ.setdefault("WANDB_FINISH_TIMEOUT_RAISES", "true")
+    reason = _offline_reason()
+    if reason is None:
+        try:
+            return wandb.init(**settings)
+        except (wandb.Error, OSError, ValueError) as error:
+            reason = f"no run could be begun ({str(error).splitlines()[0]})"
+    os.environ["WANDB_MODE"] = "offline"
+    wandb.teardown()
+    settings["mode"] = "offline"
+    run = wandb.init(**settings)
+    _say(
+        f"{reason}, so this run is logged offline; upload it later by "
+        f"`wandb login && wandb sync {folder}/wandb/offline-run-*`"
+    )
+    return run
+
+
+def end(run: "Run | RunDisabled", exit_code: int) -> None:
+    """Uploads what is left, in the time that there is, and ends the client's processes.
+
+    Args:
+        run: of `begin`.
+        exit_code: 0 for a run that has come to its end.
+    """
+    import wandb
+
+    try:
+        run.finish(exit_code=exit_code)
+    except TimeoutError:
+        folder = Path(run.dir).parent
+        _say(f"not everything was uploaded in time; upload the rest by `wandb sync --include-online {folder}`")
+    wandb.teardown(exit_code)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether an error says that the client's process has ended: killed for memory, by a full disk or with the job."""
+    from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
+
+    return isinstance(error, ConnectionError | HandleAbandonedError | MailboxClosedError)
+
+
+def do_without(error: Exception) -> "Run":
+    """Returns a run that takes everything and keeps nothing, for the rest of one whose client is lost."""
+    import wandb
+
+    # What is printed still goes through the lost run, which would log an error for each line.
+    logging.getLogger("wandb").setLevel(logging.CRITICAL + 1)
+    with suppress(Exception):
+        wandb.teardown(1)
+    _say(
+        f"the client has ended ({error}), so this run is no longer logged there, only in metrics.csv; "
+        "what is missing is logged when the run goes on (--run.resume=auto)"
+    )
+    return wandb.init(mode="disabled")
+
+
+def _say(message: str) -> None:
+    print(f"Weights & Biases: {message}", flush=True)
+
+
+def _offline_reason() -> str | None:
+    """Why the client could not log to its server, or None where it can or need not.
+
+    Asks the server who the key belongs to, as the client would, but for 5 s rather than 90. What this finds no word for
+    the client may try by itself.
+    """
+    import requests
+    import wandb
+    from requests.utils import get_netrc_auth
+
+    settings = wandb.setup().settings
+    wandb.teardown()  # or the client would keep settings from before the mode is set
+    if settings.mode not in ("online", "run", "shared"):
+        return None
+    host = settings.base_url
+    netrc = get_netrc_auth(host)
+    key = settings.api_key or (netrc[1] if netrc else None)
+    if not (key or settings.identity_token_file):
+        return "no API key was found"
+    try:
+        answer = requests.post(
+            f"{host}/graphql",
+            json={"query": "query { viewer { id } }"},
+            auth=("api", key) if key else None,
+            timeout=CONNECT_TIMEOUT,
+        )
+    except (requests.exceptions.SSLError, ssl.SSLError, UnicodeError):
+        return None
+    except requests.RequestException:
+        return f"{host} cannot be reached"
+    if answer.status_code in (401, 403) and key:
+        return f"{host} refuses the API key"
+    return f"{host} answers with status {answer.status_code}" if answer.status_code >= 500 else None
