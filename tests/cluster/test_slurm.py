@@ -146,6 +146,7 @@ def test_a_cancelled_job_leaves_a_checkpoint_and_ends_with_143(slurm, tmp_path):
     slurm.command("scancel", job.id)
     assert job.wait_until_ended()["JobState"] == "CANCELLED"
     one_node_slurm.wait_until(lambda: "Exited with exit code 143" in job.log.read_text(), f"143 of {job}", 60)
+    assert "Traceback" not in job.log.read_text()
     (run,) = (tmp_path / "runs" / "vqvae").iterdir()
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert 20 <= last["global_step"] < STEPS
