@@ -45,6 +45,16 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, s
     assert resumed["global_step"] == unbroken["global_step"] == 2 * stop
     for key in ("state_dict", "optimizer_states", "images_seen", "epoch"):
         assert equal(resumed[key], unbroken[key]), key
+    curves = [curve(folder / name / "version_0") for name in ("part", "whole")]
+    assert curves[0] == curves[1]
+    assert [row["step"] for row in curves[0]] == [str(step) for step in range(2 * stop)]
+
+
+def curve(folder):
+    """The rows of training in metrics.csv, without their times and what validations add."""
+    rows = table(folder / "metrics.csv")
+    names = [name for name in rows[0] if not name.startswith("val/") and name != "images_per_second"]
+    return [{name: row[name] for name in names} for row in rows if any(row[n] for n in names if n.startswith("train/"))]
 
 
 # Of 1,437 training digits 400 make three iterations an epoch.
@@ -130,6 +140,37 @@ def test_the_best_score_and_its_file_survive_a_resumption(experiment, capsys, tm
     rows = table(folder / "metrics.csv")
     assert [int(row["step"]) for row in rows if row["val/rfid"]] == [1, 3, 5]
     assert [int(row["step"]) for row in rows if row["train/loss"]] == list(range(6))
+
+
+def test_a_run_whose_folder_was_moved_keeps_its_best_score(experiment, capsys, tmp_path):
+    options = [*RUNS["vqvae"], *SHORT]
+    assert experiment("fit", *options) == 0
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    folder = tmp_path / "moved" / "vqvae" / "version_0"
+    scores = [float(row["val/rfid"]) for row in table(folder / "metrics.csv") if row["val/rfid"]]
+    capsys.readouterr()
+    # A rate of 0 makes no score better.
+    more = ["--run.root=moved", "--ckpt_path=last", "--trainer.max_steps=6", "--model.optimizer.lr=0"]
+    assert experiment("fit", *options, *more) == 0
+    said = capsys.readouterr().out
+    assert f"best checkpoint, val/rfid {min(scores):.6g}: {folder / 'checkpoints' / 'best.ckpt'}" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_rows_beyond_the_checkpoint_are_replaced(experiment, tmp_path):
+    """A kill leaves them: the checkpoint is older than the last row."""
+    options = [*RUNS["vqvae"], *SHORT]
+    assert experiment("fit", *options) == 0
+    path = tmp_path / "runs" / "vqvae" / "version_0" / "metrics.csv"
+    (fourth,) = (row for row in table(path) if row["train/loss"] and row["step"] == "3")
+    with path.open("a", newline="") as file:
+        beyond = {**fourth, "step": "4", "images_seen": "80", "train/loss": "99"}
+        csv.DictWriter(file, list(fourth)).writerow(beyond)
+    assert experiment("fit", *options, "--trainer.max_steps=6", "--ckpt_path=last") == 0
+    losses = {int(row["step"]): row["train/loss"] for row in table(path) if row["train/loss"]}
+    assert list(losses) == list(range(6))
+    assert losses[3] == fourth["train/loss"]
+    assert losses[4] != "99"
 
 
 def test_a_run_goes_on_where_its_seed_and_its_readable_checkpoint_are(experiment, capsys, tmp_path):

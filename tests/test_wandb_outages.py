@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import SHORT, SMALL
+from gen_experiments.callbacks.wandb_logger import WandbRun
 from processes import MODULE, children, fit, runs, without_account
 from wandb_files import OfflineRun
 from wandb_server import Server
@@ -110,6 +111,15 @@ def test_a_run_that_goes_on_has_every_row_once(tmp_path, online, stop):
         assert found <= set(validated)
         assert found == set(validated) or (name != "val/rfid" and "SIGKILL" in stop)
         assert all(logged[name, 16 * step] == 1 for step in found)
+
+
+def test_only_a_lost_client_is_done_without(monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    logger = WandbRun(save_dir=str(tmp_path))
+    with pytest.raises(TypeError, match="must be strings"):
+        logger.log_metrics({"images_seen": 1.0, 3: 1.0})
+    assert not logger.experiment.disabled
+    logger.finish(0)
 
 
 def _started(folder, *arguments, **environment):

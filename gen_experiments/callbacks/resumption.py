@@ -60,7 +60,6 @@ class Resumption(Callback):
                 alike = [state for state in held.values() if state["monitor"] == callback.monitor]
                 state = held.get(callback.state_key) or (alike[-1] if alike else None)
                 if state is not None:
-                    callback.current_score = state["current_score"]  # Lightning does not take it up
                     callbacks[callback.state_key] = _moved(state, str(callback.dirpath))
         _fit_to_batches(trainer, checkpoint)
         if self._validated_step != step == trainer.max_steps:
@@ -86,6 +85,11 @@ class Resumption(Callback):
             trainer.training = True
         if self._max_steps is not None:
             loop.max_steps, self._max_steps = self._max_steps, None
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Has the curves go on at the right step, also after a validation that came only because the run ended."""
+        # Lightning takes such a checkpoint for one of a validation that will come again, and count the iteration then.
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes that the validation of this step has ended; the checkpoints of this moment are written after it."""
@@ -147,7 +151,6 @@ def _fit_to_batches(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     progress = fit_loop["epoch_loop.batch_progress"]
     if progress["total"]["completed"] < progress["total"]["processed"]:
         progress["total"]["completed"] = progress["total"]["processed"]
-        fit_loop["epoch_loop.state_dict"]["_batches_that_stepped"] += 1
     progress["current"] = dict.fromkeys(progress["current"], 0)
     progress["is_last_batch"] = False
     if trainer.is_global_zero:

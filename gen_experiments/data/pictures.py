@@ -1,20 +1,27 @@
 """From files to pixels."""
 
+import ctypes
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.errors import UserError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 # Pillow's names of what `IMAGE_SUFFIXES` lists: it knows formats that are handed to other programs, such as PostScript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 # The decoded pixels that may be in memory at once, over all threads; one larger picture is decoded alone.
 PIXELS_AT_ONCE = 1 << 25
+LARGE = 1 << 22  # pixels of a picture that is worth the time of giving its memory back
 
 
 class _Budget:
@@ -61,29 +68,49 @@ def decode_all(files: Sequence[Path], size: int, channels: int) -> NDArray[np.ui
 
 def decode_one(file: Path, size: int, channels: int) -> NDArray[np.uint8]:
     """One picture as (channels, size, size) uint8: upright, its central square, on white where it is transparent."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file, formats=FORMATS) as opened, _pixels.holding(opened.width * opened.height):
-            picture: Image.Image = opened
-            ImageOps.exif_transpose(picture, in_place=True)
-            if picture.mode in ("I", "I;16", "I;16B", "I;16L"):
-                picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
-            if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-                ground = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(ground, picture if picture.mode == "RGBA" else picture.convert("RGBA"))
-            mode = "RGB" if channels == 3 else "L"
-            if picture.mode != mode:
-                picture = picture.convert(mode)
-            if picture.size != (size, size):
-                picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
-            return np.array(picture).reshape(size, size, channels).transpose(2, 0, 1)
+        opened = Image.open(file, formats=FORMATS)
+        count = opened.width * opened.height
+        with _pixels.holding(count):
+            with opened:
+                pixels = _square(opened, size, channels)
+            del opened
+            if count > LARGE:
+                _give_back_memory()
+        return pixels
     except UnidentifiedImageError as error:
         raise UserError(f"{file} cannot be decoded (it is none of {', '.join(FORMATS)}): mend or remove it") from error
     # A damaged file makes Pillow's plugins fail in any way.
     except Exception as error:
         told = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{file} cannot be decoded ({told}): mend or remove it") from error
+
+
+def _square(picture: "Image", size: int, channels: int) -> NDArray[np.uint8]:
+    """An opened picture as `decode_one` returns it."""
+    from PIL import Image, ImageOps
+
+    ImageOps.exif_transpose(picture, in_place=True)
+    if picture.mode in ("I", "I;16", "I;16B", "I;16L"):
+        picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        ground = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(ground, picture if picture.mode == "RGBA" else picture.convert("RGBA"))
+    mode = "RGB" if channels == 3 else "L"
+    if picture.mode != mode:
+        picture = picture.convert(mode)
+    if picture.size != (size, size):
+        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+    return np.array(picture).reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def _give_back_memory() -> None:
+    """Returns freed memory to the system: of each thread's, glibc keeps as much as its largest picture took."""
+    if sys.platform == "linux":
+        with suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def resize_all(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

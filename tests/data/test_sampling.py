@@ -97,3 +97,10 @@ def test_evaluation_keeps_the_order_and_loses_nothing():
 def test_a_batch_larger_than_the_split_is_refused():
     with pytest.raises(UserError, match="more than the 5 training images"):
         TrainingBatches(numbered(5), 6, seed=0, flip=False)
+
+
+def test_a_state_beyond_the_epoch_begins_the_next_one():
+    """As a file that does not say what its batches were."""
+    batches = TrainingBatches(numbered(10), 4, seed=0, flip=False)
+    batches.load_state_dict({"epoch": 3, "done": 7})
+    assert numbers(batches) == epoch_order(10, 0, 4)[:8].reshape(2, 4).tolist()

@@ -40,3 +40,18 @@ def test_messages_are_one_line_without_control_characters():
         raise UserError("a\nb\x1b[31m" + "x" * 10_000)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 700
+
+
+def test_a_file_that_a_description_names_is_not_read(tmp_path):
+    other = tmp_path / "optimizer.yaml"
+    other.write_text("class_path: torch.optim.SGD\ninit_args: {lr: 0.5}\n")
+    for description in (str(other), {"class_path": "torch.optim.SGD", "init_args": str(other)}):
+        with pytest.raises(UserError, match="names another file"):
+            built(description, Callable[[Any], Optimizer])
+
+
+@pytest.mark.parametrize("size", [0, 4097])
+def test_images_of_impossible_sizes_are_refused(size):
+    with pytest.raises(UserError, match="possible are 1 to 4096"):
+        built({"image": {"size": size}}, dict[str, Any])
+    assert built({"image": {"size": 4096}}, dict[str, Any]) == {"image": {"size": 4096}}

@@ -18,6 +18,19 @@ os.kill(os.getpid(), signal.SIGUSR1)
 assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 """
 
+TWICE = """
+import os, signal, sys
+from gen_experiments.runs.signals import Signals
+signals = Signals()
+signals.watch()
+os.kill(os.getpid(), signal.SIGINT)
+assert signals.received == signal.SIGINT
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    sys.exit(7)
+"""
+
 START = """
 import os, signal
 from gen_experiments.__main__ import main
@@ -38,6 +51,10 @@ def code(script, **variables):
 
 def test_a_signal_that_was_blocked_is_noted_and_never_ends_the_process():
     assert code(BLOCKED) == 0
+
+
+def test_who_presses_ctrl_c_twice_does_not_wait():
+    assert code(TWICE) == 7
 
 
 def test_what_slurm_sends_before_the_time_limit_does_not_end_a_process_that_starts():
