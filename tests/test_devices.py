@@ -79,7 +79,15 @@ def test_two_processes_train_as_one(model, tmp_path):
         assert_trained_as_one(alone, train(MODELS[model], launcher, tmp_path, 1))
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param("plain", marks=pytest.mark.long),
+        pytest.param("mnist_wgan_gp", marks=pytest.mark.long),
+        "mnist_cgan_projection",
+        "r3gan",
+    ],
+)
 def test_two_processes_take_a_recipes_first_step_as_one(recipe, tmp_path):
     path = CONFIGS / "experiments" / "gan" / f"{recipe}.yaml"
     options = [f"--config={CONFIGS / 'gan.yaml'}", f"--config={path}", *RECIPES[recipe], "--evaluation.samples=20"]

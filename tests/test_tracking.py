@@ -89,12 +89,14 @@ def test_a_server_gets_the_stream(tmp_path):
     assert any("media/images" in path for path, _ in server.uploads)
 
 
-def test_scoring_a_run_opens_none_of_its_own(tmp_path):
-    fit(tmp_path, *SMALL["vqvae"], *SHORT)
+def test_scoring_a_run_opens_none_of_its_own(experiment, monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert experiment("fit", *SMALL["vqvae"], *SHORT) == 0
     (folder,) = tmp_path.glob("runs/vqvae/*")
     before = sorted(folder.rglob("*"))
+    assert folder / "wandb" in before
     for command in ("validate", "test", "predict"):
-        fit(tmp_path, *SMALL["vqvae"], *SHORT, "--ckpt_path=last", command=command)
+        assert experiment(command, *SMALL["vqvae"], *SHORT, "--ckpt_path=last") == 0
     new = {path.relative_to(folder).parts[0] for path in set(folder.rglob("*")) - set(before)}
     assert new == {"scores.csv", "predictions"}, set(folder.rglob("*")) - set(before)
     assert list(tmp_path.glob("runs/*/*")) == [folder]

@@ -18,7 +18,6 @@ from wandb_files import OfflineRun
 from wandb_server import Server
 
 LONG_RUN = [*SMALL["vqvae"], *SHORT, "--trainer.max_steps=100000", "--trainer.val_check_interval=50"]
-HANG = pytest.mark.long
 
 
 @pytest.mark.parametrize(
@@ -30,7 +29,10 @@ HANG = pytest.mark.long
         ({}, "0" * 5, "API key must have 40+ characters, has 5."),
         ({"status": 404, "failing": "upsertBucket"}, "0" * 40, "no run could be begun (no)"),
         pytest.param(
-            {"hangs": True, "failing": "upsertBucket"}, "0" * 40, "no run could be begun (Timed out", marks=HANG
+            {"hangs": True, "failing": "upsertBucket"},
+            "0" * 40,
+            "no run could be begun (Timed out",
+            marks=pytest.mark.long,
         ),
     ],
 )
@@ -73,8 +75,17 @@ def test_what_a_server_that_went_away_has_missed_can_be_uploaded(tmp_path):
     assert trained == list(range(16, 16 * 1500 + 1, 16))
 
 
-@pytest.mark.parametrize("stop", ["SIGTERM", "SIGKILL", "SIGKILL of the client, then SIGTERM"])
-@pytest.mark.parametrize("online", [False, True])
+@pytest.mark.parametrize(
+    ("online", "stop"),
+    [
+        (False, "SIGKILL"),
+        (True, "SIGKILL of the client, then SIGTERM"),
+        pytest.param(False, "SIGTERM", marks=pytest.mark.long),
+        pytest.param(False, "SIGKILL of the client, then SIGTERM", marks=pytest.mark.long),
+        pytest.param(True, "SIGTERM", marks=pytest.mark.long),
+        pytest.param(True, "SIGKILL", marks=pytest.mark.long),
+    ],
+)
 def test_a_run_that_goes_on_has_every_row_once(tmp_path, online, stop):
     folder = tmp_path / "runs" / "vqvae" / "version_0"
     with Server() as server:
