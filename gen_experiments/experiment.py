@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import jsonargparse
+import torch.distributed as dist
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -59,7 +60,7 @@ from gen_experiments.callbacks.scores import Scores
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.runs.folder import Run, Start
-from gen_experiments.runs.job import can_requeue, check_processes, is_first_process, named_restart_errors
+from gen_experiments.runs.job import can_requeue, check_processes, is_first_process, meet_again
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.signals import Signals
 
@@ -111,7 +112,7 @@ class ExperimentCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs it from the checkpoint that was found, with what makes a run survive."""
-        with self._discarded_unless_trained(), named_restart_errors():
+        with self._discarded_unless_trained():
             self._agree_on_start()
             start, trainer = self._start, self.trainer
             # What cannot end well is refused before anything starts.
@@ -139,6 +140,9 @@ class ExperimentCLI(LightningCLI):
             callbacks.insert(first, Resumption(start))
             callbacks.append(Interruption(start.folder, self._signals))
             super()._run_subcommand(subcommand)
+            if dist.is_initialized():
+                # Its threads would now and then abort a process that is about to end well.
+                dist.destroy_process_group()
 
     def _find_start(self, checkpoint: str | None, seed: int | bool) -> Start:
         """The first process looks on the disk; those that Lightning starts beside it read a variable."""
@@ -163,6 +167,7 @@ class ExperimentCLI(LightningCLI):
     def _agree_on_start(self) -> None:
         """Tells the processes of an external launcher, which share no environment, what the first has found."""
         if self.subcommand == "fit" and self.trainer.world_size > 1 and _launched_externally():
+            meet_again()
             self.trainer.strategy.setup_environment()
             self._start, self._failure = self.trainer.strategy.broadcast((self._start, self._failure))
         if self._failure is not None:

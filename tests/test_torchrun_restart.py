@@ -21,11 +21,9 @@ MODELS = {
     "vqvae": [*SMALL["vqvae"], "--model.quantizer.revive_below=0.5"],
     "gan": [*SMALL["gan"], "--model.generator.batch_norm=false", "--model.discriminator.batch_norm=false"],
 }
-# Without it torchrun hands the processes that it starts again the addresses of those before (pytorch#135712).
-OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 
 
-def start(folder, model, *options, environment=OWN_STORE):
+def start(folder, model, *options):
     """A `torchrun` of two processes in a folder; all that it prints goes to the file `log` there."""
     folder.mkdir(exist_ok=True)
     command = [
@@ -38,10 +36,9 @@ def start(folder, model, *options, environment=OWN_STORE):
         "--run.resume=auto",
         *options,
     ]
-    kept = {name: value for name, value in os.environ.items() if name not in OWN_STORE}
-    ours = {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1", **environment}
+    ours = {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
     with (folder / "log").open("a") as log:
-        return subprocess.Popen(command, cwd=folder, env={**kept, **ours}, stdout=log, stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, cwd=folder, env={**os.environ, **ours}, stdout=log, stderr=subprocess.STDOUT)
 
 
 def finish(process):
@@ -110,10 +107,3 @@ def test_a_second_start_goes_on_after_a_signal(tmp_path, whole):
     assert "stopped by SIGTERM at step" in log
     assert finish(start(tmp_path, whole[0])) == 0, (tmp_path / "log").read_text()
     assert_same_end(tmp_path, whole)
-
-
-def test_a_restart_that_cannot_connect_says_what_to_do(tmp_path):
-    """Where the new processes do find each other, they go on."""
-    code = finish(start(tmp_path, "vqvae", killing(tmp_path, 0), environment={}))
-    log = (tmp_path / "log").read_text()
-    assert code == 0 or "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in log, log

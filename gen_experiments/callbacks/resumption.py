@@ -60,6 +60,7 @@ class Resumption(Callback):
                 alike = [state for state in held.values() if state["monitor"] == callback.monitor]
                 state = held.get(callback.state_key) or (alike[-1] if alike else None)
                 if state is not None:
+                    callback.current_score = state["current_score"]  # Lightning does not take it up
                     callbacks[callback.state_key] = _moved(state, str(callback.dirpath))
         _fit_to_batches(trainer, checkpoint)
         if self._validated_step != step == trainer.max_steps:

@@ -1,10 +1,9 @@
 """What a launcher says of the processes that it started: which job they belong to, and which of them is the first."""
 
 import os
+import socket
 import subprocess
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from gen_experiments.errors import UserError
 
@@ -38,29 +37,25 @@ def is_restart() -> bool:
     return any(count.isdigit() and int(count) > 0 for count in counts)
 
 
-@contextmanager
-def named_restart_errors() -> Iterator[None]:
-    """Says what to do where processes that torchrun has started again do not find each other.
+def meet_again() -> None:
+    """After a restart by torchrun, has all processes meet in a key-value store of their own; all must call it.
 
-    They share the key-value store of those before, which still holds addresses of these (pytorch#135712).
-
-    Raises:
-        UserError: instead of an error of `torch.distributed` about a connection that could not be made.
+    That of torchrun, by which they meet first, still holds the addresses of the processes before, so that the new ones
+    would not find each other or wait for ever (pytorch#135712).
     """
-    try:
-        yield
-    except RuntimeError as error:
-        from torch.distributed import DistError  # heavy, and the door imports this module
+    if not is_restart() or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return
+    # Heavy, and the door imports this module.
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-        shares_store = is_restart() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-        # A peer that has left had been found.
-        unconnected = "connect" in str(error).lower() and "by peer" not in str(error)
-        if not (shares_store and (unconnected or isinstance(error, DistError))):
-            raise
-        raise UserError(
-            "the processes that torchrun has started again cannot find each other (pytorch#135712): "
-            "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun"
-        ) from None
+    torchruns = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    key = f"gen_experiments/port_{os.environ['TORCHELASTIC_RESTART_COUNT']}"
+    if is_first_process():
+        with socket.socket() as free:
+            free.bind(("", 0))
+            torchruns.set(key, str(free.getsockname()[1]))
+    os.environ["MASTER_PORT"] = torchruns.get(key).decode()
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
 
 
 def can_requeue() -> bool:

@@ -1,10 +1,8 @@
-import re
 import uuid
 
 import pytest
 
-from gen_experiments.errors import UserError
-from gen_experiments.runs.job import is_first_process, job_name, named_restart_errors
+from gen_experiments.runs.job import is_first_process, job_name
 
 VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "TORCHELASTIC_RUN_ID")
 
@@ -50,20 +48,3 @@ def test_exactly_one_process_is_the_first(launched, variables, first):
 def test_a_job_has_the_same_name_at_its_next_start(launched, variables, name):
     launched(**variables)
     assert job_name() == name
-
-
-@pytest.mark.parametrize(
-    ("message", "restarts", "said"),
-    [
-        ("Gloo connectFullMesh failed with [pair.cc:152] timed out connecting: Connection refused", 1, True),
-        ("Gloo connectFullMesh failed with [pair.cc:152] timed out connecting: Connection refused", 0, False),
-        ("[pair.cc:545] Read error [127.0.0.1]:6581: Connection reset by peer", 1, False),
-        ("CUDA out of memory", 1, False),
-    ],
-)
-def test_processes_that_do_not_find_each_other_after_a_restart(monkeypatch, message, restarts, said):
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(restarts))
-    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
-    expected = "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" if said else re.escape(message)
-    with pytest.raises(UserError if said else RuntimeError, match=expected), named_restart_errors():
-        raise RuntimeError(message)
