@@ -3,6 +3,7 @@
 import re
 
 LONGEST_WORD, LONGEST_MESSAGE = 300, 1000  # characters that are repeated of what a user wrote
+LONGEST_QUOTE = 300  # characters of what a file says, within a message of ours
 
 
 class UserError(Exception):
@@ -37,6 +38,11 @@ def shortened(text: object, longest: int = LONGEST_MESSAGE) -> str:
     printable = "".join(character if character.isprintable() else " " for character in str(text)[: 8 * longest])
     line = re.sub(rf"(\S{{{LONGEST_WORD}}})\S+", r"\1…", " ".join(printable.split()))
     return line if len(line) <= longest else f"{line[:longest]} …"
+
+
+def quoted(text: object) -> str:
+    """Returns something from a file as it stands within a message: one line of at most 300 characters."""
+    return shortened(text, LONGEST_QUOTE)
 
 
 def check_interval(interval: str, **values: float | None) -> None:

@@ -57,10 +57,11 @@ from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.interruption import Interruption
 from gen_experiments.callbacks.resumption import Resumption
 from gen_experiments.callbacks.scores import Scores
+from gen_experiments.distributed import is_distributed
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.runs.folder import Run, Start
-from gen_experiments.runs.job import can_requeue, check_processes, is_first_process, meet_again
+from gen_experiments.runs.job import can_requeue, check_processes, is_first_process, renew_store
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.signals import Signals
 
@@ -140,7 +141,7 @@ class ExperimentCLI(LightningCLI):
             callbacks.insert(first, Resumption(start))
             callbacks.append(Interruption(start.folder, self._signals))
             super()._run_subcommand(subcommand)
-            if dist.is_initialized():
+            if is_distributed():
                 # Its threads would now and then abort a process that is about to end well.
                 dist.destroy_process_group()
 
@@ -167,7 +168,7 @@ class ExperimentCLI(LightningCLI):
     def _agree_on_start(self) -> None:
         """Tells the processes of an external launcher, which share no environment, what the first has found."""
         if self.subcommand == "fit" and self.trainer.world_size > 1 and _launched_externally():
-            meet_again()
+            renew_store()
             self.trainer.strategy.setup_environment()
             self._start, self._failure = self.trainer.strategy.broadcast((self._start, self._failure))
         if self._failure is not None:

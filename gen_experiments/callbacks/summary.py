@@ -2,6 +2,7 @@
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +29,8 @@ class Summary(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbRun):
                 logger.log_summary(best)
+            elif isinstance(logger, WandbLogger):
+                logger.experiment.summary.update(best)
         for name, value in sorted({**trainer.callback_metrics, **best}.items()):
             table.add_row(name, f"{float(value):.6g}")
         console = Console(soft_wrap=True)

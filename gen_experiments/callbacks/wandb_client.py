@@ -25,7 +25,7 @@ def begin(settings: dict[str, Any], folder: Path, finish_timeout: int) -> "Run":
     """
     import wandb
 
-    # The client logs what fails into a file beside the run; on a full disk each of these failures were a traceback.
+    # The client writes its log beside the run. On a full disk Python would print a traceback for each line of it.
     logging.raiseExceptions = False
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     os.environ.setdefault("WANDB_INIT_TIMEOUT", str(INIT_TIMEOUT))
@@ -76,7 +76,7 @@ def do_without(error: Exception) -> "Run":
     """Returns a run that takes everything and keeps nothing, for the rest of one whose client is lost."""
     import wandb
 
-    # What is printed still goes through the lost run, which would log an error for each line.
+    # The lost run still captures what is printed, and would log an error for each line.
     logging.getLogger("wandb").setLevel(logging.CRITICAL + 1)
     with suppress(Exception):
         wandb.teardown(1)
@@ -94,8 +94,8 @@ def _say(message: str) -> None:
 def _offline_reason() -> str | None:
     """Why the client could not log to its server, or None where it can or need not.
 
-    Asks the server who the key belongs to, as the client would, but for 5 s rather than 90. What this finds no word for
-    the client may try by itself.
+    Asks the server who the key belongs to, as the client would, but for 5 s rather than 90. Other failures than those
+    named here are left to the client.
     """
     import requests
     import wandb

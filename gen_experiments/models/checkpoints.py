@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gen_experiments.errors import UserError, shortened
+from gen_experiments.errors import UserError, quoted
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
 from gen_experiments.models.described import being_built, build, described_by
@@ -31,7 +31,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint: dict[str, Any] = read_tensors(path)
     except Unreadable as error:
         raise UserError(
-            f"{path} is no readable checkpoint (damaged, or not written by this program): {shortened(error, 300)}"
+            f"{path} is no readable checkpoint (damaged, or not written by this program): {quoted(error)}"
         ) from error
     hyperparameters = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     if not isinstance(hyperparameters, dict) or "_class_path" not in hyperparameters or "images_seen" not in checkpoint:
@@ -44,7 +44,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             raise UserError(f"{path} is no whole checkpoint: its {key} is missing or no {kind.__name__}")
     for name, weight in checkpoint["state_dict"].items():
         if not isinstance(name, str) or not isinstance(weight, Tensor) or not is_backed(weight):
-            raise UserError(f"{path} is no whole checkpoint: its weight {shortened(name, 300)} is no array of numbers")
+            raise UserError(f"{path} is no whole checkpoint: its weight {quoted(name)} is no array of numbers")
     return checkpoint
 
 
@@ -57,11 +57,11 @@ def check_fits(model: ImageModel, path: str | Path) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
     held = checkpoint["hyper_parameters"]["_class_path"].rpartition(".")[2]
     if held != type(model).__name__:
-        raise UserError(f"{path} holds a {shortened(held, 300)}, not a {type(model).__name__}")
+        raise UserError(f"{path} holds a {quoted(held)}, not a {type(model).__name__}")
     differing = _differing(model, checkpoint["state_dict"])
     if differing is not None:
         raise UserError(
-            f"{path} does not fit this configuration ({shortened(differing, 300)} differs): "
+            f"{path} does not fit this configuration ({quoted(differing)} differs): "
             f"use the config.yaml of the run that wrote it"
         )
     return checkpoint
@@ -92,7 +92,7 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
         differing = _differing(model, state)
         if differing is not None:
             raise UserError(
-                f"{path} holds other weights than those of the model it describes ({shortened(differing, 300)} differs)"
+                f"{path} holds other weights than those of the model it describes ({quoted(differing)} differs)"
             )
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(state)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse._common import parsing_settings
 
-from gen_experiments.errors import UserError, shortened
+from gen_experiments.errors import UserError, quoted, shortened
 from gen_experiments.parser import OneLineParser, one_line
 from gen_experiments.plain import check_plain
 
@@ -143,7 +143,7 @@ def _one_line_of(error: Exception, path: str | Path) -> UserError:
             return UserError(said if str(path) in said else f"{path}: {said}")
     denied = next((match[1] for link in seen if (match := DENIED.search(str(link)))), None)
     if denied is not None:
-        denied = shortened(denied, 300)
+        denied = quoted(denied)
         package = denied.partition(".")[0]
         if package in NEVER_WHOLE:
             return UserError(f"{path} names {denied}, which is no part of a model or its data: nothing was run")
@@ -151,4 +151,4 @@ def _one_line_of(error: Exception, path: str | Path) -> UserError:
             f"{path} names {denied}, whose import would run code: if you trust it, set {TRUST_VARIABLE}={package}"
         )
     told = one_line(str(error)) if str(error).strip() else type(error).__name__
-    return UserError(f"{path} describes nothing that can be built: {shortened(told, 300)}")
+    return UserError(f"{path} describes nothing that can be built: {quoted(told)}")

@@ -37,24 +37,24 @@ def is_restart() -> bool:
     return any(count.isdigit() and int(count) > 0 for count in counts)
 
 
-def meet_again() -> None:
-    """After a restart by torchrun, has all processes meet in a key-value store of their own; all must call it.
+def renew_store() -> None:
+    """After a restart by torchrun, gives the processes a new key-value store; all of them must call it.
 
-    That of torchrun, by which they meet first, still holds the addresses of the processes before, so that the new ones
-    would not find each other or wait for ever (pytorch#135712).
+    torchrun's own store still holds the addresses of the processes before the restart, so that the new ones would not
+    find each other or wait for ever (pytorch#135712). It serves to agree on the port of the new one.
     """
     if not is_restart() or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return
     # Heavy, and the door imports this module.
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-    torchruns = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    old = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
     key = f"gen_experiments/port_{os.environ['TORCHELASTIC_RESTART_COUNT']}"
     if is_first_process():
         with socket.socket() as free:
             free.bind(("", 0))
-            torchruns.set(key, str(free.getsockname()[1]))
-    os.environ["MASTER_PORT"] = torchruns.get(key).decode()
+            old.set(key, str(free.getsockname()[1]))
+    os.environ["MASTER_PORT"] = old.get(key).decode()
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
 
 

@@ -211,13 +211,11 @@ def test_a_file_that_claims_gigabytes_takes_none(checkpoints, tmp_path):
             target.writestr(f"archive/{entry}", data)
     code, said, megabytes = measured(tmp_path, "sample", "evil.ckpt")
     assert (code, said.count("error: "), said.count("Traceback")) == (1, 1, 0)
-    print("MB", megabytes)
     assert megabytes < 100
     (tmp_path / "evil.npz").write_bytes(_archive("codes", _npy("(45000000, 8, 8)", "<i8", bytes(3 << 20))))
     code, said, megabytes = measured(tmp_path, "decode", checkpoints["vqvae"], "--codes=evil.npz")
     assert (code, said.count("error: "), said.count("Traceback")) == (1, 1, 0)
     assert "it claims" in said
-    print("MB", megabytes)
     assert megabytes < 100
 
 
@@ -229,5 +227,4 @@ def test_large_pictures_are_decoded_one_after_another(checkpoints, tmp_path):
         (tmp_path / "pictures" / f"{number}.png").hardlink_to(tmp_path / "pictures" / "0.png")
     code, said, megabytes = measured(tmp_path, "encode", checkpoints["vqvae"], "--images=pictures")
     assert code == 0, said
-    print("MB", megabytes)
     assert megabytes < 800
