@@ -22,8 +22,8 @@ from gen_experiments.networks.blocks import (
 class ConvEncoder(Encoder):
     """The encoder of the VQ-VAE (https://arxiv.org/abs/1711.00937), at the defaults layer by layer that of sonnet.
 
-    4×4 convolutions of stride 2 (the first of hidden/2 channels), a 3×3 convolution, the residual stack and a 1×1
-    convolution to `dim` channels; (B, C, H, W) -> (B, dim, H / 2^downsamplings, W / 2^downsamplings).
+    4×4 convolutions of stride 2 (the first of hidden/2 channels) and a 3×3 convolution, each under a ReLU, the residual
+    stack and a 1×1 convolution to `dim` channels; (B, C, H, W) -> (B, dim, H / 2^downsamplings, W / 2^downsamplings).
 
     Args:
         image: the images' shape.
@@ -55,6 +55,7 @@ class ConvEncoder(Encoder):
         self.layers = nn.Sequential(
             *layers,
             nn.Conv2d(widths[-1], hidden, kernel_size=3, padding=1),
+            nn.ReLU(),
             ResidualStack(hidden, residual_hidden, residual_blocks),
             nn.Conv2d(hidden, dim, kernel_size=1),
         )

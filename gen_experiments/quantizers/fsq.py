@@ -15,7 +15,7 @@ MOST_CODES = 2**24
 class FSQ(Quantizer):
     """Bounds each channel and rounds it to L values, learning nothing (https://arxiv.org/abs/2309.15505, appendix A.1).
 
-    With h = (L−1)(1+10⁻³)/2 and o = ½ for even L, else 0: y = h·tanh(z + atanh(o/h)) − o, and the value is
+    With h = (L−1)(1−10⁻³)/2 and o = ½ for even L, else 0: y = h·tanh(z + tan(o/h)) − o, and the value is
     round(y)/⌊L/2⌋, straight through the rounding. The index has round(y) + ⌊L/2⌋ as its digits in the mixed basis
     1, L₁, L₁L₂, …. There is no loss.
 
@@ -47,9 +47,9 @@ class FSQ(Quantizer):
     def forward(self, z: Tensor) -> Quantized:
         """(B, D, h, w) latents -> their roundings."""
         z32 = z.float().movedim(1, -1)
-        half = (self.sizes - 1) * (1 + 1e-3) / 2
+        half = (self.sizes - 1) * (1 - 1e-3) / 2
         offset = 0.5 * (self.sizes % 2 == 0)
-        bounded = torch.tanh(z32 + torch.atanh(offset / half)) * half - offset
+        bounded = torch.tanh(z32 + torch.tan(offset / half)) * half - offset
         rounded = bounded.detach().round()
         width = self.sizes // 2
         values = (straight_through(bounded, rounded) / width).movedim(-1, 1)
