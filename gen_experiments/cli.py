@@ -74,15 +74,15 @@ def run(arguments: list[str]) -> None:
 def _run_command(name: str, arguments: list[str]) -> None:
     """Runs a function over a checkpoint: the checkpoint is the one positional argument, all others are options."""
     command = COMMANDS[name]
-    told = docstring_parser.parse(inspect.getdoc(command) or "")
-    parser = OneLineParser(prog=f"gen_experiments {name}", description=told.short_description)
+    docstring = docstring_parser.parse(inspect.getdoc(command) or "")
+    parser = OneLineParser(prog=f"gen_experiments {name}", description=docstring.short_description)
     parser.add_argument("checkpoint", type=str, help="a checkpoint that fit wrote")
     # A parameter that ends in an underscore is an option whose name, such as `class`, Python keeps for itself.
     parameters = inspect.signature(command).parameters
     reserved = {name.removesuffix("_"): parameters[name] for name in parameters if name.endswith("_")}
     skipped: set[str | int] = {"checkpoint", *(parameter.name for parameter in reserved.values())}
     parser.add_function_arguments(command, skip=skipped, as_group=False)
-    help_of = {parameter.arg_name: parameter.description for parameter in told.params}
+    help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
     for option, parameter in reserved.items():
         parser.add_argument(
             f"--{option}", type=parameter.annotation, default=parameter.default, help=help_of[parameter.name]

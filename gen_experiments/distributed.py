@@ -9,22 +9,22 @@ from torch import Tensor
 
 
 def is_distributed() -> bool:
-    """Whether a process group of more than one process is up."""
+    """Returns whether a process group of more than one process is up."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def world_size() -> int:
-    """The number of processes; 1 without a process group."""
+    """Returns the number of processes; 1 without a process group."""
     return dist.get_world_size() if is_distributed() else 1
 
 
 def rank() -> int:
-    """This process's number in [0, world_size)."""
+    """Returns this process's number in [0, world_size)."""
     return dist.get_rank() if is_distributed() else 0
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """The sum of `tensor` over all processes, as a new tensor; not differentiable."""
+    """Returns the sum of `tensor` over all processes, as a new tensor; not differentiable."""
     if not is_distributed():
         return tensor
     total = tensor.detach().clone(memory_format=torch.contiguous_format)

@@ -1,7 +1,9 @@
 """LightningCLI for fit, validate, test and predict: each run has a folder, an evaluation and checked checkpoints."""
 
 import dataclasses
+import importlib
 import os
+import pkgutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,41 +19,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-# The short names of classes are known once their modules are imported.
-import gen_experiments.callbacks.codes
-import gen_experiments.callbacks.csv_logger
-import gen_experiments.callbacks.divergence
-import gen_experiments.callbacks.nonfinite
-import gen_experiments.callbacks.pictures
-import gen_experiments.callbacks.predictions
-import gen_experiments.callbacks.summary
-import gen_experiments.callbacks.throughput
-import gen_experiments.callbacks.tracking
-import gen_experiments.callbacks.wandb_logger
-import gen_experiments.losses.adversarial
-import gen_experiments.losses.lecam
-import gen_experiments.losses.penalties
-import gen_experiments.losses.perceptual
-import gen_experiments.models.adversary
-import gen_experiments.models.gan
-import gen_experiments.models.prior
-import gen_experiments.models.vqvae
-import gen_experiments.networks.autoencoder
-import gen_experiments.networks.deep_autoencoder
-import gen_experiments.networks.discriminators
-import gen_experiments.networks.generators
-import gen_experiments.networks.patch
-import gen_experiments.networks.r3gan
-import gen_experiments.networks.resnet
-import gen_experiments.priors.autoregressive
-import gen_experiments.priors.masked
-import gen_experiments.quantizers.ema
-import gen_experiments.quantizers.fsq
-import gen_experiments.quantizers.gradient
-import gen_experiments.quantizers.hierarchy
-import gen_experiments.quantizers.lfq
-import gen_experiments.quantizers.residual
-import gen_experiments.quantizers.simvq  # noqa: F401
+from gen_experiments import callbacks, data, losses, metrics, models, networks, priors, quantizers
 from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.interruption import Interruption
@@ -65,6 +33,8 @@ from gen_experiments.runs.job import can_requeue, check_processes, is_first_proc
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.signals import Signals
 
+# The rooms whose classes the command line knows by their short names.
+ROOMS = (callbacks, data, losses, metrics, models, networks, priors, quantizers)
 # Stands for the run's folder in the trainer's configuration: `save_dir: RUN_DIR`, `dirpath: RUN_DIR/checkpoints`.
 RUN_DIR = "RUN_DIR"
 # Carries what the first process has found to those that Lightning starts for the other devices.
@@ -76,6 +46,7 @@ class ExperimentCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run` and `--evaluation`, and lets the model learn the images' shape from the data."""
+        _import_rooms()
         parser.add_argument("--run", type=Run, default=Run())
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.link_arguments("data.image", "model.init_args.image", compute_fn=vars, apply_on="instantiate")
@@ -146,7 +117,7 @@ class ExperimentCLI(LightningCLI):
                 dist.destroy_process_group()
 
     def _find_start(self, checkpoint: str | None, seed: int | bool) -> Start:
-        """The first process looks on the disk; those that Lightning starts beside it read a variable."""
+        """Returns the first process looks on the disk; those that Lightning starts beside it read a variable."""
         if self.subcommand != "fit":
             return self._run.scored(checkpoint)
         if can_requeue():
@@ -159,7 +130,7 @@ class ExperimentCLI(LightningCLI):
         except UserError as error:
             if not _launched_externally():
                 raise
-            # The others wait for this process: it must not end before it has told them.
+            # The others wait for this process: it must not end before it has informed them.
             self._failure = error
             return Start(self._run.home, resumes=True)
         os.environ[START_VARIABLE] = start.to_json()
@@ -195,6 +166,18 @@ class ExperimentCLI(LightningCLI):
                     release(self._start.folder)
 
 
+def _import_rooms() -> None:
+    """Imports all modules of the rooms: jsonargparse finds a class by its short name once its module is imported."""
+    for room in ROOMS:
+        for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+            try:
+                importlib.import_module(module.name)
+            except ModuleNotFoundError as error:
+                # Triton is not there on every machine.
+                if error.name is None or error.name.startswith("gen_experiments"):
+                    raise
+
+
 def _announce(subcommand: str, start: Start, held: dict[str, Any] | None) -> None:
     """Says which checkpoint is used, and for what."""
     if held is not None:
@@ -208,7 +191,7 @@ def _announce(subcommand: str, start: Start, held: dict[str, Any] | None) -> Non
 
 
 def _launched_externally() -> bool:
-    """Whether torchrun or SLURM has started the processes of this run, rather than Lightning."""
+    """Returns whether torchrun or SLURM has started the processes of this run, rather than Lightning."""
     return TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
 
 

@@ -44,13 +44,13 @@ class Batch(NamedTuple):
         images: (B, C, H, W), uint8 on its way to the device and float32 in [-1, 1] on it.
         labels: (B,) int64 in [0, num_classes), or None for data without labels.
         mirrored: (B,) bool, which images are flipped left to right once they are on the device; None for none.
-        numbers: (B,) int64, which images of their split these are; None if they are of none.
+        indices: (B,) int64, which images of their split these are; None if they are of none.
     """
 
     images: Tensor
     labels: Tensor | None
     mirrored: Tensor | None = None
-    numbers: Tensor | None = None
+    indices: Tensor | None = None
 
 
 class ImageSet(Protocol):
@@ -61,10 +61,10 @@ class ImageSet(Protocol):
         """A hash of what the images are made from: equal fingerprints mean equal pixels."""
 
     def __len__(self) -> int:
-        """The number of images."""
+        """Returns the number of images."""
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
-        """The images at `indices`: (len(indices), C, H, W) uint8."""
+        """Returns the images at `indices`: (len(indices), C, H, W) uint8."""
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -129,7 +129,7 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _missing_methods(class_path: str) -> str:
-    """That an abstract class cannot be built, and what it must define first."""
+    """Explains that an abstract class cannot be built, and what it must define first."""
     module, _, name = class_path.rpartition(".")
     found = getattr(importlib.import_module(module), name, None) if module in sys.modules else None
     missing = sorted(getattr(found, "__abstractmethods__", ()))
@@ -138,7 +138,7 @@ def _missing_methods(class_path: str) -> str:
 
 
 def _load_yaml(text: str) -> Any:
-    """What jsonargparse's own loader makes of a YAML text, if that is a tree of bearable size.
+    """Returns what jsonargparse's own loader makes of a YAML text, if that is a tree of bearable size.
 
     A text of the one word `None` stands on the command line of a sweep of Weights & Biases, and means null. Where a
     string is wanted, jsonargparse keeps the word.
@@ -164,7 +164,7 @@ def _load_yaml(text: str) -> Any:
 
 
 def _count(value: Any, known: dict[int, int], above: set[int]) -> int:
-    """The nodes of a tree of dicts and lists, where what is referred to twice counts twice."""
+    """Returns the nodes of a tree of dicts and lists, where what is referred to twice counts twice."""
     if not isinstance(value, (dict, list)):
         return 1
     if id(value) in above:
@@ -187,7 +187,7 @@ set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
 
 
 def _class_names(hint: Any) -> Iterator[str]:
-    """The names of the classes that a type hint accepts: its concrete classes and all their subclasses."""
+    """Returns the names of the classes that a type hint accepts: its concrete classes and all their subclasses."""
     arguments = get_args(hint)
     if isinstance(hint, type) and not arguments:
         if hint.__module__ not in ("builtins", "typing", "collections.abc"):

@@ -14,7 +14,7 @@ MAX_BYTES = 4 << 20
 
 
 def read_yaml(path: Path) -> Any:
-    """The contents of a YAML file, which `check_plain` must see before anything walks through them.
+    """Returns the contents of a YAML file, which `check_plain` must see before anything walks through them.
 
     Raises:
         UserError: it cannot be read, is no YAML, or is larger than a configuration.
@@ -46,7 +46,7 @@ def check_plain(value: Any, path: str | Path) -> None:
 
 
 def _count(value: Any, path: str | Path, counted: dict[int, int], depth: int) -> int:
-    """The number of values in a value."""
+    """Returns the number of values in a value."""
     if value is None or isinstance(value, (bool, int, float)):
         return 1
     if isinstance(value, str):

@@ -15,7 +15,7 @@ from gen_experiments import distributed
 
 
 def run_seed() -> int:
-    """The seed that `lightning.seed_everything` announced to all processes of this run; 0 without one."""
+    """Returns the seed that `lightning.seed_everything` announced to all processes of this run; 0 without one."""
     return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
@@ -25,22 +25,22 @@ def key_seed(*key: int) -> int:
 
 
 def generator(device: torch.device | str, *key: int) -> torch.Generator:
-    """A generator on `device` at the start of the stream that `key` names."""
+    """Returns a generator on `device` at the start of the stream that `key` names."""
     return torch.Generator(device).manual_seed(key_seed(*key))
 
 
 def randn_rows(rows: int, *shape: int, source: torch.Generator) -> Tensor:
-    """This process's `rows` of a standard normal (world_size * rows, *shape) float32 draw from `source`."""
+    """Returns this process's `rows` of a standard normal (world_size * rows, *shape) float32 draw from `source`."""
     return _own_rows(torch.randn(_global(rows), *shape, generator=source, device=source.device), rows)
 
 
 def rand_rows(rows: int, *shape: int, source: torch.Generator) -> Tensor:
-    """This process's `rows` of a uniform [0, 1) (world_size * rows, *shape) float32 draw from `source`."""
+    """Returns this process's `rows` of a uniform [0, 1) (world_size * rows, *shape) float32 draw from `source`."""
     return _own_rows(torch.rand(_global(rows), *shape, generator=source, device=source.device), rows)
 
 
 def randint_rows(rows: int, high: int, source: torch.Generator) -> Tensor:
-    """This process's `rows` of a uniform int64 draw in [0, high) from `source`: shape (rows,)."""
+    """Returns this process's `rows` of a uniform int64 draw in [0, high) from `source`: shape (rows,)."""
     return _own_rows(torch.randint(high, (_global(rows),), generator=source, device=source.device), rows)
 
 
@@ -48,6 +48,6 @@ def _global(rows: int) -> int:
     return distributed.world_size() * rows
 
 
-def _own_rows(drawn: Tensor, rows: int) -> Tensor:
+def _own_rows(values: Tensor, rows: int) -> Tensor:
     first = distributed.rank() * rows
-    return drawn[first : first + rows]
+    return values[first : first + rows]

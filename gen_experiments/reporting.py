@@ -31,7 +31,7 @@ def report(error: BaseException) -> None:
 
 
 def described(error: BaseException) -> str:
-    """An error in one line: what a `UserError` says, else the class, the message, the place and where to read more."""
+    """Returns an error in one line: what a `UserError` says, else class, message, place and where to read more."""
     mistake = next((link for link in _chain(error) if isinstance(link, UserError)), None)
     if mistake is not None:
         return shortened(str(mistake))
@@ -46,12 +46,12 @@ def described(error: BaseException) -> str:
     elif isinstance(root, OSError) and root.strerror and root.filename is not None:
         message = shortened(f"{root.strerror}: {root.filename!s}")
     kind, place = type(root).__name__, _place(root)
-    told = kind if not message or message == kind else f"{kind}: {message}"
-    return f"{told} ({place}{DEBUG_VARIABLE}=1 prints the traceback)"
+    text = kind if not message or message == kind else f"{kind}: {message}"
+    return f"{text} ({place}{DEBUG_VARIABLE}=1 prints the traceback)"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that led to it, the last first."""
+    """Returns the error and all that led to it, the last first."""
     link: BaseException | None = error
     seen: set[int] = set()
     while link is not None and id(link) not in seen:
@@ -61,7 +61,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _place(error: BaseException) -> str:
-    """The innermost function of this project or of the user's own code that the error passed through."""
+    """Returns the innermost function of this project or of the user's own code that the error passed through."""
     place = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename

@@ -14,7 +14,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def __call__(self, images: float) -> float:
-        """The value after `images` >= 0 images."""
+        """Returns the value after `images` >= 0 images."""
 
 
 class Constant(Schedule):
@@ -29,12 +29,12 @@ class Constant(Schedule):
         self.value = value
 
     def __call__(self, images: float) -> float:
-        """The value, whatever `images` is."""
+        """Returns the value, whatever `images` is."""
         return self.value
 
 
 def as_schedule(value: float | Schedule) -> Schedule:
-    """A schedule as it is, and a number as one that stays."""
+    """Returns a schedule as it is, and a number as one that stays."""
     return value if isinstance(value, Schedule) else Constant(value)
 
 
@@ -59,7 +59,7 @@ class Ramp(Schedule):
         self.start, self.end, self.images, self.warmup = start, end, images, warmup
 
     def __call__(self, images: float) -> float:
-        """The value after `images` images.
+        """Returns the value after `images` images.
 
         Raises:
             UserError: no length was given, and the run has none.
@@ -70,7 +70,7 @@ class Ramp(Schedule):
 
     @abstractmethod
     def _share(self, progress: float) -> float:
-        """The share of the way that is gone, of the share of the images that were seen; both in [0, 1]."""
+        """Returns the share of the way that is gone, of the share of the images that were seen; both in [0, 1]."""
 
 
 class Cosine(Ramp):

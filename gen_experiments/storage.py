@@ -31,7 +31,7 @@ class WriteError(UserError, OSError):
 
 
 def cache_root() -> Path:
-    """The folder for what can be made again: `$GEN_EXPERIMENTS_CACHE`, else `~/.cache/gen_experiments`."""
+    """Returns the folder for what can be made again: `$GEN_EXPERIMENTS_CACHE`, else `~/.cache/gen_experiments`."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen)

@@ -30,7 +30,7 @@ class Unreadable(Exception):  # noqa: N818 - the reader's caller says it in its 
 
 
 def read_tensors(path: str | Path, old_format: bool = False) -> Any:
-    """What `torch.save` wrote: tensors and plain values on the CPU, mapped from the file rather than read.
+    """Returns what `torch.save` wrote: tensors and plain values on the CPU, mapped from the file rather than read.
 
     Args:
         path: the file.
@@ -75,7 +75,7 @@ def _check_names(pickled: bytes) -> None:
 
 
 def is_backed(tensor: torch.Tensor) -> bool:
-    """Whether the file held every number of a tensor, rather than a few that are repeated."""
+    """Returns whether the file held every number of a tensor, rather than a few that are repeated."""
     return (
         tensor.layout == torch.strided
         and not tensor.is_quantized
@@ -84,7 +84,7 @@ def is_backed(tensor: torch.Tensor) -> bool:
 
 
 def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """An array of a NumPy archive (.npz).
+    """Returns an array of a NumPy archive (.npz).
 
     Args:
         path: the archive.
@@ -116,7 +116,7 @@ def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int, ...]
 
 
 def map_array(path: Path, dtype: type, shape: tuple[int | None, ...]) -> NDArray[Any] | None:
-    """A memory-mapped array of a .npy file, or None if there is none of this dtype and shape.
+    """Returns a memory-mapped array of a .npy file, or None if there is none of this dtype and shape.
 
     Args:
         path: the file.
@@ -134,7 +134,7 @@ def map_array(path: Path, dtype: type, shape: tuple[int | None, ...]) -> NDArray
 
 
 def _header(entry: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """The shape and dtype that stand at the beginning of a .npy file."""
+    """Returns the shape and dtype that stand at the beginning of a .npy file."""
     version = np.lib.format.read_magic(entry)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(entry)

@@ -78,7 +78,7 @@ class CodePictures(Callback):
 
 
 def code_maps(latents: Tensor, size: int) -> Tensor:
-    """Latents as colours: their three main directions as red, green and blue, so that like codes have like colours.
+    """Returns latents as colours, their three main directions as red, green and blue: similar codes look similar.
 
     Args:
         latents: (B, D, h, w).
@@ -101,7 +101,7 @@ def code_maps(latents: Tensor, size: int) -> Tensor:
 
 
 def nearest_codes(latents: Tensor, columns: int, neighbours: int) -> Tensor:
-    """The numbers of the first `columns` of (K, D) codes and, below each, of its nearest others, from near to far.
+    """Returns the indices of the first `columns` of (K, D) codes and, below each, those of its nearest others in order.
 
     Returns:
         (1 + min(neighbours, K − 1), columns) int64.

@@ -99,7 +99,7 @@ class StopOnDivergence(Callback):
                 group["lr"] *= self.rate**self._restored
 
     def state_dict(self) -> dict[str, Any]:
-        """What was seen so far, so that a resumed run watches on."""
+        """Returns what was seen so far, so that a resumed run watches on."""
         return {
             "best": self._best,
             "worse": self._worse,
@@ -130,5 +130,7 @@ class StopOnDivergence(Callback):
             print(f"diverged by step {trainer.global_step}: {saw}; {done}", flush=True)
 
     def _best_checkpoint(self, trainer: Trainer) -> str:
-        kept = [c for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
-        return next((str(c.best_model_path) for c in kept if c.monitor == self.monitor and c.best_model_path), "")
+        checkpoints = [c for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
+        return next(
+            (str(c.best_model_path) for c in checkpoints if c.monitor == self.monitor and c.best_model_path), ""
+        )

@@ -98,7 +98,7 @@ class Evaluation(Callback):
         self._finish(trainer, pl_module, "test")
 
     def protocol(self) -> dict[str, object]:
-        """What one must know to compare the FID with another: extractor, resize, number of samples, seed."""
+        """Returns what one must know to compare the FID with another: extractor, resize, number of samples, seed."""
         chosen = {"samples": self.samples, "seed": self.seed, "reference": self.reference}
         return {**self.extractor.protocol(), **chosen}
 

@@ -53,8 +53,8 @@ class StopOnNonFinite(Callback):
         broken = bool(distributed.all_reduce_sum(self._broken.int()))
         self._broken = None
         if broken:
-            kept = [c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
-            good = next((path for path in reversed(kept) if path), "none, as none was written yet")
+            paths = [c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
+            good = next((path for path in reversed(paths) if path), "none, as none was written yet")
             raise UserError(
                 f"the loss or a weight became NaN or infinite by step {trainer.global_step}: lower the learning rate "
                 f"or clip the gradient; the last good checkpoint is {good}"

@@ -64,7 +64,7 @@ class Pictures(Callback):
         write_picture(trainer, pl_module, folder, title, grid(images, columns))
 
     def _samples(self, model: Samples) -> tuple[Tensor, int]:
-        """(N, C, H, W) uint8 samples and the columns of their grid: one for each class where there are classes."""
+        """Returns (N, C, H, W) uint8 samples and the columns of their grid, one for each class where there are any."""
         if model.num_classes is None:
             return to_uint8(model.sample(0, self.count)), self.columns
         columns = min(model.num_classes, MOST_CLASSES)
@@ -73,7 +73,7 @@ class Pictures(Callback):
 
 
 def drawing_folder(trainer: Trainer) -> Path | None:
-    """Where this process draws now: the first in the run's folder, the others nowhere, and none before training.
+    """Returns the folder that this process draws into: None on all but the first process and before training.
 
     All processes must call it together.
     """

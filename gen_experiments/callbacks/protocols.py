@@ -16,7 +16,7 @@ class Samples(Protocol):
     def sample(
         self, first: int, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float = 1.0
     ) -> Tensor:
-        """Images `first` ... `first + count - 1` of the sequence that `seed` names: (count, C, H, W) in [-1, 1].
+        """Returns images `first` ... `first + count - 1` of the sequence of a seed: (count, C, H, W) in [-1, 1].
 
         Of the given (count,) int64 labels, or of drawn ones; a truncation in (0, 1) makes them more typical.
         """
@@ -27,7 +27,7 @@ class Reconstructs(Protocol):
     """A model that remakes images, and whose evaluation steps return `{"reconstructions": ...}`."""
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [-1, 1] -> the same shape."""
+        """Maps (B, C, H, W) in [-1, 1] -> the same shape."""
 
 
 @runtime_checkable
@@ -37,7 +37,7 @@ class Tokenizes(Protocol):
     code_counts: Tensor | None  # (codebook_size,), how often the last evaluation met each code
 
     def code_latents(self, indices: Tensor) -> Tensor:
-        """(B, ...) int64 codes -> (B, D, h, w) latents."""
+        """Maps (B, ...) int64 codes -> (B, D, h, w) latents."""
 
     def decode(self, indices: Tensor) -> Tensor:
-        """(B, ...) int64 codes -> (B, C, H, W) images in [-1, 1]."""
+        """Maps (B, ...) int64 codes -> (B, C, H, W) images in [-1, 1]."""

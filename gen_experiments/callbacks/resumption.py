@@ -126,7 +126,7 @@ class Resumption(Callback):
 
 
 def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
-    """The state of a ModelCheckpoint with its files in another folder."""
+    """Returns the state of a ModelCheckpoint with its files in another folder."""
     before = str(state.get("dirpath"))
 
     def move(path: str) -> str:

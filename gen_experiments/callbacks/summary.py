@@ -38,10 +38,10 @@ class Summary(Callback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
                 score = callback.best_model_score
-                told = (
+                label = (
                     f"best checkpoint, {callback.monitor} {float(score):.6g}"
                     if score is not None
                     else "last checkpoint"
                 )
-                console.print(f"{told}: {callback.best_model_path}", highlight=False)
+                console.print(f"{label}: {callback.best_model_path}", highlight=False)
         console.print(f"everything was written to: {folder}", highlight=False)

@@ -9,7 +9,7 @@ from gen_experiments.images import Batch
 
 
 def is_logged(trainer: Trainer) -> bool:
-    """Whether the iteration that has just ended is one that the loggers are told of."""
+    """Returns whether the iteration that has just ended is logged."""
     every = trainer.log_every_n_steps  # type: ignore[attr-defined]
     return bool(every > 0 and trainer.global_step % every == 0)
 

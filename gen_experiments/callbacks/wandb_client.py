@@ -66,7 +66,7 @@ def end(run: "Run | RunDisabled", exit_code: int) -> None:
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether an error says that the client's process has ended: killed for memory, by a full disk or with the job."""
+    """Returns whether an error says that the client's process has ended: out of memory, a full disk, the job's end."""
     from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
     return isinstance(error, ConnectionError | HandleAbandonedError | MailboxClosedError)
@@ -92,7 +92,7 @@ def _say(message: str) -> None:
 
 
 def _offline_reason() -> str | None:
-    """Why the client could not log to its server, or None where it can or need not.
+    """Returns why the client could not log to its server, or None where it can or need not.
 
     Asks the server who the key belongs to, as the client would, but for 5 s rather than 90. Other failures than those
     named here are left to the client.

@@ -157,13 +157,13 @@ class WandbRun(WandbLogger):
     def _catch_up(self, logged: LoggedValues) -> None:
         """Notes what earlier parts of this run have logged, and logs again what a kill has lost of it."""
         run, rows = self.experiment, self._rows.all()
-        kept = self._rows.kept(run) if rows else 0
+        arrived = self._rows.num_arrived(run) if rows else 0
         # Pictures that are lost come again if training repeats their iteration.
-        lost = [{name: value for name, value in row.items() if value is not None} for row in rows[kept:]]
-        for row in rows[:kept] + lost:
+        lost = [{name: value for name, value in row.items() if value is not None} for row in rows[arrived:]]
+        for row in rows[:arrived] + lost:
             reached = row.get(IMAGES_SEEN)
             logged.advance(row, -1.0 if reached is None else reached)
-        for number, row in enumerate(lost, kept):
+        for number, row in enumerate(lost, arrived):
             run.log(row, step=number if run.offline else None)
         if run.offline and rows:
             # A client without a server does not know that it is to count on.

@@ -41,15 +41,15 @@ class WandbRows:
                 file.write(json.dumps(noted) + "\n")
 
     def all(self) -> list[dict[str, float | None]]:
-        """Every row, the first first; one that a kill has cut is left out."""
+        """Returns all rows in their order, without one that a kill left incomplete."""
         try:
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
         except FileNotFoundError:
             return []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
-    def kept(self, run: "Run") -> int:
-        """How many of the rows are kept: by the server, or by files that are still to be uploaded.
+    def num_arrived(self, run: "Run") -> int:
+        """Returns how many of the rows have arrived: at the server, or in files that are still to be uploaded.
 
         What a kill has cut at the end of these files is removed: `wandb sync` would stop there.
         """
@@ -60,7 +60,7 @@ class WandbRows:
 
 
 def _rows_in(path: Path) -> int:
-    """The history rows in a file of the client, which is mended."""
+    """Returns the history rows in a file of the client, which is mended."""
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     data, rows, end = path.read_bytes(), 0, FILE_HEADER
@@ -73,7 +73,7 @@ def _rows_in(path: Path) -> int:
 
 
 def _records(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """The whole records of such a file, and where each ends."""
+    """Returns the whole records of such a file, and where each ends."""
     position, parts = FILE_HEADER, b""
     while position + RECORD_HEADER.size <= len(data):
         left_in_block = BLOCK - position % BLOCK

@@ -64,15 +64,15 @@ def augment_score(
 
 
 def _all(images: ImageArray) -> tuple[Tensor, Tensor]:
-    """Prepared images (N, 1, 32, 32) and labels (N,)."""
-    numbers = np.arange(len(images))
-    labels = images.labels(numbers)
+    """Returns prepared images (N, 1, 32, 32) and labels (N,)."""
+    indices = np.arange(len(images))
+    labels = images.labels(indices)
     assert labels is not None
-    return DigitsNet.prepare(images.read(numbers)), labels
+    return DigitsNet.prepare(images.read(indices)), labels
 
 
 def _right(images: Tensor, labels: Tensor, test: tuple[Tensor, Tensor], classes: int, steps: int, seed: int) -> int:
-    """How many test images a classifier names rightly that was trained on these."""
+    """Returns how many test images a classifier names rightly that was trained on these."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = DigitsNet(classes)

@@ -61,7 +61,7 @@ def explore(
 
 
 def semantic_directions(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The eigenvectors of AᵀA as rows, the strongest first, and their eigenvalues, for A = `weight` (F, D).
+    """Returns the eigenvectors of AᵀA as rows, the strongest first, and their eigenvalues, for A = `weight` (F, D).
 
     Returns:
         (D, D) orthonormal rows, each with its largest entry positive, and (D,) eigenvalues.

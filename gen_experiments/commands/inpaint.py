@@ -74,12 +74,12 @@ def inpaint(
         for repeat in range(REPEATS):
             parts = []
             for start in range(0, len(originals), BATCH):
-                numbers = range(start, min(start + BATCH, len(originals)))
-                keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in numbers]
+                indices = range(start, min(start + BATCH, len(originals)))
+                keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in indices]
                 draws = Draws([randomness.generator("cpu", *key) for key in keys])
                 codes = model.encode(to_float(filled[start : start + BATCH]))
-                drawn = model.draw(one_label(class_, len(numbers)), draws, codes, unknown[start : start + BATCH])
-                parts.append(to_uint8(model.decode(drawn)))
+                drawn_codes = model.draw(one_label(class_, len(indices)), draws, codes, unknown[start : start + BATCH])
+                parts.append(to_uint8(model.decode(drawn_codes)))
             filled = torch.cat(parts).where(covered, originals)
         columns.append(filled)
     save_image(grid(torch.stack(columns, dim=1).flatten(0, 1), len(columns)), out)
@@ -87,7 +87,7 @@ def inpaint(
 
 
 def covered_codes(covered: Tensor, codes: CodeSpec) -> Tensor:
-    """Which codes a mask makes unknown: those whose cell it touches, and the eight around each.
+    """Returns which codes a mask makes unknown: those whose cell it touches, and the eight around each.
 
     Args:
         covered: (N, 1, H, W) bool.
@@ -104,13 +104,13 @@ def covered_codes(covered: Tensor, codes: CodeSpec) -> Tensor:
 
 
 def _median(images: Tensor, covered: Tensor) -> Tensor:
-    """(N, C, 1, 1) uint8, the median of each image's known pixels; grey where none is known."""
+    """Returns (N, C, 1, 1) uint8, the median of each image's known pixels; grey where none is known."""
     known = images.float().masked_fill(covered, torch.nan).flatten(2)
     return known.nanmedian(dim=2).values.nan_to_num(GREY).to(torch.uint8)[..., None, None]
 
 
 def _masks(mask: str, image: ImageSpec, count: int) -> Tensor:
-    """(count, 1, H, W) bool, True where the pictures are covered."""
+    """Returns (count, 1, H, W) bool, True where the pictures are covered."""
     size = image.size
     if Path(mask).is_dir():
         files = ImageFolder(mask, channels=1).files("train")
@@ -138,13 +138,13 @@ def _read_mask(file: Path, size: int) -> Tensor:
     return torch.from_numpy(np.array(pixels)) > GREY - 1
 
 
-def _box(told: str, size: int) -> tuple[int, int, int, int]:
-    if told == "box":
+def _box(box: str, size: int) -> tuple[int, int, int, int]:
+    if box == "box":
         return size // 4, size // 4, size - size // 4, size - size // 4
     try:
-        left, top, right, bottom = (int(number) for number in told.split(","))
+        left, top, right, bottom = (int(number) for number in box.split(","))
     except ValueError:
-        raise UserError(f"--mask {told} is no file, no folder, not LEFT,TOP,RIGHT,BOTTOM and not box") from None
+        raise UserError(f"--mask {box} is no file, no folder, not LEFT,TOP,RIGHT,BOTTOM and not box") from None
     if not (0 <= left < right <= size and 0 <= top < bottom <= size):
-        raise UserError(f"the box {told} does not lie in a picture of {size}x{size} pixels")
+        raise UserError(f"the box {box} does not lie in a picture of {size}x{size} pixels")
     return left, top, right, bottom

@@ -73,7 +73,7 @@ def interpolate(
 
 
 def slerp(start: Tensor, stop: Tensor, shares: Tensor) -> Tensor:
-    """Spherical interpolation (https://arxiv.org/abs/1609.04468): sin((1−t)Ω)/sin Ω · a + sin(tΩ)/sin Ω · b.
+    """Interpolates spherically (https://arxiv.org/abs/1609.04468): sin((1−t)Ω)/sin Ω · a + sin(tΩ)/sin Ω · b.
 
     Args:
         start: (D,), a.
@@ -93,6 +93,6 @@ def slerp(start: Tensor, stop: Tensor, shares: Tensor) -> Tensor:
 
 
 def _images(model: GAN, noise: Tensor, label: int | None) -> Tensor:
-    """(N, C, H, W) uint8 images of (N, latent_dim) noise, all of one label."""
+    """Returns (N, C, H, W) uint8 images of (N, latent_dim) noise, all of one label."""
     images: Tensor = model(noise, one_label(label, len(noise)))
     return to_uint8(images)

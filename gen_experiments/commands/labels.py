@@ -30,5 +30,5 @@ def check_labels(option: str, labels: Sequence[int], classes: int | None) -> int
 
 
 def one_label(label: int | None, count: int) -> Tensor | None:
-    """The labels of images that have all the same: (count,) int64, or None for a model that is told none."""
+    """Returns the labels of images that have all the same: (count,) int64, or None for a model that is told none."""
     return None if label is None else torch.full((count,), label)

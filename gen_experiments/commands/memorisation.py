@@ -54,20 +54,20 @@ def memorisation(
     references = _features(trained_on, network)
     baseline, _ = nearest(_features(held_out, network), references)
     parts = []
-    shown, shown_distances, shown_numbers = torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int64)
+    shown, shown_distances, shown_indices = torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int64)
     for sampled in progress(num, "images", BATCH):
         generated = to_uint8(model.sample(sampled.start, len(sampled), seed))
-        found, numbers = nearest(network(generated), references)
+        found, found_indices = nearest(network(generated), references)
         parts.append(found)
         # Of all images only the nearest are kept.
         all_distances = torch.cat([shown_distances, found])
         order = all_distances.argsort(stable=True)[:SHOWN]
         shown = (torch.cat([shown, generated]) if len(shown) else generated)[order]
-        shown_distances, shown_numbers = all_distances[order], torch.cat([shown_numbers, numbers])[order]
+        shown_distances, shown_indices = all_distances[order], torch.cat([shown_indices, found_indices])[order]
     distances = torch.cat(parts)
     copies = int(near_copies(distances, baseline, share).sum())
     low, high = wilson_interval(copies, num)
-    originals = trained_on.read(shown_numbers.numpy())
+    originals = trained_on.read(shown_indices.numpy())
     save_image(grid(pairs_in_rows(shown, originals, COLUMNS), COLUMNS), out)
     print(
         f"near-copies: {copies / num:.2%} of {num} generated images (95% confidence {low:.2%} to {high:.2%}); "

@@ -13,7 +13,7 @@ from gen_experiments.untrusted import Unreadable, read_archive
 
 
 def read_images(folder: str, image: ImageSpec) -> Tensor:
-    """The pictures of a folder, in the order of their names, as a model takes them: (N, C, H, W) uint8.
+    """Returns the pictures of a folder, in the order of their names, as a model takes them: (N, C, H, W) uint8.
 
     Raises:
         UserError: the folder is missing or empty, or a picture cannot be decoded.
@@ -22,7 +22,7 @@ def read_images(folder: str, image: ImageSpec) -> Tensor:
 
 
 def read_latents(file: str, dim: int) -> Tensor:
-    """The noise that `project` wrote: (N, dim) float32.
+    """Returns the noise that `project` wrote: (N, dim) float32.
 
     Raises:
         UserError: the file holds no noise of this length.

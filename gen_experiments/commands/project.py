@@ -109,7 +109,7 @@ def _descend(
     shell: float,
     seed: int,
 ) -> Tensor:
-    """(N, D) noise for (N, C, H, W) targets; each picture's is found as if it were alone."""
+    """Returns (N, D) noise for (N, C, H, W) targets; each picture's is found as if it were alone."""
     with torch.no_grad():
         candidates = model.noise(sample_sources(0, CANDIDATES, seed))
         made = torch.cat([model(part, one_label(label, len(part))) for part in candidates.split(64)])

@@ -43,8 +43,8 @@ def reconstruct(
     if extractor is not None:
         distance = FrechetDistance(extractor)
         pixels = originals.numpy()
-        told = hashlib.sha256(pixels.tobytes()).hexdigest()
-        distance.reference(ImageArray(pixels, None, torch.arange(len(originals)).numpy(), told), BATCH)
+        fingerprint = hashlib.sha256(pixels.tobytes()).hexdigest()
+        distance.reference(ImageArray(pixels, None, torch.arange(len(originals)).numpy(), fingerprint), BATCH)
         for part in remade.split(BATCH):
             distance.update(part)
         print(f"rFID {float(distance.compute()):.4f} of {len(originals)} images by {type(extractor).__name__}")

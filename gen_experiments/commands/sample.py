@@ -58,28 +58,28 @@ def sample(
     if as_grid and num > MOST_IN_GRID:
         raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {num}: name a folder by --out")
     shown = []
-    for numbers in progress(num, "images", BATCH):
-        labels = _labels(numbers, class_, per_class)
-        images = to_uint8(model.sample(numbers.start, len(numbers), seed, labels, truncation))
+    for indices in progress(num, "images", BATCH):
+        labels = _labels(indices, class_, per_class)
+        images = to_uint8(model.sample(indices.start, len(indices), seed, labels, truncation))
         if as_grid:
             shown.append(images)
             continue
-        for number, image in zip(numbers, images, strict=True):
+        for number, image in zip(indices, images, strict=True):
             save_image(image, Path(out) / _file(number, per_class))
     if as_grid:
         save_image(grid(torch.cat(shown), per_class), out)
     print(f"wrote {num} images to {out}")
 
 
-def _labels(numbers: range, label: int | None, per_class: int | None) -> Tensor | None:
-    """The labels that were asked for, or None if the model is to draw them."""
+def _labels(indices: range, label: int | None, per_class: int | None) -> Tensor | None:
+    """Returns the labels that were asked for, or None if the model is to draw them."""
     if per_class is not None:
-        return torch.tensor([number // per_class for number in numbers])
-    return one_label(label, len(numbers))
+        return torch.tensor([number // per_class for number in indices])
+    return one_label(label, len(indices))
 
 
 def _file(number: int, per_class: int | None) -> str:
-    """The name of an image's file; images of given numbers have a sub-folder for each class."""
+    """Returns the name of an image's file; images of given numbers have a sub-folder for each class."""
     if per_class is None:
         return f"{number:05d}.png"
     return f"{number // per_class}/{number % per_class:05d}.png"

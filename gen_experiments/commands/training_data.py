@@ -9,7 +9,7 @@ from gen_experiments.plain import read_yaml
 
 
 def training_data(checkpoint: str, config: str | None) -> ImageDataModule:
-    """The data module of the run that wrote a checkpoint.
+    """Returns the data module of the run that wrote a checkpoint.
 
     Args:
         checkpoint: the checkpoint, in RUN/checkpoints.

@@ -35,25 +35,25 @@ class ImageArray:
     fingerprint: str
 
     def __len__(self) -> int:
-        """The number of images."""
+        """Returns the number of images."""
         return len(self.members)
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
-        """The images at `indices`: (len(indices), C, S, S) uint8."""
+        """Returns the images at `indices`: (len(indices), C, S, S) uint8."""
         return torch.from_numpy(self.pixels[self.members[indices]])
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor | None:
-        """The labels at `indices`, int64, or None without labels."""
+        """Returns the labels at `indices`, int64, or None without labels."""
         return None if self.all_labels is None else torch.from_numpy(self.all_labels[self.members[indices]])
 
     def part(self, members: NDArray[np.int64]) -> "ImageArray":
-        """Only the images at `members`."""
-        told = hashlib.sha256(self.fingerprint.encode() + np.ascontiguousarray(members).tobytes()).hexdigest()
-        return ImageArray(self.pixels, self.all_labels, self.members[members], told)
+        """Returns only the images at `members`."""
+        fingerprint = hashlib.sha256(self.fingerprint.encode() + np.ascontiguousarray(members).tobytes()).hexdigest()
+        return ImageArray(self.pixels, self.all_labels, self.members[members], fingerprint)
 
 
 def decoded(source: Source, split: str, size: int) -> ImageArray:
-    """A split of a source, from the cache or, the first time, decoded into it.
+    """Returns a split of a source, from the cache or, the first time, decoded into it.
 
     Several processes may ask at once: each writes a file of its own and renames it, so whoever reads finds a whole one.
     A file that is damaged or of another shape is made anew.
@@ -62,8 +62,8 @@ def decoded(source: Source, split: str, size: int) -> ImageArray:
         UserError: see `Source.decode`; or the cache cannot be written.
     """
     source.fetch()
-    told = f"{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
-    key = hashlib.sha256(told.encode()).hexdigest()
+    description = f"{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
+    key = hashlib.sha256(description.encode()).hexdigest()
     folder = cache_root() / "images"
     pixels, labels = folder / f"{key[:32]}.npy", folder / f"{key[:32]}-labels.npy"
     stored = _read(pixels, labels, source, size)
@@ -83,7 +83,7 @@ def decoded(source: Source, split: str, size: int) -> ImageArray:
 def _read(
     pixels: Path, labels: Path, source: Source, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None] | None:
-    """The images and labels of a split, or None if they are not there or not what the source gives."""
+    """Returns the images and labels of a split, or None if they are not there or not what the source gives."""
     images = map_array(pixels, np.uint8, (None, source.channels, size, size))
     if images is None or not len(images):
         return None

@@ -27,7 +27,7 @@ def encoded(
     mirrored: bool = False,
     batch_size: int = 256,
 ) -> NDArray[np.int32]:
-    """The codes of images, from the cache or, the first time, encoded into it. All processes must call it.
+    """Returns the codes of images, from the cache or, the first time, encoded into it. All processes must call it.
 
     Args:
         images: what to encode.
@@ -45,8 +45,8 @@ def encoded(
     Raises:
         UserError: the cache cannot be written.
     """
-    told = f"{images.fingerprint}-{len(images)}-{encoder}-{mirrored}"
-    path = cache_root() / "codes" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npy"
+    key = f"{images.fingerprint}-{len(images)}-{encoder}-{mirrored}"
+    path = cache_root() / "codes" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
     # All processes must go the same way, also when one of them found the file just before another wrote it.
     found = distributed.all_reduce_sum(
         torch.tensor(int(_read(path, len(images), length, num_codes) is not None), device=device)
@@ -65,7 +65,7 @@ def encoded(
 
 
 def _read(path: Path, images: int, length: int, num_codes: int) -> NDArray[np.int32] | None:
-    """The codes in a file, or None if they are not there or not those of so many images."""
+    """Returns the codes in a file, or None if they are not there or not those of so many images."""
     codes = map_array(path, np.int32, (images, length))
     return codes if codes is not None and 0 <= codes.min() <= codes.max() < num_codes else None
 
@@ -74,16 +74,16 @@ def _read(path: Path, images: int, length: int, num_codes: int) -> NDArray[np.in
 def _encode(
     images: ImageArray, encode: Callable[[Tensor], Tensor], device: torch.device, mirrored: bool, batch_size: int
 ) -> NDArray[np.int32]:
-    """(N, L): each process encodes a part, and all get the whole."""
+    """Returns (N, L): each process encodes a part, and all get the whole."""
     own = np.array_split(np.arange(len(images)), distributed.world_size())[distributed.rank()]
     whole: Tensor | None = None
     for start in range(0, len(own), batch_size):
-        numbers = own[start : start + batch_size]
-        batch = to_float(images.read(numbers).to(device))
+        indices = own[start : start + batch_size]
+        batch = to_float(images.read(indices).to(device))
         codes = encode(batch.flip(-1) if mirrored else batch)
         if whole is None:
             whole = torch.zeros(len(images), codes.shape[1], dtype=torch.int32, device=device)
-        whole[torch.from_numpy(numbers).to(device)] = codes.int()
+        whole[torch.from_numpy(indices).to(device)] = codes.int()
     assert whole is not None, "a split has at least as many images as there are processes"
     summed: NDArray[np.int32] = distributed.all_reduce_sum(whole).cpu().numpy()
     return summed

@@ -66,13 +66,13 @@ class ImageDataModule(LightningDataModule):
             decoded(self.source, split, self.size)
 
     def split(self, name: str) -> ImageArray:
-        """The images of "train", "val" or "test"."""
+        """Returns the images of "train", "val" or "test"."""
         if not self._splits:
             self._splits = self._divide()
         return self._splits[name]
 
     def _divide(self) -> dict[str, ImageArray]:
-        """The source's splits; what it lacks is held out of its training images."""
+        """Returns the source's splits; what it lacks is held out of its training images."""
         splits = {name: decoded(self.source, name, self.size) for name in self.source.splits()}
         count = len(splits["train"])
         order = np.random.default_rng([SPLIT_STREAM, self.split_seed]).permutation(count)
@@ -99,23 +99,23 @@ class ImageDataModule(LightningDataModule):
         return float(((values - mean) ** 2 * weights).sum())
 
     def train_dataloader(self) -> TrainingBatches:
-        """Shuffled batches."""
+        """Returns the shuffled batches of the training images."""
         return TrainingBatches(self.split("train"), self.batch_size, randomness.run_seed(), self.flip)
 
     def val_dataloader(self) -> EvaluationBatches:
-        """The validation images in order."""
+        """Returns the validation images in order."""
         return EvaluationBatches(self.split("val"), self.eval_batch_size)
 
     def test_dataloader(self) -> EvaluationBatches:
-        """The test images in order."""
+        """Returns the test images in order."""
         return EvaluationBatches(self.split("test"), self.eval_batch_size)
 
     def predict_dataloader(self) -> EvaluationBatches:
-        """The test images in order."""
+        """Returns the test images in order."""
         return self.test_dataloader()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """On the device: uint8 to float32 in [-1, 1], and the flips."""
+        """Converts uint8 to float32 in [-1, 1] and mirrors, on the device."""
         images = to_float(batch.images)
         if batch.mirrored is not None:
             # At 0 and 1 this is exact, and it takes a quarter of the time of `where`.

@@ -67,7 +67,7 @@ def decode_all(files: Sequence[Path], size: int, channels: int) -> NDArray[np.ui
 
 
 def decode_one(file: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """One picture as (channels, size, size) uint8: upright, its central square, on white where it is transparent."""
+    """Returns the central square of an upright picture as (channels, size, size) uint8; transparent parts are white."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -84,12 +84,12 @@ def decode_one(file: Path, size: int, channels: int) -> NDArray[np.uint8]:
         raise UserError(f"{file} cannot be decoded (it is none of {', '.join(FORMATS)}): mend or remove it") from error
     # A damaged file makes Pillow's plugins fail in any way.
     except Exception as error:
-        told = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{file} cannot be decoded ({told}): mend or remove it") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{file} cannot be decoded ({reason}): mend or remove it") from error
 
 
 def _square(picture: "Image", size: int, channels: int) -> NDArray[np.uint8]:
-    """An opened picture as `decode_one` returns it."""
+    """Returns an opened picture as `decode_one` returns it."""
     from PIL import Image, ImageOps
 
     ImageOps.exif_transpose(picture, in_place=True)
@@ -114,7 +114,7 @@ def _give_back_memory() -> None:
 
 
 def resize_all(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """(N, H, H, C) uint8 -> (N, C, size, size), bicubic, with antialiasing where it shrinks."""
+    """Maps (N, H, H, C) uint8 -> (N, C, size, size), bicubic, with antialiasing where it shrinks."""
     import torch
     from torch.nn import functional as F
 

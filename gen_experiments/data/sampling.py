@@ -17,12 +17,12 @@ ORDER_STREAM, MIRROR_STREAM = 21, 22
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of `count` images in an epoch: a permutation that depends on nothing else."""
+    """Returns the order of `count` images in an epoch: a permutation that depends on nothing else."""
     return np.random.default_rng([ORDER_STREAM, seed, epoch]).permutation(count)
 
 
 def own_part(batch: NDArray[np.int64], rank: int, world_size: int) -> NDArray[np.int64]:
-    """This process's contiguous part of a global batch; the parts of all processes in rank order are the batch."""
+    """Returns this process's contiguous part of a global batch; joined in rank order, the parts are the batch."""
     return np.array_split(batch, world_size)[rank]
 
 
@@ -52,11 +52,11 @@ class TrainingBatches:
         self._epoch, self._done = 0, 0
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Returns the number of batches of an epoch."""
         return len(self.images) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        """The rest of the current epoch."""
+        """Returns the rest of the current epoch."""
         if self._done == len(self):
             self._epoch, self._done = self._epoch + 1, 0
         order = epoch_order(len(self.images), self.seed, self._epoch)
@@ -73,7 +73,7 @@ class TrainingBatches:
         return randomness.rand_rows(count, source=source) < 0.5
 
     def state_dict(self) -> dict[str, Any]:
-        """The epoch, how many of its batches were given out, and what they are batches of."""
+        """Returns the epoch, how many of its batches were given out, and what they are batches of."""
         return {"epoch": self._epoch, "done": self._done, "batch_size": self.batch_size, "images": len(self.images)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -98,11 +98,11 @@ class EvaluationBatches:
         self.images, self.batch_size = images, batch_size
 
     def __len__(self) -> int:
-        """Batches of this process."""
+        """Returns the number of batches of this process."""
         return sum(1 for _ in self._parts())
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches."""
+        """Returns the batches."""
         for indices in self._parts():
             yield _batch(self.images, indices, None)
 
@@ -122,5 +122,5 @@ def _batch(images: ImageArray, indices: NDArray[np.int64], mirrored: torch.Tenso
 
 @cache
 def _has_gpu() -> bool:
-    """Asked once: where there is no GPU, each answer searches the disk for a driver."""
+    """Returns whether there is a GPU; cached, as without one each call searches the disk for a driver."""
     return torch.cuda.is_available()

@@ -41,7 +41,7 @@ class Source(ABC):
 
     @abstractmethod
     def splits(self) -> set[str]:
-        """The splits there are; nothing is fetched or decoded."""
+        """Returns the splits there are; nothing is fetched or decoded."""
 
     def fetch(self) -> None:  # noqa: B027 (most sources have their files here)
         """Brings the files here where they are elsewhere; called before all that follows.
@@ -52,7 +52,7 @@ class Source(ABC):
 
     @abstractmethod
     def key(self, split: str) -> str:
-        """What the pixels of a split are made from, apart from their size, as a string."""
+        """Returns what the pixels of a split are made from, apart from their size, as a string."""
 
     @abstractmethod
     def decode(self, split: str, size: int) -> Decoded:
@@ -73,11 +73,11 @@ class Digits(Source):
     num_classes = 10
 
     def splits(self) -> set[str]:
-        """One."""
+        """Returns the only one, "train"."""
         return {"train"}
 
     def key(self, split: str) -> str:
-        """Fixed."""
+        """Returns a constant."""
         return "sklearn-digits"
 
     def decode(self, split: str, size: int) -> Decoded:
@@ -105,7 +105,7 @@ class _Torchvision(Source):
         self.root, self.download = root, download
 
     def splits(self) -> set[str]:
-        """Both official ones."""
+        """Returns both official ones."""
         return {"train", "test"}
 
     def fetch(self) -> None:
@@ -114,7 +114,7 @@ class _Torchvision(Source):
             self._load("train", self.download)
 
     def key(self, split: str) -> str:
-        """The data set's name, and the names, sizes and times of its files."""
+        """Returns the data set's name, and the names, sizes and times of its files."""
         root = Path(self.root) / self.folder
         return f"{self.dataset}-{split}-{stamp(root, sorted(root.iterdir()))}"
 
@@ -207,11 +207,11 @@ class ImageFolder(Source):
         self.num_classes = len(self.classes) or None
 
     def splits(self) -> set[str]:
-        """Those that have a folder."""
+        """Returns those that have a folder."""
         return self._splits
 
     def key(self, split: str) -> str:
-        """Names, sizes and times of the files."""
+        """Returns a hash of the names, sizes and times of the files."""
         return f"folder-{self.channels}-{stamp(self.root, self._files[split])}"
 
     def decode(self, split: str, size: int) -> Decoded:
@@ -226,7 +226,7 @@ class ImageFolder(Source):
         return Decoded(images, np.array([self.classes.index(file.parent.name) for file in files], dtype=np.int64))
 
     def files(self, split: str) -> list[Path]:
-        """The pictures of a split, in order."""
+        """Returns the pictures of a split, in order."""
         return self._files[split]
 
     def _folder(self, split: str) -> Path:
@@ -241,7 +241,7 @@ class ImageFolder(Source):
 
 
 def stamp(root: Path, files: Sequence[Path]) -> str:
-    """A hash of the names under `root`, sizes and times of files, which changes when one of them does."""
+    """Returns a hash of the names under `root`, sizes and times of files, which changes when one of them does."""
     digest = hashlib.sha256()
     for file in files:
         stat = file.stat()

@@ -16,11 +16,11 @@ class NonSaturating(AdversarialLoss):
     """
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Mean of −log σ(r) plus mean of −log(1 − σ(f))."""
+        """Returns the mean of −log σ(r) plus mean of −log(1 − σ(f))."""
         return softplus(-real).mean() + softplus(fake).mean()
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """Mean of −log σ(f)."""
+        """Returns the mean of −log σ(f)."""
         return softplus(-fake).mean()
 
 
@@ -31,11 +31,11 @@ class Saturating(AdversarialLoss):
     """
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Mean of −log σ(r) plus mean of −log(1 − σ(f))."""
+        """Returns the mean of −log σ(r) plus mean of −log(1 − σ(f))."""
         return softplus(-real).mean() + softplus(fake).mean()
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """Mean of log(1 − σ(f))."""
+        """Returns the mean of log(1 − σ(f))."""
         return -softplus(fake).mean()
 
 
@@ -48,11 +48,11 @@ class LeastSquares(AdversarialLoss):
     boundary: ClassVar[float | None] = 0.5
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Half the mean of (r − 1)² plus half the mean of f²."""
+        """Returns half the mean of (r − 1)² plus half the mean of f²."""
         return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """Half the mean of (f − 1)²."""
+        """Returns half the mean of (f − 1)²."""
         return 0.5 * (fake - 1).square().mean()
 
 
@@ -63,11 +63,11 @@ class Hinge(AdversarialLoss):
     """
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Mean of max(0, 1 − r) plus mean of max(0, 1 + f)."""
+        """Returns the mean of max(0, 1 − r) plus mean of max(0, 1 + f)."""
         return torch.relu(1 - real).mean() + torch.relu(1 + fake).mean()
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """Minus the mean of f."""
+        """Returns minus the mean of f."""
         return -fake.mean()
 
 
@@ -80,11 +80,11 @@ class Wasserstein(AdversarialLoss):
     boundary: ClassVar[float | None] = None
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Mean of f minus mean of r."""
+        """Returns the mean of f minus mean of r."""
         return fake.mean() - real.mean()
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """Minus the mean of f."""
+        """Returns minus the mean of f."""
         return -fake.mean()
 
 
@@ -99,10 +99,10 @@ class RelativisticPaired(AdversarialLoss):
     boundary: ClassVar[float | None] = None
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Mean of −log σ(r − f)."""
+        """Returns the mean of −log σ(r − f)."""
         return softplus(fake - real).mean()
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """Mean of −log σ(f − r)."""
+        """Returns the mean of −log σ(f − r)."""
         assert real is not None
         return softplus(real - fake).mean()

@@ -25,11 +25,11 @@ class AdversarialLoss(ABC):
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's scalar loss from its logits of real and of generated images."""
+        """Returns the discriminator's scalar loss from its logits of real and of generated images."""
 
     @abstractmethod
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """The generator's scalar loss; `real` is None unless the loss is `paired`."""
+        """Returns the generator's scalar loss; `real` is None unless the loss is `paired`."""
 
 
 class Penalty(nn.Module, ABC):
@@ -61,7 +61,7 @@ class Penalty(nn.Module, ABC):
     def forward(
         self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
     ) -> Tensor:
-        """The weighted penalty, a scalar that can be differentiated w.r.t. the discriminator's parameters.
+        """Returns the weighted penalty, a scalar that can be differentiated w.r.t. the discriminator's parameters.
 
         Args:
             discriminator: images (B, C, H, W) -> logits (B,).

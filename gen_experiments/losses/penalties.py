@@ -24,7 +24,7 @@ class R1(Penalty):
     def forward(
         self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
     ) -> Tensor:
-        """The penalty at `real`; `fake` and `source` are not used."""
+        """Returns the penalty at `real`; `fake` and `source` are not used."""
         return 0.5 * self.weight * self.every * squared_gradient_norms(discriminator, real).mean()
 
 
@@ -42,7 +42,7 @@ class R2(Penalty):
     def forward(
         self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
     ) -> Tensor:
-        """The penalty at `fake`; `real` and `source` are not used."""
+        """Returns the penalty at `fake`; `real` and `source` are not used."""
         return 0.5 * self.weight * self.every * squared_gradient_norms(discriminator, fake).mean()
 
 
@@ -62,7 +62,7 @@ class GradientPenalty(Penalty):
     def forward(
         self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
     ) -> Tensor:
-        """The penalty between `real` and `fake`, of equal shape."""
+        """Returns the penalty between `real` and `fake`, of equal shape."""
         mix = rand_rows(len(real), 1, 1, 1, source=source)
         return self.weight * self.every * _distance_to_one(discriminator, mix * real + (1 - mix) * fake)
 
@@ -84,7 +84,7 @@ class DRAGAN(Penalty):
     def forward(
         self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
     ) -> Tensor:
-        """The penalty around `real`; `fake` is not used."""
+        """Returns the penalty around `real`; `fake` is not used."""
         noise = self.deviation * randn_rows(*real.shape, source=source)
         return self.weight * self.every * _distance_to_one(discriminator, real + noise)
 

@@ -56,11 +56,11 @@ class Perceptual(ReconstructionLoss):
         self._network: nn.Module | None = None
 
     def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        """The weighted sum of both distances."""
+        """Returns the weighted sum of both distances."""
         return self.weight * self.lpips(reconstruction, images).mean() + self.pixel(reconstruction, images)
 
     def lpips(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        """The perceptual distance of each of (B, 1 or 3, H, W) reconstructions to its image: (B,), >= 0."""
+        """Returns the perceptual distance of each of (B, 1 or 3, H, W) reconstructions to its image: (B,), >= 0."""
         network = self._network_on(images.device)
         with torch.autocast(images.device.type, enabled=False):
             distances: Tensor = network(_prepared(reconstruction), _prepared(images))
@@ -76,7 +76,7 @@ class Perceptual(ReconstructionLoss):
 
 
 def _prepared(images: Tensor) -> Tensor:
-    """Images as float32 of three channels and at least 64 pixels."""
+    """Returns images as float32 of three channels and at least 64 pixels."""
     images = images.float().expand(-1, 3, -1, -1)
     if images.shape[-1] >= SMALLEST:
         return images
@@ -84,7 +84,7 @@ def _prepared(images: Tensor) -> Tensor:
 
 
 def _lpips(net: Literal["vgg", "alex"], weights: str | None) -> nn.Module:
-    """The network of torchmetrics with the backbone's weights from torchvision."""
+    """Returns the network of torchmetrics with the backbone's weights from torchvision."""
     from torchmetrics.functional.image.lpips import _NoTrainLpips
 
     state = _fetched(net) if weights is None else _read(net, weights)

@@ -18,7 +18,7 @@ class ReconstructionLoss(ABC):
 
     @abstractmethod
     def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        """The weighted scalar distance of two (B, C, H, W) batches in [-1, 1]."""
+        """Returns the weighted scalar distance of two (B, C, H, W) batches in [-1, 1]."""
 
 
 class MSE(ReconstructionLoss):
@@ -33,7 +33,7 @@ class MSE(ReconstructionLoss):
         self.weight = weight
 
     def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        """The weighted mean squared error."""
+        """Returns the weighted mean squared error."""
         return self.weight * (reconstruction - images).square().mean()
 
 
@@ -49,5 +49,5 @@ class L1(ReconstructionLoss):
         self.weight = weight
 
     def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        """The weighted mean absolute error."""
+        """Returns the weighted mean absolute error."""
         return self.weight * (reconstruction - images).abs().mean()

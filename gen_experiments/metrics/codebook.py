@@ -6,14 +6,14 @@ from torchmetrics import Metric
 
 
 def perplexity(counts: Tensor) -> Tensor:
-    """exp(−Σ p log p) of the codes' frequencies p: (K,) counts -> scalar in [1, K]; K means all are used alike."""
+    """Returns exp(−Σ p log p) of the codes' frequencies p: (K,) counts -> scalar in [1, K]; K for equal use."""
     p = counts.double() / counts.sum()
     value: Tensor = torch.special.entr(p).sum().exp()
     return value.float()
 
 
 def usage(counts: Tensor) -> Tensor:
-    """The share of codes that were met at least once: (K,) counts -> scalar in [0, 1]."""
+    """Returns the share of codes that were met at least once: (K,) counts -> scalar in [0, 1]."""
     return (counts > 0).double().mean().float()
 
 
@@ -36,5 +36,5 @@ class CodebookUsage(Metric):
         self.counts += torch.bincount(indices.flatten(), minlength=self.counts.numel())
 
     def compute(self) -> Tensor:
-        """The counts."""
+        """Returns the counts."""
         return self.counts

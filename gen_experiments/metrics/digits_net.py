@@ -32,7 +32,7 @@ class DigitsNet(nn.Module):
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
-        """(N, 1 or 3, H, W) uint8 -> (N, 1, 32, 32) float32 in about [-1, 1], grey, resized with antialiasing."""
+        """Maps (N, 1 or 3, H, W) uint8 -> (N, 1, 32, 32) float32 in about [-1, 1], grey, resized with antialiasing."""
         values = images.to(torch.float32)
         if values.shape[1] == 3:
             values = torch.einsum("nchw,c->nhw", values, values.new_tensor(LUMINANCE))[:, None]
@@ -41,12 +41,12 @@ class DigitsNet(nn.Module):
         return values / 127.5 - 1.0
 
     def features(self, prepared: Tensor) -> Tensor:
-        """(N, 1, 32, 32) -> (N, 64), not negative."""
+        """Maps (N, 1, 32, 32) -> (N, 64), not negative."""
         features: Tensor = self.layers(prepared)
         return features
 
     def forward(self, prepared: Tensor) -> Tensor:
-        """(N, 1, 32, 32) -> (N, classes) logits."""
+        """Maps (N, 1, 32, 32) -> (N, classes) logits."""
         logits: Tensor = self.head(self.features(prepared))
         return logits
 

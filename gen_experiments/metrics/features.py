@@ -29,11 +29,11 @@ class FeatureExtractor(nn.Module, ABC):
 
     @abstractmethod
     def extract(self, images: Tensor) -> Tensor:
-        """(N, 1 or 3, H, W) uint8 images of any size -> (N, num_features) float32."""
+        """Maps (N, 1 or 3, H, W) uint8 images of any size -> (N, num_features) float32."""
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 1 or 3, H, W) uint8 images of any size -> (N, num_features) float32."""
+        """Maps (N, 1 or 3, H, W) uint8 images of any size -> (N, num_features) float32."""
         with torch.autocast(images.device.type, enabled=False):
             return self.extract(images)
 
@@ -47,7 +47,7 @@ class FeatureExtractor(nn.Module, ABC):
         return f"{type(self).__name__}-{self.weights_hash[:16]}-{self.resize}"
 
     def protocol(self) -> dict[str, object]:
-        """What must be said beside a number that rests on these features."""
+        """Returns what must be said beside a number that rests on these features."""
         return {"extractor": type(self).__name__, "weights_sha256": self.weights_hash, "resize": self.resize}
 
 
@@ -71,12 +71,12 @@ class DigitsFeatures(FeatureExtractor):
         self.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> Tensor:
-        """(N, 1 or 3, H, W) uint8 images -> (N, 64) float32."""
+        """Maps (N, 1 or 3, H, W) uint8 images -> (N, 64) float32."""
         return self.network.features(self.network.prepare(images))
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """(N, 1 or 3, H, W) uint8 images -> (N, 10) logits of the digits."""
+        """Maps (N, 1 or 3, H, W) uint8 images -> (N, 10) logits of the digits."""
         with torch.autocast(images.device.type, enabled=False):
             logits: Tensor = self.network(self.network.prepare(images))
         return logits
@@ -107,13 +107,13 @@ class InceptionFeatures(FeatureExtractor):
         self.to(memory_format=torch.channels_last)
 
     def extract(self, images: Tensor) -> Tensor:
-        """(N, 1 or 3, H, W) uint8 images -> (N, 2048) float32."""
+        """Maps (N, 1 or 3, H, W) uint8 images -> (N, 2048) float32."""
         features: Tensor = self.network(images.expand(-1, 3, -1, -1).contiguous())[0]
         return features
 
 
 def _inception(path: Path) -> nn.Module:
-    """torch-fidelity's network with the weights of a file, which is read without running what it may contain."""
+    """Returns torch-fidelity's network with the weights of a file; no code that the file may contain is run."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     if not path.is_file():

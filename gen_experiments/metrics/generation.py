@@ -18,14 +18,14 @@ from gen_experiments.storage import atomic_write, cache_root
 
 
 def symmetric_root(matrix: Tensor) -> Tensor:
-    """The symmetric square root of a symmetric (D, D) matrix; eigenvalues that rounding made negative count as 0."""
+    """Returns the symmetric square root of a symmetric (D, D) matrix; negative eigenvalues, by rounding, become 0."""
     values, vectors = torch.linalg.eigh(matrix)
     root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
     return root
 
 
 def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor, root1: Tensor | None = None) -> Tensor:
-    """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of two Gaussians (https://arxiv.org/abs/1706.08500).
+    """Returns ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of two Gaussians (https://arxiv.org/abs/1706.08500).
 
     The trace of the root is Σ √λ over the eigenvalues λ of the symmetric Σ₁^½ Σ₂ Σ₁^½. That is quicker than the root of
     the product, and rounding cannot make it complex.
@@ -104,7 +104,7 @@ class FrechetDistance(FrechetInceptionDistance):
         super().update(images, real)
 
     def compute(self) -> Tensor:
-        """The distance, a float64 scalar that is the same on every process.
+        """Returns the distance, a float64 scalar that is the same on every process.
 
         Raises:
             UserError: fewer than two generated images were counted.
@@ -145,13 +145,13 @@ class FrechetDistance(FrechetInceptionDistance):
 
 
 def _moments(total: Tensor, products: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (D,) and unbiased covariance (D, D) from the sums of x and of x xᵀ."""
+    """Returns the mean (D,) and unbiased covariance (D, D) from the sums of x and of x xᵀ."""
     mean = total / count
     return mean, (products - count * torch.outer(mean, mean)) / (count - 1)
 
 
 def _read(path: Path, dim: int, device: torch.device) -> dict[str, Tensor] | None:
-    """The sums in a file, or None if they are not there, or not those of features of this dimension."""
+    """Returns the sums in a file, or None if they are not there, or not those of features of this dimension."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

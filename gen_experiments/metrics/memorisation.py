@@ -9,13 +9,13 @@ CHUNK = 1024  # queries compared at once
 
 
 def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
-    """The Euclidean distances (N,) of (N, D) queries to the nearest of (M, D) references, and which (N,) these are."""
+    """Returns the Euclidean distances (N,) of (N, D) queries to the nearest of (M, D) references, and these (N,)."""
     found = [torch.cdist(part, references).min(dim=1) for part in queries.split(CHUNK)]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
 def near_copies(generated: Tensor, held_out: Tensor, share: float) -> Tensor:
-    """Which generated images lie nearer to a training image than all but `share` of the held-out images do.
+    """Returns which generated images lie nearer to a training image than all but `share` of the held-out images do.
 
     Of images that were not copied, about `share` are so by construction: held-out images are as near to the training
     images as unseen ones can be (the comparison of https://arxiv.org/abs/2004.05675 with a held-out set).
@@ -32,7 +32,7 @@ def near_copies(generated: Tensor, held_out: Tensor, share: float) -> Tensor:
 
 
 def wilson_interval(count: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's 95% confidence interval of a proportion (https://doi.org/10.1080/01621459.1927.10502953).
+    """Returns Wilson's 95% confidence interval of a proportion (https://doi.org/10.1080/01621459.1927.10502953).
 
     (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n), p = count / total, n = total.
     """

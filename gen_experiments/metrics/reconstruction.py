@@ -12,7 +12,7 @@ WINDOW = 11
 
 
 def psnr(reconstructions: Tensor, images: Tensor) -> Tensor:
-    """10 · log10(255² / mean squared error) of each image, in dB, at most 100.
+    """Returns 10 · log10(255² / mean squared error) of each image, in dB, at most 100.
 
     Args:
         reconstructions: (N, C, H, W) uint8.
@@ -26,7 +26,7 @@ def psnr(reconstructions: Tensor, images: Tensor) -> Tensor:
 
 
 def ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
-    """Structural similarity of each image (https://doi.org/10.1109/TIP.2003.819861).
+    """Returns the structural similarity of each image (https://doi.org/10.1109/TIP.2003.819861).
 
     Gaussian window of 11 pixels and σ 1.5, K₁ 0.01, K₂ 0.03, mean over channels and all pixels, those at the border
     seeing the image mirrored: torchmetrics' convention.

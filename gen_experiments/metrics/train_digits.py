@@ -64,7 +64,7 @@ def distorted(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """The share of images whose largest logit is their label's."""
+    """Returns the share of images whose largest logit is their label's."""
     network.eval()
     found = torch.cat([network(part).argmax(1) for part in images.split(1000)])
     return (found == labels).double().mean().item()
@@ -79,13 +79,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DIGITS_WEIGHTS)
     options = parser.parse_args()
     network, correct = train(options.root, options.epochs, options.seed)
-    told = {
+    metadata = {
         "recipe": f"train_digits.py --epochs {options.epochs} --seed {options.seed}",
         "data": "MNIST, 60,000 training images",
         "test_accuracy": f"{math.floor(correct * 1e4) / 1e4:.4f}",
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, options.out, told)
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, options.out, metadata)
     print(f"wrote {options.out} ({options.out.stat().st_size} bytes)")
 
 

@@ -49,14 +49,14 @@ class Adversary:
         self.penalties = penalties or []
 
     def strength(self, images_seen: int) -> float:
-        """The weight after so many images; 0 before the start."""
+        """Returns the weight after so many images; 0 before the start."""
         if images_seen < self.start:
             return 0.0
         return self.weight * (min((images_seen - self.start) / self.ramp, 1.0) if self.ramp else 1.0)
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Tensor) -> Tensor:
-    """λ = ‖∇ reconstruction‖ / (‖∇ adversarial‖ + 1e-6) at a layer's weight, in [0, 1e4] (VQGAN, equation 7).
+    """Returns λ = ‖∇ reconstruction‖ / (‖∇ adversarial‖ + 1e-6) at a layer's weight, in [0, 1e4] (VQGAN, equation 7).
 
     The gradients are those of the mean losses over all processes, so that λ is the same on each.
 

@@ -1,4 +1,4 @@
-"""What a discriminator sees of images: how they are augmented, and how strongly."""
+"""The augmentation of what a discriminator sees, and its strength."""
 
 import torch
 from torch import Tensor, nn
@@ -44,12 +44,12 @@ class Augmented(nn.Module):
         self.boundary = loss.boundary
         self.p: float | Tensor = 0.0
 
-    def follow(self, images: int) -> None:
-        """Sets p to what is due after `images` real images."""
-        self.p = self.strength(images)
+    def set_strength(self, images_seen: int) -> None:
+        """Sets p to its value after `images_seen` real images."""
+        self.p = self.strength(images_seen)
 
-    def numbers(self, rows: int, device: torch.device, iteration: int) -> tuple[Tensor | None, Tensor | None]:
-        """The random numbers of this process's `rows` images in an iteration's two steps.
+    def draws(self, rows: int, device: torch.device, iteration: int) -> tuple[Tensor | None, Tensor | None]:
+        """Returns the random numbers of this process's `rows` images in an iteration's two steps.
 
         Returns:
             For each step (rows, 2, draws), for the real and for the generated images; None without an augmentation.
@@ -57,20 +57,20 @@ class Augmented(nn.Module):
         if self.augmentation is None:
             return None, None
         source = randomness.generator(device, randomness.run_seed(), AUGMENTATION_STREAM, iteration)
-        drawn = randomness.rand_rows(rows, 4, self.augmentation.draws, source=source)
-        return drawn[:, :2], drawn[:, 2:]
+        draws = randomness.rand_rows(rows, 4, self.augmentation.num_draws, source=source)
+        return draws[:, :2], draws[:, 2:]
 
-    def forward(self, images: Tensor, drawn: Tensor | None) -> Tensor:
-        """(B, C, H, W) images, augmented by (B, draws) random numbers; as they are for None."""
-        if self.augmentation is None or drawn is None:
+    def forward(self, images: Tensor, draws: Tensor | None) -> Tensor:
+        """Returns (B, C, H, W) images, augmented by (B, draws) random numbers; as they are for None."""
+        if self.augmentation is None or draws is None:
             return images
-        return self.augmentation(images, self.p, drawn)
+        return self.augmentation(images, self.p, draws)
 
     def update(self, real: Tensor, iteration: int) -> None:
         """Lets an adaptive strength learn from logits (B,) of real images."""
         if isinstance(self.strength, AdaptiveStrength) and self.boundary is not None:
             self.strength.update(real - self.boundary, iteration)
 
-    def told(self) -> dict[str, Tensor | float]:
-        """What is logged of it."""
+    def logs(self) -> dict[str, Tensor | float]:
+        """Returns what is logged of it."""
         return {} if self.augmentation is None else {"augmentation_p": self.p}

@@ -30,7 +30,7 @@ GLOBAL_STREAM, NOISE_STREAM = 1, 2
 
 
 def global_size(batch: Batch) -> int:
-    """The images of a batch over all processes, of which each has an equal part."""
+    """Returns the number of images of a global batch, of which each process holds an equal part."""
     return batch.images.shape[0] * distributed.world_size()
 
 
@@ -132,7 +132,7 @@ class ImageModel(LightningModule):
             )
 
     def own_optimizer(self, number: int) -> LightningOptimizer:
-        """One of the optimizers, under manual optimization; the steps of the first count as iterations."""
+        """Returns one of the optimizers, under manual optimization; the steps of the first count as iterations."""
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
         return optimizers[number]

@@ -22,15 +22,15 @@ FREE_MODULES, FREE_NUMBERS = 2000, 1 << 26
 class _NoLargerTensor(TorchDispatchMode):
     """Refuses to make a tensor of more than so many numbers, before it is made."""
 
-    def __init__(self, numbers: int, message: str) -> None:
+    def __init__(self, limit: int, message: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._numbers, self._message = numbers, message
+        self._limit, self._message = limit, message
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if args and not any(isinstance(arg, Tensor) for arg in args):
             # Of torch.zeros and its like the first argument is the shape; torch.arange and others have numbers.
             sizes = args[0] if isinstance(args[0], (list, tuple)) else args
-            if math.prod(max(abs(size), 1) for size in sizes if isinstance(size, (int, float))) > self._numbers:
+            if math.prod(max(abs(size), 1) for size in sizes if isinstance(size, (int, float))) > self._limit:
                 raise UserError(self._message)
         return func(*args, **(kwargs or {}))
 

@@ -15,7 +15,7 @@ from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The contents of a checkpoint that this project's command line wrote.
+    """Returns the contents of a checkpoint that this project's command line wrote.
 
     Only tensors and plain values are read, and no class that it names is imported.
 
@@ -100,12 +100,12 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
 
 
 def described(path: str | Path) -> str:
-    """The model of a checkpoint without its weights, as text from which `build_model` makes it anew."""
+    """Returns the model of a checkpoint without its weights, as text from which `build_model` makes it anew."""
     return json.dumps(read_checkpoint(path)["hyper_parameters"])
 
 
 def build_model(description: str, expected: type[ImageModel] = ImageModel) -> ImageModel:
-    """The model of a description, with the weights that it starts from.
+    """Returns the model of a description, with the weights that it starts from.
 
     Args:
         description: what `described` gave.
@@ -127,7 +127,7 @@ def build_model(description: str, expected: type[ImageModel] = ImageModel) -> Im
 
 
 def _kind(hyper_parameters: dict[str, Any], path: str | Path) -> type[ImageModel]:
-    """The class of a model, imported only if it is allowed."""
+    """Returns the class of a model, imported only if it is allowed."""
     kind: type[ImageModel] = build(
         lambda parser: parser.add_argument("--described", type=type[ImageModel]),
         hyper_parameters["_class_path"],
@@ -145,7 +145,7 @@ def _build(kind: type[ImageModel], hyper_parameters: dict[str, Any], path: str |
 
 
 def _differing(model: nn.Module, found: dict[str, Tensor]) -> str | None:
-    """The name of a weight that only one of both has, or that has another shape."""
+    """Returns the name of a weight that only one of both has, or that has another shape."""
     expected = model.state_dict()
     missing = sorted(expected.keys() ^ found.keys())
     reshaped = (name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape)

@@ -35,7 +35,7 @@ _building: ContextVar[str | None] = ContextVar("building", default=None)
 
 
 def trusted_packages() -> list[str]:
-    """The packages in `$GEN_EXPERIMENTS_TRUST`.
+    """Returns the packages in `$GEN_EXPERIMENTS_TRUST`.
 
     Raises:
         UserError: the variable names something else, or a package that cannot be trusted whole.
@@ -48,7 +48,7 @@ def trusted_packages() -> list[str]:
 
 
 def being_built() -> str | None:
-    """The file whose description is being built now, if any: what it names must not make us read another file."""
+    """Returns the file whose description is being built, if any: what it names must not make us read another file."""
     return _building.get()
 
 
@@ -150,5 +150,5 @@ def _one_line_of(error: Exception, path: str | Path) -> UserError:
         return UserError(
             f"{path} names {denied}, whose import would run code: if you trust it, set {TRUST_VARIABLE}={package}"
         )
-    told = one_line(str(error)) if str(error).strip() else type(error).__name__
-    return UserError(f"{path} describes nothing that can be built: {quoted(told)}")
+    reason = one_line(str(error)) if str(error).strip() else type(error).__name__
+    return UserError(f"{path} describes nothing that can be built: {quoted(reason)}")

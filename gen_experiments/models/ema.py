@@ -49,6 +49,6 @@ class EMA(nn.Module):
             torch._foreach_lerp_(averages, weights, 1.0 - decay)
 
     def forward(self, *args: Tensor | None) -> Tensor:
-        """What the averaged network makes of `args`."""
+        """Returns what the averaged network makes of `args`."""
         result: Tensor = self.module(*args)
         return result

@@ -21,8 +21,8 @@ from gen_experiments.models.base import (
     global_size,
 )
 from gen_experiments.models.ema import EMA
+from gen_experiments.models.micro_batches import MicroBatch, split
 from gen_experiments.models.optimizers import clip, norm, set_beta2
-from gen_experiments.models.parts import Part, cut
 from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.strength import AdaptiveStrength
@@ -50,8 +50,8 @@ class GAN(GenerativeModel):
         ema_half_life: half-life, in real images, of the generator's moving average, which is what is validated and
             sampled; 0 samples the raw weights. A number or a function of images seen.
         gradient_clip_norm: largest norm of either network's gradient; None for no clipping.
-        accumulate: equal parts into which a batch is cut, one after the other, to save memory; the step is that of the
-            whole batch where no network has batch statistics.
+        accumulate: micro-batches into which a batch is split, one after the other, to save memory; the step is that of
+            the whole batch where no network has batch statistics.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
         beta2_schedule: beta2 of both Adam optimizers, likewise.
         penalty_schedule: factor on the weights of all penalties, likewise.
@@ -116,15 +116,15 @@ class GAN(GenerativeModel):
         self.loss = loss
         self.penalties = nn.ModuleList(penalties or [])
         self.n_critic = n_critic
-        self.view = Augmented(augmentation, augmentation_strength, loss)
+        self.augment = Augmented(augmentation, augmentation_strength, loss)
         self.gradient_clip_norm = gradient_clip_norm
         self.accumulate = accumulate
         self.optimizer_g = optimizer_g
         self.optimizer_d = optimizer_d
         given = {"ema_half_life": half_life, "beta2": beta2_schedule, "penalty_factor": penalty_schedule}
         self._schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
-        self._now: dict[str, float] = {}  # what they say in this iteration
-        self._told: dict[str, Tensor] = {}  # what the last step of each network came to
+        self._scheduled_values: dict[str, float] = {}  # of this iteration
+        self._logs: dict[str, Tensor] = {}  # of the last step of each network
 
     @property
     def num_classes(self) -> int | None:
@@ -132,73 +132,75 @@ class GAN(GenerativeModel):
         return self.generator.num_classes
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (B, C, H, W) of the averaged generator from (B, latent_dim) noise."""
+        """Returns images (B, C, H, W) of the averaged generator from (B, latent_dim) noise."""
         images: Tensor = self.ema(noise, labels)
         return images
 
     def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
-        """An image of each source; see `sample`."""
+        """Returns an image of each source; see `sample`."""
         images: Tensor = self(truncation * self.noise(sources), labels)
         return images
 
     def noise(self, sources: Sequence[torch.Generator]) -> Tensor:
-        """The noise of each source, (len(sources), latent_dim) on the model's device."""
-        drawn = [torch.randn(self.generator.latent_dim, generator=source) for source in sources]
-        return torch.stack(drawn).to(self.device)
+        """Returns the noise of each source, (len(sources), latent_dim) on the model's device."""
+        noise = [torch.randn(self.generator.latent_dim, generator=source) for source in sources]
+        return torch.stack(noise).to(self.device)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Sets, beside what every model sets, all that follows the images seen before this batch."""
-        self._now = {name: schedule(self.images_seen) for name, schedule in self._schedules.items()}
-        self.view.follow(self.images_seen)
-        if "beta2" in self._now:
-            set_beta2([optimizer for optimizer, _ in self._scheduled], self._now["beta2"])
+        self._scheduled_values = {name: schedule(self.images_seen) for name, schedule in self._schedules.items()}
+        self.augment.set_strength(self.images_seen)
+        if "beta2" in self._scheduled_values:
+            set_beta2([optimizer for optimizer, _ in self._scheduled], self._scheduled_values["beta2"])
         super().on_train_batch_start(batch, batch_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One discriminator step and, every `n_critic` iterations, one generator step; logs the last of each."""
+        """Makes one discriminator step and, every `n_critic` iterations, one generator step; logs the last of each."""
         iteration = self.global_step
         source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, iteration)
-        drawn_d, drawn_g = self.view.numbers(len(batch.images), self.device, iteration)
-        real = self._discriminator_step(self._parts(batch, source, drawn_d), iteration, source)
+        draws_d, draws_g = self.augment.draws(len(batch.images), self.device, iteration)
+        real = self._discriminator_step(self._micro_batches(batch, source, draws_d), iteration, source)
         if (iteration + 1) % self.n_critic == 0:
-            self._generator_step(self._parts(batch, source, drawn_g))
-            self.ema.update(self.generator, self.n_critic * global_size(batch), self._now["ema_half_life"])
+            self._generator_step(self._micro_batches(batch, source, draws_g))
+            self.ema.update(self.generator, self.n_critic * global_size(batch), self._scheduled_values["ema_half_life"])
         if self.logs_this_iteration:
             rates = {f"lr_{which}": self.own_optimizer(n).param_groups[0]["lr"] for n, which in enumerate("dg")}
-            self.log_training(**self._told, **self._now, **rates, **self.view.told())
-        self.view.update(real, iteration)
-        return self._told["loss_d"]
+            self.log_training(**self._logs, **self._scheduled_values, **rates, **self.augment.logs())
+        self.augment.update(real, iteration)
+        return self._logs["loss_d"]
 
-    def _parts(self, batch: Batch, source: torch.Generator, drawn: Tensor | None) -> list[Part]:
-        """The parts of a batch; their noise is drawn for the whole of it."""
+    def _micro_batches(self, batch: Batch, source: torch.Generator, draws: Tensor | None) -> list[MicroBatch]:
+        """Returns the micro-batches of a batch; their noise is drawn for the whole of it."""
         noise = randomness.randn_rows(len(batch.images), self.generator.latent_dim, source=source)
-        return cut(batch, noise, drawn, self.accumulate)
+        return split(batch, noise, draws, self.accumulate)
 
-    def _discriminator_step(self, parts: list[Part], iteration: int, source: torch.Generator) -> Tensor:
+    def _discriminator_step(self, micro_batches: list[MicroBatch], iteration: int, source: torch.Generator) -> Tensor:
         """Steps, and returns the logits of the real images."""
         optimizer = self.own_optimizer(0)
         self.toggle_optimizer(optimizer)
         optimizer.zero_grad()
         reals, fakes, losses = [], [], []
-        for part in parts:
+        for micro_batch in micro_batches:
             with torch.no_grad():
-                generated: Tensor = self.generator(part.noise, part.labels)
+                generated: Tensor = self.generator(micro_batch.noise, micro_batch.labels)
             # Penalties see the images through the same augmentation, and their gradients are w.r.t. what goes into it:
             # ∇ₓD(T(x)), as in R3GAN (https://arxiv.org/abs/2501.05441).
-            discriminator = partial(self._logits, part=part, kind=0)
-            real, fake = discriminator(part.images), self._logits(generated, part, kind=1)
+            discriminator = partial(self._logits, micro_batch=micro_batch, kind=0)
+            real, fake = discriminator(micro_batch.images), self._logits(generated, micro_batch, kind=1)
             loss = self.loss.discriminator(real, fake)
             for penalty in self._due_penalties(iteration):
-                value = self._now.get("penalty_factor", 1.0) * penalty(discriminator, part.images, generated, source)
-                self._told[f"penalty_{type(penalty).__name__.lower()}"] = value.detach() / penalty.every
+                value = self._scheduled_values.get("penalty_factor", 1.0) * penalty(
+                    discriminator, micro_batch.images, generated, source
+                )
+                self._logs[f"penalty_{type(penalty).__name__.lower()}"] = value.detach() / penalty.every
                 loss = loss + value
-            self.manual_backward(loss / len(parts))
+            self.manual_backward(loss / len(micro_batches))
             reals.append(real.detach())
             fakes.append(fake.detach())
             losses.append(loss.detach())
-        self._told["loss_d"] = torch.stack(losses).mean()
+        self._logs["loss_d"] = torch.stack(losses).mean()
         if self.logs_this_iteration:
-            self._told.update(logit_statistics(torch.cat(reals), torch.cat(fakes), self.loss.boundary))
+            self._logs.update(logit_statistics(torch.cat(reals), torch.cat(fakes), self.loss.boundary))
         self._clip(self.discriminator, "d")
         optimizer.step()
         self.untoggle_optimizer(optimizer)
@@ -207,26 +209,26 @@ class GAN(GenerativeModel):
     def _due_penalties(self, iteration: int) -> list[Penalty]:
         return [p for p in self.penalties if isinstance(p, Penalty) and iteration % p.every == 0]
 
-    def _generator_step(self, parts: list[Part]) -> None:
+    def _generator_step(self, micro_batches: list[MicroBatch]) -> None:
         optimizer = self.own_optimizer(1)
         self.toggle_optimizer(optimizer)
         optimizer.zero_grad()
         losses = []
-        for part in parts:
-            real = self._logits(part.images, part, kind=0) if self.loss.paired else None
-            generated = self.generator(part.noise, part.labels)
-            loss = self.loss.generator(real, self._logits(generated, part, kind=1))
-            self.manual_backward(loss / len(parts))
+        for micro_batch in micro_batches:
+            real = self._logits(micro_batch.images, micro_batch, kind=0) if self.loss.paired else None
+            generated = self.generator(micro_batch.noise, micro_batch.labels)
+            loss = self.loss.generator(real, self._logits(generated, micro_batch, kind=1))
+            self.manual_backward(loss / len(micro_batches))
             losses.append(loss.detach())
-        self._told["loss_g"] = torch.stack(losses).mean()
+        self._logs["loss_g"] = torch.stack(losses).mean()
         self._clip(self.generator, "g")
         self.step_uncounted(optimizer)  # the discriminator's step has counted this iteration
         self.untoggle_optimizer(optimizer)
 
-    def _logits(self, images: Tensor, part: Part, kind: int) -> Tensor:
-        """Of real (0) or generated (1) images; in float32: low precision rounds a confident one's losses to nothing."""
-        seen = self.view(images, None if part.drawn is None else part.drawn[:, kind])
-        logits: Tensor = self.discriminator(seen, part.labels)
+    def _logits(self, images: Tensor, micro_batch: MicroBatch, kind: int) -> Tensor:
+        """Returns the logits of real (0) or generated (1) images, in float32: low precision rounds losses to 0."""
+        seen = self.augment(images, None if micro_batch.draws is None else micro_batch.draws[:, kind])
+        logits: Tensor = self.discriminator(seen, micro_batch.labels)
         return logits.float()
 
     def _clip(self, network: nn.Module, which: str) -> None:
@@ -235,7 +237,7 @@ class GAN(GenerativeModel):
             return
         gradient = clip(network, self.gradient_clip_norm, self.trainer)
         if self.logs_this_iteration:
-            self._told |= {f"gradient_norm_{which}": gradient, f"weight_norm_{which}": norm(network.parameters())}
+            self._logs |= {f"gradient_norm_{which}": gradient, f"weight_norm_{which}": norm(network.parameters())}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Nothing: a generator is judged by its samples, not batch by batch."""
@@ -246,15 +248,15 @@ class GAN(GenerativeModel):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the last value of what not every iteration computes, which the curves repeat until the next."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["logged"] = dict(self._told)
+        checkpoint["logged"] = dict(self._logs)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes these values."""
         super().on_load_checkpoint(checkpoint)
-        self._told = dict(checkpoint.get("logged", {}))
+        self._logs = dict(checkpoint.get("logged", {}))
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """The discriminator's optimizer, whose steps count as iterations, and the generator's."""
+        """Returns the discriminator's optimizer, whose steps count as iterations, and the generator's."""
         return self.scheduled(
             self.optimizer_d(self.discriminator.parameters()), self.optimizer_g(self.generator.parameters())
         )

@@ -27,7 +27,7 @@ def set_beta2(optimizers: Iterable[Optimizer], beta2: float) -> None:
 
 
 def norm(tensors: Iterable[Tensor | None]) -> Tensor:
-    """The Euclidean norm of all tensors together; None counts for nothing."""
+    """Returns the Euclidean norm of all tensors together; None counts for nothing."""
     return nn.utils.get_total_norm([tensor.detach() for tensor in tensors if tensor is not None])
 
 

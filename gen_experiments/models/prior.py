@@ -109,15 +109,15 @@ class CodePrior(GenerativeModel):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) images in [-1, 1] -> (B, L) codes, level after level and row by row."""
+        """Maps (B, C, H, W) images in [-1, 1] -> (B, L) codes, level after level and row by row."""
         return self.vqvae.encode(images).flatten(1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """(B, L) codes -> (B, C, H, W) images."""
+        """Maps (B, L) codes -> (B, C, H, W) images."""
         return self.vqvae.decode(codes.unflatten(1, self.code_shape))
 
     def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
-        """An image of each source; see `sample`."""
+        """Returns an image of each source; see `sample`."""
         return self.decode(self.draw(labels, Draws(sources), truncation=truncation))
 
     def draw(
@@ -128,7 +128,7 @@ class CodePrior(GenerativeModel):
         unknown: Tensor | None = None,
         truncation: float = 1.0,
     ) -> Tensor:
-        """Codes drawn from the averaged prior; see `Prior.sample`, and `sample` for the truncation."""
+        """Returns codes drawn from the averaged prior; see `Prior.sample`, and `sample` for the truncation."""
         prior, decoding = self.averaged, self.averaged.decoding
         prior.decoding = replace(decoding, temperature=truncation * decoding.temperature)
         try:
@@ -152,16 +152,16 @@ class CodePrior(GenerativeModel):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if split in self._codes or not isinstance(data, ImageDataModule):
             return
-        told = hashlib.sha256()
+        digest = hashlib.sha256()
         for name, value in self.vqvae.state_dict().items():
-            told.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
         codes = self.prior.codes
         kinds = (False, True) if split == "train" and data.flip else (False,)
         self._codes[split] = [
             encoded(
                 data.split(split),
                 self.encode,
-                told.hexdigest(),
+                digest.hexdigest(),
                 codes.length,
                 codes.codebook_size,
                 self.device,
@@ -171,17 +171,17 @@ class CodePrior(GenerativeModel):
         ]
 
     def _codes_of(self, batch: Batch, split: str) -> Tensor:
-        """(B, L) int64: from the array of the split or, for images of no split, from the VQ-VAE."""
-        if batch.numbers is None or split not in self._codes:
+        """Returns (B, L) int64: from the array of the split or, for images of no split, from the VQ-VAE."""
+        if batch.indices is None or split not in self._codes:
             return self.encode(batch.images)
-        numbers = batch.numbers.cpu().numpy()
-        codes = self._codes[split][0][numbers]
+        indices = batch.indices.cpu().numpy()
+        codes = self._codes[split][0][indices]
         if batch.mirrored is not None:
-            codes = np.where(batch.mirrored.cpu().numpy()[:, None], self._codes[split][1][numbers], codes)
+            codes = np.where(batch.mirrored.cpu().numpy()[:, None], self._codes[split][1][indices], codes)
         return torch.from_numpy(codes).to(self.device, torch.int64)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step of the prior's loss."""
+        """Returns the prior's loss of a batch."""
         source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, self.global_step)
         loss = self.prior.loss(self._codes_of(batch, "train"), batch.labels, source, self.images_seen)
         self.log_training(loss=loss)
@@ -206,5 +206,5 @@ class CodePrior(GenerativeModel):
         self.log(f"{stage}/nll", bits, batch_size=batch.images.shape[0], on_epoch=True, sync_dist=True)
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """The prior's optimizer."""
+        """Returns the prior's optimizer."""
         return self.scheduled(self.optimizer(self.prior.parameters()))

@@ -23,12 +23,12 @@ class GenerativeModel(ImageModel, ABC):
 
     @abstractmethod
     def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
-        """An image of each source of random numbers; see `sample`."""
+        """Returns an image of each source of random numbers; see `sample`."""
 
     def sample(
         self, first: int, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float = 1.0
     ) -> Tensor:
-        """Images `first` ... `first + count - 1` of the endless sequence that `seed` names.
+        """Returns images `first` ... `first + count - 1` of the endless sequence that `seed` names.
 
         Each image depends on its number, the seed and its label alone, not on the batch, the device or the number of
         processes.
@@ -49,7 +49,7 @@ class GenerativeModel(ImageModel, ABC):
         return self.generate(sources, None if labels is None else labels.to(self.device), truncation)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """As many samples as the batch has images, numbered on over batches and processes."""
+        """Returns as many samples as the batch has images, numbered on over batches and processes."""
         count = batch.images.shape[0]
         if not count:
             return batch.images
@@ -61,12 +61,12 @@ class GenerativeModel(ImageModel, ABC):
 
 
 def sample_sources(first: int, count: int, seed: int) -> list[torch.Generator]:
-    """Where the random numbers of samples `first` ... `first + count - 1` come from: each has a source of its own."""
+    """Returns the sources of random numbers of samples `first` ... `first + count - 1`, one for each."""
     return [randomness.generator("cpu", SAMPLE_STREAM, seed, number) for number in range(first, first + count)]
 
 
 def drawn_labels(sources: Sequence[torch.Generator], classes: int | None) -> Tensor | None:
-    """(count,) int64 labels, each drawn from the source of its sample; None where there are no classes."""
+    """Returns (count,) int64 labels, each drawn from the source of its sample; None where there are no classes."""
     if classes is None:
         return None
     return torch.cat([torch.randint(classes, (1,), generator=source) for source in sources])

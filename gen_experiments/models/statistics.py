@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def logit_statistics(real: Tensor, fake: Tensor, boundary: float | None) -> dict[str, Tensor]:
-    """Of the discriminator's logits (B,): means, their gap, and the share of images that it judges rightly.
+    """Returns statistics of the discriminator's logits (B,): means, their gap, and the share of images judged rightly.
 
     Args:
         real: logits of real images.

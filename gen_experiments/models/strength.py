@@ -39,7 +39,7 @@ class AdaptiveStrength(nn.Module):
         self.register_buffer("sums", torch.zeros(2))  # of the signs, and of how many there were
 
     def forward(self, images: float) -> Tensor:
-        """p, however many images were seen: so that it can stand where a schedule does."""
+        """Returns p, however many images were seen: so that it can stand where a schedule does."""
         return self.p
 
     @torch.no_grad()

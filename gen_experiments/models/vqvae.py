@@ -93,16 +93,16 @@ class VQVAE(ImageModel):
         return self._parts()[2](quantized.values), quantized
 
     def encode(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""
+        """Maps (B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""
         return self._quantized(images).indices
 
     def code_latents(self, indices: Tensor) -> Tensor:
-        """(B, h, w) int64 codes -> (B, D, h, w) quantized latents."""
+        """Maps (B, h, w) int64 codes -> (B, D, h, w) quantized latents."""
         latents: Tensor = self._parts()[1].decode(indices)
         return latents
 
     def decode(self, indices: Tensor) -> Tensor:
-        """(B, h, w) int64 codes -> (B, C, H, W) images."""
+        """Maps (B, h, w) int64 codes -> (B, C, H, W) images."""
         images: Tensor = self._parts()[2](self.code_latents(indices))
         return images
 
@@ -120,14 +120,14 @@ class VQVAE(ImageModel):
         return self.encoder, self.quantizer, self.decoder
 
     def _parts(self) -> tuple[Encoder, Quantizer, Decoder]:
-        """What is trained or, outside of training and where they are kept, the averages."""
+        """Returns what is trained or, outside of training and where they are kept, the averages."""
         if self.training or self.ema_half_life is None:
             return self._trained()
         encoder, quantizer, decoder = (average.module for average in self.averages)
         return encoder, quantizer, decoder  # type: ignore[return-value]
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) images in [-1, 1] -> their reconstructions."""
+        """Maps (B, C, H, W) images in [-1, 1] -> their reconstructions."""
         reconstructions: Tensor = self(images)[0]
         return reconstructions
 
@@ -142,18 +142,18 @@ class VQVAE(ImageModel):
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step of the loss and, with an adversary, one of the discriminator."""
+        """Makes one step of the autoencoder and, with an adversary, one of the discriminator."""
         reconstructions, quantized = self(batch.images)
         error = self.reconstruction(reconstructions, batch.images)
         loss: Tensor = error + quantized.loss
-        told = {"reconstruction": error, "quantizer": quantized.loss}
+        logs = {"reconstruction": error, "quantizer": quantized.loss}
         if self.adversary is not None:
-            loss = self._adversarial_steps(self.adversary, batch, reconstructions, error, loss, told)
+            loss = self._adversarial_steps(self.adversary, batch, reconstructions, error, loss, logs)
             self.after_step(global_size(batch))
         if self.logs_this_iteration:
             revived = [codebook.take_revived() for codebook in self._codebooks()]
-            told |= {"codes_revived": torch.stack(revived).sum()} if revived else {}
-        self.log_training(loss=loss, **told)
+            logs |= {"codes_revived": torch.stack(revived).sum()} if revived else {}
+        self.log_training(loss=loss, **logs)
         return loss
 
     def after_step(self, images: int) -> None:
@@ -170,9 +170,9 @@ class VQVAE(ImageModel):
         reconstructions: Tensor,
         error: Tensor,
         loss: Tensor,
-        told: dict[str, Tensor],
+        logs: dict[str, Tensor],
     ) -> Tensor:
-        """Steps both optimizers and returns the autoencoder's whole loss; adds to what is told."""
+        """Steps both optimizers and returns the autoencoder's whole loss; adds to `logs`."""
         iteration, strength = self.global_step, adversary.strength(self.images_seen)
         optimizer, optimizer_d = self.own_optimizer(0), self.own_optimizer(1)
         self.toggle_optimizer(optimizer)
@@ -182,7 +182,7 @@ class VQVAE(ImageModel):
             if adversary.adaptive:
                 factor = strength * adaptive_weight(error, adversarial, self.decoder.last_weight)
             loss = loss + factor * adversarial
-            told |= {"adversarial": adversarial, "adversarial_weight": factor}
+            logs |= {"adversarial": adversarial, "adversarial_weight": factor}
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
@@ -201,11 +201,11 @@ class VQVAE(ImageModel):
             self.manual_backward(loss_d)
             self.step_uncounted(optimizer_d)  # the autoencoder's step has counted this iteration
             self.untoggle_optimizer(optimizer_d)
-            told |= {"loss_d": loss_d, **logit_statistics(*logits, adversary.loss.boundary)}
+            logs |= {"loss_d": loss_d, **logit_statistics(*logits, adversary.loss.boundary)}
         return loss.detach()
 
     def _logits(self, images: Tensor, batch: Batch) -> Tensor:
-        """In float32, as in `GAN`."""
+        """Returns the discriminator's logits, in float32 as in `GAN`."""
         logits: Tensor = self.discriminator(images, batch.labels)
         return logits.float()
 
@@ -214,11 +214,11 @@ class VQVAE(ImageModel):
         return self._evaluation_step(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The same on the test split."""
+        """Returns the same on the test split."""
         return self._evaluation_step(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The reconstructions of a batch."""
+        """Returns the reconstructions of a batch."""
         return self.reconstruct(batch.images)
 
     def on_validation_epoch_end(self) -> None:
@@ -263,7 +263,7 @@ class VQVAE(ImageModel):
         return [part for part in self.quantizer.modules() if isinstance(part, LearnedCodebook)]
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """One optimizer over the autoencoder and, with an adversary, one over its discriminator."""
+        """Returns one optimizer over the autoencoder and, with an adversary, one over its discriminator."""
         optimizers = [self.optimizer([weight for part in self._trained() for weight in part.parameters()])]
         if self.adversary is not None:
             optimizers.append(self.adversary.optimizer(self.discriminator.parameters()))

@@ -13,20 +13,20 @@ class Augmentation(ABC):
     """A differentiable map of images to images of the same shape, random by the numbers it is given.
 
     Attributes:
-        draws: how many random numbers an image takes.
+        num_draws: how many random numbers an image takes.
     """
 
-    draws: ClassVar[int]
+    num_draws: ClassVar[int]
 
     @abstractmethod
-    def __call__(self, images: Tensor, p: float | Tensor, drawn: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, p: float | Tensor, draws: Tensor) -> Tensor:
         """Augments (B, C, H, W) images.
 
         Args:
             images: what the discriminator is to judge.
             p: the probability, in [0, 1], with which an image goes through each of the transformations; at 0 the images
                 come back as they are, at 1 all are changed.
-            drawn: (B, draws) uniform random numbers in [0, 1).
+            draws: (B, num_draws) uniform random numbers in [0, 1).
         """
 
 
@@ -44,17 +44,17 @@ class DiffAugment(Augmentation):
         UserError: a number out of range.
     """
 
-    draws: ClassVar[int] = 10
+    num_draws: ClassVar[int] = 10
 
     def __init__(self, colour: bool = True, translation: float = 0.125, cutout: float = 0.5, fill: float = 0.0) -> None:
         check_interval("[0, 1]", translation=translation, cutout=cutout)
         check_interval("[-1, 1]", fill=fill)
         self.colour, self.translation, self.cutout, self.fill = colour, translation, cutout, fill
 
-    def __call__(self, images: Tensor, p: float | Tensor, drawn: Tensor) -> Tensor:
-        """The first three numbers choose which of the three an image goes through, the others how."""
+    def __call__(self, images: Tensor, p: float | Tensor, draws: Tensor) -> Tensor:
+        """Returns the first three numbers choose which of the three an image goes through, the others how."""
         size = images.shape[-1]
-        chosen, amounts = drawn[:, :3] < p, drawn[:, 3:]
+        chosen, amounts = draws[:, :3] < p, draws[:, 3:]
         if self.colour:
             images = _where(chosen[:, 0], recoloured(images, amounts[:, :3]), images)
         if shift := round(self.translation * size):

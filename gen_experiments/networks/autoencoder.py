@@ -62,7 +62,7 @@ class ConvEncoder(Encoder):
         self.apply(fan_in_init)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
+        """Maps (B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
         latents: Tensor = self.layers(images)
         return latents
 
@@ -111,7 +111,7 @@ class ConvDecoder(Decoder):
         return self.layers[-1].get_parameter("weight")
 
     def forward(self, latents: Tensor) -> Tensor:
-        """(B, dim, h, w) -> (B, C, H, W)."""
+        """Maps (B, dim, h, w) -> (B, C, H, W)."""
         images: Tensor = self.layers(latents)
         return images
 
@@ -141,7 +141,7 @@ class PlainEncoder(Encoder):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [-1, 1] -> (B, dim, grid, grid)."""
+        """Maps (B, C, H, W) in [-1, 1] -> (B, dim, grid, grid)."""
         latents: Tensor = self.layers(images)
         return latents
 
@@ -173,7 +173,7 @@ class PlainDecoder(Decoder):
         return self.layers[-2].get_parameter("weight")
 
     def forward(self, latents: Tensor) -> Tensor:
-        """(B, dim, grid, grid) -> (B, C, H, W) in (-1, 1)."""
+        """Maps (B, dim, grid, grid) -> (B, C, H, W) in (-1, 1)."""
         return torch.tanh(self.layers(latents))
 
 

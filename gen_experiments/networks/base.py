@@ -13,7 +13,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
+        """Maps (B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
 
 
 class Decoder(nn.Module, ABC):
@@ -26,7 +26,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, latents: Tensor) -> Tensor:
-        """(B, dim, h, w) -> (B, C, H, W), meant to lie in [-1, 1] but not clamped."""
+        """Maps (B, dim, h, w) -> (B, C, H, W), meant to lie in [-1, 1] but not clamped."""
 
 
 class Generator(nn.Module, ABC):
@@ -47,7 +47,7 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, latent_dim) noise and, for conditional networks, (B,) int64 labels -> (B, C, H, W)."""
+        """Maps (B, latent_dim) noise and, for conditional networks, (B,) int64 labels -> (B, C, H, W)."""
 
 
 class Discriminator(nn.Module, ABC):
@@ -55,7 +55,7 @@ class Discriminator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) images and, for conditional networks, (B,) int64 labels -> (B,) logits, high for real.
+        """Maps (B, C, H, W) images and, for conditional networks, (B,) int64 labels -> (B,) logits, high for real.
 
         A network that judges n patches of an image gives (B, n).
         """

@@ -35,7 +35,7 @@ class ResidualStack(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, h, w) -> the same shape."""
+        """Maps (B, channels, h, w) -> the same shape."""
         for block in self.blocks:
             x = x + block(x)
         return torch.relu(x)
@@ -118,7 +118,7 @@ def check_halvings(image: ImageSpec, times: int) -> None:
 
 
 def doublings(image: ImageSpec, smallest: int = 16, largest: int = 256) -> int:
-    """How often 4×4 must be doubled to give the image: log₂(size / 4).
+    """Returns how often 4×4 must be doubled to give the image: log₂(size / 4).
 
     Raises:
         UserError: the size is no power of two in [smallest, largest].
@@ -135,7 +135,7 @@ def doublings(image: ImageSpec, smallest: int = 16, largest: int = 256) -> int:
 
 
 def narrowed(width: int, size: int) -> int:
-    """The channels at a resolution of `size` pixels: `width` up to 32, halved at each doubling beyond.
+    """Returns the channels at a resolution of `size` pixels: `width` up to 32, halved at each doubling beyond.
 
     Raises:
         UserError: none are left.

@@ -8,7 +8,7 @@ from gen_experiments.images import ImageSpec
 
 
 def classes_of(image: ImageSpec, conditional: bool) -> int | None:
-    """The number of classes a network is to know: the data's if it is `conditional`, else None.
+    """Returns the number of classes a network is to know: the data's if it is `conditional`, else None.
 
     Raises:
         UserError: a conditional network for data without labels.
@@ -42,10 +42,10 @@ class NoiseAndLabel(nn.Module):
         self.dim = latent_dim if classes is None else 2 * latent_dim
 
     def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
-        """(B, latent_dim) noise and (B,) labels -> (B, dim)."""
+        """Maps (B, latent_dim) noise and (B,) labels -> (B, dim)."""
         if self.embedding is None:
             return noise
-        return torch.cat([noise, self.embedding(needed(labels))], dim=1)
+        return torch.cat([noise, self.embedding(require_labels(labels))], dim=1)
 
 
 class ConditionalNorm(nn.Module):
@@ -68,11 +68,11 @@ class ConditionalNorm(nn.Module):
             nn.init.zeros_(self.affine.weight[:, channels:])
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        """(B, channels, h, w) and (B,) labels -> the same shape."""
+        """Maps (B, channels, h, w) and (B,) labels -> the same shape."""
         normalised: Tensor = self.norm(x)
         if self.affine is None:
             return normalised
-        affine: Tensor = self.affine(needed(labels))
+        affine: Tensor = self.affine(require_labels(labels))
         factor, offset = affine[:, :, None, None].chunk(2, dim=1)
         return normalised * factor + offset
 
@@ -93,19 +93,19 @@ class LogitHead(nn.Module):
             nn.init.normal_(self.embedding.weight, std=features**-0.5)
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        """(B, features) and (B,) labels -> (B,) logits."""
+        """Maps (B, features) and (B,) labels -> (B,) logits."""
         logits: Tensor = self.linear(features)[:, 0]
         if self.embedding is None:
             return logits
-        embedded: Tensor = self.embedding(needed(labels))
+        embedded: Tensor = self.embedding(require_labels(labels))
         return logits + (embedded * features).sum(dim=1)
 
 
-def needed(labels: Tensor | None) -> Tensor:
-    """The labels a conditional network was given.
+def require_labels(labels: Tensor | None) -> Tensor:
+    """Returns the labels, which a conditional network cannot do without.
 
     Raises:
-        UserError: it was given none.
+        UserError: there are none.
     """
     if labels is None:
         raise UserError("a conditional network needs the labels of its images")

@@ -53,7 +53,7 @@ class DeepEncoder(Encoder):
         self.layers = nn.Sequential(*layers, *_middle(levels[-1]), *_head(before, dim))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
+        """Maps (B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
         latents: Tensor = self.layers(images)
         return latents
 
@@ -102,7 +102,7 @@ class DeepDecoder(Decoder):
         return self.layers[-1].get_parameter("weight")
 
     def forward(self, latents: Tensor) -> Tensor:
-        """(B, dim, h, w) -> (B, C, H, W)."""
+        """Maps (B, dim, h, w) -> (B, C, H, W)."""
         images: Tensor = self.layers(latents)
         return images
 
@@ -121,7 +121,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if before == after else nn.Conv2d(before, after, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, before, h, w) -> (B, after, h, w)."""
+        """Maps (B, before, h, w) -> (B, after, h, w)."""
         sum_of_both: Tensor = self.shortcut(x) + self.layers(x)
         return sum_of_both
 
@@ -140,7 +140,7 @@ class Attention(nn.Module):
         self.output = nn.Conv2d(channels, channels, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, h, w) -> the same shape."""
+        """Maps (B, channels, h, w) -> the same shape."""
         tokens = self.inputs(self.norm(x)).flatten(2).transpose(1, 2).unsqueeze(1)
         attended = scaled_dot_product_attention(*tokens.chunk(3, dim=-1))
         change: Tensor = self.output(attended.squeeze(1).transpose(1, 2).reshape(x.shape))
@@ -155,7 +155,7 @@ class _Level(NamedTuple):
 def _levels(
     image: ImageSpec, width: int, multipliers: tuple[int, ...], blocks: int, attention: tuple[int, ...] | None
 ) -> list[_Level]:
-    """What stands at each resolution, the image's first."""
+    """Returns what stands at each resolution, the image's first."""
     check_interval(f"[1, {MOST_BLOCKS}]", blocks=blocks)
     if not multipliers or min(multipliers) < 1:
         raise UserError(f"the deep pair needs a multiplier >= 1 for each resolution, not {list(multipliers)}")

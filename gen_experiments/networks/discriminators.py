@@ -52,7 +52,7 @@ class DCGANDiscriminator(Discriminator):
             normalise_spectrally(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
+        """Maps (B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
         logits: Tensor = self.head(self.layers(images), labels)
         return logits
 
@@ -85,6 +85,6 @@ class PlainDiscriminator(Discriminator):
             normalise_spectrally(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
+        """Maps (B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
         logits: Tensor = self.head(self.layers(images), labels)
         return logits

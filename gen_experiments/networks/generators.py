@@ -59,7 +59,7 @@ class DCGANGenerator(Generator):
         return weight[: self.latent_dim].flatten(1).T
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
+        """Maps (B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
         return torch.tanh(self.layers(self.input(noise, labels)[:, :, None, None]))
 
 
@@ -96,7 +96,7 @@ class PlainGenerator(Generator):
         return weight[:, : self.latent_dim]
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
+        """Maps (B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
         return torch.tanh(self.layers(self.input(noise, labels)))
 
 

@@ -57,7 +57,7 @@ class PatchDiscriminator(Discriminator):
             blocks.normalise_spectrally(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) -> (B, n) logits, those of the patches row by row; `labels` are not used."""
+        """Maps (B, C, H, W) -> (B, n) logits, those of the patches row by row; `labels` are not used."""
         logits: Tensor = self.layers(images)
         return logits
 

@@ -11,7 +11,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, Generator
 from gen_experiments.networks.blocks import MOST_BLOCKS, check_widths, doublings, narrowed, normalise_spectrally
-from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of, needed
+from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of, require_labels
 
 GROUP = 16
 """Channels of a group of the 3×3 convolutions."""
@@ -59,7 +59,7 @@ class R3GANGenerator(Generator):
         return self.scale.weight[:, : self.latent_dim]
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W)."""
+        """Maps (B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W)."""
         scale = self.scale(self.input(noise, labels))
         images: Tensor = self.layers(self.basis * scale[:, :, None, None])
         return images
@@ -109,11 +109,11 @@ class R3GANDiscriminator(Discriminator):
             normalise_spectrally(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
+        """Maps (B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
         features: Tensor = self.linear(self.layers(images).flatten(1))
         if self.embedding is None:
             return features[:, 0]
-        embedded: Tensor = self.embedding(needed(labels))
+        embedded: Tensor = self.embedding(require_labels(labels))
         return (features * embedded).sum(dim=1)
 
 
@@ -169,7 +169,7 @@ def _initialised(layer: Layer, gain: float = 1.0) -> Layer:
 
 
 def _widths(image: ImageSpec, width: int) -> list[int]:
-    """The channels at 4, 8, ... pixels up to the image's size."""
+    """Returns the channels at 4, 8, ... pixels up to the image's size."""
     widths = [narrowed(width, 4 << i) for i in range(doublings(image) + 1)]
     if any(2 * channels % GROUP for channels in widths):
         multiple = GROUP // 2 * max(image.size // 32, 1)

@@ -52,7 +52,7 @@ class ResNetGenerator(Generator):
         return self.start.weight
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
+        """Maps (B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
         x = self.start(noise).unflatten(1, (-1, 4, 4))
         for block in self.blocks:
             x = block(x, labels)
@@ -91,7 +91,7 @@ class ResNetDiscriminator(Discriminator):
             normalise_spectrally(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
+        """Maps (B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
         logits: Tensor = self.head(torch.relu(self.blocks(images)).sum(dim=(2, 3)), labels)
         return logits
 

@@ -59,7 +59,7 @@ class Attention(nn.Module):
         self.key_norm = nn.RMSNorm(width // heads)
 
     def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
-        """(B, T, width) -> the same; with a cache T is 1, and x follows what the cache has seen."""
+        """Maps (B, T, width) -> the same; with a cache T is 1, and x follows what the cache has seen."""
         queries, keys, values = self.inputs(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys = self.query_norm(queries.float()).to(values), self.key_norm(keys.float()).to(values)
         if cache is not None:
@@ -83,7 +83,7 @@ class SwiGLU(nn.Module):
         self.output = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, width) -> the same."""
+        """Maps (B, T, width) -> the same."""
         gate, value = self.inputs(x).chunk(2, dim=-1)
         output: Tensor = self.output(silu(gate) * value)
         return output
@@ -107,7 +107,7 @@ class Block(nn.Module):
         self.modulation = _normal(nn.Linear(width, 6 * width), std=0)
 
     def forward(self, x: Tensor, condition: Tensor, source: torch.Generator | None, cache: Cache | None) -> Tensor:
-        """(B, T, width) tokens and a (B, 1, width) condition -> (B, T, width)."""
+        """Maps (B, T, width) tokens and a (B, 1, width) condition -> (B, T, width)."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition).chunk(6, dim=-1)
         x = x + gate1 * self._thinned(self.attention(_modulated(x, shift1, scale1), cache), source)
         x = x + gate2 * self._thinned(self.mlp(_modulated(x, shift2, scale2)), source)
@@ -116,8 +116,8 @@ class Block(nn.Module):
     def _thinned(self, x: Tensor, source: torch.Generator | None) -> Tensor:
         if source is None or self.dropout == 0:
             return x
-        kept = rand_rows(*x.shape, source=source).to(x.device) >= self.dropout
-        return x * kept / (1 - self.dropout)
+        mask = rand_rows(*x.shape, source=source).to(x.device) >= self.dropout
+        return x * mask / (1 - self.dropout)
 
 
 class GridPositions(nn.Module):
@@ -152,7 +152,7 @@ class GridPositions(nn.Module):
         self.column = _normal(nn.Embedding(sum(w for _, w in distinct), width))
 
     def forward(self, positions: Tensor) -> Tensor:
-        """(...) positions, counted level after level and row by row, -> (..., width)."""
+        """Maps (...) positions, counted level after level and row by row, -> (..., width)."""
         return embedding(positions, self.level(self.levels) + self.row(self.rows) + self.column(self.columns))
 
 
@@ -203,7 +203,7 @@ class CodeTransformer(nn.Module):
         self.heads = nn.ModuleList(_normal(nn.Linear(width, codebook_size)) for _ in grids)
 
     def embed(self, codes: Tensor, positions: Tensor) -> Tensor:
-        """The vectors of (B, T) codes at (T,) or (B, T) positions, (B, T, width); the code K is an unknown one."""
+        """Maps (B, T) codes at (T,) or (B, T) positions to vectors, (B, T, width); the code K is an unknown one."""
         of_level = codes + self.codebook_size * self.positions.levels[positions]
         index = torch.where(codes == self.codebook_size, self.tokens.num_embeddings - 1, of_level)
         embedded: Tensor = self.tokens(index) + self.positions(positions)
@@ -227,7 +227,7 @@ class CodeTransformer(nn.Module):
         return _modulated(x, shift, scale)
 
     def logits(self, features: Tensor, first: int = 0) -> Tensor:
-        """(B, T, width) of the positions first, …, first + T − 1 -> (B, T, K)."""
+        """Maps (B, T, width) of the positions first, …, first + T − 1 -> (B, T, K)."""
         parts = []
         for head, size in zip(self.heads, self.sizes, strict=True):
             of_level = max(size - first, 0)

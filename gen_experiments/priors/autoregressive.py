@@ -70,7 +70,7 @@ class AutoregressivePrior(Prior):
     def logits(
         self, codes: Tensor, conditions: Tensor, order: Tensor | None = None, source: torch.Generator | None = None
     ) -> Tensor:
-        """The logits of all codes, each given those before it.
+        """Returns the logits of all codes, each given those before it.
 
         Args:
             codes: (B, L).
@@ -91,13 +91,13 @@ class AutoregressivePrior(Prior):
         return self.network.logits(features)
 
     def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
-        """The mean cross entropy of all codes."""
+        """Returns the mean cross entropy of all codes."""
         conditions = self.dropped(self.conditions(labels, codes), source)
         logits = self.logits(codes, conditions, self._order(codes, source, images_seen), source)
         return cross_entropy(logits.float().flatten(0, 1), codes.flatten())
 
     def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
-        """−log p(codes | label) in raster order; nothing is drawn from `source`."""
+        """Returns −log p(codes | label) in raster order; nothing is drawn from `source`."""
         logits = self.logits(codes, self.conditions(labels, codes))
         return cross_entropy(logits.float().transpose(1, 2), codes, reduction="none").sum(dim=1)
 
@@ -116,8 +116,8 @@ class AutoregressivePrior(Prior):
             here = raster[position : position + 1]
             features = self.network(token + self.targets(here), conditions, caches=caches)
             logits = self.guided(self.network.logits(features, position), len(codes))[:, 0]
-            drawn = self.decoding(logits, uniforms[:, position])
-            codes[:, position] = torch.where(unknown[:, position], drawn, codes[:, position])
+            draw = self.decoding(logits, uniforms[:, position])
+            codes[:, position] = torch.where(unknown[:, position], draw, codes[:, position])
             token = self.network.embed(codes[:, position : position + 1], here)
             token = token.repeat(len(conditions) // len(codes), 1, 1)
         return codes
@@ -126,7 +126,7 @@ class AutoregressivePrior(Prior):
         return torch.arange(self.codes.length, device=device)
 
     def _order(self, codes: Tensor, source: torch.Generator, images_seen: int) -> Tensor | None:
-        """(B, L), a random order for some images and raster order for the others; None if raster order for all."""
+        """Returns (B, L), a random order for some images and raster order for others; None for raster order alone."""
         if self.order_annealing is None or images_seen >= self.order_annealing[1]:
             return None
         start, end = self.order_annealing

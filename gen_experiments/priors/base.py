@@ -45,11 +45,11 @@ class Draws:
         self._sources = sources
 
     def __len__(self) -> int:
-        """The number of samples, B."""
+        """Returns the number of samples, B."""
         return len(self._sources)
 
     def uniforms(self, *shape: int, device: torch.device) -> Tensor:
-        """The next (B, *shape) float32 in [0, 1)."""
+        """Returns the next (B, *shape) float32 in [0, 1)."""
         return torch.stack([torch.rand(shape, generator=source) for source in self._sources]).to(device)
 
 
@@ -83,7 +83,7 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
-        """The training loss of a batch.
+        """Returns the training loss of a batch.
 
         Its average over N processes of B/N images is that of one process of B images.
 
@@ -99,7 +99,7 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
-        """−log p(codes | label), or an unbiased estimate of an upper bound of it, without dropout.
+        """Returns −log p(codes | label), or an unbiased estimate of an upper bound of it, without dropout.
 
         Args:
             codes: (B, L).
@@ -127,24 +127,24 @@ class Prior(nn.Module, ABC):
         """
 
     def conditions(self, labels: Tensor | None, like: Tensor) -> Tensor:
-        """What a network of num_classes + 1 conditions is given, the last for no class: one for each row of `like`."""
+        """Returns (B,) conditions in [0, num_classes], the last for no class, one for each row of `like`."""
         if labels is None or self.codes.num_classes is None:
             return torch.full(like.shape[:1], self.no_class, device=like.device)
         return labels
 
     def dropped(self, conditions: Tensor, source: torch.Generator) -> Tensor:
-        """(B,) conditions, those of about `class_drop` of the images replaced by no class."""
+        """Returns (B,) conditions, those of about `class_drop` of the images replaced by no class."""
         drops = rand_rows(conditions.shape[0], source=source).to(conditions.device) < self.class_drop
         return torch.where(drops, self.no_class, conditions)
 
     def with_guides(self, conditions: Tensor) -> Tensor:
-        """(B,) conditions to draw under, followed by as many of no class if the draws are guided."""
+        """Returns (B,) conditions to draw under, followed by as many of no class if the draws are guided."""
         if self.decoding.guidance == 0 or self.codes.num_classes is None:
             return conditions
         return torch.cat([conditions, torch.full_like(conditions, self.no_class)])
 
     def guided(self, logits: Tensor, count: int) -> Tensor:
-        """The logits to draw from: (count, ..., K) of (count or 2 count, ..., K), those under `with_guides`."""
+        """Returns the logits to draw from: (count, ..., K) of (count or 2 count, ..., K), those under `with_guides`."""
         if len(logits) == count:
             return logits
         conditional, unconditional = logits.split(count)
@@ -153,7 +153,7 @@ class Prior(nn.Module, ABC):
     def start(
         self, draws: Draws, codes: Tensor | None, unknown: Tensor | None, device: torch.device
     ) -> tuple[Tensor, Tensor]:
-        """The last arguments of `sample`, made where they are None: (B, L) codes that may be written to, and bool."""
+        """Returns the last arguments of `sample`, made where they are None: writable (B, L) codes, and (B, L) bool."""
         if codes is None or unknown is None:
             zeros = torch.zeros(len(draws), self.codes.length, dtype=torch.int64, device=device)
             return zeros, torch.ones_like(zeros, dtype=torch.bool)

@@ -38,7 +38,7 @@ class Decoding:
 
 
 def guided(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:
-    """Classifier-free guidance (https://arxiv.org/abs/2207.12598): l_∅ + (1 + w)(l_c − l_∅), w = `guidance`."""
+    """Applies classifier-free guidance (https://arxiv.org/abs/2207.12598): l_∅ + (1 + w)(l_c − l_∅), w = `guidance`."""
     return unconditional + (1 + guidance) * (conditional - unconditional)
 
 
@@ -50,8 +50,8 @@ def filtered(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: fl
     """
     logits = logits.float() / temperature
     if 0 < top_k < logits.shape[-1]:
-        kept = logits.topk(top_k, dim=-1)
-        logits = torch.full_like(logits, -torch.inf).scatter(-1, kept.indices, kept.values)
+        top = logits.topk(top_k, dim=-1)
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, top.indices, top.values)
     if top_p < 1:
         ordered, order = logits.sort(dim=-1, descending=True)
         shares = ordered.softmax(dim=-1)

@@ -74,13 +74,13 @@ class MaskedPrior(Prior):
     def logits(
         self, codes: Tensor, hidden: Tensor, conditions: Tensor, source: torch.Generator | None = None
     ) -> Tensor:
-        """(B, L) codes, (B, L) bool which of them the network does not see, (B,) conditions -> (B, L, K)."""
+        """Maps (B, L) codes, (B, L) bool which of them the network does not see, (B,) conditions -> (B, L, K)."""
         seen = codes.masked_fill(hidden, self.codes.codebook_size)
         tokens = self.network.embed(seen, torch.arange(self.codes.length, device=codes.device))
         return self.network.logits(self.network(tokens, conditions, source))
 
     def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
-        """The smoothed cross entropy of the hidden codes, averaged over all of them on all processes."""
+        """Returns the smoothed cross entropy of the hidden codes, averaged over all of them on all processes."""
         conditions = self.dropped(self.conditions(labels, codes), source)
         shares = torch.cos(0.5 * math.pi * rand_rows(len(codes), source=source))
         hidden = self._hide(torch.ceil(shares * self.codes.length), source).to(codes.device)
@@ -90,7 +90,7 @@ class MaskedPrior(Prior):
         return (entropies * hidden).sum() / count
 
     def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
-        """The bound of any-order models (https://arxiv.org/abs/2110.02037), estimated from one number n an image.
+        """Estimates the bound of any-order models (https://arxiv.org/abs/2110.02037) from one number n an image.
 
         L · E[mean cross entropy of n hidden codes], n uniform in 1 … L and the codes hidden uniform.
         """
@@ -123,7 +123,7 @@ class MaskedPrior(Prior):
         return codes
 
     def _hide(self, counts: Tensor, source: torch.Generator) -> Tensor:
-        """(B, L) bool, `counts` (B,) of an image's codes, all choices being equally likely."""
+        """Returns (B, L) bool, `counts` (B,) of an image's codes, all choices being equally likely."""
         return _ranks(rand_rows(len(counts), self.codes.length, source=source)) < counts[:, None]
 
 
@@ -132,5 +132,5 @@ def _cross_entropy(logits: Tensor, codes: Tensor, label_smoothing: float = 0.0) 
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """The place of each of (B, L) values in the ascending order of its row."""
+    """Returns the place of each of (B, L) values in the ascending order of its row."""
     return values.argsort(dim=1, stable=True).argsort(dim=1)

@@ -45,11 +45,11 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, indices: Tensor) -> Tensor:
-        """The latents of given codes: (B, h, w) int64 -> (B, D, h, w), equal to `values` of the forward pass.
+        """Returns the latents of given codes: (B, h, w) int64 -> (B, D, h, w), equal to `values` of the forward pass.
 
         Where depth > 1: (B, n, h, w) with 1 <= n <= depth, the first n levels.
         """
 
     def grids(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
-        """The grids of the indices, in their order, of latents of height x width."""
+        """Returns the grids of the indices, in their order, of latents of height x width."""
         return ((height, width),) * self.depth

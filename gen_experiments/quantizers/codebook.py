@@ -15,7 +15,7 @@ from gen_experiments.quantizers.nearest import nearest
 
 
 def totals(z: Tensor, indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
-    """How many rows each code was given, and their sum, over the global batch.
+    """Returns how many rows each code was given, and their sum, over the global batch.
 
     Args:
         z: (N, D) float32.
@@ -30,12 +30,12 @@ def totals(z: Tensor, indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
 
 
 def hits(indices: Tensor, num_codes: int) -> Tensor:
-    """How many of (N,) indices name each code, over the global batch: (K,) float32."""
+    """Returns how many of (N,) indices name each code, over the global batch: (K,) float32."""
     return distributed.all_reduce_sum(_count(indices, num_codes))
 
 
 def draw(z: Tensor, count: int, source: torch.Generator) -> Tensor:
-    """Random rows of the global batch, none twice before all were drawn; no process sees the whole batch.
+    """Draws random rows of the global batch, none twice before all were drawn; no process sees the whole batch.
 
     Args:
         z: (N, D), this process's rows.
@@ -53,7 +53,7 @@ def draw(z: Tensor, count: int, source: torch.Generator) -> Tensor:
 
 
 def anchors(codes: Tensor, z: Tensor) -> Tensor:
-    """The row of the global batch nearest to each code: (K, D), (N, D) -> (K, D)."""
+    """Returns the row of the global batch nearest to each code: (K, D), (N, D) -> (K, D)."""
     own = z[nearest(codes, z)]
     distances = distributed.all_gather_rows((own - codes).square().sum(1)[None])
     mine = distances.argmin(0) == distributed.rank()
@@ -63,7 +63,7 @@ def anchors(codes: Tensor, z: Tensor) -> Tensor:
 def kmeans(
     z: Tensor, num_codes: int, source: torch.Generator, project: Callable[[Tensor], Tensor], steps: int = 10
 ) -> tuple[Tensor, Tensor]:
-    """Lloyd's algorithm on the global batch, started from random rows; a cluster that is empty keeps its mean.
+    """Runs Lloyd's algorithm on the global batch, started from random rows; a cluster that is empty keeps its mean.
 
     With more codes than rows the rows are repeated with a hundredth of their spread as noise, and a warning says so.
 

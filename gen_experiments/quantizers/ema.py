@@ -61,7 +61,7 @@ class EMAQuantizer(LearnedCodebook):
         self.register_buffer("sums", self.codebook.clone())
 
     def codes(self) -> Tensor:
-        """The (K, D) table."""
+        """Returns the (K, D) table."""
         return self.codebook
 
     def _replace(self, share: Tensor, codes: Tensor, hits: Tensor) -> None:
@@ -69,7 +69,7 @@ class EMAQuantizer(LearnedCodebook):
         self.codebook.copy_(self._project(self.codebook.lerp(codes, share[:, None])))
         self.sums.lerp_(codes * self._smoothed()[:, None], share[:, None])
 
-    def _follow(self, rows: Tensor, indices: Tensor) -> None:
+    def _update(self, rows: Tensor, indices: Tensor) -> None:
         hits, sums = codebook.totals(rows, indices, self.codebook_size)
         self.hits.lerp_(hits, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
@@ -77,6 +77,6 @@ class EMAQuantizer(LearnedCodebook):
         self.codebook.copy_(self._project(self.codebook))
 
     def _smoothed(self) -> Tensor:
-        """N̂."""
+        """Returns N̂, (K,)."""
         total = self.hits.sum()
         return (self.hits + self.eps) / (total + self.codebook_size * self.eps) * total

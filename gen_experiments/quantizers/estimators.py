@@ -8,7 +8,7 @@ from torch import Tensor, linalg
 
 
 def straight_through(z: Tensor, codes: Tensor) -> Tensor:
-    """The codes, with the gradient of the identity (https://arxiv.org/abs/1308.3432).
+    """Returns the codes, with the gradient of the identity (https://arxiv.org/abs/1308.3432).
 
     Args:
         z: (..., D) latents.
@@ -22,7 +22,7 @@ def straight_through(z: Tensor, codes: Tensor) -> Tensor:
 
 
 def rotate(z: Tensor, codes: Tensor) -> Tensor:
-    """The codes, as the latents turned and stretched onto them (rotation trick, https://arxiv.org/abs/2410.06424).
+    """Returns the codes as the latents, rotated and scaled onto them (rotation trick, https://arxiv.org/abs/2410.06424).
 
     With û = z/‖z‖, q̂ = e/‖e‖ and w = (û+q̂)/‖û+q̂‖ the value is (‖e‖/‖z‖)·[z − 2w(wᵀz) + 2q̂(ûᵀz)], in which the
     factor and the vectors û, q̂, w are constants: the angle of gradient and code is that of gradient and latent.
@@ -50,14 +50,14 @@ class Estimator(ABC):
 
     @abstractmethod
     def __call__(self, z: Tensor, codes: Tensor) -> Tensor:
-        """(..., D) latents and their codes -> (..., D) values that equal the codes and have a gradient for z."""
+        """Maps (..., D) latents and their codes -> (..., D) values that equal the codes and have a gradient for z."""
 
 
 class StraightThrough(Estimator):
     """The gradient of the values is the gradient of the latents (https://arxiv.org/abs/1308.3432)."""
 
     def __call__(self, z: Tensor, codes: Tensor) -> Tensor:
-        """See `straight_through`."""
+        """Applies `straight_through`."""
         return straight_through(z, codes)
 
 
@@ -65,7 +65,7 @@ class RotationTrick(Estimator):
     """The gradient turns with the rotation from code to latent (https://arxiv.org/abs/2410.06424)."""
 
     def __call__(self, z: Tensor, codes: Tensor) -> Tensor:
-        """See `rotate`."""
+        """Applies `rotate`."""
         return rotate(z, codes)
 
 

@@ -45,7 +45,7 @@ class FSQ(Quantizer):
         self.register_buffer("basis", torch.tensor(basis), persistent=False)
 
     def forward(self, z: Tensor) -> Quantized:
-        """(B, D, h, w) latents -> their roundings."""
+        """Maps (B, D, h, w) latents -> their roundings."""
         z32 = z.float().movedim(1, -1)
         half = (self.sizes - 1) * (1 - 1e-3) / 2
         offset = 0.5 * (self.sizes % 2 == 0)
@@ -57,7 +57,7 @@ class FSQ(Quantizer):
         return Quantized(values.to(z.dtype), indices, z32.new_zeros(()))
 
     def decode(self, indices: Tensor) -> Tensor:
-        """(B, h, w) int64 -> (B, D, h, w) float32."""
+        """Maps (B, h, w) int64 -> (B, D, h, w) float32."""
         width = self.sizes // 2
         digits = indices[..., None] // self.basis % self.sizes
         return ((digits - width) / width).movedim(-1, 1)

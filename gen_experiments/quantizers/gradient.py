@@ -48,7 +48,7 @@ class GradientQuantizer(LearnedCodebook):
         self.codebook = nn.Parameter(self._initial())
 
     def codes(self) -> Tensor:
-        """The (K, D) table."""
+        """Returns the (K, D) table."""
         # A copy, because what normalization keeps for the backward pass must outlive a revival.
         return self._project(self.codebook.clone()) if self.cosine else self.codebook
 
@@ -59,5 +59,5 @@ class GradientQuantizer(LearnedCodebook):
         self.hits.lerp_(hits, share)
         self.codebook.lerp_(codes, share[:, None])
 
-    def _follow(self, rows: Tensor, indices: Tensor) -> None:
+    def _update(self, rows: Tensor, indices: Tensor) -> None:
         self.hits.lerp_(codebook.hits(indices, self.codebook_size), 1 - self.decay)

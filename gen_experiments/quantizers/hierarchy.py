@@ -42,11 +42,11 @@ class HierarchicalQuantizer(Quantizer):
         self.joined = nn.Conv2d(2 * dim, dim, 1)
 
     def grids(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
-        """The top's grid and the bottom's."""
+        """Returns the top's grid and the bottom's."""
         return (height // 2, width // 2), (height, width)
 
     def forward(self, z: Tensor) -> Quantized:
-        """(B, D, h, w) latents -> both levels.
+        """Maps (B, D, h, w) latents -> both levels.
 
         Raises:
             UserError: h or w is odd.
@@ -63,7 +63,7 @@ class HierarchicalQuantizer(Quantizer):
         return Quantized(fine.values + raised, indices, coarse.loss + fine.loss)
 
     def decode(self, indices: Tensor) -> Tensor:
-        """(B, hw/4 + hw) int64, of a square grid, -> (B, D, h, w)."""
+        """Maps (B, hw/4 + hw) int64, of a square grid, -> (B, D, h, w)."""
         side = math.isqrt(indices.shape[1] // 5)
         coarse = self.top.decode(indices[:, : side**2].unflatten(1, (side, side)))
         fine = self.bottom.decode(indices[:, side**2 :].unflatten(1, (2 * side, 2 * side)))

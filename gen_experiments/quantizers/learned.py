@@ -69,7 +69,7 @@ class LearnedCodebook(LookupQuantizer):
         self.register_buffer("revived", torch.zeros(()), persistent=False)
 
     def get_extra_state(self) -> Tensor:
-        """The steps, as a tensor: a number that needs no device to be read."""
+        """Returns the steps, as a tensor: a number that needs no device to be read."""
         return torch.tensor(self.steps)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -77,13 +77,13 @@ class LearnedCodebook(LookupQuantizer):
         self.steps = int(state)
 
     def take_revived(self) -> Tensor:
-        """The codes revived since this was last called, a scalar; a code that was revived twice counts twice."""
+        """Returns how many codes were revived since the last call, a scalar; a code revived twice counts twice."""
         revived = self.revived.clone()
         self.revived.zero_()
         return revived
 
     def _initial(self) -> Tensor:
-        """(K, D) codes for as long as there are no data."""
+        """Returns (K, D) codes for as long as there are no data."""
         return self._project(torch.empty(self.codebook_size, self.dim).uniform_(-1, 1) / self.codebook_size)
 
     @torch.no_grad()
@@ -102,13 +102,13 @@ class LearnedCodebook(LookupQuantizer):
             dead = (self.hits < least).float()
             # To ask a GPU whether any code is dead would be to wait for it.
             if dead.is_cuda or dead.any():
-                drawn = codebook.draw(rows, self.codebook_size, self._source(REVIVAL_STREAM, rows))
+                latents = codebook.draw(rows, self.codebook_size, self._source(REVIVAL_STREAM, rows))
                 self.revived += dead.sum()
-                self._replace(dead, drawn, least)
+                self._replace(dead, latents, least)
 
     @torch.no_grad()
     def _learn(self, rows: Tensor, indices: Tensor) -> None:
-        self._follow(rows, indices)
+        self._update(rows, indices)
         self.steps += 1
 
     def _source(self, stream: int, rows: Tensor) -> torch.Generator:
@@ -119,5 +119,5 @@ class LearnedCodebook(LookupQuantizer):
         """Draws what was learned to (K, D) `codes` with (K,) `hits`, by a (K,) share in [0, 1]; 1 replaces it."""
 
     @abstractmethod
-    def _follow(self, rows: Tensor, indices: Tensor) -> None:
+    def _update(self, rows: Tensor, indices: Tensor) -> None:
         """Learns from (N, D) latents and their (N,) codes."""

@@ -57,7 +57,7 @@ class LFQ(Quantizer):
         self.register_buffer("basis", 2 ** torch.arange(dim - 1, -1, -1), persistent=False)
 
     def forward(self, z: Tensor) -> Quantized:
-        """(B, D, h, w) latents -> their signs."""
+        """Maps (B, D, h, w) latents -> their signs."""
         with torch.autocast(z.device.type, enabled=False):
             grid = z.float().movedim(1, -1)
             positive = grid.detach() > 0
@@ -69,12 +69,12 @@ class LFQ(Quantizer):
         return Quantized(values.to(z.dtype), (positive * self.basis).sum(-1), loss)
 
     def decode(self, indices: Tensor) -> Tensor:
-        """(B, h, w) int64 -> (B, D, h, w) float32."""
+        """Maps (B, h, w) int64 -> (B, D, h, w) float32."""
         bits = indices[..., None] // self.basis % 2
         return (2.0 * bits - 1.0).movedim(-1, 1)
 
     def _entropy(self, rows: Tensor) -> Tensor:
-        """E[H(p)] − γ·H(E[p]) of (N, D) latents, in nats."""
+        """Returns E[H(p)] − γ·H(E[p]) of (N, D) latents, in nats."""
         logits = 4 / self.temperature * rows
         certainty = (F.softplus(logits) - logits * logits.sigmoid()).sum(1).mean()
         high, low = logits[:, : self.dim // 2], logits[:, self.dim // 2 :]
@@ -86,7 +86,7 @@ class LFQ(Quantizer):
 
 
 def _products(logits: Tensor) -> Tensor:
-    """The probabilities of all combinations of bits with the given (N, d) logits: (N, 2^d), the first bit highest."""
+    """Returns the probabilities (N, 2^d) of all combinations of bits with (N, d) logits, the first bit highest."""
     product = logits.new_ones(logits.shape[0], 1)
     for channel in logits.unbind(1):
         bit = torch.stack([(-channel).sigmoid(), channel.sigmoid()], dim=1)

@@ -44,10 +44,10 @@ class LookupQuantizer(Quantizer):
 
     @abstractmethod
     def codes(self) -> Tensor:
-        """The (K, D) float32 table."""
+        """Returns the (K, D) float32 table."""
 
     def forward(self, z: Tensor) -> Quantized:
-        """(B, D, h, w) latents -> their nearest codes."""
+        """Maps (B, D, h, w) latents -> their nearest codes."""
         with torch.autocast(z.device.type, enabled=False):
             grid = z.float().movedim(1, -1)
             rows = self._project(grid.flatten(0, -2))
@@ -63,12 +63,12 @@ class LookupQuantizer(Quantizer):
         return Quantized(values.to(z.dtype), indices.reshape(grid.shape[:-1]), loss)
 
     def decode(self, indices: Tensor) -> Tensor:
-        """(B, h, w) int64 -> (B, D, h, w) float32."""
+        """Maps (B, h, w) int64 -> (B, D, h, w) float32."""
         with torch.autocast(indices.device.type, enabled=False):
             return F.embedding(indices, self.codes()).movedim(-1, 1)
 
     def _loss(self, rows: Tensor, codes: Tensor) -> Tensor:
-        """What (N, D) latents and their codes add to the training loss."""
+        """Returns what (N, D) latents and their codes add to the training loss."""
         return self.commitment * F.mse_loss(rows, codes.detach())
 
     def _project(self, rows: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ BLOCK = 64
 
 @torch.no_grad()
 def nearest(z: Tensor, codes: Tensor) -> Tensor:
-    """The code nearest to each row, by largest z·e − ½‖e‖², always in full float32.
+    """Returns the code nearest to each row, by largest z·e − ½‖e‖², always in full float32.
 
     One fused kernel on GPUs where Triton runs, one GEMM in chunks everywhere else.
 
@@ -35,7 +35,7 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
 
 @cache
 def fused_search(device: torch.device, width: int) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """The fused kernel, tried once on `device` with latents of `width` channels; None where it does not run.
+    """Returns the fused kernel, tried once on `device` with latents of `width` channels; None where it does not run.
 
     Without Triton there is none, and nothing is said; a warning says what keeps an installed one from running.
     """
@@ -57,7 +57,7 @@ def fused_search(device: torch.device, width: int) -> Callable[[Tensor, Tensor],
 
 @torch.no_grad()
 def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
-    """As `nearest`, on any device: one GEMM in chunks, of which the largest is sought while it is in cache."""
+    """Does what `nearest` does on any device: a GEMM in chunks, reduced while they are in cache."""
     (count, width), num_codes = z.shape, codes.shape[0]
     block = min(BLOCK, num_codes)
     # A column of ones adds the bias within the product; codes that fill up the last block are infinitely far.
@@ -87,7 +87,7 @@ def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
 
 
 def _largest(scores: Tensor, block: int) -> tuple[Tensor, Tensor]:
-    """The largest score in each row of (n, K), and its column: (n,) and (n,) int64; K is a multiple of `block`."""
+    """Returns the largest score in each row of (n, K), and its column, (n,) and (n,) int64; `block` divides K."""
     blocks = scores.view(scores.shape[0], -1, block)
     largest, best = blocks.amax(2).max(1)
     number = torch.arange(0, blocks.shape[0] * blocks.shape[1], blocks.shape[1], device=scores.device) + best

@@ -12,7 +12,7 @@ CHANNELS = 16
 
 @torch.no_grad()
 def fused_nearest(z: Tensor, codes: Tensor, precision: str = "ieee") -> Tensor:
-    """The code nearest to each row, by smallest ½‖e‖² − z·e, of which no matrix is ever held.
+    """Returns the code nearest to each row, by smallest ½‖e‖² − z·e, of which no matrix is ever held.
 
     Each program keeps the smallest distance so far and its code for a block of rows while it walks over all codes, so
     that beyond the result only the K half squared norms are allocated. The tests run it under Triton's interpreter and
@@ -51,7 +51,7 @@ def fused_nearest(z: Tensor, codes: Tensor, precision: str = "ieee") -> Tensor:
 
 
 def _rows(count: int) -> int:
-    """Rows of one program: many, for fewer reads of the codes, once that leaves programs enough for a large card."""
+    """Returns the rows of one program: more, for fewer reads of the codes, where there are programs enough."""
     return 128 if count >= 2**15 else 64
 
 

@@ -71,7 +71,7 @@ class ResidualQuantizer(Quantizer):
         self.steps = 0
 
     def get_extra_state(self) -> Tensor:
-        """The steps, as a tensor: a number that needs no device to be read."""
+        """Returns the steps, as a tensor: a number that needs no device to be read."""
         return torch.tensor(self.steps)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -79,9 +79,9 @@ class ResidualQuantizer(Quantizer):
         self.steps = int(state)
 
     def forward(self, z: Tensor) -> Quantized:
-        """(B, D, h, w) latents -> the sum of the levels' values."""
+        """Maps (B, D, h, w) latents -> the sum of the levels' values."""
         z32 = z.float()
-        kept = self._kept(z32)
+        levels = self._levels_used(z32)
         total = values = torch.zeros_like(z32)
         loss = z32.new_zeros(())
         indices = []
@@ -90,7 +90,7 @@ class ResidualQuantizer(Quantizer):
             quantized = self._stage(level)((z32 - total) / scale)
             part = scale * quantized.values.detach()
             total = total + part
-            values = total if kept is None else torch.where(level < kept, total, values)
+            values = total if levels is None else torch.where(level < levels, total, values)
             loss = loss + quantized.loss
             indices.append(quantized.indices)
         self.steps += self.training
@@ -98,7 +98,7 @@ class ResidualQuantizer(Quantizer):
         return Quantized(values.to(z.dtype), torch.stack(indices, 1) if self.depth > 1 else indices[0], loss)
 
     def decode(self, indices: Tensor) -> Tensor:
-        """(B, n, h, w) int64, the first n levels, -> (B, D, h, w) float32; (B, h, w) at a depth of 1."""
+        """Maps (B, n, h, w) int64, the first n levels, -> (B, D, h, w) float32; (B, h, w) at a depth of 1."""
         levels = indices.unbind(1) if self.depth > 1 else (indices,)
         parts = [self.scale**level * self._stage(level).decode(codes) for level, codes in enumerate(levels)]
         total = parts[0]
@@ -111,11 +111,11 @@ class ResidualQuantizer(Quantizer):
         assert isinstance(stage, Quantizer)
         return stage
 
-    def _kept(self, z: Tensor) -> Tensor | None:
-        """(B, 1, 1, 1), how many levels each image keeps; None if all keep all."""
+    def _levels_used(self, z: Tensor) -> Tensor | None:
+        """Returns (B, 1, 1, 1), how many levels each image keeps; None if all keep all."""
         if not self.training or self.dropout == 0:
             return None
         source = randomness.generator(z.device, randomness.run_seed(), DROPOUT_STREAM, self.steps)
         dropped = randomness.rand_rows(z.shape[0], source=source) < self.dropout
-        kept = 1 + randomness.randint_rows(z.shape[0], self.depth, source)
-        return torch.where(dropped, kept, self.depth)[:, None, None, None]
+        levels = 1 + randomness.randint_rows(z.shape[0], self.depth, source)
+        return torch.where(dropped, levels, self.depth)[:, None, None, None]

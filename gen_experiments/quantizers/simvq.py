@@ -36,7 +36,7 @@ class SimVQ(LookupQuantizer):
         self.map = nn.Linear(dim, dim, bias=False)
 
     def codes(self) -> Tensor:
-        """The (K, D) table."""
+        """Returns the (K, D) table."""
         table: Tensor = self.map(self.frozen)
         return table
 

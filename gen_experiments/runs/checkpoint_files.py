@@ -30,9 +30,9 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             file.write(buffer.getbuffer())
     except OSError as error:
-        kept = f"the one written before, {path}, is intact" if path.is_file() else "none was written before"
+        previous = f"the one written before, {path}, is intact" if path.is_file() else "none was written before"
         raise UserError(
-            f"cannot write the checkpoint {path}: {error.strerror or error} ({kept}); "
+            f"cannot write the checkpoint {path}: {error.strerror or error} ({previous}); "
             "make room or choose another place by --run.root, then go on by --ckpt_path=last"
         ) from None
 

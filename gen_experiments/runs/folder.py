@@ -141,7 +141,7 @@ class Run:
         return Start(folder, source)
 
     def _own_run(self, seed: int | None) -> Path | None:
-        """The run that this job has begun, or outside of a job the newest one that has not ended."""
+        """Returns the run that this job has begun, or outside of a job the newest one that has not ended."""
         job = job_name()
         for folder in self._folders():
             record = RunRecord.read(folder)
@@ -152,7 +152,7 @@ class Run:
         return None
 
     def _with_checkpoint(self, which: str, seed: int | None, any_seed: bool = False) -> tuple[Path, Path]:
-        """The newest run that has a checkpoint, and that checkpoint, or a readable one in its place."""
+        """Returns the newest run that has a checkpoint, and that checkpoint, or a readable one in its place."""
         other_seed: RunRecord | None = None
         for folder in self._folders():
             record = RunRecord.read(folder)
@@ -178,7 +178,7 @@ class Run:
         raise UserError(f"no run in {named} has a readable checkpoint; name another run by --run.name or --run.version")
 
     def _folders(self) -> Iterator[Path]:
-        """The folders of the runs that may be meant, the newest first."""
+        """Returns the folders of the runs that may be meant, the newest first."""
         versions = self._versions() if self.version is None else [self.version]
         yield from (self.home / f"version_{version}" for version in sorted(versions, reverse=True))
 

@@ -41,7 +41,7 @@ def release(folder: Path) -> None:
 
 
 def _try(folder: Path) -> int | None:
-    """An open file that holds the lock; -1 where there are no locks; None where another process holds it."""
+    """Returns an open file that holds the lock; -1 where there are no locks; None where another process holds it."""
     try:
         import fcntl
     except ImportError:  # not on Windows

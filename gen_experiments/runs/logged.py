@@ -19,7 +19,7 @@ class LoggedValues:
         self._furthest: dict[str, float] = {}
 
     def new(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The part of a row that goes beyond what is logged, which it is then; empty where that is nothing."""
+        """Returns the part of a row that goes beyond what is logged, which it is then; empty where that is nothing."""
         position = row.get(IMAGES_SEEN, row.get(STEP))
         if position is None:
             return dict(row)
@@ -31,7 +31,7 @@ class LoggedValues:
         return new
 
     def furthest(self, name: str) -> float:
-        """The position of the last value of a name; -1 without one."""
+        """Returns the position of the last value of a name; -1 without one."""
         return self._furthest.get(name, -1.0)
 
     def advance(self, names: Iterable[str], position: float) -> None:

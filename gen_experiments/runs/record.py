@@ -34,13 +34,13 @@ class RunRecord:
 
     @classmethod
     def new(cls, name: str, seed: int | None, job: str | None) -> "RunRecord":
-        """The record of a run that begins; a sweep's agent gives it an id by `$WANDB_RUN_ID`."""
+        """Returns the record of a run that begins; a sweep's agent gives it an id by `$WANDB_RUN_ID`."""
         chosen = os.environ.get("WANDB_RUN_ID")
         return cls(chosen or "".join(secrets.choice(ID_LETTERS) for _ in range(8)), name, seed, job)
 
     @classmethod
     def read(cls, folder: Path) -> "RunRecord | None":
-        """The record of the run in a folder; None where there is none, as in folders of versions before 0.2.
+        """Returns the record of the run in a folder; None where there is none, as in folders of versions before 0.2.
 
         Raises:
             UserError: the file is damaged.

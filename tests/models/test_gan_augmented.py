@@ -20,7 +20,7 @@ def states(history):
 class Doubling(Augmentation):
     """Twice the images."""
 
-    draws = 1
+    num_draws = 1
 
     def __call__(self, images, p, drawn):
         return 2 * images
@@ -74,10 +74,10 @@ def test_a_resumed_run_adapts_on_bit_for_bit(tmp_path):
     train(whole, 20, tmp_path, images=images)
     trainer, _ = train(model(), 10, tmp_path, images=images)  # between two moves of p
     trainer.save_checkpoint(tmp_path / "half.ckpt")
-    held = torch.load(tmp_path / "half.ckpt", weights_only=True)["state_dict"]["view.strength.sums"]
+    held = torch.load(tmp_path / "half.ckpt", weights_only=True)["state_dict"]["augment.strength.sums"]
     assert held[1] == 8
     train(resumed, 20, tmp_path, ckpt_path=tmp_path / "half.ckpt", images=images)
-    assert whole.view.strength.p > 0
+    assert whole.augment.strength.p > 0
     assert not changed(whole.state_dict(), resumed.state_dict())
 
 

@@ -80,12 +80,9 @@ def test_simvq(batch, rotation):
 
 
 @pytest.mark.parametrize("levels", [(8, 6, 5), (8, 5, 5, 5), (7, 5, 5, 5, 5)])
-def test_fsq(levels):
-    source = torch.Generator().manual_seed(0)
-    z, weights = 2 * torch.randn(2, 16, len(levels), 8, 8, generator=source)
-    theirs = library.FSQ(list(levels))
-    ours = FSQ(levels)
-    _assert_equal(_run(ours, z, weights), _run(lambda z: (*theirs(z), torch.zeros(())), z, weights))
+def test_fsq_orders_its_codes_likewise(levels):
+    # The library bounds latents by 1 + ε and atanh, not as the paper: only the codes themselves are the same.
+    ours, theirs = FSQ(levels), library.FSQ(list(levels))
     indices = torch.arange(ours.codebook_size).reshape(1, 1, -1)
     assert torch.allclose(ours.decode(indices), theirs.indices_to_codes(indices))
 
