@@ -64,6 +64,16 @@ def test_a_part_is_swapped_by_its_short_name(capsys, experiment):
     assert told["model"]["init_args"]["generator"]["class_path"].endswith("PlainGenerator")
 
 
+def test_a_new_file_in_a_room_is_known_by_its_short_name(tmp_path):
+    (tmp_path / "mine.py").write_text("from gen_experiments.quantizers.fsq import FSQ\n\nclass Mine(FSQ):\n    pass\n")
+    code = (
+        f"import gen_experiments.quantizers as room; room.__path__.append({str(tmp_path)!r})\n"
+        "from gen_experiments.__main__ import main\n"
+        f"main(['fit', '--config', {str(CONFIGS / 'vqvae.yaml')!r}, '--model.quantizer=Mine', '--print_config'])"
+    )
+    assert "class_path: gen_experiments.quantizers.mine.Mine" in python(code=code).stdout
+
+
 def test_the_saved_config_makes_the_same_run_anew(experiment, tmp_path):
     assert experiment("fit", *SMALL["vqvae"], *SHORT, "--trainer.max_steps=2", "--seed_everything=7") == 0
     runs = tmp_path / "runs" / "vqvae"
