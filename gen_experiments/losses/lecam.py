@@ -11,7 +11,10 @@ from gen_experiments.losses.base import Penalty
 
 
 class LeCam(Penalty):
-    """weight · (mean (D(x) − α_F)² + mean (D(G(z)) − α_R)²), for little data (https://arxiv.org/abs/2104.03310).
+    """weight · (mean ⌊D(x) − α_F⌋₊² + mean ⌊α_R − D(G(z))⌋₊²), for little data (https://arxiv.org/abs/2104.03310).
+
+    ⌊·⌋₊ is max(0, ·), by which the authors' code differs from the paper's equation 6: a logit that has passed to the
+    other side is not drawn further. The published results are those of the code, so it is the default.
 
     α_R and α_F are moving averages of the logits of real and of generated images, over all processes and corrected for
     their start at zero. They are state: saved and restored.
@@ -20,16 +23,17 @@ class LeCam(Penalty):
         weight: λ.
         every: the interval in iterations; > 0.
         decay: of the averages, per call; in [0, 1).
+        clipped: whether differences are clipped at 0; false is the paper's equation.
     """
 
     second_order = False
     averages: Tensor
     remaining: Tensor
 
-    def __init__(self, weight: float = 0.3, every: int = 1, decay: float = 0.99) -> None:
+    def __init__(self, weight: float = 0.3, every: int = 1, decay: float = 0.99, clipped: bool = True) -> None:
         super().__init__(weight, every)
         check_interval("[0, 1)", decay=decay)
-        self.decay = decay
+        self.decay, self.clipped = decay, clipped
         self.register_buffer("averages", torch.zeros(2))
         self.register_buffer("remaining", torch.ones(()))
 
@@ -40,8 +44,10 @@ class LeCam(Penalty):
         real_logits, fake_logits = discriminator(real).float(), discriminator(fake).float()
         self._update(torch.stack([real_logits.mean(), fake_logits.mean()]).detach())
         averages = self.averages / (1 - self.remaining)
-        error = (real_logits - averages[1]).square().mean() + (fake_logits - averages[0]).square().mean()
-        return self.weight * self.every * error
+        differences = [real_logits - averages[1], averages[0] - fake_logits]
+        if self.clipped:
+            differences = [difference.relu() for difference in differences]
+        return self.weight * self.every * torch.stack([d.square().mean() for d in differences]).sum()
 
     def _update(self, means: Tensor) -> None:
         means = distributed.all_reduce_sum(means) / distributed.world_size()

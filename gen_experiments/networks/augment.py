@@ -57,10 +57,11 @@ class DiffAugment(Augmentation):
         chosen, amounts = draws[:, :3] < p, draws[:, 3:]
         if self.colour:
             images = _where(chosen[:, 0], recoloured(images, amounts[:, :3]), images)
-        if shift := round(self.translation * size):
+        # Halves are rounded up, as the authors' code does; Python's round would take some of them down.
+        if shift := int(self.translation * size + 0.5):
             shifts = (amounts[:, 3:5] * (2 * shift + 1)).long() - shift
             images = _where(chosen[:, 1], translated(images, shifts, self.fill), images)
-        if side := round(self.cutout * size):
+        if side := int(self.cutout * size + 0.5):
             # The square's centre lies in the image, so that a part of the square may lie outside.
             corners = (amounts[:, 5:7] * (size + 1 - side % 2)).long() - side // 2
             images = _where(chosen[:, 2], cut_out(images, corners, side, self.fill), images)

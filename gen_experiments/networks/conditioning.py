@@ -23,22 +23,21 @@ def classes_of(image: ImageSpec, conditional: bool) -> int | None:
 class NoiseAndLabel(nn.Module):
     """Noise with the embedding of a label, as long as the noise, appended; without classes the noise alone.
 
-    The embedding starts from N(0, 0.1²), small beside the noise.
-
     Args:
         latent_dim: length of the noise.
         classes: number of classes, or None.
+        std: the deviation from which the embedding starts; by default small beside the noise.
 
     Attributes:
         dim: length of what comes out.
     """
 
-    def __init__(self, latent_dim: int, classes: int | None) -> None:
+    def __init__(self, latent_dim: int, classes: int | None, std: float = 0.1) -> None:
         super().__init__()
         self.embedding = None if classes is None else nn.Embedding(classes, latent_dim)
         if self.embedding is not None:
             # Beside an embedding of its own size the noise is unlearned: each class collapses to an image.
-            nn.init.normal_(self.embedding.weight, std=0.1)
+            nn.init.normal_(self.embedding.weight, std=std)
         self.dim = latent_dim if classes is None else 2 * latent_dim
 
     def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:

@@ -42,7 +42,9 @@ class R3GANGenerator(Generator):
         check_widths(latent_dim=latent_dim)
         check_interval(f"[1, {MOST_BLOCKS}]", blocks=blocks)
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
-        self.input = NoiseAndLabel(latent_dim, self.num_classes)
+        # The published embedding is a linear map of the one-hot label, drawn by the number of its inputs.
+        std = (self.num_classes or 1) ** -0.5
+        self.input = NoiseAndLabel(latent_dim, self.num_classes, std)
         widths = _widths(image, width)
         self.basis = nn.Parameter(torch.randn(widths[0], 4, 4))
         self.scale = _initialised(nn.Linear(self.input.dim, widths[0], bias=False))
@@ -104,7 +106,8 @@ class R3GANDiscriminator(Discriminator):
         self.linear = _initialised(nn.Linear(last, 1 if classes is None else last, bias=False))
         self.embedding = None if classes is None else nn.Embedding(classes, last)
         if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=last**-0.5)
+            # As in the generator, and the dot product of so many features is to have the scale of one.
+            nn.init.normal_(self.embedding.weight, std=(self.embedding.num_embeddings * last) ** -0.5)
         if spectral_norm:
             normalise_spectrally(self)
 
@@ -138,22 +141,22 @@ class _Block(nn.Module):
 
 
 class _Upsample(nn.Module):
-    """Doubles the resolution by the bilinear kernel [1, 2, 1]."""
+    """Doubles the resolution by the published kernel, [1, 2, 1] convolved with [1, 1]; zeros lie around the image."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return conv_transpose2d(x, 4 * _kernel(x), stride=2, padding=1, output_padding=1, groups=x.shape[1])
+        return conv_transpose2d(x, 4 * _kernel(x), stride=2, padding=1, groups=x.shape[1])
 
 
 class _Downsample(nn.Module):
-    """Halves the resolution by the bilinear kernel [1, 2, 1]."""
+    """Halves the resolution by the same kernel."""
 
     def forward(self, x: Tensor) -> Tensor:
         return conv2d(x, _kernel(x), stride=2, padding=1, groups=x.shape[1])
 
 
 def _kernel(x: Tensor) -> Tensor:
-    line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-    return torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
+    line = torch.tensor([0.125, 0.375, 0.375, 0.125], dtype=x.dtype, device=x.device)
+    return torch.outer(line, line).expand(x.shape[1], 1, 4, 4)
 
 
 def _changed(before: int, after: int) -> list[nn.Module]:

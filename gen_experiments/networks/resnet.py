@@ -45,6 +45,7 @@ class ResNetGenerator(Generator):
         self.norm = nn.BatchNorm2d(widths[-1]) if batch_norm else nn.Identity()
         self.last = nn.Conv2d(widths[-1], image.channels, kernel_size=3, padding=1)
         self.apply(_xavier)
+        nn.init.xavier_uniform_(self.last.weight)
 
     @property
     def first_weight(self) -> Tensor:
@@ -138,7 +139,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _xavier(module: nn.Module) -> None:
-    """Glorot's uniform initialisation, with gain √2 for the 3×3 convolutions; biases 0."""
+    """Glorot's uniform initialisation, with gain √2 for the 3×3 convolutions of the blocks; biases 0."""
     if isinstance(module, (nn.Linear, nn.Conv2d)):
         nn.init.xavier_uniform_(module.weight, gain=2**0.5 if module.weight.shape[2:] == (3, 3) else 1.0)
         if module.bias is not None:

@@ -22,8 +22,9 @@ class MaskedPrior(Prior):
 
     In training a share cos(πr/2) of an image's codes is hidden, r uniform in [0, 1). Samples are drawn in a few steps:
     all unknown codes are drawn, and those drawn with the least confidence are hidden again, so that after the share t
-    of the steps cos(πt/2) of the image's unknown codes are left. Confidence is a code's log-probability plus Gumbel
-    noise that shrinks to nothing.
+    of the steps cos(πt/2) of the image's unknown codes are left, but at least one code is settled by every step: an
+    image of fewer codes takes fewer steps. Confidence is a code's log-probability plus Gumbel noise that shrinks to
+    nothing.
 
     Args:
         codes: the shape of the codes.
@@ -33,7 +34,7 @@ class MaskedPrior(Prior):
         dropout: share of what a block adds that training leaves out; in [0, 1).
         class_drop: share of the training images whose label is dropped, for guidance; in [0, 1].
         label_smoothing: share of the training target that is spread over all codes; in [0, 1).
-        steps: passes through the network that a sample takes, in [1, 1000]; 8 to 12 are usual.
+        steps: passes through the network that a sample takes at most, in [1, 1000]; 8 to 12 are usual.
         choice_temperature: the factor of the Gumbel noise at the first step, falling linearly to 0 at the last; >= 0.
         temperature: the logits are divided by it; > 0.
         top_k: only the k likeliest codes are drawn; 0 for all.
@@ -103,22 +104,24 @@ class MaskedPrior(Prior):
     def sample(
         self, labels: Tensor | None, draws: Draws, codes: Tensor | None = None, unknown: Tensor | None = None
     ) -> Tensor:
-        """Fills in the unknown codes in `steps` passes; each image has a schedule of its own."""
+        """Fills in the unknown codes in at most `steps` passes; each image has a schedule of its own."""
         device = self.network.tokens.weight.device
         codes, hidden = self.start(draws, codes, unknown, device)
         unknowns = hidden.sum(dim=1, keepdim=True)
+        steps = unknowns.clamp(min=1, max=self.steps).double()
         conditions = self.with_guides(self.conditions(labels, codes))
         repeats = len(conditions) // len(codes)
-        for step in range(1, self.steps + 1):
+        for step in range(1, int(steps.max()) + 1):
             seen = self.logits(codes.repeat(repeats, 1), hidden.repeat(repeats, 1), conditions)
             logits = self.guided(seen, len(codes)).float()
             uniforms, noise = draws.uniforms(2, self.codes.length, device=device).unbind(1)
             codes = torch.where(hidden, self.decoding(logits, uniforms), codes)
-            done = step / self.steps
+            done = (step / steps).clamp(max=1.0)
             gumbel = -torch.log(-torch.log(noise.clamp(1e-7, 1 - 1e-7)))
             confidence = logits.log_softmax(dim=-1).gather(-1, codes[..., None])[..., 0]
-            confidence = confidence + self.choice_temperature * (1 - done) * gumbel
-            left = torch.floor(math.cos(0.5 * math.pi * done) * unknowns)
+            confidence = confidence + self.choice_temperature * (1 - done).float() * gumbel
+            left = torch.floor(torch.cos(0.5 * math.pi * done) * unknowns).clamp(min=1)
+            left = torch.where(done < 1, left.minimum(hidden.sum(dim=1, keepdim=True) - 1), 0)
             hidden = _ranks(confidence.masked_fill(~hidden, torch.inf)) < left
         return codes
 

@@ -40,7 +40,8 @@ def test_generators_learn_from_labels(kind, options):
     assert not embedding.weight.grad[1].any()
 
 
-@pytest.mark.parametrize(("kind", "options"), GENERATORS)
+# R3GAN's published embedding is as large as the noise needs it to be there, and has a test of its own.
+@pytest.mark.parametrize(("kind", "options"), [pair for pair in GENERATORS if pair[0] is not R3GANGenerator])
 def test_images_start_from_the_noise_more_than_from_the_label(kind, options):
     torch.manual_seed(0)
     generator = kind(IMAGE, conditional=True, **options)

@@ -68,16 +68,30 @@ def test_images_start_with_the_variance_of_the_basis():
         assert generator(torch.randn(512, 64)).var().item() == pytest.approx(1, rel=0.1)
 
 
-def test_resampling_is_linear_interpolation():
+def test_resampling_is_the_published_kernel():
+    """Rows by hand from [1, 3, 3, 1] / 8 with zeros around the image; both directions commute with mirroring."""
     generator = R3GANGenerator(ImageSpec(1, 16), width=8)
     discriminator = R3GANDiscriminator(ImageSpec(1, 16), width=8)
     up = next(m for m in generator.modules() if type(m).__name__ == "_Upsample")
     down = next(m for m in discriminator.modules() if type(m).__name__ == "_Downsample")
-    ramp = torch.arange(4.0).expand(1, 2, 4, 4)
-    assert up(ramp).shape == (1, 2, 8, 8)
-    assert up(ramp)[0, 1, 2].tolist() == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5, 3, 1.5])
-    assert down(up(ramp)).shape == (1, 2, 4, 4)
-    assert down(torch.ones(1, 2, 8, 8))[0, 0, 1:, 1:].tolist() == [[1.0] * 3] * 3
+    short, long = torch.arange(1.0, 5).expand(1, 2, 4, 4), torch.arange(1.0, 9).expand(1, 2, 8, 8)
+    assert up(short).shape == (1, 2, 8, 8)
+    assert up(short)[0, 1, 3].tolist() == pytest.approx([0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 3])
+    assert up(short.mT)[0, 1, :, 3].tolist() == pytest.approx([0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 3])
+    assert down(long).shape == (1, 2, 4, 4)
+    assert down(long)[0, 1, 1].tolist() == pytest.approx([1.5, 3.5, 5.5, 6.375])
+    assert torch.allclose(up(short.flip(-1)), up(short).flip(-1))
+    assert torch.allclose(down(long.flip(-1)), down(long).flip(-1))
+
+
+def test_label_embeddings_start_as_published():
+    """The official code draws them by the number of labels: std 1/√10 in G, 1/√(10 · 768) in D."""
+    torch.manual_seed(0)
+    image = ImageSpec(3, 32, num_classes=10)
+    generator = R3GANGenerator(image, latent_dim=2000, width=64, conditional=True)
+    discriminator = R3GANDiscriminator(image, width=768, blocks=1, conditional=True)
+    assert generator.input.embedding.weight.std().item() == pytest.approx(0.316, rel=0.02)
+    assert discriminator.embedding.weight.std().item() == pytest.approx(0.0114, rel=0.04)
 
 
 def test_a_width_that_makes_no_groups_is_refused():

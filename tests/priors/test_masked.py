@@ -103,16 +103,30 @@ def test_any_number_of_steps_fills_everything(steps):
 
 
 def test_an_image_is_filled_by_its_own_schedule():
-    """What is left hidden after each step is ⌊cos(πt/2) · n⌋ for each image's own n."""
+    """What is left hidden after each step is ⌊cos(πt/2) · n⌋ for each image's own n, and at least one code fewer.
+
+    By hand, with t a share of min(4, n) steps: 3 codes leave ⌊3 cos 30°⌋ = 2, ⌊3 cos 60°⌋ = 1, 0; 6 codes leave
+    ⌊6 cos 22.5°⌋ = 5, ⌊6 cos 45°⌋ = 4, ⌊6 cos 67.5°⌋ = 2, 0.
+    """
     prior = _fixed(steps=4)
     seen = []
     told = prior.logits
     prior.logits = lambda codes, hidden, conditions: seen.append(hidden.sum(dim=1)) or told(codes, hidden, conditions)
     unknown = torch.arange(6) < torch.tensor([[0], [1], [3], [6]])
     prior.sample(None, Draws([_source(i) for i in range(4)]), torch.zeros(4, 6, dtype=torch.int64), unknown)
-    counts = torch.tensor([0, 1, 3, 6])
-    expected = [torch.floor(math.cos(math.pi * step / 8) * counts) for step in range(4)]
-    assert torch.equal(torch.stack(seen).float(), torch.stack(expected))
+    assert torch.stack(seen).tolist() == [[0, 1, 3, 6], [0, 0, 2, 5], [0, 0, 1, 4], [0, 0, 0, 2]]
+
+
+def test_no_pass_is_wasted():
+    """The official schedule settles at least one code a step: 16 codes take 16 passes where 40 are allowed."""
+    prior = MaskedPrior(CodeSpec(((4, 4),), 4), width=8, depth=1, heads=2, steps=40)
+    seen = []
+    logits = prior.logits
+    prior.logits = lambda codes, hidden, conditions: seen.append(hidden.sum().item()) or logits(
+        codes, hidden, conditions
+    )
+    prior.sample(None, Draws([_source()]))
+    assert seen == list(range(16, 0, -1))
 
 
 def test_the_surest_codes_are_kept_first():
