@@ -122,8 +122,8 @@ def test_no_pass_is_wasted():
     prior = MaskedPrior(CodeSpec(((4, 4),), 4), width=8, depth=1, heads=2, steps=40)
     seen = []
     logits = prior.logits
-    prior.logits = lambda codes, hidden, conditions: seen.append(hidden.sum().item()) or logits(
-        codes, hidden, conditions
+    prior.logits = lambda codes, hidden, conditions: (
+        seen.append(hidden.sum().item()) or logits(codes, hidden, conditions)
     )
     prior.sample(None, Draws([_source()]))
     assert seen == list(range(16, 0, -1))
