@@ -33,6 +33,30 @@ class Constant(Schedule):
         return self.value
 
 
+class WarmingUp(Schedule):
+    """min(value, share · images): rises with the images seen up to its value.
+
+    StyleGAN2's ramp-up of the half-life of averaged weights (https://github.com/NVlabs/stylegan2-ada-pytorch,
+    `ema_rampup`), whose share is 0.05.
+
+    Args:
+        value: the value from `value / share` images on.
+        share: of the images seen; > 0.
+
+    Raises:
+        UserError: a number out of range.
+    """
+
+    def __init__(self, value: float, share: float = 0.05) -> None:
+        check_interval("(-inf, inf)", value=value)
+        check_interval("(0, inf)", share=share)
+        self.value, self.share = value, share
+
+    def __call__(self, images: float) -> float:
+        """Returns the value after `images` images."""
+        return min(self.value, self.share * images)
+
+
 def as_schedule(value: float | Schedule) -> Schedule:
     """Returns a schedule as it is, and a number as one that stays."""
     return value if isinstance(value, Schedule) else Constant(value)

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from gen_experiments.errors import UserError
-from gen_experiments.schedules import Constant, Cosine, Linear
+from gen_experiments.schedules import Constant, Cosine, Linear, WarmingUp
 
 
 def test_a_constant_does_not_move():
@@ -23,6 +23,13 @@ def test_a_cosine_passes_through_its_ends_and_its_middle():
 def test_a_line_is_straight_and_then_flat():
     schedule = Linear(start=1.0, end=0.0, images=200)
     assert [schedule(images) for images in (0, 50, 100, 200, 300)] == [1, 0.75, 0.5, 0, 0]
+
+
+def test_a_value_warms_up_with_a_share_of_the_images_seen():
+    assert [WarmingUp(500.0)(images) for images in (0, 64, 10_000, 10**6)] == [0, pytest.approx(3.2), 500, 500]
+    assert WarmingUp(500.0, share=0.5)(100) == 50
+    with pytest.raises(UserError, match="share must be > 0, not 0"):
+        WarmingUp(1.0, share=0)
 
 
 @pytest.mark.parametrize("kind", [Cosine, Linear])

@@ -61,6 +61,7 @@ class ImageModel(LightningModule):
         self.images_seen = 0
         self.logs_this_iteration = False
         self._batch_images = 0
+        self._lr_factor = 1.0
         self._compiled: tuple[nn.Module, ...] = ()
         self._scheduled: list[tuple[Optimizer, list[float]]] = []
         if _given_hyperparameters.get() is not None:
@@ -149,10 +150,10 @@ class ImageModel(LightningModule):
         """
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         self.logs_this_iteration = every > 0 and (self.global_step + 1) % every == 0
-        factor = self.lr_schedule(self.images_seen) if self.lr_schedule else 1.0
+        self._lr_factor = self.lr_schedule(self.images_seen) if self.lr_schedule else 1.0
         for optimizer, rates in self._scheduled:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
+                group["lr"] = rate * self._lr_factor
         seed = randomness.key_seed(randomness.run_seed(), GLOBAL_STREAM, self.global_step, distributed.rank())
         # `torch.manual_seed` would format a stack trace for every kind of device that is absent.
         torch.default_generator.manual_seed(seed)
@@ -183,7 +184,7 @@ class ImageModel(LightningModule):
         if not self.logs_this_iteration:
             return
         if self.lr_schedule is not None:
-            values["lr_factor"] = self.lr_schedule(self.images_seen)
+            values["lr_factor"] = self._lr_factor
         self.log_dict({f"train/{name}": torch.as_tensor(value).detach().float() for name, value in values.items()})
         self.log_images_seen()
 

@@ -5,6 +5,22 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from gen_experiments.errors import check_interval
+from gen_experiments.schedules import Schedule, WarmingUp
+
+
+def half_life_schedule(half_life: float | Schedule) -> Schedule:
+    """Returns the half-life as a function of images seen: a number warms up (`WarmingUp`), a schedule stays as it is.
+
+    Without the warm-up the average of a run shorter than its half-life would be mostly of the initial weights.
+
+    Raises:
+        UserError: it starts below 0.
+    """
+    schedule = half_life if isinstance(half_life, Schedule) else WarmingUp(half_life)
+    check_interval("[0, inf)", ema_half_life=half_life if isinstance(half_life, (int, float)) else schedule(0))
+    return schedule
+
 
 class EMA(nn.Module):
     """A copy of `module` whose weights are an exponential moving average of the original's.

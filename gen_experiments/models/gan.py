@@ -20,14 +20,14 @@ from gen_experiments.models.base import (
     OptimizerFactory,
     global_size,
 )
-from gen_experiments.models.ema import EMA
+from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.micro_batches import MicroBatch, split
 from gen_experiments.models.optimizers import clip, norm, set_beta2
 from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
-from gen_experiments.schedules import Schedule, as_schedule
+from gen_experiments.schedules import Schedule
 
 
 class GAN(GenerativeModel):
@@ -48,7 +48,8 @@ class GAN(GenerativeModel):
         augmentation: what all images go through on their way to the discriminator; None for nothing.
         augmentation_strength: its p: a number, a function of images seen, or adaptive.
         ema_half_life: half-life, in real images, of the generator's moving average, which is what is validated and
-            sampled; 0 samples the raw weights. A number or a function of images seen.
+            sampled; 0 samples the raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is
+            taken as it is.
         gradient_clip_norm: largest norm of either network's gradient; None for no clipping.
         accumulate: micro-batches into which a batch is split, one after the other, to save memory; the step is that of
             the whole batch where no network has batch statistics.
@@ -92,9 +93,8 @@ class GAN(GenerativeModel):
         compile_discriminator: bool = False,
         channels_last: bool = False,
     ) -> None:
-        half_life = as_schedule(ema_half_life)
+        half_life = half_life_schedule(ema_half_life)
         check_interval("[1, inf)", n_critic=n_critic, accumulate=accumulate)
-        check_interval("[0, inf)", ema_half_life=half_life(0))
         if gradient_clip_norm is not None:
             check_interval("(0, inf)", gradient_clip_norm=gradient_clip_norm)
         super().__init__(image, lr_schedule)

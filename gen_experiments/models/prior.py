@@ -14,11 +14,11 @@ from torch.optim import Optimizer
 from gen_experiments import randomness
 from gen_experiments.data.codes import encoded
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.errors import UserError, check_interval
+from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.models.base import NOISE_STREAM, OptimizerFactory
 from gen_experiments.models.checkpoints import build_model, described, load_model
-from gen_experiments.models.ema import EMA
+from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
@@ -43,7 +43,8 @@ class CodePrior(GenerativeModel):
         prior: the density to learn.
         optimizer: makes the optimizer of the prior.
         ema_half_life: half-life, in images, of the prior's moving average, which is what is validated and sampled;
-            0 takes the raw weights.
+            0 takes the raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is taken as it
+            is.
         lr_schedule: factor on the learning rate, as a function of images seen; None keeps it.
 
     Raises:
@@ -56,10 +57,10 @@ class CodePrior(GenerativeModel):
         vqvae: str,
         prior: PriorFactory,
         optimizer: OptimizerFactory,
-        ema_half_life: float = 50_000.0,
+        ema_half_life: float | Schedule = 50_000.0,
         lr_schedule: Schedule | None = None,
     ) -> None:
-        check_interval("[0, inf)", ema_half_life=ema_half_life)
+        half_life = half_life_schedule(ema_half_life)
         super().__init__(image, lr_schedule)
         self.vqvae = self._frozen(vqvae)
         if self.vqvae.image.shape != image.shape:
@@ -75,7 +76,7 @@ class CodePrior(GenerativeModel):
         self.prior = prior(codes)
         self.ema = EMA(self.prior)
         self.optimizer = optimizer
-        self.ema_half_life = ema_half_life
+        self.ema_half_life = half_life
         # Of each split: the codes of its images and, where some are mirrored, those of the mirrored ones.
         self._codes: dict[str, list[NDArray[np.int32]]] = {}
 
@@ -189,7 +190,7 @@ class CodePrior(GenerativeModel):
 
     def after_step(self, images: int) -> None:
         """Moves the average."""
-        self.ema.update(self.prior, images, self.ema_half_life)
+        self.ema.update(self.prior, images, self.ema_half_life(self.images_seen - images))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs the likelihood of a batch."""

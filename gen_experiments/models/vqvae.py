@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
-from gen_experiments.errors import UserError, check_interval
+from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
@@ -22,12 +22,12 @@ from gen_experiments.models.base import (
     OptimizerFactory,
     global_size,
 )
-from gen_experiments.models.ema import EMA
+from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.networks.base import Decoder, Encoder
 from gen_experiments.quantizers.base import Quantized, Quantizer
 from gen_experiments.quantizers.learned import LearnedCodebook
-from gen_experiments.schedules import Schedule, as_schedule
+from gen_experiments.schedules import Schedule
 
 
 class VQVAE(ImageModel):
@@ -47,8 +47,8 @@ class VQVAE(ImageModel):
         lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
         compile: whether to compile encoder and decoder: a minute's wait, then faster steps.
         ema_half_life: half-life, in real images, of moving averages of encoder, codebook and decoder, which are then
-            what is validated and used; None keeps none. The average of a short run is mostly of its start: let it rise
-            from 0 by a schedule, such as Linear.
+            what is validated and used; None keeps none. A number is warmed up (`models.ema.half_life_schedule`), a
+            schedule is taken as it is.
 
     Attributes:
         code_counts: (codebook_size,), how often the last validation or test met each code, over all processes.
@@ -71,9 +71,8 @@ class VQVAE(ImageModel):
         self.encoder = encoder(image, quantizer.dim)
         self.decoder = decoder(image, quantizer.dim)
         self.quantizer = quantizer
-        self.ema_half_life = None if ema_half_life is None else as_schedule(ema_half_life)
+        self.ema_half_life = None if ema_half_life is None else half_life_schedule(ema_half_life)
         if self.ema_half_life is not None:
-            check_interval("[0, inf)", ema_half_life=self.ema_half_life(0))
             self.averages = nn.ModuleList(EMA(part, average_buffers=True) for part in self._trained())
         self.reconstruction = reconstruction
         self.optimizer = optimizer
@@ -159,7 +158,7 @@ class VQVAE(ImageModel):
     def after_step(self, images: int) -> None:
         """Moves the averages."""
         if self.ema_half_life is not None:
-            half_life = self.ema_half_life(self.images_seen)
+            half_life = self.ema_half_life(self.images_seen - images)
             for average, part in zip(self.averages, self._trained(), strict=True):
                 average.update(part, images, half_life)  # type: ignore[operator]
 

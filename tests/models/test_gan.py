@@ -5,7 +5,7 @@ import torch
 
 from gen_experiments.errors import UserError
 from gen_experiments.losses.penalties import R1
-from gen_experiments.schedules import Cosine
+from gen_experiments.schedules import Constant, Cosine
 from small_models import changed, gan, sgd, train
 
 
@@ -33,7 +33,7 @@ def test_the_generator_steps_once_every_n_critic_iterations(tmp_path):
 
 
 def test_the_average_follows_with_the_images_of_all_critic_steps(tmp_path):
-    model = gan(n_critic=2, ema_half_life=8.0)
+    model = gan(n_critic=2, ema_half_life=Constant(8.0))
     start = model.generator.state_dict()["layers.0.weight"].clone()
     train(model, 2, tmp_path)
     now = model.generator.state_dict()["layers.0.weight"]
@@ -58,17 +58,20 @@ def test_samples_are_numbered_and_do_not_depend_on_the_batch(tmp_path):
 
 
 def test_samples_come_from_the_average(tmp_path):
-    model = gan(ema_half_life=1e9)
+    model = gan(ema_half_life=Constant(1e9))
     before = model.sample(0, 2)
     train(model, 3, tmp_path)
     torch.testing.assert_close(model.sample(0, 2), before, atol=1e-5, rtol=0)
 
 
 def test_the_learning_rate_is_a_function_of_images_seen(tmp_path):
-    _, history = train(gan(lr_schedule=Cosine(1.0, 0.0, images=16)), 5, tmp_path)
+    _, history = train(gan(lr_schedule=Cosine(1.0, 0.0, images=16)), 5, tmp_path, log_every_n_steps=1)
     assert history.rates[0] == [1e-3, 1e-3]
     assert history.rates[2] == pytest.approx([0.5e-3, 0.5e-3])
     assert history.rates[4] == pytest.approx([0.0, 0.0])
+    # The factor in the curves is the one that this very batch was trained with.
+    factors = [logged["train/lr_factor"] for logged in history.logged]
+    assert factors == pytest.approx([rates[0] / 1e-3 for rates in history.rates])
 
 
 def test_clipping_bounds_the_step(tmp_path):

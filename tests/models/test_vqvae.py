@@ -8,6 +8,7 @@ from lightning.pytorch import Callback
 
 from conftest import SHORT, SMALL
 from gen_experiments.errors import UserError
+from gen_experiments.schedules import Constant
 from small_models import fit, vqvae
 from test_resuming import checkpoint, equal
 
@@ -36,7 +37,7 @@ def fitted(model, steps, folder):
 
 
 def test_the_averages_of_all_three_parts_by_hand(tmp_path):
-    model = vqvae(ema_half_life=4.0)  # a batch
+    model = vqvae(ema_half_life=Constant(4.0))  # a batch
     expected = [copy.deepcopy(getattr(model, part).state_dict()) for part in PARTS]
     states = fitted(model, 3, tmp_path)
     for state in states:
@@ -51,9 +52,21 @@ def test_the_averages_of_all_three_parts_by_hand(tmp_path):
                 torch.testing.assert_close(value, part[name], msg=name)
 
 
+def test_a_half_life_in_images_warms_up(tmp_path):
+    """After a first copy the half-life is a twentieth of the images seen before the batch: 0.2, then 0.4 images."""
+    model = vqvae(ema_half_life=1e9)
+    first, second, third = fitted(model, 3, tmp_path)
+    for average, *weights in zip(model.averages, first, second, third, strict=True):
+        for name, value in average.module.state_dict().items():
+            if not name.endswith("_extra_state") and value.is_floating_point():
+                after_two = torch.lerp(weights[0][name], weights[1][name], 1 - 0.5 ** (4 / 0.2))
+                expected = torch.lerp(after_two, weights[2][name], 1 - 0.5 ** (4 / 0.4))
+                torch.testing.assert_close(value, expected, msg=name)
+
+
 def test_averages_are_what_is_evaluated_and_never_what_is_trained(tmp_path):
     images = torch.rand(2, 1, 8, 8) * 2 - 1
-    plain, averaged = vqvae(), vqvae(ema_half_life=1e9)  # such an average stays where it began
+    plain, averaged = vqvae(), vqvae(ema_half_life=Constant(1e9))  # such an average stays where it began
     start = copy.deepcopy(averaged).eval()
     states = fitted(plain, 3, tmp_path / "plain"), fitted(averaged, 3, tmp_path / "averaged")
     assert equal(*states)
