@@ -31,12 +31,16 @@ def generator(device: torch.device | str, *key: int) -> torch.Generator:
 
 def randn_rows(rows: int, *shape: int, source: torch.Generator) -> Tensor:
     """Returns this process's `rows` of a standard normal (world_size * rows, *shape) float32 draw from `source`."""
-    return _own_rows(torch.randn(_global(rows), *shape, generator=source, device=source.device), rows)
+    return _own_rows(
+        torch.randn(_global(rows), *shape, generator=source, device=source.device, dtype=torch.float32), rows
+    )
 
 
 def rand_rows(rows: int, *shape: int, source: torch.Generator) -> Tensor:
     """Returns this process's `rows` of a uniform [0, 1) (world_size * rows, *shape) float32 draw from `source`."""
-    return _own_rows(torch.rand(_global(rows), *shape, generator=source, device=source.device), rows)
+    return _own_rows(
+        torch.rand(_global(rows), *shape, generator=source, device=source.device, dtype=torch.float32), rows
+    )
 
 
 def randint_rows(rows: int, high: int, source: torch.Generator) -> Tensor:

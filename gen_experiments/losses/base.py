@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gen_experiments.errors import check_interval
+from gen_experiments.precision import KeepsPrecision
 
 
 class AdversarialLoss(ABC):
@@ -32,7 +33,7 @@ class AdversarialLoss(ABC):
         """Returns the generator's scalar loss; `real` is None unless the loss is `paired`."""
 
 
-class Penalty(nn.Module, ABC):
+class Penalty(KeepsPrecision, ABC):
     """A term on the discriminator's gradients or logits, added to its loss on every `every`-th iteration.
 
     It is a module so that one with a state keeps it in buffers: in the checkpoint and on the right device.

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from gen_experiments import distributed, randomness
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.models.optimizers import raise_eps
 from gen_experiments.networks.base import Decoder, Discriminator, Encoder, Generator
 from gen_experiments.schedules import Schedule, set_run_length
 
@@ -119,7 +120,11 @@ class ImageModel(LightningModule):
         return size * min(steps, epochs * trainer.num_training_batches)
 
     def on_train_start(self) -> None:
-        """Lets schedules without a length last as long as the run; warns of a learning rate that ends too early."""
+        """Lets schedules without a length last as long as the run; warns of a learning rate that ends too early.
+
+        Optimizers of float16 weights get an `eps` that float16 can hold.
+        """
+        raise_eps(optimizer for optimizer, _ in self._scheduled)
         images = self.run_images
         set_run_length(images)
         if self.lr_schedule is None or images == math.inf or not self.trainer.is_global_zero:
@@ -185,7 +190,15 @@ class ImageModel(LightningModule):
             return
         if self.lr_schedule is not None:
             values["lr_factor"] = self._lr_factor
-        self.log_dict({f"train/{name}": torch.as_tensor(value).detach().float() for name, value in values.items()})
+        # Of a number as float32: under 16-true the default is float16, which holds no learning rate exactly.
+        self.log_dict(
+            {
+                f"train/{name}": value.detach().float()
+                if isinstance(value, Tensor)
+                else torch.tensor(value, dtype=torch.float32)
+                for name, value in values.items()
+            }
+        )
         self.log_images_seen()
 
     def log_images_seen(self) -> None:

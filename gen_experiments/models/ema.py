@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gen_experiments.errors import check_interval
+from gen_experiments.precision import CastsInputs, KeepsPrecision
 from gen_experiments.schedules import Schedule, WarmingUp
 
 
@@ -22,7 +23,7 @@ def half_life_schedule(half_life: float | Schedule) -> Schedule:
     return schedule
 
 
-class EMA(nn.Module):
+class EMA(CastsInputs, KeepsPrecision):
     """A copy of `module` whose weights are an exponential moving average of the original's.
 
     The average decays by β = 0.5^(images / half-life) at each update, so it means the same at every batch size
@@ -62,7 +63,8 @@ class EMA(nn.Module):
             else:
                 average.copy_(buffer)
         if averages:
-            torch._foreach_lerp_(averages, weights, 1.0 - decay)
+            same = [weight.to(average.dtype) for average, weight in zip(averages, weights, strict=True)]
+            torch._foreach_lerp_(averages, same, 1.0 - decay)
 
     def forward(self, *args: Tensor | None) -> Tensor:
         """Returns what the averaged network makes of `args`."""

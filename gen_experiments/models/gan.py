@@ -27,6 +27,7 @@ from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
+from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
 
 
@@ -143,7 +144,7 @@ class GAN(GenerativeModel):
 
     def noise(self, sources: Sequence[torch.Generator]) -> Tensor:
         """Returns the noise of each source, (len(sources), latent_dim) on the model's device."""
-        noise = [torch.randn(self.generator.latent_dim, generator=source) for source in sources]
+        noise = [torch.randn(self.generator.latent_dim, generator=source, dtype=torch.float32) for source in sources]
         return torch.stack(noise).to(self.device)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -226,10 +227,10 @@ class GAN(GenerativeModel):
         self.untoggle_optimizer(optimizer)
 
     def _logits(self, images: Tensor, micro_batch: MicroBatch, kind: int) -> Tensor:
-        """Returns the logits of real (0) or generated (1) images, in float32: low precision rounds losses to 0."""
+        """Returns the logits of real (0) or generated (1) images; in low precision losses would be rounded to 0."""
         seen = self.augment(images, None if micro_batch.draws is None else micro_batch.draws[:, kind])
         logits: Tensor = self.discriminator(seen, micro_batch.labels)
-        return logits.float()
+        return at_least_float32(logits)
 
     def _clip(self, network: nn.Module, which: str) -> None:
         """Clips the gradient, and notes its norm before that where it is logged."""

@@ -1,5 +1,6 @@
 """What a model that steps its own optimizers does to them."""
 
+import warnings
 from collections.abc import Iterable
 
 import torch
@@ -24,6 +25,23 @@ def set_beta2(optimizers: Iterable[Optimizer], beta2: float) -> None:
                     f"{type(optimizer).__name__} has no betas for model.beta2_schedule: use one such as Adam"
                 )
             group["betas"] = group["betas"][0], beta2
+
+
+def raise_eps(optimizers: Iterable[Optimizer]) -> None:
+    """Sets an `eps` that float16 rounds to 0 to 1e-4, where weights are float16 (`trainer.precision=16-true`).
+
+    Adam divides by √v + eps, and v of gradients below 2e-4 is 0 in float16. A warning names the optimizer.
+    """
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            half = any(weight.dtype == torch.float16 for weight in group["params"])
+            if half and 0 <= group.get("eps", 1.0) < torch.finfo(torch.float16).tiny:
+                warnings.warn(
+                    f"eps={group['eps']:g} of {type(optimizer).__name__} is 0 in float16: 1e-4 is used; "
+                    "bf16-true needs no such change",
+                    stacklevel=2,
+                )
+                group["eps"] = 1e-4
 
 
 def norm(tensors: Iterable[Tensor | None]) -> Tensor:

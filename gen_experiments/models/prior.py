@@ -16,6 +16,7 @@ from gen_experiments.data.codes import encoded
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.base import NOISE_STREAM, OptimizerFactory
 from gen_experiments.models.checkpoints import build_model, described, load_model
 from gen_experiments.models.ema import EMA, half_life_schedule
@@ -77,6 +78,7 @@ class CodePrior(GenerativeModel):
         self.ema = EMA(self.prior)
         self.optimizer = optimizer
         self.ema_half_life = half_life
+        self._means = ImageMeans("nll")
         # Of each split: the codes of its images and, where some are mirrored, those of the mirrored ones.
         self._codes: dict[str, list[NDArray[np.int32]]] = {}
 
@@ -155,7 +157,8 @@ class CodePrior(GenerativeModel):
             return
         digest = hashlib.sha256()
         for name, value in self.vqvae.state_dict().items():
-            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+            # As bytes: NumPy has no bfloat16.
+            digest.update(name.encode() + value.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         codes = self.prior.codes
         kinds = (False, True) if split == "train" and data.flip else (False,)
         self._codes[split] = [
@@ -193,18 +196,27 @@ class CodePrior(GenerativeModel):
         self.ema.update(self.prior, images, self.ema_half_life(self.images_seen - images))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Logs the likelihood of a batch."""
-        self._evaluation_step(batch, batch_idx, "val")
+        """Counts the likelihood of a batch."""
+        self._count_likelihood(batch, batch_idx, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """The same on the test split."""
-        self._evaluation_step(batch, batch_idx, "test")
+        self._count_likelihood(batch, batch_idx, "test")
 
-    def _evaluation_step(self, batch: Batch, batch_idx: int, stage: str) -> None:
+    def on_validation_epoch_end(self) -> None:
+        """Logs the likelihood."""
+        self.log("val/nll", self._means.compute(self.device)["nll"])
+        super().on_validation_epoch_end()
+
+    def on_test_epoch_end(self) -> None:
+        """The same on the test split."""
+        self.log("test/nll", self._means.compute(self.device)["nll"])
+
+    def _count_likelihood(self, batch: Batch, batch_idx: int, stage: str) -> None:
         source = randomness.generator(self.device, EVALUATION_STREAM, batch_idx)
         nats = self.averaged.nll(self._codes_of(batch, stage), batch.labels, source).mean()
         bits = nats / (math.log(2) * self.prior.codes.length)
-        self.log(f"{stage}/nll", bits, batch_size=batch.images.shape[0], on_epoch=True, sync_dist=True)
+        self._means.update(len(batch.images), nll=bits)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the prior's optimizer."""

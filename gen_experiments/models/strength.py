@@ -1,13 +1,14 @@
 """How strongly a discriminator's images are augmented, when overfitting is to say it."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.errors import check_interval
+from gen_experiments.precision import KeepsPrecision
 
 
-class AdaptiveStrength(nn.Module):
+class AdaptiveStrength(KeepsPrecision):
     """ADA (https://arxiv.org/abs/2006.06676): the strength p rises while the discriminator is too sure of real images.
 
     r = E[sign D(real)] over the last `every` iterations and all processes; p then moves by (images since) / `images`

@@ -13,6 +13,7 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import CodebookUsage, perplexity, usage
+from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.adversary import Adversary, adaptive_weight
 from gen_experiments.models.base import (
     NOISE_STREAM,
@@ -25,6 +26,7 @@ from gen_experiments.models.base import (
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.networks.base import Decoder, Encoder
+from gen_experiments.precision import at_least_float32
 from gen_experiments.quantizers.base import Quantized, Quantizer
 from gen_experiments.quantizers.learned import LearnedCodebook
 from gen_experiments.schedules import Schedule
@@ -78,6 +80,7 @@ class VQVAE(ImageModel):
         self.optimizer = optimizer
         self.codebook_usage = CodebookUsage(quantizer.codebook_size)
         self.code_counts: Tensor | None = None
+        self._means = ImageMeans("loss", "recon_mse")
         if compile:
             self.compile_in_training(self.encoder, self.decoder)
         self.adversary = adversary
@@ -87,9 +90,9 @@ class VQVAE(ImageModel):
             self.penalties = nn.ModuleList(adversary.penalties)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
-        """Reconstructs (B, C, H, W) images in [-1, 1], and says through which codes."""
+        """Reconstructs (B, C, H, W) images in [-1, 1], at least in float32, and says through which codes."""
         quantized = self._quantized(images)
-        return self._parts()[2](quantized.values), quantized
+        return at_least_float32(self._parts()[2](quantized.values)), quantized
 
     def encode(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""
@@ -204,12 +207,12 @@ class VQVAE(ImageModel):
         return loss.detach()
 
     def _logits(self, images: Tensor, batch: Batch) -> Tensor:
-        """Returns the discriminator's logits, in float32 as in `GAN`."""
+        """Returns the discriminator's logits, at least in float32 as in `GAN`."""
         logits: Tensor = self.discriminator(images, batch.labels)
-        return logits.float()
+        return at_least_float32(logits)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Logs the losses of a batch and counts its codes; gives codes and reconstructions to the callbacks."""
+        """Counts the losses and codes of a batch; gives codes and reconstructions to the callbacks."""
         return self._evaluation_step(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -221,30 +224,26 @@ class VQVAE(ImageModel):
         return self.reconstruct(batch.images)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs how much of the codebook the epoch used."""
-        self._log_codebook("val")
+        """Logs the losses and how much of the codebook the epoch used."""
+        self._log_evaluation("val")
 
     def on_test_epoch_end(self) -> None:
         """The same on the test split."""
-        self._log_codebook("test")
+        self._log_evaluation("test")
 
     def _evaluation_step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
         reconstructions, quantized = self(batch.images)
         error = self.reconstruction(reconstructions, batch.images)
         squared = (reconstructions.float() - batch.images).square().mean()
-        self.log_dict(
-            {f"{stage}/loss": error + quantized.loss, f"{stage}/recon_mse": squared},
-            batch_size=batch.images.shape[0],
-            on_epoch=True,
-            sync_dist=True,
-        )
+        self._means.update(len(batch.images), loss=error + quantized.loss, recon_mse=squared)
         self.codebook_usage.update(quantized.indices)
         return {"reconstructions": reconstructions, "codes": quantized.indices}
 
-    def _log_codebook(self, stage: str) -> None:
+    def _log_evaluation(self, stage: str) -> None:
         self.code_counts = counts = self.codebook_usage.compute()
         self.codebook_usage.reset()
-        self.log_dict({f"{stage}/perplexity": perplexity(counts), f"{stage}/codebook_usage": usage(counts)})
+        means = {f"{stage}/{name}": value for name, value in self._means.compute(self.device).items()}
+        self.log_dict({**means, f"{stage}/perplexity": perplexity(counts), f"{stage}/codebook_usage": usage(counts)})
         self.log_images_seen()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

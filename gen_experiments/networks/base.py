@@ -5,10 +5,12 @@ A model builds its parts from factories, so that each learns the images' shape f
 
 from abc import ABC, abstractmethod
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from gen_experiments.precision import CastsInputs
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(CastsInputs, ABC):
     """Images to latents; built as `encoder(image: ImageSpec, dim: int)`."""
 
     @abstractmethod
@@ -16,7 +18,7 @@ class Encoder(nn.Module, ABC):
         """Maps (B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
 
 
-class Decoder(nn.Module, ABC):
+class Decoder(CastsInputs, ABC):
     """Latents to images; built as `decoder(image: ImageSpec, dim: int)`."""
 
     @property
@@ -29,7 +31,7 @@ class Decoder(nn.Module, ABC):
         """Maps (B, dim, h, w) -> (B, C, H, W), meant to lie in [-1, 1] but not clamped."""
 
 
-class Generator(nn.Module, ABC):
+class Generator(CastsInputs, ABC):
     """Noise to images; built as `generator(image: ImageSpec)`.
 
     Attributes:
@@ -50,7 +52,7 @@ class Generator(nn.Module, ABC):
         """Maps (B, latent_dim) noise and, for conditional networks, (B,) int64 labels -> (B, C, H, W)."""
 
 
-class Discriminator(nn.Module, ABC):
+class Discriminator(CastsInputs, ABC):
     """Images to logits; built as `discriminator(image: ImageSpec)`."""
 
     @abstractmethod

@@ -50,7 +50,9 @@ class Draws:
 
     def uniforms(self, *shape: int, device: torch.device) -> Tensor:
         """Returns the next (B, *shape) float32 in [0, 1)."""
-        return torch.stack([torch.rand(shape, generator=source) for source in self._sources]).to(device)
+        return torch.stack([torch.rand(shape, generator=source, dtype=torch.float32) for source in self._sources]).to(
+            device
+        )
 
 
 class Prior(nn.Module, ABC):

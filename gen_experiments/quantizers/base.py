@@ -3,7 +3,9 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from gen_experiments.precision import CastsInputs, KeepsPrecision
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class Quantized:
     loss: Tensor
 
 
-class Quantizer(nn.Module, ABC):
-    """Maps latents to a finite set of codes and back.
+class Quantizer(CastsInputs, KeepsPrecision, ABC):
+    """Maps latents to a finite set of codes and back, in float32 whatever the precision of the networks around it.
 
     Attributes:
         dim: D, the channels of the latents it takes.

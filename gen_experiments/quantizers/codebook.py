@@ -17,6 +17,8 @@ from gen_experiments.quantizers.nearest import nearest
 def totals(z: Tensor, indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
     """Returns how many rows each code was given, and their sum, over the global batch.
 
+    A code that was given a row that is not finite counts as given none: such a row would stay in averages for good.
+
     Args:
         z: (N, D) float32.
         indices: (N,) int64 in [0, num_codes).
@@ -26,7 +28,9 @@ def totals(z: Tensor, indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
         (K,) and (K, D) float32.
     """
     sums = z.new_zeros((num_codes, z.shape[1])).index_add_(0, indices, z)
-    return hits(indices, num_codes), distributed.all_reduce_sum(sums)
+    sums = distributed.all_reduce_sum(sums)
+    finite = sums.isfinite().all(1)
+    return hits(indices, num_codes) * finite, torch.where(finite[:, None], sums, 0.0)
 
 
 def hits(indices: Tensor, num_codes: int) -> Tensor:
@@ -36,6 +40,8 @@ def hits(indices: Tensor, num_codes: int) -> Tensor:
 
 def draw(z: Tensor, count: int, source: torch.Generator) -> Tensor:
     """Draws random rows of the global batch, none twice before all were drawn; no process sees the whole batch.
+
+    What is not finite in a row is drawn as 0.
 
     Args:
         z: (N, D), this process's rows.
@@ -49,11 +55,12 @@ def draw(z: Tensor, count: int, source: torch.Generator) -> Tensor:
     order = torch.randperm(own * distributed.world_size(), generator=source, device=z.device)
     local = order.repeat(-(-count // len(order)))[:count] - own * distributed.rank()
     mine = (local >= 0) & (local < own)
-    return distributed.all_reduce_sum(torch.where(mine[:, None], z[local.clamp(0, own - 1)], 0.0))
+    return distributed.all_reduce_sum(_finite(torch.where(mine[:, None], z[local.clamp(0, own - 1)], 0.0)))
 
 
 def anchors(codes: Tensor, z: Tensor) -> Tensor:
-    """Returns the row of the global batch nearest to each code: (K, D), (N, D) -> (K, D)."""
+    """Returns the row of the global batch nearest to each code: (K, D), (N, D) -> (K, D), what is not finite as 0."""
+    z = _finite(z)
     own = z[nearest(codes, z)]
     distances = distributed.all_gather_rows((own - codes).square().sum(1)[None])
     mine = distances.argmin(0) == distributed.rank()
@@ -84,7 +91,7 @@ def kmeans(
             f"{num_codes} codes start from a first batch of only {rows} latents, repeated with noise",
             stacklevel=2,
         )
-        noise = torch.randn(means.shape, generator=source, device=z.device)
+        noise = torch.randn(means.shape, generator=source, device=z.device, dtype=z.dtype)
         noise[:rows] = 0.0
         means = project(means + 0.01 * means.std(dim=0, correction=0) * noise)
     for _ in range(steps):
@@ -93,9 +100,13 @@ def kmeans(
     return means, counts
 
 
+def _finite(rows: Tensor) -> Tensor:
+    return rows.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+
+
 def _count(indices: Tensor, num_codes: int) -> Tensor:
     if indices.is_cuda:
         # bincount would wait for the GPU to tell the largest index.
         ones = torch.ones_like(indices, dtype=torch.float32)
-        return torch.zeros(num_codes, device=indices.device).index_add_(0, indices, ones)
+        return torch.zeros(num_codes, device=indices.device, dtype=torch.float32).index_add_(0, indices, ones)
     return torch.bincount(indices, minlength=num_codes).float()

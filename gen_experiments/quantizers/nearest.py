@@ -18,7 +18,10 @@ BLOCK = 64
 
 @torch.no_grad()
 def nearest(z: Tensor, codes: Tensor) -> Tensor:
-    """Returns the code nearest to each row, by largest z·e − ½‖e‖², always in full float32.
+    """Returns the code nearest to each row, by largest (z−m)·(e−m) − ½‖e−m‖², always in full float32.
+
+    m is the mean of the codes: far from the origin the differences between z·e of neighbouring codes would be lost in
+    rounding.
 
     One fused kernel on GPUs where Triton runs, one GEMM in chunks everywhere else.
 
@@ -30,7 +33,10 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
         (N,) int64 in [0, K); of equally near codes the first.
     """
     fused = fused_search(z.device, z.shape[1]) if z.is_cuda else None
-    return chunked_nearest(z, codes) if fused is None else fused(z, codes)
+    if fused is None:
+        return chunked_nearest(z, codes)
+    centre = codes.mean(0)
+    return fused(z - centre, codes - centre)
 
 
 @cache
@@ -67,13 +73,14 @@ def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
     scores = z.new_empty(len(rows) * len(parts[0]))
     found = []
     with torch.autocast(z.device.type, enabled=False), _full_float32():
-        table[:num_codes, :width] = codes
-        table[:num_codes, width] = -0.5 * torch.linalg.vecdot(codes, codes)
+        centre = codes.mean(0)
+        centred = torch.sub(codes, centre, out=table[:num_codes, :width])
+        table[:num_codes, width] = -0.5 * torch.linalg.vecdot(centred, centred)
         table[num_codes:, :width] = 0.0
         table[num_codes:, width] = -torch.inf
         for chunk in z.split(ROWS):
             latents = rows[: len(chunk)]
-            latents[:, :width] = chunk
+            torch.sub(chunk, centre, out=latents[:, :width])
             best, index = chunk.new_full((len(chunk),), -torch.inf), chunk.new_zeros(len(chunk), dtype=torch.int64)
             for number, part in enumerate(parts):
                 held = scores[: len(chunk) * len(part)].view(len(chunk), len(part))

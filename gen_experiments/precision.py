@@ -1,0 +1,46 @@
+"""Modules under `trainer.precision`: what keeps float32, and what computes in the precision of its weights.
+
+`bf16-true`, `16-true` and `64-true` convert the weights of a model, while images, noise and random numbers are float32
+under every precision. Autocast (`bf16-mixed`, `16-mixed`) converts no weights and is left to itself.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class CastsInputs(nn.Module):
+    """A module whose inputs are brought to the precision of its weights."""
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Calls `forward` with floating-point tensors in the dtype of the first weight, unless autocast is on."""
+        weight = next(self.parameters(), None)
+        if weight is not None and not torch.is_autocast_enabled(weight.device.type):
+            inputs = tuple(_cast(value, weight.dtype) for value in inputs)
+        return super().__call__(*inputs, **options)
+
+
+class KeepsPrecision(nn.Module):
+    """A module whose weights and buffers stay in the dtype in which they were made, whatever the trainer's precision.
+
+    Averages, counts and codebooks change by less a step than bfloat16 can hold.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "KeepsPrecision":
+        def moved(tensor: Tensor) -> Tensor:
+            converted = fn(tensor)
+            return converted if converted.dtype == tensor.dtype else tensor.to(converted.device)
+
+        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Returns a floating-point tensor in float32, or in float64 where it is float64."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
