@@ -11,8 +11,8 @@ from gen_experiments import randomness
 from gen_experiments.commands.labels import check_labels, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.progress import progress
+from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import FORMATS, decode_one
-from gen_experiments.data.sources import ImageFolder
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import MOST_IN_GRID, ImageSpec, grid, save_image, to_float, to_uint8
 from gen_experiments.models.checkpoints import load_model
@@ -113,7 +113,7 @@ def _masks(mask: str, image: ImageSpec, count: int) -> Tensor:
     """Returns (count, 1, H, W) bool, True where the pictures are covered."""
     size = image.size
     if Path(mask).is_dir():
-        files = ImageFolder(mask, channels=1).files("train")
+        files, _ = find_pictures(Path(mask))
         if len(files) != count:
             raise UserError(f"{mask} holds {len(files)} masks for {count} pictures: give each picture one")
         masks = torch.stack([_read_mask(file, size) for file in files])

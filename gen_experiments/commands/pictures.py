@@ -6,19 +6,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.data.sources import ImageFolder
+from gen_experiments.data.folder import find_pictures
+from gen_experiments.data.pictures import decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, grid, save_image
 from gen_experiments.untrusted import Unreadable, read_archive
 
 
 def read_images(folder: str, image: ImageSpec) -> Tensor:
-    """Returns the pictures of a folder, in the order of their names, as a model takes them: (N, C, H, W) uint8.
+    """Returns the pictures below a folder, in the order of their paths, as a model takes them: (N, C, H, W) uint8.
 
     Raises:
         UserError: the folder is missing or empty, or a picture cannot be decoded.
     """
-    return torch.from_numpy(ImageFolder(folder, image.channels).decode("train", image.size).images)
+    files, _ = find_pictures(Path(folder))
+    return torch.from_numpy(decode_all(files, image.size, image.channels))
 
 
 def read_latents(file: str, dim: int) -> Tensor:

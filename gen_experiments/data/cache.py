@@ -15,7 +15,7 @@ from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
 from gen_experiments.untrusted import map_array
 
 # Raised whenever decoding would give other pixels.
-DECODING = 1
+DECODING = 2
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ def decoded(source: Source, split: str, size: int) -> ImageArray:
     key = hashlib.sha256(description.encode()).hexdigest()
     folder = cache_root() / "images"
     pixels, labels = folder / f"{key[:32]}.npy", folder / f"{key[:32]}-labels.npy"
-    stored = _read(pixels, labels, source, size)
+    stored = _read(pixels, labels, source, split, size)
     if stored is None:
         split_decoded = source.decode(split, size)
         if split_decoded.labels is not None:
             _save(labels, split_decoded.labels)
         # Last, because it is what is looked for.
         _save(pixels, split_decoded.images)
-        stored = _read(pixels, labels, source, size)
+        stored = _read(pixels, labels, source, split, size)
     if stored is None:
         raise UserError(f"{pixels} cannot be read after it was written: choose another cache by {CACHE_VARIABLE}")
     images, known = stored
@@ -81,13 +81,13 @@ def decoded(source: Source, split: str, size: int) -> ImageArray:
 
 
 def _read(
-    pixels: Path, labels: Path, source: Source, size: int
+    pixels: Path, labels: Path, source: Source, split: str, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None] | None:
     """Returns the images and labels of a split, or None if they are not there or not what the source gives."""
     images = map_array(pixels, np.uint8, (None, source.channels, size, size))
     if images is None or not len(images):
         return None
-    if source.num_classes is None:
+    if source.num_classes is None or not source.labelled(split):
         return images, None
     known = map_array(labels, np.int64, (len(images),))
     if known is None or not 0 <= known.min() <= known.max() < source.num_classes:

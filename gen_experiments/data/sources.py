@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,9 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.pictures import decode_all, resize_all
+from gen_experiments.data.pictures import resize_all
 from gen_experiments.errors import UserError
-from gen_experiments.images import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,13 @@ class Source(ABC):
     Attributes:
         channels: 1 (grey) or 3 (RGB).
         num_classes: number of labels, or None without labels.
+        class_names: the names of the classes in the order of their numbers, or None without names. Each may be the name
+            of a folder.
     """
 
     channels: int
     num_classes: int | None
+    class_names: tuple[str, ...] | None = None
 
     @abstractmethod
     def splits(self) -> set[str]:
@@ -49,6 +51,18 @@ class Source(ABC):
         Raises:
             UserError: they cannot be had.
         """
+
+    def origin(self, split: str) -> str:
+        """Returns in a few words where a split comes from."""
+        return f"of {type(self).__name__}"
+
+    def labelled(self, split: str) -> bool:
+        """Returns whether a split has labels; training images have, where there are classes."""
+        return self.num_classes is not None
+
+    def passed_over(self) -> Mapping[str, Sequence[str]]:
+        """Returns the names of files that are there and not used, by the reason why."""
+        return {}
 
     @abstractmethod
     def key(self, split: str) -> str:
@@ -176,74 +190,20 @@ class CIFAR10(_Torchvision):
     channels = 3
 
 
-class ImageFolder(Source):
-    """Your own pictures, of any size, mode and format.
-
-    Sub-folders `train`, `val` and `test` are splits; without them all pictures are one. In a split, sub-folders are
-    classes; without them there are no labels. Pictures are turned as their EXIF data says, cropped to their central
-    square and resized with antialiasing; transparent ones are laid on white.
-
-    Args:
-        root: the folder.
-        channels: 3 for RGB, 1 for grey.
-
-    Raises:
-        UserError: the folder is missing or holds no picture, or channels is neither 1 nor 3.
-    """
-
-    def __init__(self, root: str, channels: int = 3) -> None:
-        if channels not in (1, 3):
-            raise UserError(f"images have 1 or 3 channels, not {channels}")
-        if not Path(root).is_dir():
-            raise UserError(f"there is no image folder {root} in {Path.cwd()}; name it by --data.source.root")
-        self.root, self.channels = Path(root), channels
-        named = {name for name in ("train", "val", "test") if (self.root / name).is_dir()}
-        self._split_folders = "train" in named
-        self._splits = named if self._split_folders else {"train"}
-        self._files = {split: self._find(split) for split in self._splits}
-        self.classes = sorted(
-            {file.parent.name for file in self._files["train"] if file.parent != self._folder("train")}
-        )
-        self.num_classes = len(self.classes) or None
-
-    def splits(self) -> set[str]:
-        """Returns those that have a folder."""
-        return self._splits
-
-    def key(self, split: str) -> str:
-        """Returns a hash of the names, sizes and times of the files."""
-        return f"folder-{self.channels}-{stamp(self.root, self._files[split])}"
-
-    def decode(self, split: str, size: int) -> Decoded:
-        """Decodes every picture."""
-        files = self._files[split]
-        images = decode_all(files, size, self.channels)
-        if not self.classes:
-            return Decoded(images, None)
-        unknown = sorted({file.parent.name for file in files} - set(self.classes))
-        if unknown:
-            raise UserError(f"{self._folder(split)} has a class {unknown[0]} that train does not have")
-        return Decoded(images, np.array([self.classes.index(file.parent.name) for file in files], dtype=np.int64))
-
-    def files(self, split: str) -> list[Path]:
-        """Returns the pictures of a split, in order."""
-        return self._files[split]
-
-    def _folder(self, split: str) -> Path:
-        return self.root / split if self._split_folders else self.root
-
-    def _find(self, split: str) -> list[Path]:
-        folder = self._folder(split)
-        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        if not files:
-            raise UserError(f"{folder} holds no picture (files ending in {' '.join(IMAGE_SUFFIXES)})")
-        return files
-
-
 def stamp(root: Path, files: Sequence[Path]) -> str:
     """Returns a hash of the names under `root`, sizes and times of files, which changes when one of them does."""
     digest = hashlib.sha256()
     for file in files:
         stat = file.stat()
-        digest.update(f"{file.relative_to(root)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        described = f"{file.relative_to(root)}|{stat.st_size}|{stat.st_mtime_ns}\n"
+        digest.update(described.encode(errors="surrogateescape"))  # the name of a file need not be text
     return digest.hexdigest()
+
+
+def __getattr__(name: str) -> object:
+    """Returns `ImageFolder` from the module that it is in now: the configurations of earlier runs name this one."""
+    if name == "ImageFolder":
+        from gen_experiments.data.folder import ImageFolder
+
+        return ImageFolder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_experiments.data.sources import CIFAR10, MNIST, Digits, FashionMNIST, ImageFolder
+from gen_experiments.data.folder import ImageFolder
+from gen_experiments.data.sources import CIFAR10, MNIST, Digits, FashionMNIST
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_cifar10, write_mnist, write_pictures
 
@@ -45,25 +46,6 @@ def test_another_data_set_of_the_same_name_has_another_key(tmp_path):
     assert MNIST(str(tmp_path / "a")).key("train") != MNIST(str(tmp_path / "b")).key("train")
 
 
-def test_pictures_without_folders_have_no_labels(tmp_path):
-    write_pictures(tmp_path)
-    folder = ImageFolder(str(tmp_path))
-    assert folder.num_classes is None
-    decoded = folder.decode("train", 16)
-    assert decoded.images.shape == (12, 3, 16, 16)
-    assert decoded.labels is None
-
-
-def test_folders_are_classes_and_splits(tmp_path):
-    for split, count in (("train", 4), ("test", 2)):
-        for label in ("cat", "dog"):
-            write_pictures(tmp_path / split / label, count)
-    folder = ImageFolder(str(tmp_path))
-    assert folder.splits() == {"train", "test"}
-    assert folder.num_classes == 2
-    assert folder.decode("test", 8).labels.tolist() == [0, 0, 1, 1]
-
-
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "CMYK", "1", "I;16"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_is_read(tmp_path, mode, channels):
@@ -99,19 +81,3 @@ def test_a_picture_that_cannot_be_decoded_is_named(tmp_path, damage):
     path.write_bytes(path.read_bytes()[:2000] if damage == "truncated" else b"no picture")
     with pytest.raises(UserError, match=r"001\.png cannot be decoded"):
         ImageFolder(str(tmp_path)).decode("train", 8)
-
-
-def test_missing_and_empty_folders_are_told(tmp_path):
-    with pytest.raises(UserError, match="there is no image folder"):
-        ImageFolder(str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="holds no picture"):
-        ImageFolder(str(tmp_path))
-
-
-def test_the_key_changes_with_the_files(tmp_path):
-    write_pictures(tmp_path, 3)
-    before = ImageFolder(str(tmp_path)).key("train")
-    assert ImageFolder(str(tmp_path)).key("train") == before
-    assert ImageFolder(str(tmp_path), channels=1).key("train") != before
-    write_pictures(tmp_path, 4)
-    assert ImageFolder(str(tmp_path)).key("train") != before

@@ -1,0 +1,238 @@
+"""Folders as people have them: what is a split, a class, a picture, and what is passed over."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gen_experiments.data import sources
+from gen_experiments.data.cache import decoded
+from gen_experiments.data.folder import ImageFolder, find_pictures
+from gen_experiments.errors import UserError
+from pictures_on_disk import write_pictures
+
+
+def grey(path, level):
+    """A picture of one level, by which it is known again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (4, 4), level).save(path)
+
+
+def levels(folder, split="train"):
+    """The level and the class of each picture."""
+    read = folder.decode(split, 4)
+    names = [None] * len(read.images) if read.labels is None else [folder.class_names[label] for label in read.labels]
+    return list(zip(read.images[:, 0, 0, 0].tolist(), names, strict=True))
+
+
+def test_pictures_without_folders_have_no_labels(tmp_path):
+    write_pictures(tmp_path)
+    folder = ImageFolder(str(tmp_path))
+    assert folder.num_classes is None
+    decoded = folder.decode("train", 16)
+    assert decoded.images.shape == (12, 3, 16, 16)
+    assert decoded.labels is None
+
+
+def test_folders_are_classes_and_splits(tmp_path):
+    for split, count in (("train", 4), ("test", 2)):
+        for label in ("cat", "dog"):
+            write_pictures(tmp_path / split / label, count)
+    folder = ImageFolder(str(tmp_path))
+    assert folder.splits() == {"train", "test"}
+    assert folder.num_classes == 2
+    assert folder.decode("test", 8).labels.tolist() == [0, 0, 1, 1]
+
+
+def test_missing_and_empty_folders_are_told(tmp_path):
+    with pytest.raises(UserError, match="there is no image folder"):
+        ImageFolder(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="holds no picture"):
+        ImageFolder(str(tmp_path))
+
+
+def test_the_key_changes_with_the_files(tmp_path):
+    write_pictures(tmp_path, 3)
+    before = ImageFolder(str(tmp_path)).key("train")
+    assert ImageFolder(str(tmp_path)).key("train") == before
+    assert ImageFolder(str(tmp_path), channels=1).key("train") != before
+    write_pictures(tmp_path, 4)
+    assert ImageFolder(str(tmp_path)).key("train") != before
+
+
+def test_the_class_is_the_first_folder_whatever_lies_below(tmp_path):
+    grey(tmp_path / "n01" / "images" / "x.png", 10)
+    grey(tmp_path / "n01" / "y.png", 20)
+    grey(tmp_path / "n02" / "images" / "deep" / "x.png", 30)
+    folder = ImageFolder(str(tmp_path), channels=1)
+    assert folder.class_names == ("n01", "n02")
+    assert levels(folder) == [(10, "n01"), (20, "n01"), (30, "n02")]
+
+
+def test_below_a_split_too(tmp_path):
+    grey(tmp_path / "train" / "n01" / "images" / "x.png", 10)
+    grey(tmp_path / "train" / "n02" / "images" / "x.png", 20)
+    grey(tmp_path / "val" / "n02" / "x.png", 30)
+    assert levels(ImageFolder(str(tmp_path), channels=1), "val") == [(30, "n02")]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    grey(tmp_path / "elsewhere" / "a.png", 10)
+    grey(tmp_path / "elsewhere" / "b.png", 20)
+    grey(tmp_path / "root" / "dogs" / "c.png", 30)
+    (tmp_path / "root" / "cats").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "root")
+    (tmp_path / "root" / "dogs" / "self").symlink_to(tmp_path / "root" / "dogs")
+    (tmp_path / "root" / "dogs" / "d.png").symlink_to(tmp_path / "elsewhere" / "a.png")
+    (tmp_path / "root" / "dogs" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "root" / "dogs" / "loop.png").symlink_to(tmp_path / "root" / "dogs" / "loop.png")
+    folder = ImageFolder(str(tmp_path / "root"), channels=1)
+    assert levels(folder) == [(10, "cats"), (20, "cats"), (30, "dogs"), (10, "dogs")]
+    assert folder.passed_over() == {"broken link": ["dogs/gone.png", "dogs/loop.png"]}
+
+
+def test_the_same_folder_may_be_linked_twice(tmp_path):
+    grey(tmp_path / "store" / "a.png", 10)
+    for name in ("cats", "dogs"):
+        (tmp_path / "root").mkdir(exist_ok=True)
+        (tmp_path / "root" / name).symlink_to(tmp_path / "store")
+    assert levels(ImageFolder(str(tmp_path / "root"), channels=1)) == [(10, "cats"), (10, "dogs")]
+
+
+def test_hidden_names_and_other_files_are_passed_over_and_named(tmp_path):
+    grey(tmp_path / "cats" / "x.png", 10)
+    (tmp_path / "cats" / "._x.png").write_bytes(b"a resource fork")
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    (tmp_path / "cats" / "Thumbs.db").write_bytes(b"")
+    grey(tmp_path / ".ipynb_checkpoints" / "x-checkpoint.png", 20)
+    folder = ImageFolder(str(tmp_path), channels=1)
+    assert levels(folder) == [(10, "cats")]
+    assert folder.passed_over() == {
+        "hidden": [".DS_Store", ".ipynb_checkpoints/", "cats/._x.png"],
+        "no picture by their ending": ["cats/Thumbs.db"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("train", "val", "test"),
+        ("Train", "valid", "TEST"),
+        ("training", "Validation", "testing"),
+        ("TRAIN", "dev", "Test"),
+    ],
+)
+def test_splits_are_recognised_as_people_spell_them(tmp_path, train, val, test):
+    for number, split in enumerate((train, val, test)):
+        grey(tmp_path / split / "cats" / "x.png", number)
+    folder = ImageFolder(str(tmp_path), channels=1)
+    assert folder.splits() == {"train", "val", "test"}
+    assert [levels(folder, split)[0][0] for split in ("train", "val", "test")] == [0, 1, 2]
+    assert folder.origin("val") == f"folder {tmp_path / val}"
+
+
+def make(root, *paths):
+    for path in paths:
+        grey(root / path, 10)
+
+
+@pytest.mark.parametrize(
+    ("paths", "told"),
+    [
+        (["train/a/x.png", "val/a/x.png", "Valid/a/x.png"], "Valid and val, which are the same split, val"),
+        (["train2017/x.png", "val2017/x.png"], "train2017 looks like a split: call it one of train, training, val,"),
+        (["cats/x.png", "test_set/x.png"], "test_set looks like a split"),
+        (["Evaluation/x.png", "other/x.png"], "Evaluation looks like a split"),
+        (["train/a/x.png", "evaluation/a/x.png"], "holds train beside evaluation, so that it is not clear"),
+        (["bus/x.png", "train/x.png"], "holds train beside bus, so that it is not clear what is to train on"),
+        (["cats/x.png", "dogs/x.png", "test/x.png"], "holds test beside cats, dogs, so that"),
+        (["val/x.png"], "holds val, so that it is not clear what is to train on"),
+        (
+            ["train/cats/x.png", "train/loose.png"],
+            r"train holds 1 pictures, such as loose\.png, beside .* cats",
+        ),
+        (["cats/x.png", "loose.png"], r"holds 1 pictures, such as loose\.png, beside folders of classes, such as cats"),
+        (["train/a/x.png", "test/a/x.png", "test/loose.png"], r"test holds 1 pictures, such as loose\.png"),
+        (["train/a/x.png", "test/b/x.png"], "test has a class b that .*train does not have"),
+        (["train/a/x.png", "val/a/x.png", "val/A/x.png"], "val has a class A that .*train does not have"),
+    ],
+)
+def test_what_is_not_clear_is_refused(tmp_path, paths, told):
+    make(tmp_path, *paths)
+    with pytest.raises(UserError, match=told):
+        ImageFolder(str(tmp_path))
+
+
+def test_a_split_without_pictures_is_told(tmp_path):
+    make(tmp_path, "train/x.png")
+    (tmp_path / "val").mkdir()
+    with pytest.raises(UserError, match="val holds no picture"):
+        ImageFolder(str(tmp_path))
+
+
+def test_pictures_beside_two_splits_are_named_and_trained_on_by_nobody(tmp_path):
+    make(tmp_path, "train/a/x.png", "test/a/x.png", "eval/a/y.png", "sample.png")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "a.xml").write_text("")
+    folder = ImageFolder(str(tmp_path), channels=1)
+    assert folder.splits() == {"train", "test"}
+    assert folder.class_names == ("a",)
+    assert len(folder.decode("train", 4).images) == 1
+    assert folder.passed_over() == {
+        "beside the splits": ["eval/a/y.png", "sample.png"],
+        "no picture by their ending": ["annotations/a.xml"],
+    }
+
+
+def test_folders_of_no_pictures_beside_the_training_images_are_no_split(tmp_path):
+    make(tmp_path, "train/a/x.png")
+    (tmp_path / "annotations").mkdir()
+    assert ImageFolder(str(tmp_path)).splits() == {"train"}
+
+
+def test_a_split_may_lack_classes_and_labels(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
+    make(tmp_path / "set", "train/a/x.png", "train/b/x.png", "val/b/x.png", "test/1.png", "test/2.png")
+    folder = ImageFolder(str(tmp_path / "set"), channels=1)
+    assert folder.class_names == ("a", "b")
+    assert levels(folder, "val") == [(10, "b")]
+    assert (folder.labelled("val"), folder.labelled("test")) == (True, False)
+    assert decoded(folder, "test", 4).labels(np.arange(2)) is None
+    assert decoded(folder, "val", 4).labels(np.arange(1)).tolist() == [1]
+
+
+def test_labels_are_made_anew_when_a_class_is_added(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
+    make(tmp_path / "set", "train/b/x.png", "val/b/x.png")
+    assert decoded(ImageFolder(str(tmp_path / "set")), "val", 4).labels(np.arange(1)).tolist() == [0]
+    make(tmp_path / "set", "train/a/x.png")
+    assert decoded(ImageFolder(str(tmp_path / "set")), "val", 4).labels(np.arange(1)).tolist() == [1]
+
+
+def test_names_that_are_no_text(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    grey(tmp_path / "cats" / name, 10)
+    assert len(ImageFolder(str(tmp_path)).key("train")) > 64
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_that_cannot_be_read_is_named(tmp_path):
+    make(tmp_path, "cats/x.png", "dogs/x.png")
+    (tmp_path / "dogs").chmod(0)
+    with pytest.raises(UserError, match="dogs cannot be read"):
+        ImageFolder(str(tmp_path))
+    (tmp_path / "dogs").chmod(0o700)
+
+
+def test_pictures_are_found_in_the_order_of_their_paths(tmp_path):
+    make(tmp_path, "b/x.png", "a/y.png", "a/deep/x.png", "c.png")
+    files, passed_over = find_pictures(tmp_path)
+    assert [str(file.relative_to(tmp_path)) for file in files] == ["a/deep/x.png", "a/y.png", "b/x.png", "c.png"]
+    assert passed_over == {}
+
+
+def test_earlier_configurations_find_it_where_it_was():
+    assert sources.ImageFolder is ImageFolder
+    with pytest.raises(AttributeError, match="Nothing"):
+        sources.Nothing  # noqa: B018
