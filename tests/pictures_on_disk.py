@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -51,3 +52,53 @@ def write_pictures(folder, count=12, size=(20, 16), mode="RGB", seed=0, suffix="
     for i in range(count):
         array = source.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
         Image.fromarray(array).convert(mode).save(folder / f"{i:03d}{suffix}")
+
+
+def write_tiff(path, array, bits=None, sample_format=1, white_is_zero=False, largest=None):
+    """An uncompressed TIFF after the specification (TIFF 6.0): Pillow writes fewer kinds of numbers than it reads.
+
+    Args:
+        path: the file.
+        array: (height, width) or (height, width, channels), or the bytes of each row of numbers of other bits.
+        bits: of a number; by default those of the array's.
+        sample_format: 1 for unsigned, 2 for signed whole numbers, 3 for floating point.
+        white_is_zero: whether the photometric interpretation is that.
+        largest: MaxSampleValue.
+    """
+    height, width, channels = (*array.shape, 1)[:3]
+    if bits is None:
+        bits = 8 * array.dtype.itemsize
+    else:
+        width = width * 8 * array.dtype.itemsize // bits
+    photometric = 2 if channels == 3 else 0 if white_is_zero else 1
+    tags = {256: [width], 257: [height], 258: [bits] * channels, 259: [1], 262: [photometric], 273: [0]}
+    tags |= {277: [channels], 278: [height], 279: [array.nbytes]}
+    tags |= {} if largest is None else {281: [largest] * channels}
+    tags |= {339: [sample_format] * channels}
+    longs = {256, 257, 273, 278, 279}
+    data = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).tobytes()
+    table = 8 + 2 + 12 * len(tags) + 4
+    outside = {tag: struct.pack(f"<{len(v)}H", *v) for tag, v in tags.items() if tag not in longs and len(v) > 2}
+    tags[273] = [table + sum(map(len, outside.values()))]
+    entries, place = b"", table
+    for tag, values in sorted(tags.items()):
+        if tag in outside:
+            field, place = struct.pack("<I", place), place + len(outside[tag])
+        else:
+            field = struct.pack(f"<{len(values)}{'I' if tag in longs else 'H'}", *values).ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag, 4 if tag in longs else 3, len(values)) + field
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + directory + b"".join(outside.values()) + data)
+
+
+def write_png16(path, array):
+    """A PNG of 16 bits, of (height, width, channels): Pillow writes only grey ones."""
+    height, width, channels = array.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))

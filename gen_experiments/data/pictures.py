@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.depth import Depth
 from gen_experiments.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def decode_all(files: Sequence[Path], size: int, channels: int) -> NDArray[np.ui
     """Decodes pictures of any size, mode and format to (N, channels, size, size) uint8.
 
     Raises:
-        UserError: a file is no picture or is cut short; its path is named.
+        UserError: a file is no picture, is cut short or has numbers whose meaning it does not say; its path is named.
     """
     images = np.empty((len(files), channels, size, size), dtype=np.uint8)
 
@@ -81,7 +82,12 @@ def decode_one(file: Path, size: int, channels: int) -> NDArray[np.uint8]:
                 _give_back_memory()
         return pixels
     except UnidentifiedImageError as error:
-        raise UserError(f"{file} cannot be decoded (it is none of {', '.join(FORMATS)}): mend or remove it") from error
+        raise UserError(
+            f"{file} cannot be decoded (it is none of {', '.join(FORMATS)}, or has numbers of a kind that Pillow does "
+            "not read, such as colours in floating point): mend or remove it"
+        ) from error
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
     # A damaged file makes Pillow's plugins fail in any way.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -92,9 +98,9 @@ def _square(picture: "Image", size: int, channels: int) -> NDArray[np.uint8]:
     """Returns an opened picture as `decode_one` returns it."""
     from PIL import Image, ImageOps
 
+    depth = Depth(picture)
     ImageOps.exif_transpose(picture, in_place=True)
-    if picture.mode in ("I", "I;16", "I;16B", "I;16L"):
-        picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
+    picture = depth.to_eight_bits(picture)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         ground = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(ground, picture if picture.mode == "RGBA" else picture.convert("RGBA"))

@@ -1,0 +1,111 @@
+"""Pictures of more than 8 bits: scaled by what their numbers mean, or refused where the file does not say that."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_experiments.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Tags of TIFF 6.0.
+BITS_PER_SAMPLE, PHOTOMETRIC, MAX_SAMPLE_VALUE, SIGNED_MAX_SAMPLE_VALUE = 258, 262, 281, 341
+WHITE_IS_ZERO = 0
+SIXTEEN_BITS = 65535
+# Of 65535, the largest number that a picture of 12 bits can hold: as 16 bits it would be all but black.
+TWELVE_BITS = 4095
+REMEDY = "save it with 8 bits, or scaled to 16"
+
+
+class Depth:
+    """What the file of an opened picture says about its numbers; to be asked before Pillow has read the pixels.
+
+    Args:
+        picture: as `PIL.Image.open` returns it.
+    """
+
+    def __init__(self, picture: "Image") -> None:
+        tags: Any = getattr(picture, "tag_v2", {})
+        tile: Any = picture.tile[0] if picture.tile else ()  # type: ignore[attr-defined]
+        arguments = tile[3] if len(tile) > 3 else ()
+        arguments = arguments if isinstance(arguments, tuple) else (arguments,)
+        # How Pillow names the numbers of a file, such as `RGB;16B`.
+        stored = str(arguments[0]) if arguments else ""
+        self._sixteen = ";16" in stored or (picture.format == "PPM" and SIXTEEN_BITS in arguments)
+        self._signed = stored.endswith("S")
+        self._inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+        self._declared = _first(tags.get(MAX_SAMPLE_VALUE) or tags.get(SIGNED_MAX_SAMPLE_VALUE))
+        bits = _first(tags.get(BITS_PER_SAMPLE))
+        if self._declared is None and bits is not None and 8 < bits < 16:
+            self._declared = 2**bits - 1
+        if picture.mode == "I" and picture.format == "PPM" and not self._sixteen:
+            # Pillow brings what the file says is the largest number to 16 bits.
+            self._declared = SIXTEEN_BITS
+
+    def to_eight_bits(self, picture: "Image") -> "Image":
+        """Returns a picture that was read in a mode of 8 bits a channel; one that is in such a mode stays.
+
+        Numbers in floating point must lie in [0, 1], where 1 is white. Of whole numbers white is what the file declares
+        (TIFF's MaxSampleValue, or fewer than 16 BitsPerSample), or else 65535 for 16 bits.
+
+        Raises:
+            UserError: the file does not say which number is white, or holds others than it may; or it has 16 bits and
+                no number above 4095, and so may well have 12. The file is not named.
+        """
+        from PIL import Image
+
+        if picture.mode == "F" or picture.mode.startswith("I"):
+            numbers = np.asarray(picture)
+            white = _white_of_floats(numbers) if picture.mode == "F" else self._white(numbers)
+            shares = numbers.astype(np.float32) / np.float32(white)
+            return Image.fromarray(np.rint(255 * (1 - shares if self._inverted else shares)).astype(np.uint8))
+        if self._sixteen and picture.mode in ("RGB", "RGBA", "LA"):
+            # Pillow keeps the upper byte, in which 12 bits leave 15 at most.
+            colours = np.asarray(picture)[..., : 3 if picture.mode.startswith("RGB") else 1]
+            if colours.max() <= TWELVE_BITS >> 8:
+                raise UserError(_too_dark())
+        return picture
+
+    def _white(self, numbers: NDArray[Any]) -> float:
+        least, most = int(numbers.min()), int(numbers.max())
+        if self._declared is not None:
+            if least < 0 or most > self._declared:
+                raise UserError(
+                    f"its numbers lie in [{least}, {most}], not in [0, {self._declared}] as it says: {REMEDY}"
+                )
+            return float(self._declared)
+        if not self._sixteen or self._signed:
+            raise UserError(
+                f"its numbers, in [{least}, {most}], have 32 bits or a sign, and it does not say which is white: "
+                f"{REMEDY}"
+            )
+        if 0 < most <= TWELVE_BITS:
+            raise UserError(_too_dark())
+        return float(SIXTEEN_BITS)
+
+
+def _white_of_floats(numbers: NDArray[Any]) -> float:
+    if not np.isfinite(numbers).all():
+        raise UserError("its numbers are not all finite: mend or remove it")
+    least, most = numbers.min(), numbers.max()
+    if least < 0 or most > 1:
+        raise UserError(
+            f"its numbers lie in [{least:.4g}, {most:.4g}], and a picture in floating point must be in [0, 1]: scale "
+            "it, or save it with 8 bits"
+        )
+    return 1.0
+
+
+def _too_dark() -> str:
+    return (
+        f"it has 16 bits and no number above {TWELVE_BITS} of {SIXTEEN_BITS}, and would come out black: if it has 12 "
+        f"bits, {REMEDY}, or have a TIFF say so (MaxSampleValue)"
+    )
+
+
+def _first(value: Any) -> int | None:
+    """Returns the number that a tag holds, the first of several."""
+    value = value[0] if isinstance(value, tuple) and value else value
+    return int(value) if isinstance(value, (int, float)) else None
