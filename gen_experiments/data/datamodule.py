@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 
-from gen_experiments import randomness
+from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray, decoded
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches
 from gen_experiments.data.sources import Digits, Source
+from gen_experiments.data.summary import summary
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
 
@@ -54,6 +55,7 @@ class ImageDataModule(LightningDataModule):
         self.size, self.batch_size, self.eval_batch_size = size, batch_size, eval_batch_size
         self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed
         self._splits: dict[str, ImageArray] = {}
+        self._origins: dict[str, str] = {}
 
     @property
     def image(self) -> ImageSpec:
@@ -65,6 +67,12 @@ class ImageDataModule(LightningDataModule):
         for split in self.source.splits():
             decoded(self.source, split, self.size)
 
+    def setup(self, stage: str) -> None:
+        """Says what is about to be trained on, on the first process."""
+        if stage == "fit" and distributed.rank() == 0:
+            self.split("train")
+            print("\n".join(summary(self.source, self.size, self._splits, self._origins)), flush=True)
+
     def split(self, name: str) -> ImageArray:
         """Returns the images of "train", "val" or "test"."""
         if not self._splits:
@@ -74,6 +82,7 @@ class ImageDataModule(LightningDataModule):
     def _divide(self) -> dict[str, ImageArray]:
         """Returns the source's splits; what it lacks is held out of its training images."""
         splits = {name: decoded(self.source, name, self.size) for name in self.source.splits()}
+        self._origins = {name: self.source.origin(name) for name in splits}
         count = len(splits["train"])
         order = np.random.default_rng([SPLIT_STREAM, self.split_seed]).permutation(count)
         for name, wanted in (("test", self.test_size), ("val", self.val_size)):
@@ -82,9 +91,12 @@ class ImageDataModule(LightningDataModule):
                 if held >= len(order):
                     raise UserError(f"data.{name}_size={wanted:g} leaves no training images of {count}: lower it")
                 splits[name], order = splits["train"].part(np.sort(order[:held])), order[held:]
+                self._origins[name] = f"held out of train by data.{name}_size={wanted:g}"
         if len(order) < count:
             splits["train"] = splits["train"].part(np.sort(order))
-        splits.setdefault("val", splits["train"])
+            self._origins["train"] += ", the rest"
+        if "val" not in splits:
+            splits["val"], self._origins["val"] = splits["train"], "the training images, as data.val_size=0"
         return splits
 
     @property

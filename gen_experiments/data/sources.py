@@ -54,7 +54,7 @@ class Source(ABC):
 
     def origin(self, split: str) -> str:
         """Returns in a few words where a split comes from."""
-        return f"of {type(self).__name__}"
+        return "the source's own"
 
     def labelled(self, split: str) -> bool:
         """Returns whether a split has labels; training images have, where there are classes."""

@@ -140,8 +140,13 @@ class CodePrior(GenerativeModel):
             prior.decoding = decoding
 
     def on_fit_start(self) -> None:
-        """Encodes the training images, or finds their codes."""
+        """Encodes the training images, or finds their codes.
+
+        Raises:
+            UserError: the validation images have no labels, without which those of a prior of classes are not scored.
+        """
         self._find_codes("train")
+        self._require_labels("val")
 
     def on_validation_start(self) -> None:
         """The same for the validation images."""
@@ -155,6 +160,7 @@ class CodePrior(GenerativeModel):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if split in self._codes or not isinstance(data, ImageDataModule):
             return
+        self._require_labels(split)
         digest = hashlib.sha256()
         for name, value in self.vqvae.state_dict().items():
             # As bytes: NumPy has no bfloat16.
@@ -173,6 +179,14 @@ class CodePrior(GenerativeModel):
             )
             for mirrored in kinds
         ]
+
+    def _require_labels(self, split: str) -> None:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.num_classes is not None and isinstance(data, ImageDataModule) and data.split(split).all_labels is None:
+            raise UserError(
+                f"the {split} images have no labels, and a prior of classes is scored by the likelihood given a label: "
+                "lay them in folders of the classes, as the training images are"
+            )
 
     def _codes_of(self, batch: Batch, split: str) -> Tensor:
         """Returns (B, L) int64: from the array of the split or, for images of no split, from the VQ-VAE."""

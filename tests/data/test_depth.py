@@ -57,7 +57,7 @@ REFUSED = {
     "no_number.tif": (lambda path: Image.fromarray(np.float32([[np.nan, 1]])).save(path), "not all finite"),
     "32_bits.tif": (
         lambda path: Image.fromarray(whole(1000, np.int32)).save(path),
-        r"in \[0, 1000\], have 32 bits or a sign, and it does not say which of them is white: save it with 8 bits",
+        r"in \[0, 1000\], have 32 bits or a sign, and it does not say which is white: save it with 8 bits",
     ),
     "sign.tif": (lambda path: write_tiff(path, whole(9999, np.int16), sample_format=2), "have 32 bits or a sign"),
     "more_than_it_says.tif": (

@@ -1,0 +1,56 @@
+"""What a run is about to be trained on, in lines for a person to read."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gen_experiments.data.cache import ImageArray
+from gen_experiments.data.sources import Source
+from gen_experiments.errors import quoted, shortened
+
+MOST_CLASSES, MOST_FILES = 12, 3  # that a line names
+
+
+def summary(source: Source, size: int, splits: Mapping[str, ImageArray], origins: Mapping[str, str]) -> list[str]:
+    """Returns lines that say which images, classes and splits there are and, if there are any, which files are left out.
+
+    Args:
+        source: where the images come from.
+        size: pixels a side.
+        splits: the images of each split.
+        origins: where those of each split come from, in a few words.
+    """
+    # Where nothing is held out, the validation images are the training images.
+    count = sum(len(images) for name, images in splits.items() if name == "train" or images is not splits["train"])
+    place = f" in {source.root}" if hasattr(source, "root") else ""
+    parts = []
+    for name in ("train", "val", "test"):
+        if name in splits:
+            unlabelled = source.num_classes is not None and splits[name].all_labels is None
+            parts.append(f"{name} {len(splits[name])} ({origins[name]}{', without labels' if unlabelled else ''})")
+    lines = [
+        f"images: {count} of {size}x{size} pixels, {'grey' if source.channels == 1 else 'RGB'}, "
+        f"from {type(source).__name__}{place}",
+        f"classes: {_classes(source, splits['train'])}",
+        f"splits: {', '.join(parts)}",
+    ]
+    passed_over = source.passed_over()
+    if passed_over:
+        lines.append("passed over: " + "; ".join(_files(reason, passed_over[reason]) for reason in passed_over))
+    return [shortened(line) for line in lines]
+
+
+def _classes(source: Source, train: ImageArray) -> str:
+    if source.num_classes is None or train.all_labels is None:
+        return "none"
+    counts = np.bincount(train.all_labels[train.members], minlength=source.num_classes)
+    names = source.class_names or tuple(str(number) for number in range(len(counts)))
+    shown = [f"{quoted(name)} {count}" for name, count in zip(names, counts, strict=True)]
+    if len(shown) > MOST_CLASSES:
+        shown = [*shown[:MOST_CLASSES], f"… of {counts.min()} to {counts.max()} training images each"]
+    return f"{len(counts)} ({', '.join(shown)})"
+
+
+def _files(reason: str, names: Sequence[str]) -> str:
+    more = ", …" if len(names) > MOST_FILES else ""
+    return f"{len(names)} {reason} ({', '.join(map(quoted, names[:MOST_FILES]))}{more})"
