@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, quoted
 from gen_experiments.storage import atomic_write
 
 MOST_IN_GRID = 2**14
@@ -25,11 +25,34 @@ class ImageSpec:
         channels: 1 (grey) or 3 (RGB).
         size: height and width in pixels; images are square.
         num_classes: number of labels, or None for data without labels.
+        class_names: their names in the order of their numbers, each of which can be that of a folder; None if they have
+            none.
+
+    Raises:
+        UserError: there are more or fewer names than classes, two are equal, or one cannot be that of a folder.
     """
 
     channels: int = 3
     size: int = 32
     num_classes: int | None = None
+    class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        names = self.class_names
+        if names is None:
+            return
+        if len(names) != self.num_classes or len(set(names)) != len(names):
+            raise UserError(f"{len(set(names))} different names cannot be those of {self.num_classes} classes")
+        for name in names:
+            # What is sampled is written into folders of these names: none may lead out of the one that was asked for.
+            if not name or name.startswith(".") or {"/", "\\", "\0"} & set(name):
+                raise UserError(f"a class cannot be called {quoted(name)!r}: it must be a name for a folder")
+
+    @property
+    def class_labels(self) -> tuple[str, ...]:
+        """The names of the classes, or where they have none their numbers, written so that they sort as numbers do."""
+        digits = len(str((self.num_classes or 1) - 1))
+        return self.class_names or tuple(f"{number:0{digits}d}" for number in range(self.num_classes or 0))
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -8,7 +8,18 @@ import pytest
 import gen_experiments
 
 PACKAGE = Path(gen_experiments.__file__).parent
-FLOOR = {"images", "distributed", "randomness", "schedules", "storage", "errors", "plain", "precision", "untrusted"}
+FLOOR = {
+    "images",
+    "distributed",
+    "randomness",
+    "schedules",
+    "storage",
+    "errors",
+    "plain",
+    "precision",
+    "sheets",
+    "untrusted",
+}
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
 BELOW_CLI = FLOOR | PARTS | {"models", "callbacks", "commands", "runs", "parser"}
 MAY_IMPORT = {

@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import MOST_IN_GRID, grid, save_image, to_uint8
+from gen_experiments.images import MOST_IN_GRID, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import drawn_labels, sample_sources
 from gen_experiments.networks.base import Generator
+from gen_experiments.sheets import listed, save_grid
 
 
 @torch.inference_mode()
@@ -55,7 +56,7 @@ def explore(
     moves = torch.linspace(-reach, reach, steps)[:, None] * found[:directions, None]
     moved = (noise + moves).flatten(0, 1)
     images: Tensor = model(moved, None if labels is None else labels.expand(len(moved)))
-    save_image(grid(to_uint8(images), columns=steps), out)
+    out = listed(save_grid(to_uint8(images), out, steps))
     shares = ", ".join(f"{float(share):.1%}" for share in (gains / gains.sum())[:directions])
     print(f"wrote {directions} directions, of {shares} of the first layer's gain, to {out}")
 

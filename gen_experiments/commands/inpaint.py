@@ -8,17 +8,18 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
 from gen_experiments import randomness
-from gen_experiments.commands.labels import check_labels, one_label
+from gen_experiments.commands.labels import class_numbers, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.progress import progress
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import FORMATS, decode_one
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import MOST_IN_GRID, ImageSpec, grid, save_image, to_float, to_uint8
+from gen_experiments.images import MOST_IN_GRID, ImageSpec, to_float, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.models.sampling import SAMPLE_STREAM
 from gen_experiments.priors.base import CodeSpec, Draws
+from gen_experiments.sheets import listed, save_grid
 
 BATCH, GREY, REPEATS = 64, 128, 2
 
@@ -31,7 +32,7 @@ def inpaint(
     out: str = "inpainted.png",
     proposals: int = 3,
     seed: int = 0,
-    class_: int | None = None,
+    class_: str | None = None,
 ) -> None:
     """Fills the covered part of a folder's pictures; a row each: original, masked, proposals. Known pixels stay.
 
@@ -48,7 +49,7 @@ def inpaint(
         out: the grid's image file.
         proposals: how many fillings of each picture.
         seed: names the random numbers.
-        class_: the label of all pictures, for a prior of classes; without it the class is left open.
+        class_: the class of all pictures, by name or number, for a prior of classes; without it the class is left open.
 
     Raises:
         UserError: the checkpoint, the folder or the mask cannot be used, or `out` cannot be written.
@@ -57,8 +58,7 @@ def inpaint(
     assert isinstance(model, CodePrior)
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
-    if class_ is not None:
-        check_labels("--class", [class_], model.num_classes)
+    label = None if class_ is None else class_numbers("--class", [class_], model)[0]
     originals = read_images(images, model.image)
     if len(originals) * (proposals + 2) > MOST_IN_GRID:
         raise UserError(
@@ -78,11 +78,11 @@ def inpaint(
                 keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in indices]
                 draws = Draws([randomness.generator("cpu", *key) for key in keys])
                 codes = model.encode(to_float(filled[start : start + BATCH]))
-                drawn_codes = model.draw(one_label(class_, len(indices)), draws, codes, unknown[start : start + BATCH])
+                drawn_codes = model.draw(one_label(label, len(indices)), draws, codes, unknown[start : start + BATCH])
                 parts.append(to_uint8(model.decode(drawn_codes)))
             filled = torch.cat(parts).where(covered, originals)
         columns.append(filled)
-    save_image(grid(torch.stack(columns, dim=1).flatten(0, 1), len(columns)), out)
+    out = listed(save_grid(torch.stack(columns, dim=1).flatten(0, 1), out, len(columns)))
     print(f"wrote {len(originals)} images, each original, masked and filled {proposals} times, to {out}")
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.labels import check_labels, one_label
+from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_latents
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import MOST_IN_GRID, grid, save_animation, save_image, to_uint8
+from gen_experiments.images import MOST_IN_GRID, grid, save_animation, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import drawn_labels, sample_sources
+from gen_experiments.sheets import listed, save_grid
 
 ANIMATED = (".gif", ".webp")
 
@@ -23,7 +24,7 @@ def interpolate(
     points: int = 4,
     steps: int = 8,
     seed: int = 0,
-    classes: list[int] | None = None,
+    classes: list[str | int] | None = None,
     latents: str | None = None,
 ) -> None:
     """Writes the images along arcs between samples: a row an arc, or an animation that goes around all of them.
@@ -36,8 +37,8 @@ def interpolate(
         points: samples to pass through; in a grid the last is the end, an animation returns to the first.
         steps: images of an arc, its two ends included in a grid.
         seed: names the sequence whose first samples are the points.
-        classes: labels for a conditional GAN: the same way is gone once for each. Without them all images have the
-            label of the first point.
+        classes: names or numbers of classes for a conditional GAN: the same way is gone once for each. Without them all
+            images have the label of the first point.
         latents: a file of noise that `project` wrote, whose rows are the points.
 
     Raises:
@@ -49,8 +50,7 @@ def interpolate(
     check_interval("[0, inf)", seed=seed)
     if points * steps > MOST_IN_GRID:
         raise UserError(f"--points times --steps must be at most {MOST_IN_GRID}, not {points * steps}")
-    if classes is not None:
-        check_labels("--classes", classes, model.num_classes)
+    wanted = [] if classes is None else class_numbers("--classes", classes, model)
     sources = sample_sources(0, points, seed)
     ends, labels = model.noise(sources), drawn_labels(sources, model.num_classes)
     if latents is not None:
@@ -62,13 +62,15 @@ def interpolate(
     # An animation shows each end once, as the start of the next arc.
     shares = torch.linspace(0, 1, steps + 1)[:-1] if animated else torch.linspace(0, 1, steps)
     path = torch.cat([slerp(start, stop, shares) for start, stop in zip(starts, stops, strict=True)])
-    chosen: list[int | None] = [None] if labels is None else [*(classes or labels[:1].tolist())]
+    chosen: list[int | None] = [None] if labels is None else [*(wanted or labels[:1].tolist())]
     ways = [_images(model, path, label) for label in chosen]
     if animated:
         save_animation([grid(torch.stack(frame)) for frame in zip(*ways, strict=True)], out)
         print(f"wrote an animation of {len(path)} frames to {out}")
     else:
-        save_image(grid(torch.cat(ways), columns=steps), out)
+        names = class_names("--classes", model) if wanted else None
+        rows = None if names is None else [names[label] for label in wanted for _ in starts]
+        out = listed(save_grid(torch.cat(ways), out, steps, row_names=rows))
         print(f"wrote {len(ways) * len(starts)} rows of {steps} images to {out}")
 
 

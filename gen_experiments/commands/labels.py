@@ -1,32 +1,61 @@
 """The classes that a user names on the command line."""
 
+import difflib
+import re
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, quoted
+from gen_experiments.images import ImageSpec
+from gen_experiments.models.base import ImageModel
+
+MOST_NAMES = 8  # that a message lists
 
 
-def check_labels(option: str, labels: Sequence[int], classes: int | None) -> int:
-    """Refuses labels that a model does not know, and any option about labels where it knows none.
+def class_names(option: str, model: ImageModel) -> tuple[str, ...]:
+    """Returns the names of the classes that a model makes, which for old checkpoints are numbers.
+
+    Args:
+        option: what the user wrote that needs classes.
+        model: the model.
+
+    Raises:
+        UserError: the model knows no classes.
+    """
+    classes = getattr(model, "num_classes", None)
+    if classes is None:
+        raise UserError(f"this model knows no classes: leave out {option}")
+    image = model.image if model.image.num_classes == classes else ImageSpec(num_classes=classes)
+    return image.class_labels
+
+
+def class_numbers(option: str, classes: Sequence[str | int], model: ImageModel) -> list[int]:
+    """Returns the numbers of classes that are given by name or by number; a name that reads as a number is a name.
 
     Args:
         option: what the user wrote them after.
-        labels: what was written.
-        classes: how many the model knows, or None if it knows none.
-
-    Returns:
-        How many the model knows.
+        classes: what was written.
+        model: the model.
 
     Raises:
         UserError: the model knows no classes, or not one of these.
     """
-    if classes is None:
-        raise UserError(f"this model knows no classes: leave out {option}")
-    if unknown := [label for label in labels if not 0 <= label < classes]:
-        raise UserError(f"{option} must be in 0 ... {classes - 1}, not {unknown[0]}")
-    return classes
+    names = class_names(option, model)
+    return [_number(option, str(name), names) for name in classes]
+
+
+def _number(option: str, text: str, names: tuple[str, ...]) -> int:
+    if text in names:
+        return names.index(text)
+    if re.fullmatch("[0-9]{1,9}", text) and int(text) < len(names):
+        return int(text)
+    near = difflib.get_close_matches(text, names, 1)
+    hint = f"; did you mean {quoted(near[0])}?" if near else ""
+    more = ", …" if len(names) > MOST_NAMES else ""
+    listed = ", ".join(map(quoted, names[:MOST_NAMES]))
+    raise UserError(f"{option} must be a class ({listed}{more}) or be in 0 ... {len(names) - 1}, not {text}{hint}")
 
 
 def one_label(label: int | None, count: int) -> Tensor | None:

@@ -8,10 +8,11 @@ from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import check_interval
-from gen_experiments.images import ImageSet, grid, pairs_in_rows, save_image, to_uint8
+from gen_experiments.images import ImageSet, pairs_in_rows, to_uint8
 from gen_experiments.metrics.features import DigitsFeatures, FeatureExtractor
 from gen_experiments.metrics.memorisation import near_copies, nearest, wilson_interval
 from gen_experiments.models.checkpoints import load_model
+from gen_experiments.sheets import listed, save_grid
 
 BATCH, COLUMNS, SHOWN = 250, 8, 32
 
@@ -68,7 +69,7 @@ def memorisation(
     copies = int(near_copies(distances, baseline, share).sum())
     low, high = wilson_interval(copies, num)
     originals = trained_on.read(shown_indices.numpy())
-    save_image(grid(pairs_in_rows(shown, originals, COLUMNS), COLUMNS), out)
+    out = listed(save_grid(pairs_in_rows(shown, originals, COLUMNS), out, COLUMNS, together=2))
     print(
         f"near-copies: {copies / num:.2%} of {num} generated images (95% confidence {low:.2%} to {high:.2%}); "
         f"{share:.2%} of {len(held_out)} held-out images by construction"

@@ -9,7 +9,8 @@ from torch import Tensor
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import decode_all
 from gen_experiments.errors import UserError
-from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, grid, save_image
+from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image
+from gen_experiments.sheets import save_grid
 from gen_experiments.untrusted import Unreadable, read_archive
 
 
@@ -49,7 +50,7 @@ def write_images(images: Tensor, out: str) -> None:
         UserError: `out` cannot be written, or there are too many images for a grid.
     """
     if Path(out).suffix.lower() in IMAGE_SUFFIXES:
-        save_image(grid(images), out)
+        save_grid(images, out)
         return
     for number, image in enumerate(images):
         save_image(image, Path(out) / f"{number:05d}.png")

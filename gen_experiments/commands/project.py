@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.labels import check_labels, one_label
+from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.progress import progress
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import grid, pairs_in_rows, save_image, to_float, to_uint8
+from gen_experiments.images import pairs_in_rows, to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import sample_sources
+from gen_experiments.sheets import listed, save_grid
 from gen_experiments.storage import atomic_write
 
 CANDIDATES, COLUMNS = 512, 8
@@ -32,8 +33,8 @@ def project(
     lr: float = 0.05,
     shell: float = 0.01,
     seed: int = 0,
-    class_: int | None = None,
-    classes: list[int] | None = None,
+    class_: str | None = None,
+    classes: list[str | int] | None = None,
     perceptual: float = 0.0,
     net: Literal["vgg", "alex"] = "vgg",
     weights: str | None = None,
@@ -52,9 +53,10 @@ def project(
         lr: Adam's learning rate.
         shell: the factor of the pull to the shell.
         seed: names the samples to start from.
-        class_: the label of all pictures; needed for a conditional GAN.
-        classes: labels to which the style of the pictures is carried over: a picture's noise holds what its label does
-            not tell, such as slant and weight of a stroke. The grid has a row each: picture, projection, these classes.
+        class_: the class of all pictures, by name or number; needed for a conditional GAN.
+        classes: names or numbers of classes to which the style of the pictures is carried over: a picture's noise holds
+            what its label does not tell, such as slant and weight of a stroke. The grid has a row each: picture,
+            projection, these classes.
         perceptual: the factor of LPIPS; 0 compares pixels alone and needs no network of features.
         net: LPIPS' backbone, VGG-16 or AlexNet.
         weights: a local copy of torchvision's weights of the backbone; by default they are fetched.
@@ -70,10 +72,8 @@ def project(
     check_interval("[0, inf)", shell=shell, perceptual=perceptual, seed=seed)
     if class_ is None and model.num_classes is not None:
         raise UserError("the GAN is conditional: name the pictures' --class")
-    if class_ is not None:
-        check_labels("--class", [class_], model.num_classes)
-    if classes is not None:
-        check_labels("--classes", classes, model.num_classes)
+    label = None if class_ is None else class_numbers("--class", [class_], model)[0]
+    others = [] if classes is None else class_numbers("--classes", classes, model)
     originals = read_images(images, model.image)
     features = Perceptual(net=net, weights=weights) if perceptual > 0 else None
 
@@ -81,14 +81,16 @@ def project(
         pixels = (made - targets).square().flatten(1).mean(dim=1)
         return pixels if features is None else pixels + perceptual * features.lpips(made, targets)
 
-    found = _descend(model, to_float(originals), class_, distances, steps, lr, shell, seed)
-    shown_as = [class_, *(classes or [])]
-    projected, *restyled = [to_uint8(model(found, one_label(label, len(found)))) for label in shown_as]
+    found = _descend(model, to_float(originals), label, distances, steps, lr, shell, seed)
+    shown_as = [label, *others]
+    projected, *restyled = [to_uint8(model(found, one_label(shown, len(found)))) for shown in shown_as]
     if restyled:
-        shown = torch.stack([originals, projected, *restyled], dim=1).flatten(0, 1)
-        save_image(grid(shown, 2 + len(restyled)), out)
+        names = class_names("--classes", model)
+        columns = ["picture", "projection", *(names[other] for other in others)]
+        stacked = torch.stack([originals, projected, *restyled], dim=1).flatten(0, 1)
+        pages = save_grid(stacked, out, len(columns), column_names=columns)
     else:
-        save_image(grid(pairs_in_rows(originals, projected, COLUMNS), COLUMNS), out)
+        pages = save_grid(pairs_in_rows(originals, projected, COLUMNS), out, COLUMNS, together=2)
     try:
         with atomic_write(Path(latents)) as temporary, temporary.open("wb") as file:
             np.savez(file, latents=found.numpy())
@@ -96,7 +98,7 @@ def project(
         raise UserError(f"cannot write {latents}: {error.strerror}") from error
     for number, decibels in enumerate(psnr(projected, originals)):
         print(f"picture {number}: PSNR {float(decibels):.2f} dB")
-    print(f"wrote {len(originals)} pictures and their projections to {out}, their noise to {latents}")
+    print(f"wrote {len(originals)} pictures and their projections to {listed(pages)}, their noise to {latents}")
 
 
 def _descend(

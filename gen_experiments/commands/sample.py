@@ -1,16 +1,18 @@
 """`sample`: pictures that a checkpoint generates."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.commands.labels import check_labels, one_label
+from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.progress import progress
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import IMAGE_SUFFIXES, MOST_IN_GRID, grid, save_image, to_uint8
+from gen_experiments.images import IMAGE_SUFFIXES, MOST_IN_GRID, save_image, to_uint8
 from gen_experiments.models.checkpoints import load_model
+from gen_experiments.sheets import listed, save_grid
 
 BATCH = 64
 
@@ -21,7 +23,7 @@ def sample(
     num: int = 64,
     out: str = "samples.png",
     seed: int = 0,
-    class_: int | None = None,
+    class_: str | None = None,
     per_class: int | None = None,
     truncation: float = 1.0,
 ) -> None:
@@ -32,11 +34,11 @@ def sample(
     Args:
         checkpoint: a checkpoint of a model that generates, such as a GAN or a prior.
         num: how many images.
-        out: an image file for one grid; a folder for one file an image.
+        out: an image file for a grid, whose further pages are NAME_2.png and so on; a folder for one file an image.
         seed: names the sequence of images; the same seed gives the same images on every machine.
-        class_: the label of all images, for a model of classes; without it the labels are drawn.
+        class_: the class of all images, by name or number, for a model of classes; without it the classes are drawn.
         per_class: so many images of every class, instead of num: a row a class in a grid; in a folder, a sub-folder a
-            class, which is an image folder to train on.
+            class, called as in the training data, which is an image folder to train on.
         truncation: factor in (0, 1] on the noise (GAN) or on the temperature of the codes (prior): smaller is more
             typical and less varied.
 
@@ -50,24 +52,24 @@ def sample(
         raise UserError("--class and --per_class exclude each other")
     model = load_model(checkpoint, Samples, "sample")
     assert isinstance(model, Samples)
-    if class_ is not None:
-        check_labels("--class", [class_], model.num_classes)
-    if per_class is not None:
-        num = per_class * check_labels("--per_class", [], model.num_classes)
+    label = None if class_ is None else class_numbers("--class", [class_], model)[0]
+    names = None if per_class is None else class_names("--per_class", model)
+    if per_class is not None and names is not None:
+        num = per_class * len(names)
     as_grid = Path(out).suffix.lower() in IMAGE_SUFFIXES
     if as_grid and num > MOST_IN_GRID:
         raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {num}: name a folder by --out")
     shown = []
     for indices in progress(num, "images", BATCH):
-        labels = _labels(indices, class_, per_class)
+        labels = _labels(indices, label, per_class)
         images = to_uint8(model.sample(indices.start, len(indices), seed, labels, truncation))
         if as_grid:
             shown.append(images)
             continue
         for number, image in zip(indices, images, strict=True):
-            save_image(image, Path(out) / _file(number, per_class))
+            save_image(image, Path(out) / _file(number, per_class, names))
     if as_grid:
-        save_image(grid(torch.cat(shown), per_class), out)
+        out = listed(save_grid(torch.cat(shown), out, per_class, row_names=names))
     print(f"wrote {num} images to {out}")
 
 
@@ -78,8 +80,8 @@ def _labels(indices: range, label: int | None, per_class: int | None) -> Tensor 
     return one_label(label, len(indices))
 
 
-def _file(number: int, per_class: int | None) -> str:
+def _file(number: int, per_class: int | None, names: Sequence[str] | None) -> str:
     """Returns the name of an image's file; images of given numbers have a sub-folder for each class."""
-    if per_class is None:
+    if per_class is None or names is None:
         return f"{number:05d}.png"
-    return f"{number // per_class}/{number % per_class:05d}.png"
+    return f"{names[number // per_class]}/{number % per_class:05d}.png"

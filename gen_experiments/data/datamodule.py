@@ -60,7 +60,7 @@ class ImageDataModule(LightningDataModule):
     @property
     def image(self) -> ImageSpec:
         """What the images are like; known before any is decoded."""
-        return ImageSpec(self.source.channels, self.size, self.source.num_classes)
+        return ImageSpec(self.source.channels, self.size, self.source.num_classes, self.source.class_names)
 
     def prepare_data(self) -> None:
         """Fetches and decodes what is not in the cache yet; on one process of a machine."""

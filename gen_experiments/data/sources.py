@@ -77,6 +77,9 @@ class Source(ABC):
         """
 
 
+DIGITS = tuple("0123456789")
+
+
 class Digits(Source):
     """1,797 real handwritten digits of 8x8 pixels (UCI, Alpaydin & Kaynak 1998), embedded in scikit-learn.
 
@@ -85,6 +88,7 @@ class Digits(Source):
 
     channels = 1
     num_classes = 10
+    class_names = DIGITS
 
     def splits(self) -> set[str]:
         """Returns the only one, "train"."""
@@ -162,6 +166,7 @@ class MNIST(_Torchvision):
     dataset = "MNIST"
     folder = "MNIST/raw"
     channels = 1
+    class_names = DIGITS
 
 
 class FashionMNIST(_Torchvision):
@@ -175,6 +180,11 @@ class FashionMNIST(_Torchvision):
     dataset = "FashionMNIST"
     folder = "FashionMNIST/raw"
     channels = 1
+    # The first is T-shirt/top in the data set's description, which no folder can be called.
+    class_names = (
+        *("T-shirt or top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    )
 
 
 class CIFAR10(_Torchvision):
@@ -188,6 +198,7 @@ class CIFAR10(_Torchvision):
     dataset = "CIFAR10"
     folder = "cifar-10-batches-py"
     channels = 3
+    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def stamp(root: Path, files: Sequence[Path]) -> str:

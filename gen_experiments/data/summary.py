@@ -7,12 +7,13 @@ import numpy as np
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.sources import Source
 from gen_experiments.errors import quoted, shortened
+from gen_experiments.images import ImageSpec
 
 MOST_CLASSES, MOST_FILES = 12, 3  # that a line names
 
 
 def summary(source: Source, size: int, splits: Mapping[str, ImageArray], origins: Mapping[str, str]) -> list[str]:
-    """Returns lines that say which images, classes and splits there are and, if there are any, which files are left out.
+    """Returns lines that say which images, classes and splits there are and, if any are, which files are left out.
 
     Args:
         source: where the images come from.
@@ -44,7 +45,7 @@ def _classes(source: Source, train: ImageArray) -> str:
     if source.num_classes is None or train.all_labels is None:
         return "none"
     counts = np.bincount(train.all_labels[train.members], minlength=source.num_classes)
-    names = source.class_names or tuple(str(number) for number in range(len(counts)))
+    names = ImageSpec(source.channels, 1, source.num_classes, source.class_names).class_labels
     shown = [f"{quoted(name)} {count}" for name, count in zip(names, counts, strict=True)]
     if len(shown) > MOST_CLASSES:
         shown = [*shown[:MOST_CLASSES], f"… of {counts.min()} to {counts.max()} training images each"]

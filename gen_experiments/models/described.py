@@ -103,7 +103,9 @@ def _check_values(value: Any, path: str | Path, key: str = "") -> None:
     """Refuses what names another file, which the parser would read, and images larger than any network makes."""
     if isinstance(value, dict):
         for name, item in value.items():
-            _check_values(item, path, str(name))
+            # A class may be called as a file is; as an item of a list it is read as nothing but text.
+            if name != "class_names" or not isinstance(item, (list, tuple)):
+                _check_values(item, path, str(name))
     elif isinstance(value, (list, tuple)):
         for item in value:
             _check_values(item, path)

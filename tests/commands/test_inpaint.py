@@ -87,7 +87,7 @@ def test_codes_that_touch_the_mask_are_unknown_and_so_are_their_neighbours():
         ("prior", ["--mask=4,4,40,20"], "does not lie in a picture of 32x32"),
         ("prior", ["--mask=masks"], "holds 1 masks for 2 pictures"),
         ("prior", ["--proposals=0"], "proposals must be >= 1"),
-        ("prior", ["--class=10"], "--class must be in 0 ... 9, not 10"),
+        ("prior", ["--class=10"], "--class must be a class (0, 1, 2, 3, 4, 5, 6, 7, …) or be in 0 ... 9, not 10"),
         ("prior", ["--images=nowhere"], "there is no image folder nowhere"),
     ],
 )

@@ -186,7 +186,7 @@ def test_a_projection_may_compare_features(experiment, plain, tmp_path, backbone
         (["project", "conditional", "--images=."], "name the pictures' --class"),
         (
             ["project", "conditional", "--images=.", "--class=1", "--classes=[0, 10]"],
-            "--classes must be in 0 ... 9, not 10",
+            "--classes must be a class (0, 1, 2, 3, 4, 5, 6, 7, …) or be in 0 ... 9, not 10",
         ),
         (["project", "gan", "--images=nowhere"], "there is no image folder nowhere"),
     ],

@@ -61,7 +61,7 @@ def test_images_reach_the_model_as_floats_flipped_where_said():
 
 
 def test_the_spec_is_known_before_anything_is_read(tmp_path, cache):
-    assert ImageDataModule(MNIST(str(tmp_path)), size=28).image == ImageSpec(1, 28, 10)
+    assert ImageDataModule(MNIST(str(tmp_path)), size=28).image == ImageSpec(1, 28, 10, tuple("0123456789"))
     assert not cache.exists()
 
 

@@ -1,0 +1,117 @@
+"""Grids of images as files: with the names of their rows or columns, and cut into pages where they are wide or high."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gen_experiments.errors import UserError, quoted
+from gen_experiments.images import MOST_IN_GRID, grid, save_image
+
+MOST_PIXELS = 4096  # of a page's width and height, its names left out
+PADDING = 2
+LEAST_PITCH = 9  # pixels from row to row that a line of text needs
+LONGEST_NAME = 24  # characters of a name that a sheet shows
+
+
+def save_grid(
+    images: Tensor,
+    path: str | Path,
+    columns: int | None = None,
+    row_names: Sequence[str] | None = None,
+    column_names: Sequence[str] | None = None,
+    together: int = 1,
+) -> list[Path]:
+    """Writes images as a grid, in pages of at most 4096 x 4096 pixels: `NAME.png`, `NAME_2.png` and so on.
+
+    The pages follow each other as one reads: first those to the right, then those below.
+
+    Args:
+        images: (N, C, H, W) uint8, row by row.
+        path: the file of the first page.
+        columns: images in a row; by default the grid is as square as it can be, and one page wide.
+        row_names: what stands to the right of each row.
+        column_names: what stands below each column, turned.
+        together: rows that are never parted; their number divides that of all rows.
+
+    Returns:
+        The files, in order.
+
+    Raises:
+        UserError: there are more than 2^14 images, or a file cannot be written.
+    """
+    pages = grid_pages(images, columns, row_names, column_names, together)
+    path = Path(path)
+    names = [path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, len(pages) + 1))]
+    return [save_image(page, name) for page, name in zip(pages, names, strict=True)]
+
+
+def grid_pages(
+    images: Tensor,
+    columns: int | None = None,
+    row_names: Sequence[str] | None = None,
+    column_names: Sequence[str] | None = None,
+    together: int = 1,
+) -> list[Tensor]:
+    """Returns the pages of a grid, each (C, height, width) uint8; see `save_grid`."""
+    count, _, height, width = images.shape
+    if count > MOST_IN_GRID:
+        raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {count}")
+    wide, high = (max(1, (MOST_PIXELS - PADDING) // (side + PADDING)) for side in (width, height))
+    high = max(together, high - high % together)
+    columns = columns or min(math.ceil(math.sqrt(count)), wide)
+    numbers = torch.arange(math.ceil(count / columns) * columns).reshape(-1, columns)
+    pages = []
+    for top in range(0, len(numbers), high):
+        for left in range(0, columns, wide):
+            block = numbers[top : top + high, left : left + wide]
+            shown = images[block[block < count].to(images.device)]
+            if not len(shown):
+                continue
+            page = grid(shown, block.shape[1], PADDING)
+            if row_names is not None:
+                page = with_names(page, row_names[top : top + high], height + PADDING)
+            if column_names is not None:
+                # Columns are rows of the sheet turned by a quarter.
+                page = page.rot90(1, (1, 2))
+                page = with_names(page, column_names[left : left + wide][::-1], width + PADDING)
+                page = page.rot90(-1, (1, 2))
+            pages.append(page)
+    return pages
+
+
+def with_names(sheet: Tensor, names: Sequence[str], pitch: int) -> Tensor:
+    """Returns a sheet with a name to the right of each row, or the sheet itself where rows are too low for text.
+
+    Args:
+        sheet: (C, height, width) uint8.
+        names: from above.
+        pitch: pixels from one row to the next.
+
+    Returns:
+        (C, height, width + what the longest name takes) uint8.
+    """
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFont
+
+    if pitch < LEAST_PITCH or not names:
+        return sheet
+    font = ImageFont.load_default()
+    # Pillow's own font has few letters beyond these.
+    texts = [quoted(name)[:LONGEST_NAME].encode("latin-1", "replace").decode("latin-1") for name in names]
+    room = math.ceil(max(font.getbbox(text)[2] for text in texts)) + 3 * PADDING
+    margin = Image.new("L", (room, sheet.shape[1]), 128)
+    draw = ImageDraw.Draw(margin)
+    for number, text in enumerate(texts):
+        _, top, _, bottom = font.getbbox(text)
+        middle = PADDING + pitch * number + (pitch - PADDING) / 2
+        draw.text((PADDING, middle - (top + bottom) / 2), text, fill=255, font=font)
+    drawn = torch.from_numpy(np.array(margin)).to(sheet.device)
+    return torch.cat([sheet, drawn.expand(sheet.shape[0], -1, -1)], dim=2)
+
+
+def listed(paths: Sequence[Path]) -> str:
+    """Returns the pages of a grid in a few words."""
+    return str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1]} ({len(paths)} pages)"
