@@ -88,7 +88,7 @@ class Many(Source):
 
 def test_many_classes_are_abbreviated(said):
     classes = said(ImageDataModule(Many(), size=2, val_size=0, test_size=1))[1]
-    assert classes.startswith("classes: 40 (0 ")
+    assert classes.startswith("classes: 40 (00 2, 01 1, ")
     assert "11 1, … of " in classes
     assert "12 1" not in classes
 
