@@ -1,0 +1,93 @@
+"""The embedded digits, the random streams and the formulas of the scores, told anew from files and papers.
+
+Nothing here imports the package: what a run reports is compared with what these make of the same files.
+"""
+
+import csv
+
+import numpy as np
+import scipy.linalg
+import torch
+from PIL import Image
+from scipy.ndimage import correlate1d
+from torch.nn import functional as F
+
+
+def digits(size):
+    """Returns scikit-learn's digits, blown up bicubically: (1797, 1, size, size) uint8, and (1797,) labels."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    pixels = torch.from_numpy(np.rint(images.reshape(-1, 1, 8, 8) * (255 / 16))).float()
+    enlarged = F.interpolate(pixels, (size, size), mode="bicubic", antialias=True)
+    return enlarged.round().clamp(0, 255).to(torch.uint8), torch.from_numpy(labels.astype(np.int64))
+
+
+def held_out(count, split_seed=0):
+    """Returns which of `count` images train, validate and test: of a permutation the first tenth tests."""
+    order, tenth = np.random.default_rng([23, split_seed]).permutation(count), round(0.1 * count)
+    parts = {"test": order[:tenth], "val": order[tenth : 2 * tenth], "train": order[2 * tenth :]}
+    return {name: np.sort(part) for name, part in parts.items()}
+
+
+def source(*key):
+    """Returns the random numbers that a key names."""
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def batch_of(step, count, size, seed=0):
+    """Returns which of `count` training images make up the batch of an iteration, and which of them are mirrored."""
+    epoch, number = divmod(step, count // size)
+    order = np.random.default_rng([21, seed, epoch]).permutation(count)
+    mirrored = torch.rand(size, generator=source(22, seed, epoch, number + 1)) < 0.5
+    return order[number * size : (number + 1) * size], mirrored
+
+
+def read_pictures(files):
+    """Returns grey picture files as (N, 1, H, W) uint8."""
+    return torch.from_numpy(np.stack([np.asarray(Image.open(file)) for file in files]))[:, None]
+
+
+def tiles(file, size):
+    """Returns the images of a grid with two pixels between them, row by row: (N, 1, size, size) uint8."""
+    grid = torch.from_numpy(np.asarray(Image.open(file)).copy())
+    places = [range(2, length - size, size + 2) for length in grid.shape]
+    return torch.stack([grid[y : y + size, x : x + size] for y in places[0] for x in places[1]])[:, None]
+
+
+def column(file, name):
+    """Returns the values of a column of a run's CSV file."""
+    with open(file, newline="") as table:
+        return [float(row[name]) for row in csv.DictReader(table) if row.get(name)]
+
+
+def frechet(a, b):
+    """Returns the Fréchet distance of two arrays of features (N, D), by the eigenvalues of Σ₁Σ₂."""
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    # The trace of a root is the sum of the roots of the eigenvalues, which scipy's sqrtm needs regular matrices for.
+    shared = np.sqrt(scipy.linalg.eigvals(first @ second).real.clip(min=0)).sum()
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(first) + np.trace(second) - 2 * shared)
+
+
+def psnr(a, b):
+    """Returns 10 log₁₀(255² / mean squared error) of each of two (N, C, H, W) uint8 arrays' images."""
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    return 10 * np.log10(255**2 / ((a - b) ** 2).mean((1, 2, 3)))
+
+
+def ssim(a, b):
+    """Returns that of Wang et al. 2004, with a Gaussian window of 11 pixels, the image mirrored at its border."""
+    window = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+
+    def blur(x):
+        return correlate1d(correlate1d(x, window, axis=-1, mode="mirror"), window, axis=-2, mode="mirror")
+
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    ma, mb = blur(a), blur(b)
+    va, vb, vab = blur(a * a) - ma**2, blur(b * b) - mb**2, blur(a * b) - ma * mb
+    values = (2 * ma * mb + c1) * (2 * vab + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
+    return values.mean((-3, -2, -1))

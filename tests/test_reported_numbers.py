@@ -1,0 +1,256 @@
+"""Scores that a person reads, each beside the same number from the files that the program wrote and the data set."""
+
+import math
+import os
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import independent
+from conftest import CONFIGS, SMALL
+from gen_experiments.metrics.features import DigitsFeatures
+from gen_experiments.models.checkpoints import load_model
+from gen_experiments.models.prior import CodePrior
+
+SIZE, SEED = 16, 0
+COMMON = (
+    f"--data.size={SIZE}",
+    "--data.batch_size=32",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.val_check_interval=1000",
+)
+GAN = (
+    f"--config={CONFIGS / 'gan.yaml'}",
+    "--model.generator=PlainGenerator",
+    "--model.generator.conditional=true",
+    "--model.discriminator=PlainDiscriminator",
+    "--model.discriminator.conditional=true",
+    # Of unequal length, the last not full.
+    "--evaluation.samples=180",
+    "--evaluation.batch_size=70",
+)
+PRIOR = (
+    f"--config={CONFIGS / 'prior.yaml'}",
+    "--model.prior.width=16",
+    "--model.prior.depth=1",
+    "--model.prior.heads=2",
+    "--model.prior.dropout=0",
+    "--model.prior.steps=5",
+    "--model.ema_half_life=300",
+    "--model.lr_schedule=null",
+    "--evaluation.samples=66",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a run each of a VQ-VAE, a conditional GAN and a masked prior."""
+    from gen_experiments.__main__ import main
+
+    folder, before = tmp_path_factory.mktemp("reported"), dict(os.environ)
+    tokenizer = folder / "vqvae" / "version_0" / "checkpoints" / "last.ckpt"
+    runs = ((*SMALL["vqvae"], "20"), (*GAN, "20"), (*PRIOR, f"--model.vqvae={tokenizer}", "12"))
+    for *options, steps in runs:
+        assert main(["fit", *options, *COMMON, f"--trainer.max_steps={steps}", f"--run.root={folder}"]) == 0
+    os.environ.clear()
+    os.environ.update(before)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images():
+    """The images of each split, and their labels."""
+    pixels, labels = independent.digits(SIZE)
+    return {name: (pixels[part], labels[part]) for name, part in independent.held_out(len(pixels)).items()}
+
+
+def checkpoint(folder, model):
+    return folder / model / "version_0" / "checkpoints" / "last.ckpt"
+
+
+def features(pictures):
+    return DigitsFeatures()(pictures).numpy()
+
+
+def write(pictures, folder):
+    folder.mkdir(parents=True)
+    for number, picture in enumerate(np.asarray(pictures)[:, 0]):
+        Image.fromarray(picture).save(folder / f"{number:04d}.png")
+
+
+def test_fid_is_that_of_the_samples_on_disk_and_the_training_images(experiment, trained, images, tmp_path):
+    assert experiment("sample", checkpoint(trained, "gan"), "--num=180", "--out=made") == 0
+    made = independent.read_pictures(sorted((tmp_path / "made").iterdir()))
+    (reported,) = independent.column(trained / "gan" / "version_0" / "metrics.csv", "val/fid")
+    expected = independent.frechet(features(images["train"][0]), features(made))
+    assert reported == pytest.approx(expected, rel=1e-3)
+
+
+def test_reconstructions_score_as_their_files_do(experiment, trained, images, tmp_path):
+    run = trained / "vqvae" / "version_0"
+    options = [*SMALL["vqvae"], *COMMON, f"--ckpt_path={checkpoint(trained, 'vqvae')}"]
+    assert experiment("test", *options) == 0
+    assert experiment("predict", *options) == 0
+    remade = independent.read_pictures(sorted((run / "predictions").iterdir()))
+    originals = images["test"][0]
+    assert remade.shape == originals.shape
+
+    def reported(name):
+        (value,) = independent.column(run / "scores.csv", f"test/{name}")
+        return value
+
+    assert reported("psnr") == pytest.approx(independent.psnr(remade, originals).mean(), rel=1e-4)
+    assert reported("ssim") == pytest.approx(independent.ssim(remade, originals).mean(), abs=1e-3)
+    assert reported("rfid") == pytest.approx(independent.frechet(features(originals), features(remade)), rel=1e-3)
+    squared = ((remade.double() - originals.double()) / 127.5).square().mean()
+    assert reported("recon_mse") == pytest.approx(float(squared), rel=1e-3)
+    write(originals, tmp_path / "pictures")
+    assert experiment("encode", checkpoint(trained, "vqvae"), "--images=pictures") == 0
+    with np.load("codes.npz") as archive:
+        shares = np.unique(archive["codes"], return_counts=True)[1] / archive["codes"].size
+    assert reported("perplexity") == pytest.approx(math.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
+    assert reported("codebook_usage") == pytest.approx(len(shares) / 32, rel=1e-6)
+
+
+@pytest.fixture
+def prior(trained):
+    """The prior with the averaged weights of its file; and its raw ones."""
+    model = load_model(checkpoint(trained, "prior"), CodePrior, "test")
+    held = torch.load(checkpoint(trained, "prior"), weights_only=True)["state_dict"]
+
+    def weights(prefix):
+        return {name.removeprefix(prefix): w for name, w in held.items() if name.startswith(prefix)}
+
+    return model, weights("ema.module."), weights("prior.")
+
+
+def hidden_codes(counts, length, random):
+    """A choice of so many codes of each image."""
+    return torch.rand(len(counts), length, generator=random).argsort(dim=1).argsort(dim=1) < counts[:, None]
+
+
+def log_probabilities(prior, codes, hidden, conditions):
+    """Natural logarithms, (B, L, K)."""
+    with torch.no_grad():
+        return prior.logits(codes, hidden, conditions).log_softmax(dim=-1)
+
+
+def test_the_likelihood_is_that_of_the_averaged_prior(trained, images, prior):
+    """Of n codes of an image hidden, n uniform: L / n times their sum of −log₂ p, a code."""
+    model, averaged, _ = prior
+    pixels, labels = images["val"]
+    codes, random = model.encode(pixels / 127.5 - 1), independent.source(4, 0)
+    length = codes.shape[1]
+    counts = 1 + torch.randint(length, (len(codes),), generator=random)
+    hidden = hidden_codes(counts, length, random)
+    model.prior.load_state_dict(averaged)
+    told = log_probabilities(model.prior, codes, hidden, labels).gather(-1, codes[..., None])[..., 0]
+    bits = (-told * hidden).sum(dim=1) / counts / math.log(2)
+    (reported,) = independent.column(trained / "prior" / "version_0" / "metrics.csv", "val/nll")
+    assert reported == pytest.approx(float(bits.mean()), rel=1e-5)
+
+
+def test_the_loss_is_over_a_cosine_of_the_codes(experiment, trained, images, prior):
+    """The thirteenth iteration's, by the weights of the checkpoint after twelve."""
+    options = [*PRIOR, *COMMON, "--trainer.max_steps=13", f"--ckpt_path={checkpoint(trained, 'prior')}"]
+    tokenizer = f"--model.vqvae={checkpoint(trained, 'vqvae')}"
+    assert experiment("fit", *options, tokenizer, "--run.root=further", "--evaluation.samples=2") == 0
+    (reported,) = independent.column("further/prior/version_0/metrics.csv", "train/loss")
+    model, _, raw = prior
+    model.prior.load_state_dict(raw)
+    pixels, labels = images["train"]
+    batch, _ = independent.batch_of(12, len(pixels), 32)
+    codes, random = model.encode(pixels[batch] / 127.5 - 1), independent.source(SEED, 2, 12)
+    dropped = torch.rand(32, generator=random) < 0.1
+    conditions = torch.where(dropped, 10, labels[batch])
+    shares = torch.cos(math.pi / 2 * torch.rand(32, generator=random))
+    hidden = hidden_codes(torch.ceil(shares * codes.shape[1]), codes.shape[1], random)
+    told = log_probabilities(model.prior, codes, hidden, conditions)
+    entropies = -0.9 * told.gather(-1, codes[..., None])[..., 0] - 0.1 * told.mean(dim=-1)
+    assert reported == pytest.approx(float(entropies[hidden].mean()), rel=1e-5)
+
+
+def test_samples_of_a_prior_are_settled_by_confidence_with_fading_noise(experiment, trained, prior, tmp_path):
+    """MaskGIT's loop: after the share t of the steps the least sure cos(πt/2) of the codes are drawn once more.
+
+    Sure is log p + 4.5 (1 − t) g with a Gumbel number g.
+    """
+    count, steps = 12, 5
+    assert experiment("sample", checkpoint(trained, "prior"), f"--num={count}", "--out=made") == 0
+    model, averaged, _ = prior
+    model.prior.load_state_dict(averaged)
+    sources = [independent.source(3, SEED, number) for number in range(count)]
+    labels = torch.cat([torch.randint(10, (1,), generator=random) for random in sources])
+    length = model.prior.codes.length
+    codes = torch.zeros(count, length, dtype=torch.int64)
+    hidden = torch.ones(count, length, dtype=torch.bool)
+    for step in range(1, steps + 1):
+        told = log_probabilities(model.prior, codes, hidden, labels)
+        uniform, noise = torch.stack([torch.rand(2, length, generator=random) for random in sources]).unbind(1)
+        sums = told.exp().cumsum(dim=-1)
+        drawn = (sums <= (uniform * sums[..., -1])[..., None]).sum(dim=-1)
+        codes = torch.where(hidden, drawn, codes)
+        sure = told.gather(-1, codes[..., None])[..., 0] + 4.5 * (1 - step / steps) * -torch.log(-torch.log(noise))
+        left = math.floor(math.cos(math.pi / 2 * step / steps) * length) if step < steps else 0
+        ranks = sure.masked_fill(~hidden, math.inf).argsort(dim=1).argsort(dim=1)
+        hidden = ranks < left
+    with torch.no_grad():
+        expected = ((model.decode(codes) + 1) * 127.5).round().clamp(0, 255)
+    made = independent.read_pictures(sorted((tmp_path / "made").iterdir()))
+    assert (made.float() - expected).abs().max() <= 1
+
+
+def test_distances_to_training_images_are_those_of_the_files(experiment, trained, images, capsys, tmp_path):
+    """Unseen images are at their distance from the training images, which themselves are at 0."""
+    assert experiment("sample", checkpoint(trained, "gan"), "--num=40", "--out=made") == 0
+    capsys.readouterr()
+    assert experiment("memorisation", checkpoint(trained, "gan"), "--num=40") == 0
+    said = capsys.readouterr().out
+    reported = re.search(r"nearest training image: ([\d.]+), held-out ([\d.]+)", said)
+    assert reported, said
+    made = independent.read_pictures(sorted((tmp_path / "made").iterdir()))
+    references = features(images["train"][0])
+    for number, pictures in zip(reported.groups(), (made, images["test"][0]), strict=True):
+        distances = np.linalg.norm(features(pictures)[:, None] - references, axis=-1).min(axis=1)
+        assert float(number) == pytest.approx(np.sort(distances)[(len(distances) - 1) // 2], rel=2e-3)
+
+
+def test_a_projection_is_no_worse_than_its_start(experiment, trained, images, capsys, tmp_path):
+    """At a rate at which every step overshoots, the nearest of the 512 samples of its start is what it must keep."""
+    pictures = images["val"][0][:3]
+    write(pictures, tmp_path / "pictures")
+    made = ["sample", checkpoint(trained, "gan"), "--num=512", "--class=3", "--out=made.png"]
+    assert experiment(*made) == 0
+    candidates = independent.tiles("made.png", SIZE)[:512]
+    capsys.readouterr()
+    options = ["--images=pictures", "--class=3", "--lr=20", "--steps=20"]
+    assert experiment("project", checkpoint(trained, "gan"), *options) == 0
+    reported = [float(value) for value in re.findall(r"PSNR ([\d.]+) dB", capsys.readouterr().out)]
+    shown = independent.tiles("projections.png", SIZE)
+    assert torch.equal(shown[:3], pictures)
+    for number, picture in enumerate(pictures):
+        assert reported[number] == pytest.approx(independent.psnr(shown[8 + number], picture[None])[0], abs=0.01)
+        nearest = independent.psnr(candidates, picture[None]).max()
+        assert reported[number] > nearest - 0.02
+
+
+def test_a_classifier_is_trained_on_what_the_table_says(experiment, trained, capsys, tmp_path):
+    """Most training images are ones and most test images zeros: who learnt from the former is wrong of the latter."""
+    random = np.random.default_rng(0)
+    for split, common in (("train", 1), ("test", 0)):
+        for label in range(10):
+            count = 100 if label == common else 1
+            pictures = random.integers(0, 256, (count, 1, SIZE, SIZE), dtype=np.uint8)
+            write(pictures, tmp_path / "pictures" / split / str(label))
+    source = f"{{class_path: ImageFolder, init_args: {{root: {tmp_path / 'pictures'}, channels: 1}}}}"
+    (tmp_path / "data.yaml").write_text(
+        f"data: {{class_path: ImageDataModule, init_args: {{size: {SIZE}, source: {source}}}}}\n"
+    )
+    options = ["--config=data.yaml", "--per-class=1", "--steps=10"]
+    assert experiment("augment-score", checkpoint(trained, "gan"), *options) == 0
+    rows = dict(re.findall(r"(real|both) +│ +\d+ +│ ([\d.]+)%", capsys.readouterr().out))
+    assert all(float(rows[name]) < 10 for name in ("real", "both")), rows
