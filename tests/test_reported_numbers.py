@@ -90,7 +90,7 @@ def test_fid_is_that_of_the_samples_on_disk_and_the_training_images(experiment, 
     assert reported == pytest.approx(expected, rel=1e-3)
 
 
-def test_reconstructions_score_as_their_files_do(experiment, trained, images, tmp_path):
+def test_reconstructions_score_as_their_files_do(experiment, trained, images, tmp_path, capsys):
     run = trained / "vqvae" / "version_0"
     options = [*SMALL["vqvae"], *COMMON, f"--ckpt_path={checkpoint(trained, 'vqvae')}"]
     assert experiment("test", *options) == 0
@@ -103,9 +103,11 @@ def test_reconstructions_score_as_their_files_do(experiment, trained, images, tm
         (value,) = independent.column(run / "scores.csv", f"test/{name}")
         return value
 
-    assert reported("psnr") == pytest.approx(independent.psnr(remade, originals).mean(), rel=1e-4)
-    assert reported("ssim") == pytest.approx(independent.ssim(remade, originals).mean(), abs=1e-3)
-    assert reported("rfid") == pytest.approx(independent.frechet(features(originals), features(remade)), rel=1e-3)
+    psnr, ssim = independent.psnr(remade, originals).mean(), independent.ssim(remade, originals).mean()
+    rfid = independent.frechet(features(originals), features(remade))
+    assert reported("psnr") == pytest.approx(psnr, rel=1e-4)
+    assert reported("ssim") == pytest.approx(ssim, abs=1e-3)
+    assert reported("rfid") == pytest.approx(rfid, rel=1e-3)
     squared = ((remade.double() - originals.double()) / 127.5).square().mean()
     assert reported("recon_mse") == pytest.approx(float(squared), rel=1e-3)
     write(originals, tmp_path / "pictures")
@@ -114,6 +116,20 @@ def test_reconstructions_score_as_their_files_do(experiment, trained, images, tm
         shares = np.unique(archive["codes"], return_counts=True)[1] / archive["codes"].size
     assert reported("perplexity") == pytest.approx(math.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
     assert reported("codebook_usage") == pytest.approx(len(shares) / 32, rel=1e-6)
+    capsys.readouterr()
+    extractor = "--extractor=DigitsFeatures"
+    assert experiment("reconstruct", checkpoint(trained, "vqvae"), "--images=pictures", extractor) == 0
+    printed = re.search(r"PSNR ([\d.]+) dB, SSIM (-?[\d.]+)\nrFID ([\d.]+)", capsys.readouterr().out)
+    assert printed
+    assert [float(value) for value in printed.groups()] == pytest.approx([psnr, ssim, rfid], rel=1e-3, abs=1e-3)
+
+
+def test_the_loss_is_the_sum_of_its_terms(trained):
+    terms = ("train/loss", "train/reconstruction", "train/quantizer")
+    curves = (independent.column(trained / "vqvae" / "version_0" / "metrics.csv", name) for name in terms)
+    whole, *parts = map(np.array, curves)
+    assert whole == pytest.approx(sum(parts), rel=1e-5)
+    assert (parts[1] > 0).all()
 
 
 @pytest.fixture
