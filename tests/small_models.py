@@ -41,15 +41,14 @@ def gan(**options):
 
 def vqvae(**options):
     torch.manual_seed(0)
-    return VQVAE(
-        image=SPEC,
-        encoder=lambda image, dim: PlainEncoder(image, dim, hidden=8),
-        decoder=lambda image, dim: PlainDecoder(image, dim, hidden=8),
-        quantizer=EMAQuantizer(8, 4),
-        reconstruction=MSE(),
-        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-2),
-        **options,
-    )
+    parts = {
+        "encoder": lambda image, dim: PlainEncoder(image, dim, hidden=8),
+        "decoder": lambda image, dim: PlainDecoder(image, dim, hidden=8),
+        "quantizer": EMAQuantizer(8, 4),
+        "reconstruction": MSE(),
+        "optimizer": lambda parameters: torch.optim.Adam(parameters, lr=1e-2),
+    }
+    return VQVAE(image=SPEC, **{**parts, **options})
 
 
 class History(Callback):

@@ -46,7 +46,7 @@ def test_an_empty_cluster_keeps_its_mean():
 
 def test_more_codes_than_rows_are_said_and_differ():
     with pytest.warns(UserWarning, match="8 codes start from a first batch of only 3 latents"):
-        means, counts = codebook.kmeans(torch.tensor([[0.0], [1.0], [5.0]]), 8, _source(), _as_it_is)
+        means, counts = codebook.kmeans(torch.tensor([[0.0], [1.0], [5.0]]), 8, _source(1), _as_it_is)
     assert len(means.unique()) == 8
     assert counts.sum() == 3
 

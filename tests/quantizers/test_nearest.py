@@ -45,3 +45,9 @@ def test_latents_that_are_not_finite_get_some_code(value):
     found = nearest(torch.full((3, 4), value), torch.randn(70, 4))
     assert found.min() >= 0
     assert found.max() < 70
+
+
+def test_latents_far_from_the_origin_find_what_double_precision_finds():
+    source = torch.Generator().manual_seed(0)
+    z, table = (1000.0 + torch.randn(count, 8, generator=source) for count in (300, 50))
+    assert torch.equal(nearest(z, table), torch.cdist(z.double(), table.double()).argmin(1))

@@ -46,6 +46,12 @@ def copied():
     return z, codes.repeat(4, 1)
 
 
+def equal():
+    """Whole numbers, many of them equally near, and codes whose mean is 0 to the bit."""
+    z, codes = (side.round() for side in normal(300, 200, 3))
+    return z, torch.cat([codes, -codes])
+
+
 SIZES = [
     (1, 1, 1),
     (3, 200, 64),
@@ -61,7 +67,7 @@ CASES = {
     "one code": normal(70, 1, 24),
     "far codes": (normal(70, 7, 24)[0], 10 + normal(70, 7, 24)[1]),
     "copied codes": copied(),
-    "equal distances": tuple(side.round() for side in normal(300, 200, 3)),
+    "equal distances": equal(),
     "close codes": close(),
     "strided": (normal(24, 70, 70)[0].t(), normal(70, 90, 48)[1][:, ::2]),
     "bfloat16": tuple(side.bfloat16().float() for side in normal(70, 100, 64)),
