@@ -1,5 +1,6 @@
 """Two real processes against one: the same mathematics, and ranks that agree to the last bit."""
 
+import csv
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from conftest import CONFIGS, SHORT, SMALL
 TESTS = Path(__file__).parent
 # Networks without batch statistics: where there is batch norm, processes on CPUs normalise by their own batches.
 MODELS = {
-    "vqvae": SMALL["vqvae"],
+    "vqvae": [*SMALL["vqvae"], "--data.val_size=251"],  # of which two processes have unequal shares
     "gan": [*SMALL["gan"], "--model.generator.batch_norm=false", "--model.discriminator.batch_norm=false"],
 }
 # One recipe for each way to a step: gradients of penalties, several critics, spectral norm with drawn labels, pairs.
@@ -64,6 +65,13 @@ def train(options, launcher, folder, steps):
     return [torch.load(path, weights_only=True) for path in sorted(states.glob("rank-*.pt"))]
 
 
+def validated(folder):
+    """Every number of a run's last validation, by name."""
+    with open(folder / "metrics.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: float(row[name]) for row in rows for name in row if name.startswith("val/") and row[name]}
+
+
 def assert_trained_as_one(alone, ranks):
     """Two ranks have the same state to the last bit, and up to rounding that of a process alone."""
     first, second = ranks
@@ -77,6 +85,10 @@ def test_two_processes_train_as_one(model, tmp_path):
     (alone,) = train(MODELS[model], "alone", tmp_path, 1)
     for launcher in ("devices", "torchrun"):
         assert_trained_as_one(alone, train(MODELS[model], launcher, tmp_path, 1))
+    expected, *found = (validated(tmp_path / "runs" / model / f"version_{number}") for number in range(3))
+    assert expected
+    for values in found:
+        assert values == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

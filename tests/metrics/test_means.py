@@ -22,7 +22,7 @@ def test_every_image_counts_alike():
 
 
 def _unequal():
-    """Losses 0 … 250 in batches of 60 of which the first process has 126 images, the second 125, and none of a third set."""
+    """Means of 0 … 250, of which process 0 has 126 and process 1 has 125, and of a 3 that process 1 alone has."""
     shared, one_sided = ImageMeans("loss"), ImageMeans("loss")
     own = torch.arange(251.0)[distributed.rank() :: 2]
     for batch in own.split(60):
