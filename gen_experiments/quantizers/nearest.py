@@ -32,6 +32,8 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
     Returns:
         (N,) int64 in [0, K); of equally near codes the first.
     """
+    if not len(z):  # the share of a process where there are fewer images than processes
+        return torch.empty(0, dtype=torch.int64, device=z.device)
     fused = fused_search(z.device, z.shape[1]) if z.is_cuda else None
     if fused is None:
         return chunked_nearest(z, codes)

@@ -95,3 +95,9 @@ def test_the_state_is_loaded_strictly_and_training_goes_on(quantizer, request):
     expected, resumed = quantizer(_latents()), other(_latents())
     assert torch.equal(expected.values, resumed.values)
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in quantizer.state_dict().items())
+
+
+def test_a_process_without_latents_evaluates_too(quantizer):
+    quantized = quantizer.eval()(_latents()[:0])
+    assert quantized.values.shape == (0, quantizer.dim, 3, 5)
+    assert len(quantized.indices) == 0
