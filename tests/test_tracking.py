@@ -12,7 +12,18 @@ from wandb_server import Server
 
 IN_TRAINING = {"vqvae": ["train/loss"], "gan": ["train/loss_d", "train/loss_g"]}
 IN_VALIDATION = {
-    "vqvae": ["loss", "recon_mse", "psnr", "ssim", "rfid", "perplexity", "codebook_usage", "reconstructions", "codes"],
+    "vqvae": [
+        "loss",
+        "recon_mse",
+        "psnr",
+        "ssim",
+        "rfid",
+        "perplexity",
+        "codebook_usage",
+        "reconstructions",
+        "codes",
+        "batch_perplexity",
+    ],
     "gan": ["fid", "samples"],
 }
 

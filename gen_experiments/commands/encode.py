@@ -25,7 +25,7 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz") -> None:
     """Writes the codes of a folder's pictures, from which `decode` makes them anew, and prints the bits per pixel.
 
     Printed are log₂ K bits a code, which a file of fixed-length codes takes, and the entropy of the codes, which is
-    what an ideal coder would take that knows how often each occurs and nothing else.
+    what an ideal coder would take that knows how often each occurs at each level and nothing else.
 
     Args:
         checkpoint: a checkpoint of a VQ-VAE.
@@ -43,11 +43,16 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz") -> None:
     path = Path(out)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, codes=codes.numpy().astype(np.min_scalar_type(size - 1)))
-    codes_per_pixel = codes[0].numel() / model.image.size**2
-    entropy = math.log2(float(perplexity(torch.bincount(codes.flatten(), minlength=size))))
+    pixels = model.image.size**2
+    by_level = [
+        level[0].numel() / pixels * math.log2(float(perplexity(torch.bincount(level.flatten()))))
+        for level in codes.flatten(1).split([height * width for height, width in model.code_grids], dim=1)
+    ]
+    levels = f" of each level ({' + '.join(f'{bits:.4g}' for bits in by_level)})" if len(by_level) > 1 else ""
     print(
-        f"{codes_per_pixel * math.log2(size):.4g} bits per pixel ({codes[0].numel()} codes of {size} for an image); "
-        f"{codes_per_pixel * entropy:.4g} by the entropy of the codes"
+        f"{codes[0].numel() / pixels * math.log2(size):.4g} bits per pixel "
+        f"({codes[0].numel()} codes of {size} for an image); "
+        f"{sum(by_level):.4g} by the entropy of the codes{levels}"
     )
     print(f"wrote the codes of {len(codes)} images to {out}, {path.stat().st_size} bytes")
 

@@ -70,10 +70,8 @@ class CodePrior(GenerativeModel):
                 "set data.source and data.size to those of the VQ-VAE"
             )
         with torch.no_grad():
-            latents = self.vqvae.encoder(torch.zeros(1, *image.shape))
-            self.code_shape = self.vqvae.quantizer(latents).indices.shape[1:]
-        grids = self.vqvae.quantizer.grids(*latents.shape[-2:])
-        codes = CodeSpec(grids, self.vqvae.quantizer.codebook_size, image.num_classes)
+            self.code_shape = self.vqvae.encode(torch.zeros(1, *image.shape)).shape[1:]
+        codes = CodeSpec(self.vqvae.code_grids, self.vqvae.quantizer.codebook_size, image.num_classes)
         self.prior = prior(codes)
         self.ema = EMA(self.prior)
         self.optimizer = optimizer

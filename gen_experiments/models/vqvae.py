@@ -12,7 +12,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.metrics.codebook import CodebookUsage, perplexity, usage
+from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
 from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.adversary import Adversary, adaptive_weight
 from gen_experiments.models.base import (
@@ -79,6 +79,7 @@ class VQVAE(ImageModel):
         self.reconstruction = reconstruction
         self.optimizer = optimizer
         self.codebook_usage = CodebookUsage(quantizer.codebook_size)
+        self.batch_perplexity = BatchPerplexity()
         self.code_counts: Tensor | None = None
         self._means = ImageMeans("loss", "recon_mse")
         if compile:
@@ -97,6 +98,13 @@ class VQVAE(ImageModel):
     def encode(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""
         return self._quantized(images).indices
+
+    @property
+    def code_grids(self) -> tuple[tuple[int, int], ...]:
+        """The grids of an image's codes, (h, w) of each level of the quantizer in their order."""
+        with torch.no_grad():
+            latents = self.encoder(torch.zeros(1, *self.image.shape, device=self.device))
+        return self.quantizer.grids(*latents.shape[-2:])
 
     def code_latents(self, indices: Tensor) -> Tensor:
         """Maps (B, h, w) int64 codes -> (B, D, h, w) quantized latents."""
@@ -237,13 +245,19 @@ class VQVAE(ImageModel):
         squared = (reconstructions.float() - batch.images).square().mean()
         self._means.update(len(batch.images), loss=error + quantized.loss, recon_mse=squared)
         self.codebook_usage.update(quantized.indices)
+        self.batch_perplexity.update(quantized.indices)
         return {"reconstructions": reconstructions, "codes": quantized.indices}
 
     def _log_evaluation(self, stage: str) -> None:
         self.code_counts = counts = self.codebook_usage.compute()
         self.codebook_usage.reset()
-        means = {f"{stage}/{name}": value for name, value in self._means.compute(self.device).items()}
-        self.log_dict({**means, f"{stage}/perplexity": perplexity(counts), f"{stage}/codebook_usage": usage(counts)})
+        logs = self._means.compute(self.device)
+        logs |= {"perplexity": perplexity(counts), "codebook_usage": usage(counts)}
+        of_batches = self.batch_perplexity.compute()
+        self.batch_perplexity.reset()
+        if not of_batches.isnan():
+            logs["batch_perplexity"] = of_batches
+        self.log_dict({f"{stage}/{name}": value for name, value in logs.items()})
         self.log_images_seen()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import CONFIGS, SHORT, SMALL
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.vqvae import VQVAE
@@ -42,6 +43,33 @@ def test_the_bits_are_those_of_the_codes(experiment, checkpoints, encoded, capsy
     _, counts = np.unique(codes, return_counts=True)
     shares = counts / counts.sum()
     assert float(entropy) == pytest.approx(-(shares * np.log2(shares)).sum() / 16, rel=1e-2)
+
+
+QUANTIZERS = {
+    "residual": ["--config", CONFIGS / "experiments" / "vqvae" / "quantizers" / "residual_2x512.yaml"],
+    "hierarchy": ["--config", CONFIGS / "experiments" / "vqvae" / "vqvae2_cifar10.yaml"],
+}
+
+
+@pytest.mark.parametrize(("name", "ends"), [("residual", (64, 128)), ("hierarchy", (16, 80))])
+def test_the_entropy_is_that_of_a_coder_who_knows_the_level(experiment, tmp_path, capsys, name, ends):
+    narrow = [word for word in SMALL["vqvae"][1:] if "quantizer" not in word]
+    few = ["--trainer.max_steps=1", "--data.val_size=20", "--run.name=levels"]
+    assert experiment("fit", SMALL["vqvae"][0], *QUANTIZERS[name], *narrow, *SHORT, *few) == 0
+    write_pictures(tmp_path / "pictures", 6, size=(32, 32), mode="L")
+    capsys.readouterr()
+    checkpoint = tmp_path / "runs" / "levels" / "version_0" / "checkpoints" / "last.ckpt"
+    assert experiment("encode", checkpoint, "--images=pictures") == 0
+    said = capsys.readouterr().out
+    with np.load(tmp_path / "codes.npz") as archive:
+        codes = archive["codes"].reshape(6, -1)
+    expected = []
+    for level in np.split(codes, ends, axis=1)[:2]:
+        shares = np.unique(level, return_counts=True)[1] / level.size
+        expected.append(-(shares * np.log2(shares)).sum() * level.shape[1] / 1024)
+    pattern = r"([\d.e-]+) by the entropy of the codes of each level \(([\d.e-]+) \+ ([\d.e-]+)\)"
+    printed = [float(bits) for bits in re.search(pattern, said).groups()]
+    assert printed == pytest.approx([sum(expected), *expected], rel=1e-3)
 
 
 def test_reconstruct_prints_how_close_they_are(experiment, checkpoints, encoded, capsys):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import two_processes
-from gen_experiments.metrics.codebook import CodebookUsage, perplexity, usage
+from gen_experiments.metrics.codebook import BATCH_CODES, BatchPerplexity, CodebookUsage, perplexity, usage
 
 
 def test_perplexity_by_hand():
@@ -39,3 +39,33 @@ def counts_of_a_process():
 def test_counts_add_up_over_processes(tmp_path):
     for counts in two_processes.run(counts_of_a_process, tmp_path):
         assert counts.tolist() == [1, 3, 1]
+
+
+def test_the_mean_over_batches_is_that_of_full_batches_of_2048_codes():
+    """One batch of a single code, one of two codes in equal parts; what is left over counts for nothing."""
+    assert BATCH_CODES == 32 * 8 * 8
+    codes = torch.cat([torch.full((2048,), 5), torch.tensor([0, 9]).repeat(1024), torch.arange(100)])
+    metric = BatchPerplexity()
+    for part in codes.split(300):
+        metric.update(part.view(-1, 2, 2))
+    assert float(metric.compute()) == pytest.approx((1 + 2) / 2)
+    metric.reset()
+    metric.update(torch.tensor([0, 9]).repeat(1024))
+    assert float(metric.compute()) == pytest.approx(2)
+    metric.reset()
+    metric.update(torch.zeros(2047, dtype=torch.int64))
+    assert metric.compute().isnan()
+
+
+def batch_perplexity_of_a_process():
+    import torch.distributed as dist
+
+    metric = BatchPerplexity()
+    # One batch of one code here, two of four codes there.
+    metric.update(torch.zeros(2048, dtype=torch.int64) if dist.get_rank() == 0 else torch.arange(4).repeat(1024))
+    return metric.compute()
+
+
+def test_the_mean_over_batches_is_one_over_processes(tmp_path):
+    for value in two_processes.run(batch_perplexity_of_a_process, tmp_path):
+        assert float(value) == pytest.approx((1 + 4 + 4) / 3)

@@ -1,13 +1,20 @@
-"""Averages of a VQ-VAE's weights, and its compilation."""
+"""Averages of a VQ-VAE's weights, its compilation, and both perplexities."""
 
 import copy
+import csv
+import shutil
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
 
 from conftest import SHORT, SMALL
+from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
+from gen_experiments.images import to_float
+from gen_experiments.models.checkpoints import load_model
+from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.schedules import Constant
 from small_models import fit, vqvae
 from test_resuming import checkpoint, equal
@@ -118,3 +125,25 @@ def test_codes_revived_are_logged(tmp_path):
     model.quantizer.revive_below = 1e6  # all are dead
     logged = watched(model, 3, tmp_path, log_every_n_steps=3).logged
     assert logged[2]["train/codes_revived"] == 2 * 8  # the first iteration starts the codes
+
+
+def numpy_perplexity(codes):
+    shares = np.unique(codes, return_counts=True)[1] / codes.size
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def test_both_perplexities_are_those_of_the_test_images(experiment, checkpoints, tmp_path):
+    run = tmp_path / "copied"
+    shutil.copytree(checkpoints["vqvae"].parent.parent, run)
+    path = run / "checkpoints" / "last.ckpt"
+    # Batches of the evaluation that are no multiple of 32 images.
+    assert experiment("test", *SMALL["vqvae"], "--data.eval_batch_size=50", f"--ckpt_path={path}") == 0
+    (row,) = csv.DictReader((run / "scores.csv").open())
+    images = training_data(str(path), None).split("test")
+    with torch.no_grad():
+        codes = load_model(path, VQVAE, "test").encode(to_float(images.read(np.arange(len(images))))).numpy()
+    assert float(row["test/perplexity"]) == pytest.approx(numpy_perplexity(codes), rel=1e-3)
+    # 180 images are five full batches of 32 images with 8x8 codes each.
+    of_batches = [numpy_perplexity(codes[start : start + 32]) for start in range(0, 160, 32)]
+    assert float(row["test/batch_perplexity"]) == pytest.approx(np.mean(of_batches), rel=1e-3)
+    assert np.mean(of_batches) < 0.999 * numpy_perplexity(codes)
