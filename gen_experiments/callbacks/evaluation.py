@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torchmetrics import MeanMetric
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.best import choose_best_without_fid
 from gen_experiments.callbacks.interruption import pause_point
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
 from gen_experiments.errors import UserError, check_interval
@@ -28,7 +29,7 @@ class Evaluation(Callback):
     Training ends with a validation, wherever its last iteration falls, so that the last weights are scored and saved.
 
     Args:
-        extractor: the network whose features the FID compares; never part of a checkpoint.
+        extractor: the network whose features the FID compares; never part of a checkpoint. None for no FID.
         samples: generated images, over all processes.
         batch_size: images in a pass of the extractor.
         seed: names the sequence of samples; it is the same at every evaluation, so that curves compare like with like.
@@ -40,7 +41,7 @@ class Evaluation(Callback):
 
     def __init__(
         self,
-        extractor: FeatureExtractor,
+        extractor: FeatureExtractor | None,
         samples: int = 10_000,
         batch_size: int = 250,
         seed: int = 0,
@@ -54,13 +55,24 @@ class Evaluation(Callback):
         self.batch_size = batch_size
         self.seed = seed
         self.reference = reference
-        self._distance = FrechetDistance(extractor)
+        self._distance = None if extractor is None else FrechetDistance(extractor)
         self._psnr, self._ssim = MeanMetric(), MeanMetric()
+        self._suffix = ""  # of the names of distances that mean little
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Moves the extractor to the model's device."""
+        """Moves the extractor to the model's device, and has `best.ckpt` chosen by a score that means something.
+
+        Raises:
+            UserError: the extractor is not for these images.
+        """
+        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         for metric in (self._distance, self._psnr, self._ssim):
-            metric.to(trainer.strategy.root_device)
+            if metric is not None:
+                metric.to(trainer.strategy.root_device)
+        if self.extractor is not None and self.extractor.fits(data.source.content):
+            return
+        self._suffix = "" if self.extractor is None else f"_by_{type(self.extractor).__name__}"
+        choose_best_without_fid(trainer, getattr(pl_module, "score_without_fid", None))
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Stops training by hand where it ends by itself, for then Lightning validates once more."""
@@ -100,7 +112,7 @@ class Evaluation(Callback):
     def protocol(self) -> dict[str, object]:
         """Returns what one must know to compare the FID with another: extractor, resize, number of samples, seed."""
         chosen = {"samples": self.samples, "seed": self.seed, "reference": self.reference}
-        return {**self.extractor.protocol(), **chosen}
+        return {**(self.extractor.protocol() if self.extractor is not None else {"extractor": None}), **chosen}
 
     def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
@@ -110,8 +122,9 @@ class Evaluation(Callback):
                 f"{processes} devices cannot share {images} {split} images in batches of {data.eval_batch_size}: "
                 f"set fewer devices, or a larger data.{split}_size or data.eval_batch_size"
             )
-        reference: ImageSet = data.split(self.reference if isinstance(pl_module, Samples) else split)
-        self._distance.reference(reference, self.batch_size, lambda: pause_point(trainer))
+        if self._distance is not None:
+            reference: ImageSet = data.split(self.reference if isinstance(pl_module, Samples) else split)
+            self._distance.reference(reference, self.batch_size, lambda: pause_point(trainer))
         self._psnr.reset()
         self._ssim.reset()
 
@@ -120,22 +133,24 @@ class Evaluation(Callback):
             reconstructions, images = to_uint8(outputs["reconstructions"]), to_uint8(batch.images)
             self._psnr.update(psnr(reconstructions, images))
             self._ssim.update(ssim(reconstructions, images))
-            self._distance.update(reconstructions)
+            if self._distance is not None:
+                self._distance.update(reconstructions)
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        scores = {}
         if isinstance(pl_module, Reconstructs):
-            scores = {"psnr": self._psnr.compute(), "ssim": self._ssim.compute(), "rfid": self._distance.compute()}
-        elif isinstance(pl_module, Samples):
-            self._sample(trainer, pl_module)
-            scores = {"fid": self._distance.compute()}
-        else:
-            return
+            scores = {"psnr": self._psnr.compute(), "ssim": self._ssim.compute()}
+            if self._distance is not None:
+                scores[f"rfid{self._suffix}"] = self._distance.compute()
+        elif isinstance(pl_module, Samples) and self._distance is not None:
+            self._sample(trainer, pl_module, self._distance)
+            scores = {f"fid{self._suffix}": self._distance.compute()}
         pl_module.log_dict({f"{stage}/{name}": value.to(torch.float32) for name, value in scores.items()})
 
-    def _sample(self, trainer: Trainer, model: Samples) -> None:
+    def _sample(self, trainer: Trainer, model: Samples, distance: FrechetDistance) -> None:
         starts = range(0, self.samples, self.batch_size)
         for number, start in enumerate(starts[distributed.rank() :: distributed.world_size()]):
             if number < len(starts) // distributed.world_size():  # the passes that every process has
                 pause_point(trainer)
             images = model.sample(start, min(self.batch_size, self.samples - start), self.seed)
-            self._distance.update(to_uint8(images))
+            distance.update(to_uint8(images))

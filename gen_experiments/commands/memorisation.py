@@ -6,11 +6,11 @@ from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.progress import progress
-from gen_experiments.commands.training_data import training_data
+from gen_experiments.commands.training_data import run_extractor, training_data
 from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSet, pairs_in_rows, to_uint8
-from gen_experiments.metrics.features import DigitsFeatures, FeatureExtractor
-from gen_experiments.metrics.memorisation import near_copies, nearest, wilson_interval
+from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.memorisation import ALPHA, farther_p_value, near_copies, nearer_p_value, nearest
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.sheets import listed, save_grid
 
@@ -27,22 +27,24 @@ def memorisation(
     extractor: FeatureExtractor | None = None,
     config: str | None = None,
 ) -> None:
-    """Counts generated images that lie suspiciously near to a training image; writes the nearest above those images.
+    """Tests whether generated images lie nearer to training images than unseen ones do; writes the nearest above those.
 
-    Near is nearer, in the extractor's features, than all but a share of real images that were not trained on (the test
-    split). A generator that copies nothing has about that share too.
+    Distances are between features. Unseen are the real images of the test split. The test is exact for any number of
+    either, with 2.5% of false accusations; that it does not accuse proves nothing, least of all where generated images
+    do not resemble the data, which is tested too.
 
     Args:
         checkpoint: a checkpoint of a model that generates, in the folder of its run.
         num: how many images to generate.
         out: an image file: the generated images nearest to a training image, each above that image.
         seed: names the sequence of images.
-        share: of the held-out images that count as near; in (0, 1).
-        extractor: whose features are compared; None for DigitsFeatures, which knows digits only.
+        share: of the distances that count as small; in (0, 1).
+        extractor: whose features are compared; None for that of the run.
         config: the run's config.yaml, if it is not in the run's folder.
 
     Raises:
-        UserError: the checkpoint or the data cannot be used, a number is out of range, or `out` cannot be written.
+        UserError: the checkpoint or the data cannot be used, there is no extractor or it is not for these images, a
+            number is out of range, or `out` cannot be written.
     """
     check_interval("[1, inf)", num=num)
     check_interval("[0, inf)", seed=seed)
@@ -50,7 +52,8 @@ def memorisation(
     model = load_model(checkpoint, Samples, "sample")
     assert isinstance(model, Samples)
     data = training_data(checkpoint, config)
-    network = extractor or DigitsFeatures()
+    network = extractor or run_extractor(checkpoint, config)
+    suffix = "" if network.fits(data.source.content) else f", which knows {network.content} only"
     trained_on, held_out = data.split("train"), data.split("test")
     references = _features(trained_on, network)
     baseline, _ = nearest(_features(held_out, network), references)
@@ -66,17 +69,30 @@ def memorisation(
         shown = (torch.cat([shown, generated]) if len(shown) else generated)[order]
         shown_distances, shown_indices = all_distances[order], torch.cat([shown_indices, found_indices])[order]
     distances = torch.cat(parts)
-    copies = int(near_copies(distances, baseline, share).sum())
-    low, high = wilson_interval(copies, num)
+    copies, expected = near_copies(distances, baseline, share)
+    nearer, farther = nearer_p_value(distances, baseline, share), farther_p_value(distances, baseline)
     originals = trained_on.read(shown_indices.numpy())
     out = listed(save_grid(pairs_in_rows(shown, originals, COLUMNS), out, COLUMNS, together=2))
+    print(f"distances between features of {type(network).__name__}{suffix}")
     print(
-        f"near-copies: {copies / num:.2%} of {num} generated images (95% confidence {low:.2%} to {high:.2%}); "
-        f"{share:.2%} of {len(held_out)} held-out images by construction"
+        f"near-copies: {copies.double().mean():.2%} of {num} generated images; {expected:.2%} are expected of unseen "
+        f"images, by the {len(held_out)} held-out ones"
     )
     print(f"median distance to the nearest training image: {distances.median():.4g}, held-out {baseline.median():.4g}")
-    print("more than unseen images would be: look at the picture" if low > share else "no more than unseen images are")
+    print(verdict(nearer, farther))
     print(f"wrote the {len(shown)} nearest, each above its training image, to {out}")
+
+
+def verdict(nearer: float, farther: float) -> str:
+    """Returns in words what the two exact tests say."""
+    if nearer <= ALPHA:
+        return f"generated images lie nearer to training images than unseen ones do (p = {nearer:.2g}): see the picture"
+    if nearer == 1.0:
+        return "too few images to tell copies from chance: generate fewer, or hold out more"
+    found = f"no sign of copies (p = {nearer:.2g}), which does not prove that there are none"
+    if farther <= ALPHA:
+        return f"{found}: generated images lie farther from training images than unseen ones do (p = {farther:.2g})"
+    return found
 
 
 def _features(images: ImageSet, network: FeatureExtractor) -> Tensor:

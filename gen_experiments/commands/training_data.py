@@ -1,9 +1,11 @@
-"""The data that a checkpoint was trained on."""
+"""The data that a checkpoint was trained on, and the extractor that scored it."""
 
 from pathlib import Path
+from typing import Any
 
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
+from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.described import build, described_by
 from gen_experiments.plain import read_yaml
 
@@ -18,13 +20,35 @@ def training_data(checkpoint: str, config: str | None) -> ImageDataModule:
     Raises:
         UserError: there is no such file, it describes no data, or it names classes of a package that is not trusted.
     """
-    path = Path(config) if config else Path(checkpoint).resolve().parent.parent / "config.yaml"
-    if not path.is_file():
-        raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
-    contents = read_yaml(path)
-    if not isinstance(contents, dict) or not isinstance(contents.get("data"), dict):
+    path, contents = _config(checkpoint, config)
+    if not isinstance(contents.get("data"), dict):
         raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
     with described_by(path):
         data = build(lambda parser: parser.add_subclass_arguments(ImageDataModule, "described"), contents["data"], path)
     assert isinstance(data, ImageDataModule)
     return data
+
+
+def run_extractor(checkpoint: str, config: str | None) -> FeatureExtractor:
+    """Returns the feature extractor of the run that wrote a checkpoint; arguments as for `training_data`.
+
+    Raises:
+        UserError: the run has none, or as for `training_data`.
+    """
+    path, contents = _config(checkpoint, config)
+    evaluation = contents.get("evaluation")
+    described = evaluation.get("extractor") if isinstance(evaluation, dict) else None
+    if described is None:
+        raise UserError(f"{path} names no feature extractor: name one by --extractor")
+    with described_by(path):
+        found = build(lambda parser: parser.add_subclass_arguments(FeatureExtractor, "described"), described, path)
+    assert isinstance(found, FeatureExtractor)
+    return found
+
+
+def _config(checkpoint: str, config: str | None) -> tuple[Path, dict[str, Any]]:
+    path = Path(config) if config else Path(checkpoint).resolve().parent.parent / "config.yaml"
+    contents = read_yaml(path) if path.is_file() else None
+    if not isinstance(contents, dict):
+        raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
+    return path, contents

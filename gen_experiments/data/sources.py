@@ -35,11 +35,13 @@ class Source(ABC):
         num_classes: number of labels, or None without labels.
         class_names: the names of the classes in the order of their numbers, or None without names. Each may be the name
             of a folder.
+        content: what the images show, in the words of the feature extractors that are for such images alone.
     """
 
     channels: int
     num_classes: int | None
     class_names: tuple[str, ...] | None = None
+    content: str | None = None
 
     @abstractmethod
     def splits(self) -> set[str]:
@@ -89,6 +91,7 @@ class Digits(Source):
     channels = 1
     num_classes = 10
     class_names = DIGITS
+    content = "handwritten digits"
 
     def splits(self) -> set[str]:
         """Returns the only one, "train"."""
@@ -167,6 +170,7 @@ class MNIST(_Torchvision):
     folder = "MNIST/raw"
     channels = 1
     class_names = DIGITS
+    content = "handwritten digits"
 
 
 class FashionMNIST(_Torchvision):

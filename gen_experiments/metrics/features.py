@@ -21,11 +21,30 @@ class FeatureExtractor(nn.Module, ABC):
         num_features: length of a feature vector.
         resize: how images are brought to the network's size, in words.
         weights_hash: SHA-256 of the weights.
+        content: what images must show for distances between features to mean something; None if anything.
+        any_images: whether the user asks for distances between other images too.
     """
 
     num_features: int
     resize: str
     weights_hash: str
+    content: str | None = None
+    any_images = False
+
+    def fits(self, content: str | None) -> bool:
+        """Returns whether the features mean something for images of that content.
+
+        Raises:
+            UserError: they do not, and were not asked for by `any_images`.
+        """
+        fits = self.content is None or self.content == content
+        if not fits and not self.any_images:
+            raise UserError(
+                f"{type(self).__name__} knows {self.content} only, and its distances between other images mean little: "
+                "set --evaluation.extractor=null, or InceptionFeatures for photographs, or, if they are what it knows, "
+                "--evaluation.extractor.any_images=true"
+            )
+        return fits
 
     @abstractmethod
     def extract(self, images: Tensor) -> Tensor:
@@ -56,13 +75,19 @@ class DigitsFeatures(FeatureExtractor):
 
     It was trained on MNIST by `gen_experiments/metrics/train_digits.py`; colour images are turned to grey. Distances by
     it compare only with distances by it: its name belongs beside every number.
+
+    Args:
+        any_images: whether images of a source that is not known to hold digits are scored too. Such scores are logged
+            as `fid_by_DigitsFeatures` or `rfid_by_DigitsFeatures`, and choose no checkpoint.
     """
 
     num_features = 64
     resize = "bilinear, antialiased, to 32x32"
+    content = "handwritten digits"
 
-    def __init__(self) -> None:
+    def __init__(self, any_images: bool = False) -> None:
         super().__init__()
+        self.any_images = any_images
         from safetensors.torch import load_file
 
         self.network = DigitsNet()

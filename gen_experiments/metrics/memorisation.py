@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
 import torch
+from scipy.stats import hypergeom
 from torch import Tensor
 
 CHUNK = 1024  # queries compared at once
+ALPHA = 0.025  # of false accusations
 
 
 def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
@@ -14,11 +17,12 @@ def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
-def near_copies(generated: Tensor, held_out: Tensor, share: float) -> Tensor:
-    """Returns which generated images lie nearer to a training image than all but `share` of the held-out images do.
+def near_copies(generated: Tensor, held_out: Tensor, share: float) -> tuple[Tensor, float]:
+    """Returns which generated images lie nearer to a training image than all but a share of the held-out images do.
 
-    Of images that were not copied, about `share` are so by construction: held-out images are as near to the training
-    images as unseen ones can be (the comparison of https://arxiv.org/abs/2004.05675 with a held-out set).
+    Held-out images are as near to the training images as unseen ones can be (https://arxiv.org/abs/2004.05675 compares
+    with them). The threshold is the j-th smallest of their M distances, j = ⌊share·(M + 1)⌋ and at least 1: of unseen
+    images j/(M + 1) are expected to lie below it, whatever the distribution of distances.
 
     Args:
         generated: (N,) distances of generated images to their nearest training images.
@@ -26,9 +30,51 @@ def near_copies(generated: Tensor, held_out: Tensor, share: float) -> Tensor:
         share: in (0, 1).
 
     Returns:
-        (N,) bool.
+        (N,) bool, and the share of unseen images that is expected.
     """
-    return generated < torch.quantile(held_out, share)
+    count = len(held_out)
+    rank = max(1, int(share * (count + 1)))
+    return generated < held_out.kthvalue(rank).values, rank / (count + 1)
+
+
+def nearer_p_value(generated: Tensor, held_out: Tensor, share: float) -> float:
+    """Returns the probability that unseen images have as many of the smallest distances as generated ones have.
+
+    If generated images are as unseen as the held-out ones, all M + N distances are exchangeable, and the number of
+    generated ones among the k smallest is hypergeometric: the test is exact, and both are samples to it. k is
+    share·(M + N), or as many more as it takes to accuse at 2.5% where all of the k are generated. Of equal distances
+    those of held-out images count as smaller.
+
+    Args:
+        generated: (N,) distances of generated images to their nearest training images.
+        held_out: (M,) the same of real images that were not trained on.
+        share: in (0, 1).
+
+    Returns:
+        In (0, 1]; small values accuse. 1 where so few held-out images cannot accuse anything.
+    """
+    total = len(generated) + len(held_out)
+    counts = np.arange(1, min(len(generated), total - 1) + 1)
+    enough = counts[hypergeom.sf(counts - 1, total, len(generated), counts) <= ALPHA]
+    if not len(enough):
+        return 1.0
+    smallest = max(int(enough[0]), round(share * total))
+    return _tail(generated, held_out, smallest)
+
+
+def farther_p_value(generated: Tensor, held_out: Tensor) -> float:
+    """Returns the probability that unseen images have as many of the larger half of all distances as generated ones.
+
+    Small values say that generated images do not resemble the data: that they are no copies says nothing then.
+    """
+    return _tail(-generated, -held_out, (len(generated) + len(held_out)) // 2)
+
+
+def _tail(generated: Tensor, held_out: Tensor, smallest: int) -> float:
+    both = torch.cat([held_out, generated])
+    first = both.argsort(stable=True)[:smallest]
+    observed = int((first >= len(held_out)).sum())
+    return float(hypergeom.sf(observed - 1, len(both), len(generated), smallest))
 
 
 def wilson_interval(count: int, total: int, z: float = 1.959964) -> tuple[float, float]:

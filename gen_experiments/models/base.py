@@ -48,12 +48,15 @@ class ImageModel(LightningModule):
         images_seen: real images that training has consumed, over all processes, the current batch included; saved in
             checkpoints.
         scores_batches: whether evaluation steps compute something of their images: each process then needs some.
+        score_without_fid: what chooses the best checkpoint where no FID does, and `min` or `max` for which is better;
+            None if nothing that is logged does.
         instead_of: what does the work of a trainer's option under manual optimization, by its name.
         logs_this_iteration: whether what `log_training` is given now reaches the loggers (`trainer.log_every_n_steps`).
     """
 
     instead_of: ClassVar[dict[str, str]] = {}
     scores_batches: ClassVar[bool] = True
+    score_without_fid: ClassVar[tuple[str, str] | None] = None
 
     def __init__(self, image: ImageSpec, lr_schedule: Schedule | None) -> None:
         super().__init__()

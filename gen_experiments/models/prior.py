@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -51,6 +52,8 @@ class CodePrior(GenerativeModel):
     Raises:
         UserError: the checkpoint is no VQ-VAE or was trained on images of another shape; a negative half-life.
     """
+
+    score_without_fid: ClassVar[tuple[str, str] | None] = ("val/nll", "min")
 
     def __init__(
         self,

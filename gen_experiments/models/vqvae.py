@@ -1,7 +1,7 @@
 """The VQ-VAE (https://arxiv.org/abs/1711.00937): an autoencoder whose latents are codes of a finite codebook."""
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,8 @@ class VQVAE(ImageModel):
     Attributes:
         code_counts: (codebook_size,), how often the last validation or test met each code, over all processes.
     """
+
+    score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
 
     def __init__(
         self,

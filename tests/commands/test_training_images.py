@@ -24,8 +24,12 @@ def test_the_data_are_those_of_the_run(checkpoints):
 def test_the_nearest_stand_above_their_training_images(experiment, checkpoints, capsys):
     assert experiment("memorisation", checkpoints["gan"], "--num=60", "--out=a.png") == 0
     said = capsys.readouterr().out
-    assert re.search(r"near-copies: [\d.]+% of 60 generated images \(95% confidence [\d.]+% to [\d.]+%\)", said)
-    assert "1.00% of 180 held-out images by construction" in said
+    assert "distances between features of DigitsFeatures\n" in said
+    assert re.search(
+        r"near-copies: [\d.]+% of 60 generated images; 0.55% are expected of unseen images, by the 180", said
+    )
+    # An untrained generator's grey squares are no proof of privacy.
+    assert "which does not prove that there are none: generated images lie farther from training images" in said
     grid = np.asarray(Image.open("a.png"))
     assert grid.shape == (8 * 34 + 2, 8 * 34 + 2)
     generated, beside = grid[2:34, 2:34].astype(int), grid[36:68, 2:34]

@@ -1,0 +1,28 @@
+"""Which checkpoint is the best where no FID is computed that means something."""
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+FID_SCORES = ("val/fid", "val/rfid")
+
+
+def choose_best_without_fid(trainer: Trainer, score: tuple[str, str] | None) -> None:
+    """Has checkpoints that a FID was to choose chosen by another score, or not written without one; a line says so.
+
+    Args:
+        trainer: whose `ModelCheckpoint`s are changed.
+        score: a name such as `val/psnr`, and `min` or `max` for which values are better; None if there is none.
+    """
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    chosen = [each for each in callbacks if isinstance(each, ModelCheckpoint) and each.monitor in FID_SCORES]
+    if score is None:
+        # A new list: Lightning may be going through the old one.
+        trainer.callbacks = [each for each in callbacks if each not in chosen]  # type: ignore[attr-defined]
+    else:
+        for callback in chosen:
+            callback.monitor, callback.mode = score
+            callback.kth_value = torch.tensor(torch.inf if callback.mode == "min" else -torch.inf)
+    if chosen and trainer.training and trainer.is_global_zero:
+        by = "there is no best checkpoint, only the last" if score is None else f"best is by {score[0]}"
+        print(f"no FID chooses a checkpoint: {by}", flush=True)
