@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
+from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, grid, pairs_in_rows, save_image, to_uint8
@@ -34,19 +35,25 @@ class Pictures(Callback):
         check_interval(f"[1, {MOST_PICTURES}]", count=count, columns=columns)
         self.count, self.columns = count, columns
         self._pairs: list[Tensor] = []
+        self._seen, self._stride = 0, 1
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forgets the last validation's pictures."""
-        self._pairs = []
+        self._pairs, self._seen = [], 0
+        # Images often lie in the order of their classes.
+        own = len(trainer.datamodule.split("val")) // distributed.world_size()  # type: ignore[attr-defined]
+        self._stride = max(1, own // max(1, self.count // 2))
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, *_: int
     ) -> None:
-        """Keeps the first originals and reconstructions."""
+        """Keeps originals and reconstructions, evenly spaced over all images."""
         missing = self.count // 2 - sum(pairs.shape[0] for pairs in self._pairs)
         if missing > 0 and isinstance(outputs, Mapping) and "reconstructions" in outputs:
-            pairs = torch.stack([batch.images[:missing], outputs["reconstructions"][:missing]], dim=1)
+            chosen = slice(-self._seen % self._stride, None, self._stride)
+            pairs = torch.stack([batch.images[chosen], outputs["reconstructions"][chosen]], dim=1)[:missing]
             self._pairs.append(to_uint8(pairs))
+        self._seen += len(batch.images)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws, on the first process."""
@@ -68,7 +75,7 @@ class Pictures(Callback):
         if model.num_classes is None:
             return to_uint8(model.sample(0, self.count)), self.columns
         columns = min(model.num_classes, MOST_CLASSES)
-        labels = torch.arange(columns).repeat(max(1, self.count // columns))
+        labels = (torch.arange(columns) * model.num_classes // columns).repeat(max(1, self.count // columns))
         return to_uint8(model.sample(0, len(labels), labels=labels)), columns
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen_experiments.data.sources import Source
+from gen_experiments.data.sources import Decoded, Source
 from gen_experiments.errors import UserError
 from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
 from gen_experiments.untrusted import map_array
@@ -69,6 +69,7 @@ def decoded(source: Source, split: str, size: int) -> ImageArray:
     stored = _read(pixels, labels, source, split, size)
     if stored is None:
         split_decoded = source.decode(split, size)
+        _check(split_decoded, source, split, size)
         if split_decoded.labels is not None:
             _save(labels, split_decoded.labels)
         # Last, because it is what is looked for.
@@ -78,6 +79,27 @@ def decoded(source: Source, split: str, size: int) -> ImageArray:
         raise UserError(f"{pixels} cannot be read after it was written: choose another cache by {CACHE_VARIABLE}")
     images, known = stored
     return ImageArray(images, known, np.arange(len(images)), key)
+
+
+def _check(images: Decoded, source: Source, split: str, size: int) -> None:
+    """Refuses what a source of the user's own may return by mistake, before it is cached."""
+    pixels, labels = images.images, images.labels
+    name = f"{type(source).__name__}.decode({split!r}, {size})"
+    shape = (len(pixels), source.channels, size, size)
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != shape or not len(pixels):
+        found = f"{getattr(pixels, 'dtype', type(pixels).__name__)} of shape {tuple(np.shape(pixels))}"
+        raise UserError(
+            f"{name} must return images as a uint8 array (N, {source.channels}, {size}, {size}), not {found}"
+        )
+    if source.num_classes is None or not source.labelled(split):
+        return
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (len(pixels),):
+        found = "None" if labels is None else f"{getattr(labels, 'dtype', '')} of shape {tuple(np.shape(labels))}"
+        raise UserError(f"{name} must return labels as an int64 array ({len(pixels)},), one an image, not {found}")
+    if not 0 <= labels.min() <= labels.max() < source.num_classes:
+        raise UserError(
+            f"{name} returns labels from {labels.min()} to {labels.max()}: they must be in 0 ... {source.num_classes - 1}"
+        )
 
 
 def _read(
