@@ -83,12 +83,12 @@ def memorisation(
     print(f"wrote the {len(shown)} nearest, each above its training image, to {out}")
 
 
-def verdict(nearer: float, farther: float) -> str:
+def verdict(nearer: float | None, farther: float) -> str:
     """Returns in words what the two exact tests say."""
+    if nearer is None:
+        return "too few images to tell copies from chance: generate or hold out more"
     if nearer <= ALPHA:
         return f"generated images lie nearer to training images than unseen ones do (p = {nearer:.2g}): see the picture"
-    if nearer == 1.0:
-        return "too few images to tell copies from chance: generate fewer, or hold out more"
     found = f"no sign of copies (p = {nearer:.2g}), which does not prove that there are none"
     if farther <= ALPHA:
         return f"{found}: generated images lie farther from training images than unseen ones do (p = {farther:.2g})"

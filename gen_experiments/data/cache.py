@@ -97,9 +97,8 @@ def _check(images: Decoded, source: Source, split: str, size: int) -> None:
         found = "None" if labels is None else f"{getattr(labels, 'dtype', '')} of shape {tuple(np.shape(labels))}"
         raise UserError(f"{name} must return labels as an int64 array ({len(pixels)},), one an image, not {found}")
     if not 0 <= labels.min() <= labels.max() < source.num_classes:
-        raise UserError(
-            f"{name} returns labels from {labels.min()} to {labels.max()}: they must be in 0 ... {source.num_classes - 1}"
-        )
+        found = f"from {labels.min()} to {labels.max()}"
+        raise UserError(f"{name} returns labels {found}: they must be in 0 ... {source.num_classes - 1}")
 
 
 def _read(

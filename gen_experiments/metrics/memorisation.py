@@ -37,7 +37,7 @@ def near_copies(generated: Tensor, held_out: Tensor, share: float) -> tuple[Tens
     return generated < held_out.kthvalue(rank).values, rank / (count + 1)
 
 
-def nearer_p_value(generated: Tensor, held_out: Tensor, share: float) -> float:
+def nearer_p_value(generated: Tensor, held_out: Tensor, share: float) -> float | None:
     """Returns the probability that unseen images have as many of the smallest distances as generated ones have.
 
     If generated images are as unseen as the held-out ones, all M + N distances are exchangeable, and the number of
@@ -51,13 +51,13 @@ def nearer_p_value(generated: Tensor, held_out: Tensor, share: float) -> float:
         share: in (0, 1).
 
     Returns:
-        In (0, 1]; small values accuse. 1 where so few held-out images cannot accuse anything.
+        In (0, 1]; small values accuse. None where so few images could not accuse, whatever their distances.
     """
     total = len(generated) + len(held_out)
     counts = np.arange(1, min(len(generated), total - 1) + 1)
     enough = counts[hypergeom.sf(counts - 1, total, len(generated), counts) <= ALPHA]
     if not len(enough):
-        return 1.0
+        return None
     smallest = max(int(enough[0]), round(share * total))
     return _tail(generated, held_out, smallest)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gen_experiments.commands.memorisation import verdict
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.images import to_uint8
 from gen_experiments.models.checkpoints import load_model
@@ -38,6 +39,15 @@ def test_the_nearest_stand_above_their_training_images(experiment, checkpoints, 
     assert np.abs(made - generated).max(axis=(1, 2)).min() <= 1
     images = training_data(str(checkpoints["gan"]), None).split("train")
     assert any(np.array_equal(image, beside) for image in images.read(np.arange(len(images)))[:, 0].numpy())
+
+
+def test_the_verdict_never_comforts():
+    assert (
+        verdict(0.02, 1.0)
+        == "generated images lie nearer to training images than unseen ones do (p = 0.02): see the picture"
+    )
+    assert verdict(None, 0.0).startswith("too few images to tell copies from chance")
+    assert verdict(1.0, 0.3) == "no sign of copies (p = 1), which does not prove that there are none"
 
 
 def test_three_classifiers_are_compared(experiment, checkpoints, capsys):

@@ -61,7 +61,8 @@ def test_the_p_value_by_hand():
     assert nearer_p_value(torch.tensor([1.0, 50.0, 60.0]), held_out, 3 / 33) == pytest.approx(
         1 - math.comb(30, 3) / math.comb(33, 3)
     )
-    assert nearer_p_value(torch.zeros(30), torch.ones(0), 0.1) == 1.0
+    assert nearer_p_value(torch.zeros(2), torch.ones(2), 0.1) is None
+    assert nearer_p_value(torch.ones(30) + 1, torch.ones(30), 0.1) == 1.0
     # Equal distances do not accuse.
     assert nearer_p_value(torch.ones(20), torch.ones(20), 0.1) == 1.0
 
