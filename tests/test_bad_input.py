@@ -34,7 +34,7 @@ def trained(experiment, tmp_path):
     return {model: tmp_path / "runs" / model / "version_0" / "checkpoints" / "last.ckpt" for model in SMALL}
 
 
-FOLDER = ["--data.source=ImageFolder", "--data.source.root=pictures", "--evaluation.extractor=DigitsFeatures"]
+FOLDER = ["--data.source=ImageFolder", "--data.source.root=pictures", "--evaluation.extractor=null"]
 
 
 def test_image_folders(mistake, tmp_path):

@@ -102,7 +102,13 @@ def test_it_is_said_before_the_first_step(experiment, capsys):
     assert "images: 1797" in capsys.readouterr().out
 
 
-FOLDER = ["--data.source=ImageFolder", "--data.source.root=set", "--data.source.channels=1", "--data.batch_size=4"]
+FOLDER = [
+    "--data.source=ImageFolder",
+    "--data.source.root=set",
+    "--data.source.channels=1",
+    "--data.batch_size=4",
+    "--evaluation.extractor=null",
+]
 
 
 def test_a_test_split_without_labels_is_scored_where_none_are_needed(experiment, tmp_path, capsys):
