@@ -7,7 +7,7 @@ LONGEST_QUOTE = 300  # characters of what a file says, within a message of ours
 
 
 class UserError(Exception):
-    """A mistake of the user's, told in one line that says what to do.
+    """A mistake of the user's, described in one line that says what to do.
 
     The command line prints the message without a traceback and exits with a non-zero code.
     """

@@ -34,7 +34,7 @@ MOST_NODES = 100_000  # of a YAML document, those that it refers to again counte
 
 
 class OneLineParser(ArgumentParser):
-    """jsonargparse's parser with mistakes told in one line."""
+    """jsonargparse's parser with mistakes described in one line."""
 
     # Keys of a subcommand, which the parser above it does not know.
     subcommand_keys: ClassVar[tuple[str, ...]] = ()

@@ -216,11 +216,11 @@ def _resolved(name, checkpoints):
     """All that the parser accepts: a shipped configuration with every default filled in."""
     from gen_experiments.__main__ import main
 
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.suppress(SystemExit):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         vqvae = [f"--model.vqvae={checkpoints['vqvae']}"] if name == "prior" else []
         main(["fit", f"--config={CONFIGS / name}.yaml", *vqvae, "--print_config"])
-    return yaml.safe_load(told.getvalue())
+    return yaml.safe_load(printed.getvalue())
 
 
 def _merged(tree, changes):

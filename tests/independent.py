@@ -1,4 +1,4 @@
-"""The embedded digits, the random streams and the formulas of the scores, told anew from files and papers.
+"""The embedded digits, the random streams and the formulas of the scores, written anew from files and papers.
 
 Nothing here imports the package: what a run reports is compared with what these make of the same files.
 """

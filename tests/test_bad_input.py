@@ -152,7 +152,7 @@ def test_places_that_cannot_be_written(mistake, trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "message"),
     [
         ("--seed_everything=-5", "-5 is not in bounds"),
         ("--trainer.devices=-1", "should be an int > 0"),
@@ -167,8 +167,8 @@ def test_places_that_cannot_be_written(mistake, trained, tmp_path):
         ("--evaluation.samples=null", "evaluation.samples: Expected an int"),
     ],
 )
-def test_values_that_make_no_sense(mistake, tmp_path, option, told):
-    assert told in mistake("fit", *SMALL["gan"], *SHORT, "--trainer.accelerator=cpu", option)
+def test_values_that_make_no_sense(mistake, tmp_path, option, message):
+    assert message in mistake("fit", *SMALL["gan"], *SHORT, "--trainer.accelerator=cpu", option)
     assert not list(tmp_path.rglob("version_*"))
 
 
@@ -178,16 +178,16 @@ def test_a_codebook_that_no_machine_can_hold(mistake):
 
 
 @pytest.mark.parametrize(
-    ("callback", "told"),
+    ("callback", "message"),
     [
         ("{class_path: Pictures, init_args: {columns: -1}}", "columns must be in [1, 4096], not -1"),
         ("{class_path: lightning.pytorch.callbacks.Timer, init_args: {duration: never}}", "not a valid duration"),
         ("{class_path: lightning.pytorch.callbacks.Timmer}", "'lightning.pytorch.callbacks' has no attribute 'Timmer'"),
     ],
 )
-def test_callbacks(mistake, tmp_path, callback, told):
+def test_callbacks(mistake, tmp_path, callback, message):
     (tmp_path / "callbacks.yaml").write_text(f"trainer: {{callbacks: [{callback}]}}")
-    assert told in mistake("fit", *SMALL["gan"], "--config=callbacks.yaml", *SHORT)
+    assert message in mistake("fit", *SMALL["gan"], "--config=callbacks.yaml", *SHORT)
 
 
 def test_a_callback_of_lightnings_with_defaults_that_yaml_does_not_know(experiment, tmp_path):
@@ -197,7 +197,7 @@ def test_a_callback_of_lightnings_with_defaults_that_yaml_does_not_know(experime
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("model: &m\n  class_path: GAN\n  init_args: *m\n", "the YAML contains itself"),
         ("config: config.yaml\n", "loop"),
@@ -209,9 +209,9 @@ def test_a_callback_of_lightnings_with_defaults_that_yaml_does_not_know(experime
         ("[" * 10_000, "no YAML in line 1, column 10"),
     ],
 )
-def test_configurations_that_have_no_end(mistake, tmp_path, text, told):
+def test_configurations_that_have_no_end(mistake, tmp_path, text, message):
     (tmp_path / "config.yaml").write_text(text)
-    assert told in mistake("fit", "--config=config.yaml")
+    assert message in mistake("fit", "--config=config.yaml")
 
 
 def test_numbers_of_commands(mistake, trained, tmp_path):
@@ -264,7 +264,7 @@ class TupleQuantizer(Quantizer):
 
 
 @pytest.mark.parametrize(
-    ("model", "option", "told"),
+    ("model", "option", "message"),
     [
         (
             "vqvae",
@@ -283,10 +283,10 @@ class TupleQuantizer(Quantizer):
         ),
     ],
 )
-def test_parts_of_the_users_own(mistake, tmp_path, monkeypatch, model, option, told):
+def test_parts_of_the_users_own(mistake, tmp_path, monkeypatch, model, option, message):
     (tmp_path / "users_parts.py").write_text(USER_PARTS)
     monkeypatch.syspath_prepend(tmp_path)
-    assert told in mistake("fit", f"--config={CONFIGS / model}.yaml", *SHORT, option)
+    assert message in mistake("fit", f"--config={CONFIGS / model}.yaml", *SHORT, option)
 
 
 def test_a_gan_trains_on_more_devices_than_there_are_validation_images(tmp_path):

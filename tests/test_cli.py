@@ -49,19 +49,19 @@ def printed(capsys, experiment, *arguments):
 def test_configs_are_laid_over_each_other_and_overrides_over_them(capsys, experiment):
     vqvae = f"--config={CONFIGS / 'vqvae.yaml'}"
     mnist = f"--config={CONFIGS / 'data' / 'mnist.yaml'}"
-    told = printed(capsys, experiment, vqvae, mnist, "--model.quantizer.num_codes=256", "--data.size=28")
-    assert told["data"]["init_args"]["source"]["class_path"].endswith("MNIST")
-    assert told["data"]["init_args"]["batch_size"] == 64
-    assert told["data"]["init_args"]["size"] == 28
-    assert told["model"]["init_args"]["quantizer"]["init_args"]["num_codes"] == 256
-    assert told["model"]["init_args"]["encoder"]["init_args"]["hidden"] == 64
+    described = printed(capsys, experiment, vqvae, mnist, "--model.quantizer.num_codes=256", "--data.size=28")
+    assert described["data"]["init_args"]["source"]["class_path"].endswith("MNIST")
+    assert described["data"]["init_args"]["batch_size"] == 64
+    assert described["data"]["init_args"]["size"] == 28
+    assert described["model"]["init_args"]["quantizer"]["init_args"]["num_codes"] == 256
+    assert described["model"]["init_args"]["encoder"]["init_args"]["hidden"] == 64
 
 
 def test_a_part_is_swapped_by_its_short_name(capsys, experiment):
     gan = f"--config={CONFIGS / 'gan.yaml'}"
-    told = printed(capsys, experiment, gan, "--model.loss=Hinge", "--model.generator=PlainGenerator")
-    assert told["model"]["init_args"]["loss"]["class_path"] == "gen_experiments.losses.adversarial.Hinge"
-    assert told["model"]["init_args"]["generator"]["class_path"].endswith("PlainGenerator")
+    described = printed(capsys, experiment, gan, "--model.loss=Hinge", "--model.generator=PlainGenerator")
+    assert described["model"]["init_args"]["loss"]["class_path"] == "gen_experiments.losses.adversarial.Hinge"
+    assert described["model"]["init_args"]["generator"]["class_path"].endswith("PlainGenerator")
 
 
 def test_a_new_file_in_a_room_is_known_by_its_short_name(tmp_path):

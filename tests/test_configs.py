@@ -26,15 +26,15 @@ def test_a_base_config_trains(experiment, tmp_path, name):
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "experiments").rglob("*.yaml")), ids=ids)
 def test_an_experiment_trains(experiment, tmp_path, path):
-    told = yaml.safe_load(path.read_text())
-    base = CONFIGS / BASES[told["model"]["class_path"]]
-    parts = told["model"]["init_args"]
+    described = yaml.safe_load(path.read_text())
+    base = CONFIGS / BASES[described["model"]["class_path"]]
+    parts = described["model"]["init_args"]
     adversaries = [part for part in ("generator", "discriminator") if part in parts]
     narrow = [f"--model.{part}.width=16" for part in adversaries if "width" in parts[part]["init_args"]]
     # The digits are too few to hold out as many.
-    held = ["--data.val_size=100"] if told.get("data", {}).get("init_args", {}).get("val_size", 0) > 1000 else []
+    held = ["--data.val_size=100"] if described.get("data", {}).get("init_args", {}).get("val_size", 0) > 1000 else []
     assert experiment("fit", "--config", base, "--config", path, *narrow, *held, *FEW) == 0
-    assert (tmp_path / "runs" / told["run"]["name"] / "version_0" / "checkpoints" / "last.ckpt").is_file()
+    assert (tmp_path / "runs" / described["run"]["name"] / "version_0" / "checkpoints" / "last.ckpt").is_file()
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "trainer").glob("*.yaml")), ids=ids)

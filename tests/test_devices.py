@@ -66,10 +66,14 @@ def train(options, launcher, folder, steps):
 
 
 def validated(folder):
-    """Every number of a run's last validation, by name."""
+    """Every number of a run's last validation by name, but for the perplexity of a process's own batches."""
     with open(folder / "metrics.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return {name: float(row[name]) for row in rows for name in row if name.startswith("val/") and row[name]}
+    return {name: float(row[name]) for row in rows for name in row if _shared(name) and row[name]}
+
+
+def _shared(name):
+    return name.startswith("val/") and name != "val/batch_perplexity"
 
 
 def assert_trained_as_one(alone, ranks):

@@ -164,8 +164,8 @@ def test_the_likelihood_is_that_of_the_averaged_prior(trained, images, prior):
     counts = 1 + torch.randint(length, (len(codes),), generator=random)
     hidden = hidden_codes(counts, length, random)
     model.prior.load_state_dict(averaged)
-    told = log_probabilities(model.prior, codes, hidden, labels).gather(-1, codes[..., None])[..., 0]
-    bits = (-told * hidden).sum(dim=1) / counts / math.log(2)
+    log_probs = log_probabilities(model.prior, codes, hidden, labels).gather(-1, codes[..., None])[..., 0]
+    bits = (-log_probs * hidden).sum(dim=1) / counts / math.log(2)
     (reported,) = independent.column(trained / "prior" / "version_0" / "metrics.csv", "val/nll")
     assert reported == pytest.approx(float(bits.mean()), rel=1e-5)
 
@@ -185,8 +185,8 @@ def test_the_loss_is_over_a_cosine_of_the_codes(experiment, trained, images, pri
     conditions = torch.where(dropped, 10, labels[batch])
     shares = torch.cos(math.pi / 2 * torch.rand(32, generator=random))
     hidden = hidden_codes(torch.ceil(shares * codes.shape[1]), codes.shape[1], random)
-    told = log_probabilities(model.prior, codes, hidden, conditions)
-    entropies = -0.9 * told.gather(-1, codes[..., None])[..., 0] - 0.1 * told.mean(dim=-1)
+    log_probs = log_probabilities(model.prior, codes, hidden, conditions)
+    entropies = -0.9 * log_probs.gather(-1, codes[..., None])[..., 0] - 0.1 * log_probs.mean(dim=-1)
     assert reported == pytest.approx(float(entropies[hidden].mean()), rel=1e-5)
 
 
@@ -205,12 +205,12 @@ def test_samples_of_a_prior_are_settled_by_confidence_with_fading_noise(experime
     codes = torch.zeros(count, length, dtype=torch.int64)
     hidden = torch.ones(count, length, dtype=torch.bool)
     for step in range(1, steps + 1):
-        told = log_probabilities(model.prior, codes, hidden, labels)
+        log_probs = log_probabilities(model.prior, codes, hidden, labels)
         uniform, noise = torch.stack([torch.rand(2, length, generator=random) for random in sources]).unbind(1)
-        sums = told.exp().cumsum(dim=-1)
+        sums = log_probs.exp().cumsum(dim=-1)
         drawn = (sums <= (uniform * sums[..., -1])[..., None]).sum(dim=-1)
         codes = torch.where(hidden, drawn, codes)
-        sure = told.gather(-1, codes[..., None])[..., 0] + 4.5 * (1 - step / steps) * -torch.log(-torch.log(noise))
+        sure = log_probs.gather(-1, codes[..., None])[..., 0] + 4.5 * (1 - step / steps) * -torch.log(-torch.log(noise))
         left = math.floor(math.cos(math.pi / 2 * step / steps) * length) if step < steps else 0
         ranks = sure.masked_fill(~hidden, math.inf).argsort(dim=1).argsort(dim=1)
         hidden = ranks < left

@@ -29,10 +29,10 @@ def test_the_sentence_of_a_constructor_is_found_under_what_a_library_wrapped_aro
 
 
 def test_a_foreign_error_is_told_with_its_class_and_place():
-    told = described(raised(lambda: {}["missing"]))
-    assert told.startswith("KeyError: 'missing' (in ")
-    assert "test_reporting.py" in told
-    assert "GEN_EXPERIMENTS_DEBUG=1" in told
+    message = described(raised(lambda: {}["missing"]))
+    assert message.startswith("KeyError: 'missing' (in ")
+    assert "test_reporting.py" in message
+    assert "GEN_EXPERIMENTS_DEBUG=1" in message
 
 
 def test_a_missing_file_is_named():

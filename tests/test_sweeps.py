@@ -33,13 +33,13 @@ def wandb(*arguments, **options):
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_a_sweep_runs_and_logs_its_metric(tmp_path, path):
-    told = yaml.safe_load(path.read_text())
+    described = yaml.safe_load(path.read_text())
     small = [option for option in SMALL[path.stem] if "num_codes" not in option and "--config" not in option]
-    arguments = told["command"].index("${args}")
-    told["command"][arguments:arguments] = [*FEW, *small]
+    arguments = described["command"].index("${args}")
+    described["command"][arguments:arguments] = [*FEW, *small]
     # The agent writes them as `None` and `64.0`.
-    told["parameters"] |= {"model.lr_schedule": {"value": None}, "data.eval_batch_size": {"value": 64.0}}
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(told))
+    described["parameters"] |= {"model.lr_schedule": {"value": None}, "data.eval_batch_size": {"value": 64.0}}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(described))
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     with Server(most_runs=2) as server:
         # The agent starts the first `python` in PATH, which is not this one unless its environment is activated.
@@ -53,11 +53,11 @@ def test_a_sweep_runs_and_logs_its_metric(tmp_path, path):
     assert len(server.runs) == 2
     assert all(run["sweep"] == sweep for run in server.runs.values())
     for run in server.runs.values():
-        assert sum(told["metric"]["name"] in row for row in run["history"]) == 2
+        assert sum(described["metric"]["name"] in row for row in run["history"]) == 2
     for version in range(2):
         folder = tmp_path / "runs" / f"sweep_{path.stem}" / f"version_{version}"
         assert (folder / "checkpoints" / "best.ckpt").is_file()
-        _holds(yaml.safe_load((folder / "config.yaml").read_text()), told["parameters"])
+        _holds(yaml.safe_load((folder / "config.yaml").read_text()), described["parameters"])
 
 
 def _holds(config, parameters):
@@ -78,8 +78,8 @@ def _holds(config, parameters):
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_early_termination_can_act(path):
-    told = yaml.safe_load(path.read_text())
+    described = yaml.safe_load(path.read_text())
     config = yaml.safe_load((ROOT / "configs" / path.name).read_text())
-    interval = next(int(word.partition("=")[2]) for word in told["command"] if "val_check_interval" in word)
-    assert told["early_terminate"]["type"] == "hyperband"
-    assert told["early_terminate"]["min_iter"] < config["trainer"]["max_steps"] // interval
+    interval = next(int(word.partition("=")[2]) for word in described["command"] if "val_check_interval" in word)
+    assert described["early_terminate"]["type"] == "hyperband"
+    assert described["early_terminate"]["min_iter"] < config["trainer"]["max_steps"] // interval

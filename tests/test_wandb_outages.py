@@ -66,9 +66,9 @@ def test_what_a_server_that_went_away_has_missed_can_be_uploaded(tmp_path):
     assert training.returncode == 0, output[-3000:]
     assert not runs(helper)
     (said,) = (line for line in output.splitlines() if line.startswith("Weights & Biases:"))
-    (told,) = re.findall(r"`(wandb sync .*)`", said)
+    (command,) = re.findall(r"`(wandb sync .*)`", said)
     with Server() as later:
-        uploading = [sys.executable, "-m", *told.split()]
+        uploading = [sys.executable, "-m", *command.split()]
         subprocess.run(uploading, cwd=tmp_path, env=without_account(tmp_path) | later.environment, check=True)
     (run,) = later.runs.values()
     trained = [row["images_seen"] for row in run["history"] if "train/loss" in row]

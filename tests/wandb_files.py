@@ -32,14 +32,14 @@ def records(path):
 
 def values(items):
     """The items of a record as a dict, nested where their keys are."""
-    told = {}
+    nested = {}
     for item in items:
         *path, last = item.nested_key or [item.key]
-        place = told
+        place = nested
         for key in path:
             place = place.setdefault(key, {})
         place[last] = json.loads(item.value_json)
-    return told
+    return nested
 
 
 class OfflineRun:

@@ -193,6 +193,6 @@ class Server:
     def _sweep(self, variables):
         name = variables.get("sweep") or next(iter(self.sweeps))
         empty = dict.fromkeys(("controller", "scheduler", "heartbeatAt", "updatedAt", "bestLoss"))
-        told = {"id": name, "name": name, "method": "random", "state": "RUNNING", "description": ""}
+        answer = {"id": name, "name": name, "method": "random", "state": "RUNNING", "description": ""}
         more = {"createdAt": "2020-01-01T00:00:00", "earlyStopJobRunning": False, "runs": {"edges": []}}
-        return {**empty, **told, **more, "config": self.sweeps[name]}
+        return {**empty, **answer, **more, "config": self.sweeps[name]}

@@ -59,5 +59,5 @@ def _number(option: str, text: str, names: tuple[str, ...]) -> int:
 
 
 def one_label(label: int | None, count: int) -> Tensor | None:
-    """Returns the labels of images that have all the same: (count,) int64, or None for a model that is told none."""
+    """Returns the labels of images that have all the same: (count,) int64, or None where no label is given."""
     return None if label is None else torch.full((count,), label)

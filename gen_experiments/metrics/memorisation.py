@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.stats import hypergeom
 from torch import Tensor
 
 CHUNK = 1024  # queries compared at once
@@ -53,6 +52,8 @@ def nearer_p_value(generated: Tensor, held_out: Tensor, share: float) -> float |
     Returns:
         In (0, 1]; small values accuse. None where so few images could not accuse, whatever their distances.
     """
+    from scipy.stats import hypergeom
+
     total = len(generated) + len(held_out)
     counts = np.arange(1, min(len(generated), total - 1) + 1)
     enough = counts[hypergeom.sf(counts - 1, total, len(generated), counts) <= ALPHA]
@@ -71,6 +72,8 @@ def farther_p_value(generated: Tensor, held_out: Tensor) -> float:
 
 
 def _tail(generated: Tensor, held_out: Tensor, smallest: int) -> float:
+    from scipy.stats import hypergeom
+
     both = torch.cat([held_out, generated])
     first = both.argsort(stable=True)[:smallest]
     observed = int((first >= len(held_out)).sum())

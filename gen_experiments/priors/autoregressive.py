@@ -17,7 +17,7 @@ from gen_experiments.schedules import Linear
 class AutoregressivePrior(Prior):
     """A causal transformer over the codes in raster order, level after level.
 
-    Every token also carries the position of the code to be told, so that training may show the codes in random orders
+    Every token also carries the position of the code to predict, so that training may show the codes in random orders
     first, fewer and fewer, and in raster order in the end (RAR, https://arxiv.org/abs/2411.00776).
 
     A code is drawn given the codes before it alone: where known codes are kept, those behind an unknown one do not

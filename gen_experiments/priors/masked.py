@@ -1,4 +1,4 @@
-"""The masked prior: hidden codes are told from the others, all at once."""
+"""The masked prior: hidden codes are predicted from the others, all at once."""
 
 import math
 from typing import ClassVar

@@ -14,7 +14,7 @@ from gen_experiments.errors import UserError
 
 
 class Scripted(LightningModule):
-    """Trains a line while it reports the scores and the discriminator's accuracies it is told to report.
+    """Trains a line while it reports the scores and the discriminator's accuracies it is message to report.
 
     A validation follows every second of its iterations, each of 4 images.
     """
@@ -114,9 +114,9 @@ def test_restoring_goes_back_to_the_best_weights_more_slowly(tmp_path, capsys):
     assert model.rates == pytest.approx([0.1] * 4 + [0.05] * 2 + [0.025] * 2)
     # The third divergence is one too many.
     assert trainer.global_step == 8
-    told = capsys.readouterr().out
-    assert told.count("back to") == 2
-    assert told.count("training ends") == 1
+    message = capsys.readouterr().out
+    assert message.count("back to") == 2
+    assert message.count("training ends") == 1
 
 
 def test_a_resumed_run_remembers_what_was_seen(tmp_path):

@@ -95,7 +95,7 @@ def test_a_class_is_given_by_name_or_number(experiment, named, given, number):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (
             ["sample", "--class=cat"],
@@ -108,8 +108,8 @@ def test_a_class_is_given_by_name_or_number(experiment, named, given, number):
         (["project", "--images=.", "--class=cats", "--classes=[12]"], "or be in 0 ... 11, not 12"),
     ],
 )
-def test_a_class_that_there_is_not(refused, named, arguments, told):
-    assert told in refused(arguments[0], named, *arguments[1:])
+def test_a_class_that_there_is_not(refused, named, arguments, message):
+    assert message in refused(arguments[0], named, *arguments[1:])
 
 
 def test_ways_of_named_classes(experiment, named, tmp_path):

@@ -83,7 +83,7 @@ def test_truncation_makes_samples_more_alike(experiment, checkpoints):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--class=3"], "this model knows no classes"),
         (["--truncation=0"], "truncation must be in (0, 1], not 0"),
@@ -91,9 +91,9 @@ def test_truncation_makes_samples_more_alike(experiment, checkpoints):
         (["--num=0"], "num must be >= 1, not 0"),
     ],
 )
-def test_what_cannot_be_sampled(experiment, checkpoints, capsys, options, told):
+def test_what_cannot_be_sampled(experiment, checkpoints, capsys, options, message):
     assert experiment("sample", checkpoints["gan"], *options) not in (0, None)
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_classes_that_there_are_not(experiment, conditional, capsys):

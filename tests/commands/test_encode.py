@@ -81,18 +81,18 @@ def test_reconstruct_prints_how_close_they_are(experiment, checkpoints, encoded,
 
 
 def test_mistakes_get_one_line(experiment, checkpoints, encoded, tmp_path, capsys):
-    def told(*arguments):
+    def message(*arguments):
         capsys.readouterr()
         assert experiment(*arguments) not in (0, None)
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
         return line
 
-    assert "holds a GAN, which cannot encode" in told("encode", checkpoints["gan"], "--images=pictures")
-    assert "holds no codes" in told("decode", checkpoints["vqvae"], "--codes=pictures/000.png")
-    assert "holds no codes" in told("decode", checkpoints["vqvae"], "--codes=nowhere.npz")
+    assert "holds a GAN, which cannot encode" in message("encode", checkpoints["gan"], "--images=pictures")
+    assert "holds no codes" in message("decode", checkpoints["vqvae"], "--codes=pictures/000.png")
+    assert "holds no codes" in message("decode", checkpoints["vqvae"], "--codes=nowhere.npz")
     np.savez(tmp_path / "large.npz", codes=np.full((1, 8, 8), 32))
-    assert "holds codes up to 32" in told("decode", checkpoints["vqvae"], "--codes=large.npz")
+    assert "holds codes up to 32" in message("decode", checkpoints["vqvae"], "--codes=large.npz")
     np.savez(tmp_path / "wide.npz", codes=np.zeros((1, 9, 8), dtype=np.uint8))
-    assert "of shape (1, 9, 8)" in told("decode", checkpoints["vqvae"], "--codes=wide.npz")
+    assert "of shape (1, 9, 8)" in message("decode", checkpoints["vqvae"], "--codes=wide.npz")
     np.savez(tmp_path / "empty.npz", codes=np.zeros((0, 8, 8)))
-    assert "holds no codes" in told("decode", checkpoints["vqvae"], "--codes=empty.npz")
+    assert "holds no codes" in message("decode", checkpoints["vqvae"], "--codes=empty.npz")

@@ -78,7 +78,7 @@ def test_codes_that_touch_the_mask_are_unknown_and_so_are_their_neighbours():
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "told"),
+    ("model", "options", "message"),
     [
         ("vqvae", [], "holds a VQVAE, which cannot inpaint"),
         ("prior", ["--mask=small.png"], "has 16x16 pixels; a mask must have 32x32"),
@@ -91,11 +91,11 @@ def test_codes_that_touch_the_mask_are_unknown_and_so_are_their_neighbours():
         ("prior", ["--images=nowhere"], "there is no image folder nowhere"),
     ],
 )
-def test_mistakes_get_one_line(experiment, checkpoints, pictures, tmp_path, capsys, model, options, told):
+def test_mistakes_get_one_line(experiment, checkpoints, pictures, tmp_path, capsys, model, options, message):
     write_mask(tmp_path / "small.png", np.s_[:4], size=16)
     write_mask(tmp_path / "black.png", np.s_[:0])
     write_mask(tmp_path / "masks" / "0.png", np.s_[:4])
     assert experiment("inpaint", checkpoints[model], f"--images={pictures}", *options) not in (0, None)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
-    assert told in said[0]
+    assert message in said[0]

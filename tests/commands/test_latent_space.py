@@ -162,19 +162,19 @@ def test_a_style_is_carried_to_other_classes(experiment, conditional):
 def test_a_projection_may_compare_features(experiment, plain, tmp_path, backbone_weights):
     weights = str(backbone_weights / BACKBONE_FILES["alex"])
     assert experiment("sample", plain, "--num=2", "--out=pictures", "--seed=1") == 0
-    distance, told = Perceptual(net="alex", weights=weights), []
+    distance, message = Perceptual(net="alex", weights=weights), []
     for options in ([], ["--perceptual=100", "--net=alex", f"--weights={weights}"]):
         assert experiment("project", plain, "--images=pictures", "--steps=20", "--lr=0.1", *options) == 0
         above, below = (
             to_float(torch.stack([torch.from_numpy(tile("projections.png", row, column))[None] for column in (0, 1)]))
             for row in (0, 1)
         )
-        told.append(distance.lpips(below, above).sum())
-    assert told[1] < told[0]
+        message.append(distance.lpips(below, above).sum())
+    assert message[1] < message[0]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["interpolate", "vqvae"], "holds a VQVAE, which cannot interpolate"),
         (["explore", "vqvae"], "holds a VQVAE, which cannot explore"),
@@ -194,9 +194,9 @@ def test_a_projection_may_compare_features(experiment, plain, tmp_path, backbone
         (["project", "gan", "--images=nowhere"], "there is no image folder nowhere"),
     ],
 )
-def test_mistakes_get_one_line(experiment, checkpoints, conditional, capsys, arguments, told):
+def test_mistakes_get_one_line(experiment, checkpoints, conditional, capsys, arguments, message):
     command, model, *options = arguments
     assert experiment(command, {**checkpoints, "conditional": conditional}[model], *options) not in (0, None)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
-    assert told in said[0]
+    assert message in said[0]

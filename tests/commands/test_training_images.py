@@ -59,7 +59,7 @@ def test_three_classifiers_are_compared(experiment, checkpoints, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["memorisation", "vqvae"], "holds a VQVAE, which cannot sample"),
         (["memorisation", "gan", "--share=1"], "share must be in (0, 1)"),
@@ -68,18 +68,18 @@ def test_three_classifiers_are_compared(experiment, checkpoints, capsys):
         (["augment-score", "prior", "--steps=0"], "steps must be >= 10"),
     ],
 )
-def test_mistakes_get_one_line(experiment, checkpoints, capsys, arguments, told):
+def test_mistakes_get_one_line(experiment, checkpoints, capsys, arguments, message):
     command, model, *options = arguments
     assert experiment(command, checkpoints[model], *options) not in (0, None)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
-    assert told in said[0]
+    assert message in said[0]
 
 
 def test_a_config_that_names_foreign_code_is_not_imported(experiment, checkpoints, capsys, tmp_path):
     run = tmp_path / "copied"
     shutil.copytree(checkpoints["gan"].parent.parent, run)
-    told = (run / "config.yaml").read_text()
-    (run / "config.yaml").write_text(re.sub(r"gen_experiments\.data\.sources\.Digits", "os.path.Digits", told))
+    message = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(re.sub(r"gen_experiments\.data\.sources\.Digits", "os.path.Digits", message))
     assert experiment("memorisation", run / "checkpoints" / "last.ckpt") not in (0, None)
     assert "names os.path.Digits" in capsys.readouterr().err

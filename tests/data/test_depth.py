@@ -94,9 +94,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_the_file_does_not_say_is_not_guessed(tmp_path, name):
-    write, told = REFUSED[name]
+    write, message = REFUSED[name]
     write(tmp_path / name)
-    with pytest.raises(UserError, match=told) as refusal:
+    with pytest.raises(UserError, match=message) as refusal:
         decode_one(tmp_path / name, 2, 1)
     assert str(refusal.value).startswith(str(tmp_path / name))
 

@@ -138,7 +138,7 @@ def make(root, *paths):
 
 
 @pytest.mark.parametrize(
-    ("paths", "told"),
+    ("paths", "message"),
     [
         (["train/a/x.png", "val/a/x.png", "Valid/a/x.png"], "Valid and val, which are the same split, val"),
         (["train2017/x.png", "val2017/x.png"], "train2017 looks like a split: call it one of train, training, val,"),
@@ -158,9 +158,9 @@ def make(root, *paths):
         (["train/a/x.png", "val/a/x.png", "val/A/x.png"], "val has a class A that .*train does not have"),
     ],
 )
-def test_what_is_not_clear_is_refused(tmp_path, paths, told):
+def test_what_is_not_clear_is_refused(tmp_path, paths, message):
     make(tmp_path, *paths)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         ImageFolder(str(tmp_path))
 
 

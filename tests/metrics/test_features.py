@@ -20,9 +20,9 @@ def test_the_weights_say_what_made_them():
     from safetensors import safe_open
 
     with safe_open(DIGITS_WEIGHTS, "pt") as file:
-        told = file.metadata()
-    assert float(told["test_accuracy"]) >= 0.99
-    assert "train_digits.py" in told["recipe"]
+        metadata = file.metadata()
+    assert float(metadata["test_accuracy"]) >= 0.99
+    assert "train_digits.py" in metadata["recipe"]
 
 
 def test_the_digits_of_another_source_are_recognised(digits):

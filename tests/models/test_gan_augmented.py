@@ -82,12 +82,12 @@ def test_a_resumed_run_adapts_on_bit_for_bit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"augmentation_strength": 1.5}, "must be in \\[0, 1\\]"),
         ({"augmentation_strength": AdaptiveStrength(), "loss": RelativisticPaired()}, "RelativisticPaired"),
     ],
 )
-def test_impossible_strengths_are_refused(options, told):
-    with pytest.raises(UserError, match=told):
+def test_impossible_strengths_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
         gan(augmentation=DiffAugment(), **options)

@@ -25,8 +25,8 @@ def squared_norm(weights):
 
 def test_statistics_of_logits_by_hand():
     real, fake = torch.tensor([2.0, 0.25, -1.0, 1.0]), torch.tensor([-2.0, 0.25, 0.5, -1.0])
-    told = {name: value.item() for name, value in logit_statistics(real, fake, 0.0).items()}
-    assert told == {"logit_real": 0.5625, "logit_fake": -0.5625, "logit_gap": 1.125, "sign_accuracy": 5 / 8}
+    message = {name: value.item() for name, value in logit_statistics(real, fake, 0.0).items()}
+    assert message == {"logit_real": 0.5625, "logit_fake": -0.5625, "logit_gap": 1.125, "sign_accuracy": 5 / 8}
     assert logit_statistics(real, fake, LeastSquares.boundary)["sign_accuracy"] == 5 / 8
     for pairs in (RelativisticPaired, Wasserstein):
         assert logit_statistics(real, fake, pairs.boundary)["sign_accuracy"] == 2 / 4

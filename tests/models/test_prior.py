@@ -142,7 +142,7 @@ def test_labels_choose_what_is_made(model):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda paths: f"--model.vqvae={paths['gan']}", "holds a GAN, which cannot turn images into codes"),
         (lambda paths: "--model.vqvae=nowhere.ckpt", "there is no checkpoint at nowhere.ckpt"),
@@ -150,11 +150,11 @@ def test_labels_choose_what_is_made(model):
         (lambda paths: "--model.ema_half_life=-1", "ema_half_life must be >= 0"),
     ],
 )
-def test_mistakes_get_one_line(experiment, capsys, options, checkpoints, change, told):
+def test_mistakes_get_one_line(experiment, capsys, options, checkpoints, change, message):
     assert experiment("fit", *options, change(checkpoints)) not in (0, None)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
-    assert told in said[0]
+    assert message in said[0]
 
 
 def test_a_checkpoint_that_names_a_foreign_class_inside_the_vqvae_is_refused(experiment, checkpoints, capsys):

@@ -110,8 +110,10 @@ def test_an_image_is_filled_by_its_own_schedule():
     """
     prior = _fixed(steps=4)
     seen = []
-    told = prior.logits
-    prior.logits = lambda codes, hidden, conditions: seen.append(hidden.sum(dim=1)) or told(codes, hidden, conditions)
+    predicted = prior.logits
+    prior.logits = lambda codes, hidden, conditions: (
+        seen.append(hidden.sum(dim=1)) or predicted(codes, hidden, conditions)
+    )
     unknown = torch.arange(6) < torch.tensor([[0], [1], [3], [6]])
     prior.sample(None, Draws([_source(i) for i in range(4)]), torch.zeros(4, 6, dtype=torch.int64), unknown)
     assert torch.stack(seen).tolist() == [[0, 1, 3, 6], [0, 0, 2, 5], [0, 0, 1, 4], [0, 0, 0, 2]]
@@ -130,14 +132,14 @@ def test_no_pass_is_wasted():
 
 
 def test_the_surest_codes_are_kept_first():
-    """Without noise, the first position is told almost surely and the second is a guess: the second is drawn again."""
+    """Without noise, the first position is almost sure and the second is a guess: the second is drawn again."""
     prior = MaskedPrior(CodeSpec(((1, 1), (1, 1)), 4), width=8, depth=1, heads=2, steps=2, choice_temperature=0.0)
     for head, bias in zip(prior.network.heads, ([9.0, 0, 0, 0], [0.1, 0, 0, 0]), strict=True):
         torch.nn.init.zeros_(head.weight)
         head.bias.data = torch.tensor(bias)
     seen = []
-    told = prior.logits
-    prior.logits = lambda codes, hidden, conditions: seen.append(hidden) or told(codes, hidden, conditions)
+    predicted = prior.logits
+    prior.logits = lambda codes, hidden, conditions: seen.append(hidden) or predicted(codes, hidden, conditions)
     prior.sample(None, Draws([_source()]))
     assert [hidden[0].tolist() for hidden in seen] == [[True, True], [False, True]]
 
