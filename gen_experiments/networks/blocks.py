@@ -86,10 +86,11 @@ def normalise_spectrally(network: nn.Module) -> None:
 def group_norm(channels: int) -> nn.GroupNorm:
     """Group norm (https://arxiv.org/abs/1803.08494) of at most 32 groups, each of at least 4 channels where it can be.
 
-    The number of groups is the largest that divides the channels, so any number of channels will do.
+    The number of groups is the largest that divides the channels, so any number of channels will do. ε is 1e-6, as in
+    the VQGAN's code.
     """
     most = min(32, max(channels // 4, 1))
-    return nn.GroupNorm(max(groups for groups in range(1, most + 1) if channels % groups == 0), channels)
+    return nn.GroupNorm(max(groups for groups in range(1, most + 1) if channels % groups == 0), channels, eps=1e-6)
 
 
 def check_widths(**widths: int) -> None:

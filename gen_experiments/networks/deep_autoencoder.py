@@ -15,7 +15,8 @@ class DeepEncoder(Encoder):
     """The encoder of the VQGAN (https://arxiv.org/abs/2012.09841): residual blocks at halving resolutions.
 
     A 3×3 convolution; at each resolution residual blocks with group norm and SiLU, then a 3×3 convolution of stride 2;
-    at the smallest a block, attention and a block; group norm, SiLU and a 3×3 convolution to `dim` channels.
+    at the smallest a block, attention and a block; group norm, SiLU and a 3×3 convolution to `dim` channels. The 1×1
+    convolutions that the authors' model has on both sides of the codebook are left out.
     (B, C, H, W) -> (B, dim, H / 2^n, W / 2^n), n one less than the number of multipliers. The paper's network for 256
     pixels and 16×16 codes has multipliers 1, 1, 2, 2, 4.
 
@@ -49,7 +50,8 @@ class DeepEncoder(Encoder):
             layers += _stage(before, level, blocks)
             before = level.channels
             if level is not levels[-1]:
-                layers += [nn.Conv2d(before, before, kernel_size=3, stride=2, padding=1)]
+                # The authors' code puts zeros below and on the right alone, so that an even size is halved exactly.
+                layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(before, before, kernel_size=3, stride=2)]
         self.layers = nn.Sequential(*layers, *_middle(levels[-1]), *_head(before, dim))
 
     def forward(self, images: Tensor) -> Tensor:

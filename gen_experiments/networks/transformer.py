@@ -1,8 +1,8 @@
 """A transformer over grids of codes, bidirectional or causal.
 
-Blocks of attention and SwiGLU (https://arxiv.org/abs/2002.05202), each behind an RMS norm that the condition shifts,
-scales and gates (adaLN-Zero, https://arxiv.org/abs/2212.09748); queries and keys are normalised
-(https://arxiv.org/abs/2010.04245).
+Blocks of attention and SwiGLU (https://arxiv.org/abs/2002.05202, here with biases), each behind a norm that the
+condition shifts, scales and gates (adaLN-Zero, https://arxiv.org/abs/2212.09748, here with RMS norms). Queries and keys
+go through RMS norms with learnt scales (https://arxiv.org/abs/2403.03206, section 5.3.2).
 """
 
 from collections.abc import Sequence

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from formula_weights import CLOSE, prepared, waves
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.autoencoder import ConvDecoder, ConvEncoder
 from gen_experiments.networks.discriminators import DCGANDiscriminator
@@ -16,23 +17,7 @@ from gen_experiments.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from gen_experiments.networks.resnet import ResNetDiscriminator, ResNetGenerator
 
 COLOUR = ImageSpec(channels=3, size=16)
-CLOSE = {"rtol": 1e-9, "atol": 1e-9}
-
-
-def waves(*shape, start=0.0):
-    """Numbers in [-1, 1] that follow no grid: sin(0.7 n + start)."""
-    count = torch.Size(shape).numel()
-    return torch.sin(0.7 * torch.arange(count, dtype=torch.float64) + start).reshape(shape)
-
-
-def prepared(network):
-    """A network in double precision whose n-th parameter is a wave of the scale of its fan-in, and these parameters."""
-    network.double()
-    with torch.no_grad():
-        for number, weight in enumerate(network.parameters()):
-            scale = 1.2 * weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.3
-            weight.copy_(scale * waves(*weight.shape, start=float(number)) + (weight.ndim == 1) * 0.5)
-    return network, iter([weight.detach() for weight in network.parameters()])
+LABELLED = ImageSpec(channels=3, size=16, num_classes=5)
 
 
 def batch_norm(x, weights):
@@ -105,24 +90,36 @@ def test_dcgans_discriminator():
     torch.testing.assert_close(network(x), logits[:, 0], **CLOSE)
 
 
-def sngan_up(x, weights):
-    factors = [next(weights) for _ in range(2)]
-    conv1, norm2 = [next(weights) for _ in range(2)], [next(weights) for _ in range(2)]
-    conv2, shortcut = [next(weights) for _ in range(2)], [next(weights) for _ in range(2)]
-    h = F.conv2d(doubled(batch_norm(x, iter(factors)).relu()), *conv1, padding=1)
-    h = F.conv2d(batch_norm(h, iter(norm2)).relu(), *conv2, padding=1)
-    return h + F.conv2d(doubled(x), *shortcut)
+def of_labels(x, labels, weights):
+    """Batch norm whose factors and offsets are those of an image's label, or of all images if there are no labels."""
+    if labels is None:
+        return batch_norm(x, weights)
+    factors, offsets = next(weights)[labels].tensor_split(2, dim=1)
+    normal = batch_norm(x, iter(torch.ones(2, x.shape[1], dtype=x.dtype) * torch.tensor([[1.0], [0.0]])))
+    return normal * factors[:, :, None, None] + offsets[:, :, None, None]
 
 
-def test_sngans_generator():
-    """Its official code's gen_models/resnet_32.py and resblocks.py, which double before the 3x3 and the 1x1."""
-    network, weights = prepared(ResNetGenerator(COLOUR, latent_dim=7, width=4))
+def sngan_up(x, labels, weights):
+    first = of_labels(x, labels, weights).relu()
+    h = F.conv2d(doubled(first), next(weights), next(weights), padding=1)
+    h = F.conv2d(of_labels(h, labels, weights).relu(), next(weights), next(weights), padding=1)
+    return h + F.conv2d(doubled(x), next(weights), next(weights))
+
+
+@pytest.mark.parametrize("labels", [None, torch.tensor([4, 0, 2])])
+def test_sngans_generator(labels):
+    """Its official code's gen_models/resnet_32.py and resblocks.py, which double before the 3x3 and the 1x1.
+
+    With labels, that of cGANs with projection (https://arxiv.org/abs/1802.05637): conditional batch norm in the blocks.
+    """
+    conditional = labels is not None
+    network, weights = prepared(ResNetGenerator(LABELLED, latent_dim=7, width=4, conditional=conditional))
     noise = waves(3, 7)
     h = (noise @ next(weights).T + next(weights)).reshape(3, 4, 4, 4)
     for _ in range(2):
-        h = sngan_up(h, weights)
+        h = sngan_up(h, labels, weights)
     h = F.conv2d(batch_norm(h, weights).relu(), next(weights), next(weights), padding=1)
-    torch.testing.assert_close(network(noise), h.tanh(), **CLOSE)
+    torch.testing.assert_close(network(noise, labels), h.tanh(), **CLOSE)
 
 
 def sngan_down(x, weights, first=False, halve=True):
@@ -132,14 +129,23 @@ def sngan_down(x, weights, first=False, halve=True):
     return halved(h) + halved(F.conv2d(x, next(weights), next(weights))) if halve else h + x
 
 
-def test_sngans_discriminator():
-    """dis_models/snresnet_32.py and dis_models/resblocks.py: the first block optimised, ReLU, a sum over pixels."""
-    network, weights = prepared(ResNetDiscriminator(COLOUR, width=4, spectral_norm=False))
+@pytest.mark.parametrize("labels", [None, torch.tensor([4, 0, 2])])
+def test_sngans_discriminator(labels):
+    """dis_models/snresnet_32.py and dis_models/resblocks.py: the first block optimised, ReLU, a sum over pixels.
+
+    With labels the projection, equation 3 of https://arxiv.org/abs/1802.05637: y'Vφ + ψ(φ).
+    """
+    network, weights = prepared(
+        ResNetDiscriminator(LABELLED, width=4, spectral_norm=False, conditional=labels is not None)
+    )
     x = waves(3, 3, 16, 16)
     h = sngan_down(x, weights, first=True)
     h = sngan_down(sngan_down(h, weights, halve=False), weights, halve=False)
-    logits = h.relu().sum((2, 3)) @ next(weights).T + next(weights)
-    torch.testing.assert_close(network(x), logits[:, 0], **CLOSE)
+    features = h.relu().sum((2, 3))
+    logits = (features @ next(weights).T + next(weights))[:, 0]
+    if labels is not None:
+        logits = logits + torch.stack([f @ e for f, e in zip(features, next(weights)[labels], strict=True)])
+    torch.testing.assert_close(network(x, labels), logits, **CLOSE)
 
 
 def r3gan_block(x, weights):
@@ -178,8 +184,7 @@ def test_r3gans_generator():
 @pytest.mark.parametrize("conditional", [False, True])
 def test_r3gans_discriminator(conditional):
     """The mirror; with labels the logit is the dot product of features and the label's embedding."""
-    image = ImageSpec(channels=3, size=16, num_classes=5)
-    network, weights = prepared(R3GANDiscriminator(image, width=32, blocks=1, conditional=conditional))
+    network, weights = prepared(R3GANDiscriminator(LABELLED, width=32, blocks=1, conditional=conditional))
     x, labels = waves(3, 3, 16, 16), torch.tensor([4, 0, 2])
     h = r3gan_block(F.conv2d(x, next(weights)), weights)
     for _ in range(2):

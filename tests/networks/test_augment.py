@@ -83,6 +83,30 @@ def test_a_fill_that_is_no_pixel_is_refused():
         DiffAugment(fill=2.0)
 
 
+@pytest.mark.parametrize("size", [16, 18, 20, 30, 36, 52, 68])
+def test_shifts_and_squares_are_those_of_the_authors_code(size):
+    """DiffAugment_pytorch.py: shifts up to int(size / 8 + .5); a square of int(size / 2 + .5) around a place.
+
+    Its place is a whole number below size + 1 - side % 2, and its pixels are clamped to the image.
+    """
+    count = size + 1
+    draws = torch.full((count, 10), 0.5)
+    draws[:, 6] = draws[:, 8] = (torch.arange(count) + 0.5) / count
+    ramp = torch.arange(size, dtype=torch.float32).reshape(1, 1, size, 1).expand(count, 1, -1, size)
+    moved = DiffAugment(colour=False, cutout=0, fill=-1.0)(ramp, 1.0, draws)
+    most = int(size / 8 + 0.5)
+    places = range(-most, most + 1)
+    expected = [places[int((i + 0.5) / count * len(places))] for i in range(count)]
+    middles = (moved[:, 0, :, size // 2] - size // 2).abs().argmin(1)
+    assert (middles - size // 2).tolist() == expected
+    side = int(size / 2 + 0.5)
+    cut = DiffAugment(colour=False, translation=0)(torch.ones(count, 1, size, size), 1.0, draws)[:, 0].amin(2) == 0
+    for i, rows in enumerate(cut):
+        place = int((i + 0.5) / count * (size + 1 - side % 2))
+        pixels = (torch.arange(side) + place - side // 2).clamp(0, size - 1)
+        assert rows.nonzero().flatten().tolist() == pixels.unique().tolist()
+
+
 def test_shifts_and_squares_stay_within_their_bounds():
     ones = torch.ones(2000, 1, 16, 16)
     kept = DiffAugment(colour=False, cutout=0)(ones, 1.0, _drawn(2000)).sum(dim=(1, 2, 3))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from formula_weights import prepared
 from gen_experiments import randomness
 from gen_experiments.errors import UserError
 from gen_experiments.networks.transformer import Cache, CodeTransformer, GridPositions
@@ -23,6 +24,50 @@ def _network(causal=False, dropout=0.0):
 def _logits(network, codes, conditions, source=None):
     tokens = network.embed(codes, torch.arange(codes.shape[1]))
     return network.logits(network(tokens, conditions, source))
+
+
+def _rms(x, weight=1.0):
+    return x / (x.square().mean(-1, keepdim=True) + torch.finfo(x.dtype).eps).sqrt() * weight
+
+
+def _attended(x, heads, causal, weights):
+    """softmax(q k' / √d) v of each head, with q and k divided by their root mean square (2403.03206, section 5.3.2)."""
+    q, k, v = (x @ next(weights).T + next(weights)).tensor_split(3, dim=2)
+    out_weight, out_bias, q_scale, k_scale = (next(weights) for _ in range(4))
+    parts = []
+    for place in torch.arange(x.shape[2]).tensor_split(heads):
+        scores = torch.einsum("bid,bjd->bij", _rms(q[..., place], q_scale), _rms(k[..., place], k_scale))
+        if causal:
+            later = torch.arange(x.shape[1])[:, None] < torch.arange(x.shape[1])
+            scores = scores.masked_fill(later, -torch.inf)
+        parts.append((scores / len(place) ** 0.5).softmax(2) @ v[..., place])
+    return torch.cat(parts, 2) @ out_weight.T + out_bias
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_logits_by_the_papers_formulas(causal):
+    """Embeddings, then x + α · F((1 + γ) rms(x) + β) of DiT (2212.09748, section 3.2) with SwiGLU (2002.05202, (6))."""
+    network, weights = prepared(CodeTransformer(GRIDS, 5, 3, width=8, depth=2, heads=2, dropout=0.0, causal=causal))
+    codes, conditions = torch.arange(2 * LENGTH).reshape(2, LENGTH) % 5, torch.tensor([2, 0])
+    level, row, column, tokens, condition = (next(weights) for _ in range(5))
+    x = torch.empty(2, LENGTH, 8, dtype=torch.float64)
+    for i in range(LENGTH):
+        # 2x3 codes, then 4x4, whose rows and columns are counted after those of the first.
+        grid, y, z = (0, i // 3, i % 3) if i < 6 else (1, 2 + (i - 6) // 4, 3 + (i - 6) % 4)
+        x[:, i] = tokens[5 * grid + codes[:, i]] + level[grid] + row[y] + column[z]
+    c = condition[conditions][:, None]
+    c = c / (1 + (-c).exp())
+    for _ in range(2):
+        of_attention, of_mlp = ([next(weights) for _ in range(count)] for count in (6, 4))
+        b1, g1, a1, b2, g2, a2 = (c @ next(weights).T + next(weights)).tensor_split(6, dim=2)
+        x = x + a1 * _attended((1 + g1) * _rms(x) + b1, 2, causal, iter(of_attention))
+        gate, value = (((1 + g2) * _rms(x) + b2) @ of_mlp[0].T + of_mlp[1]).tensor_split(2, dim=2)
+        x = x + a2 * ((gate / (1 + (-gate).exp()) * value) @ of_mlp[2].T + of_mlp[3])
+    shift, scale = (c @ next(weights).T + next(weights)).tensor_split(2, dim=2)
+    x = (1 + scale) * _rms(x) + shift
+    expected = [part @ next(weights).T + next(weights) for part in (x[:, :6], x[:, 6:])]
+    # Queries and keys are normalised in single precision.
+    torch.testing.assert_close(_logits(network, codes, conditions), torch.cat(expected, 1), rtol=1e-5, atol=1e-5)
 
 
 def test_a_causal_token_sees_itself_and_those_before():

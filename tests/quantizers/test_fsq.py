@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -29,6 +31,27 @@ def test_extreme_latents_stay_in_range(levels):
     z = torch.tensor([-1e9, 1e9]).reshape(1, 1, 1, 2).repeat(1, quantizer.dim, 1, 1)
     indices = quantizer(z).indices
     assert indices.flatten().tolist() == [0, quantizer.codebook_size - 1]
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+def test_values_and_gradients_by_the_papers_appendix(levels):
+    """Its listing in plain numbers: bound by (1 - ε)(L - 1)/2, shifted by tan(offset / half), rounded, and divided."""
+    z = torch.linspace(-3, 3, 101)[:, None].repeat(1, len(levels)) + 0.01 * torch.arange(len(levels))
+    latents = z.T.reshape(1, len(levels), 1, 101).requires_grad_()
+    quantized = FSQ(levels)(latents)
+    (gradient,) = torch.autograd.grad(quantized.values.sum(), latents)
+    for i, row in enumerate(z.double().tolist()):
+        index, basis = 0, 1
+        for channel, (value, count) in enumerate(zip(row, levels, strict=True)):
+            half = (count - 1) * (1 - 0.001) / 2
+            offset = 0 if count % 2 else 0.5
+            through = math.tanh(value + math.tan(offset / half))
+            rounded = round(through * half - offset)
+            assert quantized.values[0, channel, 0, i].item() == pytest.approx(rounded / (count // 2))
+            slope = half * (1 - through**2) / (count // 2)
+            assert gradient[0, channel, 0, i].item() == pytest.approx(slope, rel=1e-3, abs=1e-6)
+            index, basis = index + (rounded + count // 2) * basis, basis * count
+        assert quantized.indices[0, 0, i].item() == index
 
 
 def test_values_by_hand():
