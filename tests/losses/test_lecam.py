@@ -32,7 +32,7 @@ def test_two_calls_by_hand():
 
 @pytest.mark.parametrize("clipped", [True, False])
 def test_a_logit_beyond_the_others_average(clipped):
-    """Of real images 1 and 5, of generated ones 2 and 4, about averages of 3: by the authors' code and by equation 6."""
+    """Of real images 1 and 5, of generated ones 2 and 4, about averages of 3: by the code and by equation 6."""
     penalty = LeCam(weight=1.0, decay=0.5, clipped=clipped)
     value = _apply(penalty, _constant(1.0, 5.0), _constant(2.0, 4.0)).item()
     assert value == pytest.approx((4 + 1) / 2 if clipped else (4 + 4 + 1 + 1) / 2)
