@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gen_experiments.errors import quoted
+
 # What torch's files name for tensors and plain values. `weights_only` accepts more, such as a bytearray of any length.
 NAMES = re.compile(
     r"collections (OrderedDict|Counter|defaultdict)|builtins (set|complex)|_codecs encode"
@@ -50,7 +52,7 @@ def read_tensors(path: str | Path, old_format: bool = False) -> Any:
         raise
     # A damaged pickle makes its reader fail in any way.
     except Exception as error:
-        raise Unreadable(" ".join(str(error).split())[:200] or type(error).__name__) from error
+        raise Unreadable(quoted(error) or type(error).__name__) from error
 
 
 def _check_archive(path: Path) -> None:
@@ -112,7 +114,7 @@ def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int, ...]
     except Unreadable:
         raise
     except Exception as error:
-        raise Unreadable(" ".join(str(error).split())[:200]) from error
+        raise Unreadable(quoted(error) or type(error).__name__) from error
 
 
 def map_array(path: Path, dtype: type, shape: tuple[int | None, ...]) -> NDArray[Any] | None:

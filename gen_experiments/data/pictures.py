@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.depth import Depth
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, quoted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -90,7 +90,7 @@ def decode_one(file: Path, size: int, channels: int) -> NDArray[np.uint8]:
         raise UserError(f"{file}: {error}") from error
     # A damaged file makes Pillow's plugins fail in any way.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = quoted(error) or type(error).__name__
         raise UserError(f"{file} cannot be decoded ({reason}): mend or remove it") from error
 
 
