@@ -87,7 +87,7 @@ def test_fid_is_that_of_the_samples_on_disk_and_the_training_images(experiment, 
     made = independent.read_pictures(sorted((tmp_path / "made").iterdir()))
     (reported,) = independent.column(trained / "gan" / "version_0" / "metrics.csv", "val/fid")
     expected = independent.frechet(features(images["train"][0]), features(made))
-    assert reported == pytest.approx(expected, rel=1e-3)
+    assert reported == pytest.approx(expected, rel=1e-4)
 
 
 def test_reconstructions_score_as_their_files_do(experiment, trained, images, tmp_path, capsys):
@@ -254,10 +254,11 @@ def test_a_projection_is_no_worse_than_its_start(experiment, trained, images, ca
         assert reported[number] > nearest - 0.02
 
 
-def test_a_classifier_is_trained_on_what_the_table_says(experiment, trained, capsys, tmp_path):
-    """Most training images are ones and most test images zeros: who learnt from the former is wrong of the latter."""
+@pytest.mark.parametrize("tested", [0, 1])
+def test_a_classifier_is_trained_on_what_the_table_says(experiment, trained, capsys, tmp_path, tested):
+    """Most training images are ones: who learnt from them is wrong of test images that are zeros, right of ones."""
     random = np.random.default_rng(0)
-    for split, common in (("train", 1), ("test", 0)):
+    for split, common in (("train", 1), ("test", tested)):
         for label in range(10):
             count = 100 if label == common else 1
             pictures = random.integers(0, 256, (count, 1, SIZE, SIZE), dtype=np.uint8)
@@ -266,7 +267,7 @@ def test_a_classifier_is_trained_on_what_the_table_says(experiment, trained, cap
     (tmp_path / "data.yaml").write_text(
         f"data: {{class_path: ImageDataModule, init_args: {{size: {SIZE}, source: {source}}}}}\n"
     )
-    options = ["--config=data.yaml", "--per-class=1", "--steps=10"]
+    options = ["--config=data.yaml", "--per-class=1", "--steps=20"]
     assert experiment("augment-score", checkpoint(trained, "gan"), *options) == 0
     rows = dict(re.findall(r"(real|both) +│ +\d+ +│ ([\d.]+)%", capsys.readouterr().out))
-    assert all(float(rows[name]) < 10 for name in ("real", "both")), rows
+    assert all((float(rows[name]) > 90) == (tested == 1) for name in ("real", "both")), rows

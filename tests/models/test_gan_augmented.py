@@ -3,7 +3,7 @@ import torch
 
 from gen_experiments.errors import UserError
 from gen_experiments.images import to_float
-from gen_experiments.losses.adversarial import RelativisticPaired
+from gen_experiments.losses.adversarial import LeastSquares, RelativisticPaired
 from gen_experiments.losses.penalties import R1, R2, squared_gradient_norms
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation, DiffAugment
@@ -57,6 +57,19 @@ def test_strength_follows_its_schedule(tmp_path):
     model = gan(augmentation=DiffAugment(), augmentation_strength=Linear(0.0, 1.0, images=16))
     _, history = train(model, 5, tmp_path, log_every_n_steps=1)
     assert [logged["train/augmentation_p"] for logged in history.logged] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+
+
+@pytest.mark.parametrize(("logit", "strength"), [(0.25, 0.0), (0.75, 0.04)])
+def test_adaptation_asks_on_which_side_of_the_losss_boundary_logits_lie(tmp_path, logit, strength):
+    """Under least squares an image is judged real above ½."""
+    adaptive = AdaptiveStrength(target=0.0, images=100, every=1)
+    model = gan(loss=LeastSquares(), augmentation=DiffAugment(), augmentation_strength=adaptive)
+    with torch.no_grad():
+        for weight in model.discriminator.parameters():
+            weight.zero_()
+        weight.fill_(logit)  # the last one is the logit's bias
+    train(model, 1, tmp_path)
+    assert model.augment.strength.p.item() == pytest.approx(strength)
 
 
 def test_a_resumed_run_adapts_on_bit_for_bit(tmp_path):

@@ -59,6 +59,7 @@ def test_beta2_and_half_life_follow_their_schedules(tmp_path):
     _, history = train(model, 4, tmp_path, log_every_n_steps=1)
     assert [betas[0][1] for betas in history.betas] == pytest.approx([0.9, 0.93, 0.96, 0.99])
     assert all(betas[0] == betas[1] for betas in history.betas)
+    assert {betas[0][0] for betas in history.betas} == {0.9}  # Adam's own momentum
     assert [logged["train/beta2"] for logged in history.logged] == pytest.approx([0.9, 0.93, 0.96, 0.99])
     assert [logged["train/ema_half_life"] for logged in history.logged] == pytest.approx([0, 8, 8, 8])
     # The first update copies; the second, after 4 of 8 images, moves by 1 - 1/sqrt(2).

@@ -13,6 +13,7 @@ from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
+from gen_experiments.priors.base import Draws
 from test_devices import assert_trained_as_one, train
 from test_resuming import equal
 
@@ -63,6 +64,16 @@ def test_the_checkpoint_stands_alone(experiment, checkpoints):
     for out in ("a.png", "b.png"):
         assert experiment("sample", checkpoints["prior"], "--num=4", f"--out={out}") == 0
     assert np.array_equal(Image.open("a.png"), Image.open("b.png"))
+
+
+def test_truncation_makes_samples_more_alike(model):
+    def agreement(truncation):
+        draws = Draws([torch.Generator().manual_seed(seed) for seed in range(40)])
+        codes = model.draw(torch.zeros(40, dtype=torch.int64), draws, truncation=truncation)
+        return (codes == codes[:1]).float().mean().item()
+
+    assert agreement(1.0) < 0.2
+    assert agreement(1e-3) > 0.5
 
 
 def test_the_vqvae_stays_as_it_is(checkpoints):

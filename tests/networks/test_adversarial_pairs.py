@@ -37,10 +37,9 @@ def test_dcgan_has_the_weights_of_its_layers():
 
 
 def test_channels_stop_doubling_at_eight_widths():
-    widest = max(
-        m.out_channels for m in DCGANDiscriminator(ImageSpec(1, 256), width=2).modules() if hasattr(m, "out_channels")
-    )
-    assert widest == 16
+    for network in (DCGANGenerator, DCGANDiscriminator):
+        layers = network(ImageSpec(1, 256), width=2).modules()
+        assert max(layer.out_channels for layer in layers if hasattr(layer, "out_channels")) == 16
 
 
 def test_dcgan_starts_as_the_paper_says():

@@ -6,7 +6,7 @@ import torch
 from formula_weights import prepared
 from gen_experiments import randomness
 from gen_experiments.errors import UserError
-from gen_experiments.networks.transformer import Cache, CodeTransformer, GridPositions
+from gen_experiments.networks.transformer import Block, Cache, CodeTransformer, GridPositions
 
 GRIDS = ((2, 3), (4, 4))
 LENGTH = 22
@@ -128,6 +128,19 @@ def test_dropout_is_the_sources():
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(_logits(network.train(), codes, conditions), _logits(network.eval(), codes, conditions))
+
+
+def test_dropout_keeps_the_mean():
+    """Of a block that adds 1 everywhere, three quarters of what is added are left, as 4/3."""
+    block = Block(width=16, heads=2, dropout=0.25, causal=False)
+    with torch.no_grad():
+        for weight in block.parameters():
+            weight.zero_()
+        block.attention.output.bias.fill_(1.0)
+        block.modulation.bias[32:48] = 1.0  # the gate of attention
+    added = block(torch.zeros(4, LENGTH, 16), torch.zeros(4, 1, 16), randomness.generator("cpu", 0), None)
+    assert added.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert added.mean().item() == pytest.approx(1, abs=0.05)
 
 
 def test_bf16_autocast():
