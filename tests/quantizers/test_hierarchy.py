@@ -1,6 +1,8 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
+from formula_weights import prepared, waves
 from gen_experiments.errors import UserError
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.fsq import FSQ
@@ -39,6 +41,28 @@ def test_a_code_of_the_top_reaches_further_than_one_of_the_bottom(quantizer):
         difference = (quantizer.decode(changed) - plain).abs().sum(dim=(0, 1)) > 1e-6
         reach.append(int(difference.sum()))
     assert reach == [9, 1]
+
+
+@pytest.mark.parametrize("side", [4, 6])
+def test_both_levels_by_the_papers_algorithm(side):
+    """Algorithm 1 of VQ-VAE-2: the top is coded first, the bottom's encoder sees what the decoder makes of it."""
+    hierarchy, weights = prepared(HierarchicalQuantizer(GradientQuantizer(5, 3), GradientQuantizer(5, 3)).eval())
+    top, bottom, down, down_bias, up, up_bias, joined, joined_bias = weights
+
+    def coded(latents, codebook):
+        vectors = latents.movedim(1, -1)
+        indices = (vectors[..., None, :] - codebook).square().sum(-1).argmin(-1)
+        return codebook[indices].movedim(-1, 1), indices
+
+    z = waves(2, 3, side, side).float()  # quantizers keep to single precision
+    coarse, of_top = coded(F.conv2d(z.relu(), down, down_bias, stride=2, padding=1), top)
+    raised = F.conv_transpose2d(coarse, up, up_bias, stride=2, padding=1)
+    fine, of_bottom = coded(F.conv2d(torch.cat([z, raised], 1), joined, joined_bias), bottom)
+    quantized = hierarchy(z)
+    assert len(of_top.unique()) > 1
+    assert len(of_bottom.unique()) > 1
+    assert torch.equal(quantized.indices, torch.cat([of_top.flatten(1), of_bottom.flatten(1)], 1))
+    torch.testing.assert_close(quantized.values, fine + raised, rtol=1e-5, atol=1e-5)
 
 
 def test_both_levels_learn(quantizer):
