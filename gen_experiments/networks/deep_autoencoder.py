@@ -50,7 +50,7 @@ class DeepEncoder(Encoder):
             layers += _stage(before, level, blocks)
             before = level.channels
             if level is not levels[-1]:
-                # The authors' code puts zeros below and on the right alone, so that an even size is halved exactly.
+                # As in the authors' code, zeros stand below and on the right alone.
                 layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(before, before, kernel_size=3, stride=2)]
         self.layers = nn.Sequential(*layers, *_middle(levels[-1]), *_head(before, dim))
 
