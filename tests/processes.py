@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 MODULE = [sys.executable, "-m", "gen_experiments"]
+# For a process that imports modules of the tests: they stand before what this process was given, such as a copy's root.
+PYTHONPATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def start(*arguments, folder, **environment):

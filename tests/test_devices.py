@@ -4,14 +4,13 @@ import csv
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from conftest import CONFIGS, SHORT, SMALL
+from processes import PYTHONPATH
 
-TESTS = Path(__file__).parent
 # Networks without batch statistics: where there is batch norm, processes on CPUs normalise by their own batches.
 MODELS = {
     "vqvae": [*SMALL["vqvae"], "--data.val_size=251"],  # of which two processes have unequal shares
@@ -34,11 +33,9 @@ LAUNCHERS = {
 }
 
 
-def train(options, launcher, folder, steps):
-    """Runs a real `fit` with these options and returns the final state of each of its processes."""
+def fit(options, launcher, folder, steps):
+    """Runs a real `fit` with these options, and returns how it ended."""
     program, devices = LAUNCHERS[launcher]
-    states = folder / launcher
-    callback = f'{{"class_path": "rank_states.SaveRankState", "init_args": {{"folder": "{states}"}}}}'
     command = [
         *program,
         "gen_experiments",
@@ -48,11 +45,10 @@ def train(options, launcher, folder, steps):
         f"--trainer.max_steps={steps}",
         f"--trainer.val_check_interval={steps}",
         "--trainer.accelerator=cpu",
-        f"--trainer.callbacks+={callback}",
         *devices,
     ]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
         [str(part) for part in command],
         cwd=folder,
         env=environment,
@@ -61,6 +57,13 @@ def train(options, launcher, folder, steps):
         timeout=240,
         check=False,
     )
+
+
+def train(options, launcher, folder, steps):
+    """Returns the final state of each process of a `fit`."""
+    states = folder / launcher
+    callback = f'{{"class_path": "rank_states.SaveRankState", "init_args": {{"folder": "{states}"}}}}'
+    done = fit([*options, f"--trainer.callbacks+={callback}"], launcher, folder, steps)
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(path, weights_only=True) for path in sorted(states.glob("rank-*.pt"))]
 
@@ -109,6 +112,14 @@ def test_two_processes_take_a_recipes_first_step_as_one(recipe, tmp_path):
     options = [f"--config={CONFIGS / 'gan.yaml'}", f"--config={path}", *RECIPES[recipe], "--evaluation.samples=20"]
     (alone,) = train(options, "alone", tmp_path, 1)
     assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))
+
+
+def test_fewer_validation_images_than_processes_are_refused_before_the_first_step(tmp_path):
+    done = fit([*SMALL["vqvae"], "--data.val_size=1"], "devices", tmp_path, 1)
+    assert done.returncode == 1
+    assert "error: 2 devices cannot share 1 val images in batches of 250: set fewer devices" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.csv"))
 
 
 @pytest.mark.parametrize("model", MODELS)

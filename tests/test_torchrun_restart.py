@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
 from conftest import SHORT, SMALL
+from processes import PYTHONPATH
 
 pytestmark = pytest.mark.long
 
@@ -36,7 +36,7 @@ def start(folder, model, *options):
         "--run.resume=auto",
         *options,
     ]
-    ours = {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    ours = {"PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"}
     with (folder / "log").open("a") as log:
         return subprocess.Popen(command, cwd=folder, env={**os.environ, **ours}, stdout=log, stderr=subprocess.STDOUT)
 

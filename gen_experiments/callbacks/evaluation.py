@@ -63,9 +63,11 @@ class Evaluation(Callback):
         """Moves the extractor to the model's device, and has `best.ckpt` chosen by a score that means something.
 
         Raises:
-            UserError: the extractor is not for these images.
+            UserError: the extractor is not for these images, or there are more processes than images to evaluate.
         """
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
+            _check_shares(data, pl_module, "test" if stage == "test" else "val")
         for metric in (self._distance, self._psnr, self._ssim):
             if metric is not None:
                 metric.to(trainer.strategy.root_device)
@@ -116,12 +118,6 @@ class Evaluation(Callback):
 
     def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        images, processes = len(data.split(split)), distributed.world_size()
-        if getattr(pl_module, "scores_batches", True) and min(images, data.eval_batch_size) < processes:
-            raise UserError(
-                f"{processes} devices cannot share {images} {split} images in batches of {data.eval_batch_size}: "
-                f"set fewer devices, or a larger data.{split}_size or data.eval_batch_size"
-            )
         if self._distance is not None:
             reference: ImageSet = data.split(self.reference if isinstance(pl_module, Samples) else split)
             self._distance.reference(reference, self.batch_size, lambda: pause_point(trainer))
@@ -154,3 +150,13 @@ class Evaluation(Callback):
                 pause_point(trainer)
             images = model.sample(start, min(self.batch_size, self.samples - start), self.seed)
             distance.update(to_uint8(images))
+
+
+def _check_shares(data: "ImageDataModule", model: LightningModule, split: str) -> None:
+    """Refuses a split of which some process would get nothing, if the model scores its batches."""
+    images, processes = len(data.split(split)), distributed.world_size()
+    if getattr(model, "scores_batches", True) and min(images, data.eval_batch_size) < processes:
+        raise UserError(
+            f"{processes} devices cannot share {images} {split} images in batches of {data.eval_batch_size}: "
+            f"set fewer devices, or a larger data.{split}_size or data.eval_batch_size"
+        )
