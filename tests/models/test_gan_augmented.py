@@ -60,7 +60,7 @@ def test_strength_follows_its_schedule(tmp_path):
 
 
 @pytest.mark.parametrize(("logit", "strength"), [(0.25, 0.0), (0.75, 0.04)])
-def test_adaptation_asks_on_which_side_of_the_losss_boundary_logits_lie(tmp_path, logit, strength):
+def test_adaptation_counts_logits_beyond_the_boundary_of_the_loss(tmp_path, logit, strength):
     """Under least squares an image is judged real above ½."""
     adaptive = AdaptiveStrength(target=0.0, images=100, every=1)
     model = gan(loss=LeastSquares(), augmentation=DiffAugment(), augmentation_strength=adaptive)

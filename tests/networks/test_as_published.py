@@ -20,11 +20,15 @@ COLOUR = ImageSpec(channels=3, size=16)
 LABELLED = ImageSpec(channels=3, size=16, num_classes=5)
 
 
-def batch_norm(x, weights):
+def normalised(x):
     """By the statistics of the batch (https://arxiv.org/abs/1502.03167, algorithm 1)."""
     mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
+    return (x - mean) / (var + 1e-5).sqrt()
+
+
+def batch_norm(x, weights):
     factor, offset = (next(weights)[None, :, None, None] for _ in range(2))
-    return (x - mean) / (var + 1e-5).sqrt() * factor + offset
+    return normalised(x) * factor + offset
 
 
 def halved(x):
@@ -94,9 +98,8 @@ def of_labels(x, labels, weights):
     """Batch norm whose factors and offsets are those of an image's label, or of all images if there are no labels."""
     if labels is None:
         return batch_norm(x, weights)
-    factors, offsets = next(weights)[labels].tensor_split(2, dim=1)
-    normal = batch_norm(x, iter(torch.ones(2, x.shape[1], dtype=x.dtype) * torch.tensor([[1.0], [0.0]])))
-    return normal * factors[:, :, None, None] + offsets[:, :, None, None]
+    factors, offsets = next(weights)[labels][:, :, None, None].tensor_split(2, dim=1)
+    return normalised(x) * factors + offsets
 
 
 def sngan_up(x, labels, weights):

@@ -24,12 +24,13 @@ def test_the_pair_is_as_large_as_sngans_for_cifar_10():
 @pytest.mark.parametrize("conditional", [True, False])
 def test_the_pair_comes_in_every_power_of_two(size, conditional):
     image = ImageSpec(3, size, num_classes=5)
-    generator = ResNetGenerator(image, latent_dim=6, width=16, conditional=conditional)
-    discriminator = ResNetDiscriminator(image, width=16, conditional=conditional)
+    # In double precision: in single precision tanh is 1 from 9 on, which the untrained network may reach.
+    generator = ResNetGenerator(image, latent_dim=6, width=16, conditional=conditional).double()
+    discriminator = ResNetDiscriminator(image, width=16, conditional=conditional).double()
     labels = torch.tensor([1, 4])
-    images = generator(torch.randn(2, 6), labels)
+    images = generator(torch.randn(2, 6, dtype=torch.float64), labels)
     assert images.shape == (2, *image.shape)
-    assert images.abs().max() <= 1
+    assert images.abs().max() < 1
     assert discriminator(images, labels).shape == (2,)
 
 

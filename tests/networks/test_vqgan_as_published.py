@@ -69,7 +69,7 @@ def test_the_decoder():
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_discriminator_of_patches(layers):
-    """pix2pix's NLayerDiscriminator (https://arxiv.org/abs/1611.07004), each image normalised by itself, as we say."""
+    """pix2pix's NLayerDiscriminator (https://arxiv.org/abs/1611.07004), but each image normalised by itself."""
     image = ImageSpec(channels=3, size=16)
     network, weights = prepared(PatchDiscriminator(image, width=4, layers=layers))
     x = waves(2, 3, 16, 16)
