@@ -58,7 +58,7 @@ def runs(number):
         return False
 
 
-def wait_until(condition, process, seconds=120):
+def wait_until(condition, process, seconds=240):
     """Waits for something that a process does; returns whether it came before the process ended."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

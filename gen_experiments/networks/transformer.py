@@ -14,6 +14,7 @@ from torch.nn.functional import embedding, rms_norm, scaled_dot_product_attentio
 
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.networks.blocks import MOST_BLOCKS, MOST_CHANNELS
+from gen_experiments.precision import at_least_float32
 from gen_experiments.randomness import rand_rows
 
 Layer = TypeVar("Layer", nn.Linear, nn.Embedding)
@@ -61,7 +62,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
         """Maps (B, T, width) -> the same; with a cache T is 1, and x follows what the cache has seen."""
         queries, keys, values = self.inputs(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys = self.query_norm(queries.float()).to(values), self.key_norm(keys.float()).to(values)
+        queries, keys = (
+            norm(at_least_float32(rows)).to(values) for norm, rows in ((self.query_norm, queries), (self.key_norm, keys))
+        )
         if cache is not None:
             keys, values = cache.extend(keys, values)
         attended = scaled_dot_product_attention(queries, keys, values, is_causal=self.causal and cache is None)

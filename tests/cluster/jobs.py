@@ -1,12 +1,14 @@
 """The sbatch files that are shipped, submitted with a small model, and what becomes of its jobs."""
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from conftest import CONFIGS, SHORT, SMALL
 from one_node_slurm import ENDED, Slurm, wait_until
+from processes import PYTHONPATH
 
 SRUN, TORCHRUN = (CONFIGS / "trainer" / f"{name}.sbatch" for name in ("slurm", "slurm_torchrun"))
 STEPS = 160
@@ -48,7 +50,7 @@ class Job:
         wait_until(
             lambda: self.log.exists() and self.log.read_text().count("Seed set to") >= 2 * (restarts + 1),
             f"start {restarts} of {self}",
-            120,
+            self.log,
         )
 
     def wait_for_iterations(self, count, restarts=0):
@@ -58,7 +60,7 @@ class Job:
             start, done = map(int, self.progress.read_text().split()) if self.progress.exists() else (-1, -1)
             return (start == restarts and done >= count) or self.known()["JobState"] in ENDED
 
-        wait_until(reached, f"{count} iterations of start {restarts} of {self}", 120)
+        wait_until(reached, f"{count} iterations of start {restarts} of {self}", self.log)
 
     def wait_until_restarted(self, restarts):
         """Waits until SLURM has put the job into the queue so many times, or it has ended."""
@@ -67,11 +69,11 @@ class Job:
             known = self.known()
             return int(known["Restarts"]) >= restarts or known["JobState"] in ENDED
 
-        wait_until(restarted, f"restart {restarts} of {self}", 120)
+        wait_until(restarted, f"restart {restarts} of {self}", self.log)
 
     def wait_until_ended(self):
         """Waits until the job will not run again, and returns what SLURM knows of it."""
-        wait_until(lambda: self.known()["JobState"] in ENDED, f"the end of {self}", 240)
+        wait_until(lambda: self.known()["JobState"] in ENDED, f"the end of {self}", self.log)
         return self.known()
 
     def wait_until_completed(self):
@@ -104,7 +106,7 @@ def submit(slurm, folder, model, *options, nodes=1, ranks=2, tasks=None, file=SR
     place += [f"--array=0-{tasks - 1}", "--output=log-%a.txt"] if tasks else ["--output=log-0.txt"]
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{slurm.environment['PATH']}",
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), PYTHONPATH]),
         "OMP_NUM_THREADS": "1",
         "WANDB_MODE": "offline",
         "MASTER_ADDR": "127.0.0.1",  # the nodes' names are known to SLURM alone

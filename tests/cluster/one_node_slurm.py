@@ -22,6 +22,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scont
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 NODES = ("node1", "node2")
 CPUS = 4  # of each node; SLURM believes it, however many the machine has
+PATIENCE = 600  # seconds after which a wait is a hang; a slow machine starts eight ranks in more than two minutes
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL"}
 
 CONFIGURATION = """
@@ -116,12 +117,12 @@ class Slurm:
         options = [f"--{option}={self.folder}/munge.{end}" for option, end in files.items()]
         # It would refuse to run below a folder that others may write to, as /tmp is.
         self._daemon("munged", "--foreground", "--force", *options)
-        wait_until((self.folder / "munge.socket").exists, "munged's socket", 10)
+        wait_until((self.folder / "munge.socket").exists, "munged's socket")
         self._daemon("slurmctld", "-D")
         for node in NODES:
             (self.folder / f"spool-{node}").mkdir()
             self._daemon("slurmd", "-D", "-N", node, log=node)
-        wait_until(lambda: self.command("sinfo", "-h", "-o", "%T") == "idle\n", "the nodes to be idle", 30)
+        wait_until(lambda: self.command("sinfo", "-h", "-o", "%T") == "idle\n", "the nodes to be idle")
 
     def _daemon(self, *command, log=None):
         with (self.folder / f"{log or command[0]}.log").open("w") as file:
@@ -169,15 +170,17 @@ class Slurm:
         return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def wait_until(true, what, timeout):
+def wait_until(true, what, log=None):
     """Waits for a condition.
 
     Raises:
-        AssertionError: the time, in seconds, is over; says in vain for `what`.
+        AssertionError: `PATIENCE` is over; names `what` was waited for and shows the file `log`.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + PATIENCE
     while not true():
-        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
+        if time.monotonic() > deadline:
+            shown = log.read_text() if log and log.exists() else ""
+            raise AssertionError(f"waited {PATIENCE} s for {what}\n{shown}")
         time.sleep(0.1)
 
 

@@ -66,8 +66,7 @@ def test_logits_by_the_papers_formulas(causal):
     shift, scale = (c @ next(weights).T + next(weights)).tensor_split(2, dim=2)
     x = (1 + scale) * _rms(x) + shift
     expected = [part @ next(weights).T + next(weights) for part in (x[:, :6], x[:, 6:])]
-    # Queries and keys are normalised in single precision.
-    torch.testing.assert_close(_logits(network, codes, conditions), torch.cat(expected, 1), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(_logits(network, codes, conditions), torch.cat(expected, 1), rtol=1e-9, atol=1e-9)
 
 
 def test_a_causal_token_sees_itself_and_those_before():
