@@ -62,9 +62,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
         """Maps (B, T, width) -> the same; with a cache T is 1, and x follows what the cache has seen."""
         queries, keys, values = self.inputs(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys = (
-            norm(at_least_float32(rows)).to(values) for norm, rows in ((self.query_norm, queries), (self.key_norm, keys))
-        )
+        queries = self.query_norm(at_least_float32(queries)).to(values)
+        keys = self.key_norm(at_least_float32(keys)).to(values)
         if cache is not None:
             keys, values = cache.extend(keys, values)
         attended = scaled_dot_product_attention(queries, keys, values, is_causal=self.causal and cache is None)
