@@ -21,13 +21,14 @@ FLOOR = {
     "untrusted",
 }
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
-BELOW_CLI = FLOOR | PARTS | {"models", "callbacks", "commands", "runs", "parser"}
+BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "callbacks", "commands", "runs", "parser"}
 MAY_IMPORT = {
     "__init__": set(),
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
     "priors": FLOOR | {"networks"},
     "models": FLOOR | PARTS | {"parser"},
-    "callbacks": FLOOR | {"metrics", "runs"},
+    "evaluation": FLOOR | {"metrics"},
+    "callbacks": FLOOR | {"metrics", "runs", "evaluation"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
     "parser": {"errors"},

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 from torchmetrics import MeanMetric
 
 from gen_experiments import distributed
@@ -12,9 +13,10 @@ from gen_experiments.callbacks.best import choose_best_without_fid
 from gen_experiments.callbacks.interruption import pause_point
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
 from gen_experiments.errors import UserError, check_interval
+from gen_experiments.evaluation.reference import ReferenceStatistics
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.generation import FrechetDistance
+from gen_experiments.metrics.frechet import FeatureSums, Moments, frechet_distance, warn_of_few
 from gen_experiments.metrics.reconstruction import psnr, ssim
 
 if TYPE_CHECKING:
@@ -55,7 +57,9 @@ class Evaluation(Callback):
         self.batch_size = batch_size
         self.seed = seed
         self.reference = reference
-        self._distance = None if extractor is None else FrechetDistance(extractor)
+        self._statistics = None if extractor is None else ReferenceStatistics(extractor)
+        self._reference_moments: Moments | None = None
+        self._sums = None if extractor is None else FeatureSums(extractor.num_features)
         self._psnr, self._ssim = MeanMetric(), MeanMetric()
         self._suffix = ""  # of the names of distances that mean little
 
@@ -68,9 +72,9 @@ class Evaluation(Callback):
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             _check_shares(data, pl_module, "test" if stage == "test" else "val")
-        for metric in (self._distance, self._psnr, self._ssim):
-            if metric is not None:
-                metric.to(trainer.strategy.root_device)
+        for module in (self.extractor, self._sums, self._psnr, self._ssim):
+            if module is not None:
+                module.to(trainer.strategy.root_device)
         if self.extractor is not None and self.extractor.fits(data.source.content):
             return
         self._suffix = "" if self.extractor is None else f"_by_{type(self.extractor).__name__}"
@@ -118,38 +122,47 @@ class Evaluation(Callback):
 
     def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        if self._distance is not None:
+        if self._statistics is not None:
             reference: ImageSet = data.split(self.reference if isinstance(pl_module, Samples) else split)
-            self._distance.reference(reference, self.batch_size, lambda: pause_point(trainer))
-        self._psnr.reset()
-        self._ssim.reset()
+            self._reference_moments = self._statistics.moments(
+                reference, self.batch_size, trainer.strategy.root_device, lambda: pause_point(trainer)
+            )
+        for metric in (self._sums, self._psnr, self._ssim):
+            if metric is not None:
+                metric.reset()
 
     def _count(self, outputs: Any, batch: Batch) -> None:
         if isinstance(outputs, Mapping) and "reconstructions" in outputs:
             reconstructions, images = to_uint8(outputs["reconstructions"]), to_uint8(batch.images)
             self._psnr.update(psnr(reconstructions, images))
             self._ssim.update(ssim(reconstructions, images))
-            if self._distance is not None:
-                self._distance.update(reconstructions)
+            if self.extractor is not None and self._sums is not None:
+                self._sums.update(self.extractor(reconstructions))
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         scores = {}
         if isinstance(pl_module, Reconstructs):
             scores = {"psnr": self._psnr.compute(), "ssim": self._ssim.compute()}
-            if self._distance is not None:
-                scores[f"rfid{self._suffix}"] = self._distance.compute()
-        elif isinstance(pl_module, Samples) and self._distance is not None:
-            self._sample(trainer, pl_module, self._distance)
-            scores = {f"fid{self._suffix}": self._distance.compute()}
+            if self._sums is not None:
+                scores[f"rfid{self._suffix}"] = self._distance(self._sums)
+        elif isinstance(pl_module, Samples) and self.extractor is not None and self._sums is not None:
+            self._sample(trainer, pl_module, self.extractor, self._sums)
+            scores = {f"fid{self._suffix}": self._distance(self._sums)}
         pl_module.log_dict({f"{stage}/{name}": value.to(torch.float32) for name, value in scores.items()})
 
-    def _sample(self, trainer: Trainer, model: Samples, distance: FrechetDistance) -> None:
+    def _distance(self, sums: FeatureSums) -> Tensor:
+        assert self._reference_moments is not None
+        moments = sums.moments()
+        warn_of_few(self._reference_moments, moments)
+        return frechet_distance(self._reference_moments, moments)
+
+    def _sample(self, trainer: Trainer, model: Samples, extractor: FeatureExtractor, sums: FeatureSums) -> None:
         starts = range(0, self.samples, self.batch_size)
         for number, start in enumerate(starts[distributed.rank() :: distributed.world_size()]):
             if number < len(starts) // distributed.world_size():  # the passes that every process has
                 pause_point(trainer)
             images = model.sample(start, min(self.batch_size, self.samples - start), self.seed)
-            distance.update(to_uint8(images))
+            sums.update(extractor(to_uint8(images)))
 
 
 def _check_shares(data: "ImageDataModule", model: LightningModule, split: str) -> None:

@@ -1,15 +1,12 @@
 """`reconstruct`: given pictures beside what a checkpoint makes of them, and how close they are."""
 
-import hashlib
-
 import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.pictures import read_images
-from gen_experiments.data.cache import ImageArray
 from gen_experiments.images import grid, pairs_in_rows, save_image, to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.generation import FrechetDistance
+from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
 from gen_experiments.metrics.reconstruction import psnr, ssim
 from gen_experiments.models.checkpoints import load_model
 
@@ -41,11 +38,11 @@ def reconstruct(
     save_image(grid(pairs_in_rows(originals[:SHOWN], remade[:SHOWN], COLUMNS), COLUMNS), out)
     print(f"PSNR {float(psnr(remade, originals).mean()):.2f} dB, SSIM {float(ssim(remade, originals).mean()):.4f}")
     if extractor is not None:
-        distance = FrechetDistance(extractor)
-        pixels = originals.numpy()
-        fingerprint = hashlib.sha256(pixels.tobytes()).hexdigest()
-        distance.reference(ImageArray(pixels, None, torch.arange(len(originals)).numpy(), fingerprint), BATCH)
-        for part in remade.split(BATCH):
-            distance.update(part)
-        print(f"rFID {float(distance.compute()):.4f} of {len(originals)} images by {type(extractor).__name__}")
+        moments = [
+            Moments.of_features(torch.cat([extractor(part) for part in images.split(BATCH)]))
+            for images in (originals, remade)
+        ]
+        warn_of_few(*moments)
+        distance = float(frechet_distance(*moments))
+        print(f"rFID {distance:.4f} of {len(originals)} images by {type(extractor).__name__}")
     print(f"wrote {len(originals[:SHOWN])} images above their reconstructions to {out}")

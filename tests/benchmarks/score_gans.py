@@ -20,7 +20,7 @@ from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources import MNIST
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.features import DigitsFeatures
-from gen_experiments.metrics.generation import frechet_distance
+from gen_experiments.metrics.frechet import Moments, frechet_distance
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.storage import cache_root
@@ -79,8 +79,7 @@ def second_classifier(images, labels, test_images, test_labels):
 
 def moments(features, images):
     with torch.no_grad():
-        rows = torch.cat([features(part).double() for part in images.split(500)])
-    return rows.mean(0), rows.T.cov()
+        return Moments.of_features(torch.cat([features(part) for part in images.split(500)]))
 
 
 def samples_of(checkpoint):
@@ -161,7 +160,7 @@ def main():
 
     def report(name, generated):
         figures = [
-            frechet_distance(*reference, *moments(features, generated)).item()
+            frechet_distance(reference, moments(features, generated)).item()
             for features, reference in zip(extractors, references, strict=True)
         ]
         print(f"{name}: DigitsFeatures {figures[0]:.4f}, second {figures[1]:.4f}", flush=True)

@@ -1,0 +1,1 @@
+"""Evaluation: what is compared, with what, and the record of it."""

@@ -1,0 +1,105 @@
+"""The statistics of reference images, computed once and kept on disk."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gen_experiments import distributed
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSet
+from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.frechet import FeatureSums, Moments
+from gen_experiments.storage import atomic_write, cache_root
+
+
+class ReferenceStatistics:
+    """The moments of the features of images, from memory, from the cache on disk, or computed and written there.
+
+    Args:
+        extractor: whose features they are.
+    """
+
+    def __init__(self, extractor: FeatureExtractor) -> None:
+        self.extractor = extractor
+        self._latest: tuple[tuple[str, torch.device], Moments] | None = None
+
+    def moments(
+        self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None] = lambda: None
+    ) -> Moments:
+        """Returns the moments of images. All processes must call it; each computes a part.
+
+        Args:
+            images: the reference.
+            batch_size: images in a pass of the extractor.
+            device: the extractor's device.
+            between: called before each of the passes that every process has.
+
+        Raises:
+            UserError: fewer than two images.
+        """
+        if len(images) < 2:
+            raise UserError(f"FID needs at least two reference images, not {len(images)}: give the split more images")
+        name = f"{images.fingerprint}-{len(images)}-{self.extractor.fingerprint}"
+        if self._latest is None or self._latest[0] != (name, device):
+            self._latest = (name, device), self._found(name, images, batch_size, device, between)
+        return self._latest[1]
+
+    def _found(
+        self, name: str, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
+    ) -> Moments:
+        path = cache_root() / "statistics" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.safetensors"
+        moments = _read(path, self.extractor.num_features, device)
+        # All processes must go the same way, also when one of them found the file just before another wrote it.
+        found = distributed.all_reduce_sum(torch.tensor(int(moments is not None), device=device))
+        if moments is None or int(found) < distributed.world_size():
+            moments = self._computed(images, batch_size, device, between)
+            if distributed.rank() == 0:
+                _write(path, moments)
+        return moments
+
+    def _computed(
+        self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
+    ) -> Moments:
+        sums = FeatureSums(self.extractor.num_features).to(device)
+        own = np.array_split(np.arange(len(images)), distributed.world_size())[distributed.rank()]
+        for start in range(0, len(own), batch_size):
+            if start < len(images) // distributed.world_size():
+                between()
+            sums.update(self.extractor(images.read(own[start : start + batch_size]).to(device)))
+        return sums.moments()
+
+
+def _read(path: Path, dim: int, device: torch.device) -> Moments | None:
+    """Returns the moments in a file, or None if they are not there, or not those of features of this dimension."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path, device=str(device))
+    except (OSError, SafetensorError):
+        return None
+    shapes = {"mean": (dim,), "covariance": (dim, dim), "count": ()}
+    if {name: (tuple(value.shape), value.dtype) for name, value in tensors.items()} != {
+        name: (shape, torch.float64 if shape else torch.int64) for name, shape in shapes.items()
+    }:
+        return None
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        return None
+    return Moments(tensors["mean"], tensors["covariance"], int(tensors["count"]))
+
+
+def _write(path: Path, moments: Moments) -> None:
+    from safetensors.torch import save
+
+    tensors: dict[str, Tensor] = {
+        "mean": moments.mean.cpu(),
+        "covariance": moments.covariance.cpu().contiguous(),
+        "count": torch.tensor(moments.count),
+    }
+    # Not by `save_file`, whose error on a full disk names no reason.
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(tensors))

@@ -1,0 +1,158 @@
+"""The Fréchet distance between distributions of images (FID): that of two Gaussians in the features of a network."""
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from gen_experiments import distributed
+from gen_experiments.errors import UserError
+
+
+def symmetric_root(matrix: Tensor) -> Tensor:
+    """Returns the symmetric square root of a symmetric (D, D) matrix; negative eigenvalues, by rounding, become 0."""
+    values, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return root
+
+
+@dataclass
+class Moments:
+    """The first two moments of N feature vectors.
+
+    Attributes:
+        mean: (D,) float64.
+        covariance: (D, D) float64, of N − 1.
+        count: N; None where it is not known, as of a file of statistics.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    count: int | None = None
+
+    @classmethod
+    def of_sums(cls, total: Tensor, products: Tensor, count: Tensor) -> "Moments":
+        """Returns them from the sums of x (D,) and of x xᵀ (D, D), float64, over `count` vectors."""
+        mean = total / count
+        return cls(mean, (products - count * torch.outer(mean, mean)) / (count - 1), int(count))
+
+    @classmethod
+    def of_features(cls, features: Tensor) -> "Moments":
+        """Returns them from (N, D) features.
+
+        Raises:
+            UserError: there are fewer than two.
+        """
+        _check_count(len(features))
+        rows = features.double()
+        return cls(rows.mean(0), rows.T.cov(), len(rows))
+
+    @cached_property
+    def root(self) -> Tensor:
+        """The symmetric root of the covariance: most of the work of a distance."""
+        return symmetric_root(self.covariance)
+
+
+def frechet_distance(first: Moments, second: Moments) -> Tensor:
+    """Returns ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of two Gaussians (https://arxiv.org/abs/1706.08500).
+
+    The trace of the root is Σ √λ over the eigenvalues λ of the symmetric Σ₁^½ Σ₂ Σ₁^½. That is quicker than the root of
+    the product, and rounding cannot make it complex.
+
+    Args:
+        first: the moments that are compared with again, as their root is kept.
+        second: the others, of as many dimensions.
+
+    Returns:
+        float64 scalar.
+    """
+    cross = torch.linalg.eigvalsh(first.root @ second.covariance @ first.root).clamp_min(0).sqrt().sum()
+    distance: Tensor = _separation(first, second) - 2 * cross
+    return distance
+
+
+def frechet_distance_of_features(first: Tensor, second: Tensor) -> Tensor:
+    """Returns the same distance of (N, D) and (M, D) features, quicker where N and M are fewer than dimensions.
+
+    With centred rows A and B, Σ₁ = AᵀA/(N − 1) and Σ₂ = BᵀB/(M − 1): tr((Σ₁Σ₂)^½) is the sum of the singular values of
+    the (N, M) matrix A Bᵀ/√((N − 1)(M − 1)).
+
+    Returns:
+        float64 scalar.
+    """
+    moments = [Moments.of_features(features) for features in (first, second)]
+    if min(len(first), len(second)) >= first.shape[1]:
+        return frechet_distance(*moments)
+    rows = [
+        (features.double() - moment.mean) / (len(features) - 1) ** 0.5
+        for features, moment in zip((first, second), moments, strict=True)
+    ]
+    distance: Tensor = _separation(*moments) - 2 * torch.linalg.svdvals(rows[0] @ rows[1].T).sum()
+    return distance
+
+
+def warn_of_few(first: Moments, second: Moments) -> None:
+    """Warns, once for all processes, of a distance between fewer images than features have dimensions."""
+    counts = [moments.count for moments in (first, second) if moments.count is not None]
+    dim = len(first.mean)
+    if counts and min(counts) <= dim and distributed.rank() == 0:
+        warnings.warn(
+            f"FID of {min(counts)} images in {dim} dimensions has a singular covariance: "
+            "compare it with nothing, or evaluate more images",
+            stacklevel=2,
+        )
+
+
+def _separation(first: Moments, second: Moments) -> Tensor:
+    difference: Tensor = (first.mean - second.mean).square().sum()
+    return difference + first.covariance.trace() + second.covariance.trace()
+
+
+class FeatureSums(Metric):
+    """The sums behind `Moments`, in float64 and over all processes; updated by features, batch by batch.
+
+    Args:
+        dim: D, the length of a feature vector.
+    """
+
+    full_state_update = False
+    total: Tensor
+    products: Tensor
+    count: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.add_state("total", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("products", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, features: Tensor) -> None:
+        """Adds (N, D) features."""
+        rows = features.double()
+        self.total += rows.sum(0)
+        self.products += rows.T @ rows
+        self.count += len(rows)
+
+    def compute(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the sums of x (D,) and of x xᵀ (D, D), and how many were added, the same on every process."""
+        return self.total, self.products, self.count
+
+    def moments(self) -> Moments:
+        """Returns the moments of all that was added, the same on every process.
+
+        Raises:
+            UserError: fewer than two images were added.
+        """
+        total, products, count = self.compute()
+        _check_count(int(count))
+        # torchmetrics makes numbers of tensors of one element.
+        return Moments.of_sums(total.reshape(self.dim), products.reshape(self.dim, self.dim), count)
+
+
+def _check_count(count: int) -> None:
+    if count < 2:
+        raise UserError(f"FID needs at least two images of each kind, not {count}: evaluate more")

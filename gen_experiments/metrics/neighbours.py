@@ -1,0 +1,72 @@
+"""How much of one distribution lies within the other, by the nearest neighbours of their features."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gen_experiments.errors import UserError
+
+CHUNK = 1024  # rows compared at once
+
+
+class Overlap(NamedTuple):
+    """Scores in [0, 1], but for the density, which no number bounds.
+
+    Attributes:
+        precision: share of generated images inside a real image's ball: how many look real.
+        recall: share of real images inside a generated image's ball: how much of the data is made.
+        density: how many real images' balls a generated image lies in, over k.
+        coverage: share of real images with a generated image in their ball.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def overlap(generated: Tensor, real: Tensor, neighbours: int = 3, wide_neighbours: int = 5) -> Overlap:
+    """Returns precision and recall (https://arxiv.org/abs/1904.06991), density and coverage (2002.09797).
+
+    An image's ball reaches to its k-th nearest neighbour among its own kind. Precision and recall, equation (1), count
+    images on its surface; density and coverage, equations (5) and (6), do not.
+
+    Args:
+        generated: (N, D) features.
+        real: (M, D) features.
+        neighbours: k of precision and recall; 3 as published.
+        wide_neighbours: k of density and coverage; 5 as published.
+
+    Raises:
+        UserError: there are not more images of either kind than neighbours.
+    """
+    most = max(neighbours, wide_neighbours)
+    if min(len(generated), len(real)) <= most:
+        raise UserError(f"{most} neighbours need more than {most} images of either kind: evaluate more")
+    # Distances of features far from the origin lose digits; all distances stay the same.
+    centre = real.double().mean(0)
+    generated, real = generated.double() - centre, real.double() - centre
+    own = _radii(generated, (neighbours,))[0]
+    radii, wide = _radii(real, (neighbours, wide_neighbours))
+    inside, balls, recalled, covered = 0, 0, torch.zeros(len(real)).bool(), torch.zeros(len(real)).bool()
+    for start in range(0, len(generated), CHUNK):
+        distances = torch.cdist(generated[start : start + CHUNK], real).cpu()
+        within = distances < wide
+        inside += int((distances <= radii).any(1).sum())
+        balls += int(within.sum())
+        covered |= within.any(0)
+        recalled |= (distances <= own[start : start + CHUNK, None]).any(0)
+    return Overlap(
+        inside / len(generated),
+        float(recalled.double().mean()),
+        balls / (wide_neighbours * len(generated)),
+        float(covered.double().mean()),
+    )
+
+
+def _radii(rows: Tensor, neighbours: tuple[int, ...]) -> list[Tensor]:
+    """Returns the distances of (N, D) rows to their k-th nearest others, (N,) for each k."""
+    nearest = [torch.cdist(part, rows).topk(1 + max(neighbours), largest=False).values for part in rows.split(CHUNK)]
+    sorted_distances = torch.cat(nearest).cpu()
+    return [sorted_distances[:, k] for k in neighbours]  # the nearest is the row itself

@@ -1,0 +1,72 @@
+import math
+
+import pytest
+import torch
+
+from gen_experiments.errors import UserError
+from gen_experiments.metrics import neighbours
+from gen_experiments.metrics.neighbours import overlap
+
+
+def drawn(count, seed, dim=3, scale=1.0, offset=0.0):
+    return scale * torch.randn(count, dim, generator=torch.Generator().manual_seed(seed)) + offset
+
+
+def by_loops(generated, real, k, wide):
+    """The definitions, one pair of images at a time."""
+
+    def radius(rows, index, k):
+        return sorted(math.dist(rows[index], other) for j, other in enumerate(rows) if j != index)[k - 1]
+
+    generated, real = generated.double().tolist(), real.double().tolist()
+    own = [radius(generated, i, k) for i in range(len(generated))]
+    near = [radius(real, j, k) for j in range(len(real))]
+    far = [radius(real, j, wide) for j in range(len(real))]
+    distance = [[math.dist(g, r) for r in real] for g in generated]
+    rows, columns = range(len(generated)), range(len(real))
+    return (
+        sum(any(distance[i][j] <= near[j] for j in columns) for i in rows) / len(rows),
+        sum(any(distance[i][j] <= own[i] for i in rows) for j in columns) / len(columns),
+        sum(distance[i][j] < far[j] for i in rows for j in columns) / (wide * len(rows)),
+        sum(any(distance[i][j] < far[j] for i in rows) for j in columns) / len(columns),
+    )
+
+
+@pytest.mark.parametrize("chunk", [1024, 7])
+def test_four_scores_by_their_definitions(monkeypatch, chunk):
+    monkeypatch.setattr(neighbours, "CHUNK", chunk)
+    generated, real = drawn(40, 0, scale=0.7, offset=0.4), drawn(50, 1)
+    found = overlap(generated, real)
+    assert found == pytest.approx(by_loops(generated, real, 3, 5), abs=1e-12)
+    assert len({round(score, 3) for score in found}) == 4
+    assert overlap(generated, real, 1, 2) == pytest.approx(by_loops(generated, real, 1, 2), abs=1e-12)
+
+
+def test_precision_and_recall_are_torch_fidelitys():
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    generated, real = drawn(300, 0, 8, scale=0.6, offset=0.3), drawn(400, 1, 8)
+    theirs = prc_features_to_metric(generated.double(), real.double(), save_cpu_ram=True, verbose=False)
+    found = overlap(generated, real)
+    assert found.precision == pytest.approx(theirs["precision"], rel=1e-6)
+    assert found.recall == pytest.approx(theirs["recall"], rel=1e-6)
+    assert found.precision > found.recall + 0.1
+
+
+def test_one_place_made_often_is_precise_and_covers_little():
+    real = drawn(200, 0)
+    found = overlap(real[:1] + 1e-4 * drawn(100, 1), real)
+    assert found.precision == 1
+    assert found.recall < 0.05
+    assert found.coverage < 0.1
+
+
+def test_features_far_from_the_origin_score_the_same():
+    generated, real = drawn(40, 0).double(), drawn(50, 1).double()
+    assert overlap(generated + 1e6, real + 1e6) == pytest.approx(overlap(generated, real), abs=1e-12)
+
+
+@pytest.mark.parametrize("counts", [(5, 50), (50, 5)])
+def test_too_few_images_have_no_neighbours(counts):
+    with pytest.raises(UserError, match="5 neighbours need more than 5 images"):
+        overlap(drawn(counts[0], 0), drawn(counts[1], 1))
