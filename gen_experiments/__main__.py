@@ -30,6 +30,8 @@ COMMANDS = {
     "inpaint": "fill the covered part of given images by a prior",
     "encode": "write the codes of given images: a VQ-VAE as a compressor",
     "decode": "make images from codes",
+    "evaluate": "score a checkpoint, a run, a folder or samples against others by every metric",
+    "stats": "write the statistics of images as other tools read them",
 }
 
 HELP = """usage: gen_experiments COMMAND [OPTIONS]    (python -m gen_experiments works too)

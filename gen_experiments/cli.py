@@ -12,6 +12,7 @@ import docstring_parser
 from gen_experiments.callbacks.tracking import SaveConfig
 from gen_experiments.commands.augment_score import augment_score
 from gen_experiments.commands.encode import decode, encode
+from gen_experiments.commands.evaluate import evaluate
 from gen_experiments.commands.explore import explore
 from gen_experiments.commands.inpaint import inpaint
 from gen_experiments.commands.interpolate import interpolate
@@ -19,6 +20,7 @@ from gen_experiments.commands.memorisation import memorisation
 from gen_experiments.commands.project import project
 from gen_experiments.commands.reconstruct import reconstruct
 from gen_experiments.commands.sample import sample
+from gen_experiments.commands.stats import stats
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.experiment import ExperimentCLI
 from gen_experiments.models.base import ImageModel
@@ -35,7 +37,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inpaint": inpaint,
     "encode": encode,
     "decode": decode,
+    "evaluate": evaluate,
+    "stats": stats,
 }
+# What a command takes by its place on the line, where it is not just a checkpoint.
+POSITIONALS = {"evaluate": ("evaluated", "reference"), "stats": ("images",)}
 
 
 def run(arguments: list[str]) -> None:
@@ -72,17 +78,21 @@ def run(arguments: list[str]) -> None:
 
 
 def _run_command(name: str, arguments: list[str]) -> None:
-    """Runs a function over a checkpoint: the checkpoint is the one positional argument, all others are options."""
+    """Runs a function: a checkpoint, or what `POSITIONALS` names, goes by its place, and all others are options."""
     command = COMMANDS[name]
     docstring = docstring_parser.parse(inspect.getdoc(command) or "")
     parser = OneLineParser(prog=f"gen_experiments {name}", description=docstring.short_description)
-    parser.add_argument("checkpoint", type=str, help="a checkpoint that fit wrote")
     # A parameter that ends in an underscore is an option whose name, such as `class`, Python keeps for itself.
     parameters = inspect.signature(command).parameters
-    reserved = {name.removesuffix("_"): parameters[name] for name in parameters if name.endswith("_")}
-    skipped: set[str | int] = {"checkpoint", *(parameter.name for parameter in reserved.values())}
-    parser.add_function_arguments(command, skip=skipped, as_group=False)
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
+    positionals = POSITIONALS.get(name, ("checkpoint",))
+    for place in positionals:
+        optional = parameters[place].default is not inspect.Parameter.empty
+        more = {"nargs": "?", "default": parameters[place].default} if optional else {}
+        parser.add_argument(place, type=parameters[place].annotation, help=help_of[place], **more)
+    reserved = {name.removesuffix("_"): parameters[name] for name in parameters if name.endswith("_")}
+    skipped: set[str | int] = {*positionals, *(parameter.name for parameter in reserved.values())}
+    parser.add_function_arguments(command, skip=skipped, as_group=False)
     for option, parameter in reserved.items():
         parser.add_argument(
             f"--{option}", type=parameter.annotation, default=parameter.default, help=help_of[parameter.name]

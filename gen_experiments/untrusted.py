@@ -85,14 +85,27 @@ def is_backed(tensor: torch.Tensor) -> bool:
     )
 
 
-def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def archive_names(path: str | Path) -> set[str]:
+    """Returns the names of the arrays in a NumPy archive (.npz).
+
+    Raises:
+        Unreadable: it is no such archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise Unreadable(quoted(error) or type(error).__name__) from error
+
+
+def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
     """Returns an array of a NumPy archive (.npz).
 
     Args:
         path: the archive.
         name: the array's.
-        kinds: the kinds of number it may hold: "ui" for integers, "f" for floating-point numbers.
-        shape: that of one item: the array is (N, *shape).
+        kinds: the kinds of values it may hold: "ui" for integers, "f" for floating-point numbers, "U" for text.
+        shape: that of one item: the array is (N, *shape); None stands for any length.
 
     Raises:
         Unreadable: there is no such array, it has another shape or kind, or its header claims more than such a file
@@ -103,8 +116,12 @@ def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int, ...]
             found, dtype = _header(entry)
             if dtype.kind not in kinds:
                 raise Unreadable(f"it holds {dtype}")
-            if found[1:] != shape or not found or found[0] < 1:
-                raise Unreadable(f"it holds {name} of shape {found}; needed is (N, {', '.join(map(str, shape))})")
+            lengths_fit = len(found) == len(shape) + 1 and all(
+                wanted in (None, length) for wanted, length in zip(shape, found[1:], strict=True)
+            )
+            if not lengths_fit or found[0] < 1:
+                needed = ", ".join("any" if wanted is None else str(wanted) for wanted in shape)
+                raise Unreadable(f"it holds {name} of shape {found}; needed is (N, {needed})")
             size = dtype.itemsize * int(np.prod(found, dtype=object))
             if size > FREE_BYTES + RATIO * Path(path).stat().st_size:
                 raise Unreadable(f"it claims {size} bytes of {name}")

@@ -20,7 +20,16 @@ def training_data(checkpoint: str, config: str | None) -> ImageDataModule:
     Raises:
         UserError: there is no such file, it describes no data, or it names classes of a package that is not trusted.
     """
-    path, contents = _config(checkpoint, config)
+    return data_of(run_config(checkpoint, config))
+
+
+def data_of(path: Path) -> ImageDataModule:
+    """Returns the data module that a configuration describes.
+
+    Raises:
+        UserError: it describes no data, or names classes of a package that is not trusted.
+    """
+    contents = contents_of(path)
     if not isinstance(contents.get("data"), dict):
         raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
     with described_by(path):
@@ -35,8 +44,16 @@ def run_extractor(checkpoint: str, config: str | None) -> FeatureExtractor:
     Raises:
         UserError: the run has none, or as for `training_data`.
     """
-    path, contents = _config(checkpoint, config)
-    evaluation = contents.get("evaluation")
+    return extractor_of(run_config(checkpoint, config))
+
+
+def extractor_of(path: Path) -> FeatureExtractor:
+    """Returns the feature extractor that a configuration describes.
+
+    Raises:
+        UserError: it describes none, or as for `data_of`.
+    """
+    evaluation = contents_of(path).get("evaluation")
     described = evaluation.get("extractor") if isinstance(evaluation, dict) else None
     if described is None:
         raise UserError(f"{path} names no feature extractor: name one by --extractor")
@@ -46,9 +63,18 @@ def run_extractor(checkpoint: str, config: str | None) -> FeatureExtractor:
     return found
 
 
-def _config(checkpoint: str, config: str | None) -> tuple[Path, dict[str, Any]]:
-    path = Path(config) if config else Path(checkpoint).resolve().parent.parent / "config.yaml"
+def run_config(checkpoint: str, config: str | None) -> Path:
+    """Returns the configuration of the run that wrote a checkpoint; arguments as for `training_data`."""
+    return Path(config) if config else Path(checkpoint).resolve().parent.parent / "config.yaml"
+
+
+def contents_of(path: Path) -> dict[str, Any]:
+    """Returns the contents of a configuration.
+
+    Raises:
+        UserError: there is no such file, or it is no configuration.
+    """
     contents = read_yaml(path) if path.is_file() else None
     if not isinstance(contents, dict):
         raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
-    return path, contents
+    return contents

@@ -67,8 +67,14 @@ def decode_all(files: Sequence[Path], size: int, channels: int) -> NDArray[np.ui
     return images
 
 
-def decode_one(file: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """Returns the central square of an upright picture as (channels, size, size) uint8; transparent parts are white."""
+def decode_one(file: Path, size: int | None, channels: int) -> NDArray[np.uint8]:
+    """Returns the central square of an upright picture as (channels, size, size) uint8; transparent parts are white.
+
+    Without a size all of the picture is returned as it is: (channels, height, width).
+
+    Raises:
+        UserError: as for `decode_all`.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -94,7 +100,7 @@ def decode_one(file: Path, size: int, channels: int) -> NDArray[np.uint8]:
         raise UserError(f"{file} cannot be decoded ({reason}): mend or remove it") from error
 
 
-def _square(picture: "Image", size: int, channels: int) -> NDArray[np.uint8]:
+def _square(picture: "Image", size: int | None, channels: int) -> NDArray[np.uint8]:
     """Returns an opened picture as `decode_one` returns it."""
     from PIL import Image, ImageOps
 
@@ -107,9 +113,9 @@ def _square(picture: "Image", size: int, channels: int) -> NDArray[np.uint8]:
     mode = "RGB" if channels == 3 else "L"
     if picture.mode != mode:
         picture = picture.convert(mode)
-    if picture.size != (size, size):
+    if size is not None and picture.size != (size, size):
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
-    return np.array(picture).reshape(size, size, channels).transpose(2, 0, 1)
+    return np.array(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
 
 
 def _give_back_memory() -> None:

@@ -56,6 +56,11 @@ class FeatureExtractor(nn.Module, ABC):
         with torch.autocast(images.device.type, enabled=False):
             return self.extract(images)
 
+    @torch.no_grad()
+    def classify(self, features: Tensor) -> Tensor | None:
+        """Maps (N, num_features) features -> (N, classes) logits; None from a network that knows no classes."""
+        return None
+
     def train(self, mode: bool = True) -> "FeatureExtractor":
         """Stays in evaluation mode."""
         return super().train(False)
@@ -100,6 +105,12 @@ class DigitsFeatures(FeatureExtractor):
         return self.network.features(self.network.prepare(images))
 
     @torch.no_grad()
+    def classify(self, features: Tensor) -> Tensor:
+        """Maps (N, 64) features -> (N, 10) logits of the digits."""
+        logits: Tensor = self.network.head(features)
+        return logits
+
+    @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """Maps (N, 1 or 3, H, W) uint8 images -> (N, 10) logits of the digits."""
         with torch.autocast(images.device.type, enabled=False):
@@ -135,6 +146,12 @@ class InceptionFeatures(FeatureExtractor):
         """Maps (N, 1 or 3, H, W) uint8 images -> (N, 2048) float32."""
         features: Tensor = self.network(images.expand(-1, 3, -1, -1).contiguous())[0]
         return features
+
+    @torch.no_grad()
+    def classify(self, features: Tensor) -> Tensor:
+        """Maps (N, 2048) features -> (N, 1008) logits without their bias, of which the inception score is made."""
+        weight: Tensor = self.network.fc.weight  # type: ignore[union-attr,assignment]
+        return features @ weight.T
 
 
 def _inception(path: Path) -> nn.Module:

@@ -1,0 +1,128 @@
+"""`evaluate`: scores of images against others, each metric from one pass of the extractor, with the whole protocol."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torchmetrics import MeanMetric
+
+from gen_experiments.callbacks.protocols import Reconstructs
+from gen_experiments.commands.devices import chosen_device
+from gen_experiments.commands.inputs import (
+    SPLITS,
+    Archive,
+    Images,
+    checkpoint_of,
+    split_images,
+)
+from gen_experiments.commands.model_images import common_spec, images_of, reconstructions_of
+from gen_experiments.commands.passes import collected_of, extractor_for
+from gen_experiments.commands.training_data import contents_of, run_config, training_data
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.evaluation.record import record, write_record
+from gen_experiments.evaluation.scores import METRICS, Score, computable, score
+from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.models.base import ImageModel
+from gen_experiments.models.checkpoints import load_model
+
+# Of what the record says about each side, what is printed.
+SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "seed", "count")
+
+
+@torch.inference_mode()
+def evaluate(
+    evaluated: str,
+    reference: str | None = None,
+    metrics: list[str] | None = None,
+    num: int = 10_000,
+    seed: int = 0,
+    extractor: FeatureExtractor | None = None,
+    device: str = "auto",
+    json: str | None = None,
+) -> None:
+    """Scores images against others: FID, KID, IS, precision, recall, density, coverage and MIND, from one pass.
+
+    Reconstructions are scored by PSNR and SSIM too. Each side is a checkpoint, a run (its best checkpoint), a folder of
+    pictures, a data configuration (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of
+    samples (`arr_0`) or statistics (`mu`, `sigma`). A model that reconstructs is scored by its reconstructions of the
+    other side.
+
+    Args:
+        evaluated: what is scored.
+        reference: what it is compared with: as above, or a split (train, val, test) of the data that the evaluated
+            run was trained on; by default the split that its training compared with.
+        metrics: names, such as [fid,kid]; by default all that what is known allows.
+        num: images that a model generates.
+        seed: names the sequence of a model's samples.
+        extractor: whose features are compared; by default that of the evaluated run, or of a data configuration.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
+        json: a file for the record: the scores with their whole protocol.
+
+    Raises:
+        UserError: something named cannot be used, a number is out of range, a metric needs more than there is.
+    """
+    check_interval("[2, inf)", num=num)
+    check_interval("[0, inf)", seed=seed)
+    unknown = sorted(set(metrics or ()) - set(METRICS) - {"psnr", "ssim"})
+    if unknown:
+        raise UserError(f"there is no metric {unknown[0]}: choose from {', '.join((*METRICS, 'psnr', 'ssim'))}")
+    place = chosen_device(device)
+    network = (extractor or extractor_for(evaluated, reference)).to(place)
+    checkpoint, spec = checkpoint_of(Path(evaluated)), common_spec(evaluated, reference)
+    model = None if checkpoint is None else load_model(checkpoint, ImageModel, "be evaluated").to(place)
+    if reference is None or reference in SPLITS:
+        real: Images | Archive = _own_split(evaluated, checkpoint, reference, isinstance(model, Reconstructs))
+    else:
+        real = images_of(reference, spec, num, seed, place)
+    errors: dict[str, MeanMetric] = {}
+    if model is not None and checkpoint is not None and isinstance(model, Reconstructs):
+        fake: Images | Archive = reconstructions_of(model, checkpoint, real, errors)
+    else:
+        fake = images_of(evaluated, spec, num, seed, place)
+    known = network.fits(real.content or fake.content)
+    generated, originals = (collected_of(side, network, place) for side in (fake, real))
+    wanted = metrics or [*computable(generated, originals, network), *errors]
+    found = score(generated, originals, network, [name for name in wanted if name in METRICS])
+    for name in wanted:
+        if name in ("psnr", "ssim"):
+            if name not in errors:
+                raise UserError(f"{name} compares reconstructions with their originals: leave it out here")
+            found[name] = Score(float(errors[name].compute()))
+    protocol: dict[str, Any] = {**network.protocol(), "extractor_knows_the_images": known, "metrics": wanted}
+    for role, side, held in zip(("evaluated", "reference"), (fake, real), (generated, originals), strict=True):
+        protocol[role] = {**side.described, "count": held.moments.count, "pixels_sha256": held.pixels_sha256}
+    print_scores(found, protocol)
+    if json is not None:
+        write_record(record(found, protocol), Path(json))
+        print(f"wrote the record to {json}")
+
+
+def print_scores(scores: dict[str, Score], protocol: dict[str, Any]) -> None:
+    """Prints scores as a table, and below it what they are of."""
+    table = Table("metric", "value", "settings")
+    for name, found in scores.items():
+        deviation = "" if found.deviation is None else f" ± {found.deviation:.4g}"
+        settings = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in found.settings.items())
+        table.add_row(name, f"{found.value:.6g}{deviation}", settings)
+    Console(soft_wrap=True).print(table)
+    for role in ("evaluated", "reference"):
+        said = [f"{key} {value}" for key, value in protocol[role].items() if key in SAID and value is not None]
+        print(f"{role}: {', '.join(said)}")
+    knows = "" if protocol["extractor_knows_the_images"] else ", which was not trained on such images"
+    print(f"features: {protocol['extractor']}{knows}, {protocol['resize']}")
+
+
+def _own_split(evaluated: str, checkpoint: Path | None, split: str | None, reconstructs: bool) -> Images:
+    """Returns a split of the data that a checkpoint was trained on, by default the one that training compared with."""
+    if checkpoint is None:
+        raise UserError(f"{evaluated} has no data of its own to be compared with: name a reference after it")
+    if split is None and reconstructs:
+        split = "val"
+    elif split is None:
+        evaluation = contents_of(run_config(str(checkpoint), None)).get("evaluation")
+        split = str(evaluation.get("reference", "train")) if isinstance(evaluation, dict) else "train"
+    if split not in SPLITS:
+        raise UserError(f"the run of {checkpoint} compares with {split}, which is no split: name a reference")
+    return split_images(training_data(str(checkpoint), None), split)

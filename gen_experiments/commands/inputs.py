@@ -1,0 +1,169 @@
+"""What `evaluate` and `stats` compare: a checkpoint, a run, a folder, a data configuration or an archive."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gen_experiments.commands.training_data import data_of
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.data.folder import find_pictures
+from gen_experiments.data.pictures import decode_one
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.archives import holds_samples, read_samples
+from gen_experiments.images import ImageSet, ImageSpec
+
+SPLITS = ("train", "val", "test")
+RUN_CHECKPOINTS = ("best.ckpt", "last.ckpt")
+
+
+@dataclass
+class Images:
+    """Real or generated images in a fixed order.
+
+    Attributes:
+        described: what they are, for the record.
+        count: how many there are; None for as many as one likes.
+        read: returns those of a range, (N, C, H, W) uint8.
+        content: what they show, where that is known (`FeatureExtractor.content`).
+    """
+
+    described: dict[str, Any]
+    count: int | None
+    read: Callable[[range], Tensor]
+    content: str | None = None
+
+
+@dataclass
+class Archive:
+    """Statistics in a file.
+
+    Attributes:
+        path: the file.
+    """
+
+    path: Path
+    content: str | None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What they are, for the record."""
+        return {"kind": "statistics", "path": str(self.path), "sha256": sha256(self.path)}
+
+
+def checkpoint_of(path: Path) -> Path | None:
+    """Returns the checkpoint that a path names: itself, or the best, else the last one of a run; None for other things.
+
+    Raises:
+        UserError: it is the folder of a run without a checkpoint.
+    """
+    if path.is_dir() and (path / "config.yaml").is_file():
+        for name in RUN_CHECKPOINTS:
+            if (path / "checkpoints" / name).is_file():
+                return path / "checkpoints" / name
+        raise UserError(f"the run {path} has no checkpoint yet: name another, or wait for its first validation")
+    return path if path.suffix == ".ckpt" else None
+
+
+def configured_data(name: str) -> tuple[ImageDataModule, Path, str] | None:
+    """Returns the data of a YAML file, that file and the split (`FILE.yaml:SPLIT`, else train); None for other names.
+
+    Raises:
+        UserError: there is no such file, it describes no data, or there is no such split.
+    """
+    file, split = name, "train"
+    if ".yaml:" in name or ".yml:" in name:
+        file, _, split = name.rpartition(":")
+    if Path(file).suffix not in (".yaml", ".yml"):
+        return None
+    if split not in SPLITS:
+        raise UserError(f"{name} names no split: write {file}:train, :val or :test")
+    return data_of(Path(file)), Path(file), split
+
+
+def split_images(data: ImageDataModule, split: str) -> Images:
+    """Returns a split of a data module."""
+    images = data.split(split)
+    described = {
+        "kind": "split",
+        "split": split,
+        "source": type(data.source).__name__,
+        "origin": data.source.origin(split) if split in data.source.splits() else "held out of train",
+        "size": data.size,
+        "crop": "centre square, bicubic",
+        "fingerprint": images.fingerprint,
+    }
+    return Images(described, len(images), _reader(images), data.source.content)
+
+
+def stored_images(path: Path, spec: ImageSpec | None) -> Images:
+    """Returns the pictures below a folder or in an archive.
+
+    Args:
+        path: the folder, or an .npz file with `arr_0`.
+        spec: the images they are compared with, to whose size and channels pictures are brought; None leaves them as
+            they are, in colour.
+
+    Raises:
+        UserError: there is nothing to read, or images differ in size.
+    """
+    if path.suffix == ".npz":
+        samples = read_samples(path)
+        size = list(samples.shape[2:])
+        described: dict[str, Any] = {"kind": "samples", "path": str(path), "sha256": sha256(path), "size": size}
+        return Images(described, len(samples), lambda part: samples[part.start : part.stop])
+    if not path.exists():
+        raise UserError(f"there is no {path}: name a checkpoint, a run, a folder, a data configuration or an .npz file")
+    if not path.is_dir():
+        raise UserError(f"{path} is nothing that can be evaluated: name a .ckpt, .yaml or .npz file, or a folder")
+    files, _ = find_pictures(path)
+    if not files:
+        raise UserError(f"{path} holds no pictures")
+    channels, side = (3, None) if spec is None else (spec.channels, spec.size)
+
+    def read(part: range) -> Tensor:
+        pictures = [decode_one(files[number], side, channels) for number in part]
+        for number, picture in zip(part, pictures, strict=True):
+            if picture.shape != pictures[0].shape:
+                raise UserError(
+                    f"{files[number]} and {files[part.start]} differ in size: describe the folder by a data "
+                    "configuration (ImageFolder with data.size), which brings all to one"
+                )
+        return torch.from_numpy(np.stack(pictures))
+
+    described = {"kind": "folder", "path": str(path), "pictures": len(files), "size": side or "as in the files"}
+    return Images(described, len(files), read)
+
+
+def stored(name: str, spec: ImageSpec | None) -> Images | Archive:
+    """Returns what a name stands for that is no checkpoint.
+
+    Args:
+        name: a folder, a data configuration or an archive.
+        spec: see `stored_images`.
+
+    Raises:
+        UserError: it stands for nothing, or cannot be read.
+    """
+    configured = configured_data(name)
+    if configured is not None:
+        return split_images(configured[0], configured[2])
+    path = Path(name)
+    if path.suffix == ".npz" and path.is_file() and not holds_samples(path):
+        return Archive(path)
+    return stored_images(path, spec)
+
+
+def sha256(path: Path) -> str:
+    """Returns the hash of a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reader(images: ImageSet) -> Callable[[range], Tensor]:
+    return lambda part: images.read(np.arange(part.start, part.stop))

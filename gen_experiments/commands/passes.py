@@ -1,0 +1,52 @@
+"""The extractor of what is compared, and its pass over the images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gen_experiments.commands.inputs import SPLITS, Archive, Images, checkpoint_of, configured_data
+from gen_experiments.commands.progress import progress
+from gen_experiments.commands.training_data import extractor_of, run_extractor
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.archives import read_statistics
+from gen_experiments.evaluation.collected import Collected, collect
+from gen_experiments.metrics.features import FeatureExtractor
+
+BATCH = 250  # as `callbacks.evaluation` has it, so that sums are equal to the last digit
+
+
+def extractor_for(*names: str | None) -> FeatureExtractor:
+    """Returns the extractor of the first of these inputs that names one.
+
+    Raises:
+        UserError: none does.
+    """
+    for name in names:
+        if name is None or name in SPLITS:
+            continue
+        checkpoint, configured = checkpoint_of(Path(name)), configured_data(name)
+        if checkpoint is not None:
+            return run_extractor(str(checkpoint), None)
+        if configured is not None:
+            return extractor_of(configured[1])
+    raise UserError("nothing here says by which features to compare: name an extractor by --extractor")
+
+
+def collected_of(side: Images | Archive, network: FeatureExtractor, device: torch.device) -> Collected:
+    """Returns the features of images, or the statistics of an archive.
+
+    Raises:
+        UserError: there are fewer than two images, or the statistics are of other features.
+    """
+    if isinstance(side, Archive):
+        return Collected(read_statistics(side.path, network.num_features, network.fingerprint))
+    assert side.count is not None
+    return collect(_batches(side), network, device)
+
+
+def _batches(images: Images) -> Iterator[Tensor]:
+    assert images.count is not None
+    for part in progress(images.count, "images", BATCH):
+        yield images.read(part)

@@ -1,0 +1,50 @@
+"""`stats`: the statistics of images in a file that other tools read too."""
+
+from pathlib import Path
+
+import torch
+
+from gen_experiments.commands.devices import chosen_device
+from gen_experiments.commands.inputs import Archive
+from gen_experiments.commands.model_images import images_of
+from gen_experiments.commands.passes import collected_of, extractor_for
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.evaluation.archives import write_statistics
+from gen_experiments.metrics.features import FeatureExtractor
+
+
+@torch.inference_mode()
+def stats(
+    images: str,
+    out: str,
+    num: int = 10_000,
+    seed: int = 0,
+    extractor: FeatureExtractor | None = None,
+    device: str = "auto",
+) -> None:
+    """Writes the statistics of images, `mu` and `sigma`, as clean-fid, EDM and ADM read and write them.
+
+    Args:
+        images: a checkpoint, a run, a folder of pictures, a data configuration or an .npz file of samples.
+        out: the .npz file.
+        num: images that a model generates.
+        seed: names the sequence of a model's samples.
+        extractor: whose features they are; by default that of the run, or of the data configuration.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
+
+    Raises:
+        UserError: something named cannot be used, or `out` cannot be written or does not end in .npz.
+    """
+    check_interval("[2, inf)", num=num)
+    check_interval("[0, inf)", seed=seed)
+    if Path(out).suffix != ".npz":
+        raise UserError(f"statistics are written to a file that ends in .npz, not to {out}")
+    place = chosen_device(device)
+    network = (extractor or extractor_for(images)).to(place)
+    side = images_of(images, None, num, seed, place)
+    if isinstance(side, Archive):
+        raise UserError(f"{images} holds statistics already")
+    network.fits(side.content)
+    collected = collected_of(side, network, place)
+    write_statistics(Path(out), collected.moments, network.fingerprint)
+    print(f"wrote mu and sigma of {collected.moments.count} images by {type(network).__name__} to {out}")

@@ -1,0 +1,99 @@
+"""Files of statistics and of samples that other tools read and write: NumPy archives, never with a pickle in them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gen_experiments.errors import UserError
+from gen_experiments.metrics.frechet import Moments
+from gen_experiments.storage import atomic_write
+from gen_experiments.untrusted import Unreadable, archive_names, read_archive
+
+EXTRACTOR = "extractor"  # our own addition, which other tools pass over: whose features the statistics are of
+COUNT = "count"
+
+
+def holds_samples(path: Path) -> bool:
+    """Returns whether an archive holds images (`arr_0`) rather than statistics (`mu`, `sigma`).
+
+    Raises:
+        UserError: it holds neither, or cannot be read.
+    """
+    try:
+        names = archive_names(path)
+    except Unreadable as error:
+        raise UserError(f"{path} is no NumPy archive ({error})") from error
+    if "arr_0" in names:
+        return True
+    if {"mu", "sigma"} <= names:
+        return False
+    raise UserError(f"{path} holds neither images (arr_0) nor statistics (mu, sigma): see the command `stats`")
+
+
+def read_samples(path: Path) -> Tensor:
+    """Returns the images of an archive as guided-diffusion's (ADM's) evaluator reads them: `arr_0`, (N, H, W, C) uint8.
+
+    Returns:
+        (N, C, H, W) uint8, C = 1 or 3.
+
+    Raises:
+        UserError: it holds no such array.
+    """
+    array = _read(path, "arr_0", "u", (None, None, None))
+    if array.dtype != np.uint8 or array.shape[-1] not in (1, 3):
+        raise UserError(f"{path} holds {array.dtype} images of {array.shape[-1]} channels: needed are uint8 of 1 or 3")
+    return torch.from_numpy(array).permute(0, 3, 1, 2)
+
+
+def read_statistics(path: Path, dim: int, fingerprint: str) -> Moments:
+    """Returns the statistics of an archive: `mu` (D,) and `sigma` (D, D), as clean-fid, EDM and ADM have them.
+
+    Args:
+        path: the archive.
+        dim: D of the extractor.
+        fingerprint: the extractor's; archives that `write_statistics` wrote name theirs.
+
+    Raises:
+        UserError: it holds no such arrays, they are of other features, or are not finite or not symmetric.
+    """
+    mean, covariance = _read(path, "mu", "f", ()), _read(path, "sigma", "f", (None,))
+    if mean.shape != (dim,) or covariance.shape != (dim, dim):
+        raise UserError(
+            f"{path} holds statistics of {len(mean)} features where the extractor has {dim}: "
+            "name by --extractor the one that they were made with"
+        )
+    names = archive_names(path)
+    made_with = str(_read(path, EXTRACTOR, "U", ())[0]) if EXTRACTOR in names else fingerprint
+    if made_with != fingerprint:
+        raise UserError(f"{path} holds statistics by {made_with}, not by {fingerprint}: name it by --extractor")
+    if not np.isfinite(mean).all() or not np.isfinite(covariance).all():
+        raise UserError(f"{path} holds statistics that are not finite: make them anew")
+    if not np.allclose(covariance, covariance.T, rtol=1e-5, atol=1e-8 * float(np.abs(covariance).max())):
+        raise UserError(f"{path} holds a sigma that is not symmetric: it is no covariance")
+    count = int(_read(path, COUNT, "i", ())[0]) if COUNT in names else None
+    symmetric = torch.from_numpy(covariance.astype(np.float64))
+    return Moments(torch.from_numpy(mean.astype(np.float64)), (symmetric + symmetric.T) / 2, count)
+
+
+def write_statistics(path: Path, moments: Moments, fingerprint: str) -> None:
+    """Writes moments as `mu` and `sigma`, float64, the covariance by N − 1, beside the extractor and the count.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    arrays: dict[str, Any] = {"mu": moments.mean.cpu().numpy(), "sigma": moments.covariance.cpu().numpy()}
+    arrays[EXTRACTOR] = np.array([fingerprint])
+    if moments.count is not None:
+        arrays[COUNT] = np.array([moments.count])
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _read(path: Path, name: str, kinds: str, shape: tuple[int | None, ...]) -> Any:
+    try:
+        return read_archive(path, name, kinds, shape)
+    except Unreadable as error:
+        raise UserError(f"{path} cannot be used: {error}") from error

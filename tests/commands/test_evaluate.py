@@ -1,0 +1,219 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import independent
+from gen_experiments.metrics.features import DigitsFeatures
+from pictures_on_disk import write_pictures
+
+
+def record(file="record.json"):
+    return json.loads(Path(file).read_text())
+
+
+def scores(file="record.json"):
+    return {name: found["value"] for name, found in record(file)["scores"].items()}
+
+
+def digits(folder, chosen, size=32):
+    """Writes some of the embedded digits as PNG files and returns them, (N, 1, size, size)."""
+    pixels, _ = independent.digits(size)
+    folder.mkdir()
+    for number, picture in enumerate(np.asarray(pixels[chosen])[:, 0]):
+        Image.fromarray(picture).save(folder / f"{number:04d}.png")
+    return pixels[chosen]
+
+
+def features(images):
+    return DigitsFeatures()(torch.as_tensor(np.asarray(images))).numpy()
+
+
+KNOWN = "--extractor.any_images=true"
+BY_DIGITS = ("--extractor=DigitsFeatures", KNOWN)
+
+
+def test_a_runs_fid_is_that_of_its_training_to_the_last_digit(experiment, checkpoints):
+    run = checkpoints["gan"].parent.parent
+    (trained,) = independent.column(run / "metrics.csv", "val/fid")
+    assert experiment("evaluate", checkpoints["gan"], "--num=128", "--metrics=[fid]", "--json=record.json") == 0
+    assert np.float32(scores()["fid"]) == np.float32(trained)
+    protocol = record()["protocol"]
+    assert protocol["reference"]["split"] == "train"
+    assert protocol["evaluated"]["count"] == 128
+    assert protocol["evaluated"]["images_seen"] == 32
+    assert protocol["evaluated"]["step"] == 2
+    assert protocol["extractor"] == "DigitsFeatures"
+    assert len(protocol["weights_sha256"]) == 64
+
+
+def test_reconstructions_score_as_in_validation(experiment, checkpoints):
+    run = checkpoints["vqvae"].parent.parent
+    assert experiment("evaluate", checkpoints["vqvae"], "--json=record.json", "--metrics=[fid,psnr,ssim]") == 0
+    found = scores()
+    for name, logged in (("fid", "rfid"), ("psnr", "psnr"), ("ssim", "ssim")):
+        (trained,) = independent.column(run / "metrics.csv", f"val/{logged}")
+        assert found[name] == pytest.approx(trained, rel=1e-6), name
+
+
+def test_a_run_is_its_best_checkpoint(experiment, checkpoints, tmp_path):
+    shutil.copytree(checkpoints["gan"].parent.parent, tmp_path / "run")
+    experiment("evaluate", "run", "--num=20", "--metrics=[fid]", "--json=record.json")
+    path = record()["protocol"]["evaluated"]["path"]
+    assert path.endswith("checkpoints/best.ckpt")
+
+
+def test_folders_agree_with_torch_fidelity(experiment, inception_weights, tmp_path):
+    import torch_fidelity
+
+    # Of different contrasts and colours, so that all metrics have something to tell.
+    for name, seed, brightest in (("real", 0, 255), ("fake", 1, 200)):
+        (tmp_path / name).mkdir()
+        source = np.random.default_rng(seed)
+        for number in range(24):
+            coarse = source.integers(0, brightest, (4, 4, 3)).astype(np.uint8)
+            Image.fromarray(coarse).resize((32, 32), Image.NEAREST).save(tmp_path / name / f"{number:02d}.png")
+    theirs = torch_fidelity.calculate_metrics(
+        input1="fake",
+        input2="real",
+        fid=True,
+        kid=True,
+        isc=True,
+        prc=True,
+        feature_extractor="inception-v3-compat",
+        kid_subset_size=24,
+        cuda=False,
+        feature_extractor_weights_path=str(inception_weights),
+        verbose=False,
+        save_cpu_ram=True,
+        batch_size=24,
+    )
+    extractor = f'--extractor={{"class_path": "InceptionFeatures", "init_args": {{"weights": "{inception_weights}"}}}}'
+    with pytest.warns(UserWarning, match="singular"):
+        assert experiment("evaluate", "fake", "real", extractor, "--json=record.json") == 0
+    found = scores()
+    for ours, name in (
+        ("fid", "frechet_inception_distance"),
+        ("kid", "kernel_inception_distance_mean"),
+        ("is", "inception_score_mean"),
+        ("precision", "precision"),
+        ("recall", "recall"),
+    ):
+        assert found[ours] == pytest.approx(theirs[name], rel=1e-4), name
+    held = record()
+    assert held["scores"]["kid"]["settings"] == {"subsets": 100, "subset_size": 24}
+    assert held["scores"]["is"]["deviation"] == pytest.approx(theirs["inception_score_std"], rel=1e-4)
+
+
+def test_samples_of_an_archive_score_as_their_files_do(experiment, tmp_path):
+    digits(tmp_path / "real", slice(0, 60))
+    fake = digits(tmp_path / "fake", slice(100, 150))
+    # As other tools write them: (N, H, W, C).
+    np.savez(tmp_path / "fake.npz", np.asarray(fake).transpose(0, 2, 3, 1).repeat(3, axis=-1))
+    assert experiment("evaluate", "fake", "real", *BY_DIGITS, "--json=files.json") == 0
+    assert experiment("evaluate", "fake.npz", "real", *BY_DIGITS, "--json=record.json") == 0
+    assert scores() == pytest.approx(scores("files.json"), rel=1e-5)
+    assert scores()["fid"] == pytest.approx(
+        independent.frechet(features(fake), features(independent.digits(32)[0][:60])), rel=1e-4
+    )
+
+
+def test_statistics_stand_for_their_images(experiment, tmp_path):
+    digits(tmp_path / "real", slice(0, 100))
+    digits(tmp_path / "fake", slice(100, 200))
+    assert experiment("stats", "real", "--out=real.npz", *BY_DIGITS) == 0
+    with np.load("real.npz") as held:
+        rows = features(independent.digits(32)[0][:100]).astype(np.float64)
+        np.testing.assert_allclose(held["mu"], rows.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(held["sigma"], np.cov(rows, rowvar=False), rtol=1e-5, atol=1e-6)
+        # A file of clean-fid or EDM, which names neither extractor nor count.
+        np.savez("plain.npz", mu=held["mu"], sigma=held["sigma"])
+    assert experiment("evaluate", "fake", "real", *BY_DIGITS, "--metrics=[fid]", "--json=images.json") == 0
+    for name in ("real.npz", "plain.npz"):
+        assert experiment("evaluate", "fake", name, *BY_DIGITS, "--json=record.json") == 0
+        assert scores() == pytest.approx(scores("images.json"), rel=1e-9)
+
+
+def test_data_configurations_name_a_split(experiment, tmp_path):
+    for split, chosen in (("train", slice(0, 60)), ("test", slice(60, 120))):
+        write_pictures(tmp_path / "data" / split, count=12, seed=chosen.start)
+    (tmp_path / "own.yaml").write_text(
+        "data:\n  class_path: ImageDataModule\n  init_args:\n    size: 16\n"
+        "    source: {class_path: ImageFolder, init_args: {root: data, channels: 3}}\n"
+    )
+    command = ("evaluate", "own.yaml:test", "own.yaml", *BY_DIGITS, "--metrics=[fid,mind]", "--json=record.json")
+    with pytest.warns(UserWarning, match="singular"):
+        assert experiment(*command) == 0
+    protocol = record()["protocol"]
+    assert [protocol[role]["split"] for role in ("evaluated", "reference")] == ["test", "train"]
+    assert protocol["extractor_knows_the_images"] is False
+
+
+def test_pictures_are_brought_to_the_size_of_the_data(experiment, checkpoints, tmp_path):
+    digits(tmp_path / "large", slice(0, 40), size=64)
+    assert experiment("evaluate", "large", checkpoints["gan"], "--num=40", "--metrics=[fid]", "--json=record.json") == 0
+    assert record()["protocol"]["evaluated"]["size"] == 32
+
+
+def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
+    digits(tmp_path / "real", slice(0, 30))
+    write_pictures(tmp_path / "sizes", count=1, size=(20, 20))
+    write_pictures(tmp_path / "sizes" / "more", count=1, size=(16, 16))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("data: {}\n")
+    refusals = {
+        ("real",): "name an extractor by --extractor",
+        ("real", *BY_DIGITS): "name a reference",
+        ("real", "nowhere", *BY_DIGITS): "there is no nowhere",
+        ("real", "real", "--extractor=DigitsFeatures"): "knows handwritten digits only",
+        ("empty", "real", *BY_DIGITS): "empty",
+        ("sizes", "real", *BY_DIGITS): "differ in size",
+        ("run", *BY_DIGITS): "has no checkpoint yet",
+        ("real", "real", *BY_DIGITS, "--metrics=[fud]"): "there is no metric fud: choose from fid, kid",
+        ("real", "real", *BY_DIGITS, "--metrics=[psnr]"): "psnr compares reconstructions",
+        ("real", "real", *BY_DIGITS, "--device=cuda:99"): "there is no device cuda:99",
+        ("real", "own.yaml:tset", *BY_DIGITS): "names no split",
+        ("real", "real", *BY_DIGITS, "--num=1"): "num must be >= 2",
+        (checkpoints["prior"], checkpoints["vqvae"], "--num=4"): "which cannot sample",
+    }
+    for words, expected in refusals.items():
+        assert expected in refused("evaluate", *words), words
+
+
+def test_archives_that_do_not_fit_are_said(refused, checkpoints, tmp_path):
+    digits(tmp_path / "real", slice(0, 30))
+    mean, covariance = np.zeros(64), np.eye(64)
+    skewed, spoilt = np.eye(64), np.eye(64)
+    skewed[0, 1], spoilt[3, 3] = 1, np.nan
+    archives = {
+        "dim": ({"mu": np.zeros(5), "sigma": np.eye(5)}, "statistics of 5 features where the extractor has 64"),
+        "other": ({"mu": mean, "sigma": covariance, "extractor": np.array(["Other-1"])}, "statistics by Other-1"),
+        "nan": ({"mu": mean, "sigma": spoilt}, "not finite"),
+        "skewed": ({"mu": mean, "sigma": skewed}, "not symmetric"),
+        "neither": ({"means": mean}, "neither images (arr_0) nor statistics"),
+        "floats": ({"arr_0": np.zeros((4, 8, 8, 3))}, "cannot be used"),
+        "layout": ({"arr_0": np.zeros((4, 3, 8, 8), np.uint8)}, "images of 8 channels"),
+    }
+    for name, (arrays, expected) in archives.items():
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+        assert expected in refused("evaluate", "real", f"{name}.npz", *BY_DIGITS), name
+    np.savez(tmp_path / "pickle.npz", mu=np.array([print, print], dtype=object), sigma=covariance)
+    assert "cannot be used" in refused("evaluate", "real", "pickle.npz", *BY_DIGITS)
+    (tmp_path / "text.npz").write_text("none")
+    assert "no NumPy archive" in refused("evaluate", "real", "text.npz", *BY_DIGITS)
+    np.savez(tmp_path / "good.npz", mu=mean, sigma=covariance)
+    assert "kid needs images on both sides" in refused("evaluate", "real", "good.npz", *BY_DIGITS, "--metrics=[kid]")
+    assert "holds statistics" in refused("evaluate", checkpoints["vqvae"], "good.npz")
+    assert "ends in .npz" in refused("stats", "real", "--out=stats.json", *BY_DIGITS)
+    assert "holds statistics already" in refused("stats", "good.npz", "--out=s.npz", *BY_DIGITS)
+
+
+def test_the_help_names_both_sides(experiment, capsys):
+    assert experiment("evaluate", "--help") == 0
+    said = capsys.readouterr().out
+    assert "evaluated [reference]" in said
