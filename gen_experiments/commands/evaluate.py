@@ -81,7 +81,7 @@ def evaluate(
         fake: Images | Archive = reconstructions_of(model, checkpoint, real, errors)
     else:
         fake = images_of(evaluated, spec, num, seed, place)
-    known = network.fits(real.content or fake.content)
+    known = network.fits(real.content or fake.content, "--extractor")
     generated, originals = (collected_of(side, network, place) for side in (fake, real))
     wanted = metrics or [*computable(generated, originals, network), *errors]
     found = score(generated, originals, network, [name for name in wanted if name in METRICS])

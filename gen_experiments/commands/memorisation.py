@@ -53,7 +53,7 @@ def memorisation(
     assert isinstance(model, Samples)
     data = training_data(checkpoint, config)
     network = extractor or run_extractor(checkpoint, config)
-    suffix = "" if network.fits(data.source.content) else f", which knows {network.content} only"
+    suffix = "" if network.fits(data.source.content, "--extractor") else f", which knows {network.content} only"
     trained_on, held_out = data.split("train"), data.split("test")
     references = _features(trained_on, network)
     baseline, _ = nearest(_features(held_out, network), references)

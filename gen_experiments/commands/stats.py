@@ -44,7 +44,7 @@ def stats(
     side = images_of(images, None, num, seed, place)
     if isinstance(side, Archive):
         raise UserError(f"{images} holds statistics already")
-    network.fits(side.content)
+    network.fits(side.content, "--extractor")
     collected = collected_of(side, network, place)
     write_statistics(Path(out), collected.moments, network.fingerprint)
     print(f"wrote mu and sigma of {collected.moments.count} images by {type(network).__name__} to {out}")

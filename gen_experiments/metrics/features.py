@@ -31,8 +31,12 @@ class FeatureExtractor(nn.Module, ABC):
     content: str | None = None
     any_images = False
 
-    def fits(self, content: str | None) -> bool:
+    def fits(self, content: str | None, option: str = "--evaluation.extractor") -> bool:
         """Returns whether the features mean something for images of that content.
+
+        Args:
+            content: what the images show; None where that is not known.
+            option: of the command line, by which the extractor was named.
 
         Raises:
             UserError: they do not, and were not asked for by `any_images`.
@@ -41,8 +45,8 @@ class FeatureExtractor(nn.Module, ABC):
         if not fits and not self.any_images:
             raise UserError(
                 f"{type(self).__name__} knows {self.content} only, and its distances between other images mean little: "
-                "set --evaluation.extractor=null, or InceptionFeatures for photographs, or, if they are what it knows, "
-                "--evaluation.extractor.any_images=true"
+                f"set {option}=InceptionFeatures for photographs, or, if they are what it knows, "
+                f"{option}.any_images=true; --evaluation.extractor=null trains without FID"
             )
         return fits
 
