@@ -133,16 +133,17 @@ class Fuzzer:
 
     def wrong_command(self):
         """A command over a checkpoint with one or two wrong options."""
-        from gen_experiments.cli import COMMANDS
+        from gen_experiments.cli import COMMANDS, POSITIONALS
 
         command = self.random.choice(list(COMMANDS))
         parameters = inspect.signature(COMMANDS[command]).parameters
+        places = POSITIONALS.get(command, ("checkpoint",))
         options = {"images": self.folder / "pictures", "codes": self.folder / "codes.npz", "out": self._out()}
-        arguments = {name: value for name, value in options.items() if name in parameters}
+        arguments = {name: value for name, value in options.items() if name in parameters and name not in places}
         small = {"steps": 11, "per_class": 2, "num": 2, "proposals": 1}
         if command != "sample":
             arguments |= {name: value for name, value in small.items() if name in parameters}
-        wrong = [name.removesuffix("_") for name in parameters if name != "checkpoint"]
+        wrong = [name.removesuffix("_") for name in parameters if name not in places]
         for name in self.random.sample(wrong, min(len(wrong), self.random.choice([1, 1, 2]))):
             arguments[self._misspelt(name) if self.random.random() < 0.04 else name] = self._value(name)
         checkpoint = self.checkpoints[_USUAL.get(command) or self.random.choice(list(self.checkpoints))]
@@ -150,7 +151,8 @@ class Fuzzer:
             checkpoint = self.random.choice(
                 [*self.checkpoints.values(), self._broken(checkpoint), self.folder, "\udcff", ""]
             )
-        return [command, str(checkpoint), *(f"--{name}={value}" for name, value in arguments.items())]
+        others = [str(self._value(place)) for place in places[1:] if self.random.random() < 0.5]
+        return [command, str(checkpoint), *others, *(f"--{name}={value}" for name, value in arguments.items())]
 
     def wrong_word(self):
         """Words in the wrong place."""

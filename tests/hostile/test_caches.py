@@ -32,7 +32,7 @@ def statistics(path):
     yield "cut short", lambda: path.write_bytes(whole[: len(whole) // 2])
     yield "header of 8 GB", lambda: path.write_bytes((8 << 30).to_bytes(8, "little") + whole[8:])
     yield "nothing in it", lambda: save_file({}, path)
-    yield "another name", lambda: save_file({"other": good["real_features_sum"]}, path)
+    yield "another name", lambda: save_file({"other": good["mean"]}, path)
     yield "another shape", lambda: save_file({name: value.reshape(-1)[:1] for name, value in good.items()}, path)
     yield "another dtype", lambda: save_file({name: value.astype(np.float32) for name, value in good.items()}, path)
     nan = {name: value * np.nan if value.dtype == np.float64 else value for name, value in good.items()}
