@@ -31,6 +31,7 @@ COMMANDS = {
     "encode": "write the codes of given images: a VQ-VAE as a compressor",
     "decode": "make images from codes",
     "evaluate": "score a checkpoint, a run, a folder or samples against others by every metric",
+    "compare": "lay scores of several runs beside each other, ranked only where they mean the same",
     "stats": "write the statistics of images as other tools read them",
 }
 

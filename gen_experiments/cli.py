@@ -6,11 +6,14 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import docstring_parser
+from jsonargparse import ActionYesNo
 
 from gen_experiments.callbacks.tracking import SaveConfig
 from gen_experiments.commands.augment_score import augment_score
+from gen_experiments.commands.compare import compare
 from gen_experiments.commands.encode import decode, encode
 from gen_experiments.commands.evaluate import evaluate
 from gen_experiments.commands.explore import explore
@@ -39,9 +42,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "decode": decode,
     "evaluate": evaluate,
     "stats": stats,
+    "compare": compare,
 }
 # What a command takes by its place on the line, where it is not just a checkpoint.
-POSITIONALS = {"evaluate": ("evaluated", "reference"), "stats": ("images",)}
+POSITIONALS = {"evaluate": ("evaluated", "reference"), "stats": ("images",), "compare": ("runs",)}
 
 
 def run(arguments: list[str]) -> None:
@@ -87,16 +91,22 @@ def _run_command(name: str, arguments: list[str]) -> None:
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
     positionals = POSITIONALS.get(name, ("checkpoint",))
     for place in positionals:
-        optional = parameters[place].default is not inspect.Parameter.empty
-        more = {"nargs": "?", "default": parameters[place].default} if optional else {}
-        parser.add_argument(place, type=parameters[place].annotation, help=help_of[place], **more)
+        more: dict[str, Any] = {"type": parameters[place].annotation}
+        if parameters[place].annotation == list[str]:
+            more = {"type": str, "nargs": "+"}
+        elif parameters[place].default is not inspect.Parameter.empty:
+            more |= {"nargs": "?", "default": parameters[place].default}
+        parser.add_argument(place, help=help_of[place], **more)
     reserved = {name.removesuffix("_"): parameters[name] for name in parameters if name.endswith("_")}
-    skipped: set[str | int] = {*positionals, *(parameter.name for parameter in reserved.values())}
+    switches = [parameter.name for parameter in parameters.values() if parameter.annotation is bool]
+    skipped: set[str | int] = {*positionals, *switches, *(parameter.name for parameter in reserved.values())}
     parser.add_function_arguments(command, skip=skipped, as_group=False)
     for option, parameter in reserved.items():
         parser.add_argument(
             f"--{option}", type=parameter.annotation, default=parameter.default, help=help_of[parameter.name]
         )
+    for switch in switches:
+        parser.add_argument(f"--{switch}", action=ActionYesNo, default=False, help=help_of[switch])
     # `--per-class` is understood as `--per_class`.
     spelled = [re.sub(r"^--[^=]+", lambda option: "--" + option[0][2:].replace("-", "_"), word) for word in arguments]
     chosen = vars(parser.instantiate(parser.parse_args(spelled)))

@@ -14,7 +14,7 @@ from gen_experiments.data.cache import ImageArray
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_uint8
 from gen_experiments.metrics.digits_net import DigitsNet
-from gen_experiments.metrics.memorisation import wilson_interval
+from gen_experiments.metrics.uncertainty import wilson_interval
 from gen_experiments.models.checkpoints import load_model
 
 BATCH, PEAK_RATE, MOST_PER_CLASS = 128, 2e-3, 100_000

@@ -6,15 +6,17 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from torchmetrics import MeanMetric
+from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.inputs import (
+    EVALUATION_FILE,
     SPLITS,
     Archive,
     Images,
     checkpoint_of,
+    run_of,
     split_images,
 )
 from gen_experiments.commands.model_images import common_spec, images_of, reconstructions_of
@@ -22,7 +24,7 @@ from gen_experiments.commands.passes import collected_of, extractor_for
 from gen_experiments.commands.training_data import contents_of, run_config, training_data
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.record import record, write_record
-from gen_experiments.evaluation.scores import METRICS, Score, computable, score
+from gen_experiments.evaluation.scores import METRICS, Score, add_intervals, computable, mean_of, score
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
@@ -39,6 +41,7 @@ def evaluate(
     num: int = 10_000,
     seed: int = 0,
     extractor: FeatureExtractor | None = None,
+    bootstrap: int = 0,
     device: str = "auto",
     json: str | None = None,
 ) -> None:
@@ -53,18 +56,40 @@ def evaluate(
         evaluated: what is scored.
         reference: what it is compared with: as above, or a split (train, val, test) of the data that the evaluated
             run was trained on; by default the split that its training compared with.
-        metrics: names, such as [fid,kid]; by default all that what is known allows.
+        metrics: names, such as [fid,kid]; by default all that what is known allows, but for fid_infinity.
         num: images that a model generates.
         seed: names the sequence of a model's samples.
         extractor: whose features are compared; by default that of the evaluated run, or of a data configuration.
+        bootstrap: resamples of the evaluated images for 95% intervals, such as 1000; 0 for no intervals.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
-        json: a file for the record: the scores with their whole protocol.
+        json: a file for the record: the scores with their whole protocol; by default RUN/evaluation.json of a run.
 
     Raises:
         UserError: something named cannot be used, a number is out of range, a metric needs more than there is.
     """
+    held = evaluation_of(evaluated, reference, metrics, num, seed, extractor, bootstrap, device)
+    print_record(held)
+    kept = json or (Path(evaluated) / EVALUATION_FILE if run_of(Path(evaluated)) is not None else None)
+    if kept is not None:
+        write_record(held, Path(kept))
+        print(f"wrote the record to {kept}")
+
+
+def evaluation_of(
+    evaluated: str,
+    reference: str | None,
+    metrics: list[str] | None,
+    num: int,
+    seed: int,
+    extractor: FeatureExtractor | None,
+    bootstrap: int,
+    device: str,
+) -> dict[str, Any]:
+    """Returns the record of an evaluation; arguments and errors are those of `evaluate`."""
     check_interval("[2, inf)", num=num)
     check_interval("[0, inf)", seed=seed)
+    if bootstrap:
+        check_interval("[39, inf)", bootstrap=bootstrap)  # fewer resamples have no quantile of 2.5%
     unknown = sorted(set(metrics or ()) - set(METRICS) - {"psnr", "ssim"})
     if unknown:
         raise UserError(f"there is no metric {unknown[0]}: choose from {', '.join((*METRICS, 'psnr', 'ssim'))}")
@@ -76,7 +101,7 @@ def evaluate(
         real: Images | Archive = _own_split(evaluated, checkpoint, reference, isinstance(model, Reconstructs))
     else:
         real = images_of(reference, spec, num, seed, place)
-    errors: dict[str, MeanMetric] = {}
+    errors: dict[str, list[Tensor]] = {}
     if model is not None and checkpoint is not None and isinstance(model, Reconstructs):
         fake: Images | Archive = reconstructions_of(model, checkpoint, real, errors)
     else:
@@ -89,23 +114,32 @@ def evaluate(
         if name in ("psnr", "ssim"):
             if name not in errors:
                 raise UserError(f"{name} compares reconstructions with their originals: leave it out here")
-            found[name] = Score(float(errors[name].compute()))
-    protocol: dict[str, Any] = {**network.protocol(), "extractor_knows_the_images": known, "metrics": wanted}
+            values = torch.cat(errors[name]).cpu()
+            found[name] = Score(float(values.double().mean()), statistic=mean_of(values))
+    found = {name: found[name] for name in wanted}
+    if bootstrap and generated.moments.count is not None:
+        add_intervals(found, generated.moments.count, bootstrap)
+    protocol: dict[str, Any] = {
+        **network.protocol(),
+        "extractor_knows_the_images": known,
+        "metrics": wanted,
+        "bootstrap": bootstrap,
+    }
     for role, side, held in zip(("evaluated", "reference"), (fake, real), (generated, originals), strict=True):
         protocol[role] = {**side.described, "count": held.moments.count, "pixels_sha256": held.pixels_sha256}
-    print_scores(found, protocol)
-    if json is not None:
-        write_record(record(found, protocol), Path(json))
-        print(f"wrote the record to {json}")
+    return record(found, protocol)
 
 
-def print_scores(scores: dict[str, Score], protocol: dict[str, Any]) -> None:
-    """Prints scores as a table, and below it what they are of."""
-    table = Table("metric", "value", "settings")
-    for name, found in scores.items():
-        deviation = "" if found.deviation is None else f" ± {found.deviation:.4g}"
-        settings = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in found.settings.items())
-        table.add_row(name, f"{found.value:.6g}{deviation}", settings)
+def print_record(held: dict[str, Any]) -> None:
+    """Prints the scores of a record as a table, and below it what they are of."""
+    protocol = held["protocol"]
+    table = Table("metric", "value", *(["95% interval"] if protocol["bootstrap"] else []), "settings")
+    for name, found in held["scores"].items():
+        settings = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in found["settings"].items())
+        cells = [f"{found['value']:.6g}" + (f" ± {found['deviation']:.4g}" if "deviation" in found else "")]
+        if protocol["bootstrap"]:
+            cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
+        table.add_row(name, *cells, settings)
     Console(soft_wrap=True).print(table)
     for role in ("evaluated", "reference"):
         said = [f"{key} {value}" for key, value in protocol[role].items() if key in SAID and value is not None]
@@ -118,11 +152,19 @@ def _own_split(evaluated: str, checkpoint: Path | None, split: str | None, recon
     """Returns a split of the data that a checkpoint was trained on, by default the one that training compared with."""
     if checkpoint is None:
         raise UserError(f"{evaluated} has no data of its own to be compared with: name a reference after it")
-    if split is None and reconstructs:
-        split = "val"
-    elif split is None:
-        evaluation = contents_of(run_config(str(checkpoint), None)).get("evaluation")
-        split = str(evaluation.get("reference", "train")) if isinstance(evaluation, dict) else "train"
+    return split_images(training_data(str(checkpoint), None), split or split_compared_with(checkpoint, reconstructs))
+
+
+def split_compared_with(checkpoint: Path, reconstructs: bool) -> str:
+    """Returns the split that the training of a checkpoint's run compares what the model makes with.
+
+    Raises:
+        UserError: the run's configuration is not there or names no split.
+    """
+    if reconstructs:
+        return "val"
+    evaluation = contents_of(run_config(str(checkpoint), None)).get("evaluation")
+    split = str(evaluation.get("reference", "train")) if isinstance(evaluation, dict) else "train"
     if split not in SPLITS:
         raise UserError(f"the run of {checkpoint} compares with {split}, which is no split: name a reference")
-    return split_images(training_data(str(checkpoint), None), split)
+    return split

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
 from gen_experiments.commands.inputs import SPLITS, Archive, Images, checkpoint_of, configured_data, sha256, stored
@@ -63,7 +62,7 @@ def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Imag
 
 
 def reconstructions_of(
-    model: ImageModel, checkpoint: Path, originals: Images | Archive, errors: dict[str, MeanMetric]
+    model: ImageModel, checkpoint: Path, originals: Images | Archive, errors: dict[str, list[Tensor]]
 ) -> Images:
     """Returns what a model makes of images.
 
@@ -71,7 +70,7 @@ def reconstructions_of(
         model: one that reconstructs.
         checkpoint: its file.
         originals: the images.
-        errors: gets the mean PSNR and, of images large enough, SSIM of all that is read.
+        errors: gets the PSNR and, of images large enough, the SSIM of all images that are read, batch by batch.
 
     Raises:
         UserError: there are no images but only statistics of them.
@@ -79,15 +78,15 @@ def reconstructions_of(
     assert isinstance(model, Reconstructs)
     if isinstance(originals, Archive):
         raise UserError(f"{originals.path} holds statistics, and {checkpoint} reconstructs: name the images")
-    errors |= {"psnr": MeanMetric()}
+    errors |= {"psnr": []}
     if model.image.size >= WINDOW:
-        errors |= {"ssim": MeanMetric()}
+        errors |= {"ssim": []}
 
     def read(part: range) -> Tensor:
         images = originals.read(part)
         remade = to_uint8(model.reconstruct(to_float(images.to(model.device)))).cpu()
-        for name, metric in errors.items():
-            metric.update({"psnr": psnr, "ssim": ssim}[name](remade, images))
+        for name, found in errors.items():
+            found.append({"psnr": psnr, "ssim": ssim}[name](remade, images))
         return remade
 
     return Images({**_checkpoint(model, checkpoint), "kind": "reconstructions"}, originals.count, read)

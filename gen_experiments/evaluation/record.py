@@ -1,7 +1,6 @@
 """The record of an evaluation: every score beside all that one must know to compare it with another."""
 
 import json
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ def record(scores: dict[str, Score], protocol: dict[str, Any]) -> dict[str, Any]
     """Returns scores and protocol as plain values, with the versions of what computed them."""
     versions = {name: version(name) for name in PACKAGES}
     return {
-        "scores": {name: asdict(found) for name, found in scores.items()},
+        "scores": {name: found.to_json() for name, found in scores.items()},
         "protocol": {**protocol, "versions": versions, "threads": torch.get_num_threads()},
     }
 

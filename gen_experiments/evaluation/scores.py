@@ -2,19 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.collected import Collected
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.frechet import frechet_distance, warn_of_few
+from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
 from gen_experiments.metrics.kernel import inception_score, kid
 from gen_experiments.metrics.neighbours import overlap
 from gen_experiments.metrics.sliced import mind
+from gen_experiments.metrics.uncertainty import Interval, bootstrap_interval, frechet_infinity, wilson_interval
 
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
+# Of two runs the one with the smaller number is the better one; of all other metrics, with the larger.
+SMALLER_IS_BETTER = ("fid", "fid_infinity", "kid", "mind")
+Statistic = Callable[[Tensor], float]
 
 
 @dataclass
@@ -23,13 +28,29 @@ class Score:
 
     Attributes:
         value: the number.
-        deviation: over subsets, where there are some.
+        deviation: of KID and IS over subsets of the images; of FID∞ that of the number itself.
         settings: what must be equal for two such numbers to be compared.
+        statistic: maps (N,) int64 indices of the evaluated images -> the number of a sample of these; None where images
+            that occur twice would spoil it, as they do numbers that rest on nearest neighbours among the evaluated.
+        trials: N, where the number is a share of the evaluated images.
+        interval: the number's 95% interval, if it was asked for.
     """
 
     value: float
     deviation: float | None = None
     settings: dict[str, int] = field(default_factory=dict)
+    statistic: Statistic | None = None
+    trials: int | None = None
+    interval: Interval | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it as plain values, without what it does not have."""
+        found: dict[str, Any] = {"value": self.value, "settings": self.settings}
+        if self.deviation is not None:
+            found["deviation"] = self.deviation
+        if self.interval is not None:
+            found["interval"] = list(self.interval)
+        return found
 
 
 def score(
@@ -53,17 +74,50 @@ def score(
     return {name: found[name] for name in metrics}
 
 
+def add_intervals(scores: dict[str, Score], count: int, repeats: int) -> None:
+    """Gives each score its 95% interval, as far as that can be had, by resamples of the evaluated images.
+
+    Args:
+        scores: what they are of.
+        count: of the evaluated images.
+        repeats: how many resamples.
+    """
+    for name, found in scores.items():
+        if name == "fid_infinity" and found.deviation is not None:
+            found.interval = Interval(found.value - 1.96 * found.deviation, found.value + 1.96 * found.deviation)
+        elif found.trials is not None:
+            found.interval = wilson_interval(round(found.value * found.trials), found.trials)
+        elif found.statistic is not None:
+            found.interval = bootstrap_interval(found.value, found.statistic, count, repeats)
+
+
 def computable(generated: Collected, real: Collected, extractor: FeatureExtractor) -> list[str]:
     """Returns the names of the metrics that what is known allows."""
     if generated.features is None or real.features is None:
         return ["fid"]
-    classifies = extractor.classify(generated.features[:1].to(_device(extractor))) is not None
-    return [name for name in METRICS if name != "is" or classifies]
+    left_out = {"fid_infinity"}  # of few images it cannot be had, of many it takes long: by its name only
+    if extractor.classify(generated.features[:1].to(_device(extractor))) is None:
+        left_out.add("is")
+    return [name for name in METRICS if name not in left_out]
 
 
 def _frechet(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
     warn_of_few(real.moments, generated.moments)
-    return {"fid": Score(float(frechet_distance(real.moments, generated.moments)))}
+    value, features = float(frechet_distance(real.moments, generated.moments)), generated.features
+    if features is None:
+        return {"fid": Score(value)}
+    return {
+        "fid": Score(
+            value,
+            statistic=lambda rows: float(frechet_distance(real.moments, Moments.of_features(features[rows]))),
+        )
+    }
+
+
+def _extrapolated(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+    if generated.features is None:
+        raise UserError("fid_infinity needs the images that are evaluated, not statistics alone: leave it out")
+    return {"fid_infinity": Score(*frechet_infinity(real.moments, generated.features))}
 
 
 def _kernel(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
@@ -79,26 +133,47 @@ def _classes(generated: Collected, real: Collected, extractor: FeatureExtractor)
         raise UserError(
             f"is needs an extractor that classifies, which {type(extractor).__name__} does not: leave it out"
         )
-    return {"is": Score(*inception_score(logits, IS_SPLITS), {"splits": IS_SPLITS})}
+    known = logits.cpu()
+    return {
+        "is": Score(
+            *inception_score(known, IS_SPLITS),
+            {"splits": IS_SPLITS},
+            lambda rows: inception_score(known[rows], IS_SPLITS).mean,
+        )
+    }
 
 
 def _overlap(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
     found = overlap(*_features("precision", generated, real), NEIGHBOURS, WIDE_NEIGHBOURS)
     near, wide = {"neighbours": NEIGHBOURS}, {"neighbours": WIDE_NEIGHBOURS}
     return {
-        "precision": Score(found.precision, None, near),
+        "precision": Score(found.precision, None, near, trials=len(found.inside)),
         "recall": Score(found.recall, None, near),
-        "density": Score(found.density, None, wide),
+        "density": Score(found.density, None, wide, mean_of(found.balls / WIDE_NEIGHBOURS)),
         "coverage": Score(found.coverage, None, wide),
     }
 
 
 def _transport(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
-    return {"mind": Score(mind(*_features("mind", generated, real), DIRECTIONS), None, {"directions": DIRECTIONS})}
+    first, second = _features("mind", generated, real)
+    return {
+        "mind": Score(
+            mind(first, second, DIRECTIONS),
+            None,
+            {"directions": DIRECTIONS},
+            lambda rows: mind(first[rows], second, DIRECTIONS),
+        )
+    }
+
+
+def mean_of(values: Tensor) -> Statistic:
+    """Returns the statistic of a number that is the mean of the (N,) values of the evaluated images."""
+    return lambda rows: float(values[rows].double().mean())
 
 
 METRICS: dict[str, Callable[[Collected, Collected, FeatureExtractor], dict[str, Score]]] = {
     "fid": _frechet,
+    "fid_infinity": _extrapolated,
     "kid": _kernel,
     "is": _classes,
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _overlap),

@@ -48,7 +48,7 @@ class Moments:
         """
         _check_count(len(features))
         rows = features.double()
-        return cls(rows.mean(0), rows.T.cov(), len(rows))
+        return cls(rows.mean(0), rows.T.cov().reshape(rows.shape[1], -1), len(rows))
 
     @cached_property
     def root(self) -> Tensor:

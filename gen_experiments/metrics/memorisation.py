@@ -1,7 +1,5 @@
 """Whether generated images are copies of training images."""
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -78,13 +76,3 @@ def _tail(generated: Tensor, held_out: Tensor, smallest: int) -> float:
     first = both.argsort(stable=True)[:smallest]
     observed = int((first >= len(held_out)).sum())
     return float(hypergeom.sf(observed - 1, len(both), len(generated), smallest))
-
-
-def wilson_interval(count: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Returns Wilson's 95% confidence interval of a proportion (https://doi.org/10.1080/01621459.1927.10502953).
-
-    (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n), p = count / total, n = total.
-    """
-    p, square = count / total, z * z / total
-    centre, half = p + square / 2, z * math.sqrt(p * (1 - p) / total + square / (4 * total))
-    return (centre - half) / (1 + square), (centre + half) / (1 + square)

@@ -18,12 +18,16 @@ class Overlap(NamedTuple):
         recall: share of real images inside a generated image's ball: how much of the data is made.
         density: how many real images' balls a generated image lies in, over k.
         coverage: share of real images with a generated image in their ball.
+        inside: (N,) bool, of each generated image whether it lies in a real image's ball.
+        balls: (N,) int64, of each generated image how many real images' balls it lies in.
     """
 
     precision: float
     recall: float
     density: float
     coverage: float
+    inside: Tensor
+    balls: Tensor
 
 
 def overlap(generated: Tensor, real: Tensor, neighbours: int = 3, wide_neighbours: int = 5) -> Overlap:
@@ -49,19 +53,21 @@ def overlap(generated: Tensor, real: Tensor, neighbours: int = 3, wide_neighbour
     generated, real = generated.double() - centre, real.double() - centre
     own = _radii(generated, (neighbours,))[0]
     radii, wide = _radii(real, (neighbours, wide_neighbours))
-    inside, balls, recalled, covered = 0, 0, torch.zeros(len(real)).bool(), torch.zeros(len(real)).bool()
+    parts, recalled, covered = [], torch.zeros(len(real)).bool(), torch.zeros(len(real)).bool()
     for start in range(0, len(generated), CHUNK):
         distances = torch.cdist(generated[start : start + CHUNK], real).cpu()
         within = distances < wide
-        inside += int((distances <= radii).any(1).sum())
-        balls += int(within.sum())
+        parts.append(torch.stack([(distances <= radii).any(1), within.sum(1)]))
         covered |= within.any(0)
         recalled |= (distances <= own[start : start + CHUNK, None]).any(0)
+    inside, balls = torch.cat(parts, 1)
     return Overlap(
-        inside / len(generated),
+        float(inside.double().mean()),
         float(recalled.double().mean()),
-        balls / (wide_neighbours * len(generated)),
+        float(balls.double().mean()) / wide_neighbours,
         float(covered.double().mean()),
+        inside.bool(),
+        balls,
     )
 
 

@@ -13,7 +13,6 @@ from gen_experiments.metrics.memorisation import (
     near_copies,
     nearer_p_value,
     nearest,
-    wilson_interval,
 )
 
 
@@ -93,12 +92,3 @@ def test_unseen_digits_are_accused_as_seldom_as_the_level_says():
     assert accused / 1000 < 0.025 + 3 * (0.025 * 0.975 / 1000) ** 0.5
     assert accused > 0
     assert caught > 900
-
-
-@pytest.mark.parametrize(
-    ("count", "total", "low", "high"),
-    [(0, 10, 0.0, 0.27753), (5, 10, 0.23659, 0.76341), (10, 10, 0.72247, 1.0), (81, 263, 0.25529, 0.36617)],
-)
-def test_wilson_by_the_tables(count, total, low, high):
-    """The last row is Newcombe's example (https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C857::AID-SIM777%3E3.0.CO;2-E)."""
-    assert wilson_interval(count, total) == pytest.approx((low, high), abs=1e-4)

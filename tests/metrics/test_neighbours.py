@@ -37,9 +37,9 @@ def test_four_scores_by_their_definitions(monkeypatch, chunk):
     monkeypatch.setattr(neighbours, "CHUNK", chunk)
     generated, real = drawn(40, 0, scale=0.7, offset=0.4), drawn(50, 1)
     found = overlap(generated, real)
-    assert found == pytest.approx(by_loops(generated, real, 3, 5), abs=1e-12)
-    assert len({round(score, 3) for score in found}) == 4
-    assert overlap(generated, real, 1, 2) == pytest.approx(by_loops(generated, real, 1, 2), abs=1e-12)
+    assert found[:4] == pytest.approx(by_loops(generated, real, 3, 5), abs=1e-12)
+    assert len({round(score, 3) for score in found[:4]}) == 4
+    assert overlap(generated, real, 1, 2)[:4] == pytest.approx(by_loops(generated, real, 1, 2), abs=1e-12)
 
 
 def test_precision_and_recall_are_torch_fidelitys():
@@ -63,7 +63,7 @@ def test_one_place_made_often_is_precise_and_covers_little():
 
 def test_features_far_from_the_origin_score_the_same():
     generated, real = drawn(40, 0).double(), drawn(50, 1).double()
-    assert overlap(generated + 1e6, real + 1e6) == pytest.approx(overlap(generated, real), abs=1e-12)
+    assert overlap(generated + 1e6, real + 1e6)[:4] == pytest.approx(overlap(generated, real)[:4], abs=1e-12)
 
 
 @pytest.mark.parametrize("counts", [(5, 50), (50, 5)])

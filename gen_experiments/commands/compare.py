@@ -1,0 +1,119 @@
+"""`compare`: the scores of several runs beside each other, ranked only where they mean the same."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gen_experiments.callbacks.protocols import Reconstructs
+from gen_experiments.commands.evaluate import evaluation_of, split_compared_with
+from gen_experiments.commands.inputs import EVALUATION_FILE, checkpoint_of, run_of
+from gen_experiments.commands.passes import extractor_for
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.comparison import better, differences, differing_settings, read_record
+from gen_experiments.evaluation.record import write_record
+from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.models.base import ImageModel
+from gen_experiments.models.checkpoints import load_model
+
+
+def compare(
+    runs: list[str],
+    rescore: bool = False,
+    reference: str | None = None,
+    metrics: list[str] | None = None,
+    num: int = 10_000,
+    seed: int = 0,
+    extractor: FeatureExtractor | None = None,
+    bootstrap: int = 200,
+    device: str = "auto",
+) -> None:
+    """Lays the records of evaluations beside each other and says which is better, or why that cannot be said.
+
+    Numbers of different protocols are not ranked: the fields that differ are named. A number whose 95% interval
+    overlaps another's has not won.
+
+    Args:
+        runs: two or more folders of runs that `evaluate` has scored, or records (JSON) that it wrote.
+        rescore: evaluate all of them anew under one protocol, which the following options give.
+        reference: what all are compared with; by default the split that the first run's training compared with.
+        metrics: names; by default all that what is known allows.
+        num: images that a model generates.
+        seed: names the sequence of a model's samples.
+        extractor: whose features are compared; by default that of the first run.
+        bootstrap: resamples for the 95% intervals; 0 for no intervals.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
+
+    Raises:
+        UserError: fewer than two runs, a run without a record, or as for `evaluate`.
+    """
+    if len(runs) < 2:
+        raise UserError("name at least two runs or records to compare")
+    if rescore:
+        reference = reference or _first_reference(runs[0])
+        network = extractor or extractor_for(*runs)
+        for run in runs:
+            _check_run(run)
+            held = evaluation_of(run, reference, metrics, num, seed, network, bootstrap, device)
+            write_record(held, Path(run) / EVALUATION_FILE)
+    records = [_record_of(name) for name in runs]
+    print_comparison(runs, records)
+
+
+def print_comparison(names: list[str], records: list[dict[str, Any]]) -> None:
+    """Prints the metrics that all records have, and what keeps them from being ranked."""
+    differing = differences(records)
+    table = Table("metric", *(str(number + 1) for number in range(len(names))), "better")
+    shared = [name for name in records[0]["scores"] if all(name in held["scores"] for held in records)]
+    if not shared:
+        raise UserError("the records have no metric in common: evaluate the runs by the same --metrics, or --rescore")
+    for metric in shared:
+        settings = differing_settings(records, metric)
+        if differing or settings:
+            remark = "not ranked" + "".join(f", {name} {_listed(values)}" for name, values in settings.items())
+        else:
+            number, note = better(records, metric)
+            remark = note if number is None else f"{number + 1}{', ' if note else ''}{note}"
+        table.add_row(metric, *(_cell(held["scores"][metric]) for held in records), remark)
+    Console(soft_wrap=True).print(table)
+    for number, name in enumerate(names):
+        print(f"{number + 1}: {name}")
+    for field, values in differing.items():
+        print(f"not ranked, as {field} differs: {_listed(values)}")
+    if differing:
+        print("score them under one protocol by --rescore")
+
+
+def _record_of(name: str) -> dict[str, Any]:
+    if Path(name).suffix == ".json":
+        return read_record(Path(name))
+    _check_run(name)
+    path = Path(name) / EVALUATION_FILE
+    if not path.is_file():
+        raise UserError(f"the run {name} has no record yet: run evaluate {name}, or compare with --rescore")
+    return read_record(path)
+
+
+def _check_run(name: str) -> None:
+    if run_of(Path(name)) is None:
+        raise UserError(f"{name} is no folder of a run, nor a record that ends in .json")
+
+
+def _first_reference(run: str) -> str:
+    """Returns the data and the split that the training of a run compares with, as `evaluate` takes them."""
+    _check_run(run)
+    checkpoint = checkpoint_of(Path(run))
+    assert checkpoint is not None
+    reconstructs = isinstance(load_model(checkpoint, ImageModel, "be evaluated"), Reconstructs)
+    return f"{Path(run) / 'config.yaml'}:{split_compared_with(checkpoint, reconstructs)}"
+
+
+def _listed(values: list[Any]) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def _cell(score: dict[str, Any]) -> str:
+    if "interval" in score:
+        return "{:.6g} ({:.6g} to {:.6g})".format(score["value"], *score["interval"])
+    return f"{score['value']:.6g}"

@@ -1,0 +1,78 @@
+"""Records of several evaluations beside each other: whether they can be ranked, and which is better."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.scores import SMALLER_IS_BETTER
+
+# What must be equal for two numbers to be ranked. Seeds, paths and versions may differ.
+PROTOCOL = ("extractor", "weights_sha256", "resize", "extractor_knows_the_images")
+OF_THE_REFERENCE = ("split", "count", "size", "crop", "pixels_sha256", "sha256")
+OF_THE_EVALUATED = ("count", "size")
+RECONSTRUCTIONS = "reconstructions"
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Returns the record that `evaluate` has written to a file.
+
+    Raises:
+        UserError: there is no such file, or it holds something else.
+    """
+    try:
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for found in held["scores"].values():
+            found |= {"value": float(found["value"]), "settings": dict(found["settings"])}
+            if "interval" in found:
+                low, high = map(float, found["interval"])
+                found["interval"] = [low, high]
+        protocol = held["protocol"]
+        assert all(isinstance(protocol[role], dict) for role in ("evaluated", "reference"))
+    except OSError as error:
+        raise UserError(f"there is no record at {path} ({error.strerror}): write one by evaluate") from None
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError):
+        raise UserError(f"{path} holds no record of an evaluation: write it anew by evaluate") from None
+    return held
+
+
+def differences(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Returns what differs between protocols: the values of the records, by the name of the field."""
+    fields = [_fields(held["protocol"]) for held in records]
+    found = {name: [each.get(name) for each in fields] for name in fields[0]}
+    return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
+
+
+def differing_settings(records: Sequence[dict[str, Any]], metric: str) -> dict[str, list[Any]]:
+    """Returns what differs between the settings of a metric, in the same way."""
+    settings = [held["scores"][metric]["settings"] for held in records]
+    found = {name: [each.get(name) for each in settings] for name in sorted(set().union(*settings))}
+    return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
+
+
+def better(records: Sequence[dict[str, Any]], metric: str) -> tuple[int | None, str]:
+    """Returns which of the records is best by a metric, None for none, and a remark on it.
+
+    A number with an interval that overlaps another's has not won.
+    """
+    scores = [held["scores"][metric] for held in records]
+    sign = 1 if metric in SMALLER_IS_BETTER else -1
+    first, second, *_ = sorted(range(len(scores)), key=lambda number: sign * scores[number]["value"])
+    if scores[first]["value"] == scores[second]["value"]:
+        return None, "equal"
+    if not all("interval" in each for each in scores):
+        return first, "without error bars"
+    low, high = scores[first]["interval"]
+    for number, each in enumerate(scores):
+        if number != first and each["interval"][0] <= high and low <= each["interval"][1]:
+            return None, "no winner, intervals overlap"
+    return first, ""
+
+
+def _fields(protocol: dict[str, Any]) -> dict[str, Any]:
+    found = {name: protocol.get(name) for name in PROTOCOL}
+    found |= {f"reference.{name}": protocol["reference"].get(name) for name in OF_THE_REFERENCE}
+    found |= {f"evaluated.{name}": protocol["evaluated"].get(name) for name in OF_THE_EVALUATED}
+    found["evaluated.reconstructions"] = protocol["evaluated"].get("kind") == RECONSTRUCTIONS
+    return found

@@ -1,0 +1,173 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import independent
+from gen_experiments.images import to_float, to_uint8
+from gen_experiments.metrics.reconstruction import psnr
+from gen_experiments.models.base import ImageModel
+from gen_experiments.models.checkpoints import load_model
+
+
+def record(file="evaluation.json"):
+    return json.loads(Path(file).read_text())
+
+
+def write(name, count=100, extractor="DigitsFeatures", interval=True, **values):
+    """Writes a record as `evaluate` does: of each metric the value, and half the width of its interval."""
+    scores = {}
+    for metric, (value, half) in values.items():
+        scores[metric] = {"value": value, "settings": {}}
+        if interval:
+            scores[metric]["interval"] = [value - half, value + half]
+    evaluated = {"kind": "samples of a model", "path": name, "count": count, "size": 32}
+    reference = {"kind": "split", "split": "train", "count": 1437, "size": 32, "pixels_sha256": "0"}
+    protocol = {"extractor": extractor, "evaluated": evaluated, "reference": reference, "bootstrap": 100}
+    Path(name).write_text(json.dumps({"scores": scores, "protocol": protocol}))
+
+
+def rows(out, metric):
+    (row,) = [line for line in out.splitlines() if f" {metric} " in line]
+    return " ".join(row.replace("│", " ").split())
+
+
+@pytest.fixture
+def compared(experiment, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        capsys.readouterr()
+        assert experiment("compare", *arguments) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_intervals_that_do_not_overlap_have_a_winner(compared):
+    write("a.json", fid=(2.0, 0.4), recall=(0.5, 0.1))
+    write("b.json", fid=(3.0, 0.5), recall=(0.8, 0.1))
+    out = compared("a.json", "b.json")
+    assert rows(out, "fid") == "fid 2 (1.6 to 2.4) 3 (2.5 to 3.5) 1"
+    assert rows(out, "recall").endswith(" 2")
+
+
+@pytest.mark.parametrize("half", [0.5, 1.5])
+def test_intervals_that_overlap_have_none(compared, half):
+    write("a.json", fid=(2.0, half))
+    write("b.json", fid=(3.0, 0.5))
+    write("c.json", fid=(9.0, 0.5))
+    assert rows(compared("a.json", "b.json", "c.json"), "fid").endswith("no winner, intervals overlap")
+    assert rows(compared("b.json", "c.json"), "fid").endswith(" 1")
+
+
+def test_numbers_without_intervals_are_said_to_have_none(compared):
+    write("a.json", interval=False, kid=(2.0, 0))
+    write("b.json", interval=False, kid=(1.0, 0))
+    assert rows(compared("a.json", "b.json"), "kid") == "kid 2 1 2, without error bars"
+
+
+def test_different_protocols_are_named_and_not_ranked(compared):
+    write("a.json", fid=(2.0, 0.1))
+    write("b.json", fid=(3.0, 0.1), count=200)
+    write("c.json", fid=(4.0, 0.1), extractor="Other")
+    out = compared("a.json", "b.json", "c.json")
+    assert rows(out, "fid").endswith("not ranked")
+    assert "not ranked, as extractor differs: DigitsFeatures, DigitsFeatures, Other" in out
+    assert "not ranked, as evaluated.count differs: 100, 200, 100" in out
+    assert out.count("not ranked, as") == 2
+
+
+def test_a_metrics_settings_keep_it_alone_from_being_ranked(compared):
+    for name, size in (("a.json", 100), ("b.json", 50)):
+        write(name, fid=(size / 10, 0.1), kid=(1.0, 0.1))
+        held = record(name)
+        held["scores"]["kid"]["settings"] = {"subset_size": size}
+        Path(name).write_text(json.dumps(held))
+    out = compared("a.json", "b.json")
+    assert rows(out, "kid").endswith("not ranked, subset_size 100, 50")
+    assert rows(out, "fid").endswith(" 2")
+
+
+def test_runs_are_scored_anew_under_the_protocol_of_the_first(experiment, compared, checkpoints, tmp_path):
+    for name, num in (("a", 30), ("b", 40)):
+        shutil.copytree(checkpoints["gan"].parent.parent, tmp_path / name)
+        assert experiment("evaluate", name, f"--num={num}", "--metrics=[fid]") == 0
+    assert "evaluated.count differs: 30, 40" in compared("a", "b")
+    out = compared("a", "b", "--rescore", "--num=50", "--metrics=[fid,recall]", "--bootstrap=40")
+    assert rows(out, "fid").endswith("equal")
+    first, second = record("a/evaluation.json"), record("b/evaluation.json")
+    assert first["scores"] == second["scores"]
+    assert first["protocol"]["evaluated"]["count"] == 50
+    assert first["protocol"]["reference"]["split"] == "train"
+    low, high = first["scores"]["fid"]["interval"]
+    assert low < high
+    assert "interval" not in first["scores"]["recall"]
+
+
+def test_reconstructions_are_scored_anew_on_the_split_of_training(compared, checkpoints, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(checkpoints["vqvae"].parent.parent, tmp_path / name)
+    compared("a", "b", "--rescore", "--metrics=[fid,psnr]", "--bootstrap=40")
+    held = record("b/evaluation.json")
+    assert held["protocol"]["reference"]["split"] == "val"
+    assert held["protocol"]["evaluated"]["kind"] == "reconstructions"
+    low, high = held["scores"]["psnr"]["interval"]
+    assert low < held["scores"]["psnr"]["value"] < high
+
+
+def test_what_cannot_be_compared_is_said(refused, checkpoints, tmp_path):
+    write("a.json", fid=(2.0, 0.1))
+    write("b.json", mind=(2.0, 0.1))
+    Path("text.json").write_text("none")
+    Path("other.json").write_text("{}")
+    Path("broken.json").write_text('{"scores": {"fid": {"value": "much", "settings": {}}}, "protocol": {}}')
+    shutil.copytree(checkpoints["gan"].parent.parent, tmp_path / "run")
+    for words, expected in {
+        ("a.json",): "at least two",
+        ("a.json", "nowhere.json"): "there is no record at nowhere.json",
+        ("a.json", "nowhere"): "nowhere is no folder of a run",
+        ("a.json", "text.json"): "text.json holds no record",
+        ("a.json", "other.json"): "other.json holds no record",
+        ("a.json", "broken.json"): "broken.json holds no record",
+        ("a.json", "b.json"): "no metric in common",
+        ("a.json", "run"): "run evaluate run",
+        ("a.json", "run", "--rescore"): "a.json is no folder of a run",
+    }.items():
+        assert expected in refused("compare", *words), words
+
+
+def test_the_intervals_of_reconstructions_are_those_of_their_images(experiment, checkpoints):
+    """The PSNR's interval is about 1.96 standard errors of the images' values to either side."""
+    assert (
+        experiment("evaluate", checkpoints["vqvae"], "--metrics=[psnr,fid]", "--bootstrap=2000", "--json=r.json") == 0
+    )
+    held = record("r.json")["scores"]["psnr"]
+    model = load_model(checkpoints["vqvae"], ImageModel, "be evaluated")
+    pixels, _ = independent.digits(32)
+    images = pixels[independent.held_out(len(pixels))["val"]]
+    values = psnr(to_uint8(model.reconstruct(to_float(images)).detach()), images).double().numpy()
+    half = 1.96 * values.std(ddof=1) / len(values) ** 0.5
+    assert held["value"] == pytest.approx(values.mean(), rel=1e-4)
+    assert held["interval"] == pytest.approx([values.mean() - half, values.mean() + half], abs=0.1 * half)
+
+
+def test_precision_has_the_interval_of_a_share(experiment, tmp_path):
+    pixels, _ = independent.digits(32)
+    for name, chosen in (("real", slice(0, 60)), ("fake", slice(60, 100))):
+        (tmp_path / name).mkdir()
+        for number, picture in enumerate(np.asarray(pixels[chosen])[:, 0]):
+            Image.fromarray(picture).save(tmp_path / name / f"{number:04d}.png")
+    known = ("--extractor=DigitsFeatures", "--extractor.any_images=true")
+    assert (
+        experiment("evaluate", "fake", "real", *known, "--metrics=[precision]", "--bootstrap=50", "--json=r.json") == 0
+    )
+    found = record("r.json")["scores"]
+    share = found["precision"]["value"]
+    # Wilson's formula solved as the quadratic (p̂ − p)² = z² p(1 − p)/n.
+    z, n = 1.959964, 40
+    low, high = np.sort(np.roots([1 + z**2 / n, -(2 * share + z**2 / n), share**2]).real)
+    assert found["precision"]["interval"] == pytest.approx([low, high], abs=1e-6)
