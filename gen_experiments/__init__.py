@@ -1,3 +1,29 @@
 """Experiments with image generators: GANs and VQ-VAEs from one YAML."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gen_experiments.models.base import ImageModel
+
 __version__ = "0.1.0"
+
+
+def load(path: str | Path) -> "ImageModel":
+    """Returns a trained model, in evaluation mode on the CPU.
+
+    Nothing in the file is run, and no class is imported that is not this package's, torch's or of a package in
+    `$GEN_EXPERIMENTS_TRUST`.
+
+    Args:
+        path: a checkpoint, or the folder of a run, of which the best checkpoint is taken, else the last.
+
+    Raises:
+        UserError: there is no such file, or it holds no model of this project.
+    """
+    # Imported here: the command line must not wait for Lightning before it knows what is wanted.
+    from gen_experiments.models.base import ImageModel
+    from gen_experiments.models.checkpoints import load_model
+    from gen_experiments.runs.checkpoint_files import checkpoint_of
+
+    return load_model(checkpoint_of(Path(path)) or path, ImageModel, "be loaded")

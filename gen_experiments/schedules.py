@@ -7,9 +7,10 @@ import math
 from abc import ABC, abstractmethod
 
 from gen_experiments.errors import UserError, check_interval
+from gen_experiments.recorded import Recorded
 
 
-class Schedule(ABC):
+class Schedule(Recorded, ABC):
     """A value for every number of real images that training has seen."""
 
     @abstractmethod

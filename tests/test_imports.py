@@ -17,13 +17,14 @@ FLOOR = {
     "errors",
     "plain",
     "precision",
+    "recorded",
     "sheets",
     "untrusted",
 }
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
 BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "callbacks", "commands", "runs", "parser"}
 MAY_IMPORT = {
-    "__init__": set(),
+    "__init__": {"models", "runs"},  # `load`, when it is called
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
     "priors": FLOOR | {"networks"},
     "models": FLOOR | PARTS | {"parser"},

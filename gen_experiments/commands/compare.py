@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.evaluate import evaluation_of, split_compared_with
-from gen_experiments.commands.inputs import EVALUATION_FILE, checkpoint_of, run_of
+from gen_experiments.commands.inputs import EVALUATION_FILE
 from gen_experiments.commands.passes import extractor_for
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import better, differences, differing_settings, read_record
@@ -16,6 +16,7 @@ from gen_experiments.evaluation.record import write_record
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
+from gen_experiments.runs.checkpoint_files import checkpoint_of, run_of
 
 
 def compare(

@@ -15,8 +15,6 @@ from gen_experiments.commands.inputs import (
     SPLITS,
     Archive,
     Images,
-    checkpoint_of,
-    run_of,
     split_images,
 )
 from gen_experiments.commands.model_images import common_spec, images_of, reconstructions_of
@@ -28,6 +26,7 @@ from gen_experiments.evaluation.scores import METRICS, Score, add_intervals, com
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
+from gen_experiments.runs.checkpoint_files import checkpoint_of, run_of
 
 # Of what the record says about each side, what is printed.
 SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "seed", "count")

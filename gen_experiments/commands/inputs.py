@@ -19,7 +19,6 @@ from gen_experiments.evaluation.archives import holds_samples, read_samples
 from gen_experiments.images import ImageSet, ImageSpec
 
 SPLITS = ("train", "val", "test")
-RUN_CHECKPOINTS = ("best.ckpt", "last.ckpt")
 EVALUATION_FILE = "evaluation.json"  # in the folder of a run
 
 
@@ -55,25 +54,6 @@ class Archive:
     def described(self) -> dict[str, Any]:
         """What they are, for the record."""
         return {"kind": "statistics", "path": str(self.path), "sha256": sha256(self.path)}
-
-
-def checkpoint_of(path: Path) -> Path | None:
-    """Returns the checkpoint that a path names: itself, or the best, else the last one of a run; None for other things.
-
-    Raises:
-        UserError: it is the folder of a run without a checkpoint.
-    """
-    if run_of(path) is not None:
-        for name in RUN_CHECKPOINTS:
-            if (path / "checkpoints" / name).is_file():
-                return path / "checkpoints" / name
-        raise UserError(f"the run {path} has no checkpoint yet: name another, or wait for its first validation")
-    return path if path.suffix == ".ckpt" else None
-
-
-def run_of(path: Path) -> Path | None:
-    """Returns the folder of a run if a path is one."""
-    return path if path.is_dir() and (path / "config.yaml").is_file() else None
 
 
 def configured_data(name: str) -> tuple[ImageDataModule, Path, str] | None:

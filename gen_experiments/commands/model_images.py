@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
-from gen_experiments.commands.inputs import SPLITS, Archive, Images, checkpoint_of, configured_data, sha256, stored
+from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data, sha256, stored
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.metrics.reconstruction import WINDOW, psnr, ssim
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
+from gen_experiments.runs.checkpoint_files import checkpoint_of
 
 
 def images_of(name: str, spec: ImageSpec | None, num: int, seed: int, device: torch.device) -> Images | Archive:

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from gen_experiments.errors import check_interval
 from gen_experiments.precision import KeepsPrecision
+from gen_experiments.recorded import Recorded
 
 
-class AdversarialLoss(ABC):
+class AdversarialLoss(Recorded, ABC):
     """What a discriminator and a generator minimise, as functions of the discriminator's logits, high for real.
 
     These are (B,), or (B, n) of a discriminator of patches, over all of which a loss takes its mean.
@@ -33,7 +34,7 @@ class AdversarialLoss(ABC):
         """Returns the generator's scalar loss; `real` is None unless the loss is `paired`."""
 
 
-class Penalty(KeepsPrecision, ABC):
+class Penalty(Recorded, KeepsPrecision, ABC):
     """A term on the discriminator's gradients or logits, added to its loss on every `every`-th iteration.
 
     It is a module so that one with a state keeps it in buffers: in the checkpoint and on the right device.

@@ -5,9 +5,10 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 from gen_experiments.errors import check_interval
+from gen_experiments.recorded import Recorded
 
 
-class ReconstructionLoss(ABC):
+class ReconstructionLoss(Recorded, ABC):
     """A differentiable distance between images and their reconstructions.
 
     Attributes:

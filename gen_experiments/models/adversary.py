@@ -8,11 +8,12 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.losses.adversarial import Hinge
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
+from gen_experiments.recorded import Recorded
 
 LARGEST_WEIGHT = 1e4
 
 
-class Adversary:
+class Adversary(Recorded):
     """What VQGAN (https://arxiv.org/abs/2012.09841) adds to a VQ-VAE.
 
     Args:

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.models.optimizers import raise_eps
 from gen_experiments.networks.base import Decoder, Discriminator, Encoder, Generator
+from gen_experiments.recorded import Recorded, arguments_of, class_path
 from gen_experiments.schedules import Schedule, set_run_length
 
 EncoderFactory = Callable[[ImageSpec, int], Encoder]
@@ -35,7 +37,7 @@ def global_size(batch: Batch) -> int:
     return batch.images.shape[0] * distributed.world_size()
 
 
-class ImageModel(LightningModule):
+class ImageModel(Recorded, LightningModule):
     """The base of all models, and of your own.
 
     A subclass calls `super().__init__(image, lr_schedule)`, builds its optimizers by `scheduled(...)`, and trains.
@@ -69,8 +71,7 @@ class ImageModel(LightningModule):
         self._compiled: tuple[nn.Module, ...] = ()
         self._scheduled: list[tuple[Optimizer, list[float]]] = []
         if _given_hyperparameters.get() is not None:
-            # The command line's plain values, from which a checkpoint rebuilds the model. Parts that were passed as
-            # objects are left out: reading them back would mean running code from a file.
+            # The command line's plain values, from which a checkpoint rebuilds the model.
             self.save_hyperparameters(logger=False)
 
     def scheduled(self, *optimizers: Optimizer) -> list[Optimizer]:
@@ -110,6 +111,7 @@ class ImageModel(LightningModule):
         if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
         if stage == "fit":
+            self._warn_of_checkpoints_without_description()
             for network in self._compiled:
                 network.compile()
 
@@ -208,9 +210,29 @@ class ImageModel(LightningModule):
         """Logs the images seen so far."""
         self.log("images_seen", float(self.images_seen))
 
+    def hyper_parameters(self) -> dict[str, Any]:
+        """Returns the plain values from which a checkpoint rebuilds a model that was made in Python.
+
+        Raises:
+            UserError: a part is no class, partial of a class or object of this package's bases.
+        """
+        return {"_class_path": class_path(type(self)), **arguments_of(self)}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the images seen."""
+        """Adds the images seen, and of a model that was not made by the command line how to make it."""
         checkpoint["images_seen"] = self.images_seen
+        if "hyper_parameters" not in checkpoint:
+            with suppress(UserError):
+                checkpoint["hyper_parameters"] = self.hyper_parameters()
+
+    def _warn_of_checkpoints_without_description(self) -> None:
+        """Says before the training rather than after it that no command will read its checkpoints."""
+        if self.hparams or not self.trainer.is_global_zero:
+            return
+        try:
+            self.hyper_parameters()
+        except UserError as error:
+            warnings.warn(f"checkpoints of this model can only be loaded by Lightning: {error}", stacklevel=2)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes the images seen."""

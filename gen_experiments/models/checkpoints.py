@@ -96,6 +96,7 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
             )
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(state)
+        model.hparams.update(checkpoint["hyper_parameters"])  # of its own checkpoints, should it be trained further
     return model.eval()
 
 

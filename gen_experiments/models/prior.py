@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -88,11 +88,17 @@ class CodePrior(GenerativeModel):
             model = build_model(vqvae, VQVAE)
         else:
             model = load_model(vqvae, VQVAE, "turn images into codes: give --model.vqvae the checkpoint of a VQVAE")
-            if "vqvae" in self.hparams:
-                # With this the checkpoint of the prior stands alone: it has the VQ-VAE's weights already.
-                self.hparams["vqvae"] = described(vqvae)
+            vqvae = described(vqvae)
+        # With this the checkpoint of the prior stands alone: it has the VQ-VAE's weights already.
+        self._description = vqvae
+        if "vqvae" in self.hparams:
+            self.hparams["vqvae"] = vqvae
         assert isinstance(model, VQVAE)
         return model.eval().requires_grad_(False)
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """Returns those of every model, with the description of the VQ-VAE in the place of its file."""
+        return super().hyper_parameters() | {"vqvae": self._description}
 
     def train(self, mode: bool = True) -> "CodePrior":
         """Trains the prior; the VQ-VAE stays as it is."""

@@ -6,9 +6,10 @@ from torch import Tensor
 from gen_experiments import distributed
 from gen_experiments.errors import check_interval
 from gen_experiments.precision import KeepsPrecision
+from gen_experiments.recorded import Recorded
 
 
-class AdaptiveStrength(KeepsPrecision):
+class AdaptiveStrength(Recorded, KeepsPrecision):
     """ADA (https://arxiv.org/abs/2006.06676): the strength p rises while the discriminator is too sure of real images.
 
     r = E[sign D(real)] over the last `every` iterations and all processes; p then moves by (images since) / `images`

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from gen_experiments.errors import check_interval
+from gen_experiments.recorded import Recorded
 
 
-class Augmentation(ABC):
+class Augmentation(Recorded, ABC):
     """A differentiable map of images to images of the same shape, random by the numbers it is given.
 
     Attributes:

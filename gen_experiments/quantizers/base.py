@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gen_experiments.precision import CastsInputs, KeepsPrecision
+from gen_experiments.recorded import Recorded
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Quantized:
     loss: Tensor
 
 
-class Quantizer(CastsInputs, KeepsPrecision, ABC):
+class Quantizer(Recorded, CastsInputs, KeepsPrecision, ABC):
     """Maps latents to a finite set of codes and back, in float32 whatever the precision of the networks around it.
 
     Attributes:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, linalg
 
+from gen_experiments.recorded import Recorded
+
 
 def straight_through(z: Tensor, codes: Tensor) -> Tensor:
     """Returns the codes, with the gradient of the identity (https://arxiv.org/abs/1308.3432).
@@ -45,7 +47,7 @@ def rotate(z: Tensor, codes: Tensor) -> Tensor:
     return codes + (turned - turned.detach())
 
 
-class Estimator(ABC):
+class Estimator(Recorded, ABC):
     """A gradient estimator, to be injected into a quantizer."""
 
     @abstractmethod
