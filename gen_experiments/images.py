@@ -89,6 +89,9 @@ class ImageSet(Protocol):
     def read(self, indices: NDArray[np.int64]) -> Tensor:
         """Returns the images at `indices`: (len(indices), C, H, W) uint8."""
 
+    def labels(self, indices: NDArray[np.int64]) -> Tensor | None:
+        """Returns the labels at `indices`, int64, or None without labels."""
+
 
 def to_float(images: Tensor) -> Tensor:
     """Maps uint8 [0, 255] onto float32 [-1, 1]; 0 and 255 fall exactly on the ends."""

@@ -1,5 +1,6 @@
 """FID of samples or reconstructions, and reconstruction metrics, at every validation and test."""
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,8 +12,9 @@ from torchmetrics import MeanMetric
 from gen_experiments import distributed
 from gen_experiments.callbacks.best import choose_best_without_fid
 from gen_experiments.callbacks.interruption import pause_point
-from gen_experiments.callbacks.protocols import Reconstructs, Samples
+from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses
 from gen_experiments.errors import UserError, check_interval
+from gen_experiments.evaluation.collapse import ClassVariety
 from gen_experiments.evaluation.reference import ReferenceStatistics
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
@@ -22,12 +24,18 @@ from gen_experiments.metrics.reconstruction import psnr, ssim
 if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
 
+LEARNED_SOMETHING = 10_000  # images seen; before, samples differ as little as the weights they started from make them
+
 
 class Evaluation(Callback):
     """Scores what the model makes, on uint8 images as they would be written to disk.
 
     A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions); one that
     samples gets `fid` (`samples` images against the split `reference`). The names are prefixed by `val/` or `test/`.
+    Of a conditional model `class_variety` is logged too, and warned of where it is small: the smallest share, over the
+    classes, of the data's spread of features within a class that the samples have. A generator that makes one image of
+    each class has 0 there, and may have a good FID.
+
     Training ends with a validation, wherever its last iteration falls, so that the last weights are scored and saved.
 
     Args:
@@ -36,6 +44,8 @@ class Evaluation(Callback):
         batch_size: images in a pass of the extractor.
         seed: names the sequence of samples; it is the same at every evaluation, so that curves compare like with like.
         reference: the split that samples are compared with; another than the training images where these are few.
+        collapsed: the `class_variety` below which a warning says that a class has collapsed, once the model has seen
+            10,000 images; in [0, 1], 0 for no warning.
 
     Raises:
         UserError: a number out of range, such as fewer than two samples.
@@ -48,18 +58,22 @@ class Evaluation(Callback):
         batch_size: int = 250,
         seed: int = 0,
         reference: Literal["train", "val", "test"] = "train",
+        collapsed: float = 0.25,
     ) -> None:
         check_interval("[2, inf)", samples=samples)
         check_interval("[1, inf)", batch_size=batch_size)
         check_interval("[0, inf)", seed=seed)
+        check_interval("[0, 1]", collapsed=collapsed)
         self.extractor = extractor
         self.samples = samples
         self.batch_size = batch_size
         self.seed = seed
         self.reference = reference
+        self.collapsed = collapsed
         self._statistics = None if extractor is None else ReferenceStatistics(extractor)
         self._reference_moments: Moments | None = None
         self._sums = None if extractor is None else FeatureSums(extractor.num_features)
+        self._variety: ClassVariety | None = None
         self._psnr, self._ssim = MeanMetric(), MeanMetric()
         self._suffix = ""  # of the names of distances that mean little
 
@@ -127,6 +141,11 @@ class Evaluation(Callback):
             self._reference_moments = self._statistics.moments(
                 reference, self.batch_size, trainer.strategy.root_device, lambda: pause_point(trainer)
             )
+            if isinstance(pl_module, SamplesOfClasses) and pl_module.num_classes and data.image.num_classes:
+                if self._variety is None and self.extractor is not None:
+                    self._variety = ClassVariety(self.extractor, data.image.class_labels)
+                if self._variety is not None:
+                    self._variety.start(reference, self.batch_size, trainer.strategy.root_device)
         for metric in (self._sums, self._psnr, self._ssim):
             if metric is not None:
                 metric.reset()
@@ -148,7 +167,19 @@ class Evaluation(Callback):
         elif isinstance(pl_module, Samples) and self.extractor is not None and self._sums is not None:
             self._sample(trainer, pl_module, self.extractor, self._sums)
             scores = {f"fid{self._suffix}": self._distance(self._sums)}
+            if self._variety is not None and (least := self._variety.least()) is not None:
+                scores["class_variety"], name = least
+                self._warn_of_collapse(pl_module, float(scores["class_variety"]), name)
         pl_module.log_dict({f"{stage}/{name}": value.to(torch.float32) for name, value in scores.items()})
+
+    def _warn_of_collapse(self, pl_module: LightningModule, share: float, name: str) -> None:
+        learned = getattr(pl_module, "images_seen", 0) >= LEARNED_SOMETHING
+        if share < self.collapsed and learned and distributed.rank() == 0:
+            warnings.warn(
+                f"the samples of class {name} have collapsed: their features spread {share:.1%} as much as the data's; "
+                "look at a grid of that class, and do not trust the FID",
+                stacklevel=2,
+            )
 
     def _distance(self, sums: FeatureSums) -> Tensor:
         assert self._reference_moments is not None
@@ -161,8 +192,13 @@ class Evaluation(Callback):
         for number, start in enumerate(starts[distributed.rank() :: distributed.world_size()]):
             if number < len(starts) // distributed.world_size():  # the passes that every process has
                 pause_point(trainer)
-            images = model.sample(start, min(self.batch_size, self.samples - start), self.seed)
-            sums.update(extractor(to_uint8(images)))
+            count = min(self.batch_size, self.samples - start)
+            features = extractor(to_uint8(model.sample(start, count, self.seed)))
+            sums.update(features)
+            if self._variety is not None and isinstance(model, SamplesOfClasses):
+                labels = model.sample_labels(start, count, self.seed)
+                assert labels is not None
+                self._variety.count(features, labels)
 
 
 def _check_shares(data: "ImageDataModule", model: LightningModule, split: str) -> None:

@@ -23,6 +23,14 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class SamplesOfClasses(Samples, Protocol):
+    """A model that makes images and tells which labels it draws for them."""
+
+    def sample_labels(self, first: int, count: int, seed: int = 0) -> Tensor | None:
+        """Returns the (count,) int64 labels that `sample` draws for these images; None without classes."""
+
+
+@runtime_checkable
 class Reconstructs(Protocol):
     """A model that remakes images, and whose evaluation steps return `{"reconstructions": ...}`."""
 

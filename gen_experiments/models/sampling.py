@@ -48,6 +48,10 @@ class GenerativeModel(ImageModel, ABC):
         labels = drawn_labels(sources, self.num_classes) if labels is None else labels
         return self.generate(sources, None if labels is None else labels.to(self.device), truncation)
 
+    def sample_labels(self, first: int, count: int, seed: int = 0) -> Tensor | None:
+        """Returns the (count,) int64 labels that `sample` draws for these images; None without classes."""
+        return drawn_labels(sample_sources(first, count, seed), self.num_classes)
+
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns as many samples as the batch has images, numbered on over batches and processes."""
         count = batch.images.shape[0]

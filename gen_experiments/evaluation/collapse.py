@@ -1,0 +1,67 @@
+"""Notices that the samples of a class hardly differ, which distances between distributions barely see."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gen_experiments.images import ImageSet
+from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.spread import ClassSpread, class_spread
+
+FEWEST = 10  # samples of a class, of which the spread is judged
+REFERENCE_IMAGES = 2000
+
+
+class ClassVariety:
+    """How much the samples of each class differ, as a share of how much its real images do.
+
+    Args:
+        extractor: in whose features they differ.
+        names: of the classes, in the order of their numbers.
+    """
+
+    def __init__(self, extractor: FeatureExtractor, names: Sequence[str]) -> None:
+        self.extractor, self.names = extractor, tuple(names)
+        self._samples = ClassSpread(len(self.names), extractor.num_features)
+        self._real: tuple[str, Tensor] | None = None
+
+    def start(self, images: ImageSet, batch_size: int, device: torch.device) -> None:
+        """Starts counting afresh, against at most 2,000 real images, which each process passes once.
+
+        Args:
+            images: the reference; without labels nothing is judged.
+            batch_size: images in a pass of the extractor.
+            device: the extractor's.
+        """
+        self._samples.to(device).reset()
+        if self._real is not None and self._real[0] == images.fingerprint:
+            return
+        self._real = images.fingerprint, torch.full((len(self.names),), torch.nan, device=device)
+        if images.labels(np.arange(1)) is None:
+            return
+        chosen = np.linspace(0, len(images) - 1, min(REFERENCE_IMAGES, len(images))).astype(np.int64)
+        parts = np.split(chosen, range(batch_size, len(chosen), batch_size))
+        features = torch.cat([self.extractor(images.read(part).to(device)) for part in parts])
+        labels = images.labels(chosen)
+        assert labels is not None
+        self._real = images.fingerprint, class_spread(features, labels, len(self.names))
+
+    def count(self, features: Tensor, labels: Tensor) -> None:
+        """Adds the (N, D) features of samples and their (N,) labels."""
+        self._samples.update(features, labels)
+
+    def least(self) -> tuple[Tensor, str] | None:
+        """Returns the smallest share (scalar, 1 for samples as varied as the data) and the class that has it.
+
+        None where no class has ten samples and two real images. All processes must call it.
+        """
+        assert self._real is not None
+        counts, spread = self._samples.compute()
+        shares = (spread / self._real[1]).reshape(-1)
+        judged = shares.isfinite() & (counts.reshape(-1) >= FEWEST)
+        if not judged.any():
+            return None
+        number = int(shares.masked_fill(~judged, torch.inf).argmin())
+        return shares[number], self.names[number]
