@@ -1,11 +1,10 @@
 """The network behind `DigitsFeatures`."""
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from gen_experiments.metrics.prepared import prepared
 
 SIZE = 32
-LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 class DigitsNet(nn.Module):
@@ -33,21 +32,16 @@ class DigitsNet(nn.Module):
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
         """Maps (N, 1 or 3, H, W) uint8 -> (N, 1, 32, 32) float32 in about [-1, 1], grey, resized with antialiasing."""
-        values = images.to(torch.float32)
-        if values.shape[1] == 3:
-            values = torch.einsum("nchw,c->nhw", values, values.new_tensor(LUMINANCE))[:, None]
-        if values.shape[-2:] != (SIZE, SIZE):
-            values = F.interpolate(values, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
-        return values / 127.5 - 1.0
+        return prepared(images, 1, (SIZE, SIZE)) / 127.5 - 1.0
 
-    def features(self, prepared: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """Maps (N, 1, 32, 32) -> (N, 64), not negative."""
-        features: Tensor = self.layers(prepared)
+        features: Tensor = self.layers(images)
         return features
 
-    def forward(self, prepared: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Maps (N, 1, 32, 32) -> (N, classes) logits."""
-        logits: Tensor = self.head(self.features(prepared))
+        logits: Tensor = self.head(self.features(images))
         return logits
 
 

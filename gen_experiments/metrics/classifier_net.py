@@ -1,0 +1,78 @@
+"""The network that `fit --config configs/extractor.yaml` trains, and in whose features `TrainedFeatures` compares."""
+
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.images import ImageSpec
+from gen_experiments.metrics.prepared import prepared
+
+SMALLEST = 4  # height and width of the last convolutions
+
+
+class ClassifierNet(nn.Module):
+    """A small residual classifier (https://arxiv.org/abs/1603.05027) with one layer of features before its last.
+
+    A convolution to `width` channels, then a block of two convolutions at each size from the full one down to four to
+    seven pixels, of twice as many channels at each halving up to four times `width`, the mean, and two linear layers.
+
+    Args:
+        image: what the images are like; they need labels.
+        width: channels at full size; >= 1.
+        dim: the features.
+        dropout: share of the features that is left out in training; in [0, 1).
+
+    Raises:
+        UserError: a number out of range, images without labels or smaller than four pixels.
+    """
+
+    def __init__(self, image: ImageSpec, width: int = 32, dim: int = 128, dropout: float = 0.0) -> None:
+        super().__init__()
+        check_interval("[1, inf)", width=width, dim=dim)
+        check_interval("[0, 1)", dropout=dropout)
+        if image.num_classes is None:
+            raise UserError("a classifier needs images with labels: choose a data source with classes")
+        if image.size < SMALLEST:
+            raise UserError(f"a classifier needs images of {SMALLEST} pixels or more, not {image.size}")
+        self.image, self.dim = image, dim
+        layers: list[nn.Module] = [nn.Conv2d(image.channels, width, 3, padding=1, bias=False), _Block(width, width, 1)]
+        channels, size = width, image.size
+        while size >= 2 * SMALLEST:
+            wider = min(2 * channels, 4 * width)
+            layers.append(_Block(channels, wider, 2))
+            channels, size = wider, (size + 1) // 2
+        layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        self.layers = nn.Sequential(*layers, nn.Linear(channels, dim), nn.ReLU(), nn.Dropout(dropout))
+        self.head = nn.Linear(dim, image.num_classes)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Maps (N, 1 or 3, H, W) uint8 of any size -> (N, C, S, S) float32 in [-1, 1], as in training."""
+        return prepared(images, self.image.channels, (self.image.size, self.image.size)) / 127.5 - 1.0
+
+    def features(self, images: Tensor) -> Tensor:
+        """Maps (N, C, S, S) in [-1, 1] -> (N, dim), not negative."""
+        features: Tensor = self.layers(images)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps (N, C, S, S) in [-1, 1] -> (N, num_classes) logits."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+class _Block(nn.Module):
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.BatchNorm2d(before), nn.ReLU())
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, padding=1, bias=False),
+        )
+        same = before == after and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        activated = self.first(values)
+        summed: Tensor = self.convolutions(activated) + self.shortcut(activated)
+        return summed

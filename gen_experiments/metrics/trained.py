@@ -1,0 +1,72 @@
+"""Features of a classifier that was trained on the user's own images."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec
+from gen_experiments.metrics.classifier_net import ClassifierNet
+from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.untrusted import Unreadable, read_tensors
+
+MODEL = "gen_experiments.models.classifier.Classifier"
+NETWORK = f"{ClassifierNet.__module__}.{ClassifierNet.__qualname__}"
+
+
+class TrainedFeatures(FeatureExtractor):
+    """The features of a classifier that `fit --config configs/extractor.yaml` has trained.
+
+    Distances by it compare only with distances by the same checkpoint, whose hash is part of every record.
+
+    Args:
+        weights: a checkpoint of a `Classifier`.
+
+    Raises:
+        UserError: there is no such file, or it holds something else.
+    """
+
+    def __init__(self, weights: str) -> None:
+        super().__init__()
+        path = Path(weights)
+        self.network = _network(path)
+        self.num_features = self.network.dim
+        side = self.network.image.size
+        self.resize = f"bilinear, antialiased, to {side}x{side}"
+        self.weights_hash = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.eval().requires_grad_(False)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Maps (N, 1 or 3, H, W) uint8 images -> (N, num_features) float32."""
+        return self.network.features(self.network.prepare(images))
+
+    @torch.no_grad()
+    def classify(self, features: Tensor) -> Tensor:
+        """Maps (N, num_features) features -> (N, classes) logits."""
+        logits: Tensor = self.network.head(features)
+        return logits
+
+
+def _network(path: Path) -> ClassifierNet:
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint of a classifier at {path}: train one by configs/extractor.yaml")
+    try:
+        held = read_tensors(path)
+        described = held["hyper_parameters"]
+        if described["_class_path"] != MODEL or described["network"]["class_path"] != NETWORK:
+            raise UserError(f"{path} holds no classifier of this package: train one by configs/extractor.yaml")
+        image: dict[str, Any] = dict(described["image"])
+        if image.get("class_names") is not None:
+            image["class_names"] = tuple(image["class_names"])
+        network = ClassifierNet(ImageSpec(**image), **described["network"].get("init_args", {}))
+        prefix = "network."
+        state = {name.removeprefix(prefix): value for name, value in held["state_dict"].items() if name[:8] == prefix}
+        network.load_state_dict(state)
+    except (Unreadable, KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{path} is no whole checkpoint of a classifier: train one by configs/extractor.yaml"
+        ) from error
+    return network

@@ -1,0 +1,139 @@
+"""A classifier of the user's own images: its features are what `TrainedFeatures` compares."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from gen_experiments import randomness
+from gen_experiments.errors import check_interval
+from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.metrics.classifier_net import ClassifierNet
+from gen_experiments.models.base import ImageModel, OptimizerFactory
+from gen_experiments.networks.conditioning import require_labels
+from gen_experiments.schedules import Schedule
+from gen_experiments.storage import atomic_write
+
+ClassifierFactory = Callable[[ImageSpec], ClassifierNet]
+SHIFT_STREAM = 6  # first word of the keys of the shifts' random numbers (`randomness.generator`)
+
+
+class Classifier(ImageModel):
+    """Trains a network by cross-entropy on labelled images, moved at random.
+
+    Logged are `train/loss`, `val/accuracy` and `test/accuracy`, the share of images whose largest logit is their
+    label's. The confusion matrix of each evaluation is written to `confusion.csv` in the run's folder: a row for each
+    true class, a column for each that was found.
+
+    Args:
+        image: what the images are like; the command line links it from the data.
+        network: makes the classifier.
+        optimizer: makes the optimizer.
+        lr_schedule: factor on the learning rate, as a function of images seen; None keeps it.
+        shift: pixels by which a training image is moved at most, in either direction, its edge repeated; >= 0.
+        label_smoothing: share of the label's probability that is spread over all classes; in [0, 1).
+
+    Raises:
+        UserError: a number out of range, or images without labels.
+    """
+
+    score_without_fid: ClassVar[tuple[str, str] | None] = ("val/accuracy", "max")
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        network: ClassifierFactory,
+        optimizer: OptimizerFactory,
+        lr_schedule: Schedule | None = None,
+        shift: int = 2,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        check_interval("[0, inf)", shift=shift)
+        check_interval("[0, 1)", label_smoothing=label_smoothing)
+        super().__init__(image, lr_schedule)
+        self.network = network(image)
+        self.optimizer = optimizer
+        self.shift, self.label_smoothing = shift, label_smoothing
+        self.confusion = MulticlassConfusionMatrix(image.num_classes or 0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps (B, C, H, W) images in [-1, 1] -> (B, num_classes) logits."""
+        logits: Tensor = self.network(images)
+        return logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the cross-entropy of a batch."""
+        source = randomness.generator("cpu", SHIFT_STREAM, randomness.run_seed(), self.images_seen)
+        images = shifted(batch.images, self.shift, source)
+        loss = F.cross_entropy(self(images), require_labels(batch.labels), label_smoothing=self.label_smoothing)
+        self.log_training(loss=loss)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Counts which classes are found."""
+        if len(batch.images):
+            self.confusion.update(self(batch.images), require_labels(batch.labels))
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """The same for the test split."""
+        self.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the accuracy, and writes the confusion matrix."""
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        """The same for the test split."""
+        self._report("test")
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Returns the optimizer of the network."""
+        return self.scheduled(self.optimizer(self.network.parameters()))
+
+    def _report(self, split: str) -> None:
+        counts = self.confusion.compute()
+        self.confusion.reset()
+        self.log(f"{split}/accuracy", (counts.diagonal().sum() / counts.sum()).float())
+        self.log_images_seen()
+        folder = self.trainer.log_dir
+        if folder is not None and self.trainer.is_global_zero and not self.trainer.sanity_checking:
+            write_confusion(Path(folder) / "confusion.csv", counts, self.image.class_labels)
+
+
+def shifted(images: Tensor, pixels: int, source: torch.Generator) -> Tensor:
+    """Moves each image by whole pixels, its edge repeated.
+
+    Args:
+        images: (B, C, H, W), this process's part of the global batch.
+        pixels: the most, in either direction of both axes.
+        source: of random numbers, the same on every process.
+    """
+    if not pixels:
+        return images
+    rows = len(images)
+    down, right = (randomness.randint_rows(rows, 2 * pixels + 1, source).to(images.device) for _ in range(2))
+    height, width = images.shape[-2:]
+    padded = F.pad(images, (pixels,) * 4, mode="replicate")
+    image = torch.arange(rows, device=images.device)[:, None, None, None]
+    channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
+    row = (down[:, None] + torch.arange(height, device=images.device))[:, None, :, None]
+    column = (right[:, None] + torch.arange(width, device=images.device))[:, None, None, :]
+    return padded[image, channel, row, column]
+
+
+def write_confusion(path: Path, counts: Tensor, names: tuple[str, ...]) -> None:
+    """Writes (K, K) counts, true classes by found ones, as a CSV file."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["true class", *(f"found {name}" for name in names)])
+    for name, row in zip(names, counts.tolist(), strict=True):
+        writer.writerow([name, *row])
+    with atomic_write(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
