@@ -22,6 +22,7 @@ from gen_experiments.commands.interpolate import interpolate
 from gen_experiments.commands.memorisation import memorisation
 from gen_experiments.commands.project import project
 from gen_experiments.commands.reconstruct import reconstruct
+from gen_experiments.commands.report import report
 from gen_experiments.commands.sample import sample
 from gen_experiments.commands.stats import stats
 from gen_experiments.data.datamodule import ImageDataModule
@@ -43,9 +44,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "stats": stats,
     "compare": compare,
+    "report": report,
 }
 # What a command takes by its place on the line, where it is not just a checkpoint.
-POSITIONALS = {"evaluate": ("evaluated", "reference"), "stats": ("images",), "compare": ("runs",)}
+POSITIONALS = {"evaluate": ("evaluated", "reference"), "stats": ("images",), "compare": ("runs",), "report": ("runs",)}
 
 
 def run(arguments: list[str]) -> None:

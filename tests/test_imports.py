@@ -22,13 +22,14 @@ FLOOR = {
     "untrusted",
 }
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
-BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "callbacks", "commands", "runs", "parser"}
+BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "reports", "callbacks", "commands", "runs", "parser"}
 MAY_IMPORT = {
     "__init__": {"models", "runs"},  # `load`, when it is called
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
     "priors": FLOOR | {"networks"},
     "models": FLOOR | PARTS | {"parser"},
     "evaluation": FLOOR | {"metrics"},
+    "reports": FLOOR | {"runs"},
     "callbacks": FLOOR | {"metrics", "runs", "evaluation"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
@@ -40,7 +41,7 @@ MAY_IMPORT = {
 }
 MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "experiment", "cli", "__main__"}
 MAY_USE_WANDB = {"callbacks", "cli"}
-HEAVY = {"wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
+HEAVY = {"plotly", "wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
 
 FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
 

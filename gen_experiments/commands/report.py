@@ -1,0 +1,30 @@
+"""`report`: one page about runs, from their folders alone."""
+
+from pathlib import Path
+
+from gen_experiments.commands.inputs import EVALUATION_FILE
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.comparison import read_record
+from gen_experiments.reports.page import page
+from gen_experiments.reports.run_data import RunData
+from gen_experiments.storage import atomic_write
+
+
+def report(runs: list[str], out: str = "report.html") -> None:
+    """Writes a page with the curves, pictures, evaluations and configurations of runs; it needs no other file.
+
+    Args:
+        runs: folders of runs, whose curves are laid over each other.
+        out: the HTML file.
+
+    Raises:
+        UserError: one is no folder of a run or has no curves, or `out` cannot be written or does not end in .html.
+    """
+    if Path(out).suffix != ".html":
+        raise UserError(f"a report is written to a file that ends in .html, not to {out}")
+    found = [RunData.read(Path(run)) for run in dict.fromkeys(runs)]
+    paths = [run.folder / EVALUATION_FILE for run in found]
+    records = [read_record(path) if path.is_file() else None for path in paths]
+    with atomic_write(Path(out)) as temporary:
+        temporary.write_text(page(found, records), encoding="utf-8")
+    print(f"wrote a report of {len(found)} run{'s' if len(found) > 1 else ''} to {out}")

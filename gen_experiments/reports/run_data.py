@@ -1,0 +1,85 @@
+"""What the folder of a run holds for a reader."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gen_experiments.errors import UserError
+from gen_experiments.plain import check_plain, read_yaml
+from gen_experiments.runs.table import CsvTable
+
+PICTURE = re.compile(r"(?P<kind>.+)-(?P<step>\d+)\.png")
+X_AXIS = "images_seen"
+NO_CURVES = {X_AXIS, "epoch", "step"}
+
+
+@dataclass
+class RunData:
+    """A run as its folder tells it.
+
+    Attributes:
+        name: by which it is told from the other runs of a page.
+        folder: the folder.
+        config: its configuration, flat: values by dotted keys.
+        curves: of each metric the images seen and the values, in order.
+        pictures: of each kind, such as samples, the iterations and the files, in order.
+    """
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+    curves: dict[str, tuple[list[float], list[float]]]
+    pictures: dict[str, list[tuple[int, Path]]]
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunData":
+        """Reads the folder of a run.
+
+        Raises:
+            UserError: it is none, or nothing has been logged in it.
+        """
+        path = folder / "config.yaml"
+        if not path.is_file():
+            raise UserError(f"{folder} is no folder of a run: it has no config.yaml")
+        config = read_yaml(path)
+        check_plain(config, path)
+        curves = _curves(folder / "metrics.csv")
+        if not curves:
+            raise UserError(f"{folder} has no curves yet: nothing is logged in its metrics.csv")
+        return cls(str(folder), folder, _flat(config), curves, _pictures(folder / "images"))
+
+
+def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for row in CsvTable(path).rows():
+        try:
+            values = {name: float(value) for name, value in row.items()}
+        except ValueError:
+            raise UserError(f"{path} is damaged: it holds other things than numbers") from None
+        for name in values.keys() - NO_CURVES:
+            if X_AXIS in values:
+                x, y = found.setdefault(name, ([], []))
+                x.append(values[X_AXIS])
+                y.append(values[name])
+    return found
+
+
+def _pictures(folder: Path) -> dict[str, list[tuple[int, Path]]]:
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for path in sorted(folder.glob("*.png")):
+        if match := PICTURE.fullmatch(path.name):
+            found.setdefault(match["kind"], []).append((int(match["step"]), path))
+    return {kind: sorted(pictures) for kind, pictures in found.items()}
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """Returns the leaves of a configuration by their dotted keys; `class_path` and `init_args` stand for themselves."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if not items:
+        return {key: value}
+    found: dict[str, Any] = {}
+    for name, item in items:
+        inner = key if name == "init_args" else f"{key}.{name}" if key else str(name)
+        found |= _flat(item, inner.removesuffix(".class_path"))
+    return found

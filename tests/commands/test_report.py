@@ -1,0 +1,141 @@
+"""The page about runs: self-contained, and with the numbers of their files."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+import independent
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """The texts of table cells, and what a page refers to."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.sources, self._cell = [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+        if tag == "tr":
+            self.rows.append([])
+        self._cell = tag in ("td", "th")
+        if self._cell:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        self._cell = False
+
+    def handle_data(self, data):
+        if self._cell:
+            self.rows[-1][-1] += data
+
+    def row(self, name):
+        (found,) = [row for row in self.rows if row and row[0] == name]
+        return found
+
+
+@pytest.fixture
+def runs(checkpoints, tmp_path):
+    """Copies of the runs of a GAN and a VQ-VAE."""
+    for name in ("gan", "vqvae"):
+        shutil.copytree(checkpoints[name].parent.parent, tmp_path / name)
+    return tmp_path
+
+
+def test_the_page_shows_the_last_numbers(runs, experiment):
+    assert experiment("report", "gan", "vqvae") == 0
+    page = Page((runs / "report.html").read_text())
+    (fid,) = independent.column("gan/metrics.csv", "val/fid")
+    (psnr,) = independent.column("vqvae/metrics.csv", "val/psnr")
+    assert page.row("val/fid")[1:] == [f"{fid:.6g}"] * 3 + [""] * 3
+    assert page.row("val/psnr")[1:] == [""] * 3 + [f"{psnr:.6g}"] * 3
+
+
+def test_the_last_value_is_the_last_of_several(runs, experiment):
+    (runs / "gan" / "metrics.csv").write_text("images_seen,val/fid\n10,3.5\n20,1.25\n30,2.75\n")
+    assert experiment("report", "gan") == 0
+    assert Page((runs / "report.html").read_text()).row("val/fid") == ["val/fid", "2.75", "1.25", "3.5"]
+
+
+def test_the_page_needs_nothing_else(runs, experiment):
+    assert experiment("report", "gan", "--out=pages/gan.html") == 0
+    page = Page((runs / "pages" / "gan.html").read_text())
+    assert all(source.startswith("data:") for source in page.sources)
+    embedded = [source for source in page.sources if source.startswith("data:image")]
+    pictures = [base64.b64decode(source.partition(",")[2]) for source in embedded]
+    assert pictures == [path.read_bytes() for path in sorted((runs / "gan" / "images").glob("*.png"))]
+
+
+def test_curves_are_those_of_the_file(runs, experiment):
+    assert experiment("report", "vqvae") == 0
+    text = (runs / "report.html").read_text()
+    losses = independent.column("vqvae/metrics.csv", "train/loss")
+    seen = independent.column("vqvae/metrics.csv", "images_seen")[: len(losses)]
+    drawn = [json.loads(found) for found in re.findall(r'Plotly\.newPlot\(\s*"[^"]+",\s*(\[.*?\]),\s*\{"', text)]
+    assert any(lines[0]["y"] == losses and lines[0]["x"] == seen for lines in drawn)
+
+
+def test_evaluations_are_shown_with_their_protocol(runs, experiment):
+    assert experiment("evaluate", "gan", "--num=60", "--metrics=[fid,recall]", "--bootstrap=40") == 0
+    assert experiment("report", "gan") == 0
+    score = json.loads((runs / "gan" / "evaluation.json").read_text())["scores"]["fid"]
+    page = Page((runs / "report.html").read_text())
+    assert page.row("fid") == ["fid", f"{score['value']:.6g}", "{:.6g} to {:.6g}".format(*score["interval"])]
+    assert page.row("evaluated: count") == ["evaluated: count", "60"]
+
+
+def test_only_what_differs_between_configurations_is_shown(runs, experiment):
+    shutil.copytree("gan", "other")
+    config = yaml.safe_load((runs / "other" / "config.yaml").read_text())
+    config["model"]["init_args"]["n_critic"] = "<b>3</b>"
+    (runs / "other" / "config.yaml").write_text(yaml.safe_dump(config))
+    assert experiment("report", "gan", "other") == 0
+    page = Page((runs / "report.html").read_text())
+    assert page.row("model.n_critic") == ["model.n_critic", "1", "<b>3</b>"]
+    assert not [row for row in page.rows if row and row[0] == "data.batch_size"]
+
+
+def test_what_cannot_be_reported_is_said(runs, refused):
+    (runs / "empty").mkdir()
+    shutil.copy("gan/config.yaml", "empty")
+    shutil.copytree("gan", "damaged")
+    (runs / "damaged" / "metrics.csv").write_text("images_seen,val/fid\n1,much\n")
+    for words, expected in {
+        ("nowhere",): "nowhere is no folder of a run",
+        ("empty",): "empty has no curves yet",
+        ("damaged",): "metrics.csv is damaged",
+        ("gan", "--out=report.pdf"): "ends in .html, not to report.pdf",
+        (): "the following arguments are required: runs",
+    }.items():
+        assert expected in refused("report", *words), words
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+def test_a_browser_draws_it_without_an_error(runs, experiment):
+    assert experiment("report", "gan", "vqvae") == 0
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    options = ["--virtual-time-budget=8000", f"--user-data-dir={runs / 'profile'}", f"file://{runs / 'report.html'}"]
+    shown = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=True)
+    assert "Uncaught" not in shown.stderr
+    assert "Refused" not in shown.stderr
+    steps = sorted(int(path.stem.split("-")[-1]) for path in (runs / "gan" / "images").glob("samples-*.png"))
+    assert f"<output>iteration {steps[-1]}</output>" in shown.stdout
+    curves = len({*metrics_of("gan"), *metrics_of("vqvae")})
+    assert len(re.findall(r'class="[^"]*js-plotly-plot', shown.stdout)) == curves
+
+
+def metrics_of(run):
+    """The metrics that a run has values of."""
+    with open(f"{run}/metrics.csv") as file:
+        names = file.readline().strip().split(",")
+    metrics = [name for name in names if name not in ("epoch", "step", "images_seen")]
+    return [name for name in metrics if independent.column(f"{run}/metrics.csv", name)]
