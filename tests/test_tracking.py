@@ -1,11 +1,15 @@
 """Weights & Biases: what the real client wrote, offline and to a server on this machine."""
 
 import json
+import subprocess
 
 import pytest
+import torch
 import yaml
 
+import gen_experiments
 from conftest import SHORT, SMALL
+from gen_experiments.callbacks.tracking import commit
 from processes import fit
 from wandb_files import OfflineRun
 from wandb_server import Server
@@ -56,6 +60,32 @@ def test_the_full_resolved_config_is_the_runs(offline):
     assert config["protocol"]["extractor"] == "DigitsFeatures"
     assert "32x32" in config["protocol"]["resize"]
     assert config["protocol"]["samples"] == saved["evaluation"]["samples"]
+
+
+def test_the_runs_config_says_which_images_weights_and_code_it_is_of(offline):
+    model, _, folder = offline
+    config = OfflineRun(folder).config
+    counts = {name: held["images"] for name, held in config["images"].items()}
+    assert counts == {"train": 1437, "val": 180, "test": 180}
+    assert len({held["fingerprint"] for held in config["images"].values()}) == 3
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    statistics = ("num_batches_tracked", "running_mean", "running_var")
+    for part in {"gan": ("generator", "discriminator"), "vqvae": ("encoder", "decoder")}[model]:
+        names = [name for name in state if name.startswith(f"{part}.") and not name.endswith(statistics)]
+        assert config["parameters"][part] == sum(state[name].numel() for name in names) > 0
+    assert config["code"]["gen_experiments"] == gen_experiments.__version__
+
+
+def test_the_commit_of_the_working_folder_is_told(tmp_path):
+    assert commit(tmp_path) == {}
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    (tmp_path / "file").write_text("one")
+    for words in (["init", "-q"], ["add", "file"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert commit(tmp_path) == {"git_commit": head, "git_changed": False}
+    (tmp_path / "file").write_text("two")
+    assert commit(tmp_path) == {"git_commit": head, "git_changed": True}
 
 
 def test_curves_are_drawn_against_images_seen(offline):

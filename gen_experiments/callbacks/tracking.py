@@ -1,5 +1,7 @@
 """What else is logged than scores: the resolved config, and how often each code was used."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 
+from gen_experiments import __version__
 from gen_experiments.callbacks.evaluation import Evaluation
 
 WANDB_HISTOGRAM_BINS = 512
@@ -36,9 +39,10 @@ class Tracking(Callback):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes the resolved config to the run's folder and gives it, with the metrics' protocol, to every logger.
+    """Writes the resolved config to the run's folder and gives it to every logger, with what else identifies a run.
 
-    Only of training: what scores a run leaves the run's config alone.
+    That is the metrics' protocol, the images of each split, the parameters of each part of the model, the version of
+    the package and the commit of the working folder. Only of training: what scores a run leaves its config alone.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -52,5 +56,27 @@ class SaveConfig(SaveConfigCallback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Evaluation):
                 config["protocol"] = callback.protocol()
+        config["images"] = trainer.datamodule.facts()  # type: ignore[attr-defined]
+        config["parameters"] = parameters(pl_module)
+        config["code"] = {"gen_experiments": __version__, **commit(Path.cwd())}
         for logger in trainer.loggers:
             logger.log_hyperparams(config)
+
+
+def parameters(model: LightningModule) -> dict[str, int]:
+    """Returns the number of parameters of each part of a model, and how many of all of them are trained."""
+    found = {name: sum(weight.numel() for weight in part.parameters()) for name, part in model.named_children()}
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return {name: count for name, count in found.items() if count} | {"trained": trained}
+
+
+def commit(folder: Path) -> dict[str, str | bool]:
+    """Returns the commit of a folder under git and whether files differ from it; nothing of another folder."""
+    try:
+        state = [
+            subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"git_commit": state[0].strip(), "git_changed": bool(state[1].strip())}

@@ -79,6 +79,14 @@ class ImageDataModule(LightningDataModule):
             self._splits = self._divide()
         return self._splits[name]
 
+    def facts(self) -> dict[str, dict[str, object]]:
+        """Returns what identifies the images: of each split how many there are, where from, and their fingerprint."""
+        self.split("train")
+        return {
+            name: {"images": len(images), "origin": self._origins[name], "fingerprint": images.fingerprint}
+            for name, images in self._splits.items()
+        }
+
     def _divide(self) -> dict[str, ImageArray]:
         """Returns the source's splits; what it lacks is held out of its training images."""
         splits = {name: decoded(self.source, name, self.size) for name in self.source.splits()}
