@@ -79,6 +79,25 @@ def psnr(a, b):
 
 def ssim(a, b):
     """Returns that of Wang et al. 2004, with a Gaussian window of 11 pixels, the image mirrored at its border."""
+    return _ssim_and_contrast(a, b)[0]
+
+
+def ms_ssim(a, b):
+    """Returns that of Wang et al. 2003: the product of five scales to their weights.
+
+    Of the coarsest the whole similarity, of the others the contrasts of the windows that lie inside the image.
+    """
+    result, scales = 1.0, (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    for number, weight in enumerate(scales):
+        whole, contrast = _ssim_and_contrast(a, b)
+        result = result * (whole if number == len(scales) - 1 else contrast) ** weight
+        a, b = (x[..., : x.shape[-2] // 2 * 2, : x.shape[-1] // 2 * 2] for x in (a, b))
+        a, b = (x.reshape(*x.shape[:2], x.shape[2] // 2, 2, -1, 2).mean((3, 5)) for x in (a, b))
+    return result
+
+
+def _ssim_and_contrast(a, b):
     window = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     window /= window.sum()
 
@@ -89,5 +108,6 @@ def ssim(a, b):
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     ma, mb = blur(a), blur(b)
     va, vb, vab = blur(a * a) - ma**2, blur(b * b) - mb**2, blur(a * b) - ma * mb
-    values = (2 * ma * mb + c1) * (2 * vab + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
-    return values.mean((-3, -2, -1))
+    contrast = (2 * vab + c2) / (va + vb + c2)
+    values = (2 * ma * mb + c1) / (ma**2 + mb**2 + c1) * contrast
+    return values.mean((-3, -2, -1)), contrast[..., 5:-5, 5:-5].mean((-3, -2, -1))

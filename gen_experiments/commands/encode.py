@@ -9,7 +9,7 @@ import torch
 from gen_experiments.commands.pictures import read_images, write_images
 from gen_experiments.errors import UserError
 from gen_experiments.images import to_float, to_uint8
-from gen_experiments.metrics.codebook import perplexity
+from gen_experiments.metrics.codebook import entropy_bits
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.storage import atomic_write
@@ -44,10 +44,7 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz") -> None:
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, codes=codes.numpy().astype(np.min_scalar_type(size - 1)))
     pixels = model.image.size**2
-    by_level = [
-        level[0].numel() / pixels * math.log2(float(perplexity(torch.bincount(level.flatten()))))
-        for level in codes.flatten(1).split([height * width for height, width in model.code_grids], dim=1)
-    ]
+    by_level = [bits / pixels for bits in entropy_bits(codes, model.code_grids)]
     levels = f" of each level ({' + '.join(f'{bits:.4g}' for bits in by_level)})" if len(by_level) > 1 else ""
     print(
         f"{codes[0].numel() / pixels * math.log2(size):.4g} bits per pixel "

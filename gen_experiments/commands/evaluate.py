@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import chosen_device
@@ -17,17 +16,20 @@ from gen_experiments.commands.inputs import (
     Images,
     split_images,
 )
-from gen_experiments.commands.model_images import common_spec, images_of, reconstructions_of
+from gen_experiments.commands.model_images import common_spec, images_of
 from gen_experiments.commands.passes import collected_of, extractor_for
+from gen_experiments.commands.reconstructed import OF_CODES, PAIRED, Reconstructions
 from gen_experiments.commands.training_data import contents_of, run_config, training_data
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.record import record, write_record
-from gen_experiments.evaluation.scores import METRICS, Score, add_intervals, computable, mean_of, score
+from gen_experiments.evaluation.scores import METRICS, add_intervals, computable, score
 from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.runs.checkpoint_files import checkpoint_of, run_of
 
+NEEDS = {"ms_ssim": f" of {MS_SSIM_SIZE} pixels a side", **dict.fromkeys(OF_CODES, " by codes")}
 # Of what the record says about each side, what is printed.
 SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "seed", "count")
 
@@ -46,10 +48,10 @@ def evaluate(
 ) -> None:
     """Scores images against others: FID, KID, IS, precision, recall, density, coverage and MIND, from one pass.
 
-    Reconstructions are scored by PSNR and SSIM too. Each side is a checkpoint, a run (its best checkpoint), a folder of
-    pictures, a data configuration (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of
-    samples (`arr_0`) or statistics (`mu`, `sigma`). A model that reconstructs is scored by its reconstructions of the
-    other side.
+    Reconstructions are scored by PSNR, SSIM and MS-SSIM too, and their codes by how many are used and the bits they
+    take. Each side is a checkpoint, a run (its best checkpoint), a folder of pictures, a data configuration
+    (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of samples (`arr_0`) or statistics
+    (`mu`, `sigma`). A model that reconstructs is scored by its reconstructions of the other side.
 
     Args:
         evaluated: what is scored.
@@ -89,9 +91,10 @@ def evaluation_of(
     check_interval("[0, inf)", seed=seed)
     if bootstrap:
         check_interval("[39, inf)", bootstrap=bootstrap)  # fewer resamples have no quantile of 2.5%
-    unknown = sorted(set(metrics or ()) - set(METRICS) - {"psnr", "ssim"})
+    known_metrics = (*METRICS, *PAIRED, *OF_CODES)
+    unknown = sorted(set(metrics or ()) - set(known_metrics))
     if unknown:
-        raise UserError(f"there is no metric {unknown[0]}: choose from {', '.join((*METRICS, 'psnr', 'ssim'))}")
+        raise UserError(f"there is no metric {unknown[0]}: choose from {', '.join(known_metrics)}")
     place = chosen_device(device)
     network = (extractor or extractor_for(evaluated, reference)).to(place)
     checkpoint, spec = checkpoint_of(Path(evaluated)), common_spec(evaluated, reference)
@@ -100,21 +103,18 @@ def evaluation_of(
         real: Images | Archive = _own_split(evaluated, checkpoint, reference, isinstance(model, Reconstructs))
     else:
         real = images_of(reference, spec, num, seed, place)
-    errors: dict[str, list[Tensor]] = {}
+    remade = None
     if model is not None and checkpoint is not None and isinstance(model, Reconstructs):
-        fake: Images | Archive = reconstructions_of(model, checkpoint, real, errors)
-    else:
-        fake = images_of(evaluated, spec, num, seed, place)
+        remade = Reconstructions(model, checkpoint, real)
+    fake = images_of(evaluated, spec, num, seed, place) if remade is None else remade.images
     known = network.fits(real.content or fake.content, "--extractor")
     generated, originals = (collected_of(side, network, place) for side in (fake, real))
-    wanted = metrics or [*computable(generated, originals, network), *errors]
-    found = score(generated, originals, network, [name for name in wanted if name in METRICS])
+    of_pairs = {} if remade is None else remade.scores()
+    wanted = metrics or [*computable(generated, originals, network), *of_pairs]
+    found = of_pairs | score(generated, originals, network, [name for name in wanted if name in METRICS])
     for name in wanted:
-        if name in ("psnr", "ssim"):
-            if name not in errors:
-                raise UserError(f"{name} compares reconstructions with their originals: leave it out here")
-            values = torch.cat(errors[name]).cpu()
-            found[name] = Score(float(values.double().mean()), statistic=mean_of(values))
+        if name not in found:
+            raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
     found = {name: found[name] for name in wanted}
     if bootstrap and generated.moments.count is not None:
         add_intervals(found, generated.moments.count, bootstrap)

@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from gen_experiments.callbacks.protocols import Reconstructs, Samples
+from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data, sha256, stored
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
-from gen_experiments.images import ImageSpec, to_float, to_uint8
-from gen_experiments.metrics.reconstruction import WINDOW, psnr, ssim
+from gen_experiments.images import ImageSpec, to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
 from gen_experiments.runs.checkpoint_files import checkpoint_of
@@ -57,40 +55,9 @@ def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Imag
     """
     if not isinstance(model, Samples):
         raise UserError(f"{checkpoint} holds a {type(model).__name__}, which cannot sample")
-    described = {**_checkpoint(model, checkpoint), "kind": "samples of a model", "seed": seed}
+    described = {**described_checkpoint(model, checkpoint), "kind": "samples of a model", "seed": seed}
     content = _content(checkpoint)
     return Images(described, num, lambda part: to_uint8(model.sample(part.start, len(part), seed)), content)
-
-
-def reconstructions_of(
-    model: ImageModel, checkpoint: Path, originals: Images | Archive, errors: dict[str, list[Tensor]]
-) -> Images:
-    """Returns what a model makes of images.
-
-    Args:
-        model: one that reconstructs.
-        checkpoint: its file.
-        originals: the images.
-        errors: gets the PSNR and, of images large enough, the SSIM of all images that are read, batch by batch.
-
-    Raises:
-        UserError: there are no images but only statistics of them.
-    """
-    assert isinstance(model, Reconstructs)
-    if isinstance(originals, Archive):
-        raise UserError(f"{originals.path} holds statistics, and {checkpoint} reconstructs: name the images")
-    errors |= {"psnr": []}
-    if model.image.size >= WINDOW:
-        errors |= {"ssim": []}
-
-    def read(part: range) -> Tensor:
-        images = originals.read(part)
-        remade = to_uint8(model.reconstruct(to_float(images.to(model.device)))).cpu()
-        for name, found in errors.items():
-            found.append({"psnr": psnr, "ssim": ssim}[name](remade, images))
-        return remade
-
-    return Images({**_checkpoint(model, checkpoint), "kind": "reconstructions"}, originals.count, read)
 
 
 def _content(checkpoint: Path) -> str | None:
@@ -101,7 +68,8 @@ def _content(checkpoint: Path) -> str | None:
         return None
 
 
-def _checkpoint(model: ImageModel, path: Path) -> dict[str, Any]:
+def described_checkpoint(model: ImageModel, path: Path) -> dict[str, Any]:
+    """Returns what the record of an evaluation says of a model."""
     held = read_checkpoint(path)
     return {
         "kind": "",

@@ -1,5 +1,8 @@
 """How much of a codebook is used: by an epoch and all processes, and by a batch in the mean."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -17,6 +20,20 @@ def perplexity(counts: Tensor) -> Tensor:
 def usage(counts: Tensor) -> Tensor:
     """Returns the share of codes that were met at least once: (K,) counts -> scalar in [0, 1]."""
     return (counts > 0).double().mean().float()
+
+
+def entropy_bits(codes: Tensor, grids: Sequence[tuple[int, int]]) -> list[float]:
+    """Returns the bits an image that an ideal coder takes which knows how often each code occurs at each level.
+
+    Args:
+        codes: (N, ...) int64.
+        grids: (h, w) of each level, in the order of an image's codes.
+
+    Returns:
+        h·w·H of each level, H the entropy of its codes in bits.
+    """
+    levels = codes.flatten(1).split([height * width for height, width in grids], dim=1)
+    return [level.shape[1] * math.log2(float(perplexity(torch.bincount(level.flatten())))) for level in levels]
 
 
 class CodebookUsage(Metric):

@@ -9,6 +9,7 @@ PEAK = 255.0
 # An image without any error would have an infinite PSNR and spoil every mean.
 LARGEST_PSNR = 100.0
 WINDOW = 11
+MS_SSIM_SIZE = 176  # pixels a side, of which five scales of the window's size can be made
 
 
 def psnr(reconstructions: Tensor, images: Tensor) -> Tensor:
@@ -51,4 +52,31 @@ def ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
         reconstructions.float(), images.float(), data_range=PEAK, reduction="none", kernel_size=WINDOW, sigma=1.5
     )
     assert isinstance(value, Tensor)
+    return value.reshape(-1)
+
+
+def ms_ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
+    """Returns the multi-scale structural similarity of each image (https://doi.org/10.1109/ACSSC.2003.1292216).
+
+    Five scales with the paper's weights; window and constants as for `ssim`; negative contrasts count as 0, and those
+    of windows that reach over the border are left out: torchmetrics' convention.
+
+    Args:
+        reconstructions: (N, C, H, W) uint8.
+        images: the same shape, of at least 176 pixels a side.
+
+    Returns:
+        (N,) float32 in [0, 1].
+    """
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+    value: Tensor = multiscale_structural_similarity_index_measure(
+        reconstructions.float(),
+        images.float(),
+        data_range=PEAK,
+        reduction="none",
+        kernel_size=WINDOW,
+        sigma=1.5,
+        normalize="relu",
+    )
     return value.reshape(-1)

@@ -60,6 +60,25 @@ def test_reconstructions_score_as_in_validation(experiment, checkpoints):
         assert found[name] == pytest.approx(trained, rel=1e-6), name
 
 
+def test_codes_are_counted_over_all_images(experiment, checkpoints, tmp_path):
+    digits(tmp_path / "real", slice(0, 60))
+    assert experiment("encode", checkpoints["vqvae"], "--images=real") == 0
+    metrics = "--metrics=[perplexity,codebook_usage,bits_per_pixel]"
+    assert experiment("evaluate", checkpoints["vqvae"], "real", metrics, *BY_DIGITS, "--json=record.json") == 0
+    codes = np.load("codes.npz")["codes"]
+    shares = np.unique(codes, return_counts=True)[1] / codes.size
+    entropy = -(shares * np.log2(shares)).sum()
+    size = record()["scores"]["perplexity"]["settings"]["codebook_size"]
+    assert scores() == pytest.approx(
+        {
+            "perplexity": 2**entropy,
+            "codebook_usage": len(shares) / size,
+            "bits_per_pixel": entropy * codes[0].size / 32**2,
+        },
+        rel=1e-5,
+    )
+
+
 def test_a_run_is_its_best_checkpoint(experiment, checkpoints, tmp_path):
     shutil.copytree(checkpoints["gan"].parent.parent, tmp_path / "run")
     experiment("evaluate", "run", "--num=20", "--metrics=[fid]", "--json=record.json")
@@ -174,8 +193,9 @@ def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
         ("empty", "real", *BY_DIGITS): "empty",
         ("sizes", "real", *BY_DIGITS): "differ in size",
         ("run", *BY_DIGITS): "has no checkpoint yet",
-        ("real", "real", *BY_DIGITS, "--metrics=[fud]"): "there is no metric fud: choose from fid, kid",
-        ("real", "real", *BY_DIGITS, "--metrics=[psnr]"): "psnr compares reconstructions",
+        ("real", "real", *BY_DIGITS, "--metrics=[fud]"): "there is no metric fud: choose from fid, fid_infinity, kid",
+        ("real", "real", *BY_DIGITS, "--metrics=[psnr]"): "psnr is for reconstructions",
+        (checkpoints["vqvae"], "--metrics=[ms_ssim]"): "ms_ssim is for reconstructions of 176 pixels a side",
         ("real", "real", *BY_DIGITS, "--device=cuda:99"): "there is no device cuda:99",
         ("real", "own.yaml:tset", *BY_DIGITS): "names no split",
         ("real", "real", *BY_DIGITS, "--num=1"): "num must be >= 2",

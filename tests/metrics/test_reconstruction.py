@@ -4,7 +4,7 @@ import torch
 
 import independent
 from gen_experiments.errors import UserError
-from gen_experiments.metrics.reconstruction import psnr, ssim
+from gen_experiments.metrics.reconstruction import ms_ssim, psnr, ssim
 
 
 def pair(size=32, channels=1, noise=20):
@@ -31,6 +31,13 @@ def test_psnr_is_symmetric_and_not_of_the_mean_error():
 def test_ssim_agrees_with_an_independent_implementation(size, channels):
     a, b = pair(size, channels)
     np.testing.assert_allclose(ssim(b, a).numpy(), independent.ssim(a, b), atol=2e-4)
+
+
+@pytest.mark.parametrize("size", [176, 192])
+def test_ms_ssim_agrees_with_an_independent_implementation(size):
+    a, b = pair(size, 3, noise=60)
+    np.testing.assert_allclose(ms_ssim(b, a).numpy(), independent.ms_ssim(a, b), atol=1e-3)
+    assert len(ms_ssim(b, a)) == 3
 
 
 def test_ssim_of_equal_images_is_one():

@@ -1,0 +1,73 @@
+"""A tokenizer's reconstructions of images, and the scores that images have only in pairs, or codes only have."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gen_experiments.callbacks.protocols import Reconstructs
+from gen_experiments.commands.inputs import Archive, Images
+from gen_experiments.commands.model_images import described_checkpoint
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.scores import Score, mean_of
+from gen_experiments.images import to_float, to_uint8
+from gen_experiments.metrics.codebook import entropy_bits, perplexity, usage
+from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE, WINDOW, ms_ssim, psnr, ssim
+from gen_experiments.models.base import ImageModel
+from gen_experiments.models.vqvae import VQVAE
+
+PAIRED = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim}
+SMALLEST_SIZE = {"psnr": 1, "ssim": WINDOW, "ms_ssim": MS_SSIM_SIZE}
+OF_CODES = ("perplexity", "codebook_usage", "bits_per_pixel")
+
+
+class Reconstructions:
+    """What a model makes of images, and how close it is to them.
+
+    Args:
+        model: one that reconstructs.
+        checkpoint: its file.
+        originals: the images.
+
+    Raises:
+        UserError: there are no images but only statistics of them.
+    """
+
+    def __init__(self, model: ImageModel, checkpoint: Path, originals: Images | Archive) -> None:
+        if isinstance(originals, Archive):
+            raise UserError(f"{originals.path} holds statistics, and {checkpoint} reconstructs: name the images")
+        self.model, self.originals = model, originals
+        self.images = Images(
+            {**described_checkpoint(model, checkpoint), "kind": "reconstructions"}, originals.count, self._read
+        )
+        self._values: dict[str, list[Tensor]] = {name: [] for name in PAIRED if model.image.size >= SMALLEST_SIZE[name]}
+        self._codes: list[Tensor] = []
+
+    def _read(self, part: range) -> Tensor:
+        assert isinstance(self.model, Reconstructs)
+        images = self.originals.read(part)
+        inputs = to_float(images.to(self.model.device))
+        remade = to_uint8(self.model.reconstruct(inputs)).cpu()
+        for name, found in self._values.items():
+            found.append(PAIRED[name](remade, images))
+        if isinstance(self.model, VQVAE):
+            self._codes.append(self.model.encode(inputs).cpu())
+        return remade
+
+    def scores(self) -> dict[str, Score]:
+        """Returns the scores of all images that were read.
+
+        `psnr`, `ssim` and, of 176 pixels or more, `ms_ssim`; of a model of codes also `perplexity` and `codebook_usage`
+        of all codes together, and `bits_per_pixel`, which an ideal coder takes that knows how often each code occurs.
+        """
+        found = {}
+        for name, parts in self._values.items():
+            values = torch.cat(parts)
+            found[name] = Score(float(values.double().mean()), statistic=mean_of(values))
+        if isinstance(self.model, VQVAE):
+            codes = torch.cat(self._codes)
+            counts = torch.bincount(codes.flatten(), minlength=self.model.quantizer.codebook_size)
+            bits = sum(entropy_bits(codes, self.model.code_grids)) / self.model.image.size**2
+            for name, value in zip(OF_CODES, (float(perplexity(counts)), float(usage(counts)), bits), strict=True):
+                found[name] = Score(value, settings={"codebook_size": len(counts)})
+        return found
