@@ -1,0 +1,55 @@
+"""What the README and the pages beside the recipes say can be done."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gen_experiments.__main__ import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "configs").rglob("README.md")),
+    ROOT / "tests" / "benchmarks" / "README.md",
+]
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def page(request):
+    return request.param
+
+
+def test_the_example_in_python_runs(checkpoints, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("gan", "vqvae"):
+        shutil.copytree(checkpoints[name].parent.parent, tmp_path / "runs" / name / "version_0")
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["images"].shape == names["again"].shape == (16, 1, 32, 32)
+    assert names["error"] > 0
+
+
+def test_what_a_page_links_to_is_there(page):
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert all((page.parent / link).exists() for link in local), local
+
+
+def test_the_configurations_that_a_page_names_are_there(page):
+    named = re.findall(r"\b((?:configs|sweeps|tests)/[\w/.-]+\.(?:yaml|sbatch|py))", page.read_text(encoding="utf-8"))
+    assert [name for name in named if "NAME" not in name and not (ROOT / name).is_file()] == []
+
+
+def test_every_command_is_in_the_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {name for name in COMMANDS if name not in text} == set()
+
+
+def test_the_commands_of_the_readme_are_some():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    run = re.findall(r"python -m gen_experiments ([a-z-]+)", text)
+    assert run
+    assert set(run) <= set(COMMANDS)
