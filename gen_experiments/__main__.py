@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": "score a checkpoint, a run, a folder or samples against others by every metric",
     "compare": "lay scores of several runs beside each other, ranked only where they mean the same",
     "report": "write one page with the curves, pictures, scores and configurations of runs",
+    "sweep": "run the trials of a W&B sweep on this machine, without a server",
     "stats": "write the statistics of images as other tools read them",
 }
 

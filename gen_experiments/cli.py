@@ -25,6 +25,7 @@ from gen_experiments.commands.reconstruct import reconstruct
 from gen_experiments.commands.report import report
 from gen_experiments.commands.sample import sample
 from gen_experiments.commands.stats import stats
+from gen_experiments.commands.sweep import sweep
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.experiment import ExperimentCLI
 from gen_experiments.models.base import ImageModel
@@ -45,9 +46,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "stats": stats,
     "compare": compare,
     "report": report,
+    "sweep": sweep,
 }
 # What a command takes by its place on the line, where it is not just a checkpoint.
-POSITIONALS = {"evaluate": ("evaluated", "reference"), "stats": ("images",), "compare": ("runs",), "report": ("runs",)}
+POSITIONALS = {
+    "evaluate": ("evaluated", "reference"),
+    "stats": ("images",),
+    "compare": ("runs",),
+    "report": ("runs",),
+    "sweep": ("file",),
+}
 
 
 def run(arguments: list[str]) -> None:

@@ -22,7 +22,7 @@ FLOOR = {
     "untrusted",
 }
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
-BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "reports", "callbacks", "commands", "runs", "parser"}
+BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "reports", "search", "callbacks", "commands", "runs", "parser"}
 MAY_IMPORT = {
     "__init__": {"models", "runs"},  # `load`, when it is called
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "models": FLOOR | PARTS | {"parser"},
     "evaluation": FLOOR | {"metrics"},
     "reports": FLOOR | {"runs"},
+    "search": FLOOR | {"runs"},
     "callbacks": FLOOR | {"metrics", "runs", "evaluation"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
@@ -41,7 +42,7 @@ MAY_IMPORT = {
 }
 MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "experiment", "cli", "__main__"}
 MAY_USE_WANDB = {"callbacks", "cli"}
-HEAVY = {"plotly", "wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
+HEAVY = {"plotly", "optuna", "wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
 
 FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
 

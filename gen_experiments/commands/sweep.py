@@ -1,0 +1,88 @@
+"""`sweep`: a W&B sweep on this machine, without a server."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from gen_experiments.commands.report import report
+from gen_experiments.errors import UserError, check_interval, shortened
+from gen_experiments.search.sweep_file import SweepFile
+from gen_experiments.search.trials import Trial, Trials
+
+POLL = 1.0  # seconds between two looks at the metric
+WRONG_WORDS = 2  # exit code of a run that has not begun, as its command line is wrong
+
+
+def sweep(file: str, count: int = 10, seed: int = 0) -> None:
+    """Runs the trials of a W&B sweep one after the other, without a server; the same command again goes on.
+
+    Values are drawn, and hopeless trials ended, by optuna. At the end stand a table of the trials and a report of their
+    runs.
+
+    Args:
+        file: the sweep, such as sweeps/vqvae.yaml.
+        count: trials in all, those of before included.
+        seed: of the drawing.
+
+    Raises:
+        UserError: the file is no sweep, a trial fails, or its metric is never logged.
+    """
+    check_interval("[1, inf)", count=count)
+    check_interval("[0, inf)", seed=seed)
+    trials = Trials(SweepFile.read(Path(file)), seed)
+    while sum(trial.state != "running" for trial in trials.all) < count:
+        trial = trials.next()
+        if trial is None:
+            print(f"all {len(trials.all)} combinations of the grid have been tried")
+            break
+        _run(trials, trial)
+    print_trials(trials)
+    report([str(trials.folder(trial)) for _, trial in trials.ranked()], str(trials.home / "report.html"))
+
+
+def print_trials(trials: Trials) -> None:
+    """Prints the trials, the best first."""
+    names = list(trials.file.parameters)
+    table = Table("trial", f"best {trials.file.metric}", *(name.rpartition(".")[2] for name in names), "state")
+    for best, trial in trials.ranked():
+        values = [trial.parameters[name] for name in names]
+        cells = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
+        table.add_row(str(trials.all.index(trial)), f"{best:.6g}", *cells, trial.state)
+    Console(soft_wrap=True).print(table)
+
+
+def _run(trials: Trials, trial: Trial) -> None:
+    number = trials.all.index(trial)
+    drawn = [f"--{key}={'null' if value is None else value}" for key, value in trial.parameters.items()]
+    print(f"trial {number}: {' '.join(drawn)}", flush=True)
+    own = [f"--run.version={number}", "--run.resume=auto", "--trainer.enable_progress_bar=false"]
+    command = [sys.executable, "-m", "gen_experiments", "fit", *trials.arguments, *drawn, *own]
+    log = trials.home / f"trial_{number}.log"
+    hopeless = False
+    with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
+        try:
+            while process.poll() is None:
+                time.sleep(POLL)
+                trial.history = trials.values(trial)
+                if not hopeless and trials.is_hopeless(trial):
+                    hopeless = True
+                    process.terminate()
+        except BaseException:
+            # It saves a checkpoint, and goes on when the sweep does.
+            process.terminate()
+            raise
+    trial.history = trials.values(trial)
+    if process.returncode and not hopeless:
+        if process.returncode == WRONG_WORDS:
+            trials.forget(trial)
+        said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error")]
+        raise UserError(f"trial {number} failed: {shortened(said[-1] if said else 'see', 600)} ({log})")
+    if not trial.history:
+        raise UserError(f"trial {number} never logged {trials.file.metric}: name a metric of its metrics.csv")
+    trial.state = "stopped" if hopeless else "finished"
+    trials.write()
+    print(f"trial {number}: {trial.state}, best {trials.file.metric} {trials.best(trial):.6g}", flush=True)

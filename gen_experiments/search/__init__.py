@@ -1,0 +1,1 @@
+"""Searches for hyperparameters on one machine: what was tried, and what is tried next."""

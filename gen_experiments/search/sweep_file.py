@@ -1,0 +1,144 @@
+"""The file of a W&B sweep: what is varied, how, and what ends a trial early."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gen_experiments.errors import UserError, quoted
+from gen_experiments.plain import check_plain, read_yaml
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+METHODS = ("bayes", "random", "grid")
+GOALS = ("minimize", "maximize")
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """A sweep as `wandb sweep` takes it.
+
+    Attributes:
+        path: the file.
+        method: bayes, random or grid.
+        metric: its name.
+        goal: minimize or maximize.
+        parameters: what is varied, by the keys of the command line, as the file has it.
+        early_terminate: as the file has it; None for none.
+        arguments: of `fit`, without the drawn ones.
+    """
+
+    path: Path
+    method: str
+    metric: str
+    goal: str
+    parameters: dict[str, dict[str, Any]]
+    early_terminate: dict[str, Any] | None
+    arguments: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> "SweepFile":
+        """Reads a file.
+
+        Raises:
+            UserError: there is none, or it is no sweep of `gen_experiments fit`, or has what only W&B's server can do.
+        """
+        if not path.is_file():
+            raise UserError(f"there is no sweep at {path}")
+        held = read_yaml(path)
+        check_plain(held, path)
+        command = held.get("command") if isinstance(held, dict) else None
+        if not isinstance(command, list) or "fit" not in command:
+            raise UserError(f"{path} is no sweep of `gen_experiments fit`: its `command` must say so, as in sweeps/")
+        metric, parameters = held.get("metric"), held.get("parameters")
+        if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
+            raise UserError(f"{path} names no metric")
+        if not isinstance(parameters, dict) or not all(isinstance(value, dict) for value in parameters.values()):
+            raise UserError(f"{path} has no parameters")
+        method, goal = held.get("method"), metric.get("goal", "minimize")
+        if method not in METHODS or goal not in GOALS:
+            raise UserError(
+                f"{path} has the method {quoted(str(method))} and the goal {quoted(str(goal))}: "
+                "bayes, random or grid, and minimize or maximize are known"
+            )
+        words = [str(word) for word in command]
+        arguments = tuple(word for word in words[words.index("fit") + 1 :] if word != "${args}")
+        early = held.get("early_terminate")
+        found = cls(path, method, metric["name"], goal, parameters, early, arguments)
+        if method == "grid":
+            found.combinations()
+        else:
+            found.distributions()
+        found.pruner()
+        return found
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Returns all combinations of a grid, in the order of the file.
+
+        Raises:
+            UserError: a parameter has no values.
+        """
+        choices = []
+        for key, described in self.parameters.items():
+            if "values" not in described and "value" not in described:
+                raise UserError(f"{self.path}: a grid needs the values of {key}")
+            choices.append([(key, value) for value in described.get("values", [described.get("value")])])
+        return [dict(chosen) for chosen in itertools.product(*choices)]
+
+    def distributions(self) -> dict[str, "BaseDistribution"]:
+        """Returns what each parameter is drawn from.
+
+        Raises:
+            UserError: a parameter is not described, or by a distribution that is not known here.
+        """
+        return {key: self._distribution(key, described) for key, described in self.parameters.items()}
+
+    def sampler(self, seed: int) -> "BaseSampler":
+        """Returns what draws values: for `bayes` a Parzen estimator, where W&B's server has a Gaussian process."""
+        from optuna.samplers import RandomSampler, TPESampler
+
+        return TPESampler(seed=seed) if self.method == "bayes" else RandomSampler(seed=seed)
+
+    def pruner(self) -> "BasePruner":
+        """Returns what ends trials early: successive halving, as W&B's hyperband without its brackets.
+
+        Raises:
+            UserError: early termination of another type, or by numbers out of range.
+        """
+        from optuna.pruners import NopPruner, SuccessiveHalvingPruner
+
+        early = self.early_terminate
+        if early is None:
+            return NopPruner()
+        try:
+            eta = int(early.get("eta", 3))
+            first = int(early["min_iter"]) if "min_iter" in early else int(early["max_iter"]) // eta ** int(early["s"])
+            if early.get("type") == "hyperband":
+                return SuccessiveHalvingPruner(min_resource=first, reduction_factor=eta)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{self.path}: early_terminate cannot be used ({quoted(error)})") from error
+        raise UserError(f"{self.path}: only early_terminate of type hyperband is known")
+
+    def _distribution(self, key: str, described: dict[str, Any]) -> "BaseDistribution":
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        try:
+            if "values" in described or "value" in described:
+                return CategoricalDistribution(described.get("values", [described.get("value")]))
+            low, high = described["min"], described["max"]
+            whole = isinstance(low, int) and isinstance(high, int)
+            name = described.get("distribution", "int_uniform" if whole else "uniform")
+            if name == "int_uniform":
+                return IntDistribution(int(low), int(high))
+            if name in ("uniform", "log_uniform_values"):
+                return FloatDistribution(float(low), float(high), log=name == "log_uniform_values")
+            if name in ("q_uniform", "q_log_uniform_values"):
+                step = described.get("q", 1)
+                if name == "q_uniform":
+                    return FloatDistribution(float(low), float(high), step=float(step))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{self.path}: {key} cannot be drawn from ({quoted(error)})") from error
+        raise UserError(f"{self.path}: the distribution {name} of {key} is not known without W&B's server")

@@ -1,0 +1,173 @@
+"""The trials of a sweep on the disk, and the next one."""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from gen_experiments import randomness
+from gen_experiments.errors import UserError, quoted
+from gen_experiments.runs.table import CsvTable
+from gen_experiments.search.sweep_file import SweepFile
+from gen_experiments.storage import atomic_write
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+STATE_FILE = "sweep.json"
+DRAW_STREAM = 41  # first word of the keys of the seeds of drawings
+
+
+@dataclass
+class Trial:
+    """One run of a sweep.
+
+    Attributes:
+        parameters: the drawn values by their keys on the command line.
+        state: "running" also of one that was killed, which goes on when the sweep does; "stopped" by early termination.
+        history: the values of the metric, in order.
+    """
+
+    parameters: dict[str, Any]
+    state: Literal["running", "finished", "stopped"] = "running"
+    history: list[float] = field(default_factory=list)
+
+
+class Trials:
+    """The trials of a sweep, in the folder of its runs.
+
+    Args:
+        file: the sweep.
+        seed: of the drawing.
+
+    Attributes:
+        arguments: of `fit`, without the drawn ones.
+        home: the folder of the runs, `--run.root`/`--run.name` of the command.
+        all: in their order, which is the runs' `version_N`.
+
+    Raises:
+        UserError: the folder holds the trials of another sweep, or other runs.
+    """
+
+    def __init__(self, file: SweepFile, seed: int) -> None:
+        self.file, self.seed = file, seed
+        self.arguments = list(file.arguments)
+        options = dict(word[2:].split("=", 1) for word in self.arguments if word.startswith("--") and "=" in word)
+        if "run.name" not in options:
+            options["run.name"] = f"sweep_{file.path.stem}"
+            self.arguments.append(f"--run.name={options['run.name']}")
+        self.home = Path(options.get("run.root", "runs")) / options["run.name"]
+        described = json.dumps(asdict(file) | {"path": ""}, sort_keys=True)
+        self._identity = hashlib.sha256(described.encode()).hexdigest()
+        self.all = self._read()
+
+    def next(self) -> Trial | None:
+        """Returns the trial that was interrupted, else a new one; None where a grid is exhausted."""
+        if self.all and self.all[-1].state == "running":
+            return self.all[-1]
+        if self.file.method == "grid":
+            combinations = self.file.combinations()
+            if len(self.all) == len(combinations):
+                return None
+            drawn = combinations[len(self.all)]
+        else:
+            drawn = self._study().ask(self.file.distributions()).params
+        self.all.append(Trial(drawn))
+        self.write()
+        return self.all[-1]
+
+    def is_hopeless(self, trial: Trial) -> bool:
+        """Returns whether early termination ends a trial after the values that it has."""
+        if self.file.early_terminate is None or self.file.method == "grid":
+            return False
+        return _told(self._study(without=trial), trial, self.file)
+
+    def values(self, trial: Trial) -> list[float]:
+        """Returns the values of the metric that the run of a trial has logged."""
+        rows = CsvTable(self.folder(trial) / "metrics.csv").rows()
+        return [float(row[self.file.metric]) for row in rows if self.file.metric in row]
+
+    def folder(self, trial: Trial) -> Path:
+        """Returns the folder of the run of a trial."""
+        return self.home / f"version_{self.all.index(trial)}"
+
+    def best(self, trial: Trial) -> float | None:
+        """Returns the best value of a trial; None if it has none."""
+        finite = [value for value in trial.history if math.isfinite(value)]
+        if not finite:
+            return None
+        return min(finite) if self.file.goal == "minimize" else max(finite)
+
+    def ranked(self) -> list[tuple[float, Trial]]:
+        """Returns the trials that have values with their best, the best first."""
+        found = [(value, trial) for trial in self.all if (value := self.best(trial)) is not None]
+        return sorted(found, key=lambda pair: pair[0], reverse=self.file.goal == "maximize")
+
+    def forget(self, trial: Trial) -> None:
+        """Takes a trial out that could not even begin."""
+        self.all.remove(trial)
+        self.write()
+        if not self.all:
+            (self.home / STATE_FILE).unlink()
+
+    def write(self) -> None:
+        """Writes the trials."""
+        held = {"sweep": self._identity, "seed": self.seed, "trials": [asdict(trial) for trial in self.all]}
+        with atomic_write(self.home / STATE_FILE) as temporary:
+            temporary.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+
+    def _study(self, without: Trial | None = None) -> "Study":
+        """Returns what is known of the trials, from which the next is drawn and hopeless ones are told."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        seed = randomness.key_seed(DRAW_STREAM, self.seed, len(self.all)) % 2**32
+        study = optuna.create_study(
+            sampler=self.file.sampler(seed),
+            pruner=self.file.pruner(),
+            direction="maximize" if self.file.goal == "maximize" else "minimize",
+        )
+        for trial in self.all:
+            if trial is not without and (best := self.best(trial)) is not None:
+                _told(study, trial, self.file, best)
+        return study
+
+    def _read(self) -> list[Trial]:
+        path = self.home / STATE_FILE
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+            same = (held["sweep"], held["seed"]) == (self._identity, self.seed)
+            found = [Trial(**trial) for trial in held["trials"]]
+        except FileNotFoundError:
+            if any(self.home.glob("version_*")):
+                raise UserError(f"{self.home} holds other runs: change --run.name in the sweep's command") from None
+            return []
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path} is damaged ({quoted(error)}): remove {self.home}, or change --run.name") from None
+        if not same:
+            raise UserError(f"{path} holds the trials of another sweep or seed: change --run.name in its command")
+        return found
+
+
+def _told(study: "Study", trial: Trial, file: SweepFile, best: float | None = None) -> bool:
+    """Tells a study of a trial, value by value, as the rungs that it passes are what later ones are judged by.
+
+    Args:
+        study: knows the trials before.
+        trial: the trial.
+        file: the sweep.
+        best: what the trial came to; None while it runs.
+
+    Returns:
+        Whether early termination ends it.
+    """
+    study.enqueue_trial(trial.parameters)
+    asked, hopeless = study.ask(file.distributions()), False
+    for number, value in enumerate(trial.history, 1):
+        asked.report(value, number)
+        hopeless = hopeless or asked.should_prune()
+    if best is not None:
+        study.tell(asked, best)
+    return hopeless
