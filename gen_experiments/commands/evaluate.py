@@ -50,8 +50,8 @@ def evaluate(
 
     Reconstructions are scored by PSNR, SSIM and MS-SSIM too, and their codes by how many are used and the bits they
     take. Each side is a checkpoint, a run (its best checkpoint), a folder of pictures, a data configuration
-    (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of samples (`arr_0`) or statistics
-    (`mu`, `sigma`). A model that reconstructs is scored by its reconstructions of the other side.
+    (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of samples (`arr_0`), statistics
+    (`mu`, `sigma`) or features (`reps`). A model that reconstructs is scored by its reconstructions of the other side.
 
     Args:
         evaluated: what is scored.

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import decode_one
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.archives import holds_samples, read_samples
+from gen_experiments.evaluation.archives import kind_of, read_samples
 from gen_experiments.images import ImageSet, ImageSpec
 
 SPLITS = ("train", "val", "test")
@@ -41,19 +41,21 @@ class Images:
 
 @dataclass
 class Archive:
-    """Statistics in a file.
+    """Statistics or features in a file.
 
     Attributes:
         path: the file.
+        kind: which of both.
     """
 
     path: Path
+    kind: Literal["statistics", "features"] = "statistics"
     content: str | None = None
 
     @property
     def described(self) -> dict[str, Any]:
         """What they are, for the record."""
-        return {"kind": "statistics", "path": str(self.path), "sha256": sha256(self.path)}
+        return {"kind": self.kind, "path": str(self.path), "sha256": sha256(self.path)}
 
 
 def configured_data(name: str) -> tuple[ImageDataModule, Path, str] | None:
@@ -140,8 +142,8 @@ def stored(name: str, spec: ImageSpec | None) -> Images | Archive:
     if configured is not None:
         return split_images(configured[0], configured[2])
     path = Path(name)
-    if path.suffix == ".npz" and path.is_file() and not holds_samples(path):
-        return Archive(path)
+    if path.suffix == ".npz" and path.is_file() and (kind := kind_of(path)) != "samples":
+        return Archive(path, kind)
     return stored_images(path, spec)
 
 

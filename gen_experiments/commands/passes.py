@@ -10,9 +10,10 @@ from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_
 from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import extractor_of, run_extractor
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.archives import read_statistics
+from gen_experiments.evaluation.archives import read_features, read_statistics
 from gen_experiments.evaluation.collected import Collected, collect
 from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.frechet import Moments
 from gen_experiments.runs.checkpoint_files import checkpoint_of
 
 BATCH = 250  # as `callbacks.evaluation` has it, so that sums are equal to the last digit
@@ -41,6 +42,9 @@ def collected_of(side: Images | Archive, network: FeatureExtractor, device: torc
     Raises:
         UserError: there are fewer than two images, or the statistics are of other features.
     """
+    if isinstance(side, Archive) and side.kind == "features":
+        features = read_features(side.path, network.num_features, network.fingerprint)
+        return Collected(Moments.of_features(features), features)
     if isinstance(side, Archive):
         return Collected(read_statistics(side.path, network.num_features, network.fingerprint))
     assert side.count is not None

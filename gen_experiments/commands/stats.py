@@ -9,7 +9,7 @@ from gen_experiments.commands.inputs import Archive
 from gen_experiments.commands.model_images import images_of
 from gen_experiments.commands.passes import collected_of, extractor_for
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.evaluation.archives import write_statistics
+from gen_experiments.evaluation.archives import write_features, write_statistics
 from gen_experiments.metrics.features import FeatureExtractor
 
 
@@ -20,9 +20,12 @@ def stats(
     num: int = 10_000,
     seed: int = 0,
     extractor: FeatureExtractor | None = None,
+    features: bool = False,
     device: str = "auto",
 ) -> None:
     """Writes the statistics of images, `mu` and `sigma`, as clean-fid, EDM and ADM read and write them.
+
+    With --features all features, `reps`, as dgm-eval has them: what the other metrics need too.
 
     Args:
         images: a checkpoint, a run, a folder of pictures, a data configuration or an .npz file of samples.
@@ -30,6 +33,7 @@ def stats(
         num: images that a model generates.
         seed: names the sequence of a model's samples.
         extractor: whose features they are; by default that of the run, or of the data configuration.
+        features: whether to write all features instead of their moments.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
@@ -43,8 +47,12 @@ def stats(
     network = (extractor or extractor_for(images)).to(place)
     side = images_of(images, None, num, seed, place)
     if isinstance(side, Archive):
-        raise UserError(f"{images} holds statistics already")
+        raise UserError(f"{images} holds {side.kind} already")
     network.fits(side.content, "--extractor")
     collected = collected_of(side, network, place)
-    write_statistics(Path(out), collected.moments, network.fingerprint)
-    print(f"wrote mu and sigma of {collected.moments.count} images by {type(network).__name__} to {out}")
+    if features and collected.features is not None:
+        write_features(Path(out), collected.features, network.fingerprint)
+    else:
+        write_statistics(Path(out), collected.moments, network.fingerprint)
+    written = "the features" if features else "mu and sigma"
+    print(f"wrote {written} of {collected.moments.count} images by {type(network).__name__} to {out}")

@@ -1,7 +1,7 @@
-"""Files of statistics and of samples that other tools read and write: NumPy archives, never with a pickle in them."""
+"""Statistics, features and samples in files of other tools: NumPy archives, never with a pickle in them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,23 +14,59 @@ from gen_experiments.untrusted import Unreadable, archive_names, read_archive
 
 EXTRACTOR = "extractor"  # our own addition, which other tools pass over: whose features the statistics are of
 COUNT = "count"
+Kind = Literal["samples", "statistics", "features"]
 
 
-def holds_samples(path: Path) -> bool:
-    """Returns whether an archive holds images (`arr_0`) rather than statistics (`mu`, `sigma`).
+def kind_of(path: Path) -> Kind:
+    """Returns whether an archive holds images (`arr_0`), statistics (`mu`, `sigma`) or features (`reps`).
 
     Raises:
-        UserError: it holds neither, or cannot be read.
+        UserError: it holds none of them, or cannot be read.
     """
     try:
         names = archive_names(path)
     except Unreadable as error:
         raise UserError(f"{path} is no NumPy archive ({error})") from error
     if "arr_0" in names:
-        return True
+        return "samples"
     if {"mu", "sigma"} <= names:
-        return False
-    raise UserError(f"{path} holds neither images (arr_0) nor statistics (mu, sigma): see the command `stats`")
+        return "statistics"
+    if "reps" in names:
+        return "features"
+    raise UserError(
+        f"{path} holds neither images (arr_0) nor statistics (mu, sigma) nor features (reps): see the command `stats`"
+    )
+
+
+def read_features(path: Path, dim: int, fingerprint: str) -> Tensor:
+    """Returns the features of an archive, as dgm-eval (https://github.com/layer6ai-labs/dgm-eval) saves them: `reps`.
+
+    Args:
+        path: the archive.
+        dim: D of the extractor.
+        fingerprint: the extractor's; archives that `write_features` wrote name theirs.
+
+    Returns:
+        (N, D) float32, N >= 2.
+
+    Raises:
+        UserError: it holds no such array, they are of another extractor, or are not finite.
+    """
+    features = _read(path, "reps", "f", (None,))
+    _check_extractor(path, features.shape[1], dim, fingerprint)
+    if not np.isfinite(features).all():
+        raise UserError(f"{path} holds features that are not finite: make them anew")
+    return torch.from_numpy(features.astype(np.float32))
+
+
+def write_features(path: Path, features: Tensor, fingerprint: str) -> None:
+    """Writes (N, D) features as `reps`, beside the extractor.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, reps=features.cpu().numpy(), extractor=np.array([fingerprint]))
 
 
 def read_samples(path: Path) -> Tensor:
@@ -60,20 +96,14 @@ def read_statistics(path: Path, dim: int, fingerprint: str) -> Moments:
         UserError: it holds no such arrays, they are of other features, or are not finite or not symmetric.
     """
     mean, covariance = _read(path, "mu", "f", ()), _read(path, "sigma", "f", (None,))
-    if mean.shape != (dim,) or covariance.shape != (dim, dim):
-        raise UserError(
-            f"{path} holds statistics of {len(mean)} features where the extractor has {dim}: "
-            "name by --extractor the one that they were made with"
-        )
-    names = archive_names(path)
-    made_with = str(_read(path, EXTRACTOR, "U", ())[0]) if EXTRACTOR in names else fingerprint
-    if made_with != fingerprint:
-        raise UserError(f"{path} holds statistics by {made_with}, not by {fingerprint}: name it by --extractor")
+    _check_extractor(path, len(mean), dim, fingerprint)
+    if covariance.shape != (dim, dim):
+        raise UserError(f"{path} holds a sigma of shape {covariance.shape}, not {(dim, dim)}: it is no covariance")
     if not np.isfinite(mean).all() or not np.isfinite(covariance).all():
         raise UserError(f"{path} holds statistics that are not finite: make them anew")
     if not np.allclose(covariance, covariance.T, rtol=1e-5, atol=1e-8 * float(np.abs(covariance).max())):
         raise UserError(f"{path} holds a sigma that is not symmetric: it is no covariance")
-    count = int(_read(path, COUNT, "i", ())[0]) if COUNT in names else None
+    count = int(_read(path, COUNT, "i", ())[0]) if COUNT in archive_names(path) else None
     symmetric = torch.from_numpy(covariance.astype(np.float64))
     return Moments(torch.from_numpy(mean.astype(np.float64)), (symmetric + symmetric.T) / 2, count)
 
@@ -90,6 +120,17 @@ def write_statistics(path: Path, moments: Moments, fingerprint: str) -> None:
         arrays[COUNT] = np.array([moments.count])
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def _check_extractor(path: Path, found: int, dim: int, fingerprint: str) -> None:
+    if found != dim:
+        raise UserError(
+            f"{path} holds statistics of {found} features where the extractor has {dim}: "
+            "name by --extractor the one that they were made with"
+        )
+    made_with = str(_read(path, EXTRACTOR, "U", ())[0]) if EXTRACTOR in archive_names(path) else fingerprint
+    if made_with != fingerprint:
+        raise UserError(f"{path} holds statistics by {made_with}, not by {fingerprint}: name it by --extractor")
 
 
 def _read(path: Path, name: str, kinds: str, shape: tuple[int | None, ...]) -> Any:

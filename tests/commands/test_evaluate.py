@@ -157,6 +157,21 @@ def test_statistics_stand_for_their_images(experiment, tmp_path):
         assert scores() == pytest.approx(scores("images.json"), rel=1e-9)
 
 
+def test_features_stand_for_their_images_in_every_metric(experiment, tmp_path):
+    digits(tmp_path / "real", slice(0, 100))
+    digits(tmp_path / "fake", slice(100, 200))
+    assert experiment("stats", "real", "--out=real.npz", "--features", *BY_DIGITS) == 0
+    with np.load("real.npz") as held:
+        np.testing.assert_allclose(held["reps"], features(independent.digits(32)[0][:100]), rtol=1e-4, atol=1e-6)
+        np.savez("plain.npz", reps=held["reps"].astype(np.float64), model=np.array("inception"))  # as dgm-eval does
+    assert experiment("evaluate", "fake", "real", *BY_DIGITS, "--json=images.json") == 0
+    for name in ("real.npz", "plain.npz"):
+        assert experiment("evaluate", "fake", name, *BY_DIGITS, "--json=record.json") == 0
+        assert scores() == pytest.approx(scores("images.json"), rel=1e-6)
+        assert {"kid", "recall", "mind"} <= scores().keys()
+    assert record()["protocol"]["reference"]["kind"] == "features"
+
+
 def test_data_configurations_name_a_split(experiment, tmp_path):
     for split, chosen in (("train", slice(0, 60)), ("test", slice(60, 120))):
         write_pictures(tmp_path / "data" / split, count=12, seed=chosen.start)
@@ -216,6 +231,9 @@ def test_archives_that_do_not_fit_are_said(refused, checkpoints, tmp_path):
         "nan": ({"mu": mean, "sigma": spoilt}, "not finite"),
         "skewed": ({"mu": mean, "sigma": skewed}, "not symmetric"),
         "neither": ({"means": mean}, "neither images (arr_0) nor statistics"),
+        "reps": ({"reps": np.zeros((9, 5))}, "statistics of 5 features where the extractor has 64"),
+        "infinite": ({"reps": np.full((9, 64), np.inf)}, "features that are not finite"),
+        "narrow": ({"mu": mean, "sigma": np.eye(64)[:, :5]}, "it is no covariance"),
         "floats": ({"arr_0": np.zeros((4, 8, 8, 3))}, "cannot be used"),
         "layout": ({"arr_0": np.zeros((4, 3, 8, 8), np.uint8)}, "images of 8 channels"),
     }
