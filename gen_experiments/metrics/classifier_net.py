@@ -10,7 +10,7 @@ SMALLEST = 4  # height and width of the last convolutions
 
 
 class ClassifierNet(nn.Module):
-    """A small residual classifier (https://arxiv.org/abs/1603.05027) with one layer of features before its last.
+    """A small residual classifier, normalised before each convolution, with one layer of features before its last.
 
     A convolution to `width` channels, then a block of two convolutions at each size from the full one down to four to
     seven pixels, of twice as many channels at each halving up to four times `width`, the mean, and two linear layers.
