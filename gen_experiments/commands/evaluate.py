@@ -109,6 +109,7 @@ def evaluation_of(
     fake = images_of(evaluated, spec, num, seed, place) if remade is None else remade.images
     known = network.fits(real.content or fake.content, "--extractor")
     generated, originals = (collected_of(side, network, place) for side in (fake, real))
+    generated.paired = remade is not None
     of_pairs = {} if remade is None else remade.scores()
     wanted = metrics or [*computable(generated, originals, network), *of_pairs]
     found = of_pairs | score(generated, originals, network, [name for name in wanted if name in METRICS])

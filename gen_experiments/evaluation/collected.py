@@ -19,11 +19,14 @@ class Collected:
         moments: of their features.
         features: (N, D) float32 on the CPU; None where only statistics are known.
         pixels_sha256: a hash of all pixels in order, by which equal images are told; None with the features.
+        paired: whether these are reconstructions of the images they are compared with, in the same order: a sample of
+            both is then one of pairs.
     """
 
     moments: Moments
     features: Tensor | None = None
     pixels_sha256: str | None = None
+    paired: bool = False
 
 
 def collect(batches: Iterable[Tensor], extractor: FeatureExtractor, device: torch.device) -> Collected:

@@ -106,17 +106,21 @@ def _frechet(generated: Collected, real: Collected, extractor: FeatureExtractor)
     value, features = float(frechet_distance(real.moments, generated.moments)), generated.features
     if features is None:
         return {"fid": Score(value)}
-    return {
-        "fid": Score(
-            value,
-            statistic=lambda rows: float(frechet_distance(real.moments, Moments.of_features(features[rows]))),
-        )
-    }
+
+    def statistic(rows: Tensor) -> float:
+        reference = real.moments
+        if generated.paired and real.features is not None:
+            reference = Moments.of_features(real.features[rows])
+        return float(frechet_distance(reference, Moments.of_features(features[rows])))
+
+    return {"fid": Score(value, statistic=statistic)}
 
 
 def _extrapolated(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
     if generated.features is None:
         raise UserError("fid_infinity needs the images that are evaluated, not statistics alone: leave it out")
+    if generated.paired:
+        raise UserError("fid_infinity is for samples, not for reconstructions of the reference: leave it out")
     return {"fid_infinity": Score(*frechet_infinity(real.moments, generated.features))}
 
 
@@ -161,7 +165,7 @@ def _transport(generated: Collected, real: Collected, extractor: FeatureExtracto
             mind(first, second, DIRECTIONS),
             None,
             {"directions": DIRECTIONS},
-            lambda rows: mind(first[rows], second, DIRECTIONS),
+            lambda rows: mind(first[rows], second[rows] if generated.paired else second, DIRECTIONS),
         )
     }
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 import independent
 from gen_experiments.images import to_float, to_uint8
+from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
@@ -153,6 +154,15 @@ def test_the_intervals_of_reconstructions_are_those_of_their_images(experiment, 
     half = 1.96 * values.std(ddof=1) / len(values) ** 0.5
     assert held["value"] == pytest.approx(values.mean(), rel=1e-4)
     assert held["interval"] == pytest.approx([values.mean() - half, values.mean() + half], abs=0.1 * half)
+    network = DigitsFeatures()
+    real, made = network(images).double(), network(to_uint8(model.reconstruct(to_float(images)).detach())).double()
+    source, resampled = np.random.default_rng(0), []
+    for _ in range(200):
+        rows = source.integers(0, len(images), len(images))
+        resampled.append(independent.frechet(made[rows], real[rows]))
+    value = independent.frechet(made, real)
+    expected = 2 * value - np.quantile(resampled, [0.975, 0.025])
+    assert record("r.json")["scores"]["fid"]["interval"] == pytest.approx(expected, rel=0.03)
 
 
 def test_precision_has_the_interval_of_a_share(experiment, tmp_path):
