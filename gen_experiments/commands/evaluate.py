@@ -18,6 +18,7 @@ from gen_experiments.commands.inputs import (
 )
 from gen_experiments.commands.model_images import common_spec, images_of
 from gen_experiments.commands.passes import collected_of, extractor_for
+from gen_experiments.commands.progress import progress
 from gen_experiments.commands.reconstructed import OF_CODES, PAIRED, Reconstructions
 from gen_experiments.commands.training_data import contents_of, run_config, training_data
 from gen_experiments.errors import UserError, check_interval
@@ -34,7 +35,6 @@ NEEDS = {"ms_ssim": f" of {MS_SSIM_SIZE} pixels a side", **dict.fromkeys(OF_CODE
 SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "seed", "count")
 
 
-@torch.inference_mode()
 def evaluate(
     evaluated: str,
     reference: str | None = None,
@@ -76,6 +76,7 @@ def evaluate(
         print(f"wrote the record to {kept}")
 
 
+@torch.inference_mode()
 def evaluation_of(
     evaluated: str,
     reference: str | None,
@@ -107,18 +108,19 @@ def evaluation_of(
     if model is not None and checkpoint is not None and isinstance(model, Reconstructs):
         remade = Reconstructions(model, checkpoint, real)
     fake = images_of(evaluated, spec, num, seed, place) if remade is None else remade.images
+    # Before the pass, which may take minutes.
+    for name in metrics or ():
+        if name not in METRICS and (remade is None or name not in remade.metrics):
+            raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
     known = network.fits(real.content or fake.content, "--extractor")
     generated, originals = (collected_of(side, network, place) for side in (fake, real))
     generated.paired = remade is not None
     of_pairs = {} if remade is None else remade.scores()
     wanted = metrics or [*computable(generated, originals, network), *of_pairs]
     found = of_pairs | score(generated, originals, network, [name for name in wanted if name in METRICS])
-    for name in wanted:
-        if name not in found:
-            raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
     found = {name: found[name] for name in wanted}
     if bootstrap and generated.moments.count is not None:
-        add_intervals(found, generated.moments.count, bootstrap)
+        add_intervals(found, generated.moments.count, bootstrap, lambda count: progress(count, "resamples", 1))
     protocol: dict[str, Any] = {
         **network.protocol(),
         "extractor_knows_the_images": known,

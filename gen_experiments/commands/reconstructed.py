@@ -43,6 +43,11 @@ class Reconstructions:
         self._values: dict[str, list[Tensor]] = {name: [] for name in PAIRED if model.image.size >= SMALLEST_SIZE[name]}
         self._codes: list[Tensor] = []
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the scores that there will be."""
+        return (*self._values, *(OF_CODES if isinstance(self.model, VQVAE) else ()))
+
     def _read(self, part: range) -> Tensor:
         assert isinstance(self.model, Reconstructs)
         images = self.originals.read(part)

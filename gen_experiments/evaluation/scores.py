@@ -1,6 +1,6 @@
 """The metrics of two sets of features by name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,13 +74,16 @@ def score(
     return {name: found[name] for name in metrics}
 
 
-def add_intervals(scores: dict[str, Score], count: int, repeats: int) -> None:
+def add_intervals(
+    scores: dict[str, Score], count: int, repeats: int, steps: Callable[[int], Iterable[object]] = range
+) -> None:
     """Gives each score its 95% interval, as far as that can be had, by resamples of the evaluated images.
 
     Args:
         scores: what they are of.
         count: of the evaluated images.
         repeats: how many resamples.
+        steps: goes through as many steps as it is given, and may show how far it is.
     """
     for name, found in scores.items():
         if name == "fid_infinity" and found.deviation is not None:
@@ -88,7 +91,7 @@ def add_intervals(scores: dict[str, Score], count: int, repeats: int) -> None:
         elif found.trials is not None:
             found.interval = wilson_interval(round(found.value * found.trials), found.trials)
         elif found.statistic is not None:
-            found.interval = bootstrap_interval(found.value, found.statistic, count, repeats)
+            found.interval = bootstrap_interval(found.value, found.statistic, count, repeats, steps=steps)
 
 
 def computable(generated: Collected, real: Collected, extractor: FeatureExtractor) -> list[str]:

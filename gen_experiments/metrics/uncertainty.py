@@ -1,7 +1,7 @@
 """Error bars: how far a number of finitely many images lies from that of infinitely many."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ def bootstrap_interval(
     repeats: int,
     level: float = 0.95,
     seed: int = 0,
+    steps: Callable[[int], Iterable[object]] = range,
 ) -> Interval:
     """Returns the basic bootstrap's interval [2t − q(1 − α/2), 2t − q(α/2)] (Davison and Hinkley 1997, equation 5.6).
 
@@ -44,9 +45,10 @@ def bootstrap_interval(
         repeats: resamples; 39 or more, of which the first and the last bound an interval of 95%.
         level: 1 − α in (0, 1), the confidence.
         seed: of the draws.
+        steps: goes through as many steps as it is given, and may show how far it is.
     """
     source = torch.Generator().manual_seed(seed)
-    found = [statistic(torch.randint(count, (count,), generator=source)) for _ in range(repeats)]
+    found = [statistic(torch.randint(count, (count,), generator=source)) for _ in steps(repeats)]
     tail = (1 - level) / 2
     low, high = np.quantile(found, [tail, 1 - tail], method="weibull")  # of the order (repeats + 1)α
     return Interval(2 * value - float(high), 2 * value - float(low))
