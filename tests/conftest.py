@@ -61,6 +61,7 @@ def surroundings(tmp_path_factory):
         patch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("WANDB_MODE", "disabled")
         torch.set_num_threads(1)  # two tests run side by side
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # and so do the processes that they start
         yield
 
 
