@@ -1,5 +1,6 @@
 """The cache folder, and files that are written whole or not at all."""
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -28,6 +29,12 @@ class WriteError(UserError, OSError):
 
     def __str__(self) -> str:
         return self.message
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the hash of a file's contents, which are never in memory as a whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_root() -> Path:

@@ -1,6 +1,5 @@
 """What `evaluate` and `stats` compare: a checkpoint, a run, a folder, a data configuration or an archive."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from gen_experiments.data.pictures import decode_one
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import kind_of, read_samples
 from gen_experiments.images import ImageSet, ImageSpec
+from gen_experiments.storage import file_sha256
 
 SPLITS = ("train", "val", "test")
 EVALUATION_FILE = "evaluation.json"  # in the folder of a run
@@ -55,7 +55,7 @@ class Archive:
     @property
     def described(self) -> dict[str, Any]:
         """What they are, for the record."""
-        return {"kind": self.kind, "path": str(self.path), "sha256": sha256(self.path)}
+        return {"kind": self.kind, "path": str(self.path), "sha256": file_sha256(self.path)}
 
 
 def configured_data(name: str) -> tuple[ImageDataModule, Path, str] | None:
@@ -103,7 +103,7 @@ def stored_images(path: Path, spec: ImageSpec | None) -> Images:
     if path.suffix == ".npz":
         samples = read_samples(path)
         size = list(samples.shape[2:])
-        described: dict[str, Any] = {"kind": "samples", "path": str(path), "sha256": sha256(path), "size": size}
+        described: dict[str, Any] = {"kind": "samples", "path": str(path), "sha256": file_sha256(path), "size": size}
         return Images(described, len(samples), lambda part: samples[part.start : part.stop])
     if not path.exists():
         raise UserError(f"there is no {path}: name a checkpoint, a run, a folder, a data configuration or an .npz file")
@@ -145,12 +145,6 @@ def stored(name: str, spec: ImageSpec | None) -> Images | Archive:
     if path.suffix == ".npz" and path.is_file() and (kind := kind_of(path)) != "samples":
         return Archive(path, kind)
     return stored_images(path, spec)
-
-
-def sha256(path: Path) -> str:
-    """Returns the hash of a file's contents."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reader(images: ImageSet) -> Callable[[range], Tensor]:

@@ -6,13 +6,14 @@ from typing import Any
 import torch
 
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data, sha256, stored
+from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data, stored
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec, to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
 from gen_experiments.runs.checkpoint_files import checkpoint_of
+from gen_experiments.storage import file_sha256
 
 
 def images_of(name: str, spec: ImageSpec | None, num: int, seed: int, device: torch.device) -> Images | Archive:
@@ -74,7 +75,7 @@ def described_checkpoint(model: ImageModel, path: Path) -> dict[str, Any]:
     return {
         "kind": "",
         "path": str(path),
-        "sha256": sha256(path),
+        "sha256": file_sha256(path),
         "model": type(model).__name__,
         "step": held["global_step"],
         "images_seen": held["images_seen"],

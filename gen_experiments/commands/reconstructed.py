@@ -9,6 +9,7 @@ from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.inputs import Archive, Images
 from gen_experiments.commands.model_images import described_checkpoint
 from gen_experiments.errors import UserError
+from gen_experiments.evaluation.comparison import RECONSTRUCTIONS
 from gen_experiments.evaluation.scores import Score, mean_of
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits, perplexity, usage
@@ -38,7 +39,7 @@ class Reconstructions:
             raise UserError(f"{originals.path} holds statistics, and {checkpoint} reconstructs: name the images")
         self.model, self.originals = model, originals
         self.images = Images(
-            {**described_checkpoint(model, checkpoint), "kind": "reconstructions"}, originals.count, self._read
+            {**described_checkpoint(model, checkpoint), "kind": RECONSTRUCTIONS}, originals.count, self._read
         )
         self._values: dict[str, list[Tensor]] = {name: [] for name in PAIRED if model.image.size >= SMALLEST_SIZE[name]}
         self._codes: list[Tensor] = []

@@ -67,8 +67,9 @@ def _run(trials: Trials, trial: Trial) -> None:
         try:
             while process.poll() is None:
                 time.sleep(POLL)
-                trial.history = trials.values(trial)
-                if not hopeless and trials.is_hopeless(trial):
+                before, trial.history = len(trial.history), trials.values(trial)
+                # Only a new value is judged: that goes through all trials, beside one that computes.
+                if not hopeless and len(trial.history) > before and trials.is_hopeless(trial):
                     hopeless = True
                     process.terminate()
         except BaseException:

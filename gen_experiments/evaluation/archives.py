@@ -65,8 +65,9 @@ def write_features(path: Path, features: Tensor, fingerprint: str) -> None:
     Raises:
         UserError: the file cannot be written.
     """
+    arrays: dict[str, Any] = {"reps": features.cpu().numpy(), EXTRACTOR: np.array([fingerprint])}
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, reps=features.cpu().numpy(), extractor=np.array([fingerprint]))
+        np.savez(file, **arrays)
 
 
 def read_samples(path: Path) -> Tensor:

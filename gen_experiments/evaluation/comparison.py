@@ -29,26 +29,23 @@ def read_record(path: Path) -> dict[str, Any]:
                 low, high = map(float, found["interval"])
                 found["interval"] = [low, high]
         protocol = held["protocol"]
-        assert all(isinstance(protocol[role], dict) for role in ("evaluated", "reference"))
+        if not all(isinstance(protocol[role], dict) for role in ("evaluated", "reference")):
+            raise TypeError("a side is no description")
     except OSError as error:
         raise UserError(f"there is no record at {path} ({error.strerror}): write one by evaluate") from None
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise UserError(f"{path} holds no record of an evaluation: write it anew by evaluate") from None
     return held
 
 
 def differences(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     """Returns what differs between protocols: the values of the records, by the name of the field."""
-    fields = [_fields(held["protocol"]) for held in records]
-    found = {name: [each.get(name) for each in fields] for name in fields[0]}
-    return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
+    return _differing([_fields(held["protocol"]) for held in records])
 
 
 def differing_settings(records: Sequence[dict[str, Any]], metric: str) -> dict[str, list[Any]]:
     """Returns what differs between the settings of a metric, in the same way."""
-    settings = [held["scores"][metric]["settings"] for held in records]
-    found = {name: [each.get(name) for each in settings] for name in sorted(set().union(*settings))}
-    return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
+    return _differing([held["scores"][metric]["settings"] for held in records])
 
 
 def better(records: Sequence[dict[str, Any]], metric: str) -> tuple[int | None, str]:
@@ -68,6 +65,12 @@ def better(records: Sequence[dict[str, Any]], metric: str) -> tuple[int | None, 
         if number != first and each["interval"][0] <= high and low <= each["interval"][1]:
             return None, "no winner, intervals overlap"
     return first, ""
+
+
+def _differing(each: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for fields in each for name in fields)
+    found = {name: [fields.get(name) for fields in each] for name in names}
+    return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
 
 
 def _fields(protocol: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Feature extractors: the frozen networks in whose features distributions of images are compared."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from gen_experiments.errors import UserError
 from gen_experiments.metrics.digits_net import DigitsNet
+from gen_experiments.storage import file_sha256
 from gen_experiments.untrusted import read_tensors
 
 DIGITS_WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
@@ -101,7 +101,7 @@ class DigitsFeatures(FeatureExtractor):
 
         self.network = DigitsNet()
         self.network.load_state_dict(load_file(DIGITS_WEIGHTS))
-        self.weights_hash = _sha256(DIGITS_WEIGHTS)
+        self.weights_hash = file_sha256(DIGITS_WEIGHTS)
         self.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ class InceptionFeatures(FeatureExtractor):
         super().__init__()
         path = Path(weights) if weights is not None else _fetched_inception()
         self.network = _inception(path)
-        self.weights_hash = _sha256(path)
+        self.weights_hash = file_sha256(path)
         self.eval().requires_grad_(False)
         # The convolutions run about 1.7 times as fast on CPUs in this layout.
         self.to(memory_format=torch.channels_last)
@@ -189,7 +189,3 @@ def _fetched_inception() -> Path:
                 "bring that file and name it by --evaluation.extractor.weights=FILE"
             ) from error
     return path
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

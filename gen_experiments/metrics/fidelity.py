@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.storage import file_sha256
 from gen_experiments.untrusted import read_tensors
 
 Name = Literal[
@@ -83,8 +84,7 @@ def _check_file(name: str, path: Path, sha256: str | None) -> None:
     if not path.is_file():
         raise UserError(f"there are no weights of {name} at {path}: name the file by weights, or leave it out")
     expected = sha256 or (MODEL_METADATA[name]["hash"] if name in MODEL_METADATA else None)
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_sha256(path)
     if expected is not None and found != expected.lower():
         raise UserError(f"{path} is another file than the weights of {name}: its SHA-256 is {found}, not {expected}")
     if name == "vgg16":

@@ -1,6 +1,5 @@
 """Features of a network that the user brings as a file."""
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from gen_experiments.errors import UserError, check_interval, quoted
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.prepared import prepared
+from gen_experiments.storage import file_sha256
 
 
 class ScriptedFeatures(FeatureExtractor):
@@ -52,7 +52,7 @@ class ScriptedFeatures(FeatureExtractor):
         self.network = _read(Path(file))
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1))
-        self.weights_hash = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        self.weights_hash = file_sha256(Path(file))
         sizes = "as they are" if size is None else f"bilinear, antialiased, to {size}x{size}"
         self.resize = f"{sizes}, {channels} channels, (x / 255 - {mean}) / {std}"
         self.requires_grad_(False)

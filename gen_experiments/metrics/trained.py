@@ -1,6 +1,5 @@
 """Features of a classifier that was trained on the user's own images."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,12 @@ from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.recorded import class_path
+from gen_experiments.storage import file_sha256
 from gen_experiments.untrusted import Unreadable, read_tensors
 
 MODEL = "gen_experiments.models.classifier.Classifier"
-NETWORK = f"{ClassifierNet.__module__}.{ClassifierNet.__qualname__}"
+NETWORK = class_path(ClassifierNet)
 
 
 class TrainedFeatures(FeatureExtractor):
@@ -36,7 +37,7 @@ class TrainedFeatures(FeatureExtractor):
         self.num_features = self.network.dim
         side = self.network.image.size
         self.resize = f"bilinear, antialiased, to {side}x{side}"
-        self.weights_hash = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.weights_hash = file_sha256(path)
         self.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 from gen_experiments.errors import UserError
 from gen_experiments.plain import check_plain, read_yaml
+from gen_experiments.runs.checkpoint_files import run_of
 from gen_experiments.runs.table import CsvTable
 
 PICTURE = re.compile(r"(?P<kind>.+)-(?P<step>\d+)\.png")
@@ -39,9 +40,9 @@ class RunData:
         Raises:
             UserError: it is none, or nothing has been logged in it.
         """
-        path = folder / "config.yaml"
-        if not path.is_file():
+        if run_of(folder) is None:
             raise UserError(f"{folder} is no folder of a run: it has no config.yaml")
+        path = folder / "config.yaml"
         config = read_yaml(path)
         check_plain(config, path)
         curves = _curves(folder / "metrics.csv")
