@@ -10,6 +10,7 @@ from rich.table import Table
 
 from gen_experiments.commands.report import report
 from gen_experiments.errors import UserError, check_interval, shortened
+from gen_experiments.runs.record import RunRecord
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.search.trials import Trial, Trials
 
@@ -57,6 +58,20 @@ def print_trials(trials: Trials) -> None:
 
 def _run(trials: Trials, trial: Trial) -> None:
     number = trials.all.index(trial)
+    ended = RunRecord.read(trials.folder(trial))
+    # A trial outlives a sweep that was killed, and may have come to its end alone.
+    hopeless = False if ended is not None and ended.status == "finished" else _train(trials, trial)
+    trial.history = trials.values(trial)
+    if not trial.history:
+        raise UserError(f"trial {number} never logged {trials.file.metric}: name a metric of its metrics.csv")
+    trial.state = "stopped" if hopeless else "finished"
+    trials.write()
+    print(f"trial {number}: {trial.state}, best {trials.file.metric} {trials.best(trial):.6g}", flush=True)
+
+
+def _train(trials: Trials, trial: Trial) -> bool:
+    """Runs a trial to its end, and returns whether that was an early one."""
+    number = trials.all.index(trial)
     drawn = [f"--{key}={'null' if value is None else value}" for key, value in trial.parameters.items()]
     print(f"trial {number}: {' '.join(drawn)}", flush=True)
     own = [f"--run.version={number}", "--run.resume=auto", "--trainer.enable_progress_bar=false"]
@@ -76,14 +91,9 @@ def _run(trials: Trials, trial: Trial) -> None:
             # It saves a checkpoint, and goes on when the sweep does.
             process.terminate()
             raise
-    trial.history = trials.values(trial)
     if process.returncode and not hopeless:
         if process.returncode == WRONG_WORDS:
             trials.forget(trial)
         said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error")]
         raise UserError(f"trial {number} failed: {shortened(said[-1] if said else 'see', 600)} ({log})")
-    if not trial.history:
-        raise UserError(f"trial {number} never logged {trials.file.metric}: name a metric of its metrics.csv")
-    trial.state = "stopped" if hopeless else "finished"
-    trials.write()
-    print(f"trial {number}: {trial.state}, best {trials.file.metric} {trials.best(trial):.6g}", flush=True)
+    return hopeless

@@ -61,6 +61,13 @@ def test_trials_are_runs_and_the_best_stands_first(experiment, capsys):
         assert config["optimizer"]["init_args"]["lr"] == trial["parameters"]["model.optimizer.lr"]
         assert config["quantizer"]["init_args"]["commitment"] == trial["parameters"]["model.quantizer.commitment"]
     assert Path("runs/searched/report.html").is_file()
+    # A sweep that was killed while its last trial came to its end.
+    held = json.loads(Path("runs/searched/sweep.json").read_text())
+    finished = dict(held["trials"][-1])
+    held["trials"][-1] |= {"state": "running", "history": []}
+    Path("runs/searched/sweep.json").write_text(json.dumps(held))
+    assert experiment("sweep", "sweep.yaml", "--count=2") == 0
+    assert state()[-1] == finished
     # As many as were asked for are there already.
     assert experiment("sweep", "sweep.yaml", "--count=2") == 0
     assert len(state()) == 2
