@@ -42,6 +42,17 @@ def all_gather_rows(tensor: Tensor) -> Tensor:
     return gathered
 
 
+def all_gather_uneven(tensor: Tensor) -> Tensor:
+    """Concatenates (N, ...) tensors over the processes, in rank order; N may differ from process to process."""
+    if not is_distributed():
+        return tensor
+    counts = all_gather_rows(torch.tensor([len(tensor)], device=tensor.device)).tolist()
+    padded = tensor.new_zeros((max(counts), *tensor.shape[1:]))
+    padded[: len(tensor)] = tensor
+    parts = all_gather_rows(padded).split(max(counts)) if max(counts) else [tensor] * len(counts)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
 def barrier() -> None:
     """Waits for every process."""
     if is_distributed():

@@ -56,6 +56,17 @@ def tiles(file, size):
     return torch.stack([grid[y : y + size, x : x + size] for y in places[0] for x in places[1]])[:, None]
 
 
+def curves(file):
+    """Returns the rows of a run's CSV file without what depends on the machine, and no row that holds nothing else."""
+    measured, positions = (
+        {"images_per_second", "peak_memory_gib", "validation_seconds"},
+        {"step", "images_seen", "epoch"},
+    )
+    with open(file, newline="") as opened:
+        rows = [{name: row[name] for name in row if name not in measured} for row in csv.DictReader(opened)]
+    return [row for row in rows if any(value for name, value in row.items() if name not in positions)]
+
+
 def column(file, name):
     """Returns the values of a column of a run's CSV file."""
     with open(file, newline="") as table:

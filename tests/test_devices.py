@@ -104,7 +104,7 @@ def test_two_processes_train_as_one(model, tmp_path):
         pytest.param("plain", marks=pytest.mark.long),
         pytest.param("mnist_wgan_gp", marks=pytest.mark.long),
         "mnist_cgan_projection",
-        "r3gan",
+        pytest.param("r3gan", marks=pytest.mark.long),
     ],
 )
 def test_two_processes_take_a_recipes_first_step_as_one(recipe, tmp_path):

@@ -1,6 +1,5 @@
 """Runs that are killed again and again end as one that was not, in everything a person reads, bit for bit."""
 
-import csv
 import json
 import os
 import random
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import independent
 from conftest import SHORT, SMALL, SMALL_PRIOR
 from processes import said, start, wait_until
 
@@ -83,9 +83,7 @@ def read(folder, name):
         # Lightning's count of the iterations whose hooks have ended, which a validation that was made up for precedes.
         del held["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         found[which] = neutral(held, name)
-    with (folder / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    found["curves"] = [{key: value for key, value in row.items() if key != "images_per_second"} for row in rows]
+    found["curves"] = independent.curves(folder / "metrics.csv")
     found["pictures"] = {path.name: path.read_bytes() for path in (folder / "images").iterdir()}
     found["config"] = re.sub(rf"name: {name}\n", "", (folder / "config.yaml").read_text())
     return found

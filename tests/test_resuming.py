@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 
+import independent
 from conftest import SHORT, SMALL
 
 RUNS = {
@@ -52,8 +53,8 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, s
 
 def curve(folder):
     """The rows of training in metrics.csv, without their times and what validations add."""
-    rows = table(folder / "metrics.csv")
-    names = [name for name in rows[0] if not name.startswith("val/") and name != "images_per_second"]
+    rows = independent.curves(folder / "metrics.csv")
+    names = [name for name in rows[0] if not name.startswith("val/")]
     return [{name: row[name] for name in names} for row in rows if any(row[n] for n in names if n.startswith("train/"))]
 
 

@@ -15,7 +15,11 @@ from wandb_server import Server
 ROOT = Path(__file__).parent.parent
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
 VALIDATED = "val_check_interval"
-QUICK = [path for path in SWEEPS if path.stem in SMALL]
+QUICK = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.long] * (path.stem == "gan"))
+    for path in SWEEPS
+    if path.stem in SMALL
+]
 FEW = [
     "--trainer.max_steps=2",
     "--trainer.val_check_interval=1",
@@ -33,7 +37,7 @@ def wandb(*arguments, **options):
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", QUICK, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", QUICK)
 def test_a_sweep_runs_and_logs_its_metric(tmp_path, path):
     described = yaml.safe_load(path.read_text())
     small = [option for option in SMALL[path.stem] if "num_codes" not in option and "--config" not in option]

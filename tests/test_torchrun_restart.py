@@ -1,6 +1,5 @@
 """Runs that torchrun has started: a process dies, or a signal comes, and the run goes on as if nothing had been."""
 
-import csv
 import json
 import os
 import signal
@@ -11,6 +10,7 @@ import time
 import pytest
 import torch
 
+import independent
 from conftest import SHORT, SMALL
 from processes import PYTHONPATH
 
@@ -61,8 +61,7 @@ def last_checkpoint(folder, model):
 
 
 def rows(folder, model):
-    with (folder / "runs" / model / "version_0" / "metrics.csv").open() as file:
-        return [{**row, "images_per_second": ""} for row in csv.DictReader(file)]
+    return independent.curves(folder / "runs" / model / "version_0" / "metrics.csv")
 
 
 @pytest.fixture(scope="module", params=MODELS)

@@ -78,7 +78,7 @@ def test_what_a_server_that_went_away_has_missed_can_be_uploaded(tmp_path):
 @pytest.mark.parametrize(
     ("online", "stop"),
     [
-        (False, "SIGKILL"),
+        pytest.param(False, "SIGKILL", marks=pytest.mark.long),
         (True, "SIGKILL of the client, then SIGTERM"),
         pytest.param(False, "SIGTERM", marks=pytest.mark.long),
         pytest.param(False, "SIGKILL of the client, then SIGTERM", marks=pytest.mark.long),

@@ -1,7 +1,7 @@
-"""FID of samples or reconstructions, and reconstruction metrics, at every validation and test."""
+"""Scores of samples or reconstructions at every validation and test."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -15,10 +15,10 @@ from gen_experiments.callbacks.interruption import pause_point
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.collapse import ClassVariety
-from gen_experiments.evaluation.reference import ReferenceStatistics
+from gen_experiments.evaluation.online import OnlineScores
+from gen_experiments.evaluation.scores import METRICS
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.frechet import FeatureSums, Moments, frechet_distance, warn_of_few
 from gen_experiments.metrics.reconstruction import psnr, ssim
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ class Evaluation(Callback):
 
     A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions); one that
     samples gets `fid` (`samples` images against the split `reference`). The names are prefixed by `val/` or `test/`.
-    Of a conditional model `class_variety` is logged too, and warned of where it is small: the smallest share, over the
-    classes, of the data's spread of features within a class that the samples have. A generator that makes one image of
-    each class has 0 there, and may have a good FID.
+    Other `metrics` are named likewise (`mind`, `rmind`), and computed as the command `evaluate` does.
+
+    Of samples `variety` is logged too, the share of the data's spread of features that they have, and of a conditional
+    model `class_variety`, the smallest such share within a class. A small one is warned of: a generator that makes one
+    image of each class has a `class_variety` of 0, and may have a good FID.
 
     Training ends with a validation, wherever its last iteration falls, so that the last weights are scored and saved.
 
@@ -44,11 +46,14 @@ class Evaluation(Callback):
         batch_size: images in a pass of the extractor.
         seed: names the sequence of samples; it is the same at every evaluation, so that curves compare like with like.
         reference: the split that samples are compared with; another than the training images where these are few.
-        collapsed: the `class_variety` below which a warning says that a class has collapsed, once the model has seen
-            10,000 images; in [0, 1], 0 for no warning.
+        collapsed: the `variety` or `class_variety` below which a warning says that the samples have collapsed, once the
+            model has seen 10,000 images; in [0, 1], 0 for no warning.
+        metrics: of fid, fid_infinity, kid, is, precision, recall, density, coverage and mind; the first chooses the
+            best checkpoint. Of few samples (1,000, say) MIND and KID mean more than FID. All but FID keep the features
+            of all images in memory and compute those of the reference once in a run.
 
     Raises:
-        UserError: a number out of range, such as fewer than two samples.
+        UserError: a number out of range, such as fewer than two samples, or an unknown metric.
     """
 
     def __init__(
@@ -59,20 +64,24 @@ class Evaluation(Callback):
         seed: int = 0,
         reference: Literal["train", "val", "test"] = "train",
         collapsed: float = 0.25,
+        metrics: Sequence[str] = ("fid",),
     ) -> None:
         check_interval("[2, inf)", samples=samples)
         check_interval("[1, inf)", batch_size=batch_size)
         check_interval("[0, inf)", seed=seed)
         check_interval("[0, 1]", collapsed=collapsed)
+        unknown = sorted(set(metrics) - set(METRICS))
+        if unknown or not metrics:
+            wrong = unknown[0] if unknown else "nothing"
+            raise UserError(f"evaluation.metrics cannot hold {wrong}: choose from {', '.join(METRICS)}")
         self.extractor = extractor
         self.samples = samples
         self.batch_size = batch_size
         self.seed = seed
         self.reference = reference
         self.collapsed = collapsed
-        self._statistics = None if extractor is None else ReferenceStatistics(extractor)
-        self._reference_moments: Moments | None = None
-        self._sums = None if extractor is None else FeatureSums(extractor.num_features)
+        self.metrics = tuple(metrics)
+        self._scores = None if extractor is None else OnlineScores(extractor, metrics)
         self._variety: ClassVariety | None = None
         self._psnr, self._ssim = MeanMetric(), MeanMetric()
         self._suffix = ""  # of the names of distances that mean little
@@ -86,10 +95,13 @@ class Evaluation(Callback):
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             _check_shares(data, pl_module, "test" if stage == "test" else "val")
-        for module in (self.extractor, self._sums, self._psnr, self._ssim):
+        for module in (self.extractor, self._psnr, self._ssim):
             if module is not None:
                 module.to(trainer.strategy.root_device)
-        if self.extractor is not None and self.extractor.fits(data.source.content):
+        if self._scores is not None and self._scores.extractor.fits(data.source.content):
+            name, mode = self._scores.best_by
+            if name != "fid":
+                choose_best_without_fid(trainer, (f"val/{_prefix(pl_module)}{name}", mode))
             return
         self._suffix = "" if self.extractor is None else f"_by_{type(self.extractor).__name__}"
         choose_best_without_fid(trainer, getattr(pl_module, "score_without_fid", None))
@@ -130,75 +142,82 @@ class Evaluation(Callback):
         self._finish(trainer, pl_module, "test")
 
     def protocol(self) -> dict[str, object]:
-        """Returns what one must know to compare the FID with another: extractor, resize, number of samples, seed."""
+        """Returns what one must know to compare a score with another: extractor, resize, number of samples, seed."""
         chosen = {"samples": self.samples, "seed": self.seed, "reference": self.reference}
         return {**(self.extractor.protocol() if self.extractor is not None else {"extractor": None}), **chosen}
 
     def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        if self._statistics is not None:
+        if self._scores is not None:
             reference: ImageSet = data.split(self.reference if isinstance(pl_module, Samples) else split)
-            self._reference_moments = self._statistics.moments(
-                reference, self.batch_size, trainer.strategy.root_device, lambda: pause_point(trainer)
-            )
+            device = trainer.strategy.root_device
+            self._scores.start(reference, self.batch_size, device, lambda: pause_point(trainer))
             if isinstance(pl_module, SamplesOfClasses) and pl_module.num_classes and data.image.num_classes:
                 if self._variety is None and self.extractor is not None:
                     self._variety = ClassVariety(self.extractor, data.image.class_labels)
                 if self._variety is not None:
-                    self._variety.start(reference, self.batch_size, trainer.strategy.root_device)
-        for metric in (self._sums, self._psnr, self._ssim):
-            if metric is not None:
-                metric.reset()
+                    self._variety.start(reference, self.batch_size, device)
+        self._psnr.reset()
+        self._ssim.reset()
 
     def _count(self, outputs: Any, batch: Batch) -> None:
         if isinstance(outputs, Mapping) and "reconstructions" in outputs:
             reconstructions, images = to_uint8(outputs["reconstructions"]), to_uint8(batch.images)
             self._psnr.update(psnr(reconstructions, images))
             self._ssim.update(ssim(reconstructions, images))
-            if self.extractor is not None and self._sums is not None:
-                self._sums.update(self.extractor(reconstructions))
+            if self._scores is not None:
+                places = torch.arange(len(images)) if batch.indices is None else batch.indices
+                self._scores.count(self._scores.extractor(reconstructions), places)
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        scores = {}
-        if isinstance(pl_module, Reconstructs):
+        scores: dict[str, float | Tensor] = {}
+        reconstructs = isinstance(pl_module, Reconstructs)
+        if reconstructs:
             scores = {"psnr": self._psnr.compute(), "ssim": self._ssim.compute()}
-            if self._sums is not None:
-                scores[f"rfid{self._suffix}"] = self._distance(self._sums)
-        elif isinstance(pl_module, Samples) and self.extractor is not None and self._sums is not None:
-            self._sample(trainer, pl_module, self.extractor, self._sums)
-            scores = {f"fid{self._suffix}": self._distance(self._sums)}
-            if self._variety is not None and (least := self._variety.least()) is not None:
-                scores["class_variety"], name = least
-                self._warn_of_collapse(pl_module, float(scores["class_variety"]), name)
-        pl_module.log_dict({f"{stage}/{name}": value.to(torch.float32) for name, value in scores.items()})
+        if self._scores is not None and isinstance(pl_module, (Reconstructs, Samples)):
+            if isinstance(pl_module, Samples) and not reconstructs:
+                self._sample(trainer, pl_module, self._scores)
+                scores |= self._varieties(pl_module, self._scores)
+            found = self._scores.scores(paired=reconstructs)
+            scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": value for name, value in found.items()}
+        values = {f"{stage}/{name}": torch.as_tensor(value, dtype=torch.float32) for name, value in scores.items()}
+        pl_module.log_dict(values)
 
-    def _warn_of_collapse(self, pl_module: LightningModule, share: float, name: str) -> None:
+    def _varieties(self, pl_module: LightningModule, scores: OnlineScores) -> dict[str, float | Tensor]:
+        """Returns how varied the samples are, overall and in the least varied class; warns of a collapse."""
+        shares: dict[str, float | Tensor] = {"variety": scores.variety()}
+        collapsed = "the samples"
+        if self._variety is not None and (least := self._variety.least()) is not None:
+            shares["class_variety"], name = least
+            if float(shares["class_variety"]) < self.collapsed:
+                collapsed = f"the samples of class {name}"
+        share = min(map(float, shares.values()))
         learned = getattr(pl_module, "images_seen", 0) >= LEARNED_SOMETHING
         if share < self.collapsed and learned and distributed.rank() == 0:
             warnings.warn(
-                f"the samples of class {name} have collapsed: their features spread {share:.1%} as much as the data's; "
-                "look at a grid of that class, and do not trust the FID",
+                f"{collapsed} have collapsed: their features spread {share:.1%} as much as the data's; "
+                "look at a grid of them, and do not trust the FID",
                 stacklevel=2,
             )
+        return shares
 
-    def _distance(self, sums: FeatureSums) -> Tensor:
-        assert self._reference_moments is not None
-        moments = sums.moments()
-        warn_of_few(self._reference_moments, moments)
-        return frechet_distance(self._reference_moments, moments)
-
-    def _sample(self, trainer: Trainer, model: Samples, extractor: FeatureExtractor, sums: FeatureSums) -> None:
+    def _sample(self, trainer: Trainer, model: Samples, scores: OnlineScores) -> None:
         starts = range(0, self.samples, self.batch_size)
         for number, start in enumerate(starts[distributed.rank() :: distributed.world_size()]):
             if number < len(starts) // distributed.world_size():  # the passes that every process has
                 pause_point(trainer)
             count = min(self.batch_size, self.samples - start)
-            features = extractor(to_uint8(model.sample(start, count, self.seed)))
-            sums.update(features)
+            features = scores.extractor(to_uint8(model.sample(start, count, self.seed)))
+            scores.count(features, torch.arange(start, start + count))
             if self._variety is not None and isinstance(model, SamplesOfClasses):
                 labels = model.sample_labels(start, count, self.seed)
                 assert labels is not None
                 self._variety.count(features, labels)
+
+
+def _prefix(model: LightningModule) -> str:
+    """Returns what stands before the names of scores: those of reconstructions are called rFID and so on."""
+    return "r" if isinstance(model, Reconstructs) else ""
 
 
 def _check_shares(data: "ImageDataModule", model: LightningModule, split: str) -> None:

@@ -52,24 +52,30 @@ class Moments:
 
     @cached_property
     def root(self) -> Tensor:
-        """The symmetric root of the covariance: most of the work of a distance."""
+        """The symmetric root of the covariance."""
         return symmetric_root(self.covariance)
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """A (D, D) matrix F with F Fᵀ = Σ: the lower Cholesky factor or, of a singular covariance, the root."""
+        factor, failure = torch.linalg.cholesky_ex(self.covariance)
+        return self.root if int(failure) else factor
 
 
 def frechet_distance(first: Moments, second: Moments) -> Tensor:
     """Returns ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of two Gaussians (https://arxiv.org/abs/1706.08500).
 
-    The trace of the root is Σ √λ over the eigenvalues λ of the symmetric Σ₁^½ Σ₂ Σ₁^½. That is quicker than the root of
-    the product, and rounding cannot make it complex.
+    The trace of the root is Σ √λ over the eigenvalues λ of the symmetric Fᵀ Σ₂ F, where F Fᵀ = Σ₁. That is quicker than
+    the root of the product, and rounding cannot make it complex.
 
     Args:
-        first: the moments that are compared with again, as their root is kept.
+        first: the moments that are compared with again, as their factor is kept.
         second: the others, of as many dimensions.
 
     Returns:
         float64 scalar.
     """
-    cross = torch.linalg.eigvalsh(first.root @ second.covariance @ first.root).clamp_min(0).sqrt().sum()
+    cross = torch.linalg.eigvalsh(first.factor.T @ second.covariance @ first.factor).clamp_min(0).sqrt().sum()
     distance: Tensor = _separation(first, second) - 2 * cross
     return distance
 

@@ -1,11 +1,11 @@
 """A run that a signal stops ends in order, and goes on as if it had not been stopped."""
 
-import csv
 import json
 
 import pytest
 import torch
 
+import independent
 from conftest import SHORT, SMALL
 from gen_experiments.runs.record import RunRecord
 
@@ -17,8 +17,7 @@ MODELS = {
 
 
 def rows(run):
-    with (run / "metrics.csv").open() as file:
-        return [{**row, "images_per_second": ""} for row in csv.DictReader(file)]
+    return independent.curves(run / "metrics.csv")
 
 
 @pytest.mark.parametrize("model", MODELS)

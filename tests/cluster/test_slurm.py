@@ -1,6 +1,5 @@
 """Jobs of two ranks on a real SLURM: interrupted anywhere, they go on by themselves and end as if nothing had been."""
 
-import csv
 import json
 import random
 import time
@@ -11,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+import independent
 import one_node_slurm
 from jobs import MODELS, STEPS, TORCHRUN, submit
 from wandb_files import records, values
@@ -38,11 +38,8 @@ def uninterrupted(slurm, tmp_path_factory):
 
 
 def curves(run):
-    """All rows of metrics.csv, without the one column that depends on the machine."""
-    with (run / "metrics.csv").open() as file:
-        return [
-            {name: value for name, value in row.items() if name != "images_per_second"} for row in csv.DictReader(file)
-        ]
+    """All rows of metrics.csv, without what depends on the machine."""
+    return independent.curves(run / "metrics.csv")
 
 
 def equal(a, b):

@@ -111,6 +111,7 @@ def test_two_processes_with_uneven_shares_sum_what_one_does(tmp_path):
         torch.testing.assert_close(covariance, expected.covariance, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.long  # the command `evaluate` is compared with torch-fidelity every day
 def test_fid_is_torch_fidelitys_on_the_same_images_and_weights(inception_weights):
     import torch_fidelity
     from torch.utils.data import Dataset

@@ -1,0 +1,114 @@
+"""Scores of images that come batch by batch, on one or several processes, against a reference."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gen_experiments import distributed
+from gen_experiments.evaluation.collected import Collected
+from gen_experiments.evaluation.reference import ReferenceStatistics
+from gen_experiments.evaluation.scores import SMALLER_IS_BETTER, score
+from gen_experiments.images import ImageSet
+from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.frechet import FeatureSums
+
+OF_MOMENTS = {"fid"}  # needs no features but their sums
+
+
+class OnlineScores:
+    """Metrics of `evaluation.scores` by name, of the features of images that are counted batch by batch.
+
+    Of the FID alone only sums are kept, and the reference's statistics come from a cache on disk. Other metrics keep
+    the features of all images in the memory of the CPU, 4 bytes a number: 400 MB for 50,000 images by Inception.
+
+    Args:
+        extractor: whose features they are.
+        metrics: keys of `evaluation.scores.METRICS`.
+    """
+
+    def __init__(self, extractor: FeatureExtractor, metrics: Sequence[str]) -> None:
+        self.extractor, self.metrics = extractor, tuple(metrics)
+        self._keeps_features = not set(metrics) <= OF_MOMENTS
+        self._statistics = ReferenceStatistics(extractor)
+        self._sums = FeatureSums(extractor.num_features)
+        self._rows: list[Tensor] = []
+        self._positions: list[Tensor] = []
+        self._reference: Collected | None = None
+        self._reference_name = ""
+
+    @property
+    def best_by(self) -> tuple[str, str]:
+        """The first metric, by which the best checkpoint is chosen, and `min` or `max` for which values are better."""
+        return self.metrics[0], "min" if self.metrics[0] in SMALLER_IS_BETTER else "max"
+
+    def start(
+        self, reference: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None] = lambda: None
+    ) -> None:
+        """Starts counting afresh. All processes must call it; each passes a part of a reference that is new.
+
+        Args:
+            reference: what the images are compared with.
+            batch_size: images in a pass of the extractor.
+            device: the extractor's device.
+            between: called before each of the passes that every process has.
+
+        Raises:
+            UserError: fewer than two reference images.
+        """
+        self._sums.to(device).reset()
+        self._rows, self._positions = [], []
+        moments = self._statistics.moments(reference, batch_size, device, between)
+        if self._reference is None or self._reference_name != reference.fingerprint or not self._keeps_features:
+            features = self._features_of(reference, batch_size, device, between) if self._keeps_features else None
+            self._reference, self._reference_name = Collected(moments, features), reference.fingerprint
+
+    def count(self, features: Tensor, positions: Tensor) -> None:
+        """Adds (N, D) features of images and the (N,) places of these among all images, over all processes."""
+        self._sums.update(features)
+        if self._keeps_features:
+            self._rows.append(features.cpu())
+            self._positions.append(positions.cpu())
+
+    def scores(self, paired: bool = False) -> dict[str, float]:
+        """Returns the metrics by name, the same on every process. All processes must call it.
+
+        Args:
+            paired: whether the images are reconstructions of the reference, in the same order.
+
+        Raises:
+            UserError: fewer than two images, or too few for a metric.
+        """
+        assert self._reference is not None
+        features = self._gathered(self._rows, self._positions) if self._keeps_features else None
+        counted = Collected(self._sums.moments(), features, paired=paired)
+        return {
+            name: found.value for name, found in score(counted, self._reference, self.extractor, self.metrics).items()
+        }
+
+    def variety(self) -> float:
+        """Returns tr Σ / tr Σᵣ of what was counted and of the reference. All processes must call it."""
+        assert self._reference is not None
+        return float(self._sums.moments().covariance.trace() / self._reference.moments.covariance.trace())
+
+    def _features_of(
+        self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
+    ) -> Tensor:
+        rows, positions = [], []
+        starts = range(0, len(images), batch_size)
+        for number, start in enumerate(starts[distributed.rank() :: distributed.world_size()]):
+            if number < len(starts) // distributed.world_size():
+                between()
+            part = np.arange(start, min(start + batch_size, len(images)))
+            rows.append(self.extractor(images.read(part).to(device)).cpu())
+            positions.append(torch.from_numpy(part))
+        return self._gathered(rows, positions)
+
+    def _gathered(self, rows: list[Tensor], positions: list[Tensor]) -> Tensor:
+        """Returns the features of all processes, in the order of their places, on the CPU."""
+        device = self._sums.total.device
+        own = torch.cat([*rows, torch.empty(0, self.extractor.num_features)]).to(device)
+        places = torch.cat([*positions, torch.empty(0, dtype=torch.int64)]).to(device)
+        features, places = distributed.all_gather_uneven(own), distributed.all_gather_uneven(places)
+        return features[places.argsort()].cpu()
