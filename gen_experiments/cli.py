@@ -14,6 +14,7 @@ from jsonargparse import ActionYesNo
 from gen_experiments.callbacks.tracking import SaveConfig
 from gen_experiments.commands.augment_score import augment_score
 from gen_experiments.commands.compare import compare
+from gen_experiments.commands.devices import num_processes, process_group
 from gen_experiments.commands.encode import decode, encode
 from gen_experiments.commands.evaluate import evaluate
 from gen_experiments.commands.explore import explore
@@ -27,6 +28,7 @@ from gen_experiments.commands.sample import sample
 from gen_experiments.commands.stats import stats
 from gen_experiments.commands.sweep import sweep
 from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.errors import UserError
 from gen_experiments.experiment import ExperimentCLI
 from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import ExperimentParser, OneLineParser
@@ -48,6 +50,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report,
     "sweep": sweep,
 }
+# These share their work between the processes of torchrun.
+SHARED = {"evaluate", "compare", "stats", "sample"}
 # What a command takes by its place on the line, where it is not just a checkpoint.
 POSITIONALS = {
     "evaluate": ("evaluated", "reference"),
@@ -120,7 +124,10 @@ def _run_command(name: str, arguments: list[str]) -> None:
     # `--per-class` is understood as `--per_class`.
     spelled = [re.sub(r"^--[^=]+", lambda option: "--" + option[0][2:].replace("-", "_"), word) for word in arguments]
     chosen = vars(parser.instantiate(parser.parse_args(spelled)))
-    command(**{reserved[key].name if key in reserved else key: value for key, value in chosen.items()})
+    if num_processes() > 1 and name not in SHARED:
+        raise UserError(f"{name} runs in one process: start it without torchrun")
+    with process_group():
+        command(**{reserved[key].name if key in reserved else key: value for key, value in chosen.items()})
 
 
 def _silence() -> None:

@@ -37,9 +37,9 @@ def all_gather_rows(tensor: Tensor) -> Tensor:
     if not is_distributed():
         return tensor
     tensor = tensor.detach().contiguous()
-    gathered = tensor.new_empty((world_size() * tensor.shape[0], *tensor.shape[1:]))
-    dist.all_gather_into_tensor(gathered, tensor)
-    return gathered
+    gathered = [torch.empty_like(tensor) for _ in range(world_size())]
+    dist.all_gather(gathered, tensor)
+    return torch.cat(gathered)
 
 
 def all_gather_uneven(tensor: Tensor) -> Tensor:
@@ -51,6 +51,21 @@ def all_gather_uneven(tensor: Tensor) -> Tensor:
     padded[: len(tensor)] = tensor
     parts = all_gather_rows(padded).split(max(counts)) if max(counts) else [tensor] * len(counts)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def gather_in_order(rows: list[Tensor], places: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Returns what all processes have, in the order of its places.
+
+    Args:
+        rows: (N, ...) tensors; at least one, which may be empty.
+        places: as many (N,) int64 tensors, on the same device: where each row belongs.
+
+    Returns:
+        All rows and their places.
+    """
+    gathered, order = all_gather_uneven(torch.cat(rows)), all_gather_uneven(torch.cat(places))
+    ranked = order.argsort()
+    return gathered[ranked], order[ranked]
 
 
 def barrier() -> None:

@@ -73,10 +73,10 @@ def column(file, name):
         return [float(row[name]) for row in csv.DictReader(table) if row.get(name)]
 
 
-def frechet(a, b):
-    """Returns the Fréchet distance of two arrays of features (N, D), by the eigenvalues of Σ₁Σ₂."""
+def frechet(a, b, ddof=1):
+    """Returns the Fréchet distance of two arrays of features (N, D), by the eigenvalues of Σ₁Σ₂, each of N − ddof."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    first, second = (np.cov(rows, rowvar=False, ddof=ddof) for rows in (a, b))
     # The trace of a root is the sum of the roots of the eigenvalues, which scipy's sqrtm needs regular matrices for.
     shared = np.sqrt(scipy.linalg.eigvals(first @ second).real.clip(min=0)).sum()
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(first) + np.trace(second) - 2 * shared)

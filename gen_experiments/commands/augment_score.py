@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gen_experiments.callbacks.protocols import Samples
+from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.cache import ImageArray
@@ -15,13 +16,17 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_uint8
 from gen_experiments.metrics.digits_net import DigitsNet
 from gen_experiments.metrics.uncertainty import wilson_interval
-from gen_experiments.models.checkpoints import load_model
 
 BATCH, PEAK_RATE, MOST_PER_CLASS = 128, 2e-3, 100_000
 
 
 def augment_score(
-    checkpoint: str, per_class: int = 500, steps: int = 600, seed: int = 0, config: str | None = None
+    checkpoint: str,
+    per_class: int = 500,
+    steps: int = 600,
+    seed: int = 0,
+    config: str | None = None,
+    device: str = "auto",
 ) -> None:
     """Trains a small classifier on real images, on generated ones and on both, and prints its accuracy on test images.
 
@@ -34,6 +39,7 @@ def augment_score(
         steps: training steps of a classifier, of 128 images; >= 10.
         seed: of the generated images and of the classifiers.
         config: the run's config.yaml, if it is not in the run's folder.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
         UserError: the checkpoint or the data cannot be used, or a number is out of range.
@@ -41,7 +47,7 @@ def augment_score(
     check_interval(f"[1, {MOST_PER_CLASS}]", per_class=per_class)
     check_interval("[10, inf)", steps=steps)
     check_interval("[0, inf)", seed=seed)
-    model = load_model(checkpoint, Samples, "sample")
+    model = loaded(checkpoint, Samples, "sample", device)
     assert isinstance(model, Samples)
     data = training_data(checkpoint, config)
     if model.num_classes is None or data.source.num_classes != model.num_classes:
@@ -52,14 +58,14 @@ def augment_score(
     labels = torch.arange(model.num_classes).repeat_interleave(per_class)
     with torch.inference_mode():
         made = [
-            to_uint8(model.sample(part.start, len(part), seed, labels[part.start : part.stop]))
+            to_uint8(model.sample(part.start, len(part), seed, labels[part.start : part.stop])).cpu()
             for part in progress(len(labels), "images", BATCH)
         ]
     synthetic = DigitsNet.prepare(torch.cat(made)), labels
     both = torch.cat([real[0], synthetic[0]]), torch.cat([real[1], synthetic[1]])
     table = Table("trained on", "images", "test accuracy", "95% confidence")
     for name, (images, targets) in {"real": real, "generated": synthetic, "both": both}.items():
-        right = _right(images, targets, test, model.num_classes, steps, seed)
+        right = _right(images, targets, test, model.num_classes, steps, seed, model.device)
         low, high = wilson_interval(right, len(test[1]))
         table.add_row(name, str(len(targets)), f"{right / len(test[1]):.2%}", f"{low:.2%} to {high:.2%}")
     Console(soft_wrap=True).print(table)
@@ -73,21 +79,29 @@ def _all(images: ImageArray) -> tuple[Tensor, Tensor]:
     return DigitsNet.prepare(images.read(indices)), labels
 
 
-def _right(images: Tensor, labels: Tensor, test: tuple[Tensor, Tensor], classes: int, steps: int, seed: int) -> int:
+def _right(
+    images: Tensor,
+    labels: Tensor,
+    test: tuple[Tensor, Tensor],
+    classes: int,
+    steps: int,
+    seed: int,
+    device: torch.device,
+) -> int:
     """Returns how many test images a classifier names rightly that was trained on these."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = DigitsNet(classes)
+        network = DigitsNet(classes).to(device)
     source = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.2)
     for _ in progress(steps, "steps"):
         chosen = torch.randint(len(labels), (BATCH,), generator=source)
         optimizer.zero_grad()
-        cross_entropy(network(images[chosen]), labels[chosen]).backward()
+        cross_entropy(network(images[chosen].to(device)), labels[chosen].to(device)).backward()
         optimizer.step()
         schedule.step()
     network.eval()
     with torch.inference_mode():
-        guesses = torch.cat([network(part).argmax(dim=1) for part in test[0].split(500)])
+        guesses = torch.cat([network(part.to(device)).argmax(dim=1).cpu() for part in test[0].split(500)])
     return int((guesses == test[1]).sum())

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gen_experiments.callbacks.protocols import Reconstructs
-from gen_experiments.commands.evaluate import evaluation_of, split_compared_with
+from gen_experiments.commands.evaluate import Protocol, evaluation_of, split_compared_with
 from gen_experiments.commands.inputs import EVALUATION_FILE
 from gen_experiments.commands.passes import extractor_for
 from gen_experiments.errors import UserError
@@ -17,6 +17,7 @@ from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.runs.checkpoint_files import checkpoint_of, run_of
+from gen_experiments.runs.job import is_first_process
 
 
 def compare(
@@ -56,8 +57,11 @@ def compare(
         network = extractor or extractor_for(*runs)
         for run in runs:
             _check_run(run)
-            held = evaluation_of(run, reference, metrics, num, seed, network, bootstrap, device)
-            write_record(held, Path(run) / EVALUATION_FILE)
+            held = evaluation_of(run, reference, [network], Protocol(metrics, num, seed, bootstrap, device))
+            if is_first_process():
+                write_record(held, Path(run) / EVALUATION_FILE)
+    if not is_first_process():
+        return
     records = [_record_of(name) for name in runs]
     print_comparison(runs, records)
 

@@ -1,21 +1,52 @@
-"""Where a command computes."""
+"""Where a command computes, and with how many processes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+import torch.distributed as dist
 
 from gen_experiments.errors import UserError
+from gen_experiments.models.base import ImageModel
+from gen_experiments.models.checkpoints import load_model
 
 
 def chosen_device(name: str) -> torch.device:
-    """Returns a device by its name; `auto` is a GPU where there is one.
+    """Returns a device by its name; `auto` is a GPU where there is one, and each process of torchrun's has its own.
 
     Raises:
         UserError: there is no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        return torch.device(f"cuda:{local}" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"there is no device {name} here: choose auto, cpu, cuda or cuda:N") from error
     return device
+
+
+def loaded(checkpoint: str, able: type, task: str, device: str) -> ImageModel:
+    """Returns a checkpoint's model, ready on a device; see `load_model` and `chosen_device`."""
+    return load_model(checkpoint, able, task).to(chosen_device(device))
+
+
+def num_processes() -> int:
+    """Returns how many processes torchrun has started, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Joins the processes that torchrun has started; does nothing where there is only one."""
+    if num_processes() == 1:
+        yield
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()

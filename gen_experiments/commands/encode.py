@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.pictures import read_images, write_images
 from gen_experiments.errors import UserError
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.storage import atomic_write
 from gen_experiments.untrusted import Unreadable, read_archive
@@ -21,7 +21,7 @@ MAX_BYTES = 4 << 30
 
 
 @torch.inference_mode()
-def encode(checkpoint: str, images: str, out: str = "codes.npz") -> None:
+def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "auto") -> None:
     """Writes the codes of a folder's pictures, from which `decode` makes them anew, and prints the bits per pixel.
 
     Printed are log₂ K bits a code, which a file of fixed-length codes takes, and the entropy of the codes, which is
@@ -31,14 +31,15 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz") -> None:
         checkpoint: a checkpoint of a VQ-VAE.
         images: the folder; its pictures are cropped and resized to what the model was trained on.
         out: the file: a NumPy archive with `codes`, (N, h, w) or (N, depth, h, w) integers.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
         UserError: the checkpoint or the folder cannot be used, or `out` cannot be written.
     """
-    model = load_model(checkpoint, VQVAE, "encode")
+    model = loaded(checkpoint, VQVAE, "encode", device)
     assert isinstance(model, VQVAE)
     originals = read_images(images, model.image)
-    codes = torch.cat([model.encode(to_float(part)) for part in originals.split(BATCH)])
+    codes = torch.cat([model.encode(to_float(part.to(model.device))).cpu() for part in originals.split(BATCH)])
     size = model.quantizer.codebook_size
     path = Path(out)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
@@ -55,20 +56,24 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz") -> None:
 
 
 @torch.inference_mode()
-def decode(checkpoint: str, codes: str, out: str = "decoded.png") -> None:
+def decode(checkpoint: str, codes: str, out: str = "decoded.png", device: str = "auto") -> None:
     """Makes pictures from the codes that `encode` wrote.
 
     Args:
         checkpoint: the checkpoint that encoded them.
         codes: the file of codes.
         out: an image file for one grid; a folder for one file an image.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
         UserError: the checkpoint cannot be used, the file holds no codes of this model, or `out` cannot be written.
     """
-    model = load_model(checkpoint, VQVAE, "decode")
+    model = loaded(checkpoint, VQVAE, "decode", device)
     assert isinstance(model, VQVAE)
-    shape, size = model.encode(torch.zeros(1, *model.image.shape)).shape[1:], model.quantizer.codebook_size
+    shape, size = (
+        model.encode(torch.zeros(1, *model.image.shape, device=model.device)).shape[1:],
+        model.quantizer.codebook_size,
+    )
     try:
         indices = read_archive(codes, "codes", "ui", tuple(shape))
     except Unreadable as error:
@@ -82,6 +87,6 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png") -> None:
     if len(indices) * math.prod(model.image.shape) > MAX_BYTES:
         raise UserError(f"{codes} holds {len(indices)} images, more than {MAX_BYTES >> 30} GiB: encode them in parts")
     parts = (torch.from_numpy(indices[i : i + BATCH].astype(np.int64)) for i in range(0, len(indices), BATCH))
-    images = torch.cat([to_uint8(model.decode(part)) for part in parts])
+    images = torch.cat([to_uint8(model.decode(part.to(model.device))).cpu() for part in parts])
     write_images(images, out)
     print(f"wrote {len(images)} images to {out}")

@@ -1,38 +1,61 @@
-"""`evaluate`: scores of images against others, each metric from one pass of the extractor, with the whole protocol."""
+"""`evaluate`: scores of images against others, each metric from one pass of each extractor, with the whole protocol."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from gen_experiments.callbacks.protocols import Reconstructs
+from gen_experiments.commands.copies import OF_COPIES, copies
 from gen_experiments.commands.devices import chosen_device
-from gen_experiments.commands.inputs import (
-    EVALUATION_FILE,
-    SPLITS,
-    Archive,
-    Images,
-    split_images,
-)
+from gen_experiments.commands.inputs import EVALUATION_FILE, SPLITS, Archive, Images, split_images
 from gen_experiments.commands.model_images import common_spec, images_of
 from gen_experiments.commands.passes import collected_of, extractor_for
+from gen_experiments.commands.printed import print_record
 from gen_experiments.commands.progress import progress
 from gen_experiments.commands.reconstructed import OF_CODES, PAIRED, Reconstructions
 from gen_experiments.commands.training_data import contents_of, run_config, training_data
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.record import record, write_record
 from gen_experiments.evaluation.scores import METRICS, add_intervals, computable, score
+from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.runs.checkpoint_files import checkpoint_of, run_of
+from gen_experiments.runs.job import is_first_process
 
 NEEDS = {"ms_ssim": f" of {MS_SSIM_SIZE} pixels a side", **dict.fromkeys(OF_CODES, " by codes")}
-# Of what the record says about each side, what is printed.
-SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "seed", "count")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How images are scored; the fields are the options of `evaluate`.
+
+    Raises:
+        UserError: a number is out of range, or there is no such metric.
+    """
+
+    metrics: list[str] | None
+    num: int
+    seed: int
+    bootstrap: int
+    device: str
+    covariance: Literal["n-1", "n"] = "n-1"
+    lpips: Perceptual | None = None
+
+    def __post_init__(self) -> None:
+        check_interval("[2, inf)", num=self.num)
+        check_interval("[0, inf)", seed=self.seed)
+        if self.bootstrap:
+            check_interval("[39, inf)", bootstrap=self.bootstrap)  # fewer resamples have no quantile of 2.5%
+        known = (*METRICS, *OF_COPIES, *PAIRED, "lpips", *OF_CODES)
+        unknown = sorted(set(self.metrics or ()) - set(known))
+        if unknown:
+            raise UserError(f"there is no metric {unknown[0]}: choose from {', '.join(known)}")
 
 
 def evaluate(
@@ -41,26 +64,34 @@ def evaluate(
     metrics: list[str] | None = None,
     num: int = 10_000,
     seed: int = 0,
-    extractor: FeatureExtractor | None = None,
+    extractor: FeatureExtractor | list[FeatureExtractor] | None = None,
+    covariance: Literal["n-1", "n"] = "n-1",
+    lpips: Perceptual | None = None,
     bootstrap: int = 0,
     device: str = "auto",
     json: str | None = None,
 ) -> None:
     """Scores images against others: FID, KID, IS, precision, recall, density, coverage and MIND, from one pass.
 
-    Reconstructions are scored by PSNR, SSIM and MS-SSIM too, and their codes by how many are used and the bits they
-    take. Each side is a checkpoint, a run (its best checkpoint), a folder of pictures, a data configuration
+    Reconstructions are scored by PSNR, SSIM, MS-SSIM and LPIPS too, and their codes by how many are used and the bits
+    they take. Each side is a checkpoint, a run (its best checkpoint), a folder of pictures, a data configuration
     (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of samples (`arr_0`), statistics
     (`mu`, `sigma`) or features (`reps`). A model that reconstructs is scored by its reconstructions of the other side.
+    The processes of torchrun share the images.
 
     Args:
         evaluated: what is scored.
         reference: what it is compared with: as above, or a split (train, val, test) of the data that the evaluated
             run was trained on; by default the split that its training compared with.
-        metrics: names, such as [fid,kid]; by default all that what is known allows, but for fid_infinity.
+        metrics: names, such as [fid,kid]; by default all that what is known allows, but for fid_infinity, near_copies
+            and near_copies_p (see `memorisation`) and, without --lpips, lpips.
         num: images that a model generates.
         seed: names the sequence of a model's samples.
-        extractor: whose features are compared; by default that of the evaluated run, or of a data configuration.
+        extractor: whose features are compared, or a list of several; by default that of the evaluated run, or of a data
+            configuration.
+        covariance: by which count the covariances of FID are divided: n-1 as by NumPy, clean-fid, EDM and
+            torch-fidelity, or n as in the code of StyleGAN2-ADA.
+        lpips: the network of LPIPS and its weights, as in --lpips=Perceptual --lpips.net=alex; its weights are fetched.
         bootstrap: resamples of the evaluated images for 95% intervals, such as 1000; 0 for no intervals.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
         json: a file for the record: the scores with their whole protocol; by default RUN/evaluation.json of a run.
@@ -68,8 +99,13 @@ def evaluate(
     Raises:
         UserError: something named cannot be used, a number is out of range, a metric needs more than there is.
     """
-    held = evaluation_of(evaluated, reference, metrics, num, seed, extractor, bootstrap, device)
-    print_record(held)
+    protocol = Protocol(metrics, num, seed, bootstrap, device, covariance, lpips)
+    networks = extractor if isinstance(extractor, list) else [extractor] if extractor is not None else []
+    held = evaluation_of(evaluated, reference, networks, protocol)
+    if not is_first_process():
+        return
+    for each in (held, *held.get("by_other_extractors", ())):
+        print_record(each)
     kept = json or (Path(evaluated) / EVALUATION_FILE if run_of(Path(evaluated)) is not None else None)
     if kept is not None:
         write_record(held, Path(kept))
@@ -78,76 +114,68 @@ def evaluate(
 
 @torch.inference_mode()
 def evaluation_of(
-    evaluated: str,
-    reference: str | None,
-    metrics: list[str] | None,
-    num: int,
-    seed: int,
-    extractor: FeatureExtractor | None,
-    bootstrap: int,
-    device: str,
+    evaluated: str, reference: str | None, networks: list[FeatureExtractor], protocol: Protocol
 ) -> dict[str, Any]:
-    """Returns the record of an evaluation; arguments and errors are those of `evaluate`."""
-    check_interval("[2, inf)", num=num)
-    check_interval("[0, inf)", seed=seed)
-    if bootstrap:
-        check_interval("[39, inf)", bootstrap=bootstrap)  # fewer resamples have no quantile of 2.5%
-    known_metrics = (*METRICS, *PAIRED, *OF_CODES)
-    unknown = sorted(set(metrics or ()) - set(known_metrics))
-    if unknown:
-        raise UserError(f"there is no metric {unknown[0]}: choose from {', '.join(known_metrics)}")
-    place = chosen_device(device)
-    network = (extractor or extractor_for(evaluated, reference)).to(place)
+    """Returns the record of an evaluation, by the first extractor; those by others are its `by_other_extractors`.
+
+    Args:
+        evaluated: as for `evaluate`.
+        reference: as for `evaluate`.
+        networks: the extractors; none for that of the inputs.
+        protocol: the rest.
+
+    Raises:
+        UserError: see `evaluate`.
+    """
+    place = chosen_device(protocol.device)
+    networks = [network.to(place) for network in networks or [extractor_for(evaluated, reference)]]
     checkpoint, spec = checkpoint_of(Path(evaluated)), common_spec(evaluated, reference)
     model = None if checkpoint is None else load_model(checkpoint, ImageModel, "be evaluated").to(place)
     if reference is None or reference in SPLITS:
         real: Images | Archive = _own_split(evaluated, checkpoint, reference, isinstance(model, Reconstructs))
     else:
-        real = images_of(reference, spec, num, seed, place)
+        real = images_of(reference, spec, protocol.num, protocol.seed, place)
     remade = None
     if model is not None and checkpoint is not None and isinstance(model, Reconstructs):
-        remade = Reconstructions(model, checkpoint, real)
-    fake = images_of(evaluated, spec, num, seed, place) if remade is None else remade.images
+        remade = Reconstructions(model, checkpoint, real, protocol.lpips, protocol.metrics)
+    fake = images_of(evaluated, spec, protocol.num, protocol.seed, place) if remade is None else remade.images
     # Before the pass, which may take minutes.
-    for name in metrics or ():
-        if name not in METRICS and (remade is None or name not in remade.metrics):
+    for name in protocol.metrics or ():
+        if name in OF_COPIES and (checkpoint is None or remade is not None):
+            raise UserError(f"{name} is for samples of a run: leave it out here")
+        if name not in (*METRICS, *OF_COPIES) and (remade is None or name not in remade.metrics):
             raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
-    known = network.fits(real.content or fake.content, "--extractor")
-    generated, originals = (collected_of(side, network, place) for side in (fake, real))
-    generated.paired = remade is not None
+    known = [network.fits(real.content or fake.content, "--extractor") for network in networks]
+    sides = [collected_of(side, networks, place) for side in (fake, real)]
     of_pairs = {} if remade is None else remade.scores()
-    wanted = metrics or [*computable(generated, originals, network), *of_pairs]
-    found = of_pairs | score(generated, originals, network, [name for name in wanted if name in METRICS])
-    found = {name: found[name] for name in wanted}
-    if bootstrap and generated.moments.count is not None:
-        add_intervals(found, generated.moments.count, bootstrap, lambda count: progress(count, "resamples", 1))
-    protocol: dict[str, Any] = {
-        **network.protocol(),
-        "extractor_knows_the_images": known,
-        "metrics": wanted,
-        "bootstrap": bootstrap,
-    }
-    for role, side, held in zip(("evaluated", "reference"), (fake, real), (generated, originals), strict=True):
-        protocol[role] = {**side.described, "count": held.moments.count, "pixels_sha256": held.pixels_sha256}
-    return record(found, protocol)
+    records = []
+    for network, knows, generated, originals in zip(networks, known, *sides, strict=True):
+        generated.paired = remade is not None
+        for each in (generated, originals):
+            each.by_n = protocol.covariance == "n"
+            each.moments = each.divided(each.moments)
+        wanted = protocol.metrics or [*computable(generated, originals, network), *of_pairs]
+        found = of_pairs | score(generated, originals, network, [name for name in wanted if name in METRICS])
+        if checkpoint is not None and generated.features is not None and set(wanted) & set(OF_COPIES):
+            found |= copies(checkpoint, generated.features, real.described, originals.features, network)
+        found = {name: found[name] for name in wanted}
+        if protocol.bootstrap and generated.moments.count is not None:
+            add_intervals(found, generated.moments.count, protocol.bootstrap, _resamples)
+        told = network.protocol() | {
+            "extractor_knows_the_images": knows,
+            "covariance": protocol.covariance,
+            "metrics": wanted,
+            "bootstrap": protocol.bootstrap,
+        }
+        for role, side, held in (("evaluated", fake, generated), ("reference", real, originals)):
+            told[role] = {**side.described, "count": held.moments.count, "pixels_sha256": held.pixels_sha256}
+        records.append(record(found, told))
+    others = {"by_other_extractors": records[1:]} if len(records) > 1 else {}
+    return records[0] | others
 
 
-def print_record(held: dict[str, Any]) -> None:
-    """Prints the scores of a record as a table, and below it what they are of."""
-    protocol = held["protocol"]
-    table = Table("metric", "value", *(["95% interval"] if protocol["bootstrap"] else []), "settings")
-    for name, found in held["scores"].items():
-        settings = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in found["settings"].items())
-        cells = [f"{found['value']:.6g}" + (f" ± {found['deviation']:.4g}" if "deviation" in found else "")]
-        if protocol["bootstrap"]:
-            cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
-        table.add_row(name, *cells, settings)
-    Console(soft_wrap=True).print(table)
-    for role in ("evaluated", "reference"):
-        said = [f"{key} {value}" for key, value in protocol[role].items() if key in SAID and value is not None]
-        print(f"{role}: {', '.join(said)}")
-    knows = "" if protocol["extractor_knows_the_images"] else ", which was not trained on such images"
-    print(f"features: {protocol['extractor']}{knows}, {protocol['resize']}")
+def _resamples(count: int) -> Iterator[range]:
+    return progress(count, "resamples")
 
 
 def _own_split(evaluated: str, checkpoint: Path | None, split: str | None, reconstructs: bool) -> Images:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from gen_experiments.commands.devices import loaded
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import MOST_IN_GRID, to_uint8
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import drawn_labels, sample_sources
 from gen_experiments.networks.base import Generator
@@ -21,6 +21,7 @@ def explore(
     steps: int = 9,
     number: int = 0,
     seed: int = 0,
+    device: str = "auto",
 ) -> None:
     """Writes a sample moved along the directions that change the generator's first layer most, a row each.
 
@@ -36,11 +37,12 @@ def explore(
         steps: images in a row; odd, so that there is a middle.
         number: which sample is moved.
         seed: names the sequence that the sample is of.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
         UserError: the checkpoint cannot be used, a number is out of range, or `out` cannot be written.
     """
-    model = load_model(checkpoint, GAN, "explore: it has no latent directions")
+    model = loaded(checkpoint, GAN, "explore: it has no latent directions", device)
     assert isinstance(model, GAN)
     dim = model.generator.latent_dim
     check_interval(f"[1, {dim}]", directions=directions)
@@ -53,10 +55,10 @@ def explore(
     generator = model.ema.module
     assert isinstance(generator, Generator)
     found, gains = semantic_directions(generator.first_weight)
-    moves = torch.linspace(-reach, reach, steps)[:, None] * found[:directions, None]
+    moves = torch.linspace(-reach, reach, steps, device=model.device)[:, None] * found[:directions, None]
     moved = (noise + moves).flatten(0, 1)
-    images: Tensor = model(moved, None if labels is None else labels.expand(len(moved)))
-    out = listed(save_grid(to_uint8(images), out, steps))
+    images: Tensor = model(moved, None if labels is None else labels.to(model.device).expand(len(moved)))
+    out = listed(save_grid(to_uint8(images).cpu(), out, steps))
     shares = ", ".join(f"{float(share):.1%}" for share in (gains / gains.sum())[:directions])
     print(f"wrote {directions} directions, of {shares} of the first layer's gain, to {out}")
 

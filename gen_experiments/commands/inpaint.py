@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
 from gen_experiments import randomness
+from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_numbers, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.progress import progress
@@ -15,7 +16,6 @@ from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import FORMATS, decode_one
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import MOST_IN_GRID, ImageSpec, to_float, to_uint8
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.models.sampling import SAMPLE_STREAM
 from gen_experiments.priors.base import CodeSpec, Draws
@@ -33,6 +33,7 @@ def inpaint(
     proposals: int = 3,
     seed: int = 0,
     class_: str | None = None,
+    device: str = "auto",
 ) -> None:
     """Fills the covered part of a folder's pictures; a row each: original, masked, proposals. Known pixels stay.
 
@@ -50,11 +51,12 @@ def inpaint(
         proposals: how many fillings of each picture.
         seed: names the random numbers.
         class_: the class of all pictures, by name or number, for a prior of classes; without it the class is left open.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
         UserError: the checkpoint, the folder or the mask cannot be used, or `out` cannot be written.
     """
-    model = load_model(checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)")
+    model = loaded(checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)", device)
     assert isinstance(model, CodePrior)
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
@@ -77,9 +79,10 @@ def inpaint(
                 indices = range(start, min(start + BATCH, len(originals)))
                 keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in indices]
                 draws = Draws([randomness.generator("cpu", *key) for key in keys])
-                codes = model.encode(to_float(filled[start : start + BATCH]))
-                drawn_codes = model.draw(one_label(label, len(indices)), draws, codes, unknown[start : start + BATCH])
-                parts.append(to_uint8(model.decode(drawn_codes)))
+                codes = model.encode(to_float(filled[start : start + BATCH].to(model.device)))
+                hidden = unknown[start : start + BATCH].to(model.device)
+                drawn_codes = model.draw(one_label(label, len(indices), model.device), draws, codes, hidden)
+                parts.append(to_uint8(model.decode(drawn_codes)).cpu())
             filled = torch.cat(parts).where(covered, originals)
         columns.append(filled)
     out = listed(save_grid(torch.stack(columns, dim=1).flatten(0, 1), out, len(columns)))

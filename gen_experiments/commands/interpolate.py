@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_latents
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import MOST_IN_GRID, grid, save_animation, to_uint8
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import drawn_labels, sample_sources
 from gen_experiments.sheets import listed, save_grid
@@ -26,6 +26,7 @@ def interpolate(
     seed: int = 0,
     classes: list[str | int] | None = None,
     latents: str | None = None,
+    device: str = "auto",
 ) -> None:
     """Writes the images along arcs between samples: a row an arc, or an animation that goes around all of them.
 
@@ -40,11 +41,12 @@ def interpolate(
         classes: names or numbers of classes for a conditional GAN: the same way is gone once for each. Without them all
             images have the label of the first point.
         latents: a file of noise that `project` wrote, whose rows are the points.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
         UserError: the checkpoint or the file cannot be used, a number is out of range, or `out` cannot be written.
     """
-    model = load_model(checkpoint, GAN, "interpolate: it has no noise to go through")
+    model = loaded(checkpoint, GAN, "interpolate: it has no noise to go through", device)
     assert isinstance(model, GAN)
     check_interval("[2, inf)", points=points, steps=steps)
     check_interval("[0, inf)", seed=seed)
@@ -52,7 +54,7 @@ def interpolate(
         raise UserError(f"--points times --steps must be at most {MOST_IN_GRID}, not {points * steps}")
     wanted = [] if classes is None else class_numbers("--classes", classes, model)
     sources = sample_sources(0, points, seed)
-    ends, labels = model.noise(sources), drawn_labels(sources, model.num_classes)
+    ends, labels = model.noise(sources).cpu(), drawn_labels(sources, model.num_classes)
     if latents is not None:
         ends = read_latents(latents, model.generator.latent_dim)
         if len(ends) < 2:
@@ -96,5 +98,5 @@ def slerp(start: Tensor, stop: Tensor, shares: Tensor) -> Tensor:
 
 def _images(model: GAN, noise: Tensor, label: int | None) -> Tensor:
     """Returns (N, C, H, W) uint8 images of (N, latent_dim) noise, all of one label."""
-    images: Tensor = model(noise, one_label(label, len(noise)))
-    return to_uint8(images)
+    images: Tensor = model(noise.to(model.device), one_label(label, len(noise), model.device))
+    return to_uint8(images).cpu()

@@ -58,6 +58,6 @@ def _number(option: str, text: str, names: tuple[str, ...]) -> int:
     raise UserError(f"{option} must be a class ({listed}{more}) or be in 0 ... {len(names) - 1}, not {text}{hint}")
 
 
-def one_label(label: int | None, count: int) -> Tensor | None:
+def one_label(label: int | None, count: int, device: torch.device | None = None) -> Tensor | None:
     """Returns the labels of images that have all the same: (count,) int64, or None where no label is given."""
-    return None if label is None else torch.full((count,), label)
+    return None if label is None else torch.full((count,), label, device=device)

@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
+from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import run_extractor, training_data
 from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSet, pairs_in_rows, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.memorisation import ALPHA, farther_p_value, near_copies, nearer_p_value, nearest
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.sheets import listed, save_grid
 
 BATCH, COLUMNS, SHOWN = 250, 8, 32
@@ -26,6 +26,7 @@ def memorisation(
     share: float = 0.01,
     extractor: FeatureExtractor | None = None,
     config: str | None = None,
+    device: str = "auto",
 ) -> None:
     """Tests whether generated images lie nearer to training images than unseen ones do; writes the nearest above those.
 
@@ -41,6 +42,7 @@ def memorisation(
         share: of the distances that count as small; in (0, 1).
         extractor: whose features are compared; None for that of the run.
         config: the run's config.yaml, if it is not in the run's folder.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
         UserError: the checkpoint or the data cannot be used, there is no extractor or it is not for these images, a
@@ -49,24 +51,24 @@ def memorisation(
     check_interval("[1, inf)", num=num)
     check_interval("[0, inf)", seed=seed)
     check_interval("(0, 1)", share=share)
-    model = load_model(checkpoint, Samples, "sample")
+    model = loaded(checkpoint, Samples, "sample", device)
     assert isinstance(model, Samples)
     data = training_data(checkpoint, config)
-    network = extractor or run_extractor(checkpoint, config)
+    network = (extractor or run_extractor(checkpoint, config)).to(model.device)
     suffix = "" if network.fits(data.source.content, "--extractor") else f", which knows {network.content} only"
     trained_on, held_out = data.split("train"), data.split("test")
-    references = _features(trained_on, network)
-    baseline, _ = nearest(_features(held_out, network), references)
+    references = _features(trained_on, network, model.device)
+    baseline = nearest(_features(held_out, network, model.device), references)[0].cpu()
     parts = []
     shown, shown_distances, shown_indices = torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int64)
     for sampled in progress(num, "images", BATCH):
         generated = to_uint8(model.sample(sampled.start, len(sampled), seed))
-        found, found_indices = nearest(network(generated), references)
+        found, found_indices = (each.cpu() for each in nearest(network(generated), references))
         parts.append(found)
         # Of all images only the nearest are kept.
         all_distances = torch.cat([shown_distances, found])
         order = all_distances.argsort(stable=True)[:SHOWN]
-        shown = (torch.cat([shown, generated]) if len(shown) else generated)[order]
+        shown = (torch.cat([shown, generated.cpu()]) if len(shown) else generated.cpu())[order]
         shown_distances, shown_indices = all_distances[order], torch.cat([shown_indices, found_indices])[order]
     distances = torch.cat(parts)
     copies, expected = near_copies(distances, baseline, share)
@@ -95,6 +97,6 @@ def verdict(nearer: float | None, farther: float) -> str:
     return found
 
 
-def _features(images: ImageSet, network: FeatureExtractor) -> Tensor:
+def _features(images: ImageSet, network: FeatureExtractor, device: torch.device) -> Tensor:
     parts = np.array_split(np.arange(len(images)), max(1, len(images) // BATCH))
-    return torch.cat([network(images.read(part)) for part in parts])
+    return torch.cat([network(images.read(part).to(device)) for part in parts])

@@ -1,6 +1,6 @@
 """The extractor of what is compared, and its pass over the images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -36,22 +36,27 @@ def extractor_for(*names: str | None) -> FeatureExtractor:
     raise UserError("nothing here says by which features to compare: name an extractor by --extractor")
 
 
-def collected_of(side: Images | Archive, network: FeatureExtractor, device: torch.device) -> Collected:
-    """Returns the features of images, or the statistics of an archive.
+def collected_of(side: Images | Archive, networks: Sequence[FeatureExtractor], device: torch.device) -> list[Collected]:
+    """Returns the features of images, or the statistics of an archive, by each extractor.
+
+    All processes of a group must call it; each passes its share of the images.
 
     Raises:
         UserError: there are fewer than two images, or the statistics are of other features.
     """
-    if isinstance(side, Archive) and side.kind == "features":
+    if isinstance(side, Images):
+        return collect(_batches(side), networks, device)
+    return [_read(side, network) for network in networks]
+
+
+def _read(side: Archive, network: FeatureExtractor) -> Collected:
+    if side.kind == "features":
         features = read_features(side.path, network.num_features, network.fingerprint)
         return Collected(Moments.of_features(features), features)
-    if isinstance(side, Archive):
-        return Collected(read_statistics(side.path, network.num_features, network.fingerprint))
-    assert side.count is not None
-    return collect(_batches(side), network, device)
+    return Collected(read_statistics(side.path, network.num_features, network.fingerprint))
 
 
-def _batches(images: Images) -> Iterator[Tensor]:
+def _batches(images: Images) -> Iterator[tuple[Tensor, Tensor]]:
     assert images.count is not None
-    for part in progress(images.count, "images", BATCH):
-        yield images.read(part)
+    for part in progress(images.count, "images", BATCH, shared=True):
+        yield torch.arange(part.start, part.stop), images.read(part)

@@ -5,17 +5,20 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
+from gen_experiments import distributed
+
 QUIET = 5.0  # seconds for which nothing is shown, as most commands have ended by then
 BETWEEN_LINES = 30.0  # seconds between two lines in a log file; a terminal is refreshed every second
 
 
-def progress(total: int, what: str, chunk: int = 1) -> Iterator[range]:
+def progress(total: int, what: str, chunk: int = 1, shared: bool = False) -> Iterator[range]:
     """Yields the ranges of at most `chunk` numbers that make up 0 ... `total` - 1, and shows on stderr how far it is.
 
     Args:
         total: how many there are.
         what: their name, such as "images".
         chunk: how many are done at a time.
+        shared: whether the processes of a group share the ranges, each getting its own; else each gets all.
     """
     on_terminal = sys.stderr.isatty()
     interval = 1.0 if on_terminal else BETWEEN_LINES
@@ -28,8 +31,10 @@ def progress(total: int, what: str, chunk: int = 1) -> Iterator[range]:
         leave=False,
         ascii=not on_terminal,
         file=sys.stderr,
+        disable=distributed.rank() > 0,
     ) as bar:
-        for first in range(0, total, chunk):
+        for number, first in enumerate(range(0, total, chunk)):
             part = range(first, min(first + chunk, total))
-            yield part
+            if not shared or number % distributed.world_size() == distributed.rank():
+                yield part
             bar.update(len(part))

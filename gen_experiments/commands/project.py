@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.progress import progress
@@ -15,7 +16,6 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import pairs_in_rows, to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.reconstruction import psnr
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import sample_sources
 from gen_experiments.sheets import listed, save_grid
@@ -38,6 +38,7 @@ def project(
     perceptual: float = 0.0,
     net: Literal["vgg", "alex"] = "vgg",
     weights: str | None = None,
+    device: str = "auto",
 ) -> None:
     """Finds noise from which the GAN makes the pictures of a folder, and carries their style to other classes.
 
@@ -60,11 +61,12 @@ def project(
         perceptual: the factor of LPIPS; 0 compares pixels alone and needs no network of features.
         net: LPIPS' backbone, VGG-16 or AlexNet.
         weights: a local copy of torchvision's weights of the backbone; by default they are fetched.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
         UserError: the checkpoint or the folder cannot be used, a number is out of range, or a file cannot be written.
     """
-    model = load_model(checkpoint, GAN, "project: it has no noise to look for")
+    model = loaded(checkpoint, GAN, "project: it has no noise to look for", device)
     assert isinstance(model, GAN)
     model.requires_grad_(False)
     check_interval("[1, inf)", steps=steps)
@@ -81,9 +83,11 @@ def project(
         pixels = (made - targets).square().flatten(1).mean(dim=1)
         return pixels if features is None else pixels + perceptual * features.lpips(made, targets)
 
-    found = _descend(model, to_float(originals), label, distances, steps, lr, shell, seed)
+    found = _descend(model, to_float(originals.to(model.device)), label, distances, steps, lr, shell, seed)
     shown_as = [label, *others]
-    projected, *restyled = [to_uint8(model(found, one_label(shown, len(found)))) for shown in shown_as]
+    projected, *restyled = [
+        to_uint8(model(found, one_label(shown, len(found), model.device))).cpu() for shown in shown_as
+    ]
     if restyled:
         names = class_names("--classes", model)
         columns = ["picture", "projection", *(names[other] for other in others)]
@@ -93,7 +97,7 @@ def project(
         pages = save_grid(pairs_in_rows(originals, projected, COLUMNS), out, COLUMNS, together=2)
     try:
         with atomic_write(Path(latents)) as temporary, temporary.open("wb") as file:
-            np.savez(file, latents=found.numpy())
+            np.savez(file, latents=found.cpu().numpy())
     except OSError as error:
         raise UserError(f"cannot write {latents}: {error.strerror}") from error
     for number, decibels in enumerate(psnr(projected, originals)):
@@ -114,13 +118,13 @@ def _descend(
     """Returns (N, D) noise for (N, C, H, W) targets; each picture's is found as if it were alone."""
     with torch.no_grad():
         candidates = model.noise(sample_sources(0, CANDIDATES, seed))
-        made = torch.cat([model(part, one_label(label, len(part))) for part in candidates.split(64)])
+        made = torch.cat([model(part, one_label(label, len(part), model.device)) for part in candidates.split(64)])
         nearest = torch.cdist(targets.flatten(1), made.flatten(1)).argmin(dim=1)
     noise = candidates[nearest].clone().requires_grad_()
     optimizer = torch.optim.Adam([noise], lr=lr)
-    best, best_errors = noise.detach().clone(), torch.full((len(targets),), torch.inf)
+    best, best_errors = noise.detach().clone(), torch.full((len(targets),), torch.inf, device=model.device)
     for _ in progress(steps + 1, "steps"):
-        now = distances(model(noise, one_label(label, len(noise))), targets)
+        now = distances(model(noise, one_label(label, len(noise), model.device)), targets)
         better = now.detach() < best_errors
         best[better], best_errors[better] = noise.detach()[better], now.detach()[better]
         optimizer.zero_grad()

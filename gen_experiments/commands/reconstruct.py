@@ -3,19 +3,23 @@
 import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs
+from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.images import grid, pairs_in_rows, save_image, to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
 from gen_experiments.metrics.reconstruction import psnr, ssim
-from gen_experiments.models.checkpoints import load_model
 
 BATCH, COLUMNS, SHOWN = 64, 8, 256
 
 
 @torch.inference_mode()
 def reconstruct(
-    checkpoint: str, images: str, out: str = "reconstructions.png", extractor: FeatureExtractor | None = None
+    checkpoint: str,
+    images: str,
+    out: str = "reconstructions.png",
+    extractor: FeatureExtractor | None = None,
+    device: str = "auto",
 ) -> None:
     """Writes pictures of a folder above their reconstructions, as one grid, and prints how close they are.
 
@@ -27,19 +31,23 @@ def reconstruct(
         images: the folder; its pictures are cropped and resized to what the model was trained on.
         out: the grid's image file; it shows at most 256 pictures.
         extractor: whose features the rFID compares, such as InceptionFeatures; None for no rFID.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
         UserError: the checkpoint or the folder cannot be used, or `out` cannot be written.
     """
-    model = load_model(checkpoint, Reconstructs, "reconstruct")
+    model = loaded(checkpoint, Reconstructs, "reconstruct", device)
     assert isinstance(model, Reconstructs)
     originals = read_images(images, model.image)
-    remade = torch.cat([to_uint8(model.reconstruct(to_float(part))) for part in originals.split(BATCH)])
+    remade = torch.cat(
+        [to_uint8(model.reconstruct(to_float(part.to(model.device)))).cpu() for part in originals.split(BATCH)]
+    )
     save_image(grid(pairs_in_rows(originals[:SHOWN], remade[:SHOWN], COLUMNS), COLUMNS), out)
     print(f"PSNR {float(psnr(remade, originals).mean()):.2f} dB, SSIM {float(ssim(remade, originals).mean()):.4f}")
     if extractor is not None:
+        extractor.to(model.device)
         moments = [
-            Moments.of_features(torch.cat([extractor(part) for part in images.split(BATCH)]))
+            Moments.of_features(torch.cat([extractor(part.to(model.device)) for part in images.split(BATCH)]))
             for images in (originals, remade)
         ]
         warn_of_few(*moments)

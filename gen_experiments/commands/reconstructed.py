@@ -1,10 +1,12 @@
 """A tokenizer's reconstructions of images, and the scores that images have only in pairs, or codes only have."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.inputs import Archive, Images
 from gen_experiments.commands.model_images import described_checkpoint
@@ -12,6 +14,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import RECONSTRUCTIONS
 from gen_experiments.evaluation.scores import Score, mean_of
 from gen_experiments.images import to_float, to_uint8
+from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.codebook import entropy_bits, perplexity, usage
 from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE, WINDOW, ms_ssim, psnr, ssim
 from gen_experiments.models.base import ImageModel
@@ -29,20 +32,37 @@ class Reconstructions:
         model: one that reconstructs.
         checkpoint: its file.
         originals: the images.
+        lpips: by what LPIPS is measured; None for none, unless it is wanted.
+        wanted: names of scores; None for all.
 
     Raises:
         UserError: there are no images but only statistics of them.
     """
 
-    def __init__(self, model: ImageModel, checkpoint: Path, originals: Images | Archive) -> None:
+    def __init__(
+        self,
+        model: ImageModel,
+        checkpoint: Path,
+        originals: Images | Archive,
+        lpips: Perceptual | None,
+        wanted: Sequence[str] | None,
+    ) -> None:
         if isinstance(originals, Archive):
             raise UserError(f"{originals.path} holds statistics, and {checkpoint} reconstructs: name the images")
         self.model, self.originals = model, originals
         self.images = Images(
             {**described_checkpoint(model, checkpoint), "kind": RECONSTRUCTIONS}, originals.count, self._read
         )
-        self._values: dict[str, list[Tensor]] = {name: [] for name in PAIRED if model.image.size >= SMALLEST_SIZE[name]}
-        self._codes: list[Tensor] = []
+        if wanted is not None and "lpips" in wanted:
+            lpips = lpips or Perceptual()
+        self._lpips = lpips if wanted is None or "lpips" in wanted else None
+        names = [name for name in PAIRED if model.image.size >= SMALLEST_SIZE[name]]
+        names += ["lpips"] if self._lpips else []
+        # Of no images, for a process that gets none.
+        self._values = {name: [torch.empty(0)] for name in names}
+        self._codes, self._places = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, dtype=torch.int64)]
+        if isinstance(model, VQVAE):
+            self._codes = [model.encode(torch.zeros(1, *model.image.shape, device=model.device))[:0].cpu()]
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -54,24 +74,29 @@ class Reconstructions:
         images = self.originals.read(part)
         inputs = to_float(images.to(self.model.device))
         remade = to_uint8(self.model.reconstruct(inputs)).cpu()
-        for name, found in self._values.items():
-            found.append(PAIRED[name](remade, images))
+        for name, measure in PAIRED.items():
+            if name in self._values:
+                self._values[name].append(measure(remade, images))
+        if self._lpips is not None:
+            self._values["lpips"].append(self._lpips.lpips(to_float(remade.to(inputs.device)), inputs).cpu())
         if isinstance(self.model, VQVAE):
             self._codes.append(self.model.encode(inputs).cpu())
+        self._places.append(torch.arange(part.start, part.stop))
         return remade
 
     def scores(self) -> dict[str, Score]:
-        """Returns the scores of all images that were read.
+        """Returns the scores of all images that the processes have read; each of these must call it.
 
-        `psnr`, `ssim` and, of 176 pixels or more, `ms_ssim`; of a model of codes also `perplexity` and `codebook_usage`
-        of all codes together, and `bits_per_pixel`, which an ideal coder takes that knows how often each code occurs.
+        `psnr`, `ssim` and, of 176 pixels or more, `ms_ssim`, and LPIPS; of a model of codes also `perplexity` and
+        `codebook_usage` of all codes together, and `bits_per_pixel`, which an ideal coder takes that knows how often
+        each code occurs.
         """
         found = {}
         for name, parts in self._values.items():
-            values = torch.cat(parts)
+            values, _ = distributed.gather_in_order(parts, self._places)
             found[name] = Score(float(values.double().mean()), statistic=mean_of(values))
         if isinstance(self.model, VQVAE):
-            codes = torch.cat(self._codes)
+            codes, _ = distributed.gather_in_order(self._codes, self._places)
             counts = torch.bincount(codes.flatten(), minlength=self.model.quantizer.codebook_size)
             bits = sum(entropy_bits(codes, self.model.code_grids)) / self.model.image.size**2
             for name, value in zip(OF_CODES, (float(perplexity(counts)), float(usage(counts)), bits), strict=True):

@@ -6,12 +6,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Samples
+from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.progress import progress
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import IMAGE_SUFFIXES, MOST_IN_GRID, save_image, to_uint8
-from gen_experiments.models.checkpoints import load_model
+from gen_experiments.runs.job import is_first_process
 from gen_experiments.sheets import listed, save_grid
 
 BATCH = 64
@@ -26,10 +28,12 @@ def sample(
     class_: str | None = None,
     per_class: int | None = None,
     truncation: float = 1.0,
+    device: str = "auto",
 ) -> None:
     """Writes images that a checkpoint's model generates, as one grid or as a folder of PNG files.
 
-    A folder fills image by image: one that is interrupted holds the first images, each of them whole.
+    A folder fills image by image: one that is interrupted holds the first images, each of them whole. The processes of
+    torchrun share the images.
 
     Args:
         checkpoint: a checkpoint of a model that generates, such as a GAN or a prior.
@@ -41,6 +45,7 @@ def sample(
             class, called as in the training data, which is an image folder to train on.
         truncation: factor in (0, 1] on the noise (GAN) or on the temperature of the codes (prior): smaller is more
             typical and less varied.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
         UserError: the checkpoint cannot be used, a number is out of range or `out` cannot be written.
@@ -50,7 +55,7 @@ def sample(
     check_interval("(0, 1]", truncation=truncation)
     if class_ is not None and per_class is not None:
         raise UserError("--class and --per_class exclude each other")
-    model = load_model(checkpoint, Samples, "sample")
+    model = loaded(checkpoint, Samples, "sample", device)
     assert isinstance(model, Samples)
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
     names = None if per_class is None else class_names("--per_class", model)
@@ -59,18 +64,21 @@ def sample(
     as_grid = Path(out).suffix.lower() in IMAGE_SUFFIXES
     if as_grid and num > MOST_IN_GRID:
         raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {num}: name a folder by --out")
-    shown = []
-    for indices in progress(num, "images", BATCH):
+    shown, places = [torch.empty(0, *model.image.shape, dtype=torch.uint8)], [torch.empty(0, dtype=torch.int64)]
+    for indices in progress(num, "images", BATCH, shared=True):
         labels = _labels(indices, label, per_class)
-        images = to_uint8(model.sample(indices.start, len(indices), seed, labels, truncation))
+        images = to_uint8(model.sample(indices.start, len(indices), seed, labels, truncation)).cpu()
         if as_grid:
             shown.append(images)
+            places.append(torch.arange(indices.start, indices.stop))
             continue
         for number, image in zip(indices, images, strict=True):
             save_image(image, Path(out) / _file(number, per_class, names))
-    if as_grid:
-        out = listed(save_grid(torch.cat(shown), out, per_class, row_names=names))
-    print(f"wrote {num} images to {out}")
+    images, _ = distributed.gather_in_order(shown, places)
+    if is_first_process():
+        if as_grid:
+            out = listed(save_grid(images, out, per_class, row_names=names))
+        print(f"wrote {num} images to {out}")
 
 
 def _labels(indices: range, label: int | None, per_class: int | None) -> Tensor | None:

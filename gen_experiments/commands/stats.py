@@ -11,6 +11,7 @@ from gen_experiments.commands.passes import collected_of, extractor_for
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.archives import write_features, write_statistics
 from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.runs.job import is_first_process
 
 
 @torch.inference_mode()
@@ -49,7 +50,9 @@ def stats(
     if isinstance(side, Archive):
         raise UserError(f"{images} holds {side.kind} already")
     network.fits(side.content, "--extractor")
-    collected = collected_of(side, network, place)
+    (collected,) = collected_of(side, [network], place)
+    if not is_first_process():
+        return
     if features and collected.features is not None:
         write_features(Path(out), collected.features, network.fingerprint)
     else:

@@ -1,12 +1,13 @@
-"""One pass of an extractor over images: all that the metrics need of them."""
+"""One pass of extractors over images: all that the metrics need of them."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from gen_experiments import distributed
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import FeatureSums, Moments
 
@@ -21,26 +22,57 @@ class Collected:
         pixels_sha256: a hash of all pixels in order, by which equal images are told; None with the features.
         paired: whether these are reconstructions of the images they are compared with, in the same order: a sample of
             both is then one of pairs.
+        by_n: whether covariances are divided by the count of images rather than by one less.
     """
 
     moments: Moments
     features: Tensor | None = None
     pixels_sha256: str | None = None
     paired: bool = False
+    by_n: bool = False
+
+    def divided(self, moments: Moments) -> Moments:
+        """Returns moments of such images with their covariance divided as these want it."""
+        return moments.of_all() if self.by_n else moments
 
 
-def collect(batches: Iterable[Tensor], extractor: FeatureExtractor, device: torch.device) -> Collected:
-    """Returns the features of batches of (N, C, H, W) uint8 images and their moments.
+def collect(
+    batches: Iterable[tuple[Tensor, Tensor]], extractors: Sequence[FeatureExtractor], device: torch.device
+) -> list[Collected]:
+    """Returns the features of images and their moments by each extractor, the same on every process.
 
-    The moments are summed as `callbacks.evaluation` sums them: from equal batches they are equal to the last digit.
+    The moments are summed as `evaluation.online` sums them: from equal batches they are equal to the last digit. The
+    hash of the pixels is that of the hashes of the images in order.
+
+    Args:
+        batches: of this process: (N,) int64 places of images among all, and the images, (N, C, H, W) uint8.
+        extractors: the networks.
+        device: theirs.
 
     Raises:
         UserError: there are fewer than two images.
     """
-    sums, parts, digest = FeatureSums(extractor.num_features).to(device), [], hashlib.sha256()
-    for images in batches:
-        digest.update(images.contiguous().cpu().numpy().tobytes())
-        features = extractor(images.to(device))
-        sums.update(features)
-        parts.append(features.cpu())
-    return Collected(sums.moments(), torch.cat(parts), digest.hexdigest())
+    sums = [FeatureSums(extractor.num_features).to(device) for extractor in extractors]
+    rows: list[list[Tensor]] = [[torch.empty(0, extractor.num_features)] for extractor in extractors]
+    places, digests = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, 32, dtype=torch.uint8)]
+    for numbers, images in batches:
+        places.append(numbers)
+        digests.append(torch.stack([_digest(image) for image in images]))
+        inputs = images.to(device)
+        for extractor, own, kept in zip(extractors, sums, rows, strict=True):
+            features = extractor(inputs)
+            own.update(features)
+            kept.append(features.cpu())
+    moments = [own.moments() for own in sums]
+    order = torch.cat(places).to(device)
+    gathered = [distributed.gather_in_order([torch.cat(kept).to(device)], [order])[0].cpu() for kept in rows]
+    pixels, _ = distributed.gather_in_order([torch.cat(digests).to(device)], [order])
+    sha256 = hashlib.sha256(pixels.cpu().numpy().tobytes()).hexdigest()
+    return [Collected(*known, sha256) for known in zip(moments, gathered, strict=True)]
+
+
+def _digest(image: Tensor) -> Tensor:
+    """Returns the SHA-256 of an image's pixels, (32,) uint8."""
+    return torch.frombuffer(
+        bytearray(hashlib.sha256(image.contiguous().cpu().numpy().tobytes()).digest()), dtype=torch.uint8
+    )

@@ -9,7 +9,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.evaluation.scores import SMALLER_IS_BETTER
 
 # What must be equal for two numbers to be ranked. Seeds, paths and versions may differ.
-PROTOCOL = ("extractor", "weights_sha256", "resize", "extractor_knows_the_images")
+PROTOCOL = ("extractor", "weights_sha256", "resize", "extractor_knows_the_images", "covariance")
 OF_THE_REFERENCE = ("split", "count", "size", "crop", "pixels_sha256", "sha256")
 OF_THE_EVALUATED = ("count", "size")
 RECONSTRUCTIONS = "reconstructions"

@@ -110,5 +110,4 @@ class OnlineScores:
         device = self._sums.total.device
         own = torch.cat([*rows, torch.empty(0, self.extractor.num_features)]).to(device)
         places = torch.cat([*positions, torch.empty(0, dtype=torch.int64)]).to(device)
-        features, places = distributed.all_gather_uneven(own), distributed.all_gather_uneven(places)
-        return features[places.argsort()].cpu()
+        return distributed.gather_in_order([own], [places])[0].cpu()

@@ -18,7 +18,7 @@ from gen_experiments.metrics.uncertainty import Interval, bootstrap_interval, fr
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
 # Of two runs the one with the smaller number is the better one; of all other metrics, with the larger.
-SMALLER_IS_BETTER = ("fid", "fid_infinity", "kid", "mind", "bits_per_pixel")
+SMALLER_IS_BETTER = ("fid", "fid_infinity", "kid", "mind", "lpips", "near_copies", "bits_per_pixel")
 Statistic = Callable[[Tensor], float]
 
 
@@ -113,8 +113,8 @@ def _frechet(generated: Collected, real: Collected, extractor: FeatureExtractor)
     def statistic(rows: Tensor) -> float:
         reference = real.moments
         if generated.paired and real.features is not None:
-            reference = Moments.of_features(real.features[rows])
-        return float(frechet_distance(reference, Moments.of_features(features[rows])))
+            reference = real.divided(Moments.of_features(real.features[rows]))
+        return float(frechet_distance(reference, generated.divided(Moments.of_features(features[rows]))))
 
     return {"fid": Score(value, statistic=statistic)}
 

@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gen_experiments.errors import UserError
 from gen_experiments.metrics.digits_net import DigitsNet
@@ -12,6 +14,12 @@ from gen_experiments.storage import file_sha256
 from gen_experiments.untrusted import read_tensors
 
 DIGITS_WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
+
+
+INCEPTION_RESIZES = {
+    "tensorflow": "bilinear as in TensorFlow 1, not antialiased, to 299x299",
+    "clean": "bicubic, antialiased, to 299x299",
+}
 
 
 class FeatureExtractor(nn.Module, ABC):
@@ -129,16 +137,19 @@ class InceptionFeatures(FeatureExtractor):
 
     Args:
         weights: a local copy of torch-fidelity's `weights-inception-2015-12-05-6726825d.pth`; None fetches it.
+        resizing: how images are brought to 299x299: "tensorflow", bilinear without antialiasing as the original FID and
+            torch-fidelity, or "clean", bicubic with antialiasing and not rounded to integers, as clean-fid does it by
+            Pillow (https://arxiv.org/abs/2104.11222).
 
     Raises:
         UserError: the file is missing or is no such network, or there is neither a file nor a network connection.
     """
 
     num_features = 2048
-    resize = "bilinear as in TensorFlow 1, not antialiased, to 299x299"
 
-    def __init__(self, weights: str | None = None) -> None:
+    def __init__(self, weights: str | None = None, resizing: Literal["tensorflow", "clean"] = "tensorflow") -> None:
         super().__init__()
+        self.resizing, self.resize = resizing, INCEPTION_RESIZES[resizing]
         path = Path(weights) if weights is not None else _fetched_inception()
         self.network = _inception(path)
         self.weights_hash = file_sha256(path)
@@ -148,8 +159,18 @@ class InceptionFeatures(FeatureExtractor):
 
     def extract(self, images: Tensor) -> Tensor:
         """Maps (N, 1 or 3, H, W) uint8 images -> (N, 2048) float32."""
-        features: Tensor = self.network(images.expand(-1, 3, -1, -1).contiguous())[0]
-        return features
+        images = images.expand(-1, 3, -1, -1).contiguous()
+        if self.resizing == "tensorflow":
+            features: Tensor = self.network(images)[0]
+            return features
+        # Antialiased, torch's bicubic filter is Pillow's. The network's own entrance takes integers only.
+        values = F.interpolate(images.float(), (299, 299), mode="bicubic", antialias=True).clamp(0, 255)
+        values = ((values - 128) / 128).contiguous(memory_format=torch.channels_last)
+        for name, layer in self.network.named_children():
+            if name == "fc":
+                break
+            values = layer(values)
+        return values.flatten(1)
 
     @torch.no_grad()
     def classify(self, features: Tensor) -> Tensor:

@@ -50,6 +50,16 @@ class Moments:
         rows = features.double()
         return cls(rows.mean(0), rows.T.cov().reshape(rows.shape[1], -1), len(rows))
 
+    def of_all(self) -> "Moments":
+        """Returns them with the covariance of N, as that of all there is rather than of a sample.
+
+        Raises:
+            UserError: the count is not known.
+        """
+        if self.count is None:
+            raise UserError("statistics without a count cannot be divided by n: leave out --covariance, or name images")
+        return Moments(self.mean, self.covariance * ((self.count - 1) / self.count), self.count)
+
     @cached_property
     def root(self) -> Tensor:
         """The symmetric root of the covariance."""

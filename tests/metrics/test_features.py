@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gen_experiments.data.sources import Digits
 from gen_experiments.errors import UserError
@@ -62,6 +63,34 @@ def test_inception_reads_a_local_file(inception_weights):
     assert torch.equal(features, extractor(grey.expand(-1, 3, -1, -1)))
     assert extractor.protocol()["extractor"] == "InceptionFeatures"
     assert extractor.fingerprint != DigitsFeatures().fingerprint
+
+
+def test_inceptions_clean_resize_is_pillows(inception_weights):
+    source = np.random.default_rng(0)
+    images = source.integers(0, 256, (2, 3, 40, 52)).astype(np.uint8)
+    by_pillow = np.stack(
+        [
+            [
+                np.asarray(Image.fromarray(plane.astype(np.float32)).resize((299, 299), Image.BICUBIC)).clip(0, 255)
+                for plane in image
+            ]
+            for image in images
+        ]
+    )
+    network = InceptionFeatures(str(inception_weights)).network
+    values = (torch.from_numpy(by_pillow) - 128) / 128
+    for name, layer in network.named_children():
+        values = layer(values) if name != "fc" else values
+    clean = InceptionFeatures(str(inception_weights), resizing="clean")
+    found = clean(torch.from_numpy(images))
+    torch.testing.assert_close(found, values.flatten(1), rtol=1e-3, atol=1e-3 * float(values.std()))
+    assert clean.fingerprint != InceptionFeatures(str(inception_weights)).fingerprint
+
+
+def test_images_of_inceptions_size_are_not_resized_either_way(inception_weights):
+    images = torch.randint(0, 256, (1, 3, 299, 299), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    first, second = (InceptionFeatures(str(inception_weights), resizing=way)(images) for way in ("tensorflow", "clean"))
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
 
 
 def test_inception_without_a_file_says_which(tmp_path):

@@ -149,3 +149,11 @@ def test_fid_is_torch_fidelitys_on_the_same_images_and_weights(inception_weights
     assert theirs > 1e-2
     assert by_features == pytest.approx(theirs, rel=1e-5)
     assert by_moments == pytest.approx(theirs, rel=1e-5)
+
+
+def test_the_covariance_of_all_there_is_is_divided_by_n():
+    rows = features(9, 0)
+    found = Moments.of_features(rows).of_all()
+    torch.testing.assert_close(found.covariance, torch.from_numpy(np.cov(rows.double().numpy(), rowvar=False, ddof=0)))
+    with pytest.raises(UserError, match="count"):
+        Moments(found.mean, found.covariance).of_all()

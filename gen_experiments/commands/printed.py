@@ -1,0 +1,28 @@
+"""The record of an evaluation as a person reads it."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+# Of what the record says about each side, what is printed.
+SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "seed", "count")
+
+
+def print_record(held: dict[str, Any]) -> None:
+    """Prints the scores of a record as a table, and below it what they are of."""
+    protocol = held["protocol"]
+    table = Table("metric", "value", *(["95% interval"] if protocol["bootstrap"] else []), "settings")
+    for name, found in held["scores"].items():
+        settings = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in found["settings"].items())
+        cells = [f"{found['value']:.6g}" + (f" ± {found['deviation']:.4g}" if "deviation" in found else "")]
+        if protocol["bootstrap"]:
+            cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
+        table.add_row(name, *cells, settings)
+    Console(soft_wrap=True).print(table)
+    for role in ("evaluated", "reference"):
+        said = [f"{key} {value}" for key, value in protocol[role].items() if key in SAID and value is not None]
+        print(f"{role}: {', '.join(said)}")
+    knows = "" if protocol["extractor_knows_the_images"] else ", which was not trained on such images"
+    divided = "" if protocol["covariance"] == "n-1" else ", covariances divided by n"
+    print(f"features: {protocol['extractor']}{knows}, {protocol['resize']}{divided}")

@@ -1,0 +1,154 @@
+"""Further sides of `evaluate`: several extractors, LPIPS, copies, another convention, several processes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_evaluate import BY_DIGITS, digits, features, record, scores
+
+import gen_experiments
+import independent
+from gen_experiments.cli import COMMANDS, SHARED
+from processes import without_account
+
+# Without the dashes torchrun takes --num for one of its own options.
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--", "gen_experiments"]
+
+
+def by(name, **arguments):
+    return {"class_path": name, "init_args": arguments}
+
+
+@pytest.mark.filterwarnings("ignore:FID of")
+def test_several_extractors_share_a_pass_and_score_as_each_alone(experiment, inception_weights, tmp_path):
+    digits(tmp_path / "real", slice(0, 12))
+    digits(tmp_path / "fake", slice(20, 30))
+    both = [by("DigitsFeatures", any_images=True), by("InceptionFeatures", weights=str(inception_weights))]
+    command = ("evaluate", "fake", "real", "--metrics=[fid,mind]")
+    assert experiment(*command, f"--extractor={json.dumps(both)}", "--json=record.json") == 0
+    for number, each in enumerate(both):
+        assert experiment(*command, f"--extractor={json.dumps(each)}", f"--json={number}.json") == 0
+    held = record()
+    (other,) = held.pop("by_other_extractors")
+    assert held == record("0.json")
+    assert other == record("1.json")
+    assert other["protocol"]["extractor"] == "InceptionFeatures"
+
+
+def test_covariances_may_be_divided_by_n(experiment, tmp_path):
+    sides = digits(tmp_path / "fake", slice(100, 190)), digits(tmp_path / "real", slice(0, 80))
+    command = ("evaluate", "fake", "real", *BY_DIGITS, "--metrics=[fid]", "--bootstrap=40", "--json=record.json")
+    assert experiment(*command, "--covariance=n") == 0
+    rows = [features(side).astype(np.float64) for side in sides]
+    assert scores()["fid"] == pytest.approx(independent.frechet(*rows, ddof=0), rel=1e-4)
+    assert record()["protocol"]["covariance"] == "n"
+    low, high = record()["scores"]["fid"]["interval"]
+    assert low < scores()["fid"] < high
+    assert experiment(*command) == 0
+    assert scores()["fid"] == pytest.approx(independent.frechet(*rows), rel=1e-4)
+
+
+def test_lpips_of_reconstructions_is_that_of_torchmetrics(experiment, checkpoints, backbone_weights, tmp_path):
+    from torchmetrics.functional.image.lpips import _NoTrainLpips
+
+    pixels = digits(tmp_path / "real", slice(0, 20))
+    weights = backbone_weights / "alexnet-owt-7be5be79.pth"
+    lpips = ["--lpips=Perceptual", "--lpips.net=alex", f"--lpips.weights={weights}"]
+    command = ("evaluate", checkpoints["vqvae"], "real", *BY_DIGITS, *lpips, "--json=record.json")
+    assert experiment(*command, "--metrics=[lpips,psnr]") == 0
+    model = gen_experiments.load(checkpoints["vqvae"])
+    inputs = pixels.float() / 127.5 - 1
+    with torch.no_grad():
+        remade = ((model.reconstruct(inputs) + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
+    network = _NoTrainLpips(net="alex", pnet_rand=True)
+    held = torch.load(weights, weights_only=True)
+    network.net.load_state_dict({name: held["features." + name.partition(".")[2]] for name in network.net.state_dict()})
+    enlarged = [
+        torch.nn.functional.interpolate(each.expand(-1, 3, -1, -1), (64, 64), mode="bilinear", align_corners=False)
+        for each in (remade, inputs)
+    ]
+    with torch.no_grad():
+        assert scores()["lpips"] == pytest.approx(float(network(*enlarged).mean()), rel=1e-5)
+
+
+def test_near_copies_are_those_of_memorisation(experiment, checkpoints, capsys):
+    assert experiment("memorisation", checkpoints["gan"], "--num=200") == 0
+    said = capsys.readouterr().out
+    options = ("--num=200", "--metrics=[near_copies,near_copies_p]")
+    assert experiment("evaluate", checkpoints["gan"], *options, "--json=record.json") == 0
+    assert f"near-copies: {scores()['near_copies']:.2%} of 200 generated images" in said
+    assert f"(p = {scores()['near_copies_p']:.2g})" in said
+    assert record()["scores"]["near_copies"]["settings"] == {"held_out_images": 180, "training_images": 1437}
+    # Of another reference the training images' features are not at hand.
+    assert experiment("evaluate", checkpoints["gan"], "test", *options, "--json=other.json") == 0
+    assert scores("other.json") == pytest.approx(scores(), rel=1e-6)
+
+
+def on_two_processes(folder, *arguments):
+    command = [sys.executable, *TORCHRUN, *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=without_account(folder), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("model", ["gan", "vqvae"])
+def test_two_processes_of_torchrun_score_as_one(experiment, checkpoints, tmp_path, model):
+    command = ("evaluate", checkpoints[model], "--num=600", "--bootstrap=40")
+    assert experiment(*command, "--json=one.json") == 0
+    done = on_two_processes(tmp_path, *command, "--json=two.json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("wrote the record to two.json") == 1
+    for name, found in record("one.json")["scores"].items():
+        assert record("two.json")["scores"][name]["value"] == pytest.approx(found["value"], rel=1e-6), name
+    for role in ("evaluated", "reference"):
+        protocols = [record(file)["protocol"][role] for file in ("one.json", "two.json")]
+        assert protocols[0] == protocols[1]
+
+
+def test_two_processes_of_torchrun_share_the_samples(experiment, checkpoints, tmp_path):
+    command = ("sample", checkpoints["gan"], "--num=150", "--seed=1")
+    assert experiment(*command, "--out=one") == 0
+    assert experiment(*command, "--out=one.png") == 0
+    for out in ("two", "two.png"):
+        done = on_two_processes(tmp_path, *command, f"--out={out}")
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count(f"wrote 150 images to {out}") == 1
+    assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
+    one, two = ({path.name: path.read_bytes() for path in Path(folder).iterdir()} for folder in ("one", "two"))
+    assert one == two
+    assert len(one) == 150
+
+
+def test_a_command_that_cannot_share_its_work_says_so(checkpoints, tmp_path):
+    done = on_two_processes(tmp_path, "memorisation", checkpoints["gan"])
+    assert done.returncode == 1
+    assert "memorisation runs in one process: start it without torchrun" in done.stderr
+
+
+REST = {
+    "sample": ["gan"],
+    "reconstruct": ["vqvae", "--images=real"],
+    "interpolate": ["gan"],
+    "explore": ["gan"],
+    "project": ["gan", "--images=real"],
+    "memorisation": ["gan"],
+    "augment-score": ["gan"],
+    "inpaint": ["prior", "--images=real"],
+    "encode": ["vqvae", "--images=real"],
+    "decode": ["vqvae", "--codes=codes.npz"],
+    "evaluate": ["gan"],
+    "stats": ["gan", "--out=s.npz"],
+}
+
+
+@pytest.mark.parametrize("command", REST)
+def test_every_command_takes_a_device(refused, checkpoints, tmp_path, command):
+    model, *options = REST[command]
+    assert "there is no device quantum here" in refused(command, checkpoints[model], *options, "--device=quantum")
+
+
+def test_every_command_with_a_model_is_tried():
+    assert set(COMMANDS) == {*REST, "compare", "report", "sweep"}
+    assert set(COMMANDS) >= SHARED
