@@ -2,16 +2,21 @@
 
 import json
 import subprocess
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import gen_experiments
+import independent
 from conftest import SHORT, SMALL
 from gen_experiments.callbacks.tracking import commit
+from gen_experiments.metrics.features import DigitsFeatures
 from processes import fit
-from wandb_files import OfflineRun
+from wandb_files import OfflineRun, records
 from wandb_server import Server
 
 IN_TRAINING = {"vqvae": ["train/loss"], "gan": ["train/loss_d", "train/loss_g"]}
@@ -114,6 +119,86 @@ def test_pictures_and_histograms_are_what_they_are_called(offline):
             assert sum(histogram["values"]) == 180 * 64
 
 
+def table(folder, run, name):
+    """The columns and rows of a table that was logged once, at the end, with its pictures read."""
+    assert [images_seen for images_seen, _ in run.logged(f"val/{name}_table")] == [64]
+    # The client keeps what it has not uploaded elsewhere.
+    artifacts = [record.artifact for path in folder.rglob("*.wandb") for record in records(path)]
+    (files,) = ({each.path: each.local_path for each in held.manifest.contents} for held in artifacts if held.type)
+    held = json.loads(Path(next(files[path] for path in files if path.endswith(".table.json"))).read_text())
+
+    def cell(value):
+        return np.asarray(Image.open(files[value["path"]])) if isinstance(value, dict) else value
+
+    return held["columns"], [[cell(value) for value in row] for row in held["data"]]
+
+
+def test_tables_show_errors_and_nearest_training_images(offline):
+    model, _, folder = offline
+    pixels, labels = independent.digits(32)
+    split = independent.held_out(len(pixels))
+    if model == "vqvae":
+        columns, rows = table(folder, OfflineRun(folder), "reconstructions")
+        assert columns == ["class", "image", "reconstruction", "psnr", "ssim", "mse"]
+        chosen = split["val"][np.linspace(0, 179, 16).astype(int)]
+        for number, (label, image, remade, psnr, _, mse) in zip(chosen, rows, strict=True):
+            np.testing.assert_array_equal(image, pixels[number, 0])
+            assert label == str(int(labels[number]))
+            assert psnr == pytest.approx(float(independent.psnr(image[None, None], remade[None, None])[0]), rel=1e-5)
+            assert mse == pytest.approx(10 ** (-psnr / 10), rel=1e-5)
+        return
+    columns, rows = table(folder, OfflineRun(folder), "nearest_training_images")
+    assert columns == ["sample", "nearest training image", "its class", "distance", "training images"]
+    extractor = DigitsFeatures()
+    training = extractor(pixels[split["train"]])
+    for sample, near, label, distance, count in rows:
+        made = extractor(torch.from_numpy(sample.copy())[None, None])
+        distances = torch.cdist(made, training)[0]
+        assert distance == pytest.approx(float(distances.min()), rel=1e-3)
+        number = split["train"][int(distances.argmin())]
+        np.testing.assert_array_equal(near, pixels[number, 0])
+        assert (label, count) == (str(int(labels[number])), 1437)
+    assert len(rows) == 16
+
+
+def test_a_picture_says_when_it_was_made_and_what_it_shows(offline):
+    model, _, folder = offline
+    title, shown = {
+        "vqvae": ("reconstructions", "originals above reconstructions"),
+        "gan": ("samples", "samples"),
+    }[model]
+    captions = [picture["caption"] for _, picture in OfflineRun(folder).logged(f"val/{title}")]
+    assert captions == [f"step {step}, {16 * step} images seen: {shown}" for step in (2, 4)]
+
+
+def test_speed_memory_and_the_time_of_validations_are_logged(offline):
+    _, _, folder = offline
+    run = OfflineRun(folder)
+    assert [images for images, _ in run.logged("validation_seconds")] == [32, 64]
+    assert all(0 < seconds < 100 for _, seconds in run.logged("validation_seconds"))
+    memory = [value for _, value in run.logged("peak_memory_gib")]
+    assert memory == sorted(memory)
+    assert 0.1 < memory[0] < 20
+
+
+def test_checkpoints_data_and_reference_are_artifacts_if_asked_for(tmp_path):
+    with Server() as server:
+        done = fit(tmp_path, *SMALL["gan"], *SHORT, "--trainer.logger.init_args.log_model=true", **server.environment)
+    assert "offline" not in done.stdout
+    by_type = {held["type"]: held for held in server.artifacts.values() if held["type"] != "run_table"}
+    config = next(iter(server.runs.values()))["config"]
+    assert by_type["dataset"]["metadata"] == config["images"]
+    assert by_type["reference-statistics"]["metadata"] == config["protocol"]
+    assert by_type["dataset"]["used"]
+    assert by_type["reference-statistics"]["used"]
+    models = [held for held in server.artifacts.values() if held["type"] == "model"]
+    assert {file for held in models for file in held["files"]} == {"model.ckpt"}
+    assert any(set(held["aliases"]) >= {"best", "latest"} for held in models)
+    sizes = {path.rpartition("/")[2]: size for path, size in server.uploads if path.startswith("/artifact/")}
+    checkpoints = tmp_path / "runs" / "gan" / "version_0" / "checkpoints"
+    assert sizes["model.ckpt"] in {path.stat().st_size for path in checkpoints.iterdir()}
+
+
 def test_a_server_gets_the_stream(tmp_path):
     with Server() as server:
         done = fit(tmp_path, *SMALL["gan"], *SHORT, "--run.name=mine", WANDB_PROJECT="theirs", **server.environment)
@@ -124,7 +209,8 @@ def test_a_server_gets_the_stream(tmp_path):
     assert (run["name"], run["project"]) == ("mine", "theirs")
     history = [row for row in run["history"] if "val/fid" in row]
     assert [row["images_seen"] for row in history] == [32, 64]
-    assert run["summary"]["val/fid"] == history[-1]["val/fid"]
+    values = [row["val/fid"] for row in history]
+    assert run["summary"]["val/fid"] == {"last": values[-1], "min": min(values)}
     assert run["summary"]["val/fid_best"] == min(row["val/fid"] for row in history)
     assert run["config"]["model"]["class_path"] == "gen_experiments.models.gan.GAN"
     assert any("media/images" in path for path, _ in server.uploads)

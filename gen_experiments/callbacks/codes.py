@@ -62,8 +62,9 @@ class CodePictures(Callback):
         images, codes = torch.cat(self._images), torch.cat(self._codes)
         maps = to_uint8(code_maps(pl_module.code_latents(codes), images.shape[-1]))
         pairs = pairs_in_rows(images.expand(-1, 3, -1, -1), maps, self.columns)
-        write_picture(trainer, pl_module, folder, "code_maps", grid(pairs, self.columns))
-        write_picture(trainer, pl_module, folder, "codebook", self._codebook(pl_module, codes.shape[1:]))
+        write_picture(trainer, pl_module, folder, "code_maps", grid(pairs, self.columns), "images above their codes")
+        shown = "the codes most used, and below each its nearest codes"
+        write_picture(trainer, pl_module, folder, "codebook", self._codebook(pl_module, codes.shape[1:]), shown)
 
     def _codebook(self, model: Tokenizes, shape: torch.Size) -> Tensor:
         counts = model.code_counts

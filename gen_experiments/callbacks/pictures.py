@@ -64,19 +64,35 @@ class Pictures(Callback):
         if self._pairs:
             originals, remade = torch.cat(self._pairs).unbind(1)
             title, images = "reconstructions", pairs_in_rows(originals, remade, self.columns)
+            shown = "originals above reconstructions"
         elif isinstance(pl_module, Samples):
             title, images, columns = "samples", *self._samples(pl_module)
+            shown = _columns_of(pl_module, trainer)
         else:
             return
-        write_picture(trainer, pl_module, folder, title, grid(images, columns))
+        write_picture(trainer, pl_module, folder, title, grid(images, columns), shown)
 
     def _samples(self, model: Samples) -> tuple[Tensor, int]:
         """Returns (N, C, H, W) uint8 samples and the columns of their grid, one for each class where there are any."""
         if model.num_classes is None:
             return to_uint8(model.sample(0, self.count)), self.columns
-        columns = min(model.num_classes, MOST_CLASSES)
-        labels = (torch.arange(columns) * model.num_classes // columns).repeat(max(1, self.count // columns))
-        return to_uint8(model.sample(0, len(labels), labels=labels)), columns
+        classes = _shown_classes(model.num_classes)
+        labels = torch.tensor(classes).repeat(max(1, self.count // len(classes)))
+        return to_uint8(model.sample(0, len(labels), labels=labels)), len(classes)
+
+
+def _columns_of(model: Samples, trainer: Trainer) -> str:
+    """Returns what the columns of a grid of samples show."""
+    if model.num_classes is None:
+        return "samples"
+    names = trainer.datamodule.image.class_labels  # type: ignore[attr-defined]
+    return f"a column for each of {', '.join(names[label] for label in _shown_classes(model.num_classes))}"
+
+
+def _shown_classes(num_classes: int) -> list[int]:
+    """Returns the classes of the columns of a grid of samples: all, or as many as there is room for, evenly spaced."""
+    columns = min(num_classes, MOST_CLASSES)
+    return [column * num_classes // columns for column in range(columns)]
 
 
 def drawing_folder(trainer: Trainer) -> Path | None:
@@ -90,20 +106,32 @@ def drawing_folder(trainer: Trainer) -> Path | None:
     return Path(folder) / "images"
 
 
-def write_picture(trainer: Trainer, model: LightningModule, folder: Path, title: str, picture: Tensor) -> None:
-    """Writes a (C, H, W) uint8 picture to `TITLE-STEP.png` in a folder and gives it to the loggers."""
+def write_picture(
+    trainer: Trainer, model: LightningModule, folder: Path, title: str, picture: Tensor, shown: str
+) -> None:
+    """Writes a (C, H, W) uint8 picture to `TITLE-STEP.png` in a folder and gives it to the loggers.
+
+    Args:
+        trainer: the trainer.
+        model: the model.
+        folder: of the file.
+        title: of the picture.
+        picture: the pixels.
+        shown: what its rows and columns are, for the caption.
+    """
     path = save_image(picture, folder / f"{title}-{trainer.global_step:07d}.png")
+    caption = f"step {trainer.global_step}, {getattr(model, 'images_seen', 0)} images seen: {shown}"
     for logger in trainer.loggers:
-        _log_image(logger, f"val/{title}", path, model)
+        _log_image(logger, f"val/{title}", path, model, caption)
 
 
-def _log_image(logger: Logger, name: str, path: Path, model: LightningModule) -> None:
+def _log_image(logger: Logger, name: str, path: Path, model: LightningModule, caption: str) -> None:
     """Gives a picture to the loggers that take pictures; the file is there for all others."""
     if isinstance(logger, WandbLogger):
         import wandb
 
         # Without a step: the client keeps its own, and the images seen are the x-axis.
-        row = {name: wandb.Image(str(path)), "images_seen": getattr(model, "images_seen", 0)}
+        row = {name: wandb.Image(str(path), caption=caption), "images_seen": getattr(model, "images_seen", 0)}
         logger.log_metrics(row)  # type: ignore[arg-type]
     elif isinstance(logger, TensorBoardLogger):
         from torchvision.io import read_image

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from gen_experiments import __version__
 from gen_experiments.callbacks.evaluation import Evaluation
+from gen_experiments.callbacks.wandb_logger import WandbRun
 
 WANDB_HISTOGRAM_BINS = 512
 
@@ -61,6 +62,8 @@ class SaveConfig(SaveConfigCallback):
         config["code"] = {"gen_experiments": __version__, **commit(Path.cwd())}
         for logger in trainer.loggers:
             logger.log_hyperparams(config)
+            if isinstance(logger, WandbRun):
+                logger.log_inputs({"dataset": config["images"], "reference-statistics": config.get("protocol", {})})
 
 
 def parameters(model: LightningModule) -> dict[str, int]:

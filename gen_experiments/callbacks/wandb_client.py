@@ -41,7 +41,7 @@ def begin(settings: dict[str, Any], folder: Path, finish_timeout: int) -> "Run":
     wandb.teardown()
     settings["mode"] = "offline"
     run = wandb.init(**settings)
-    _say(
+    say(
         f"{reason}, so this run is logged offline; upload it later by "
         f"`wandb login && wandb sync {folder}/wandb/offline-run-*`"
     )
@@ -61,7 +61,7 @@ def end(run: "Run | RunDisabled", exit_code: int) -> None:
         run.finish(exit_code=exit_code)
     except TimeoutError:
         folder = Path(run.dir).parent
-        _say(f"not everything was uploaded in time; upload the rest by `wandb sync --include-online {folder}`")
+        say(f"not everything was uploaded in time; upload the rest by `wandb sync --include-online {folder}`")
     wandb.teardown(exit_code)
 
 
@@ -80,14 +80,15 @@ def do_without(error: Exception) -> "Run":
     logging.getLogger("wandb").setLevel(logging.CRITICAL + 1)
     with suppress(Exception):
         wandb.teardown(1)
-    _say(
+    say(
         f"the client has ended ({error}), so this run is no longer logged there, only in metrics.csv; "
         "what is missing is logged when the run goes on (--run.resume=auto)"
     )
     return wandb.init(mode="disabled")
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Prints one line."""
     print(f"Weights & Biases: {message}", flush=True)
 
 

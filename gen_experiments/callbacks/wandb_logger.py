@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from gen_experiments.callbacks import wandb_client
 from gen_experiments.callbacks.wandb_rows import WandbRows
+from gen_experiments.evaluation.scores import METRICS, SMALLER_IS_BETTER
 from gen_experiments.runs.logged import IMAGES_SEEN, LoggedValues
 from gen_experiments.runs.record import RunRecord
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from wandb import Run
 
 PROJECT = "gen_experiments"
+# The scores of which the best is worth a column, and whether that is the least or the most.
+BEST_OF = {
+    f"val/{prefix}{name}": "min" if name in SMALLER_IS_BETTER else "max" for name in METRICS for prefix in ("", "r")
+} | {"val/loss": "min", "val/nll": "min", "val/recon_mse": "min", "val/psnr": "max", "val/ssim": "max"}
 GLOBAL_STEP = "trainer/global_step"  # Lightning's name
 
 
@@ -121,6 +126,24 @@ class WandbRun(WandbLogger):
         with self._without_client():
             self.experiment.summary.update(values)
 
+    @rank_zero_only
+    def log_inputs(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Notes what the run uses as artifacts of a type and without files, if checkpoints are uploaded as artifacts.
+
+        Args:
+            inputs: type, such as dataset, to what describes it; equal descriptions are one version of one artifact.
+        """
+        if not self._log_model or self.experiment.disabled or self.experiment.offline:
+            return
+        import wandb
+
+        with self._without_client():
+            for kind, described in inputs.items():
+                try:
+                    self.experiment.use_artifact(wandb.Artifact(kind, kind, metadata=dict(described)))
+                except (wandb.Error, ValueError) as error:
+                    wandb_client.say(f"the {kind} is no artifact of this run: {str(error).splitlines()[0]}")
+
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Uploads a checkpoint that was written, if all are to be."""
         with self._without_client():
@@ -182,4 +205,7 @@ class WandbRun(WandbLogger):
         run = wandb_client.begin(self._wandb_init, self._folder, finish)
         run.define_metric(IMAGES_SEEN)
         run.define_metric("*", step_metric=IMAGES_SEEN)
+        for name, best in BEST_OF.items():
+            # Beside the last value, in the table of runs.
+            run.define_metric(name, step_metric=IMAGES_SEEN, summary=f"{best},last")
         return run

@@ -1,0 +1,115 @@
+"""Tables at Weights & Biases: reconstructions with their errors, samples with the training images nearest to them."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+
+from gen_experiments.callbacks.evaluation import Evaluation
+from gen_experiments.callbacks.protocols import Reconstructs, Samples
+from gen_experiments.errors import check_interval
+from gen_experiments.images import ImageSet, to_float, to_uint8
+from gen_experiments.metrics.memorisation import nearest
+from gen_experiments.metrics.reconstruction import psnr, ssim
+
+if TYPE_CHECKING:
+    from gen_experiments.data.datamodule import ImageDataModule
+
+BATCH = 250
+
+
+class Tables(Callback):
+    """Logs a table to Weights & Biases at the last validation of a training; under other loggers it does nothing.
+
+    Of a model that reconstructs: validation images, evenly spaced, their reconstructions, PSNR (dB), SSIM and mean
+    squared error (of pixels on [0, 1]). Of one that samples: the first samples, for each the nearest of some training
+    images in the features of the run's extractor, and the Euclidean distance. All with the names of their classes.
+
+    Args:
+        count: rows.
+        among: training images among which the nearest are sought, evenly spaced: all, where there are no more.
+
+    Raises:
+        UserError: a number out of range.
+    """
+
+    def __init__(self, count: int = 16, among: int = 10_000) -> None:
+        check_interval("[1, 4096]", count=count)
+        check_interval("[1, inf)", among=among)
+        self.count, self.among = count, among
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs it, on the first process."""
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+        trains = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if not (loggers and trains and trainer.should_stop and trainer.is_global_zero):
+            return
+        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        with torch.inference_mode():
+            if isinstance(pl_module, Reconstructs):
+                name, columns, rows = "reconstructions", *self._reconstructions(pl_module, data)
+            elif isinstance(pl_module, Samples) and (extractor := _extractor(trainer)) is not None:
+                name, columns, rows = "nearest_training_images", *self._nearest(pl_module, data, extractor)
+            else:
+                return
+        for logger in loggers:
+            _log(logger, f"val/{name}_table", columns, rows, float(getattr(pl_module, "images_seen", 0)))
+
+    def _reconstructions(self, model: Any, data: "ImageDataModule") -> tuple[list[str], list[list[Any]]]:
+        images = data.split("val")
+        chosen = _spaced(len(images), self.count)
+        originals = images.read(chosen)
+        remade = to_uint8(model.reconstruct(to_float(originals.to(model.device)))).cpu()
+        errors = ((remade.float() - originals.float()) / 255).square().flatten(1).mean(1)
+        columns = ["class", "image", "reconstruction", "psnr", "ssim", "mse"]
+        numbers = zip(psnr(remade, originals), ssim(remade, originals), errors, strict=True)
+        classes = _classes(data, images, chosen)
+        return columns, [
+            [label, image, made, *map(float, row)]
+            for label, image, made, row in zip(classes, originals, remade, numbers, strict=True)
+        ]
+
+    def _nearest(
+        self, model: Any, data: "ImageDataModule", extractor: torch.nn.Module
+    ) -> tuple[list[str], list[list[Any]]]:
+        images = data.split("train")
+        chosen = _spaced(len(images), self.among)
+        parts = np.split(chosen, range(BATCH, len(chosen), BATCH))
+        references = torch.cat([extractor(images.read(part).to(model.device)) for part in parts])
+        made = to_uint8(model.sample(0, self.count))
+        distances, numbers = (each.cpu() for each in nearest(extractor(made), references))
+        found = chosen[numbers.numpy()]
+        columns = ["sample", "nearest training image", "its class", "distance", "training images"]
+        rows = zip(made.cpu(), images.read(found), _classes(data, images, found), distances.tolist(), strict=True)
+        return columns, [[*row, len(chosen)] for row in rows]
+
+
+def _spaced(count: int, most: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.linspace(0, count - 1, min(most, count)).astype(np.int64)
+
+
+def _classes(data: "ImageDataModule", images: ImageSet, chosen: np.ndarray[Any, Any]) -> list[str]:
+    labels = images.labels(chosen)
+    return [""] * len(chosen) if labels is None else [data.image.class_labels[label] for label in labels.tolist()]
+
+
+def _extractor(trainer: Trainer) -> torch.nn.Module | None:
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return next((each.extractor for each in callbacks if isinstance(each, Evaluation)), None)
+
+
+def _log(logger: WandbLogger, name: str, columns: list[str], rows: list[list[Any]], images_seen: float) -> None:
+    import wandb
+
+    def cell(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        pixels = value.movedim(0, -1).numpy()
+        return wandb.Image(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+    table = wandb.Table(columns=[*columns], data=[[cell(value) for value in row] for row in rows])
+    logger.log_metrics({name: table, "images_seen": images_seen})  # type: ignore[dict-item]
