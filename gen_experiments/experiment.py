@@ -28,6 +28,7 @@ from gen_experiments.callbacks.scores import Scores
 from gen_experiments.distributed import is_distributed
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
+from gen_experiments.models.transfer import load_what_fits
 from gen_experiments.runs.folder import Run, Start
 from gen_experiments.runs.job import can_requeue, check_processes, is_first_process, renew_store
 from gen_experiments.runs.lock import release
@@ -93,6 +94,10 @@ class ExperimentCLI(LightningCLI):
                 check_processes(trainer.num_devices)
             held = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
             self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
+            if subcommand == "fit" and self._run.init_from is not None and start.checkpoint is None:
+                lines = load_what_fits(self.model, self._run.init_from)
+                if trainer.is_global_zero:
+                    print("\n".join([f"{start.folder} {lines[0]}", *lines[1:]]), flush=True)
             if trainer.is_global_zero:
                 _announce(subcommand, start, held)
             if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:

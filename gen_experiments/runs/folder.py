@@ -54,12 +54,14 @@ class Run:
             id; outside of a job, the newest run of this name and seed that has not ended) and begins one where there
             is none: the one spelling for a script that may be started again. None does so only where the launcher
             says that it starts the job again.
+        init_from: a checkpoint of a model of other data, say, whose weights a new run starts from as far as they fit.
     """
 
     name: str = "run"
     root: str = "runs"
     version: int | None = None
     resume: Literal["auto"] | None = None
+    init_from: str | None = None
 
     @property
     def home(self) -> Path:
@@ -77,6 +79,8 @@ class Run:
         Raises:
             UserError: there is no such run or checkpoint, it is in use, or the folder cannot be made.
         """
+        if self.init_from is not None and checkpoint not in (None, "last"):
+            raise UserError("--run.init_from and --ckpt_path exclude each other: the one begins with weights alone")
         try:
             if self.resume == "auto" or is_restart():
                 folder = self._own_run(seed)

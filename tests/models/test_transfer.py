@@ -1,0 +1,61 @@
+"""A run that begins with the weights of a model of other data."""
+
+import torch
+
+from conftest import SHORT, SMALL
+
+OTHER = (*SHORT, "--run.root=other", "--trainer.max_steps=2")
+
+
+def state(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def test_what_fits_is_loaded_and_the_rest_is_named(experiment, checkpoints, capsys):
+    classes = ["--model.generator.conditional=true", "--model.discriminator.conditional=true"]
+    still = ["--model.optimizer_g.lr=0", "--model.optimizer_d.lr=0", f"--run.init_from={checkpoints['gan']}"]
+    assert experiment("fit", *SMALL["gan"], *OTHER, *classes, *still) == 0
+    said = capsys.readouterr().out
+    before, after = state(checkpoints["gan"]), state("other/gan/version_0/checkpoints/last.ckpt")
+    fitting = {name for name in after if name in before and before[name].shape == after[name].shape}
+    assert f"begins with {len(fitting)} of {len(after)} weights, from {checkpoints['gan']}" in said
+    moved = ("running_mean", "running_var", "num_batches_tracked")
+    for name in fitting:
+        # The averages of batch norm go on; what is averaged from the generator is a copy of it at a rate of 0.
+        if not name.endswith(moved) and not name.startswith("ema."):
+            assert torch.equal(after[name], before[name]), name
+    (line,) = [line for line in said.splitlines() if line.startswith("not loaded: ")]
+    first = next(name for name in after if name not in fitting)
+    assert first in line
+    held = torch.load("other/gan/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert (held["images_seen"], held["global_step"]) == (32, 2)
+
+
+def test_a_codebook_of_another_size_starts_from_the_data(experiment, checkpoints, capsys):
+    options = ["--model.quantizer.num_codes=16", "--model.optimizer.lr=0", f"--run.init_from={checkpoints['vqvae']}"]
+    assert experiment("fit", *SMALL["vqvae"], *OTHER, *options) == 0
+    assert "quantizer.codebook (16x8 here, 32x8)" in capsys.readouterr().out
+    before, after = state(checkpoints["vqvae"]), state("other/vqvae/version_0/checkpoints/last.ckpt")
+    assert torch.equal(before["encoder.layers.0.weight"], after["encoder.layers.0.weight"])
+    # Codes that were drawn and never met a latent would all lie within a small ball.
+    assert after["quantizer.codebook"].std() > 0.5 * before["quantizer.codebook"].std()
+
+
+def test_a_run_that_goes_on_does_not_begin_anew(experiment, checkpoints, capsys):
+    options = [*SMALL["vqvae"], *OTHER, f"--run.init_from={checkpoints['vqvae']}"]
+    assert experiment("fit", *options) == 0
+    capsys.readouterr()
+    assert experiment("fit", *options, "--ckpt_path=last", "--trainer.max_steps=4") == 0
+    said = capsys.readouterr().out
+    assert "goes on from" in said
+    assert "begins with" not in said
+
+
+def test_what_cannot_be_begun_with_is_said_and_leaves_nothing(refused, checkpoints, tmp_path):
+    fit = ["fit", *SMALL["gan"], *OTHER]
+    assert "there is no checkpoint at nowhere.ckpt" in refused(*fit, "--run.init_from=nowhere.ckpt")
+    assert "no weight of" in refused(*fit, f"--run.init_from={checkpoints['vqvae']}")
+    both = [f"--run.init_from={checkpoints['gan']}", f"--ckpt_path={checkpoints['gan']}"]
+    assert "exclude each other" in refused(*fit, *both)
+    assert not list((tmp_path / "other").rglob("*.ckpt"))
+    assert not list((tmp_path / "other").glob("*/version_*"))
