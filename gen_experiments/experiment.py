@@ -16,13 +16,14 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from gen_experiments import callbacks, data, losses, metrics, models, networks, priors, quantizers
 from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.interruption import Interruption
+from gen_experiments.callbacks.progress import RunProgress
 from gen_experiments.callbacks.resumption import Resumption
 from gen_experiments.callbacks.scores import Scores
 from gen_experiments.distributed import is_distributed
@@ -81,7 +82,13 @@ class ExperimentCLI(LightningCLI):
         saved.run = jsonargparse.Namespace(dataclasses.asdict(self._run) | {"version": None, "resume": None})
         if self._start.resumes:
             saved.ckpt_path = None
-        return super().instantiate_trainer(**kwargs)
+        chosen = [*(self.config_init[self.subcommand].trainer.callbacks or [])]
+        trainer = super().instantiate_trainer(**kwargs)
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        for place, callback in enumerate(callbacks):
+            if isinstance(callback, ProgressBar) and callback not in chosen:
+                callbacks[place] = RunProgress()  # instead of Lightning's, which counts epochs
+        return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs it from the checkpoint that was found, with what makes a run survive."""

@@ -1,0 +1,75 @@
+"""What a person sees of a run's progress: on a real terminal, and in a file."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+
+import pytest
+
+from conftest import SHORT, SMALL
+from gen_experiments.callbacks.progress import duration
+from processes import MODULE, fit, without_account
+
+BAR = [option for option in SHORT if "progress_bar" not in option]
+LINES = ["--trainer.callbacks+=RunProgress", "--trainer.callbacks.every_line=0.0001"]
+
+
+def on_a_terminal(folder, *arguments):
+    """Runs a command on a pseudo-terminal of 200 columns; returns what it showed."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(folder)
+        fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
+        os.execvpe(sys.executable, [*MODULE, *map(str, arguments)], without_account(folder))
+    shown = b""
+    while True:
+        try:
+            read = os.read(terminal, 65536)
+        except OSError:  # how Linux tells the end
+            break
+        if not read:
+            break
+        shown += read
+    assert os.waitpid(child, 0)[1] == 0, shown[-2000:]
+    return shown.decode()
+
+
+def test_a_bar_counts_the_iterations_of_the_run_also_when_it_goes_on(tmp_path):
+    every = ["--trainer.callbacks+=RunProgress", "--trainer.callbacks.every=0.0001"]
+    command = ["fit", *SMALL["vqvae"], *BAR, *every]
+    shown = on_a_terminal(tmp_path, *command, "--trainer.max_steps=4")
+    assert "training:   0%|" in shown
+    assert re.search(r"4/4 \[.*train/loss [\d.]+.*val/rfid [\d.]+", shown), shown[-3000:]
+    assert "validating:  50%|" in shown
+    shown = on_a_terminal(tmp_path, *command, "--trainer.max_steps=8", "--ckpt_path=last")
+    assert "| 4/8 [" in shown
+    assert "| 8/8 [" in shown
+    assert "| 3/8 [" not in shown
+
+
+def test_in_a_file_there_are_lines_without_escapes(tmp_path):
+    for more in ([], ["--trainer.max_steps=8", "--ckpt_path=last"]):
+        done = fit(tmp_path, *SMALL["gan"], *BAR, *LINES, *more)
+        assert "\x1b" not in done.stderr
+        assert "\r" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("step ")]
+    pattern = r"step (\d) of 8 \((\d+)%\), \d+ s left, (\d+) images seen, train/loss_d [\d.]+, train/loss_g [\d.]+"
+    found = [re.match(pattern, line) for line in lines]
+    assert [tuple(map(int, each.groups())) for each in found] == [(5, 62, 80), (6, 75, 96), (7, 88, 112), (8, 100, 128)]
+    assert "val/fid" in lines[-1]
+
+
+def test_scoring_counts_its_batches(tmp_path):
+    fit(tmp_path, *SMALL["vqvae"], *SHORT, "--trainer.max_steps=2")
+    shown = on_a_terminal(tmp_path, "test", *SMALL["vqvae"], *BAR, "--ckpt_path=last", "--data.eval_batch_size=60")
+    assert "testing:   0%|" in shown
+    assert "| 3/3 [" in shown
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(40.4, "40 s"), (700, "12 min"), (12_000, "3 h 20 min")])
+def test_times_in_words(seconds, words):
+    assert duration(seconds) == words
