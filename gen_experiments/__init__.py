@@ -1,5 +1,6 @@
 """Experiments with image generators: GANs and VQ-VAEs from one YAML."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ if TYPE_CHECKING:
     from gen_experiments.models.base import ImageModel
 
 __version__ = "0.1.0"
+BEGAN = time.monotonic()  # when the program began: nothing of it is imported before
 
 
 def load(path: str | Path) -> "ImageModel":

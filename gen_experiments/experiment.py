@@ -5,12 +5,14 @@ import importlib
 import os
 import pkgutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import jsonargparse
 import torch.distributed as dist
+from jsonargparse import ActionYesNo
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -19,13 +21,15 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from gen_experiments import callbacks, data, losses, metrics, models, networks, priors, quantizers
+from gen_experiments import BEGAN, callbacks, data, losses, metrics, models, networks, priors, quantizers
 from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.interruption import Interruption
+from gen_experiments.callbacks.plan import Plan
 from gen_experiments.callbacks.progress import RunProgress
 from gen_experiments.callbacks.resumption import Resumption
 from gen_experiments.callbacks.scores import Scores
+from gen_experiments.callbacks.summary import Summary
 from gen_experiments.distributed import is_distributed
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
@@ -51,6 +55,12 @@ class ExperimentCLI(LightningCLI):
         _import_rooms()
         parser.add_argument("--run", type=Run, default=Run())
         parser.add_lightning_class_args(Evaluation, "evaluation")
+        parser.add_argument(
+            "--plan",
+            action=ActionYesNo,
+            default=False,
+            help="only says what `fit` will take: trains for some seconds, validates once, and leaves nothing behind",
+        )
         parser.link_arguments("data.image", "model.init_args.image", compute_fn=vars, apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
@@ -62,6 +72,10 @@ class ExperimentCLI(LightningCLI):
         self.config = self.config.clone()
         chosen = self.config[self.subcommand]
         self._run: Run = chosen.run if isinstance(chosen.run, Run) else Run(**vars(chosen.run))
+        self._planning = tempfile.TemporaryDirectory() if chosen.plan and self.subcommand == "fit" else None
+        if self._planning is not None:
+            self._run = Run(self._run.name, self._planning.name, init_from=self._run.init_from)
+            chosen.trainer.logger, chosen.trainer.enable_progress_bar = False, False
         self._signals = Signals()
         self._failure: UserError | None = None
         self._start = self._find_start(chosen.ckpt_path, chosen.seed_everything)
@@ -123,7 +137,13 @@ class ExperimentCLI(LightningCLI):
             first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
             callbacks.insert(first, Resumption(start))
             callbacks.append(Interruption(start.folder, self._signals))
+            if self._planning is not None:
+                callbacks[:] = [each for each in callbacks if not isinstance(each, Summary)]
+                callbacks.append(Plan(BEGAN))
             super()._run_subcommand(subcommand)
+            if self._planning is not None and trainer.is_global_zero:
+                (plan,) = (each for each in callbacks if isinstance(each, Plan))
+                print("\n".join(plan.lines(trainer, self.model)), flush=True)
             if is_distributed():
                 # Its threads would now and then abort a process that is about to end well.
                 dist.destroy_process_group()

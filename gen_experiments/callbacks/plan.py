@@ -1,0 +1,135 @@
+"""What a run will take, from a probe of some seconds: `fit --plan`."""
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from gen_experiments.callbacks.progress import duration, num_iterations
+from gen_experiments.callbacks.throughput import GIB, peak_memory
+from gen_experiments.storage import cache_root
+
+if TYPE_CHECKING:
+    from gen_experiments.data.datamodule import ImageDataModule
+
+WARM_UP = 3  # iterations that are not timed
+PROBE_SECONDS, MOST_ITERATIONS = 15.0, 2000
+# Bytes a second in each direction between two GPUs, as their makers state them.
+INTERCONNECTS = {"NVLink 4": 450e9, "PCIe 4 x16": 32e9, "InfiniBand at 200 Gb/s": 25e9, "Ethernet at 25 Gb/s": 3.1e9}
+PROCESSES = (8, 64)
+
+
+class Plan(Callback):
+    """Trains for some seconds, validates once, stops, and prints what the whole run will take.
+
+    The time is that of the probe's iterations, after the first three, times the iterations of the run, and that of its
+    validation from the first batch on, times the validations; what only the first validation needs, such as the
+    statistics of the reference images, is told apart. Checkpoints are written as in the run, and their sizes are read.
+
+    Args:
+        began: when the program began, of `time.monotonic`.
+        seconds: of the timed part of the probe.
+    """
+
+    def __init__(self, began: float, seconds: float = PROBE_SECONDS) -> None:
+        self.began, self.seconds = began, seconds
+        self._first_iteration = self._timed_from = self._timed_to = 0.0
+        self._done = self._timed = 0
+        self._validation_began = self._batches_began = self._validation_ended = 0.0
+        self._wanted: int | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes how many iterations the run is to have."""
+        self._wanted = num_iterations(trainer)
+        self._first_iteration = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Counts an iteration; at the end of the probe it stops training, which is then validated."""
+        now = time.monotonic()
+        self._done += 1
+        if self._done == WARM_UP:
+            self._timed_from = now
+        if self._done > WARM_UP and not trainer.should_stop:
+            self._timed, self._timed_to = self._done - WARM_UP, now
+            if now - self._timed_from >= self.seconds or self._timed >= MOST_ITERATIONS:
+                trainer.should_stop = True
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the validation's clock, and stops that of training."""
+        if not trainer.sanity_checking:
+            self._validation_began = time.monotonic()
+
+    def on_validation_batch_start(self, *_: Any) -> None:
+        """Notes the first batch."""
+        if self._validation_began and not self._batches_began:
+            self._batches_began = time.monotonic()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops the validation's clock."""
+        if self._validation_began:
+            self._validation_ended = time.monotonic()
+            trainer.should_stop = True
+
+    def lines(self, trainer: Trainer, model: LightningModule) -> list[str]:
+        """Returns what the run will take, in words, once the probe has ended."""
+        if not self._timed:
+            return [f"the run has {self._done} iterations, too few for a plan: it ends before one could be made"]
+        per_iteration = (self._timed_to - self._timed_from) / self._timed
+        first = self._batches_began - self._validation_began
+        validation = self._validation_ended - self._batches_began
+        start = self._first_iteration - self.began
+        said = [f"measured: {self._timed} iterations of {per_iteration * 1e3:.3g} ms and one validation"]
+        if self._wanted is not None:
+            validations = self._validations(trainer, self._wanted)
+            whole = start + self._wanted * per_iteration + first + validations * validation
+            said.append(
+                f"time: {duration(whole)}, of {self._wanted:,} iterations ({duration(self._wanted * per_iteration)}), "
+                f"{validations} validations ({duration(first + validations * validation)}) and the start "
+                f"({duration(start)})"
+            )
+        else:
+            said.append(f"time: without end; {3600 / per_iteration:,.0f} iterations an hour without validations")
+        said.append(f"a validation: {duration(validation)}, the first one {duration(first)} more")
+        where = f"on {model.device}" if model.device.type == "cuda" else "in RAM"
+        said.append(f"peak memory: {peak_memory(model.device) / GIB:.2f} GiB {where}, of each process")
+        said.append(f"disk: {_sizes(trainer)}")
+        return [*said, *_exchanged(model, per_iteration)]
+
+    @staticmethod
+    def _validations(trainer: Trainer, iterations: int) -> int:
+        """Returns how many validations a run has; one always ends it."""
+        every = trainer.val_check_batch or math.inf
+        if trainer.check_val_every_n_epoch is not None:
+            every = min(every, trainer.num_training_batches) * trainer.check_val_every_n_epoch
+        return math.ceil(iterations / every) if every < math.inf else 1
+
+
+def _sizes(trainer: Trainer) -> str:
+    data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    written = [
+        path
+        for callback in trainer.callbacks  # type: ignore[attr-defined]
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath
+        for path in Path(callback.dirpath).glob("*.ckpt")
+    ]
+    checkpoints = {path.resolve(): path.stat().st_size for path in written}
+    images = sum(len(data.split(name)) for name in dict.fromkeys(("train", "val", "test")) if name in data.facts())
+    pixels = images * math.prod(data.image.shape)
+    return (
+        f"{sum(checkpoints.values()) / 1e6:.1f} MB of checkpoints ({len(checkpoints)} files); the decoded images, "
+        f"{pixels / 1e6:.1f} MB, are in the cache at {cache_root()} already"
+    )
+
+
+def _exchanged(model: LightningModule, per_iteration: float) -> list[str]:
+    """Returns what several GPUs exchange at each iteration, as a ring of N does it: 2(N − 1)/N of the gradients."""
+    size = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
+    said = []
+    for count in PROCESSES:
+        each = 2 * (count - 1) / count * size
+        times = ", ".join(f"{each / speed * 1e3:.2g} ms by {name}" for name, speed in INTERCONNECTS.items())
+        said.append(f"on paper, {count} GPUs: each sends {each / 1e6:.1f} MB of gradients an iteration, {times}")
+    return said
