@@ -30,6 +30,7 @@ COMMANDS = {
     "inpaint": "fill the covered part of given images by a prior",
     "encode": "write the codes of given images: a VQ-VAE as a compressor",
     "decode": "make images from codes",
+    "export": "write a checkpoint as safetensors, ONNX and torch.export files, for other programs",
     "evaluate": "score a checkpoint, a run, a folder or samples against others by every metric",
     "compare": "lay scores of several runs beside each other, ranked only where they mean the same",
     "report": "write one page with the curves, pictures, scores and configurations of runs",

@@ -17,6 +17,7 @@ from gen_experiments.commands.compare import compare
 from gen_experiments.commands.encode import decode, encode
 from gen_experiments.commands.evaluate import evaluate
 from gen_experiments.commands.explore import explore
+from gen_experiments.commands.export import export
 from gen_experiments.commands.inpaint import inpaint
 from gen_experiments.commands.interpolate import interpolate
 from gen_experiments.commands.memorisation import memorisation
@@ -42,6 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inpaint": inpaint,
     "encode": encode,
     "decode": decode,
+    "export": export,
     "evaluate": evaluate,
     "stats": stats,
     "compare": compare,
