@@ -75,11 +75,12 @@ def _write_programs(model: ImageModel, programs: list[ProgramFormat], folder: Pa
     for name, function in found.items():
         with quietly():
             program = traced(name, function)
-            files = []
-            for file_format in programs:
+        files = []
+        for file_format in programs:
+            with quietly():
                 contents, difference = written(name, function, program, file_format)
-                files.append(f"{name}{file_format.suffix}")
-                (folder / files[-1]).write_bytes(contents)
-                print(f"{files[-1]}: within {difference:.1e} of the model")
+            files.append(f"{name}{file_format.suffix}")
+            (folder / files[-1]).write_bytes(contents)
+            print(f"{files[-1]}: within {difference:.1e} of the model", flush=True)
         said[name] = {**shapes(function), "files": files}
     return said

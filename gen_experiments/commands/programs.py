@@ -6,7 +6,7 @@ import logging
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, ClassVar
 
 import torch
@@ -172,16 +172,15 @@ def shapes(function: PureFunction) -> dict[str, dict[str, dict[str, Any]]]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """While it lasts, the exporters say nothing about themselves."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
+    """While it lasts, the exporters say nothing: neither about themselves nor, in a failure, the whole graph."""
+    before = logging.root.manager.disable
     try:
-        logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        logging.disable(logging.WARNING)
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(before)
+        logging.disable(before)
 
 
 def _difference(made: Tensor, expected: Tensor) -> tuple[float, float]:
