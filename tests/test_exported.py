@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -60,10 +61,11 @@ def test_it_is_scored_as_the_checkpoint_is(experiment, checkpoints, folders, tmp
 
 
 def test_it_is_evaluated_without_its_run(experiment, folders, tmp_path, refused):
-    said = refused("evaluate", folders["gan"], "--num=20")
-    assert "does not say what data was trained on" in said
-    config = tmp_path / "digits.yaml"
+    config, moved = tmp_path / "config.yaml", tmp_path / "moved" / "gan"
     config.write_text("data: {class_path: ImageDataModule, init_args: {source: Digits, size: 32}}\n")
+    shutil.copytree(folders["gan"], moved)
+    # The configuration that lies where that of a checkpoint's run would lie is another's.
+    assert "does not say what data was trained on" in refused("memorisation", moved, "--num=20")
     options = ["--num=20", "--metrics=[fid]", "--extractor=DigitsFeatures", "--json=record.json"]
     assert experiment("evaluate", folders["gan"], f"{config}:test", *options) == 0
     held = json.loads((tmp_path / "record.json").read_text())["protocol"]["evaluated"]

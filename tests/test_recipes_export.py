@@ -3,10 +3,10 @@
 import pytest
 import torch
 import yaml
-from exported_models import check_function, write_livened
 
 import gen_experiments
 from conftest import CONFIGS, SHORT, SMALL_PRIOR
+from exported_models import check_function, write_livened
 
 FEW = [*SHORT, "--trainer.max_steps=1", "--evaluation.extractor=null", "--trainer.limit_val_batches=1"]
 BASES = {"VQVAE": "vqvae.yaml", "GAN": "gan.yaml"}

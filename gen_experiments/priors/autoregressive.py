@@ -85,7 +85,8 @@ class AutoregressivePrior(Prior):
         positions = self._raster(codes.device)[None] if order is None else order
         before = codes if order is None else codes.gather(1, order)
         tokens = self.network.embed(before[:, :-1], positions[:, :-1])
-        tokens = torch.cat([self.first.expand(len(codes), 1, -1), tokens], dim=1) + self.targets(positions)
+        # `len` would fix the batch of an exported program.
+        tokens = torch.cat([self.first.expand(codes.shape[0], 1, -1), tokens], dim=1) + self.targets(positions)
         features = self.network(tokens, conditions, source)
         if order is not None:
             features = features.gather(1, order.argsort(dim=1)[..., None].expand_as(features))
