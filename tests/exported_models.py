@@ -39,13 +39,16 @@ def check_function(folder, name, inputs, expected):
             torch.testing.assert_close(made[output], value, rtol=0, atol=1e-5 * scale)
 
 
-def write_livened(hyper_parameters, path):
-    """Writes a checkpoint of a model that is described, with random weights under which its outputs are not small."""
+def write_livened(hyper_parameters, path, gain=1.0):
+    """Writes a checkpoint of a model that is described, with random weights under which its outputs are not small.
+
+    At a gain of 2 they are large: a network of many layers rounds them by more than 1e-5.
+    """
     model = build_model(json.dumps(hyper_parameters))
     state, source = model.state_dict(), torch.Generator().manual_seed(0)
     for name, weight in state.items():
         if weight.ndim >= 2:
-            weight.normal_(std=weight[0].numel() ** -0.5, generator=source)
+            weight.normal_(std=(gain / weight[0].numel()) ** 0.5, generator=source)
         elif name.endswith(("bias", "running_mean")):
             weight.uniform_(-0.1, 0.1, generator=source)
         elif weight.ndim == 1 and weight.is_floating_point():

@@ -36,7 +36,7 @@ def exports(contents, tmp_path_factory):
         described["gan"][network]["init_args"]["conditional"] = True
     found = {}
     for name, hyper_parameters in described.items():
-        path = write_livened(hyper_parameters, folder / f"{name}.ckpt")
+        path = write_livened(hyper_parameters, folder / f"{name}.ckpt", gain=2.0)
         assert main(["export", str(path), f"--out={folder / 'exported' / name}"]) == 0
         found[name] = folder / "exported" / name, path
     return found
