@@ -14,6 +14,7 @@ from jsonargparse import ActionYesNo
 from gen_experiments.callbacks.tracking import SaveConfig
 from gen_experiments.commands.augment_score import augment_score
 from gen_experiments.commands.compare import compare
+from gen_experiments.commands.demo import demo
 from gen_experiments.commands.encode import decode, encode
 from gen_experiments.commands.evaluate import evaluate
 from gen_experiments.commands.explore import explore
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "encode": encode,
     "decode": decode,
     "export": export,
+    "demo": demo,
     "evaluate": evaluate,
     "stats": stats,
     "compare": compare,
