@@ -13,6 +13,7 @@ def by_onnxruntime(path, inputs):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert {given.shape[0] for given in (*session.get_inputs(), *session.get_outputs())} == {"batch"}
     made = session.run(None, {name: value.numpy() for name, value in inputs.items()})
     return {
         given.name: torch.from_numpy(np.array(value)) for given, value in zip(session.get_outputs(), made, strict=True)

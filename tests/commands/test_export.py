@@ -3,6 +3,8 @@
 import copy
 import functools
 import json
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -68,6 +70,29 @@ def test_the_three_functions_of_a_vqvae(exports):
         assert remade.std() > 0.1
         check_function(folder, "codebook", {"codes": codes}, {"quantized": quantized})
         check_function(folder, "decoder", {"quantized": quantized}, {"images": remade})
+
+
+ALONE = """
+import sys
+sys.modules.update(dict.fromkeys(("gen_experiments", "lightning")))  # as if they were not installed
+import torch
+encoder, codebook, decoder = (torch.export.load(f"{name}.pt2").module() for name in ("encoder", "codebook", "decoder"))
+_, codes = encoder(torch.load("images.pt"))
+torch.save(decoder(codebook(codes)), "remade.pt")
+"""
+
+
+@pytest.mark.long
+def test_programs_run_where_this_package_is_not(exports, tmp_path):
+    folder, path = exports["vqvae"]
+    images = 2 * torch.rand(4, 1, 32, 32) - 1
+    for name in ("encoder", "codebook", "decoder"):
+        shutil.copy(folder / f"{name}.pt2", tmp_path)
+    torch.save(images, tmp_path / "images.pt")
+    subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, check=True)
+    with torch.no_grad():
+        expected = gen_experiments.load(path).reconstruct(images)
+    torch.testing.assert_close(torch.load(tmp_path / "remade.pt"), expected, rtol=0, atol=1e-5)
 
 
 def test_the_configuration_says_what_there_is(exports):
