@@ -18,7 +18,8 @@ def load(path: str | Path) -> "ImageModel":
     `$GEN_EXPERIMENTS_TRUST`.
 
     Args:
-        path: a checkpoint, or the folder of a run, of which the best checkpoint is taken, else the last.
+        path: a checkpoint, the folder of a run, of which the best checkpoint is taken, else the last, or the folder of
+            an export.
 
     Raises:
         UserError: there is no such file, or it holds no model of this project.

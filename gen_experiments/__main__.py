@@ -30,6 +30,8 @@ COMMANDS = {
     "inpaint": "fill the covered part of given images by a prior",
     "encode": "write the codes of given images: a VQ-VAE as a compressor",
     "decode": "make images from codes",
+    "export": "write a checkpoint as safetensors, ONNX and torch.export files, for other programs",
+    "demo": "serve a page on this machine: samples, interpolations, reconstructions, inpainting",
     "evaluate": "score a checkpoint, a run, a folder or samples against others by every metric",
     "compare": "lay scores of several runs beside each other, ranked only where they mean the same",
     "report": "write one page with the curves, pictures, scores and configurations of runs",

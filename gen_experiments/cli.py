@@ -14,10 +14,12 @@ from jsonargparse import ActionYesNo
 from gen_experiments.callbacks.tracking import SaveConfig
 from gen_experiments.commands.augment_score import augment_score
 from gen_experiments.commands.compare import compare
+from gen_experiments.commands.demo import demo
 from gen_experiments.commands.devices import num_processes, process_group
 from gen_experiments.commands.encode import decode, encode
 from gen_experiments.commands.evaluate import evaluate
 from gen_experiments.commands.explore import explore
+from gen_experiments.commands.export import export
 from gen_experiments.commands.inpaint import inpaint
 from gen_experiments.commands.interpolate import interpolate
 from gen_experiments.commands.memorisation import memorisation
@@ -44,6 +46,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inpaint": inpaint,
     "encode": encode,
     "decode": decode,
+    "export": export,
+    "demo": demo,
     "evaluate": evaluate,
     "stats": stats,
     "compare": compare,

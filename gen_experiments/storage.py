@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -81,6 +82,49 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def check_empty(path: Path) -> None:
+    """Makes sure that a folder can be written to `path` without a loss.
+
+    Raises:
+        UserError: `path` is there and no empty folder.
+        WriteError: it cannot be looked into.
+    """
+    try:
+        if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+            raise UserError(f"{path} exists and is no empty folder: name another, or remove it")
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror}", error) from error
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Gives a temporary folder beside `path` to fill, and renames it to `path` when the block ends without an error.
+
+    Raises:
+        UserError: `path` is there and no empty folder.
+        WriteError: the folder cannot be written.
+    """
+    temporary: Path | None = None
+    try:
+        check_empty(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name[:LONGEST_STEM]}-{secrets.token_hex(4)}")
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.iterdir():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror or ' '.join(str(error).split())}", error) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _remove_abandoned(path: Path) -> None:

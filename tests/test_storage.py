@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gen_experiments.errors import UserError
-from gen_experiments.storage import atomic_write, cache_root
+from gen_experiments.storage import atomic_folder, atomic_write, cache_root, check_empty
 
 
 def test_the_cache_goes_where_it_is_told(monkeypatch, tmp_path):
@@ -137,3 +137,28 @@ def test_what_a_killed_writer_leaves_is_removed_by_the_next(tmp_path):
     assert left.exists()
     write()
     assert [path.name for path in tmp_path.iterdir()] == ["data[1].npy"]
+
+
+def test_a_folder_appears_when_it_is_whole_and_takes_no_other_place(tmp_path):
+    def fill(error=None):
+        with atomic_folder(tmp_path / "made") as folder:
+            (folder / "file").write_text("new")
+            assert not (tmp_path / "made" / "file").exists()
+            if error is not None:
+                raise error
+
+    for error in (KeyboardInterrupt(), UserError("wrong"), OSError(28, "No space left on device")):
+        with pytest.raises((KeyboardInterrupt, UserError)):
+            fill(error)
+        assert not list(tmp_path.iterdir())
+    (tmp_path / "made").mkdir()
+    fill()
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert (tmp_path / "made" / "file").read_text() == "new"
+    (tmp_path / "made" / "file").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="is no empty folder"):
+        fill()
+    with pytest.raises(UserError, match="is no empty folder"):
+        check_empty(tmp_path / "link")
+    assert (tmp_path / "made" / "file").read_text() == "old"

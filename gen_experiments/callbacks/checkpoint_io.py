@@ -4,11 +4,13 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import lightning
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from gen_experiments.errors import UserError
+from gen_experiments.exported import read_contents
 from gen_experiments.runs.checkpoint_files import write_checkpoint
-from gen_experiments.untrusted import Unreadable, read_tensors
+from gen_experiments.untrusted import Unreadable
 
 
 class WholeFileCheckpointIO(TorchCheckpointIO):
@@ -30,7 +32,7 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
             write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Reads a checkpoint of tensors and plain values; remote paths (with a `://`) are Lightning's.
+        """Reads a checkpoint of tensors and plain values, or an export; remote paths (with a `://`) are Lightning's.
 
         Raises:
             UserError: the file is damaged or hostile.
@@ -39,7 +41,8 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
             return super().load_checkpoint(path, *args, **kwargs)
         try:
             # Copied out of the mapped file, into which somebody may write while training goes on.
-            checkpoint: dict[str, Any] = copy.deepcopy(read_tensors(path))
+            checkpoint: dict[str, Any] = copy.deepcopy(read_contents(Path(path)))
         except Unreadable as error:
             raise UserError(f"{path} is no readable checkpoint: {error}") from error
-        return checkpoint
+        # An export knows nothing of Lightning: to be scored it is as if this version had written it.
+        return {"pytorch-lightning_version": lightning.__version__, **checkpoint}

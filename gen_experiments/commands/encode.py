@@ -2,14 +2,16 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.pictures import read_images, write_images
+from gen_experiments.commands.pictures import read_named_images, write_images
 from gen_experiments.errors import UserError
-from gen_experiments.images import to_float, to_uint8
+from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.storage import atomic_write
@@ -30,7 +32,10 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
     Args:
         checkpoint: a checkpoint of a VQ-VAE.
         images: the folder; its pictures are cropped and resized to what the model was trained on.
-        out: the file: a NumPy archive with `codes`, (N, h, w) or (N, depth, h, w) integers.
+        out: the file: a NumPy archive with `codes`, (N, h, w) integers in [0, codebook_size), (N, depth, h, w) of a
+            residual quantizer or (N, L) of a hierarchy; `codebook_size`; `grids`, (levels, 2), the height and width of
+            each level's codes, in their order; `files`, (N,) paths below the folder; and, where all pictures lie in
+            folders of classes, `labels`, (N,) numbers of `class_names`, which are the model's where it knows them all.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
@@ -38,12 +43,19 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
     """
     model = loaded(checkpoint, VQVAE, "encode", device)
     assert isinstance(model, VQVAE)
-    originals = read_images(images, model.image)
+    files, originals = read_named_images(images, model.image)
     codes = torch.cat([model.encode(to_float(part.to(model.device))).cpu() for part in originals.split(BATCH)])
     size = model.quantizer.codebook_size
+    arrays: dict[str, Any] = {
+        "codes": codes.numpy().astype(np.min_scalar_type(size - 1)),
+        "codebook_size": np.int64(size),
+        "grids": np.array(model.code_grids, dtype=np.int64),
+        "files": np.array([name.as_posix() for name in files]),
+        **_classes(files, model.image),
+    }
     path = Path(out)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, codes=codes.numpy().astype(np.min_scalar_type(size - 1)))
+        np.savez_compressed(file, **arrays)
     pixels = model.image.size**2
     by_level = [bits / pixels for bits in entropy_bits(codes, model.code_grids)]
     levels = f" of each level ({' + '.join(f'{bits:.4g}' for bits in by_level)})" if len(by_level) > 1 else ""
@@ -53,6 +65,17 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
         f"{sum(by_level):.4g} by the entropy of the codes{levels}"
     )
     print(f"wrote the codes of {len(codes)} images to {out}, {path.stat().st_size} bytes")
+
+
+def _classes(files: list[Path], image: ImageSpec) -> dict[str, NDArray[Any]]:
+    """Returns the labels of pictures and the names of the classes; nothing where some lie in no folder of a class."""
+    if any(len(file.parts) == 1 for file in files):
+        return {}
+    found = [file.parts[0] for file in files]
+    known = image.class_labels
+    names = known if set(found) <= set(known) else tuple(sorted(set(found)))
+    labels = np.array([names.index(name) for name in found], dtype=np.int64)
+    return {"labels": labels, "class_names": np.array(names)}
 
 
 @torch.inference_mode()

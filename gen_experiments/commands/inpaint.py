@@ -70,23 +70,42 @@ def inpaint(
     covered = _masks(mask, model.image, len(originals))
     masked = originals.where(~covered, GREY)
     columns = [originals, masked]
-    unknown = covered_codes(covered, model.prior.codes)
     for (proposal,) in progress(proposals, "proposals"):
-        filled = originals.where(~covered, _median(originals, covered))
-        for repeat in range(REPEATS):
-            parts = []
-            for start in range(0, len(originals), BATCH):
-                indices = range(start, min(start + BATCH, len(originals)))
-                keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in indices]
-                draws = Draws([randomness.generator("cpu", *key) for key in keys])
-                codes = model.encode(to_float(filled[start : start + BATCH].to(model.device)))
-                hidden = unknown[start : start + BATCH].to(model.device)
-                drawn_codes = model.draw(one_label(label, len(indices), model.device), draws, codes, hidden)
-                parts.append(to_uint8(model.decode(drawn_codes)).cpu())
-            filled = torch.cat(parts).where(covered, originals)
-        columns.append(filled)
+        columns.append(filled_in(model, originals, covered, label, seed, proposal))
     out = listed(save_grid(torch.stack(columns, dim=1).flatten(0, 1), out, len(columns)))
     print(f"wrote {len(originals)} images, each original, masked and filled {proposals} times, to {out}")
+
+
+def filled_in(
+    model: CodePrior, originals: Tensor, covered: Tensor, label: int | None, seed: int, proposal: int
+) -> Tensor:
+    """Returns pictures whose covered part is filled; see `inpaint`.
+
+    Args:
+        model: the prior.
+        originals: (N, C, H, W) uint8.
+        covered: (N, 1, H, W) bool.
+        label: the class of all; None leaves it open.
+        seed: names the random numbers.
+        proposal: the number of the filling, each of which has random numbers of its own.
+
+    Returns:
+        (N, C, H, W) uint8.
+    """
+    unknown = covered_codes(covered, model.prior.codes)
+    filled = originals.where(~covered, _median(originals, covered))
+    for repeat in range(REPEATS):
+        parts = []
+        for start in range(0, len(originals), BATCH):
+            indices = range(start, min(start + BATCH, len(originals)))
+            keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in indices]
+            draws = Draws([randomness.generator("cpu", *key) for key in keys])
+            codes = model.encode(to_float(filled[start : start + BATCH].to(model.device)))
+            hidden = unknown[start : start + BATCH].to(model.device)
+            drawn_codes = model.draw(one_label(label, len(indices), model.device), draws, codes, hidden)
+            parts.append(to_uint8(model.decode(drawn_codes)).cpu())
+        filled = torch.cat(parts).where(covered, originals)
+    return filled
 
 
 def covered_codes(covered: Tensor, codes: CodeSpec) -> Tensor:

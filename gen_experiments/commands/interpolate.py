@@ -65,7 +65,7 @@ def interpolate(
     shares = torch.linspace(0, 1, steps + 1)[:-1] if animated else torch.linspace(0, 1, steps)
     path = torch.cat([slerp(start, stop, shares) for start, stop in zip(starts, stops, strict=True)])
     chosen: list[int | None] = [None] if labels is None else [*(wanted or labels[:1].tolist())]
-    ways = [_images(model, path, label) for label in chosen]
+    ways = [images_at(model, path, label) for label in chosen]
     if animated:
         save_animation([grid(torch.stack(frame)) for frame in zip(*ways, strict=True)], out)
         print(f"wrote an animation of {len(path)} frames to {out}")
@@ -96,7 +96,7 @@ def slerp(start: Tensor, stop: Tensor, shares: Tensor) -> Tensor:
     return mixed.to(start.dtype)
 
 
-def _images(model: GAN, noise: Tensor, label: int | None) -> Tensor:
+def images_at(model: GAN, noise: Tensor, label: int | None) -> Tensor:
     """Returns (N, C, H, W) uint8 images of (N, latent_dim) noise, all of one label."""
     images: Tensor = model(noise.to(model.device), one_label(label, len(noise), model.device))
     return to_uint8(images).cpu()

@@ -9,6 +9,7 @@ from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data, stored
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
+from gen_experiments.exported import file_of
 from gen_experiments.images import ImageSpec, to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
@@ -75,7 +76,7 @@ def described_checkpoint(model: ImageModel, path: Path) -> dict[str, Any]:
     return {
         "kind": "",
         "path": str(path),
-        "sha256": file_sha256(path),
+        "sha256": file_sha256(file_of(path)),
         "model": type(model).__name__,
         "step": held["global_step"],
         "images_seen": held["images_seen"],

@@ -20,8 +20,18 @@ def read_images(folder: str, image: ImageSpec) -> Tensor:
     Raises:
         UserError: the folder is missing or empty, or a picture cannot be decoded.
     """
+    return read_named_images(folder, image)[1]
+
+
+def read_named_images(folder: str, image: ImageSpec) -> tuple[list[Path], Tensor]:
+    """Returns the same, and before them the paths of the pictures below the folder.
+
+    Raises:
+        UserError: as for `read_images`.
+    """
     files, _ = find_pictures(Path(folder))
-    return torch.from_numpy(decode_all(files, image.size, image.channels))
+    images = torch.from_numpy(decode_all(files, image.size, image.channels))
+    return [file.relative_to(folder) for file in files], images
 
 
 def read_latents(file: str, dim: int) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
+from gen_experiments.exported import is_exported
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.described import build, described_by
 from gen_experiments.plain import read_yaml
@@ -65,7 +66,11 @@ def extractor_of(path: Path) -> FeatureExtractor:
 
 def run_config(checkpoint: str, config: str | None) -> Path:
     """Returns the configuration of the run that wrote a checkpoint; arguments as for `training_data`."""
-    return Path(config) if config else Path(checkpoint).resolve().parent.parent / "config.yaml"
+    if config:
+        return Path(config)
+    path = Path(checkpoint).resolve()
+    # An exported model has left its run: nothing around its folder says where it comes from.
+    return (path if is_exported(path) else path.parent.parent) / "config.yaml"
 
 
 def contents_of(path: Path) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from gen_experiments.errors import UserError
+from gen_experiments.exported import file_of, read_contents
 from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.recorded import class_path
 from gen_experiments.storage import file_sha256
-from gen_experiments.untrusted import Unreadable, read_tensors
+from gen_experiments.untrusted import Unreadable
 
 MODEL = "gen_experiments.models.classifier.Classifier"
 NETWORK = class_path(ClassifierNet)
@@ -24,7 +25,7 @@ class TrainedFeatures(FeatureExtractor):
     Distances by it compare only with distances by the same checkpoint, whose hash is part of every record.
 
     Args:
-        weights: a checkpoint of a `Classifier`.
+        weights: a checkpoint of a `Classifier`, or its export.
 
     Raises:
         UserError: there is no such file, or it holds something else.
@@ -37,7 +38,7 @@ class TrainedFeatures(FeatureExtractor):
         self.num_features = self.network.dim
         side = self.network.image.size
         self.resize = f"bilinear, antialiased, to {side}x{side}"
-        self.weights_hash = file_sha256(path)
+        self.weights_hash = file_sha256(file_of(path))
         self.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> Tensor:
@@ -52,10 +53,10 @@ class TrainedFeatures(FeatureExtractor):
 
 
 def _network(path: Path) -> ClassifierNet:
-    if not path.is_file():
+    if not file_of(path).is_file():
         raise UserError(f"there is no checkpoint of a classifier at {path}: train one by configs/extractor.yaml")
     try:
-        held = read_tensors(path)
+        held = read_contents(path)
         described = held["hyper_parameters"]
         if described["_class_path"] != MODEL or described["network"]["class_path"] != NETWORK:
             raise UserError(f"{path} holds no classifier of this package: train one by configs/extractor.yaml")

@@ -7,15 +7,16 @@ from typing import Any
 from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, quoted
+from gen_experiments.exported import file_of, read_contents
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
 from gen_experiments.models.described import being_built, build, described_by
 from gen_experiments.plain import check_plain
-from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
+from gen_experiments.untrusted import Unreadable, is_backed
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Returns the contents of a checkpoint that this project's command line wrote.
+    """Returns the contents of a checkpoint that this project's command line wrote, or of the folder of an export.
 
     Only tensors and plain values are read, and no class that it names is imported.
 
@@ -25,10 +26,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     outer = being_built()
     if outer is not None:
         raise UserError(f"{outer} names another checkpoint, {path}, which is not read")
-    if not Path(path).is_file():
+    if not file_of(Path(path)).is_file():
         raise UserError(f"there is no checkpoint at {path}")
     try:
-        checkpoint: dict[str, Any] = read_tensors(path)
+        checkpoint: dict[str, Any] = read_contents(Path(path))
     except Unreadable as error:
         raise UserError(
             f"{path} is no readable checkpoint (damaged, or not written by this program): {quoted(error)}"

@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gen_experiments import randomness
 from gen_experiments.errors import check_interval
+from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.models.base import ImageModel, OptimizerFactory
@@ -67,6 +68,11 @@ class Classifier(ImageModel):
         """Maps (B, C, H, W) images in [-1, 1] -> (B, num_classes) logits."""
         logits: Tensor = self.network(images)
         return logits
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns `classifier`: (B, C, H, W) images in [-1, 1] -> (B, num_classes) logits."""
+        images = 2 * torch.rand(3, *self.image.shape, generator=torch.Generator().manual_seed(0)) - 1
+        return {"classifier": PureFunction(self.network, (self.network,), {"images": images}, ("logits",))}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the cross-entropy of a batch."""

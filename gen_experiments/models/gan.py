@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError, check_interval
+from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.augmented import Augmented
@@ -23,7 +24,7 @@ from gen_experiments.models.base import (
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.micro_batches import MicroBatch, split
 from gen_experiments.models.optimizers import clip, norm, set_beta2
-from gen_experiments.models.sampling import GenerativeModel
+from gen_experiments.models.sampling import GenerativeModel, drawn_labels, sample_sources
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
@@ -146,6 +147,17 @@ class GAN(GenerativeModel):
         """Returns the noise of each source, (len(sources), latent_dim) on the model's device."""
         noise = [torch.randn(self.generator.latent_dim, generator=source, dtype=torch.float32) for source in sources]
         return torch.stack(noise).to(self.device)
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns `generator`: (B, latent_dim) latents and, if conditional, (B,) int64 labels -> (B, C, H, W) images.
+
+        It is the averaged one, as `sample` has it; the images are meant to lie in [-1, 1] but not clamped.
+        """
+        sources = sample_sources(0, 3, seed=0)
+        inputs, labels = {"latents": self.noise(sources)}, drawn_labels(sources, self.num_classes)
+        if labels is not None:
+            inputs["labels"] = labels.to(self.device)
+        return {"generator": PureFunction(self.ema, (self.ema,), inputs, ("images",))}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Sets, beside what every model sets, all that follows the images seen before this batch."""

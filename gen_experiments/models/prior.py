@@ -16,6 +16,7 @@ from gen_experiments import randomness
 from gen_experiments.data.codes import encoded
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
+from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.base import NOISE_STREAM, OptimizerFactory
@@ -125,6 +126,10 @@ class CodePrior(GenerativeModel):
     def decode(self, codes: Tensor) -> Tensor:
         """Maps (B, L) codes -> (B, C, H, W) images."""
         return self.vqvae.decode(codes.unflatten(1, self.code_shape))
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns those of the VQ-VAE and of the averaged prior, whose codes are `codes.flatten(1)` of the former."""
+        return {**self.vqvae.pure_functions(), **self.averaged.pure_functions()}
 
     def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
         """Returns an image of each source; see `sample`."""

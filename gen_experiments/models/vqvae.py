@@ -9,12 +9,14 @@ from torch.optim import Optimizer
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError
+from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
 from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.adversary import Adversary, adaptive_weight
+from gen_experiments.models.autoencoding import autoencoding
 from gen_experiments.models.base import (
     NOISE_STREAM,
     DecoderFactory,
@@ -142,6 +144,10 @@ class VQVAE(ImageModel):
         """Maps (B, C, H, W) images in [-1, 1] -> their reconstructions."""
         reconstructions: Tensor = self(images)[0]
         return reconstructions
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns `encoder`, `codebook` and `decoder`; see `autoencoding`."""
+        return autoencoding(self.image, *self._parts())
 
     def on_train_start(self) -> None:
         """Warns of an adversary that would never begin, beside what every model warns of."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gen_experiments.errors import UserError
+from gen_experiments.functions import PureFunction
 from gen_experiments.networks.transformer import Cache, CodeTransformer, GridPositions
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.priors.decoding import Decoding
@@ -84,11 +85,18 @@ class AutoregressivePrior(Prior):
         positions = self._raster(codes.device)[None] if order is None else order
         before = codes if order is None else codes.gather(1, order)
         tokens = self.network.embed(before[:, :-1], positions[:, :-1])
-        tokens = torch.cat([self.first.expand(len(codes), 1, -1), tokens], dim=1) + self.targets(positions)
+        # `len` would fix the batch of an exported program.
+        tokens = torch.cat([self.first.expand(codes.shape[0], 1, -1), tokens], dim=1) + self.targets(positions)
         features = self.network(tokens, conditions, source)
         if order is not None:
             features = features.gather(1, order.argsort(dim=1)[..., None].expand_as(features))
         return self.network.logits(features)
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns `logits` of codes and conditions, the last of which is no class, in raster order."""
+        codes = torch.arange(3 * self.codes.length).unflatten(0, (3, -1)) % self.codes.codebook_size
+        inputs = {"codes": codes, "conditions": torch.arange(3) % (self.no_class + 1)}
+        return {"logits": PureFunction(self.logits, (self,), inputs, ("logits",))}
 
     def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
         """Returns the mean cross entropy of all codes."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, check_interval
+from gen_experiments.functions import PureFunction
 from gen_experiments.priors.decoding import Decoding, guided
 from gen_experiments.randomness import rand_rows
 
@@ -127,6 +128,10 @@ class Prior(nn.Module, ABC):
         Returns:
             (B, L).
         """
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns the functions of the codes that other programs can compute; by default none."""
+        return {}
 
     def conditions(self, labels: Tensor | None, like: Tensor) -> Tensor:
         """Returns (B,) conditions in [0, num_classes], the last for no class, one for each row of `like`."""

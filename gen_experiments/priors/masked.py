@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from gen_experiments import distributed
 from gen_experiments.errors import check_interval
+from gen_experiments.functions import PureFunction
 from gen_experiments.networks.transformer import CodeTransformer
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.priors.decoding import Decoding
@@ -79,6 +80,13 @@ class MaskedPrior(Prior):
         seen = codes.masked_fill(hidden, self.codes.codebook_size)
         tokens = self.network.embed(seen, torch.arange(self.codes.length, device=codes.device))
         return self.network.logits(self.network(tokens, conditions, source))
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns `logits` of codes, of which of them are hidden, and of conditions, the last of which is no class."""
+        codes = torch.arange(3 * self.codes.length).unflatten(0, (3, -1)) % self.codes.codebook_size
+        conditions = torch.arange(3) % (self.no_class + 1)
+        inputs = {"codes": codes, "hidden": codes % 2 == 0, "conditions": conditions}
+        return {"logits": PureFunction(self.logits, (self,), inputs, ("logits",))}
 
     def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
         """Returns the smoothed cross entropy of the hidden codes, averaged over all of them on all processes."""

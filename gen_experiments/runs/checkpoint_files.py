@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from gen_experiments.errors import UserError
+from gen_experiments.exported import is_exported
 from gen_experiments.storage import atomic_write
 
 CHECKPOINTS = "checkpoints"
@@ -59,9 +60,13 @@ def readable_checkpoints(folder: Path) -> Iterator[Path]:
 def checkpoint_of(path: Path) -> Path | None:
     """Returns the checkpoint that a path names: itself, or the best, else the last one of a run; None for other things.
 
+    The folder of an exported model is one.
+
     Raises:
         UserError: it is the folder of a run without a checkpoint.
     """
+    if is_exported(path):
+        return path
     if run_of(path) is not None:
         for name in RUN_CHECKPOINTS:
             if (path / CHECKPOINTS / name).is_file():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from gen_experiments.errors import UserError
+from gen_experiments.exported import file_of, is_exported
 from gen_experiments.runs.checkpoint_files import CHECKPOINTS, is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_restart, job_name
 from gen_experiments.runs.lock import is_locked, lock
@@ -81,6 +82,10 @@ class Run:
         """
         if self.init_from is not None and checkpoint not in (None, "last"):
             raise UserError("--run.init_from and --ckpt_path exclude each other: the one begins with weights alone")
+        if checkpoint is not None and is_exported(Path(checkpoint)):
+            raise UserError(
+                f"{checkpoint} is an export, without the optimizers' state: name the checkpoint it was made of"
+            )
         try:
             if self.resume == "auto" or is_restart():
                 folder = self._own_run(seed)
@@ -102,7 +107,7 @@ class Run:
         A file that does not lie in the folder of a run is scored where it lies.
 
         Args:
-            checkpoint: "last" or "best", of the newest run of this name, or a file.
+            checkpoint: "last" or "best", of the newest run of this name, a file or the folder of an export.
 
         Raises:
             UserError: none was named, or there is no such run or checkpoint.
@@ -112,7 +117,8 @@ class Run:
         if checkpoint in ("last", "best"):
             return Start(*self._with_checkpoint(checkpoint, None, any_seed=True))
         path = Path(checkpoint)
-        return Start(path.parent.parent if path.parent.name == CHECKPOINTS else path.parent, path)
+        place = file_of(path).parent
+        return Start(place.parent if place.name == CHECKPOINTS else place, path)
 
     def discard(self, start: Start) -> None:
         """Removes the folder of a new run that has not trained, so that a failed start leaves nothing behind."""

@@ -45,6 +45,30 @@ def test_the_bits_are_those_of_the_codes(experiment, checkpoints, encoded, capsy
     assert float(entropy) == pytest.approx(-(shares * np.log2(shares)).sum() / 16, rel=1e-2)
 
 
+def test_the_codes_come_with_what_a_prior_of_somebody_else_needs(experiment, checkpoints, tmp_path):
+    for name, count in (("7", 2), ("2", 1)):
+        write_pictures(tmp_path / "classes" / name / "deep", count, size=(32, 32), mode="L")
+    assert experiment("encode", checkpoints["vqvae"], "--images=classes") == 0
+    with np.load(tmp_path / "codes.npz") as archive:
+        assert archive["codes"].shape == (3, 8, 8)
+        assert archive["codebook_size"] == 32
+        assert archive["grids"].tolist() == [[8, 8]]
+        assert archive["files"].tolist() == ["2/deep/000.png", "7/deep/000.png", "7/deep/001.png"]
+        # The numbers are those of the model, which knows the ten digits.
+        assert archive["labels"].tolist() == [2, 7, 7]
+        assert archive["class_names"].tolist() == list("0123456789")
+    (tmp_path / "classes" / "7").rename(tmp_path / "classes" / "zebra")
+    assert experiment("encode", checkpoints["vqvae"], "--images=classes") == 0
+    with np.load(tmp_path / "codes.npz") as archive:
+        assert archive["labels"].tolist() == [0, 1, 1]
+        assert archive["class_names"].tolist() == ["2", "zebra"]
+    write_pictures(tmp_path / "classes", 1, size=(32, 32), mode="L")
+    assert experiment("encode", checkpoints["vqvae"], "--images=classes") == 0
+    with np.load(tmp_path / "codes.npz") as archive:
+        assert set(archive.files) == {"codes", "codebook_size", "grids", "files"}
+        assert archive["files"][0] == "000.png"
+
+
 QUANTIZERS = {
     "residual": ["--config", CONFIGS / "experiments" / "vqvae" / "quantizers" / "residual_2x512.yaml"],
     "hierarchy": ["--config", CONFIGS / "experiments" / "vqvae" / "vqvae2_cifar10.yaml"],
@@ -63,6 +87,8 @@ def test_the_entropy_is_that_of_a_coder_who_knows_the_level(experiment, tmp_path
     said = capsys.readouterr().out
     with np.load(tmp_path / "codes.npz") as archive:
         codes = archive["codes"].reshape(6, -1)
+        sizes = archive["grids"].prod(axis=1)
+    assert sizes.cumsum().tolist() == list(ends)
     expected = []
     for level in np.split(codes, ends, axis=1)[:2]:
         shares = np.unique(level, return_counts=True)[1] / level.size

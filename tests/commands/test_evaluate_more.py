@@ -150,5 +150,5 @@ def test_every_command_takes_a_device(refused, checkpoints, tmp_path, command):
 
 
 def test_every_command_with_a_model_is_tried():
-    assert set(COMMANDS) == {*REST, "compare", "report", "sweep"}
+    assert set(COMMANDS) == {*REST, "compare", "report", "sweep", "export", "demo"}
     assert set(COMMANDS) >= SHARED

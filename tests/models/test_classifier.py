@@ -159,3 +159,10 @@ def test_files_that_are_no_extractors_are_said(tmp_path):
     ):
         with pytest.raises(UserError, match=expected):
             ScriptedFeatures(str(tmp_path / file), **options)
+
+
+def test_an_export_has_its_features(experiment, run):
+    assert experiment("export", run, "--formats=[safetensors]", "--out=exported") == 0
+    images = torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8)
+    theirs = TrainedFeatures(str(run / "checkpoints" / "best.ckpt"))
+    assert torch.equal(TrainedFeatures("exported").extract(images), theirs.extract(images))

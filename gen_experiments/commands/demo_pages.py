@@ -1,0 +1,199 @@
+"""The page of `demo`: a tab for each thing that a model can do."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gen_experiments.callbacks.protocols import Reconstructs, Samples
+from gen_experiments.commands.inpaint import filled_in
+from gen_experiments.commands.interpolate import images_at, slerp
+from gen_experiments.commands.labels import class_names
+from gen_experiments.data.pictures import decode_one
+from gen_experiments.errors import UserError
+from gen_experiments.images import grid, to_float, to_uint8
+from gen_experiments.models.base import ImageModel
+from gen_experiments.models.gan import GAN
+from gen_experiments.models.prior import CodePrior
+from gen_experiments.models.sampling import drawn_labels, sample_sources
+
+SHOWN_SIDE = 512  # pixels to which small sheets are enlarged at least
+MOST_SAMPLES, STEPS, PROPOSALS, MOST_SEED = 64, 8, 3, 2**31 - 1
+OPEN = "any"  # the choice of no class
+
+
+def build_page(model: ImageModel, path: Path) -> tuple[Any, Any]:
+    """Returns the page of a model, and the theme to launch it with.
+
+    Args:
+        model: the model.
+        path: its checkpoint, for the title.
+
+    Raises:
+        UserError: the model can do nothing that the page shows.
+    """
+    import gradio as gr
+
+    tabs = [(title, build) for title, able, build in TABS if isinstance(model, able)]
+    if not tabs:
+        raise UserError(f"{path} holds a {type(model).__name__}, which can neither sample nor reconstruct")
+    with gr.Blocks(title="gen_experiments", analytics_enabled=False) as page:
+        gr.Markdown(f"## {type(model).__name__}\n{path}, {model.images_seen} images seen")
+        for title, build in tabs:
+            with gr.Tab(title):
+                build(gr, model)
+    # Fonts of the system: the default ones would be fetched.
+    return page, gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+
+
+def sampled(model: Samples, label: int | None, seed: int, num: int, truncation: float) -> Tensor:
+    """Returns (num, C, H, W) uint8 samples, those that `sample --seed` writes."""
+    labels = None if label is None else torch.full((num,), label)
+    return to_uint8(model.sample(0, num, seed, labels, truncation))
+
+
+def way(model: GAN, label: int | None, start: int, stop: int) -> Tensor:
+    """Returns (STEPS, C, H, W) uint8 images on the arc from the first sample of a seed to that of another."""
+    sources = [*sample_sources(0, 1, start), *sample_sources(0, 1, stop)]
+    ends = model.noise(sources)
+    labels = drawn_labels(sources, model.num_classes)
+    if label is None and labels is not None:
+        label = int(labels[0])
+    return images_at(model, slerp(ends[0], ends[1], torch.linspace(0, 1, STEPS)), label)
+
+
+def remade(model: Any, picture: Tensor) -> Tensor:
+    """Returns (2, C, H, W) uint8: a (C, H, W) uint8 picture and its reconstruction."""
+    return torch.stack([picture, to_uint8(model.reconstruct(to_float(picture[None])))[0]])
+
+
+def proposals(
+    model: CodePrior, picture: Tensor, box: tuple[int, int, int, int], label: int | None, seed: int
+) -> Tensor:
+    """Returns (2 + PROPOSALS, C, H, W) uint8: a picture, the same with its box covered, and fillings of the box.
+
+    Raises:
+        UserError: the box holds nothing.
+    """
+    left, top, right, bottom = box
+    covered = torch.zeros(1, 1, *picture.shape[1:], dtype=torch.bool)
+    covered[..., top:bottom, left:right] = True
+    if not covered.any():
+        raise UserError("the box covers nothing: its right must lie right of its left, and its bottom below its top")
+    fillings = [filled_in(model, picture[None], covered, label, seed, number) for number in range(PROPOSALS)]
+    return torch.cat([picture[None], picture[None].where(~covered[0], 128), *fillings])
+
+
+def sheet(images: Tensor, columns: int | None = None) -> NDArray[np.uint8]:
+    """Returns (N, C, H, W) uint8 images as one picture for a browser, (height, width, 3), small ones enlarged."""
+    laid = grid(images, columns)
+    times = max(1, SHOWN_SIDE // max(laid.shape[1:]))
+    enlarged = laid.repeat_interleave(times, 1).repeat_interleave(times, 2)
+    pixels: NDArray[np.uint8] = enlarged.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+    return pixels
+
+
+def _samples_tab(gr: Any, model: Any) -> None:
+    inputs = [
+        *_class_choice(gr, model),
+        _seed(gr, "seed"),
+        gr.Slider(1, MOST_SAMPLES, 16, step=1, label="images"),
+        gr.Slider(0.05, 1.0, 1.0, step=0.05, label="truncation"),
+    ]
+
+    def make(*values: Any) -> NDArray[np.uint8]:
+        *label, seed, num, truncation = values
+        return sheet(sampled(model, _label(model, label), int(seed), int(num), float(truncation)))
+
+    _connect(gr, "sample", make, inputs)
+
+
+def _way_tab(gr: Any, model: Any) -> None:
+    inputs = [*_class_choice(gr, model), _seed(gr, "from seed", 0), _seed(gr, "to seed", 1)]
+
+    def make(*values: Any) -> NDArray[np.uint8]:
+        *label, start, stop = values
+        return sheet(way(model, _label(model, label), int(start), int(stop)), STEPS)
+
+    _connect(gr, "interpolate", make, inputs)
+
+
+def _reconstruction_tab(gr: Any, model: Any) -> None:
+    def make(file: str | None) -> NDArray[np.uint8]:
+        return sheet(remade(model, _picture(model, file)), 2)
+
+    _connect(gr, "reconstruct", make, [_upload(gr)])
+
+
+def _inpainting_tab(gr: Any, model: Any) -> None:
+    size = model.image.size
+    sides = {"left": size // 4, "top": size // 4, "right": size - size // 4, "bottom": size - size // 4}
+    inputs = [
+        _upload(gr),
+        *(gr.Slider(0, size, value, step=1, label=f"{name} of the box, in pixels") for name, value in sides.items()),
+        *_class_choice(gr, model),
+        _seed(gr, "seed"),
+    ]
+
+    def make(file: str | None, left: int, top: int, right: int, bottom: int, *values: Any) -> NDArray[np.uint8]:
+        *label, seed = values
+        box = int(left), int(top), int(right), int(bottom)
+        made = proposals(model, _picture(model, file), box, _label(model, label), int(seed))
+        return sheet(made, len(made))
+
+    _connect(gr, "inpaint", make, inputs)
+
+
+TABS: tuple[tuple[str, type, Callable[[Any, Any], None]], ...] = (
+    ("Sample", Samples, _samples_tab),
+    ("Interpolate", GAN, _way_tab),
+    ("Reconstruct", Reconstructs, _reconstruction_tab),
+    ("Inpaint", CodePrior, _inpainting_tab),
+)
+
+
+def _connect(gr: Any, name: str, make: Callable[..., NDArray[np.uint8]], inputs: list[Any]) -> None:
+    """Puts a button below the inputs that shows what is made of them; what goes wrong is said in one line."""
+
+    @torch.inference_mode()
+    def answer(*values: Any) -> NDArray[np.uint8]:
+        try:
+            return make(*values)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    button = gr.Button(name, variant="primary", elem_id=f"{name}-button")
+    shown = gr.Image(label=name, format="png", interactive=False, buttons=["download"], elem_id=f"{name}-result")
+    # One at a time over all tabs: a prior that draws keeps its temperature for as long as it does.
+    button.click(answer, inputs, shown, concurrency_limit=1, concurrency_id="model", api_name=name)
+
+
+def _class_choice(gr: Any, model: Any) -> list[Any]:
+    """Returns a choice of the class, or nothing for a model without classes."""
+    if model.num_classes is None:
+        return []
+    names = class_names("class", model)
+    return [gr.Dropdown([(OPEN, -1), *((name, number) for number, name in enumerate(names))], value=-1, label="class")]
+
+
+def _label(model: Any, chosen: list[Any]) -> int | None:
+    return int(chosen[0]) if chosen and int(chosen[0]) >= 0 else None
+
+
+def _seed(gr: Any, label: str, value: int = 0) -> Any:
+    return gr.Number(value, label=label, precision=0, minimum=0, maximum=MOST_SEED)
+
+
+def _upload(gr: Any) -> Any:
+    return gr.Image(type="filepath", sources=["upload", "clipboard"], image_mode=None, label="a picture of yours")
+
+
+def _picture(model: ImageModel, file: str | None) -> Tensor:
+    """Returns a picture as the model takes it: (C, H, W) uint8."""
+    if file is None:
+        raise UserError("give it a picture first")
+    return torch.from_numpy(decode_one(Path(file), model.image.size, model.image.channels))

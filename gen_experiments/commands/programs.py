@@ -1,0 +1,194 @@
+"""The formats in which other programs compute a model's pure functions: ONNX and torch.export."""
+
+import importlib.util
+import io
+import logging
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from gen_experiments.errors import UserError, quoted
+from gen_experiments.functions import PureFunction
+
+BATCH = "batch"  # the name of the free axis
+MOST_DIFFERENCE = 1e-3  # of numbers up to 1: far above rounding, far below another function
+TRACED_ROWS = 2  # a program that is traced with one row would take no other number
+
+
+class ProgramFormat(ABC):
+    """A format of files, each of which holds one function for any number of rows.
+
+    Attributes:
+        suffix: of the files.
+        needs: the packages that write and run them, none of which this package installs by itself.
+    """
+
+    suffix: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def check_installed(self) -> None:
+        """Makes sure that what the format needs is installed.
+
+        Raises:
+            UserError: it is not.
+        """
+        missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
+        if missing:
+            raise UserError(
+                f"{self.suffix} files need {', '.join(missing)}: pip install 'gen-experiments[export]', or leave them "
+                "out by --formats"
+            )
+
+    @abstractmethod
+    def written(self, program: ExportedProgram, function: PureFunction) -> bytes:
+        """Returns the contents of the file, weights included."""
+
+    @abstractmethod
+    def run(self, contents: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Returns what the file's function makes of inputs."""
+
+
+class Onnx(ProgramFormat):
+    """ONNX (https://onnx.ai), for runtimes of many languages; inputs and outputs are named as in `PureFunction`."""
+
+    suffix = ".onnx"
+    needs = ("onnx", "onnxscript", "onnxruntime")
+
+    def written(self, program: ExportedProgram, function: PureFunction) -> bytes:
+        """Returns the contents of the file, weights included."""
+        made = torch.onnx.export(
+            program,
+            dynamo=True,
+            verbose=False,
+            input_names=list(function.inputs),
+            output_names=list(function.outputs),
+            dynamic_shapes=(tuple({0: BATCH} for _ in function.inputs),),
+        )
+        assert made is not None
+        contents: bytes = made.model_proto.SerializeToString()
+        return contents
+
+    def run(self, contents: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Returns what onnxruntime makes of inputs."""
+        from onnxruntime import InferenceSession
+
+        session = InferenceSession(contents, providers=["CPUExecutionProvider"])
+        named = {given.name: value.numpy() for given, value in zip(session.get_inputs(), inputs, strict=True)}
+        return [torch.from_numpy(value) for value in session.run(None, named)]
+
+
+class TorchExport(ProgramFormat):
+    """What `torch.export.load` reads, for Python and for C++ without this package; inputs go by their places."""
+
+    suffix = ".pt2"
+
+    def written(self, program: ExportedProgram, function: PureFunction) -> bytes:
+        """Returns the contents of the file, weights included."""
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer)
+        return buffer.getvalue()
+
+    @torch.no_grad()
+    def run(self, contents: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Returns what the program makes of inputs."""
+        return _listed(torch.export.load(io.BytesIO(contents)).module()(*inputs))
+
+
+class _Traced(nn.Module):
+    """A function with the weights that it reads, and no others."""
+
+    def __init__(self, function: PureFunction) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(function.parts)
+        self._compute = function.compute
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self._compute(*inputs)
+
+
+@torch.no_grad()
+def traced(name: str, function: PureFunction) -> ExportedProgram:
+    """Returns the program of a function, for any number of rows.
+
+    Raises:
+        UserError: it cannot be traced, as what it does depends on the values.
+    """
+    inputs = tuple(value[:TRACED_ROWS] for value in function.inputs.values())
+    try:
+        return torch.export.export(
+            _Traced(function).eval(), inputs, dynamic_shapes=(tuple({0: Dim(BATCH)} for _ in inputs),)
+        )
+    # A network of the user's may fail to be traced in any way.
+    except Exception as error:
+        raise UserError(f"the {name} cannot be traced by torch.export: {quoted(error)}") from error
+
+
+def written(
+    name: str, function: PureFunction, program: ExportedProgram, file_format: ProgramFormat
+) -> tuple[bytes, float]:
+    """Returns the contents of a function's file, and how far what it makes is from what the model makes.
+
+    That is the largest difference over the outputs of the three rows; of integers, such as codes, the share of them
+    that differ.
+
+    Raises:
+        UserError: the function cannot be written in this format, or the file computes something else.
+    """
+    inputs = list(function.inputs.values())
+    try:
+        contents = file_format.written(program, function)
+        made = file_format.run(contents, inputs)
+    # What an operator of a user's network meets in an exporter or a runtime is said in any way.
+    except Exception as error:
+        raise UserError(f"the {name} cannot be written as {file_format.suffix}: {quoted(error)}") from error
+    with torch.no_grad():
+        expected = _listed(function.compute(*inputs))
+    pairs = [_difference(*pair) for pair in zip(made, expected, strict=True)]
+    for difference, scale in pairs:
+        if not difference <= MOST_DIFFERENCE * max(1.0, scale):
+            raise UserError(f"{name}{file_format.suffix} would differ from the model by {difference:.1e}: not written")
+    return contents, max(difference for difference, _ in pairs)
+
+
+def shapes(function: PureFunction) -> dict[str, dict[str, dict[str, Any]]]:
+    """Returns the shapes and dtypes of a function's inputs and outputs, by their names, the batch by its name."""
+    with torch.no_grad():
+        made = _listed(function.compute(*function.inputs.values()))
+    named = {"inputs": dict(function.inputs), "outputs": dict(zip(function.outputs, made, strict=True))}
+    return {
+        side: {
+            name: {"shape": [BATCH, *value.shape[1:]], "dtype": str(value.dtype).removeprefix("torch.")}
+            for name, value in values.items()
+        }
+        for side, values in named.items()
+    }
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """While it lasts, the exporters say nothing: neither about themselves nor, in a failure, the whole graph."""
+    before = logging.root.manager.disable
+    try:
+        logging.disable(logging.WARNING)
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _difference(made: Tensor, expected: Tensor) -> tuple[float, float]:
+    """Returns the difference of two tensors, and the numbers' size, which for integers is 1."""
+    if expected.is_floating_point():
+        return float((made.double() - expected.double()).abs().max()), float(expected.abs().max())
+    return float((made != expected).double().mean()), 1.0
+
+
+def _listed(made: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    return [made] if isinstance(made, Tensor) else list(made)

@@ -1,0 +1,101 @@
+"""The folder of an exported model: its weights as safetensors, and what it is built from as JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gen_experiments.untrusted import Unreadable, read_tensors
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+FORMAT = 1
+MAX_BYTES = 4 << 20  # more than any configuration has
+
+
+def is_exported(path: Path) -> bool:
+    """Returns whether a path is the folder of an exported model with its weights."""
+    return (path / WEIGHTS).is_file()
+
+
+def file_of(path: Path) -> Path:
+    """Returns the file of a checkpoint's weights: the checkpoint itself, or the one in the folder of an export."""
+    return path / WEIGHTS if is_exported(path) else path
+
+
+def read_contents(path: Path) -> Any:
+    """Returns what a checkpoint holds, or what it would hold of an exported model.
+
+    Raises:
+        Unreadable: see `read_tensors` and `read_exported`.
+    """
+    return read_exported(path) if is_exported(path) else read_tensors(path)
+
+
+def weights_bytes(state: dict[str, Tensor]) -> bytes:
+    """Returns the contents of a file of weights, each in its own dtype."""
+    from safetensors.torch import save
+
+    # The format knows neither strides nor weights that share memory.
+    return save({name: weight.detach().contiguous().clone() for name, weight in state.items()})
+
+
+def config_of(checkpoint: dict[str, Any], image: dict[str, Any], functions: dict[str, Any]) -> dict[str, Any]:
+    """Returns the configuration of an exported model, as plain values.
+
+    Args:
+        checkpoint: what `read_exported` gives back, weights apart.
+        image: what the images are like.
+        functions: of each exported function, its inputs, outputs and files.
+    """
+    hyper_parameters = checkpoint["hyper_parameters"]
+    arguments = {key: value for key, value in hyper_parameters.items() if key not in ("_class_path", "_instantiator")}
+    return {
+        "format": FORMAT,
+        "model": {"class_path": hyper_parameters["_class_path"], "init_args": arguments},
+        "image": image,
+        "images_seen": checkpoint["images_seen"],
+        "global_step": checkpoint["global_step"],
+        "functions": functions,
+    }
+
+
+def read_exported(folder: Path) -> dict[str, Any]:
+    """Returns what a checkpoint of the model would hold: its hyperparameters, weights, images seen and step.
+
+    The files are data: no pickle is read, and nothing that they name is imported.
+
+    Raises:
+        Unreadable: a file is missing, damaged, or not of this format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    config = _read_config(folder / CONFIG)
+    model = config.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("init_args"), dict):
+        raise Unreadable(f"its {CONFIG} describes no model")
+    try:
+        state = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        raise Unreadable(f"its {WEIGHTS} cannot be read: {error}") from error
+    return {
+        "hyper_parameters": {**model["init_args"], "_class_path": model.get("class_path")},
+        "state_dict": state,
+        "images_seen": config.get("images_seen"),
+        "global_step": config.get("global_step"),
+    }
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        if not path.is_file():
+            raise Unreadable(f"it has no {CONFIG}")
+        if path.stat().st_size > MAX_BYTES:
+            raise Unreadable(f"its {CONFIG} has more than {MAX_BYTES >> 20} MiB")
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unreadable(f"its {CONFIG} cannot be read: {error}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise Unreadable(f"its {CONFIG} is not of format {FORMAT}, which this version reads")
+    return config

@@ -1,0 +1,249 @@
+"""Exported functions are those of the model, whoever computes them."""
+
+import copy
+import functools
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import gen_experiments
+from exported_models import check_function, write_livened
+from gen_experiments.commands.export import PROGRAMS
+from gen_experiments.commands.programs import traced, written
+from gen_experiments.errors import UserError
+from gen_experiments.functions import PureFunction
+from gen_experiments.images import ImageSpec
+from gen_experiments.models.vqvae import VQVAE
+from gen_experiments.quantizers.ema import EMAQuantizer
+from gen_experiments.quantizers.fsq import FSQ
+from gen_experiments.quantizers.residual import ResidualQuantizer
+from small_models import gan, vqvae
+
+ROWS = (1, 5)  # neither is the number of rows with which a function is traced or checked
+
+
+@pytest.fixture(scope="module")
+def exports(contents, tmp_path_factory):
+    """The folders of an exported GAN of classes and of an exported VQ-VAE, and the checkpoints that they are of."""
+    from gen_experiments.__main__ import main
+
+    folder = tmp_path_factory.mktemp("exports")
+    described = {name: copy.deepcopy(contents[name]["hyper_parameters"]) for name in ("gan", "vqvae")}
+    for network in "generator", "discriminator":
+        described["gan"][network]["init_args"]["conditional"] = True
+    found = {}
+    for name, hyper_parameters in described.items():
+        path = write_livened(hyper_parameters, folder / f"{name}.ckpt", gain=2.0)
+        assert main(["export", str(path), f"--out={folder / 'exported' / name}"]) == 0
+        found[name] = folder / "exported" / name, path
+    return found
+
+
+@torch.no_grad()
+def test_the_generator_of_a_gan_of_classes(exports):
+    folder, path = exports["gan"]
+    model = gen_experiments.load(path)
+    for rows in ROWS:
+        inputs = {"latents": torch.randn(rows, 64), "labels": torch.arange(rows) + 3}
+        images = model(*inputs.values())
+        others = model.generator.eval()(*inputs.values()), model(inputs["latents"], inputs["labels"] - 3)
+        assert min(float((images - other).std()) for other in others) > 0.05
+        check_function(folder, "generator", inputs, {"images": images})
+
+
+@torch.no_grad()
+def test_the_three_functions_of_a_vqvae(exports):
+    folder, path = exports["vqvae"]
+    model = gen_experiments.load(path)
+    assert isinstance(model, VQVAE)
+    for rows in ROWS:
+        images = 2 * torch.rand(rows, 1, 32, 32) - 1
+        codes = model.encode(images)
+        assert len(codes.unique()) > 2
+        check_function(folder, "encoder", {"images": images}, {"latents": model.encoder(images), "codes": codes})
+        quantized, remade = model.code_latents(codes), model.reconstruct(images)
+        assert remade.std() > 0.1
+        check_function(folder, "codebook", {"codes": codes}, {"quantized": quantized})
+        check_function(folder, "decoder", {"quantized": quantized}, {"images": remade})
+
+
+ALONE = """
+import sys
+sys.modules.update(dict.fromkeys(("gen_experiments", "lightning")))  # as if they were not installed
+import torch
+encoder, codebook, decoder = (torch.export.load(f"{name}.pt2").module() for name in ("encoder", "codebook", "decoder"))
+_, codes = encoder(torch.load("images.pt"))
+torch.save(decoder(codebook(codes)), "remade.pt")
+"""
+
+
+@pytest.mark.long
+def test_programs_run_where_this_package_is_not(exports, tmp_path):
+    folder, path = exports["vqvae"]
+    images = 2 * torch.rand(4, 1, 32, 32) - 1
+    for name in ("encoder", "codebook", "decoder"):
+        shutil.copy(folder / f"{name}.pt2", tmp_path)
+    torch.save(images, tmp_path / "images.pt")
+    subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, check=True)
+    with torch.no_grad():
+        expected = gen_experiments.load(path).reconstruct(images)
+    torch.testing.assert_close(torch.load(tmp_path / "remade.pt"), expected, rtol=0, atol=1e-5)
+
+
+def test_the_configuration_says_what_there_is(exports):
+    folder, path = exports["vqvae"]
+    config = json.loads((folder / "config.json").read_text())
+    held = torch.load(path, weights_only=True)
+    assert config["model"]["class_path"] == "gen_experiments.models.vqvae.VQVAE"
+    assert config["model"]["init_args"]["quantizer"] == held["hyper_parameters"]["quantizer"]
+    assert config["image"] == {"channels": 1, "size": 32, "num_classes": 10, "class_names": list("0123456789")}
+    assert (config["images_seen"], config["global_step"]) == (32, 2)
+    assert config["functions"]["encoder"] == {
+        "inputs": {"images": {"shape": ["batch", 1, 32, 32], "dtype": "float32"}},
+        "outputs": {
+            "latents": {"shape": ["batch", 8, 8, 8], "dtype": "float32"},
+            "codes": {"shape": ["batch", 8, 8], "dtype": "int64"},
+        },
+        "files": ["encoder.onnx", "encoder.pt2"],
+    }
+    named = {name for function in config["functions"].values() for name in function["files"]}
+    assert {file.name for file in folder.iterdir()} == {"config.json", "model.safetensors", *named}
+    weights = load_file(folder / "model.safetensors")
+    assert weights.keys() == held["state_dict"].keys()
+    assert all(torch.equal(weights[name], value) for name, value in held["state_dict"].items())
+
+
+def written_to(folder, name, function):
+    for file_format in PROGRAMS.values():
+        contents, _ = written(name, function, traced(name, function), file_format)
+        (folder / f"{name}{file_format.suffix}").write_bytes(contents)
+
+
+QUANTIZERS = {
+    "FSQ": lambda: FSQ((4, 5, 3)),
+    "residual": lambda: ResidualQuantizer(lambda: EMAQuantizer(8, 4), depth=2),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+@torch.no_grad()
+def test_codes_of_every_shape(tmp_path, name):
+    model = vqvae(quantizer=QUANTIZERS[name](), ema_half_life=10.0).eval()
+    for part in model.averages.parameters():
+        part.mul_(1.5)  # the averages are what counts
+    functions = model.pure_functions()
+    for each in ("encoder", "codebook"):
+        written_to(tmp_path, each, functions[each])
+    images = 2 * torch.rand(5, 1, 8, 8) - 1
+    codes = model.encode(images)
+    assert len(codes.unique()) > 3
+    latents = model.averages[0].module(images)
+    check_function(tmp_path, "encoder", {"images": images}, {"latents": latents, "codes": codes})
+    check_function(tmp_path, "codebook", {"codes": codes}, {"quantized": model.code_latents(codes)})
+
+
+@pytest.mark.long
+@torch.no_grad()
+def test_the_logits_of_a_prior(checkpoints, tmp_path):
+    model = gen_experiments.load(checkpoints["prior"])
+    for weight in model.ema.module.parameters():
+        weight.normal_(std=0.3)  # at its start a transformer mixes nothing
+    functions = model.pure_functions()
+    assert functions.keys() == {"encoder", "codebook", "decoder", "logits"}
+    written_to(tmp_path, "logits", functions["logits"])
+    codes = torch.randint(32, (5, 64))
+    inputs = {"codes": codes, "hidden": torch.rand(5, 64) < 0.5, "conditions": torch.tensor([0, 3, 10, 9, 1])}
+    check_function(tmp_path, "logits", inputs, {"logits": model.averaged.logits(*inputs.values())})
+
+
+def test_a_program_that_computes_something_else_is_not_written():
+    def compute(values):
+        return values + (1.0 if torch.compiler.is_exporting() else 0.0)
+
+    function = PureFunction(compute, (), {"values": torch.rand(3, 2)}, ("sums",))
+    for file_format in PROGRAMS.values():
+        with pytest.raises(UserError, match="would differ from the model by 1"):
+            written("sum", function, traced("sum", function), file_format)
+
+
+def test_what_depends_on_the_values_is_refused():
+    function = PureFunction(lambda x: x if x.sum() > 0 else -x, (), {"values": torch.rand(3, 2)}, ("values",))
+    with pytest.raises(UserError, match="the absolute cannot be traced"):
+        traced("absolute", function)
+
+
+def test_mistakes_get_one_line(refused, checkpoints, tmp_path, monkeypatch):
+    path = checkpoints["gan"]
+    assert "there is no checkpoint at nowhere.ckpt" in refused("export", "nowhere.ckpt")
+    assert "there is no format onx" in refused("export", path, "--formats=[safetensors,onx]")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    assert "full exists and is no empty folder" in refused("export", path, "--out=full")
+    assert "mine.txt exists and is no empty folder" in refused("export", path, "--out=full/mine.txt")
+    assert "cannot write full/mine.txt/out" in refused("export", path, "--out=full/mine.txt/out")
+    assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
+    monkeypatch.setitem(sys.modules, "onnxscript", None)  # as if it were not installed
+    assert "pip install 'gen-experiments[export]'" in refused("export", path, "--out=other")
+    assert not (tmp_path / "other").exists()
+
+
+OWN = """
+from torch import nn
+from gen_experiments.images import ImageSpec
+from gen_experiments.models.base import ImageModel
+from gen_experiments.networks.generators import PlainGenerator
+
+class Mine(ImageModel):
+    def __init__(self, image: ImageSpec):
+        super().__init__(image, None)
+        self.layer = nn.Linear(2, 2)
+
+class Untraceable(PlainGenerator):
+    def forward(self, noise, labels=None):
+        return super().forward(noise if noise.sum() > 0 else -noise, labels)
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "importable").mkdir(exist_ok=True)
+    (tmp_path / "importable" / "own_models.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path / "importable")
+    monkeypatch.setenv("GEN_EXPERIMENTS_TRUST", "own_models")
+    import own_models
+
+    return own_models
+
+
+def test_a_model_that_names_no_functions_is_exported_without(experiment, own, tmp_path, capsys):
+    model = own.Mine(ImageSpec(channels=1, size=8))
+    held = {"hyper_parameters": model.hyper_parameters(), "images_seen": 3, "global_step": 1}
+    held["hyper_parameters"]["image"].pop("class_names")
+    torch.save({**held, "state_dict": model.state_dict()}, tmp_path / "mine.ckpt")
+    assert experiment("export", "mine.ckpt", "--out=mine") == 0
+    assert "a Mine names no pure_functions: there is no .onnx or .pt2 file to write" in capsys.readouterr().out
+    assert {file.name for file in (tmp_path / "mine").iterdir()} == {"config.json", "model.safetensors"}
+    assert torch.equal(gen_experiments.load("mine").layer.weight, model.layer.weight)
+
+
+def test_an_export_that_fails_leaves_nothing(experiment, own, contents, tmp_path, capsys):
+    model = gan(generator=functools.partial(own.Untraceable, latent_dim=4, hidden=8))
+    hyper_parameters = dict(contents["gan"]["hyper_parameters"])
+    hyper_parameters["generator"] = {
+        "class_path": "own_models.Untraceable",
+        "init_args": {"latent_dim": 4, "hidden": 8},
+    }
+    hyper_parameters["discriminator"] = {"class_path": "PlainDiscriminator", "init_args": {"hidden": 8}}
+    hyper_parameters["image"] = {"channels": 1, "size": 8}
+    held = {"hyper_parameters": hyper_parameters, "images_seen": 3, "global_step": 1, "state_dict": model.state_dict()}
+    torch.save(held, tmp_path / "own.ckpt")
+    assert experiment("export", "own.ckpt", "--out=own") == 1
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1, said
+    assert said.startswith("error: the generator cannot be traced by torch.export")
+    assert not {path.name for path in tmp_path.iterdir()} - {"own.ckpt", "importable"}
