@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen_experiments.data.sources import Decoded, Source
+from gen_experiments.data.sources.base import Decoded, Source
 from gen_experiments.errors import UserError
 from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
 from gen_experiments.untrusted import map_array

@@ -7,7 +7,8 @@ from lightning.pytorch import LightningDataModule
 from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray, decoded
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches
-from gen_experiments.data.sources import Digits, Source
+from gen_experiments.data.sources.base import Source
+from gen_experiments.data.sources.digits import Digits
 from gen_experiments.data.summary import summary
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float

@@ -1,13 +1,15 @@
 """From files to pixels."""
 
 import ctypes
+import io
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,32 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 # The decoded pixels that may be in memory at once, over all threads; one larger picture is decoded alone.
 PIXELS_AT_ONCE = 1 << 25
 LARGE = 1 << 22  # pixels of a picture that is worth the time of giving its memory back
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture that is not a file of its own.
+
+    Attributes:
+        name: what to call it in messages.
+        data: what its file would hold.
+    """
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Pictures(Protocol):
+    """Encoded pictures by their numbers."""
+
+    def __len__(self) -> int:
+        """Returns how many there are."""
+
+    def __getitem__(self, number: int, /) -> Path | Encoded:
+        """Returns the file of one, or what it would hold."""
 
 
 class _Budget:
@@ -49,7 +77,7 @@ class _Budget:
 _pixels = _Budget(PIXELS_AT_ONCE)
 
 
-def decode_all(files: Sequence[Path], size: int, channels: int) -> NDArray[np.uint8]:
+def decode_all(files: Pictures, size: int, channels: int) -> NDArray[np.uint8]:
     """Decodes pictures of any size, mode and format to (N, channels, size, size) uint8.
 
     Raises:
@@ -67,7 +95,7 @@ def decode_all(files: Sequence[Path], size: int, channels: int) -> NDArray[np.ui
     return images
 
 
-def decode_one(file: Path, size: int | None, channels: int) -> NDArray[np.uint8]:
+def decode_one(file: Path | Encoded, size: int | None, channels: int) -> NDArray[np.uint8]:
     """Returns the central square of an upright picture as (channels, size, size) uint8; transparent parts are white.
 
     Without a size all of the picture is returned as it is: (channels, height, width).
@@ -78,7 +106,7 @@ def decode_one(file: Path, size: int | None, channels: int) -> NDArray[np.uint8]
     from PIL import Image, UnidentifiedImageError
 
     try:
-        opened = Image.open(file, formats=FORMATS)
+        opened = Image.open(file if isinstance(file, Path) else io.BytesIO(file.data), formats=FORMATS)
         count = opened.width * opened.height
         with _pixels.holding(count):
             with opened:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gen_experiments.data.cache import ImageArray
-from gen_experiments.data.sources import Source
+from gen_experiments.data.sources.base import Source
 from gen_experiments.errors import quoted, shortened
 from gen_experiments.images import ImageSpec
 

@@ -22,7 +22,10 @@ TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
 # Only classes below these are built, never functions. None of them does more, when it is built, than a part must.
 ALLOWED = (
     *(f"gen_experiments.{room}" for room in ("networks", "quantizers", "losses", "priors", "models", "schedules")),
-    *(f"gen_experiments.{module}" for module in ("data.datamodule", "data.folder", "data.sources", "images")),
+    *(
+        f"gen_experiments.{module}"
+        for module in ("data.datamodule", "data.folder", "data.groups", "data.labels", "data.sources", "images")
+    ),
     *(f"gen_experiments.metrics.{module}" for module in ("features", "trained", "fidelity", "classifier_net")),
     *("torch.optim", "torch.nn"),
 )

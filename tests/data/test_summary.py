@@ -5,8 +5,7 @@ import pytest
 
 from conftest import SHORT, SMALL, SMALL_PRIOR
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.data.folder import ImageFolder
-from gen_experiments.data.sources import MNIST, Decoded, Digits, Source
+from gen_experiments.data.sources import MNIST, Decoded, Digits, ImageFolder, Source
 from pictures_on_disk import write_mnist, write_pictures
 
 
