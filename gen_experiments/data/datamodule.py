@@ -6,14 +6,14 @@ from lightning.pytorch import LightningDataModule
 
 from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray, decoded
+from gen_experiments.data.division import check_apart, held_out
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches
 from gen_experiments.data.sources.base import Source
 from gen_experiments.data.sources.digits import Digits
 from gen_experiments.data.summary import summary
-from gen_experiments.errors import UserError, check_interval
+from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
 
-SPLIT_STREAM = 23
 LARGEST_SIZE = 4096
 
 
@@ -91,19 +91,21 @@ class ImageDataModule(LightningDataModule):
     def _divide(self) -> dict[str, ImageArray]:
         """Returns the source's splits; what it lacks is held out of its training images."""
         splits = {name: decoded(self.source, name, self.size) for name in self.source.splits()}
+        groups = {name: found for name in splits if (found := self.source.groups(name)) is not None}
         self._origins = {name: self.source.origin(name) for name in splits}
-        count = len(splits["train"])
-        order = np.random.default_rng([SPLIT_STREAM, self.split_seed]).permutation(count)
-        for name, wanted in (("test", self.test_size), ("val", self.val_size)):
-            if name not in splits and wanted > 0:
-                held = max(1, round(wanted * count if wanted < 1 else wanted))
-                if held >= len(order):
-                    raise UserError(f"data.{name}_size={wanted:g} leaves no training images of {count}: lower it")
-                splits[name], order = splits["train"].part(np.sort(order[:held])), order[held:]
-                self._origins[name] = f"held out of train by data.{name}_size={wanted:g}"
-        if len(order) < count:
-            splits["train"] = splits["train"].part(np.sort(order))
+        sizes = {"test": self.test_size, "val": self.val_size}
+        wanted = {name: size for name, size in sizes.items() if name not in splits and size > 0}
+        if wanted:
+            whole, of_train = splits["train"], groups.get("train")
+            members = held_out(len(whole), wanted, self.split_seed, of_train)
+            splits |= {name: whole.part(part) for name, part in members.items()}
+            if of_train is not None:
+                groups |= {name: of_train[part] for name, part in members.items()}
             self._origins["train"] += ", the rest"
+            for name, size in wanted.items():
+                number = f", {len(np.unique(groups[name]))} whole groups" if name in groups else ""
+                self._origins[name] = f"held out of train by data.{name}_size={size:g}{number}"
+        check_apart(groups)
         if "val" not in splits:
             splits["val"], self._origins["val"] = splits["train"], "the training images, as data.val_size=0"
         return splits

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.errors import UserError, quoted
+from gen_experiments.errors import UserError, check_interval, quoted
 
-LARGEST_LABEL = 2**31
+LARGEST_LABEL, MOST_CLASSES = 2**31, 10**6
 
 T = TypeVar("T")
 
@@ -38,16 +38,15 @@ class Labels(ABC):
             UserError: the file is missing or is not what it should be.
         """
 
-    def of(self, root: Path, found: Collection[str], used: Sequence[str]) -> list[Any]:
-        """Returns the labels of the pictures that are used.
+    def rows(self, root: Path, found: Collection[str]) -> Mapping[str, Any]:
+        """Returns what `read` does, if all of it is of pictures that are there.
 
         Args:
             root: the folder of the pictures.
-            found: the paths of all pictures below it.
-            used: of those that need a label.
+            found: their paths below it.
 
         Raises:
-            UserError: as for `read`; or the file names pictures that are not there, or lacks some that are.
+            UserError: as for `read`; or the file names pictures that are not there.
         """
         rows = self.read(root)
         missing = sorted(rows.keys() - set(found))
@@ -56,7 +55,7 @@ class Labels(ABC):
                 f"{root / self.file} names {len(missing)} pictures that {root} does not hold, such as "
                 f"{quoted(missing[0])}: remove their rows, or bring the files"
             )
-        return looked_up(rows, used, root / self.file)
+        return rows
 
 
 class CSVLabels(Labels):
@@ -84,9 +83,14 @@ class StyleGANLabels(Labels):
         file: the file; a path below the folder of the pictures, or a whole one.
         num_classes: how many classes there are. By default one more than the largest label of a training image; then
             each number up to it must be that of one.
+
+    Raises:
+        UserError: num_classes makes no sense.
     """
 
     def __init__(self, file: str = "dataset.json", num_classes: int | None = None) -> None:
+        if num_classes is not None:
+            check_interval(f"[1, {MOST_CLASSES}]", **{"labels.num_classes": num_classes})
         self.file, self.num_classes = file, num_classes
 
     def read(self, root: Path) -> Mapping[str, int]:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.division import check_apart
 from gen_experiments.data.folder import Files, list_pictures
 from gen_experiments.data.groups import Groups
-from gen_experiments.data.labels import Labels, class_count, in_order
+from gen_experiments.data.labels import Labels, class_count, in_order, looked_up
 from gen_experiments.data.sources.base import PictureSource, stamp
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import IMAGE_SUFFIXES
@@ -114,12 +115,13 @@ class ImageFolder(PictureSource):
 
     def _find_classes(self, found: Sequence[str], names: Mapping[str, Sequence[str]], labels: Labels | None) -> None:
         """Finds the classes, which are those of the training images, and each picture's."""
-        values: dict[str, list[Any] | None] = {
-            split: _first_folders(self._folders[split], self._start(split), of_split)
-            if labels is None
-            else labels.of(self.root, found, of_split)
-            for split, of_split in names.items()
-        }
+        values: dict[str, list[Any] | None] = {}
+        rows = None if labels is None else labels.rows(self.root, found)
+        for split, of_split in names.items():
+            if labels is None or rows is None:
+                values[split] = _first_folders(self._folders[split], self._start(split), of_split)
+            else:
+                values[split] = looked_up(rows, of_split, self.root / labels.file)
         numbers: dict[str | int, int] = {}
         if labels is not None and isinstance((values["train"] or [""])[0], int):
             count = class_count(np.array(values["train"]), labels.num_classes, str(self.root / labels.file))
@@ -129,28 +131,24 @@ class ImageFolder(PictureSource):
             numbers = {name: number for number, name in enumerate(self.class_names)}
         self.num_classes = len(numbers) or None
         self._labels: dict[str, NDArray[np.int64] | None] = dict.fromkeys(values)
-        for split, of_split in values.items() if numbers else ():
-            unknown = sorted(set(of_split or ()) - numbers.keys())
+        for split, given in values.items() if numbers else ():
+            unknown = sorted(set(given or ()) - numbers.keys())
             if unknown:
                 raise UserError(
                     f"{self._folders[split]} has a class {quoted(unknown[0])} that {self._folders['train']} does not "
                     "have: rename or remove it"
                 )
-            if of_split is not None:
-                self._labels[split] = np.array([numbers[value] for value in of_split], dtype=np.int64)
+            if given is not None:
+                self._labels[split] = np.array([numbers[value] for value in given], dtype=np.int64)
 
     def _find_groups(self, names: Mapping[str, Sequence[str]], groups: Groups) -> dict[str, NDArray[np.int64]]:
         """Returns the number of each picture's group, which is the same in all splits."""
-        of_splits = {split: groups.of(self.root, of_split) for split, of_split in names.items()}
-        numbers = {name: number for number, name in enumerate(sorted(set().union(*of_splits.values())))}
-        for one, other in itertools.combinations(sorted(of_splits), 2):
-            torn = sorted(set(of_splits[one]) & set(of_splits[other]))
-            if torn:
-                raise UserError(
-                    f"{len(torn)} groups, such as {quoted(torn[0])}, are in {self._folders[one]} and in "
-                    f"{self._folders[other]}: move each into one of them"
-                )
-        return {split: np.array([numbers[name] for name in found]) for split, found in of_splits.items()}
+        found = groups.of(self.root, list(itertools.chain(*names.values())))
+        known, numbers = np.unique(np.array(found, dtype=object), return_inverse=True)
+        ends = np.cumsum([len(of_split) for of_split in names.values()])
+        of_splits = dict(zip(names, np.split(numbers, ends[:-1]), strict=True))
+        check_apart(of_splits, known.tolist())
+        return of_splits
 
     def _start(self, split: str) -> str:
         """Returns what the names of a split's pictures begin with."""
