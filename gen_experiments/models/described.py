@@ -34,7 +34,7 @@ NEVER_WHOLE = {"gen_experiments", "torch", "lightning", "jsonargparse", "numpy",
 DENIED = re.compile(r"Importing '([^']+)' is not allowed")
 MAX_SIZE = 4096
 # Keys of texts, which no parser takes for the name of a file with more of the description.
-TEXTS = ("weights", "file")
+TEXTS = ("weights", "file", "path")
 
 T = TypeVar("T")
 _building: ContextVar[str | None] = ContextVar("building", default=None)

@@ -3,6 +3,8 @@
 from gen_experiments.data.sources.base import Decoded, PictureSource, Source, stamp
 from gen_experiments.data.sources.digits import DIGITS, Digits
 from gen_experiments.data.sources.folder import ImageFolder
+from gen_experiments.data.sources.huggingface import HuggingFace
+from gen_experiments.data.sources.shards import Shards
 from gen_experiments.data.sources.torchvision import CIFAR10, MNIST, FashionMNIST
 
 __all__ = [
@@ -12,8 +14,10 @@ __all__ = [
     "Decoded",
     "Digits",
     "FashionMNIST",
+    "HuggingFace",
     "ImageFolder",
     "PictureSource",
+    "Shards",
     "Source",
     "stamp",
 ]
