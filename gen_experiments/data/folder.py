@@ -1,5 +1,6 @@
 """What is in a folder of pictures."""
 
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ HIDDEN, NO_PICTURE, BROKEN = "hidden", "no picture by their ending", "broken lin
 
 
 class Files:
-    """Files below a folder, in 8 bytes each and the bytes of their names: a million take about 60 MB.
+    """Files below a folder, in 8 bytes each and the bytes of their names: a million of 28 characters take 36 MB.
 
     Args:
         root: the folder.
@@ -37,9 +38,10 @@ class Files:
             raise IndexError(number)
         return self.root / os.fsdecode(self._names[self._ends[number] : self._ends[number + 1]])
 
-    def __iter__(self) -> Iterator[Path]:
-        """Yields the paths in order."""
-        return (self[number] for number in range(len(self)))
+    def names(self) -> Iterator[str]:
+        """Yields the names in order."""
+        for start, end in itertools.pairwise(self._ends.tolist()):
+            yield os.fsdecode(self._names[start:end])
 
 
 def find_pictures(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:

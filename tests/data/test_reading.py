@@ -1,6 +1,7 @@
 """Pictures that are decoded as they are read: when that is chosen, and in which order what goes wrong is told."""
 
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -141,10 +142,20 @@ def test_what_is_large_says_its_size_before_it_is_written(monkeypatch, capsys, c
 def test_files_are_kept_as_names(tmp_path):
     names = ["a/x.png", "caf\udce9.png", "b/日本.png"]
     files = Files(tmp_path, names)
-    assert list(files) == [tmp_path / name for name in names]
+    assert list(files.names()) == names
     assert [files[number] for number in (2, 0)] == [tmp_path / names[2], tmp_path / names[0]]
     with pytest.raises(IndexError):
         files[3]
+
+
+def test_names_take_little_memory(tmp_path):
+    """8 bytes each beside their own: a million of these take 36 MB."""
+    tracemalloc.start()
+    files = Files(tmp_path, [f"n{i // 1000:08d}/n{i // 1000:08d}_{i % 1000:03d}.JPEG" for i in range(20_000)])
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(files) == 20_000
+    assert kept < 20_000 * (28 + 8) + 20_000
 
 
 @pytest.mark.parametrize("options", [{"cache_limit": -1}, {"cache_limit": float("nan")}, {"workers": 0}])

@@ -102,7 +102,7 @@ class ImageFolder(PictureSource):
             # Labels from a file can change while the pictures and the classes stay.
             given = b"" if labels is None or not self._by_file else labels.tobytes()
             classes = hashlib.sha256(repr(self.class_names).encode() + given).hexdigest()
-            self._keys[split] = f"folder-{self.channels}-{classes}-{stamp(self.root, self._files[split])}"
+            self._keys[split] = f"folder-{self.channels}-{classes}-{stamp(self.root, self._files[split].names())}"
         return self._keys[split]
 
     def pictures(self, split: str) -> Files:

@@ -53,7 +53,10 @@ class Shards(PictureSource):
             check_interval("[1, 1000000]", **{"source.num_classes": num_classes})
         self.root, self.channels = Path(root), channels
         self._shards = _find_shards(self.root)
-        self._stamps = {split: stamp(self.root, shards) for split, shards in self._shards.items()}
+        self._stamps = {
+            split: stamp(self.root, (str(shard.relative_to(self.root)) for shard in shards))
+            for split, shards in self._shards.items()
+        }
         self._indices = {split: index_of(shards, self._stamps[split]) for split, shards in self._shards.items()}
         train = self._labels_in("train")
         self.num_classes = None if train is None else class_count(train, num_classes, str(self.root))

@@ -1,5 +1,6 @@
 """Data sets of torchvision, in the files that it keeps."""
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,7 +39,7 @@ class _Torchvision(Source):
     def key(self, split: str) -> str:
         """Returns the data set's name, and the names, sizes and times of its files."""
         root = Path(self.root) / self.folder
-        return f"{self.dataset}-{split}-{stamp(root, sorted(root.iterdir()))}"
+        return f"{self.dataset}-{split}-{stamp(root, sorted(os.listdir(root)))}"
 
     def decode(self, split: str, size: int) -> Decoded:
         """Reads a split; images of another size are resized with antialiasing."""
