@@ -42,7 +42,18 @@ MAY_IMPORT = {
 }
 MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "experiment", "cli", "__main__"}
 MAY_USE_WANDB = {"callbacks", "cli"}
-HEAVY = {"plotly", "optuna", "wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL", "datasets"}
+HEAVY = {
+    "plotly",
+    "optuna",
+    "wandb",
+    "torchvision",
+    "torch_fidelity",
+    "sklearn",
+    "scipy",
+    "PIL",
+    "datasets",
+    "simplejpeg",
+}
 
 FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
 

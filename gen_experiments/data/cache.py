@@ -88,7 +88,7 @@ def in_words(size: int) -> str:
     return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.3g} MiB"
 
 
-def decoded_as_read(source: PictureSource, split: str, size: int, workers: int) -> ImageArray:
+def decoded_as_read(source: PictureSource, split: str, size: int, workers: int, fast: bool = False) -> ImageArray:
     """Returns a split of a source that is nowhere decoded as a whole, with the fingerprint of the one that is.
 
     Args:
@@ -96,6 +96,7 @@ def decoded_as_read(source: PictureSource, split: str, size: int, workers: int) 
         split: which of them are meant.
         size: pixels a side.
         workers: threads that decode.
+        fast: see `pictures.decode_one`.
 
     Raises:
         UserError: the source's labels are no labels. A picture that cannot be decoded is named when it is read.
@@ -103,27 +104,33 @@ def decoded_as_read(source: PictureSource, split: str, size: int, workers: int) 
     source.fetch()
     pictures, labels = source.pictures(split), source.labels(split)
     _check_labels(labels, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
-    pixels = DecodedAsRead(pictures, size, source.channels, workers)
-    return ImageArray(pixels, labels, np.arange(len(pictures)), _fingerprint(source, split, size))
+    pixels = DecodedAsRead(pictures, size, source.channels, workers, fast)
+    return ImageArray(pixels, labels, np.arange(len(pictures)), _fingerprint(source, split, size, fast))
 
 
-def decoded(source: Source, split: str, size: int) -> ImageArray:
+def decoded(source: Source, split: str, size: int, fast: bool = False) -> ImageArray:
     """Returns a split of a source, from the cache or, the first time, decoded into it.
 
     Several processes may ask at once: each writes a file of its own and renames it, so whoever reads finds a whole one.
     A file that is damaged or of another shape is made anew.
 
+    Args:
+        source: where the images are.
+        split: which of them are meant.
+        size: pixels a side.
+        fast: see `pictures.decode_one`; for a source of pictures.
+
     Raises:
         UserError: see `Source.decode`; or the cache cannot be written, or has no room.
     """
     source.fetch()
-    key = _fingerprint(source, split, size)
+    key = _fingerprint(source, split, size, fast)
     folder = cache_root() / "images"
     pixels, labels = folder / f"{key[:32]}.npy", folder / f"{key[:32]}-labels.npy"
     stored = _read(pixels, labels, source, split, size)
     if stored is None:
         if isinstance(source, PictureSource):
-            _decode_pictures(pixels, labels, source, split, size)
+            _decode_pictures(pixels, labels, source, split, size, fast)
         else:
             _decode(pixels, labels, source, split, size)
         stored = _read(pixels, labels, source, split, size)
@@ -133,12 +140,13 @@ def decoded(source: Source, split: str, size: int) -> ImageArray:
     return ImageArray(images, known, np.arange(len(images)), key)
 
 
-def _fingerprint(source: Source, split: str, size: int) -> str:
-    description = f"{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
+def _fingerprint(source: Source, split: str, size: int, fast: bool) -> str:
+    other = "fast|" if fast and isinstance(source, PictureSource) else ""
+    description = f"{other}{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
     return hashlib.sha256(description.encode()).hexdigest()
 
 
-def _decode_pictures(pixels: Path, labels: Path, source: PictureSource, split: str, size: int) -> None:
+def _decode_pictures(pixels: Path, labels: Path, source: PictureSource, split: str, size: int, fast: bool) -> None:
     """Decodes a split into the cache, of which never more than a few hundred megabytes are in memory."""
     pictures, known = source.pictures(split), source.labels(split)
     _check_labels(known, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
@@ -154,7 +162,7 @@ def _decode_pictures(pixels: Path, labels: Path, source: PictureSource, split: s
     with atomic_write(pixels) as temporary, temporary.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for chunk in DecodedAsRead(pictures, size, source.channels, usable_cores()).ahead(chunks):
+        for chunk in DecodedAsRead(pictures, size, source.channels, usable_cores(), fast).ahead(chunks):
             file.write(chunk.data)
 
 

@@ -26,10 +26,11 @@ class DecodedAsRead:
         size: pixels a side.
         channels: 1 or 3.
         workers: threads that decode; none starts before the first picture is read.
+        fast: see `pictures.decode_one`.
     """
 
-    def __init__(self, pictures: Pictures, size: int, channels: int, workers: int) -> None:
-        self.pictures, self.size, self.channels, self.workers = pictures, size, channels, workers
+    def __init__(self, pictures: Pictures, size: int, channels: int, workers: int, fast: bool = False) -> None:
+        self.pictures, self.size, self.channels, self.workers, self.fast = pictures, size, channels, workers, fast
 
     def __len__(self) -> int:
         """Returns the number of pictures."""
@@ -71,7 +72,7 @@ class DecodedAsRead:
 
         def decode(places: NDArray[np.int64]) -> None:
             for place in places:
-                pixels[place] = decode_one(self.pictures[int(indices[place])], self.size, self.channels)
+                pixels[place] = decode_one(self.pictures[int(indices[place])], self.size, self.channels, self.fast)
 
         portions = np.array_split(np.arange(len(indices)), min(len(indices), PORTIONS * self.workers) or 1)
         return pixels, [self._pool.submit(decode, portion) for portion in portions]
