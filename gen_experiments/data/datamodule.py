@@ -139,6 +139,7 @@ class ImageDataModule(LightningDataModule):
 
     def _divide(self) -> dict[str, ImageArray]:
         """Returns the source's splits; what it lacks is held out of its training images."""
+        self.source.fetch()
         splits = {name: self._open(name) for name in self.source.splits()}
         groups = {name: found for name in splits if (found := self.source.groups(name)) is not None}
         self._origins = {name: self.source.origin(name) for name in splits}

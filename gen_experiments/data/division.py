@@ -59,4 +59,6 @@ def check_apart(groups: Mapping[str, NDArray[np.int64]], names: Sequence[str] | 
         torn = np.intersect1d(groups[one], groups[other])
         if len(torn):
             first = torn[0] if names is None else quoted(names[torn[0]])
-            raise UserError(f"group {first} is in {one} and in {other}, as {len(torn)} groups are: move it into one")
+            raise UserError(
+                f"{len(torn)} groups, such as {first}, are in {one} and in {other}: move each into one of them"
+            )

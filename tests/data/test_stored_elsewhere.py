@@ -192,6 +192,10 @@ def test_one_file_a_folder_of_pictures_and_other_splits(tmp_path, files):
     assert levels(HuggingFace(str(tmp_path / "set"), label_column=None)) == expected
     write_parquet(tmp_path / "more", {"train": files, "validation": files[:2]}, label=lambda file: 0)
     source = HuggingFace(str(tmp_path / "more"))
+    write_parquet(tmp_path / "odd", {"train": files, "test": files[-1:]}, label=lambda file: f"of {file.stem > '004'}")
+    write_parquet(tmp_path / "odd", {"train": files[:2]}, label=lambda file: "of False")
+    with pytest.raises(UserError, match=r"test of .*odd has a class of True that the training images do not have"):
+        HuggingFace(str(tmp_path / "odd"))
     assert source.splits() == {"train", "val"}
     assert source.origin("val") == "split validation"
 
@@ -212,16 +216,23 @@ def test_secret_labels_and_groups_of_a_data_set(tmp_path, files, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_column": "picture"}, r"no column picture in train \(it has: image, label, odd\)"),
+        ({"image_column": "picture"}, r"no column picture in train \(it has: image, label, odd, hole\)"),
+        ({"label_column": "hole"}, r"column hole of .* holds a in train, or nothing in some rows"),
         ({"label_column": "klass"}, r"no column klass"),
         ({"image_column": "label"}, r"column label of .* holds no pictures"),
-        ({"label_column": "odd"}, r"column odd of .* holds float64: labels are whole numbers or names"),
+        ({"label_column": "odd"}, r"column odd of .* holds 0\.5 in train, .*: labels are whole numbers or names"),
         ({}, "has labels up to 6 and none of 0"),
         ({"channels": 4}, "1 or 3 channels"),
     ],
 )
 def test_columns_that_do_not_fit_are_told(tmp_path, files, options, message):
-    path = table(tmp_path, files, label=lambda file: int(file.stem) + 1, odd=lambda file: 0.5)
+    path = table(
+        tmp_path,
+        files,
+        label=lambda file: int(file.stem) + 1,
+        odd=lambda file: 0.5,
+        hole=lambda file: "a" if file.stem < "003" else None,
+    )
     with pytest.raises(UserError, match=message):
         HuggingFace(path, **options)
 

@@ -112,20 +112,19 @@ class HuggingFace(PictureSource):
         """Finds the classes, which are those of the training images, and each picture's."""
         values = {split: np.array(rows.with_format(None)[column][:]) for split, rows in self._splits.items()}
         known = getattr(self._splits["train"].features[column], "names", None)
-        named = values["train"].dtype.kind in "UO"
-        if named:
-            known = in_order(map(str, values["train"]))
-            numbers = {name: number for number, name in enumerate(known)}
-            values = {
-                split: np.array([numbers.get(str(v), NO_LABEL) for v in found]) for split, found in values.items()
-            }
+        if values["train"].dtype.kind == "U":
+            known = in_order(values["train"].tolist())
         for split, found in values.items():
-            if found.dtype.kind not in "iu":
+            if found.dtype.kind != values["train"].dtype.kind or found.dtype.kind not in "iuU":
                 raise UserError(
-                    f"column {column} of {self.path} holds {found.dtype}: labels are whole numbers or names"
+                    f"column {column} of {self.path} holds {quoted(found[0])} in {split}, or nothing in some rows: "
+                    "labels are whole numbers or names"
                 )
-            secret = not named and split != "train" and (found == NO_LABEL).all()
-            self._labels[split] = None if secret else found.astype(np.int64)
+            if found.dtype.kind == "U":
+                self._labels[split] = _numbered(found.tolist(), known or (), f"{split} of {self.path}")
+            else:
+                secret = split != "train" and (found == NO_LABEL).all()
+                self._labels[split] = None if secret else found.astype(np.int64)
         train = self._labels["train"]
         assert train is not None
         where = f"column {column} of {self.path}"
@@ -143,6 +142,19 @@ class HuggingFace(PictureSource):
         groups = {split: np.array([numbers[name] for name in names]) for split, names in found.items()}
         check_apart(groups, known)
         return groups
+
+
+def _numbered(names: Sequence[str], known: Sequence[str], where: str) -> NDArray[np.int64]:
+    """Returns the numbers of classes.
+
+    Raises:
+        UserError: one is unknown.
+    """
+    numbers = {name: number for number, name in enumerate(known)}
+    unknown = sorted(set(names) - numbers.keys())
+    if unknown:
+        raise UserError(f"{where} has a class {quoted(unknown[0])} that the training images do not have: remove it")
+    return np.array([numbers[name] for name in names], dtype=np.int64)
 
 
 class _Rows:
