@@ -60,6 +60,8 @@ def surroundings(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("WANDB_MODE", "disabled")
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("huggingface")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
         torch.set_num_threads(1)  # two tests run side by side
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # and so do the processes that they start
         yield

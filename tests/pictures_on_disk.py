@@ -54,6 +54,44 @@ def write_pictures(folder, count=12, size=(20, 16), mode="RGB", seed=0, suffix="
         Image.fromarray(array).convert(mode).save(folder / f"{i:03d}{suffix}")
 
 
+def write_parquet(folder, pictures, image="image", **columns):
+    """A data set of Hugging Face in Parquet files, with a column of the encoded files.
+
+    Args:
+        folder: where to.
+        pictures: the files of each split.
+        image: the column of the pictures.
+        columns: the other columns, each a function of a file.
+    """
+    import datasets
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, files in pictures.items():
+        rows = {image: [{"bytes": file.read_bytes(), "path": file.name} for file in files]}
+        rows |= {name: [column(file) for file in files] for name, column in columns.items()}
+        table = datasets.Dataset.from_dict(rows).cast_column(image, datasets.Image())
+        table.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+
+
+def write_shards(folder, pictures, label=None, each=10):
+    """Tar files by webdataset's own writer.
+
+    Args:
+        folder: where to.
+        pictures: the files of each split.
+        label: the number of a file's class.
+        each: samples of a shard.
+    """
+    import webdataset
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, files in pictures.items():
+        with webdataset.ShardWriter(f"{folder}/{split}-%06d.tar", maxcount=each, verbose=0) as writer:
+            for number, file in enumerate(files):
+                sample = {"__key__": f"{number:06d}", file.suffix[1:]: file.read_bytes()}
+                writer.write(sample if label is None else sample | {"cls": label(file)})
+
+
 def write_tiff(path, array, bits=None, sample_format=1, white_is_zero=False, largest=None):
     """An uncompressed TIFF after the specification (TIFF 6.0): Pillow writes fewer kinds of numbers than it reads.
 

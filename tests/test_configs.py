@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from conftest import CONFIGS, SHORT, SMALL
-from pictures_on_disk import write_cifar10, write_mnist, write_pictures
+from pictures_on_disk import write_cifar10, write_mnist, write_parquet, write_pictures, write_shards
 
 # The prior's base is run in tests/models/test_prior.py: it needs a trained VQ-VAE.
 BASES = {"VQVAE": "vqvae.yaml", "GAN": "gan.yaml"}
@@ -53,8 +53,15 @@ def test_a_data_config_goes_over_any_model(experiment, tmp_path, monkeypatch, in
     write_pictures(root / "pictures", 40, size=(70, 80))
     options = [*SMALL[model], "--config", path, *FEW, "--data.val_size=10", "--trainer.val_check_interval=2"]
     options.append("--evaluation.samples=8")  # which a VQ-VAE draws none of
+    files = {"train": sorted((root / "pictures").iterdir())}
     if path.stem == "folder":
         options.append(f"--data.source.root={root / 'pictures'}")
+    if path.stem == "huggingface":
+        write_parquet(root / "parquet", files, label=lambda file: "ab"[int(file.stem) % 2])
+        options.append(f"--data.source.path={root / 'parquet'}")
+    if path.stem == "shards":
+        write_shards(root / "shards", files, lambda file: int(file.stem) % 2)
+        options.append(f"--data.source.root={root / 'shards'}")
     if yaml.safe_load(path.read_text())["evaluation"]["extractor"]["class_path"] == "InceptionFeatures":
         options.append(f"--evaluation.extractor.weights={inception_weights}")
     assert experiment("fit", *options) == 0

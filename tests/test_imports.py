@@ -45,7 +45,7 @@ MAY_IMPORT = {
 MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "experiment", "cli", "__main__"}
 MAY_USE_WANDB = {"callbacks", "cli"}
 HEAVY = {"plotly", "optuna", "wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
-HEAVY |= {"onnx", "onnxruntime", "onnxscript", "gradio"}
+HEAVY |= {"onnx", "onnxruntime", "onnxscript", "gradio", "datasets", "simplejpeg"}
 
 FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -116,12 +117,12 @@ def _sizes(trainer: Trainer) -> str:
         for path in Path(callback.dirpath).glob("*.ckpt")
     ]
     checkpoints = {path.resolve(): path.stat().st_size for path in written}
-    images = sum(len(data.split(name)) for name in dict.fromkeys(("train", "val", "test")) if name in data.facts())
-    pixels = images * math.prod(data.image.shape)
-    return (
-        f"{sum(checkpoints.values()) / 1e6:.1f} MB of checkpoints ({len(checkpoints)} files); the decoded images, "
-        f"{pixels / 1e6:.1f} MB, are in the cache at {cache_root()} already"
-    )
+    splits = [data.split(name).pixels for name in data.facts()]
+    cached = {id(pixels): pixels.nbytes for pixels in splits if isinstance(pixels, np.ndarray)}
+    said = f"{sum(checkpoints.values()) / 1e6:.1f} MB of checkpoints ({len(checkpoints)} files)"
+    if cached:
+        said += f"; the decoded images, {sum(cached.values()) / 1e6:.1f} MB, are in the cache at {cache_root()} already"
+    return said
 
 
 def _exchanged(model: LightningModule, per_iteration: float) -> list[str]:

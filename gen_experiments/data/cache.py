@@ -1,35 +1,52 @@
-"""Decoded once: splits as memory-mapped uint8 arrays on disk, shared by all processes and runs."""
+"""Splits as memory-mapped uint8 arrays on disk, decoded once for all processes and runs, or as they are read."""
 
 import hashlib
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen_experiments.data.sources import Decoded, Source
+from gen_experiments.data.reading import DecodedAsRead, usable_cores
+from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.errors import UserError
 from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
 from gen_experiments.untrusted import map_array
 
 # Raised whenever decoding would give other pixels.
 DECODING = 2
+GIB = 2**30
+CHUNK = 1 << 27  # bytes that are decoded between two writes
+WORTH_SAYING = GIB  # bytes of a split whose size is said before it is written
+
+
+class Pixels(Protocol):
+    """Decoded images by their numbers; an array is one."""
+
+    def __len__(self) -> int:
+        """Returns how many there are."""
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """Returns those at `indices`: (len(indices), C, S, S)."""
 
 
 @dataclass(frozen=True)
 class ImageArray:
-    """Some of the images of a decoded array; an `images.ImageSet`.
+    """Some of the images of a split; an `images.ImageSet`.
 
     Attributes:
-        pixels: (N, C, S, S) uint8, perhaps memory-mapped.
+        pixels: (N, C, S, S) uint8, perhaps memory-mapped, or decoded as they are read.
         all_labels: (N,) int64, or None without labels.
         members: which of the N are meant, int64.
         fingerprint: a hash of what the images are made from and which are meant.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     all_labels: NDArray[np.int64] | None
     members: NDArray[np.int64]
     fingerprint: str
@@ -40,11 +57,20 @@ class ImageArray:
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
         """Returns the images at `indices`: (len(indices), C, S, S) uint8."""
-        return torch.from_numpy(self.pixels[self.members[indices]])
+        return torch.from_numpy(self._at(self.members[indices]))
+
+    def stream(self, batches: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
+        """Yields what `read` returns for each batch of indices; what must be decoded is while the last one is used."""
+        members = (self.members[indices] for indices in batches)
+        ahead = self.pixels.ahead(members) if isinstance(self.pixels, DecodedAsRead) else map(self._at, members)
+        return map(torch.from_numpy, ahead)
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor | None:
         """Returns the labels at `indices`, int64, or None without labels."""
         return None if self.all_labels is None else torch.from_numpy(self.all_labels[self.members[indices]])
+
+    def _at(self, members: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self.pixels[members]
 
     def part(self, members: NDArray[np.int64]) -> "ImageArray":
         """Returns only the images at `members`."""
@@ -52,28 +78,61 @@ class ImageArray:
         return ImageArray(self.pixels, self.all_labels, self.members[members], fingerprint)
 
 
-def decoded(source: Source, split: str, size: int) -> ImageArray:
+def decoded_bytes(source: PictureSource, size: int) -> int:
+    """Returns how much all splits of a source take once they are decoded."""
+    return sum(len(source.pictures(split)) for split in source.splits()) * source.channels * size**2
+
+
+def in_words(size: int) -> str:
+    """Returns a number of bytes as a person says it."""
+    return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.3g} MiB"
+
+
+def decoded_as_read(source: PictureSource, split: str, size: int, workers: int, fast: bool = False) -> ImageArray:
+    """Returns a split of a source that is nowhere decoded as a whole, with the fingerprint of the one that is.
+
+    Args:
+        source: where the pictures are.
+        split: which of them are meant.
+        size: pixels a side.
+        workers: threads that decode.
+        fast: see `pictures.decode_one`.
+
+    Raises:
+        UserError: the source's labels are no labels. A picture that cannot be decoded is named when it is read.
+    """
+    source.fetch()
+    pictures, labels = source.pictures(split), source.labels(split)
+    _check_labels(labels, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
+    pixels = DecodedAsRead(pictures, size, source.channels, workers, fast)
+    return ImageArray(pixels, labels, np.arange(len(pictures)), _fingerprint(source, split, size, fast))
+
+
+def decoded(source: Source, split: str, size: int, fast: bool = False) -> ImageArray:
     """Returns a split of a source, from the cache or, the first time, decoded into it.
 
     Several processes may ask at once: each writes a file of its own and renames it, so whoever reads finds a whole one.
     A file that is damaged or of another shape is made anew.
 
+    Args:
+        source: where the images are.
+        split: which of them are meant.
+        size: pixels a side.
+        fast: see `pictures.decode_one`; for a source of pictures.
+
     Raises:
-        UserError: see `Source.decode`; or the cache cannot be written.
+        UserError: see `Source.decode`; or the cache cannot be written, or has no room.
     """
     source.fetch()
-    description = f"{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
-    key = hashlib.sha256(description.encode()).hexdigest()
+    key = _fingerprint(source, split, size, fast)
     folder = cache_root() / "images"
     pixels, labels = folder / f"{key[:32]}.npy", folder / f"{key[:32]}-labels.npy"
     stored = _read(pixels, labels, source, split, size)
     if stored is None:
-        split_decoded = source.decode(split, size)
-        _check(split_decoded, source, split, size)
-        if split_decoded.labels is not None:
-            _save(labels, split_decoded.labels)
-        # Last, because it is what is looked for.
-        _save(pixels, split_decoded.images)
+        if isinstance(source, PictureSource):
+            _decode_pictures(pixels, labels, source, split, size, fast)
+        else:
+            _decode(pixels, labels, source, split, size)
         stored = _read(pixels, labels, source, split, size)
     if stored is None:
         raise UserError(f"{pixels} cannot be read after it was written: choose another cache by {CACHE_VARIABLE}")
@@ -81,21 +140,66 @@ def decoded(source: Source, split: str, size: int) -> ImageArray:
     return ImageArray(images, known, np.arange(len(images)), key)
 
 
-def _check(images: Decoded, source: Source, split: str, size: int) -> None:
-    """Refuses what a source of the user's own may return by mistake, before it is cached."""
-    pixels, labels = images.images, images.labels
-    name = f"{type(source).__name__}.decode({split!r}, {size})"
-    shape = (len(pixels), source.channels, size, size)
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != shape or not len(pixels):
-        found = f"{getattr(pixels, 'dtype', type(pixels).__name__)} of shape {tuple(np.shape(pixels))}"
+def _fingerprint(source: Source, split: str, size: int, fast: bool) -> str:
+    other = "fast|" if fast and isinstance(source, PictureSource) else ""
+    description = f"{other}{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
+    return hashlib.sha256(description.encode()).hexdigest()
+
+
+def _decode_pictures(pixels: Path, labels: Path, source: PictureSource, split: str, size: int, fast: bool) -> None:
+    """Decodes a split into the cache, of which never more than a few hundred megabytes are in memory."""
+    pictures, known = source.pictures(split), source.labels(split)
+    _check_labels(known, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
+    shape = (len(pictures), source.channels, size, size)
+    each = source.channels * size**2
+    _say_size(pixels.parent, split, len(pictures), each)
+    if known is not None:
+        _save(labels, known)
+    # Last, because it is what is looked for. It is written as it comes: a full disk is an error, and under a
+    # memory-mapped file would end the process.
+    numbers = np.arange(len(pictures))
+    chunks = np.array_split(numbers, -(-len(numbers) * each // CHUNK))
+    with atomic_write(pixels) as temporary, temporary.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in DecodedAsRead(pictures, size, source.channels, usable_cores(), fast).ahead(chunks):
+            file.write(chunk.data)
+
+
+def _say_size(folder: Path, split: str, count: int, each: int) -> None:
+    """Says how much is about to be written, and refuses what the disk has no room for."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if count * each > free:
         raise UserError(
-            f"{name} must return images as a uint8 array (N, {source.channels}, {size}, {size}), not {found}"
+            f"the {count} images of {split} take {in_words(count * each)} decoded and {there} has {in_words(free)}: "
+            f"choose another cache by {CACHE_VARIABLE}, or set data.cache_limit=0 to decode them as they are read"
         )
+    if count * each >= WORTH_SAYING:
+        print(f"decoding {count} images of {split} into {folder}: {in_words(count * each)}", flush=True)
+
+
+def _decode(pixels: Path, labels: Path, source: Source, split: str, size: int) -> None:
+    """Takes a split of any other source into the cache, after refusing what one's own may return by mistake."""
+    found = source.decode(split, size)
+    images, name = found.images, f"{type(source).__name__}.decode({split!r}, {size})"
+    shape = (len(images), source.channels, size, size)
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != shape or not len(images):
+        got = f"{getattr(images, 'dtype', type(images).__name__)} of shape {tuple(np.shape(images))}"
+        raise UserError(f"{name} must return images as a uint8 array (N, {source.channels}, {size}, {size}), not {got}")
+    _check_labels(found.labels, len(images), source, split, name)
+    if found.labels is not None:
+        _save(labels, found.labels)
+    _save(pixels, images)
+
+
+def _check_labels(labels: NDArray[np.int64] | None, count: int, source: Source, split: str, name: str) -> None:
+    """Refuses labels that are none."""
     if source.num_classes is None or not source.labelled(split):
         return
-    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (len(pixels),):
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (count,):
         found = "None" if labels is None else f"{getattr(labels, 'dtype', '')} of shape {tuple(np.shape(labels))}"
-        raise UserError(f"{name} must return labels as an int64 array ({len(pixels)},), one an image, not {found}")
+        raise UserError(f"{name} must return labels as an int64 array ({count},), one an image, not {found}")
     if not 0 <= labels.min() <= labels.max() < source.num_classes:
         found = f"from {labels.min()} to {labels.max()}"
         raise UserError(f"{name} returns labels {found}: they must be in 0 ... {source.num_classes - 1}")

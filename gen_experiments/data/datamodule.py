@@ -5,14 +5,18 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 from gen_experiments import distributed, randomness
-from gen_experiments.data.cache import ImageArray, decoded
+from gen_experiments.data.cache import GIB, ImageArray, decoded, decoded_as_read, decoded_bytes, in_words
+from gen_experiments.data.division import check_apart, held_out
+from gen_experiments.data.reading import usable_cores
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches
-from gen_experiments.data.sources import Digits, Source
+from gen_experiments.data.sources.base import PictureSource, Source
+from gen_experiments.data.sources.digits import Digits
 from gen_experiments.data.summary import summary
-from gen_experiments.errors import UserError, check_interval
+from gen_experiments.data.turbo import load_library
+from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
+from gen_experiments.storage import cache_root
 
-SPLIT_STREAM = 23
 LARGEST_SIZE = 4096
 
 
@@ -30,9 +34,13 @@ class ImageDataModule(LightningDataModule):
         test_size: the same for the test; > 0.
         flip: mirror half of the training images, drawn anew in each epoch.
         split_seed: of the held-out images, which so stay the same under every seed of the run.
+        cache_limit: the most that the decoded images may take on the disk, in GiB, for a source of picture files.
+            Larger ones are decoded as they are read, and with 0 all are.
+        workers: threads of each process that decode as it reads; by default the cores of a machine are shared out.
+        fast_decoding: decode picture files in less time to slightly other pixels, as `data.turbo` does.
 
     Raises:
-        UserError: a size that makes no sense.
+        UserError: a size that makes no sense, or the library for fast decoding is not installed.
     """
 
     def __init__(
@@ -45,15 +53,24 @@ class ImageDataModule(LightningDataModule):
         test_size: float = 0.1,
         flip: bool = False,
         split_seed: int = 0,
+        cache_limit: float = 32.0,
+        workers: int | None = None,
+        fast_decoding: bool = False,
     ) -> None:
         super().__init__()
         check_interval(f"[1, {LARGEST_SIZE}]", size=size)
         check_interval("[1, inf)", batch_size=batch_size, eval_batch_size=eval_batch_size)
         check_interval("[0, inf)", val_size=val_size, split_seed=split_seed)
         check_interval("(0, inf)", test_size=test_size)
+        check_interval("[0, inf]", cache_limit=cache_limit)
+        if fast_decoding:
+            load_library()
+        if workers is not None:
+            check_interval("[1, 1024]", workers=workers)
         self.source = source or Digits()
         self.size, self.batch_size, self.eval_batch_size = size, batch_size, eval_batch_size
         self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed
+        self.cache_limit, self.workers, self.fast_decoding = cache_limit, workers, fast_decoding
         self._splits: dict[str, ImageArray] = {}
         self._origins: dict[str, str] = {}
 
@@ -64,14 +81,16 @@ class ImageDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fetches and decodes what is not in the cache yet; on one process of a machine."""
-        for split in self.source.splits():
-            decoded(self.source, split, self.size)
+        self.source.fetch()
+        for split in self.source.splits() if self._beyond_limit() is None else ():
+            decoded(self.source, split, self.size, self.fast_decoding)
 
     def setup(self, stage: str) -> None:
         """Says what is about to be trained on, on the first process."""
         if stage == "fit" and distributed.rank() == 0:
             self.split("train")
-            print("\n".join(summary(self.source, self.size, self._splits, self._origins)), flush=True)
+            lines = summary(self.source, self.size, self._splits, self._origins)
+            print("\n".join([*lines, *self._said_of_reading()]), flush=True)
 
     def split(self, name: str) -> ImageArray:
         """Returns the images of "train", "val" or "test"."""
@@ -87,22 +106,56 @@ class ImageDataModule(LightningDataModule):
             for name, images in self._splits.items()
         }
 
+    def _beyond_limit(self) -> PictureSource | None:
+        """Returns the source if its pictures are to be decoded as they are read."""
+        source = self.source
+        beyond = isinstance(source, PictureSource) and decoded_bytes(source, self.size) > self.cache_limit * GIB
+        return source if isinstance(source, PictureSource) and beyond else None
+
+    def _open(self, split: str) -> ImageArray:
+        """Returns a split of the source, with its decoded images on the disk or not."""
+        source = self._beyond_limit()
+        if source is None:
+            return decoded(self.source, split, self.size, self.fast_decoding)
+        return decoded_as_read(source, split, self.size, self._threads(), self.fast_decoding)
+
+    def _threads(self) -> int:
+        """Returns how many threads decode in this process."""
+        processes = 1 if self.trainer is None else self.trainer.num_devices
+        return self.workers or max(1, usable_cores() // processes)
+
+    def _said_of_reading(self) -> list[str]:
+        """Returns a line that says whether the images of picture files were decoded once or are as they are read."""
+        if not isinstance(self.source, PictureSource):
+            return []
+        size = in_words(decoded_bytes(self.source, self.size))
+        if self._beyond_limit() is None:
+            return [f"pixels: decoded once, {size} in {cache_root() / 'images'}"]
+        threads = self._threads()
+        return [
+            f"pixels: decoded as they are read, by {threads} thread{'s' if threads > 1 else ''} of each process, "
+            f"as {size} are more than data.cache_limit={self.cache_limit:g}"
+        ]
+
     def _divide(self) -> dict[str, ImageArray]:
         """Returns the source's splits; what it lacks is held out of its training images."""
-        splits = {name: decoded(self.source, name, self.size) for name in self.source.splits()}
+        self.source.fetch()
+        splits = {name: self._open(name) for name in self.source.splits()}
+        groups = {name: found for name in splits if (found := self.source.groups(name)) is not None}
         self._origins = {name: self.source.origin(name) for name in splits}
-        count = len(splits["train"])
-        order = np.random.default_rng([SPLIT_STREAM, self.split_seed]).permutation(count)
-        for name, wanted in (("test", self.test_size), ("val", self.val_size)):
-            if name not in splits and wanted > 0:
-                held = max(1, round(wanted * count if wanted < 1 else wanted))
-                if held >= len(order):
-                    raise UserError(f"data.{name}_size={wanted:g} leaves no training images of {count}: lower it")
-                splits[name], order = splits["train"].part(np.sort(order[:held])), order[held:]
-                self._origins[name] = f"held out of train by data.{name}_size={wanted:g}"
-        if len(order) < count:
-            splits["train"] = splits["train"].part(np.sort(order))
+        sizes = {"test": self.test_size, "val": self.val_size}
+        wanted = {name: size for name, size in sizes.items() if name not in splits and size > 0}
+        if wanted:
+            whole, of_train = splits["train"], groups.get("train")
+            members = held_out(len(whole), wanted, self.split_seed, of_train)
+            splits |= {name: whole.part(part) for name, part in members.items()}
+            if of_train is not None:
+                groups |= {name: of_train[part] for name, part in members.items()}
             self._origins["train"] += ", the rest"
+            for name, size in wanted.items():
+                number = f", {len(np.unique(groups[name]))} whole groups" if name in groups else ""
+                self._origins[name] = f"held out of train by data.{name}_size={size:g}{number}"
+        check_apart(groups)
         if "val" not in splits:
             splits["val"], self._origins["val"] = splits["train"], "the training images, as data.val_size=0"
         return splits

@@ -60,11 +60,16 @@ class TrainingBatches:
         if self._done == len(self):
             self._epoch, self._done = self._epoch + 1, 0
         order = epoch_order(len(self.images), self.seed, self._epoch)
-        while self._done < len(self):
-            start = self._done * self.batch_size
+        parts = self._parts(order, self._done)
+        for indices, pixels in zip(parts, self.images.stream(self._parts(order, self._done)), strict=True):
+            # Counted when it is given out: what is decoded ahead is not done.
             self._done += 1
-            indices = own_part(order[start : start + self.batch_size], distributed.rank(), distributed.world_size())
-            yield _batch(self.images, indices, self._mirrored(len(indices)))
+            yield _batch(self.images, pixels, indices, self._mirrored(len(indices)))
+
+    def _parts(self, order: NDArray[np.int64], first: int) -> Iterator[NDArray[np.int64]]:
+        for number in range(first, len(self)):
+            batch = order[number * self.batch_size : (number + 1) * self.batch_size]
+            yield own_part(batch, distributed.rank(), distributed.world_size())
 
     def _mirrored(self, count: int) -> torch.Tensor | None:
         if not self.flip:
@@ -103,8 +108,8 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Returns the batches."""
-        for indices in self._parts():
-            yield _batch(self.images, indices, None)
+        for indices, pixels in zip(self._parts(), self.images.stream(self._parts()), strict=True):
+            yield _batch(self.images, pixels, indices, None)
 
     def _parts(self) -> Iterator[NDArray[np.int64]]:
         for start in range(0, len(self.images), self.batch_size):
@@ -114,8 +119,10 @@ class EvaluationBatches:
                 yield own
 
 
-def _batch(images: ImageArray, indices: NDArray[np.int64], mirrored: torch.Tensor | None) -> Batch:
-    pixels, labels = images.read(indices), images.labels(indices)
+def _batch(
+    images: ImageArray, pixels: torch.Tensor, indices: NDArray[np.int64], mirrored: torch.Tensor | None
+) -> Batch:
+    labels = images.labels(indices)
     # Pinned memory lets the copy to a GPU run beside the computation; what else there is, is too small to matter.
     return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored, torch.from_numpy(indices))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gen_experiments.data.cache import ImageArray
-from gen_experiments.data.sources import Source
+from gen_experiments.data.sources.base import Source
 from gen_experiments.errors import quoted, shortened
 from gen_experiments.images import ImageSpec
 
@@ -23,7 +23,8 @@ def summary(source: Source, size: int, splits: Mapping[str, ImageArray], origins
     """
     # Where nothing is held out, the validation images are the training images.
     count = sum(len(images) for name, images in splits.items() if name == "train" or images is not splits["train"])
-    place = f" in {source.root}" if hasattr(source, "root") else ""
+    named = getattr(source, "root", getattr(source, "path", None))
+    place = "" if named is None else f" in {named}"
     parts = []
     for name in ("train", "val", "test"):
         if name in splits:

@@ -22,7 +22,10 @@ TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
 # Only classes below these are built, never functions. None of them does more, when it is built, than a part must.
 ALLOWED = (
     *(f"gen_experiments.{room}" for room in ("networks", "quantizers", "losses", "priors", "models", "schedules")),
-    *(f"gen_experiments.{module}" for module in ("data.datamodule", "data.folder", "data.sources", "images")),
+    *(
+        f"gen_experiments.{module}"
+        for module in ("data.datamodule", "data.folder", "data.groups", "data.labels", "data.sources", "images")
+    ),
     *(f"gen_experiments.metrics.{module}" for module in ("features", "trained", "fidelity", "classifier_net")),
     *("torch.optim", "torch.nn"),
 )
@@ -30,6 +33,8 @@ ALLOWED = (
 NEVER_WHOLE = {"gen_experiments", "torch", "lightning", "jsonargparse", "numpy", *sys.stdlib_module_names}
 DENIED = re.compile(r"Importing '([^']+)' is not allowed")
 MAX_SIZE = 4096
+# Keys of texts, which no parser takes for the name of a file with more of the description.
+TEXTS = ("weights", "file", "path")
 
 T = TypeVar("T")
 _building: ContextVar[str | None] = ContextVar("building", default=None)
@@ -110,7 +115,7 @@ def _check_values(value: Any, path: str | Path, key: str = "") -> None:
     elif isinstance(value, (list, tuple)):
         for item in value:
             _check_values(item, path)
-    elif isinstance(value, str) and key != "weights" and len(value) < 4096 and "\0" not in value:
+    elif isinstance(value, str) and key not in TEXTS and len(value) < 4096 and "\0" not in value:
         if os.path.isfile(value) and not trusted_packages():
             raise UserError(f"{path} names another file, {value}, which is not read")
     elif key == "size" and isinstance(value, int) and not 1 <= value <= MAX_SIZE:

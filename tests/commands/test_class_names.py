@@ -9,8 +9,7 @@ from PIL import Image
 
 from conftest import SHORT, SMALL
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.data.folder import ImageFolder
-from gen_experiments.data.sources import CIFAR10, MNIST, Digits, FashionMNIST
+from gen_experiments.data.sources import CIFAR10, MNIST, Digits, FashionMNIST, ImageFolder
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
 from gen_experiments.models.checkpoints import load_model

@@ -6,8 +6,7 @@ import torch
 
 from gen_experiments.data.cache import decoded
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.data.folder import ImageFolder
-from gen_experiments.data.sources import MNIST, Digits
+from gen_experiments.data.sources import MNIST, Digits, ImageFolder
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from pictures_on_disk import write_mnist, write_pictures

@@ -8,7 +8,8 @@ from PIL import Image
 
 from gen_experiments.data import sources
 from gen_experiments.data.cache import decoded
-from gen_experiments.data.folder import ImageFolder, find_pictures
+from gen_experiments.data.folder import find_pictures
+from gen_experiments.data.sources import ImageFolder
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
 

@@ -1,0 +1,93 @@
+"""Pictures that are decoded as they are read, by threads that work ahead."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_experiments.data.pictures import Pictures, decode_one
+
+AHEAD = 2  # batches that are decoded while one is used
+# Of a batch per thread: a thread that gets large pictures leaves the rest of its share to others.
+PORTIONS = 4
+
+
+class DecodedAsRead:
+    """The pixels of pictures, an array of (N, channels, size, size) uint8 that exists only where it is read.
+
+    Threads do this as well as processes would: Pillow lets go of the interpreter while it decodes and resizes.
+
+    Args:
+        pictures: what to decode.
+        size: pixels a side.
+        channels: 1 or 3.
+        workers: threads that decode; none starts before the first picture is read.
+        fast: see `pictures.decode_one`.
+    """
+
+    def __init__(self, pictures: Pictures, size: int, channels: int, workers: int, fast: bool = False) -> None:
+        self.pictures, self.size, self.channels, self.workers, self.fast = pictures, size, channels, workers, fast
+
+    def __len__(self) -> int:
+        """Returns the number of pictures."""
+        return len(self.pictures)
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """Returns the pixels of some of the pictures: (len(indices), channels, size, size).
+
+        Raises:
+            UserError: a picture cannot be decoded; it is named.
+        """
+        return next(self.ahead([indices]))
+
+    def ahead(self, batches: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
+        """Yields the pixels of each batch in turn, while those of the next ones are decoded.
+
+        Raises:
+            UserError: as for one batch, when it is that batch's turn.
+        """
+        begun: deque[tuple[NDArray[np.uint8], list[Future[None]]]] = deque()
+        try:
+            for indices in batches:
+                begun.append(self._begin(indices))
+                if len(begun) > AHEAD:
+                    yield _finished(*begun.popleft())
+            while begun:
+                yield _finished(*begun.popleft())
+        finally:
+            for _, portions in begun:
+                for portion in portions:
+                    portion.cancel()
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.workers, "decoding")
+
+    def _begin(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[Future[None]]]:
+        pixels = np.empty((len(indices), self.channels, self.size, self.size), dtype=np.uint8)
+
+        def decode(places: NDArray[np.int64]) -> None:
+            for place in places:
+                pixels[place] = decode_one(self.pictures[int(indices[place])], self.size, self.channels, self.fast)
+
+        portions = np.array_split(np.arange(len(indices)), min(len(indices), PORTIONS * self.workers) or 1)
+        return pixels, [self._pool.submit(decode, portion) for portion in portions]
+
+
+def _finished(pixels: NDArray[np.uint8], portions: list[Future[None]]) -> NDArray[np.uint8]:
+    try:
+        for portion in portions:
+            portion.result()
+    finally:
+        for portion in portions:
+            portion.cancel()
+    return pixels
+
+
+def usable_cores() -> int:
+    """Returns how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

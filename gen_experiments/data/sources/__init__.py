@@ -1,0 +1,23 @@
+"""Sources: one file each; all are known to the command line by their short names."""
+
+from gen_experiments.data.sources.base import Decoded, PictureSource, Source, stamp
+from gen_experiments.data.sources.digits import DIGITS, Digits
+from gen_experiments.data.sources.folder import ImageFolder
+from gen_experiments.data.sources.huggingface import HuggingFace
+from gen_experiments.data.sources.shards import Shards
+from gen_experiments.data.sources.torchvision import CIFAR10, MNIST, FashionMNIST
+
+__all__ = [
+    "CIFAR10",
+    "DIGITS",
+    "MNIST",
+    "Decoded",
+    "Digits",
+    "FashionMNIST",
+    "HuggingFace",
+    "ImageFolder",
+    "PictureSource",
+    "Shards",
+    "Source",
+    "stamp",
+]

@@ -1,0 +1,113 @@
+"""Sources: where images come from."""
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_experiments.data.pictures import Pictures, decode_all
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The images of a split.
+
+    Attributes:
+        images: (N, C, S, S) uint8.
+        labels: (N,) int64, or None without labels.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+
+
+class Source(ABC):
+    """Images in splits: always "train", perhaps "val" and "test".
+
+    Attributes:
+        channels: 1 (grey) or 3 (RGB).
+        num_classes: number of labels, or None without labels.
+        class_names: the names of the classes in the order of their numbers, or None without names. Each may be the name
+            of a folder.
+        content: what the images show, in the words of the feature extractors that are for such images alone.
+    """
+
+    channels: int
+    num_classes: int | None
+    class_names: tuple[str, ...] | None = None
+    content: str | None = None
+
+    @abstractmethod
+    def splits(self) -> set[str]:
+        """Returns the splits there are; nothing is fetched or decoded."""
+
+    def fetch(self) -> None:  # noqa: B027 (most sources have their files here)
+        """Brings the files here where they are elsewhere; called before all that follows.
+
+        Raises:
+            UserError: they cannot be had.
+        """
+
+    def origin(self, split: str) -> str:
+        """Returns in a few words where a split comes from."""
+        return "the source's own"
+
+    def labelled(self, split: str) -> bool:
+        """Returns whether a split has labels; training images have, where there are classes."""
+        return self.num_classes is not None
+
+    def groups(self, split: str) -> NDArray[np.int64] | None:
+        """Returns the number of each image's group, (N,), equal in all splits for the same group; None without groups.
+
+        Images of a group, such as those of a patient or a scene, are never held out of one another.
+        """
+        return None
+
+    def passed_over(self) -> Mapping[str, Sequence[str]]:
+        """Returns the names of files that are there and not used, by the reason why."""
+        return {}
+
+    @abstractmethod
+    def key(self, split: str) -> str:
+        """Returns what the pixels of a split are made from, apart from their size, as a string."""
+
+    @abstractmethod
+    def decode(self, split: str, size: int) -> Decoded:
+        """Decodes a split at size x size pixels.
+
+        Raises:
+            UserError: an image is missing or cannot be decoded.
+        """
+
+
+class PictureSource(Source):
+    """A source of encoded pictures, each of which can be decoded alone."""
+
+    @abstractmethod
+    def pictures(self, split: str) -> Pictures:
+        """Returns the pictures of a split in their order; none is read yet."""
+
+    @abstractmethod
+    def labels(self, split: str) -> NDArray[np.int64] | None:
+        """Returns the labels of a split, (N,), or None without labels."""
+
+    @final
+    def decode(self, split: str, size: int) -> Decoded:
+        """Decodes every picture into memory."""
+        return Decoded(decode_all(self.pictures(split), size, self.channels), self.labels(split))
+
+
+def stamp(root: Path, names: Iterable[str]) -> str:
+    """Returns a hash of names of files under `root`, their sizes and times, which changes when one of them does."""
+    digest = hashlib.sha256()
+    for name in names:
+        stat = os.stat(f"{root}/{name}")  # a million paths would take longer than what is asked of them
+        described = f"{name}|{stat.st_size}|{stat.st_mtime_ns}\n"
+        digest.update(described.encode(errors="surrogateescape"))  # the name of a file need not be text
+    return digest.hexdigest()

@@ -1,0 +1,239 @@
+"""Data sets of Hugging Face's library `datasets`."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_experiments.data.division import check_apart
+from gen_experiments.data.labels import class_count, in_order
+from gen_experiments.data.pictures import Encoded
+from gen_experiments.data.sources.base import PictureSource
+from gen_experiments.data.sources.folder import SPLIT_OF
+from gen_experiments.errors import UserError, quoted
+
+NO_LABEL = -1  # what data sets have in the place of a label that is kept secret
+OTHER_SPLITS = "in splits of other names"
+
+
+class HuggingFace(PictureSource):
+    """Pictures in a data set that the library `datasets` reads; `pip install 'gen-experiments[huggingface]'`.
+
+    That is a folder of Parquet or Arrow files, or of pictures, on the disk; one Parquet file; what `save_to_disk`
+    wrote; or, where there is a network, the name of a data set of the hub. Nothing that a data set brings is run: the
+    library has no scripts since version 4. It converts Parquet files into Arrow files in a cache of its own, in which
+    the pictures stay as they are encoded, and each is found without reading the others.
+
+    Splits are called as for an image folder (`validation` is "val"); the only split of a data set is "train".
+
+    Args:
+        path: the folder, file or name.
+        name: the data set's configuration, where it has several.
+        image_column: the column of the pictures.
+        label_column: the column of the labels: classes, whole numbers or names; None for none. Where all labels of a
+            split are -1, as of tests whose labels are secret, it has none.
+        group_column: the column that tells which pictures belong together and are held out together; None for none.
+        channels: 3 for RGB, 1 for grey.
+        revision: the version of a data set of the hub.
+
+    Raises:
+        UserError: channels is neither 1 nor 3; the library is not installed; the data set is not there or has no such
+            column or no pictures in it; its labels are out of range, or a group is in two splits.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        name: str | None = None,
+        image_column: str = "image",
+        label_column: str | None = "label",
+        group_column: str | None = None,
+        channels: int = 3,
+        revision: str | None = None,
+    ) -> None:
+        if channels not in (1, 3):
+            raise UserError(f"images have 1 or 3 channels, not {channels}")
+        self.path, self.channels, self._image_column = path, channels, image_column
+        self._splits, self._passed_over = _by_split(_loaded(path, name, revision), path)
+        for split, rows in self._splits.items():
+            for column in (image_column, label_column, group_column):
+                if column is not None and column not in rows.column_names:
+                    there = ", ".join(map(quoted, rows.column_names))
+                    raise UserError(f"{path} has no column {column} in {split} (it has: {there}): name the one meant")
+        self._encoded = {split: _encoded(rows, image_column, path) for split, rows in self._splits.items()}
+        self.num_classes = self.class_names = None
+        self._labels: dict[str, NDArray[np.int64] | None] = dict.fromkeys(self._splits)
+        if label_column is not None:
+            self._find_classes(label_column)
+        self._groups = {} if group_column is None else self._find_groups(group_column)
+
+    def splits(self) -> set[str]:
+        """Returns those of the data set."""
+        return set(self._splits)
+
+    def origin(self, split: str) -> str:
+        """Returns the name of the data set's split."""
+        return f"split {self._splits[split].split}"
+
+    def labelled(self, split: str) -> bool:
+        """Returns whether the pictures of a split have labels, as those for training do."""
+        return self._labels[split] is not None
+
+    def groups(self, split: str) -> NDArray[np.int64] | None:
+        """Returns the number of each picture's group."""
+        return self._groups.get(split)
+
+    def passed_over(self) -> Mapping[str, Sequence[str]]:
+        """Returns the data set's splits that are none of ours."""
+        return self._passed_over
+
+    def key(self, split: str) -> str:
+        """Returns a hash of the names, sizes and times of the files, and of what is taken from them."""
+        digest = hashlib.sha256(f"{self._image_column}|{self.class_names}".encode())
+        for file in sorted(cached["filename"] for cached in self._splits[split].cache_files):
+            stat = Path(file).stat()
+            digest.update(f"{file}|{stat.st_size}|{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        labels = self._labels[split]
+        digest.update(b"" if labels is None else labels.tobytes())
+        return f"huggingface-{self.channels}-{digest.hexdigest()}"
+
+    def pictures(self, split: str) -> "_Rows":
+        """Returns the rows."""
+        return _Rows(self._encoded[split], self._image_column, f"{self.path} {split} row")
+
+    def labels(self, split: str) -> NDArray[np.int64] | None:
+        """Returns the numbers of the classes."""
+        return self._labels[split]
+
+    def _find_classes(self, column: str) -> None:
+        """Finds the classes, which are those of the training images, and each picture's."""
+        values = {split: np.array(rows.with_format(None)[column][:]) for split, rows in self._splits.items()}
+        known = getattr(self._splits["train"].features[column], "names", None)
+        if values["train"].dtype.kind == "U":
+            known = in_order(values["train"].tolist())
+        for split, found in values.items():
+            if found.dtype.kind != values["train"].dtype.kind or found.dtype.kind not in "iuU":
+                raise UserError(
+                    f"column {column} of {self.path} holds {quoted(found[0])} in {split}, or nothing in some rows: "
+                    "labels are whole numbers or names"
+                )
+            if found.dtype.kind == "U":
+                self._labels[split] = _numbered(found.tolist(), known or (), f"{split} of {self.path}")
+            else:
+                secret = split != "train" and (found == NO_LABEL).all()
+                self._labels[split] = None if secret else found.astype(np.int64)
+        train = self._labels["train"]
+        assert train is not None
+        where = f"column {column} of {self.path}"
+        self.num_classes = class_count(train, len(known) if known else None, where)
+        for labels in self._labels.values():
+            if labels is not None:
+                class_count(labels, self.num_classes, where)
+        self.class_names = _as_folders(known) if known else None
+
+    def _find_groups(self, column: str) -> dict[str, NDArray[np.int64]]:
+        """Returns the number of each picture's group, which is the same in all splits."""
+        found = {split: list(map(str, rows.with_format(None)[column][:])) for split, rows in self._splits.items()}
+        known = sorted(set().union(*found.values()))
+        numbers = {name: number for number, name in enumerate(known)}
+        groups = {split: np.array([numbers[name] for name in names]) for split, names in found.items()}
+        check_apart(groups, known)
+        return groups
+
+
+def _numbered(names: Sequence[str], known: Sequence[str], where: str) -> NDArray[np.int64]:
+    """Returns the numbers of classes.
+
+    Raises:
+        UserError: one is unknown.
+    """
+    numbers = {name: number for number, name in enumerate(known)}
+    unknown = sorted(set(names) - numbers.keys())
+    if unknown:
+        raise UserError(f"{where} has a class {quoted(unknown[0])} that the training images do not have: remove it")
+    return np.array([numbers[name] for name in names], dtype=np.int64)
+
+
+class _Rows:
+    """The pictures of a split, by the numbers of their rows; the library maps its files into memory."""
+
+    def __init__(self, rows: Any, column: str, name: str) -> None:
+        self._rows, self._column, self._name = rows, column, name
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int, /) -> Path | Encoded:
+        found = self._rows[number][self._column]
+        data = found and found["bytes"]
+        if data is not None:
+            return Encoded(f"{self._name} {number}", data)
+        if not found or found["path"] is None:
+            raise UserError(f"{self._name} {number} holds no picture: remove it")
+        return Path(found["path"])
+
+
+def _loaded(path: str, name: str | None, revision: str | None) -> Any:
+    """Returns what the library makes of a path: a data set, or several by their splits."""
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise UserError("the library datasets is not installed: pip install 'gen-experiments[huggingface]'") from error
+    place = Path(path)
+    try:
+        if any((place / file).is_file() for file in ("dataset_dict.json", "state.json")):
+            return datasets.load_from_disk(path)
+        if place.is_file():
+            kind = "arrow" if place.suffix == ".arrow" else "parquet"
+            return datasets.load_dataset(kind, data_files=path)
+        return datasets.load_dataset(path, name, revision=revision)
+    # The library and what it reads fail in any way.
+    except Exception as error:
+        reason = quoted(error) or type(error).__name__
+        raise UserError(
+            f"{path} cannot be loaded by the library datasets ({reason}): name it by --data.source.path"
+        ) from error
+
+
+def _by_split(loaded: Any, path: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Returns the data set of each split, and the splits that are none of ours.
+
+    Raises:
+        UserError: it is not clear what to train on.
+    """
+    given = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
+    if len(given) == 1:
+        given = {"train": next(iter(given.values()))}
+    found: dict[str, Any] = {}
+    others = []
+    for name, rows in given.items():
+        split = SPLIT_OF.get(name.lower())
+        if split is None or split in found:
+            others.append(name)
+        else:
+            found[split] = rows
+    if "train" not in found:
+        raise UserError(f"{path} has the splits {', '.join(given)} and none that is called train: there must be one")
+    return found, {OTHER_SPLITS: others} if others else {}
+
+
+def _encoded(rows: Any, column: str, path: str) -> Any:
+    """Returns only the column of the pictures, which are not decoded.
+
+    Raises:
+        UserError: it does not hold pictures.
+    """
+    import datasets
+
+    if not isinstance(rows.features[column], datasets.Image):
+        raise UserError(f"column {column} of {path} holds no pictures but {quoted(rows.features[column])}")
+    return rows.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
+
+
+def _as_folders(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Returns names of classes that folders can have; None if they are then not all different."""
+    plain = [name.replace("/", "-").replace("\\", "-").replace("\0", "").lstrip(".") for name in names]
+    return tuple(plain) if all(plain) and len(set(plain)) == len(plain) else None

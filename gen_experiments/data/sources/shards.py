@@ -1,0 +1,127 @@
+"""Pictures in tar files, as clusters want them: few large files instead of many small ones."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_experiments.data.labels import class_count
+from gen_experiments.data.sources.base import PictureSource, stamp
+from gen_experiments.data.sources.folder import SPLIT_OF
+from gen_experiments.data.tars import LABEL, NO_LABEL, Members, index_of
+from gen_experiments.errors import UserError, check_interval
+
+# `train-000000.tar` or `val_7.tar`, and not `trainees.tar`.
+SPLIT_START = re.compile(rf"({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})(?![a-z])", re.IGNORECASE)
+
+
+class Shards(PictureSource):
+    """Tar files in the layout of webdataset, which its writers and plain `tar` make.
+
+    `000123.jpg` and `000123.cls`, a whole number, are a picture and its label; so is a `000123.json` with the key
+    `label`. The shards of a split lie in a folder of its name or begin with it, as in `train-000000.tar`; without such
+    names all are training images.
+
+    The files are read at the places where the pictures lie, in any order, so that all that holds for a folder holds
+    here: the order of an epoch is drawn over all shards, and a run goes on in the middle of one with any number of
+    processes. webdataset itself reads shards from front to back, shuffles within a window and starts over when it is
+    resumed, and litdata has a format of its own; the places are found by Python's `tarfile`, once, and kept.
+
+    Args:
+        root: the folder.
+        channels: 3 for RGB, 1 for grey.
+        num_classes: how many classes there are; by default one more than the largest training label.
+        class_names: the names of the classes in the order of their numbers; None for none.
+
+    Raises:
+        UserError: there are no shards, one is compressed or damaged or holds no picture, labels are missing or out of
+            range, names are not as many as classes, or channels is neither 1 nor 3.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        channels: int = 3,
+        num_classes: int | None = None,
+        class_names: list[str] | None = None,
+    ) -> None:
+        if channels not in (1, 3):
+            raise UserError(f"images have 1 or 3 channels, not {channels}")
+        if num_classes is not None:
+            check_interval("[1, 1000000]", **{"source.num_classes": num_classes})
+        self.root, self.channels = Path(root), channels
+        self._shards = _find_shards(self.root)
+        self._stamps = {
+            split: stamp(self.root, (str(shard.relative_to(self.root)) for shard in shards))
+            for split, shards in self._shards.items()
+        }
+        self._indices = {split: index_of(shards, self._stamps[split]) for split, shards in self._shards.items()}
+        train = self._labels_in("train")
+        self.num_classes = None if train is None else class_count(train, num_classes, str(self.root))
+        if class_names is not None and len(class_names) != self.num_classes:
+            raise UserError(f"{len(class_names)} class_names cannot be those of {self.num_classes or 'no'} classes")
+        self.class_names = None if class_names is None else tuple(class_names)
+        for split in self._shards:
+            labels = self.labels(split)
+            if labels is not None and not 0 <= labels.min() <= labels.max() < (self.num_classes or 0):
+                raise UserError(
+                    f"the {split} shards of {self.root} have labels from {labels.min()} to {labels.max()}, and the "
+                    f"training images {self.num_classes} classes: say by num_classes how many there are"
+                )
+
+    def splits(self) -> set[str]:
+        """Returns those that have shards."""
+        return set(self._shards)
+
+    def origin(self, split: str) -> str:
+        """Returns how many shards there are."""
+        return f"{len(self._shards[split])} shards"
+
+    def labelled(self, split: str) -> bool:
+        """Returns whether the pictures of a split have labels, as those for training do."""
+        return self.labels(split) is not None
+
+    def key(self, split: str) -> str:
+        """Returns a hash of the names, sizes and times of the shards."""
+        return f"shards-{self.channels}-{self._stamps[split]}"
+
+    def pictures(self, split: str) -> Members:
+        """Returns the members that are pictures, in the order of the shards and in that of each."""
+        return Members(self._shards[split], self._indices[split])
+
+    def labels(self, split: str) -> NDArray[np.int64] | None:
+        """Returns the numbers of the classes."""
+        return None if self.num_classes is None else self._labels_in(split)
+
+    def _labels_in(self, split: str) -> NDArray[np.int64] | None:
+        labels: NDArray[np.int64] = np.array(self._indices[split][:, LABEL])
+        return None if (labels == NO_LABEL).all() else labels
+
+
+def _find_shards(root: Path) -> Mapping[str, Sequence[Path]]:
+    """Returns the shards of each split, in the order of their names.
+
+    Raises:
+        UserError: there are none, or it is not clear which are to train on.
+    """
+    if not root.is_dir():
+        raise UserError(f"there is no folder of shards {root} in {Path.cwd()}; name it by --data.source.root")
+    shards = sorted(path for path in (*root.glob("*.tar"), *root.glob("*/*.tar")) if not path.name.startswith("."))
+    if not shards:
+        raise UserError(f"{root} holds no shards: tar files that are not compressed, ending in .tar")
+    found: dict[str, list[Path]] = {}
+    for shard in shards:
+        named = SPLIT_START.match(str(shard.relative_to(root)))
+        found.setdefault(SPLIT_OF[named[1].lower()] if named else "", []).append(shard)
+    others = found.pop("", [])
+    if others and not found:
+        return {"train": others}
+    if others or "train" not in found:
+        beside = f" beside {others[0].relative_to(root)}" if others else ""
+        raise UserError(
+            f"{root} holds shards of {', '.join(sorted(found)) or 'no split'}{beside}, so that it is not clear what is "
+            "to train on: let their names or folders begin with train, val or test"
+        )
+    return found

@@ -1,0 +1,151 @@
+"""Pictures within tar files: where they lie, found once, and read from there."""
+
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_experiments.data.pictures import Encoded
+from gen_experiments.errors import UserError, quoted
+from gen_experiments.images import IMAGE_SUFFIXES
+from gen_experiments.storage import atomic_write, cache_root
+from gen_experiments.untrusted import map_array
+
+NO_LABEL = -1
+COLUMNS = SHARD, OFFSET, SIZE, LABEL = range(4)
+HEADER = 512  # bytes before a member; its name stands in the first hundred
+LARGEST_ANNOTATION = 1 << 20  # bytes
+OPEN_AT_ONCE = 256  # shards; a process may have 1024 files
+
+
+class Members:
+    """Pictures within tar files, by their numbers.
+
+    Args:
+        shards: the files.
+        index: (N, 4) int64: the number of its shard, where in it a picture begins, its length in bytes, its label.
+    """
+
+    def __init__(self, shards: Sequence[Path], index: NDArray[np.int64]) -> None:
+        self._shards, self._index = shards, index
+        self._opened = lru_cache(OPEN_AT_ONCE)(_Opened)
+
+    def __len__(self) -> int:
+        """Returns how many there are."""
+        return len(self._index)
+
+    def __getitem__(self, number: int, /) -> Encoded:
+        """Reads one, and its name for messages."""
+        shard, offset, size, _ = self._index[number].tolist()
+        path = self._shards[shard]
+        try:
+            file = self._opened(path)  # held here, so that it stays open while it is read
+            data = os.pread(file.number, HEADER + size, offset - HEADER)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+        name = data[:100].partition(b"\0")[0].decode(errors="replace")
+        return Encoded(f"{path}:{quoted(name)}", data[HEADER:])
+
+
+class _Opened:
+    """A file that is closed once nobody reads it any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
+def index_of(shards: Sequence[Path], key: str) -> NDArray[np.int64]:
+    """Returns where the pictures lie, (N, 4) int64 as for `Members`, from the cache or found and put there.
+
+    Args:
+        shards: the tar files.
+        key: what changes when one of them does.
+
+    Raises:
+        UserError: a shard is damaged or compressed, or they hold no picture; a label is no number, or some pictures
+            have none; or the cache cannot be written.
+    """
+    path = cache_root() / "shards" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+    index = _stored(path, shards)
+    if index is None:
+        found = [row for number, shard in enumerate(shards) for row in _members(number, shard)]
+        if not found:
+            raise UserError(f"{shards[0].parent} has no pictures in its shards (members in {' '.join(IMAGE_SUFFIXES)})")
+        index = np.array(found, dtype=np.int64)
+        without = int((index[:, LABEL] == NO_LABEL).sum())
+        if 0 < without < len(index):
+            first = Members(shards, index)[int(np.argmin(index[:, LABEL]))].name
+            raise UserError(f"{without} of {len(index)} pictures have no label, such as {first}: give all one, or none")
+        with atomic_write(path) as temporary:
+            np.save(temporary, index)
+    return index
+
+
+def _stored(path: Path, shards: Sequence[Path]) -> NDArray[np.int64] | None:
+    """Returns a stored index, or None if it is not there or points out of the shards."""
+    index = map_array(path, np.int64, (None, len(COLUMNS)))
+    if index is None or not len(index):
+        return None
+    within = ((index[:, SHARD] >= 0) & (index[:, SHARD] < len(shards))).all()
+    if not within or (index[:, OFFSET] < HEADER).any() or (index[:, SIZE] < 0).any():
+        return None
+    lengths = np.array([shard.stat().st_size for shard in shards])
+    return index if (index[:, OFFSET] + index[:, SIZE] <= lengths[index[:, SHARD]]).all() else None
+
+
+def _members(number: int, shard: Path) -> Iterator[tuple[int, int, int, int]]:
+    """Yields the rows of a shard's pictures, in its order."""
+    pictures: dict[str, tuple[int, int]] = {}
+    labels: dict[str, int] = {}
+    try:
+        with tarfile.open(shard, "r:") as file:
+            for member in file:
+                folder, _, base = member.name.rpartition("/")
+                stem, _, ending = base.partition(".")
+                if not member.isreg() or not stem or member.sparse is not None:
+                    continue
+                # As webdataset has it: what stands before the first dot tells what belongs together.
+                sample = f"{folder}/{stem}"
+                if f".{ending.lower()}" in IMAGE_SUFFIXES:
+                    if sample in pictures:
+                        raise UserError(f"{shard} has two pictures called {quoted(sample.lstrip('/'))}: keep one")
+                    pictures[sample] = member.offset_data, member.size
+                elif ending in ("cls", "json") and member.size <= LARGEST_ANNOTATION:
+                    content = file.extractfile(member)
+                    label = None if content is None else _label(content, ending, f"{shard}:{quoted(member.name)}")
+                    if label is not None:
+                        labels[sample] = label
+                # It keeps them all, which nobody asks for again.
+                file.members = []  # type: ignore[attr-defined]
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise UserError(
+            f"{shard} is no uncompressed tar file, or is damaged ({quoted(error)}): make it anew"
+        ) from error
+    for sample, (offset, size) in pictures.items():
+        yield number, offset, size, labels.get(sample, NO_LABEL)
+
+
+def _label(content: IO[bytes], ending: str, name: str) -> int | None:
+    """Returns the label that a member holds; a JSON file need not have one."""
+    try:
+        value = int(content.read()) if ending == "cls" else json.load(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{name} holds no {'whole number' if ending == 'cls' else 'JSON'}: mend it") from error
+    if ending == "json":
+        value = value.get("label") if isinstance(value, dict) else None
+        if value is None:
+            return None
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise UserError(f"{name} holds a label {quoted(value)}: it must be a whole number in 0 and up")
+    return value

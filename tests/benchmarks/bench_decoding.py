@@ -1,0 +1,92 @@
+"""Images per second of pictures that are decoded as they are read, against torchvision's folder and DataLoader.
+
+    python tests/benchmarks/bench_decoding.py [--rounds 5] [--count 400]
+
+JPEG photographs of 500x375 pixels, cut from the sample pictures of scikit-image and scikit-learn and saved at quality
+90, to batches of 50 at 256x256 as uint8, on two threads or worker processes: all of them by each way in turn, in one
+process. torchvision's transforms are Resize(256), CenterCrop(256) and PILToTensor, with 0, 1 and 2 workers that stay;
+the ratio is to the fastest of these in the same round.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import sklearn.datasets
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+from gen_experiments.data.cache import decoded, decoded_as_read
+from gen_experiments.data.sampling import EvaluationBatches
+from gen_experiments.data.sources import ImageFolder
+
+BATCH, SIZE, WIDTH, HEIGHT = 50, 256, 500, 375
+
+
+def write_photographs(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    photographs = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.rocket()]
+    photographs += sklearn.datasets.load_sample_images().images
+    source = np.random.default_rng(0)
+    for number in range(count):
+        whole = photographs[number % len(photographs)]
+        top = source.integers(0, whole.shape[0] - HEIGHT + 1)
+        left = source.integers(0, whole.shape[1] - WIDTH + 1)
+        piece = Image.fromarray(whole[top : top + HEIGHT, left : left + WIDTH])
+        piece.save(folder / f"{number:05d}.jpg", quality=90)
+
+
+def rate(batches, images) -> float:
+    """Images per second of one pass."""
+    start = time.perf_counter()
+    count = sum(len(images(batch)) for batch in batches)
+    return count / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--count", type=int, default=400)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        write_photographs(Path(folder) / "all" / "photographs", options.count)
+        compare(f"{folder}/all", options.rounds)
+
+
+def compare(root: str, rounds: int) -> None:
+    source = ImageFolder(root)
+    steps = transforms.Compose([transforms.Resize(SIZE), transforms.CenterCrop(SIZE), transforms.PILToTensor()])
+    data = datasets.ImageFolder(root, steps)
+    ways = {
+        "as read": EvaluationBatches(decoded_as_read(source, "train", SIZE, 2), BATCH),
+        "as read, fast": EvaluationBatches(decoded_as_read(source, "train", SIZE, 2, fast=True), BATCH),
+        "decoded once": EvaluationBatches(decoded(source, "train", SIZE), BATCH),
+        **{
+            f"torchvision, {n} workers": DataLoader(data, BATCH, num_workers=n, persistent_workers=n > 0)
+            for n in (0, 1, 2)
+        },
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, batches in ways.items():
+            measured = rate(
+                batches, (lambda batch: batch[0]) if "torchvision" in name else (lambda batch: batch.images)
+            )
+            if turn:  # the first pass starts threads and workers, and fills the caches
+                rates[name].append(measured)
+    best = [max(others) for others in zip(*(rates[name] for name in ways if "torchvision" in name), strict=True)]
+    for name, values in rates.items():
+        ratios = [a / b for a, b in zip(values, best, strict=True)]
+        print(f"{name}: {statistics.median(values):,.0f} images/s, {statistics.median(ratios):.2f} times torchvision's "
+              f"best ({min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
+    print(f"torch computes with {torch.get_num_threads()} threads")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Fast decoding: off unless it is asked for, and then near to the pixels of the plain way."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from gen_experiments.data.cache import decoded, decoded_as_read
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.data.pictures import Encoded, decode_one
+from gen_experiments.data.sources import ImageFolder
+from gen_experiments.errors import UserError
+from pictures_on_disk import write_pictures
+
+PHOTOGRAPHS = ("china.jpg", "flower.jpg")  # of 640x427 pixels
+
+
+def jpeg(pixels, orientation=None, **options):
+    """The picture in a file, 4:2:0 unless said otherwise."""
+    file, exif = io.BytesIO(), Image.Exif()
+    if orientation is not None:
+        exif[274] = orientation
+    Image.fromarray(pixels).save(file, "JPEG", quality=90, exif=exif, **options)
+    return Encoded("photograph", file.getvalue())
+
+
+def apart(picture, size, channels=3):
+    """How far the fast way is from the plain one, of 255: the mean, and the largest."""
+    plain, fast = (decode_one(picture, size, channels, fast).astype(int) for fast in (False, True))
+    assert plain.shape == fast.shape == (channels, size, size)
+    difference = np.abs(plain - fast)
+    return difference.mean(), difference.max()
+
+
+@pytest.mark.parametrize("photograph", PHOTOGRAPHS)
+@pytest.mark.parametrize("size", [256, 128, 64])
+def test_photographs_are_near_to_the_plain_way(photograph, size):
+    """Within 2.1 of 255 on average. One column is cut off: where the sides differ by an odd number, so do the crops."""
+    mean, largest = apart(jpeg(load_sample_image(photograph)[:, 1:]), size)
+    assert mean < 2.1
+    assert largest < 40
+
+
+def test_grey_photographs_and_those_of_one_size_too():
+    pixels = load_sample_image("china.jpg")[:, 1:]
+    assert apart(jpeg(pixels), 128, channels=1)[0] < 1
+    assert apart(jpeg(pixels[:256, :256]), 256)[0] < 2.1
+    assert apart(jpeg(pixels[..., 0]), 128)[0] < 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_upright(orientation):
+    pixels = load_sample_image("flower.jpg")[:, 1:]
+    assert apart(jpeg(pixels, orientation), 64)[0] < 2.5
+
+
+@pytest.mark.parametrize("times", [1, 2, 4, 8])
+def test_smaller_scales_are_of_the_whole_picture(times):
+    """A picture that is so much larger than twice its size is decoded at a half, a quarter and an eighth."""
+    pixels = np.full((64 * times, 64 * times, 3), 30, dtype=np.uint8)
+    pixels[: 32 * times, 32 * times :] = (200, 100, 50)
+    assert apart(jpeg(pixels), 32)[0] < 2.5
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_other_formats_differ_by_their_resizing_alone(tmp_path, suffix):
+    Image.fromarray(load_sample_image("china.jpg")[:, 1:]).save(tmp_path / f"a{suffix}")
+    assert apart(tmp_path / f"a{suffix}", 128)[0] < 0.05
+
+
+def test_colours_for_print_are_read_in_the_plain_way():
+    file = io.BytesIO()
+    Image.fromarray(load_sample_image("china.jpg")[:, 1:]).convert("CMYK").save(file, "JPEG")
+    assert apart(Encoded("print", file.getvalue()), 128)[0] < 0.05
+
+
+def test_a_damaged_picture_is_named():
+    whole = jpeg(load_sample_image("china.jpg"))
+    with pytest.raises(UserError, match="photograph cannot be decoded"):
+        decode_one(Encoded(whole.name, whole.data[:20_000]), 64, 3, fast=True)
+
+
+def test_it_has_a_cache_and_a_fingerprint_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
+    write_pictures(tmp_path / "set", 20, size=(70, 50), suffix=".jpg")
+    source = ImageFolder(str(tmp_path / "set"))
+    plain, fast = (decoded(source, "train", 16, choice) for choice in (False, True))
+    assert fast.fingerprint == decoded_as_read(source, "train", 16, 1, fast=True).fingerprint != plain.fingerprint
+    for limit in (32, 0):
+        data = ImageDataModule(source, size=16, fast_decoding=True, val_size=0, test_size=1, cache_limit=limit)
+        train = data.split("train")
+        assert np.array_equal(train.read(np.arange(19)).numpy(), fast.pixels[train.members])
+    assert not np.array_equal(plain.pixels, fast.pixels)
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    with pytest.raises(UserError, match=r"pip install 'gen-experiments\[fast\]'"):
+        ImageDataModule(fast_decoding=True)

@@ -1,0 +1,267 @@
+"""Groups that must not be torn apart, and labels beside a folder."""
+
+import csv
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from conftest import SHORT, SMALL
+from gen_experiments.commands.training_data import data_of
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.data.division import held_out
+from gen_experiments.data.groups import CSVGroups, FolderGroups, PatternGroups
+from gen_experiments.data.labels import CSVLabels, StyleGANLabels, in_order
+from gen_experiments.data.sources import Decoded, ImageFolder, Source
+from gen_experiments.errors import UserError
+from pictures_on_disk import write_pictures
+
+SIZES = [1, 5, 2, 9, 3, 4, 1, 7]  # pictures of each patient
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def patients(tmp_path):
+    """Pictures of patients in two classes, and a table of them, in a folder."""
+    root, rows = tmp_path / "set", []
+    for patient, size in enumerate(SIZES):
+        for number, kind in enumerate(("sick", "well")):
+            folder = f"{kind}/p{patient}"
+            write_pictures(root / folder, size, size=(4, 4), seed=2 * patient + number)
+            rows += [(f"{folder}/{picture:03d}.png", kind, f"p{patient}") for picture in range(size)]
+    table(root / "labels.csv", ("file", "label", "group"), *rows)
+    return root
+
+
+def table(path, *rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+GROUPS = {
+    "folder": FolderGroups(),
+    "pattern": PatternGroups(r"/(p\d+)/"),
+    "table": CSVGroups(),
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_no_patient_is_in_two_splits(patients, name):
+    def split(seed):
+        source = ImageFolder(str(patients), 1, groups=GROUPS[name])
+        data = ImageDataModule(source, size=4, val_size=0.2, test_size=10, split_seed=seed)
+        files = [str(file.parent.name) for file in source.pictures("train")]
+        return {part: [files[member] for member in data.split(part).members] for part in ("train", "val", "test")}
+
+    parts = split(0)
+    assert sorted(itertools.chain(*parts.values())) == sorted(
+        f"p{p}" for p, size in enumerate(SIZES) for _ in range(2 * size)
+    )
+    assert sum(len(set(part)) for part in parts.values()) == len(SIZES)
+    assert len(parts["val"]) >= round(0.2 * 2 * sum(SIZES))
+    assert len(parts["test"]) >= 10
+    assert split(0) == parts
+    assert split(1) != parts
+
+
+def test_whole_groups_are_drawn_until_there_are_enough():
+    """By hand: with this seed the groups are drawn in the order 3, 1, 2, 4, 0."""
+    groups = np.repeat([7, 8, 9, 11, 20], [3, 1, 2, 4, 3])
+    order = np.random.default_rng([23, 5]).permutation(5).tolist()
+    parts = held_out(13, {"test": 2, "val": 0.3}, 5, groups)
+    assert order == [3, 1, 2, 4, 0]
+    assert {name: sorted(set(groups[part].tolist())) for name, part in parts.items()} == {
+        "test": [11],
+        "val": [8, 9, 20],
+        "train": [7],
+    }
+    with pytest.raises(UserError, match=r"data\.val_size=0\.99 leaves no training images of 13 in 5 groups: lower it"):
+        held_out(13, {"val": 0.99}, 5, groups)
+
+
+def test_the_summary_counts_the_groups(patients, capsys):
+    source = ImageFolder(str(patients), 1, groups=FolderGroups())
+    ImageDataModule(source, size=4, val_size=0, test_size=1).setup("fit")
+    assert "(held out of train by data.test_size=1, 1 whole groups)" in capsys.readouterr().out
+
+
+def test_a_patient_in_two_folders_of_splits_is_refused(tmp_path):
+    for folder in ("train/a/p1", "train/a/p2", "test/a/p2", "test/a/p3"):
+        write_pictures(tmp_path / folder, 1)
+    with pytest.raises(UserError, match="1 groups, such as p2, are in test and in train: move each"):
+        ImageFolder(str(tmp_path), groups=PatternGroups(r"(p\d)"))
+
+
+def test_a_source_of_ones_own_is_checked_too():
+    class Mine(Source):
+        channels, num_classes = 1, None
+
+        def splits(self):
+            return {"train", "test"}
+
+        def key(self, split):
+            return "mine"
+
+        def decode(self, split, size):
+            return Decoded(np.zeros((4, 1, size, size), dtype=np.uint8), None)
+
+        def groups(self, split):
+            return np.array([3, 4, 4, 4]) if split == "train" else np.array([4, 5, 5, 6])
+
+    with pytest.raises(UserError, match="1 groups, such as 4, are in test and in train"):
+        ImageDataModule(Mine(), size=4, val_size=0).split("train")
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (lambda: FolderGroups(levels_up=3), r"sick/p0/000\.png lies in no folder 3 levels up"),
+        (lambda: FolderGroups(levels_up=0), r"groups\.levels_up must be >= 1"),
+        (lambda: PatternGroups(r"(p[1-9])"), r"finds no group in sick/p0/000\.png"),
+        (lambda: PatternGroups(r"p\d"), "must have one pair of parentheses"),
+        (lambda: PatternGroups("(p"), "is no regular expression"),
+        (lambda: CSVGroups(group_column="patient"), r"no column patient \(it has: file, label, group\)"),
+        (lambda: CSVGroups("nowhere.csv"), r"nowhere\.csv cannot be read: No such file"),
+    ],
+)
+def test_groups_that_cannot_be_found_are_told(patients, groups, message):
+    with pytest.raises(UserError, match=message):
+        ImageFolder(str(patients), 1, groups=groups())
+
+
+def read(root, labels):
+    """What the labels say, by file and by the name or number of the class."""
+    folder = ImageFolder(str(root), 1, labels=labels)
+    names = folder.class_names or range(folder.num_classes)
+    return {
+        str(file.relative_to(root)): names[label]
+        for file, label in zip(folder.pictures("train"), folder.decode("train", 4).labels, strict=True)
+    }
+
+
+def test_labels_in_a_table(tmp_path):
+    write_pictures(tmp_path / "deep", 3, size=(4, 4))
+    table(tmp_path / "t.csv", ("age", "file"), ("10", "deep/001.png"), ("9", ".\\deep\\000.png"), ("9", "deep/002.png"))
+    assert read(tmp_path, CSVLabels("t.csv", label_column="age")) == {
+        "deep/000.png": "9",
+        "deep/001.png": "10",
+        "deep/002.png": "9",
+    }
+    assert ImageFolder(str(tmp_path), labels=CSVLabels("t.csv", label_column="age")).class_names == ("9", "10")
+
+
+def test_labels_as_stylegan_has_them(tmp_path):
+    write_pictures(tmp_path / "00000", 3, size=(4, 4))
+    rows = [["00000/001.png", 0], ["00000/000.png", 1], ["00000/002.png", 1]]
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": rows}))
+    assert read(tmp_path, StyleGANLabels()) == dict(rows)
+    assert ImageFolder(str(tmp_path), labels=StyleGANLabels(num_classes=7)).num_classes == 7
+
+
+def test_names_stand_in_the_order_of_their_numbers():
+    assert in_order(["b10", "b9", "a", "b9x", "10", "9", "09", "9"]) == ("09", "9", "10", "a", "b9", "b9x", "b10")
+
+
+def test_another_label_is_not_taken_from_the_cache(tmp_path):
+    write_pictures(tmp_path / "set", 3, size=(4, 4))
+
+    def labels(*classes):
+        rows = [(f"{number:03d}.png", name) for number, name in enumerate(classes)]
+        table(tmp_path / "set" / "labels.csv", ("file", "label"), *rows)
+        source = ImageFolder(str(tmp_path / "set"), labels=CSVLabels())
+        return ImageDataModule(source, size=4, val_size=0, test_size=1).split("train").all_labels.tolist()
+
+    assert labels("a", "b", "a") == [0, 1, 0]
+    assert labels("b", "a", "a") == [1, 0, 0]
+
+
+FILES = {
+    "rows.csv": "file,label\n000.png,a\n001.png,b\n",
+    "gone.csv": "file,label\n000.png,a\n001.png,b\n002.png,b\n003.png,c\n",
+    "twice.csv": "file,label\n000.png,a\n./000.png,b\n",
+    "hole.csv": "file,label\n000.png,a\n001.png,\n",
+    "short.csv": "file,label\n000.png\n",
+    "empty.csv": "",
+    "latin.csv": "file,label\n000.png,caf\xe9\n".encode("latin-1"),
+    "gap.json": '{"labels": [["000.png", 0], ["001.png", 2], ["002.png", 2]]}',
+    "below.json": '{"labels": [["000.png", -1], ["001.png", 0], ["002.png", 0]]}',
+    "high.json": '{"labels": [["000.png", 0], ["001.png", 1], ["002.png", 2]]}',
+    "huge.json": '{"labels": [["000.png", 99999999999999999999]]}',
+    "vector.json": '{"labels": [["000.png", [0.1, 0.9]]]}',
+    "none.json": '{"labels": null}',
+    "text.json": "hello",
+    "deep.json": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("rows.csv", r"rows\.csv has no row for 1 of 3 pictures, such as 002\.png"),
+        ("gone.csv", r"gone\.csv names 1 pictures that .*set does not hold, such as 003\.png"),
+        ("twice.csv", r"twice\.csv has two rows for \./000\.png"),
+        ("hole.csv", r"hole\.csv has nothing in column label in line 3"),
+        ("short.csv", r"short\.csv has nothing in column label in line 2"),
+        ("empty.csv", r"empty\.csv has no column file \(it has: none\)"),
+        ("latin.csv", r"latin\.csv is no comma-separated table in UTF-8"),
+        ("gap.json", r"gap\.json has labels up to 2 and none of 1: number the classes from 0"),
+        (
+            "below.json",
+            r"below\.json has labels from -1 to 0: they must be whole numbers in 0 \.\.\. 1, as num_classes=2",
+        ),
+        ("high.json", r"high\.json has labels from 0 to 2: they must be whole numbers in 0 \.\.\. 1, as num_classes=2"),
+        ("huge.json", r"huge\.json must label each picture as \[path, whole number\]"),
+        ("vector.json", r"must label each picture as \[path, whole number\], not \['000\.png', \[0\.1, 0\.9\]\]"),
+        ("none.json", r'none\.json has no list of "labels"'),
+        ("text.json", r"text\.json is no JSON"),
+        ("deep.json", r"deep\.json is no JSON"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_told_in_one_line(tmp_path, file, message):
+    write_pictures(tmp_path / "set", 3, size=(4, 4))
+    content = FILES[file]
+    (tmp_path / "set" / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    declared = 2 if file in ("below.json", "high.json") else None
+    labels = CSVLabels(file) if file.endswith(".csv") else StyleGANLabels(file, declared)
+    with pytest.raises(UserError, match=message) as told:
+        ImageFolder(str(tmp_path / "set"), labels=labels)
+    assert "\n" not in str(told.value)
+
+
+def test_a_label_that_no_training_image_has(tmp_path):
+    for folder in ("train", "val"):
+        write_pictures(tmp_path / folder, 1, size=(4, 4))
+    table(tmp_path / "labels.csv", ("file", "label"), ("train/000.png", "a"), ("val/000.png", "b"))
+    with pytest.raises(UserError, match=r"val has a class b that .*train does not have"):
+        ImageFolder(str(tmp_path), labels=CSVLabels())
+
+
+def test_from_the_command_line(experiment, patients, capsys):
+    options = ["--data.source=ImageFolder", f"--data.source.root={patients}", "--data.source.channels=1"]
+    parts = ["--data.source.labels=CSVLabels", "--data.source.groups=CSVGroups", "--data.batch_size=4"]
+    short = ["--trainer.max_steps=1", "--evaluation.extractor=null", "--data.size=32"]
+    assert experiment("fit", *SMALL["vqvae"], *SHORT, *options, *parts, *short) == 0
+    said = capsys.readouterr().out
+    assert "classes: 2 (sick" in said
+    assert "whole groups)" in said
+    assert experiment("fit", *SMALL["vqvae"], *SHORT, *options, *parts, *short, "--data.source.labels.file=no.csv") == 1
+    assert "no.csv cannot be read" in capsys.readouterr().err
+
+
+def test_a_run_finds_its_labels_again(patients, tmp_path, monkeypatch):
+    """Also where a file of that name lies in the folder that a command is called in."""
+    monkeypatch.chdir(patients)
+    source = {"class_path": "ImageFolder", "init_args": {"root": str(patients)}}
+    source["init_args"] |= {
+        "labels": {"class_path": "CSVLabels", "init_args": {"file": "labels.csv"}},
+        "groups": {"class_path": "CSVGroups", "init_args": {"file": str(patients / "labels.csv")}},
+    }
+    described = {"data": {"class_path": "ImageDataModule", "init_args": {"source": source, "size": 8}}}
+    (tmp_path / "config.yaml").write_text(json.dumps(described))
+    data = data_of(tmp_path / "config.yaml")
+    assert data.source.class_names == ("sick", "well")

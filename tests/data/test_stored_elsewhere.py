@@ -1,0 +1,267 @@
+"""Pictures in shards and in data sets of Hugging Face: what is found in them, and what is refused."""
+
+import io
+import json
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gen_experiments.data.cache import decoded
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.data.sources import HuggingFace, Shards
+from gen_experiments.errors import UserError
+from pictures_on_disk import write_parquet, write_pictures, write_shards
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def files(tmp_path):
+    write_pictures(tmp_path / "set", 6, size=(4, 4))
+    return sorted((tmp_path / "set").iterdir())
+
+
+def grey(level):
+    """An encoded picture of one level, by which it is known again."""
+    file = io.BytesIO()
+    Image.new("L", (2, 2), level).save(file, "PNG")
+    return file.getvalue()
+
+
+def tar(path, members, mode="w"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as file:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            file.addfile(member, io.BytesIO(data))
+
+
+def levels(source, split="train"):
+    """The level and the label of each picture."""
+    read = source.decode(split, 2)
+    labels = [None] * len(read.images) if read.labels is None else read.labels.tolist()
+    return list(zip(read.images[:, 0, 0, 0].tolist(), labels, strict=True))
+
+
+def test_what_tar_makes_is_read(tmp_path):
+    """Long names, folders, labels before and after, in JSON too, and members that are no pictures."""
+    deep = f"{'deep/' * 30}a"
+    tar(
+        tmp_path / "x.tar",
+        {f"{deep}.png": grey(1), f"{deep}.cls": b"1\n", "b.json": b'{"label": 0}', "b.PNG": grey(2), "read.me": b""}
+        | {"._b.png": b"a resource fork", "c.cls": b"2", "c.mask.png": grey(9), "c.png": grey(3)},
+    )
+    source = Shards(str(tmp_path), channels=1)
+    assert levels(source) == [(1, 1), (2, 0), (3, 2)]
+    assert source.num_classes == 3
+
+
+def test_a_picture_in_a_shard_is_named(tmp_path):
+    tar(tmp_path / "x.tar", {"a/1.png": grey(1), "a/2.png": b"no picture"})
+    with pytest.raises(UserError, match=r"x\.tar:a/2\.png cannot be decoded"):
+        levels(Shards(str(tmp_path)))
+
+
+def test_shards_are_splits_by_their_names_or_folders(tmp_path):
+    for number, name in enumerate(("train-000.tar", "Validation_0.tar", "test/0.tar", "train-001.tar")):
+        tar(tmp_path / name, {"a.png": grey(number)})
+    source = Shards(str(tmp_path), channels=1)
+    assert {split: levels(source, split) for split in source.splits()} == {
+        "train": [(0, None), (3, None)],
+        "val": [(1, None)],
+        "test": [(2, None)],
+    }
+
+
+def test_secret_labels_of_a_test(tmp_path):
+    tar(tmp_path / "train.tar", {"a.png": grey(1), "a.cls": b"0"})
+    tar(tmp_path / "test.tar", {"a.png": grey(1)})
+    source = Shards(str(tmp_path))
+    assert (source.labelled("train"), source.labelled("test")) == (True, False)
+
+
+@pytest.mark.parametrize("damage", ["gone", "text", "shape", "beyond", "shard"])
+def test_an_index_that_is_damaged_is_made_anew(tmp_path, cache, files, damage):
+    write_shards(tmp_path / "shards", {"train": files}, lambda file: int(file.stem) % 2)
+    expected = Shards(str(tmp_path / "shards"))
+    (path,) = (cache / "shards").iterdir()
+    whole = path.read_bytes()
+    index = np.load(path)
+    if damage == "gone":
+        path.unlink()
+    elif damage == "text":
+        path.write_bytes(b"hello")
+    else:
+        index[-1, {"beyond": 1, "shard": 0}.get(damage, 2)] = 10**9
+        np.save(path, index[:, :3] if damage == "shape" else index)
+    again = Shards(str(tmp_path / "shards"))
+    assert path.read_bytes() == whole
+    assert levels(again) == levels(expected)
+
+
+def test_shards_are_listed_once_until_one_changes(tmp_path, cache, files):
+    write_shards(tmp_path / "shards", {"train": files})
+    before = Shards(str(tmp_path / "shards")).key("train")
+    assert Shards(str(tmp_path / "shards")).key("train") == before
+    write_shards(tmp_path / "shards", {"train": files[:-1]})
+    assert Shards(str(tmp_path / "shards")).key("train") != before
+    assert len(list((cache / "shards").iterdir())) == 2
+
+
+GOOD = {"a.png": grey(1), "a.cls": b"0"}
+
+
+@pytest.mark.parametrize(
+    ("shards", "options", "message"),
+    [
+        ({}, {}, "holds no shards"),
+        ({"x.tar": {"a.txt": b""}}, {}, "has no pictures in its shards"),
+        ({"x.tar": GOOD | {"b.png": grey(2)}}, {}, r"1 of 2 pictures have no label, such as .*x\.tar:b\.png"),
+        ({"x.tar": GOOD | {"a.jpg": grey(2)}}, {}, r"x\.tar has two pictures called a: keep one"),
+        ({"x.tar": GOOD | {"a.cls": b"cat"}}, {}, r"x\.tar:a\.cls holds no whole number"),
+        ({"x.tar": GOOD | {"a.cls": b"-1"}}, {}, r"a\.cls holds a label -1: it must be a whole number in 0 and up"),
+        ({"x.tar": {"a.png": grey(1), "a.json": b"{"}}, {}, r"a\.json holds no JSON"),
+        ({"x.tar": {"a.png": grey(1), "a.json": b'{"label": "cat"}'}}, {}, r"a\.json holds a label cat"),
+        ({"x.tar": GOOD | {"a.cls": b"3"}}, {}, "has labels up to 3 and none of 0: number the classes from 0"),
+        ({"x.tar": GOOD | {"a.cls": b"3"}}, {"num_classes": 3}, r"in 0 \.\.\. 2, as num_classes=3"),
+        ({"x.tar": GOOD}, {"class_names": ["a", "b"]}, "2 class_names cannot be those of 1 classes"),
+        ({"x.tar": GOOD}, {"channels": 2}, "1 or 3 channels"),
+        ({"train.tar": GOOD, "test.tar": GOOD | {"a.cls": b"1"}}, {}, "test shards of .* have labels from 1 to 1"),
+        ({"val.tar": GOOD}, {}, "holds shards of val, so that it is not clear what is to train on"),
+        ({"train.tar": GOOD, "more.tar": GOOD}, {}, r"holds shards of train beside more\.tar"),
+    ],
+)
+def test_shards_that_are_not_clear_are_refused(tmp_path, shards, options, message):
+    (tmp_path / "set").mkdir()
+    for name, members in shards.items():
+        tar(tmp_path / "set" / name, members)
+    with pytest.raises(UserError, match=message):
+        Shards(str(tmp_path / "set"), **options)
+
+
+@pytest.mark.parametrize("damage", ["compressed", "cut short", "text", "empty"])
+def test_a_damaged_shard_is_named(tmp_path, damage):
+    path = tmp_path / "x.tar"
+    tar(path, {"a.png": grey(1), "b.png": bytes(5000)}, "w:gz" if damage == "compressed" else "w")
+    whole = path.read_bytes()
+    path.write_bytes({"compressed": whole, "cut short": whole[:2048], "text": b"hello" * 300, "empty": b""}[damage])
+    with pytest.raises(UserError, match=r"x\.tar is no uncompressed tar file, or is damaged"):
+        Shards(str(tmp_path))
+
+
+def test_a_folder_that_is_not_there():
+    with pytest.raises(UserError, match="there is no folder of shards nowhere"):
+        Shards("nowhere")
+
+
+def table(tmp_path, files, **columns):
+    """A data set of one split with more columns."""
+    write_parquet(tmp_path / "parquet", {"train": files}, **columns)
+    return str(tmp_path / "parquet")
+
+
+def test_numbers_names_and_classes_are_labels(tmp_path, files):
+    import datasets
+
+    path = table(tmp_path, files, number=lambda f: int(f.stem) % 2, name=lambda f: "ba"[int(f.stem) % 2])
+    by_number, by_name = (HuggingFace(path, label_column=column) for column in ("number", "name"))
+    assert by_number.labels("train").tolist() == [0, 1] * 3
+    assert (by_number.num_classes, by_number.class_names) == (2, None)
+    assert by_name.labels("train").tolist() == [1, 0] * 3
+    assert by_name.class_names == ("a", "b")
+    kept = datasets.load_dataset(path, split="train")
+    kept = kept.cast_column("number", datasets.ClassLabel(names=["T - shirt / top", "shoe", "none"]))
+    kept.save_to_disk(tmp_path / "kept")
+    of_classes = HuggingFace(str(tmp_path / "kept"), label_column="number")
+    assert of_classes.labels("train").tolist() == [0, 1] * 3
+    assert of_classes.class_names == ("T - shirt - top", "shoe", "none")
+    assert HuggingFace(path, label_column=None).num_classes is None
+
+
+def test_one_file_a_folder_of_pictures_and_other_splits(tmp_path, files):
+    write_parquet(tmp_path / "one", {"anything": files})
+    expected = levels(HuggingFace(str(tmp_path / "one" / "anything-00000-of-00001.parquet"), label_column=None))
+    assert levels(HuggingFace(str(tmp_path / "set"), label_column=None)) == expected
+    write_parquet(tmp_path / "more", {"train": files, "validation": files[:2]}, label=lambda file: 0)
+    source = HuggingFace(str(tmp_path / "more"))
+    write_parquet(tmp_path / "odd", {"train": files, "test": files[-1:]}, label=lambda file: f"of {file.stem > '004'}")
+    write_parquet(tmp_path / "odd", {"train": files[:2]}, label=lambda file: "of False")
+    with pytest.raises(UserError, match=r"test of .*odd has a class of True that the training images do not have"):
+        HuggingFace(str(tmp_path / "odd"))
+    assert source.splits() == {"train", "val"}
+    assert source.origin("val") == "split validation"
+
+
+def test_secret_labels_and_groups_of_a_data_set(tmp_path, files, capsys):
+    write_parquet(tmp_path / "set_", {"train": files}, label=lambda f: 0, who=lambda f: int(f.stem) // 2)
+    data = ImageDataModule(HuggingFace(str(tmp_path / "set_"), group_column="who"), size=4, val_size=0, test_size=1)
+    assert data.split("test").members.tolist() in ([0, 1], [2, 3], [4, 5])
+    data.setup("fit")
+    assert f"RGB, from HuggingFace in {tmp_path / 'set_'}\n" in capsys.readouterr().out
+    write_parquet(tmp_path / "secret", {"train": files}, label=lambda file: 0)
+    write_parquet(tmp_path / "secret", {"test": files}, label=lambda file: -1)
+    source = HuggingFace(str(tmp_path / "secret"))
+    assert decoded(source, "test", 4).labels(np.arange(1)) is None
+    assert (source.labelled("train"), source.labelled("test")) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_column": "picture"}, r"no column picture in train \(it has: image, label, odd, hole\)"),
+        ({"label_column": "hole"}, r"column hole of .* holds a in train, or nothing in some rows"),
+        ({"label_column": "klass"}, r"no column klass"),
+        ({"image_column": "label"}, r"column label of .* holds no pictures"),
+        ({"label_column": "odd"}, r"column odd of .* holds 0\.5 in train, .*: labels are whole numbers or names"),
+        ({}, "has labels up to 6 and none of 0"),
+        ({"channels": 4}, "1 or 3 channels"),
+    ],
+)
+def test_columns_that_do_not_fit_are_told(tmp_path, files, options, message):
+    path = table(
+        tmp_path,
+        files,
+        label=lambda file: int(file.stem) + 1,
+        odd=lambda file: 0.5,
+        hole=lambda file: "a" if file.stem < "003" else None,
+    )
+    with pytest.raises(UserError, match=message):
+        HuggingFace(path, **options)
+
+
+def test_splits_that_are_not_clear_are_told(tmp_path, files):
+    import datasets
+
+    rows = datasets.Dataset.from_dict({"image": [str(file) for file in files]}).cast_column("image", datasets.Image())
+    datasets.DatasetDict({"one": rows, "two": rows}).save_to_disk(tmp_path / "kept")
+    with pytest.raises(UserError, match="has the splits one, two and none that is called train"):
+        HuggingFace(str(tmp_path / "kept"), label_column=None)
+
+
+@pytest.mark.parametrize("name", ["nowhere/at_all", "text.parquet"])
+def test_what_cannot_be_loaded_is_told_in_one_line(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.parquet").write_text("hello")
+    with pytest.raises(UserError, match=rf"^{name} cannot be loaded by the library datasets \(") as told:
+        HuggingFace(name)
+    assert "\n" not in str(told.value)
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch, files):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UserError, match=r"pip install 'gen-experiments\[huggingface\]'"):
+        HuggingFace(str(files[0].parent))
+
+
+def test_labels_in_json_beside_other_facts(tmp_path):
+    tar(tmp_path / "x.tar", {f"{n}.{e}": d for n in range(3) for e, d in
+                             (("png", grey(n)), ("json", json.dumps({"label": n, "width": 2}).encode()))})  # fmt: skip
+    assert levels(Shards(str(tmp_path), channels=1)) == [(0, 0), (1, 1), (2, 2)]
