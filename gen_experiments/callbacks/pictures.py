@@ -12,7 +12,7 @@ from torch import Tensor
 from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.errors import check_interval
-from gen_experiments.images import Batch, grid, pairs_in_rows, save_image, to_uint8
+from gen_experiments.images import Batch, grid, in_rows, save_image, to_uint8
 
 MOST_PICTURES = 4096  # in a grid
 MOST_CLASSES = 16  # columns in a grid of samples by class
@@ -63,7 +63,7 @@ class Pictures(Callback):
         columns = self.columns
         if self._pairs:
             originals, remade = torch.cat(self._pairs).unbind(1)
-            title, images = "reconstructions", pairs_in_rows(originals, remade, self.columns)
+            title, images = "reconstructions", in_rows(originals, remade, columns=self.columns)
         elif isinstance(pl_module, Samples):
             title, images, columns = "samples", *self._samples(pl_module)
         else:

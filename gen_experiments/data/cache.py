@@ -51,6 +51,11 @@ class ImageArray:
         fingerprint = hashlib.sha256(self.fingerprint.encode() + np.ascontiguousarray(members).tobytes()).hexdigest()
         return ImageArray(self.pixels, self.all_labels, self.members[members], fingerprint)
 
+    def planes(self, first: int, last: int) -> "ImageArray":
+        """Returns the images made of channels `first` ... `last` - 1 alone: one side of pairs."""
+        fingerprint = hashlib.sha256(f"{self.fingerprint}|{first}:{last}".encode()).hexdigest()
+        return ImageArray(self.pixels[:, first:last], self.all_labels, self.members, fingerprint)
+
 
 def decoded(source: Source, split: str, size: int) -> ImageArray:
     """Returns a split of a source, from the cache or, the first time, decoded into it.
@@ -85,12 +90,11 @@ def _check(images: Decoded, source: Source, split: str, size: int) -> None:
     """Refuses what a source of the user's own may return by mistake, before it is cached."""
     pixels, labels = images.images, images.labels
     name = f"{type(source).__name__}.decode({split!r}, {size})"
-    shape = (len(pixels), source.channels, size, size)
+    channels = source.sides * source.channels
+    shape = (len(pixels), channels, size, size)
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != shape or not len(pixels):
         found = f"{getattr(pixels, 'dtype', type(pixels).__name__)} of shape {tuple(np.shape(pixels))}"
-        raise UserError(
-            f"{name} must return images as a uint8 array (N, {source.channels}, {size}, {size}), not {found}"
-        )
+        raise UserError(f"{name} must return images as a uint8 array (N, {channels}, {size}, {size}), not {found}")
     if source.num_classes is None or not source.labelled(split):
         return
     if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (len(pixels),):
@@ -105,7 +109,7 @@ def _read(
     pixels: Path, labels: Path, source: Source, split: str, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None] | None:
     """Returns the images and labels of a split, or None if they are not there or not what the source gives."""
-    images = map_array(pixels, np.uint8, (None, source.channels, size, size))
+    images = map_array(pixels, np.uint8, (None, source.sides * source.channels, size, size))
     if images is None or not len(images):
         return None
     if source.num_classes is None or not source.labelled(split):

@@ -6,11 +6,13 @@ from lightning.pytorch import LightningDataModule
 
 from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray, decoded
+from gen_experiments.data.damage import Damage, damaged
+from gen_experiments.data.pairs import PairSource, ShuffledPairs
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches
 from gen_experiments.data.sources import Digits, Source
 from gen_experiments.data.summary import summary
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import Batch, ImageSpec, to_float
+from gen_experiments.images import Batch, ImageSet, ImageSpec, to_float
 
 SPLIT_STREAM = 23
 LARGEST_SIZE = 4096
@@ -30,6 +32,9 @@ class ImageDataModule(LightningDataModule):
         test_size: the same for the test; > 0.
         flip: mirror half of the training images, drawn anew in each epoch.
         split_seed: of the held-out images, which so stay the same under every seed of the run.
+        damage: what the images go through, one after the other, to give the `sources` that a model is to restore; of
+            pairs the first picture of each goes through it. Drawn anew for each image and epoch; validation and test
+            always see the same. None damages nothing.
 
     Raises:
         UserError: a size that makes no sense.
@@ -45,6 +50,7 @@ class ImageDataModule(LightningDataModule):
         test_size: float = 0.1,
         flip: bool = False,
         split_seed: int = 0,
+        damage: list[Damage] | None = None,
     ) -> None:
         super().__init__()
         check_interval(f"[1, {LARGEST_SIZE}]", size=size)
@@ -54,6 +60,7 @@ class ImageDataModule(LightningDataModule):
         self.source = source or Digits()
         self.size, self.batch_size, self.eval_batch_size = size, batch_size, eval_batch_size
         self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed
+        self.damage = damage or []
         self._splits: dict[str, ImageArray] = {}
         self._origins: dict[str, str] = {}
 
@@ -73,8 +80,27 @@ class ImageDataModule(LightningDataModule):
             self.split("train")
             print("\n".join(summary(self.source, self.size, self._splits, self._origins)), flush=True)
 
+    @property
+    def has_sources(self) -> bool:
+        """Whether batches hold pictures that are to be turned into others."""
+        return self.source.sides > 1 or bool(self.damage)
+
+    @property
+    def in_pairs(self) -> bool:
+        """Whether those of validation and test show the same as the images beside them."""
+        return bool(self.damage) if not isinstance(self.source, PairSource) else self.source.paired
+
+    @property
+    def trains_in_pairs(self) -> bool:
+        """Whether those of the training do."""
+        return self.in_pairs and not (isinstance(self.source, PairSource) and self.source.shuffled)
+
     def split(self, name: str) -> ImageArray:
-        """Returns the images of "train", "val" or "test"."""
+        """Returns the images of "train", "val" or "test"; of pairs the second of each."""
+        items, channels = self._items(name), self.source.channels
+        return items if self.source.sides == 1 else items.planes(channels, 2 * channels)
+
+    def _items(self, name: str) -> ImageArray:
         if not self._splits:
             self._splits = self._divide()
         return self._splits[name]
@@ -120,24 +146,34 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> TrainingBatches:
         """Returns the shuffled batches of the training images."""
-        return TrainingBatches(self.split("train"), self.batch_size, randomness.run_seed(), self.flip)
+        whole = self._items("train")
+        items: ImageSet = whole
+        if isinstance(self.source, PairSource) and self.source.shuffled:
+            items = ShuffledPairs(whole, self.source.channels, self.split_seed)
+        return TrainingBatches(items, self.batch_size, randomness.run_seed(), self.flip)
 
     def val_dataloader(self) -> EvaluationBatches:
         """Returns the validation images in order."""
-        return EvaluationBatches(self.split("val"), self.eval_batch_size)
+        return EvaluationBatches(self._items("val"), self.eval_batch_size)
 
     def test_dataloader(self) -> EvaluationBatches:
         """Returns the test images in order."""
-        return EvaluationBatches(self.split("test"), self.eval_batch_size)
+        return EvaluationBatches(self._items("test"), self.eval_batch_size)
 
     def predict_dataloader(self) -> EvaluationBatches:
         """Returns the test images in order."""
         return self.test_dataloader()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Converts uint8 to float32 in [-1, 1] and mirrors, on the device."""
+        """Converts uint8 to float32 in [-1, 1], mirrors, parts what lies in pairs and damages, on the device."""
         images = to_float(batch.images)
         if batch.mirrored is not None:
             # At 0 and 1 this is exact, and it takes a quarter of the time of `where`.
             images = torch.lerp(images, images.flip(-1), batch.mirrored.float()[:, None, None, None])
-        return batch._replace(images=images)
+        sources = None
+        if self.source.sides > 1:
+            sources, images = images.chunk(2, dim=1)
+        if self.damage:
+            assert batch.seeds is not None
+            sources = damaged(images if sources is None else sources, self.damage, batch.seeds)
+        return batch._replace(images=images, sources=sources)

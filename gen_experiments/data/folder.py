@@ -81,6 +81,14 @@ class ImageFolder(Source):
         """Returns the split's folder."""
         return f"folder {self._folders[split]}"
 
+    def folder(self, split: str) -> Path:
+        """Returns the folder of a split."""
+        return self._folders[split]
+
+    def files(self, split: str) -> list[Path]:
+        """Returns the pictures of a split, in the order in which they are decoded."""
+        return self._files[split]
+
     def labelled(self, split: str) -> bool:
         """Returns whether the pictures of a split lie in folders of classes, as those for training do."""
         return self.num_classes is not None and self._classes[split] is not None

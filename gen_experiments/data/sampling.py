@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from gen_experiments import distributed, randomness
-from gen_experiments.data.cache import ImageArray
 from gen_experiments.errors import UserError
-from gen_experiments.images import Batch
+from gen_experiments.images import Batch, ImageSet
 
-ORDER_STREAM, MIRROR_STREAM = 21, 22
+ORDER_STREAM, MIRROR_STREAM, CHANGE_STREAM = 21, 22, 24
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -42,7 +41,7 @@ class TrainingBatches:
         UserError: the batch cannot be divided among the processes, or is larger than the training split.
     """
 
-    def __init__(self, images: ImageArray, batch_size: int, seed: int, flip: bool) -> None:
+    def __init__(self, images: ImageSet, batch_size: int, seed: int, flip: bool) -> None:
         processes = distributed.world_size()
         if batch_size < processes or batch_size % processes:
             raise UserError(f"data.batch_size={batch_size} cannot be divided among {processes} devices: set a multiple")
@@ -64,7 +63,8 @@ class TrainingBatches:
             start = self._done * self.batch_size
             self._done += 1
             indices = own_part(order[start : start + self.batch_size], distributed.rank(), distributed.world_size())
-            yield _batch(self.images, indices, self._mirrored(len(indices)))
+            key = (CHANGE_STREAM, self.seed, self._epoch)
+            yield _batch(self.images, indices, self._mirrored(len(indices)), key)
 
     def _mirrored(self, count: int) -> torch.Tensor | None:
         if not self.flip:
@@ -85,7 +85,7 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """All images once, in their order, each process its part of every batch.
+    """All images once, in their order, each process its part of every batch; an image has the same seed every time.
 
     A process that has no part of any gets one batch of no images, as Lightning takes no empty loader.
 
@@ -94,7 +94,7 @@ class EvaluationBatches:
         batch_size: images of a global batch.
     """
 
-    def __init__(self, images: ImageArray, batch_size: int) -> None:
+    def __init__(self, images: ImageSet, batch_size: int) -> None:
         self.images, self.batch_size = images, batch_size
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[Batch]:
         """Returns the batches."""
         for indices in self._parts():
-            yield _batch(self.images, indices, None)
+            yield _batch(self.images, indices, None, (CHANGE_STREAM,))
 
     def _parts(self) -> Iterator[NDArray[np.int64]]:
         for start in range(0, len(self.images), self.batch_size):
@@ -114,10 +114,11 @@ class EvaluationBatches:
                 yield own
 
 
-def _batch(images: ImageArray, indices: NDArray[np.int64], mirrored: torch.Tensor | None) -> Batch:
-    pixels, labels = images.read(indices), images.labels(indices)
+def _batch(images: ImageSet, indices: NDArray[np.int64], mirrored: torch.Tensor | None, key: tuple[int, ...]) -> Batch:
+    pixels, labels, numbers = images.read(indices), images.labels(indices), torch.from_numpy(indices)
+    seeds = randomness.seeds_of(numbers, *key)
     # Pinned memory lets the copy to a GPU run beside the computation; what else there is, is too small to matter.
-    return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored, torch.from_numpy(indices))
+    return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored, numbers, seeds)
 
 
 @cache

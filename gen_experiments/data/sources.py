@@ -36,12 +36,14 @@ class Source(ABC):
         class_names: the names of the classes in the order of their numbers, or None without names. Each may be the name
             of a folder.
         content: what the images show, in the words of the feature extractors that are for such images alone.
+        sides: pictures of an item: 2 of a source of pairs (`data.pairs`), whose channels lie one behind the other.
     """
 
     channels: int
     num_classes: int | None
     class_names: tuple[str, ...] | None = None
     content: str | None = None
+    sides: ClassVar[int] = 1
 
     @abstractmethod
     def splits(self) -> set[str]:

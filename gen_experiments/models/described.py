@@ -23,6 +23,7 @@ TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
 ALLOWED = (
     *(f"gen_experiments.{room}" for room in ("networks", "quantizers", "losses", "priors", "models", "schedules")),
     *(f"gen_experiments.{module}" for module in ("data.datamodule", "data.folder", "data.sources", "images")),
+    *(f"gen_experiments.data.{module}" for module in ("pairs", "pair_folders", "damage", "damage_parts", "jpeg")),
     *(f"gen_experiments.metrics.{module}" for module in ("features", "trained", "fidelity", "classifier_net")),
     *("torch.optim", "torch.nn"),
 )
