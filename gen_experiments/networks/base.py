@@ -52,6 +52,14 @@ class Generator(CastsInputs, ABC):
         """Maps (B, latent_dim) noise and, for conditional networks, (B,) int64 labels -> (B, C, H, W)."""
 
 
+class Translator(CastsInputs, ABC):
+    """Images to images of another style; built as `translator(image: ImageSpec)`."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps (B, C, H, W) in [-1, 1] -> the same shape, in (-1, 1)."""
+
+
 class Discriminator(CastsInputs, ABC):
     """Images to logits; built as `discriminator(image: ImageSpec)`."""
 
