@@ -1,7 +1,6 @@
 """FID of samples or reconstructions, and reconstruction metrics, at every validation and test."""
 
 import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,14 +11,14 @@ from torchmetrics import MeanMetric
 from gen_experiments import distributed
 from gen_experiments.callbacks.best import choose_best_without_fid
 from gen_experiments.callbacks.interruption import pause_point
-from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses
+from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates, made_of
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.collapse import ClassVariety
 from gen_experiments.evaluation.reference import ReferenceStatistics
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import FeatureSums, Moments, frechet_distance, warn_of_few
-from gen_experiments.metrics.reconstruction import psnr, ssim
+from gen_experiments.metrics.reconstruction import l1, psnr, ssim
 
 if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
@@ -30,8 +29,10 @@ LEARNED_SOMETHING = 10_000  # images seen; before, samples differ as little as t
 class Evaluation(Callback):
     """Scores what the model makes, on uint8 images as they would be written to disk.
 
-    A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions); one that
-    samples gets `fid` (`samples` images against the split `reference`). The names are prefixed by `val/` or `test/`.
+    A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions). One that
+    translates gets `fid` (the target pictures of the evaluated split against its translations) and, of true pairs,
+    `psnr`, `ssim`, `l1` (of pixels on a [0, 1] scale) and `psnr_gain` (dB above the PSNR of the source unchanged). One
+    that samples gets `fid` (`samples` images against the split `reference`). Names begin with `val/` or `test/`.
     Of a conditional model `class_variety` is logged too, and warned of where it is small: the smallest share, over the
     classes, of the data's spread of features within a class that the samples have. A generator that makes one image of
     each class has 0 there, and may have a good FID.
@@ -74,7 +75,8 @@ class Evaluation(Callback):
         self._reference_moments: Moments | None = None
         self._sums = None if extractor is None else FeatureSums(extractor.num_features)
         self._variety: ClassVariety | None = None
-        self._psnr, self._ssim = MeanMetric(), MeanMetric()
+        self._psnr, self._ssim, self._l1, self._gain = (MeanMetric() for _ in range(4))
+        self._in_pairs = True  # whether what is made can be compared with the images of its batch
         self._suffix = ""  # of the names of distances that mean little
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -86,7 +88,7 @@ class Evaluation(Callback):
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             _check_shares(data, pl_module, "test" if stage == "test" else "val")
-        for module in (self.extractor, self._sums, self._psnr, self._ssim):
+        for module in (self.extractor, self._sums, self._psnr, self._ssim, self._l1, self._gain):
             if module is not None:
                 module.to(trainer.strategy.root_device)
         if self.extractor is not None and self.extractor.fits(data.source.content):
@@ -146,21 +148,35 @@ class Evaluation(Callback):
                     self._variety = ClassVariety(self.extractor, data.image.class_labels)
                 if self._variety is not None:
                     self._variety.start(reference, self.batch_size, trainer.strategy.root_device)
-        for metric in (self._sums, self._psnr, self._ssim):
+        self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
+        for metric in (self._sums, self._psnr, self._ssim, self._l1, self._gain):
             if metric is not None:
                 metric.reset()
 
     def _count(self, outputs: Any, batch: Batch) -> None:
-        if isinstance(outputs, Mapping) and "reconstructions" in outputs:
-            reconstructions, images = to_uint8(outputs["reconstructions"]), to_uint8(batch.images)
-            self._psnr.update(psnr(reconstructions, images))
+        made = made_of(outputs)
+        if made is None:
+            return
+        reconstructions, images = to_uint8(made), to_uint8(batch.images)
+        if self._in_pairs:
+            ratio = psnr(reconstructions, images)
+            self._psnr.update(ratio)
             self._ssim.update(ssim(reconstructions, images))
-            if self.extractor is not None and self._sums is not None:
-                self._sums.update(self.extractor(reconstructions))
+            if batch.sources is not None:
+                self._l1.update(l1(reconstructions, images))
+                self._gain.update(ratio - psnr(to_uint8(batch.sources), images))
+        if self.extractor is not None and self._sums is not None:
+            self._sums.update(self.extractor(reconstructions))
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         scores = {}
-        if isinstance(pl_module, Reconstructs):
+        if isinstance(pl_module, Translates):
+            if self._in_pairs:
+                scores = {"psnr": self._psnr.compute(), "ssim": self._ssim.compute()}
+                scores |= {"l1": self._l1.compute(), "psnr_gain": self._gain.compute()}
+            if self._sums is not None:
+                scores[f"fid{self._suffix}"] = self._distance(self._sums)
+        elif isinstance(pl_module, Reconstructs):
             scores = {"psnr": self._psnr.compute(), "ssim": self._ssim.compute()}
             if self._sums is not None:
                 scores[f"rfid{self._suffix}"] = self._distance(self._sums)

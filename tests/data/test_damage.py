@@ -152,7 +152,7 @@ def test_jpeg_is_that_of_a_real_encoder(quality, channels, size):
         Image.fromarray(pixels.squeeze()).save(file, "JPEG", quality=quality)
         real = np.asarray(Image.open(file), dtype=float).reshape(pixels.shape)
         difference = np.abs((made.permute(1, 2, 0).numpy() + 1) * 127.5 - real)
-        # A frequency between two steps may be rounded either way; libjpeg rounds averages of chroma up and down in turn.
+        # What lies between two steps may be rounded either way; libjpeg rounds averages of chroma up and down in turn.
         lost = np.abs(real - pixels).mean()
         assert difference.mean() < (0.9 if channels == 1 else 0.3 * lost)
 
