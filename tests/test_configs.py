@@ -12,6 +12,7 @@ BASES = {
     "GAN": "gan.yaml",
     "Pix2Pix": "translation.yaml",
     "CycleGAN": "translation.yaml",
+    "CUT": "translation.yaml",
 }
 FEW = [*SHORT, "--trainer.max_steps=2", "--evaluation.samples=20", "--evaluation.batch_size=10"]
 

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks import blocks
-from gen_experiments.networks.base import Translator
+from gen_experiments.networks.base import StagedTranslator
 
 
-class ResNetTranslator(Translator):
+class ResNetTranslator(StagedTranslator):
     """CycleGAN's generator (https://arxiv.org/abs/1703.10593, after Johnson et al. 2016), as in its PyTorch code.
 
     7×7 to `width` channels, 3×3 of stride 2 that double them, residual blocks of two 3×3, transposed 3×3 of stride 2
@@ -61,7 +61,6 @@ class ResNetTranslator(Translator):
             stages.append(nn.Sequential(*normalised(doubling, channels)))
         stages.append(nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, image.channels, 7), nn.Tanh()))
         self.stages = nn.ModuleList(stages)
-        # Channels of the image and after each stage but the last: what `features` gives.
         self.feature_channels = [image.channels, *widths, *[widths[-1]] * residual_blocks, *reversed(widths[:-1])]
         self.apply(blocks.normal_init(0.02))
 

@@ -4,26 +4,21 @@ import math
 
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
-from torch import nn
-from torch.utils.data import DataLoader
 
 from conftest import CONFIGS, SHORT
 from gen_experiments.errors import UserError
-from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.adversarial import LeastSquares, NonSaturating, RelativisticPaired
 from gen_experiments.losses.penalties import R1
 from gen_experiments.losses.reconstruction import L1
 from gen_experiments.models.cyclegan import CycleGAN
 from gen_experiments.models.pix2pix import Pix2Pix
-from gen_experiments.networks.base import Discriminator, Translator
 from gen_experiments.schedules import Constant
 from small_models import sgd
+from small_translators import SPEC, Means, Scale, fit
 from test_devices import assert_trained_as_one
 from test_devices import train as train_processes
 from test_resuming import checkpoint, curve, equal
 
-SPEC = ImageSpec(channels=1, size=2)
 TRANSLATION = CONFIGS / "translation.yaml"
 MODELS = {
     "pix2pix": (f"--config={TRANSLATION}", "--model.generator.width=4", "--model.discriminator.width=4"),
@@ -37,56 +32,6 @@ MODELS = {
         "--model.buffer=20",
     ),
 }
-
-
-class Scale(Translator):
-    """images · w."""
-
-    def __init__(self, image, weight=0.5):
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor(weight))
-
-    def forward(self, images):
-        return images * self.weight
-
-
-class Means(Discriminator):
-    """The channels' means by their weights."""
-
-    def __init__(self, image, weights=(0.4, 0.8)):
-        super().__init__()
-        self.weights = nn.Parameter(torch.tensor(weights[: image.channels]))
-
-    def forward(self, images, labels=None):
-        return images.mean((2, 3)) @ self.weights
-
-
-class Watch(Callback):
-    def __init__(self):
-        self.steps, self.logged = [], []
-
-    def on_train_batch_end(self, trainer, module, *_):
-        self.steps.append(trainer.global_step)
-        self.logged.append({name: value.item() for name, value in trainer.callback_metrics.items()})
-
-
-def fit(model, tmp_path, steps=1, a=2.0, b=3.0):
-    """Trains on one source of the value `a` and one image of `b`."""
-    batch = Batch(torch.full((1, 1, 2, 2), b), None, sources=torch.full((1, 1, 2, 2), a))
-    watch = Watch()
-    trainer = Trainer(
-        max_steps=steps,
-        accelerator="cpu",
-        logger=False,
-        callbacks=[watch],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        default_root_dir=tmp_path,
-    )
-    trainer.fit(model, DataLoader([batch] * steps, batch_size=None))
-    return watch
 
 
 def pix2pix(**options):
