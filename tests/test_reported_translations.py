@@ -1,5 +1,7 @@
 """What a validation of a model that translates reports, computed anew from its checkpoint and the files of its run."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -75,3 +77,27 @@ def test_unpaired_pictures_are_not_compared(experiment, tmp_path):
     assert config["data"]["init_args"]["source"]["class_path"].endswith("UnpairedFolders")
     data = ["--data.source=PairedFolders", "--data.source.a=a", "--data.source.b=b", "--evaluation.extractor=null"]
     assert experiment("fit", *SMALL, *data, "--data.source.shuffled=true", *SHORT) != 0
+
+
+def test_evaluate_scores_the_translations_of_a_split(trained, experiment, refused, tmp_path):
+    _, made, truth, folder = trained
+    expected = {
+        "psnr": psnr(made, truth).mean(),
+        "ssim": ssim(made, truth).mean(),
+        "l1": np.abs(made.numpy().astype(float) - truth.numpy()).mean() / 255,
+        "fid": column(folder / "metrics.csv", "val/fid")[-1],
+    }
+    last = folder / "checkpoints" / "last.ckpt"
+    assert experiment("evaluate", last, "--json=record.json") == 0
+    held = json.loads((tmp_path / "record.json").read_text())
+    assert {name: held["scores"][name]["value"] for name in expected} == pytest.approx(expected, rel=1e-3)
+    assert held["protocol"]["evaluated"]["kind"] == "translations"
+    assert held["protocol"]["reference"]["split"] == "val"
+    assert experiment("evaluate", last, f"{folder / 'config.yaml'}:test", "--json=test.json", "--metrics=[l1]") == 0
+    test = digits(16)[0][held_out(1797)["test"]]
+    with torch.inference_mode():
+        again = to_uint8(load(last).translate(to_float(torch.from_numpy(outlines(test.numpy())))))
+    found = json.loads((tmp_path / "test.json").read_text())["scores"]["l1"]["value"]
+    assert found == pytest.approx(np.abs(again.numpy().astype(float) - test.numpy()).mean() / 255, rel=1e-5)
+    write_pictures(tmp_path / "pictures", 4, size=(16, 16))
+    assert "name a split of its data" in refused("evaluate", last, "pictures")

@@ -3,17 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.callbacks.protocols import Reconstructs
+from gen_experiments.callbacks.protocols import Reconstructs, Translates
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.inputs import (
     EVALUATION_FILE,
     SPLITS,
     Archive,
     Images,
+    configured_data,
     split_images,
 )
 from gen_experiments.commands.model_images import common_spec, images_of
@@ -51,7 +53,8 @@ def evaluate(
     Reconstructions are scored by PSNR, SSIM and MS-SSIM too, and their codes by how many are used and the bits they
     take. Each side is a checkpoint, a run (its best checkpoint), a folder of pictures, a data configuration
     (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of samples (`arr_0`), statistics
-    (`mu`, `sigma`) or features (`reps`). A model that reconstructs is scored by its reconstructions of the other side.
+    (`mu`, `sigma`) or features (`reps`). A model that reconstructs is scored by its reconstructions of the other side,
+    one that translates by what it makes of that side's sources.
 
     Args:
         evaluated: what is scored.
@@ -101,12 +104,14 @@ def evaluation_of(
     checkpoint, spec = checkpoint_of(Path(evaluated)), common_spec(evaluated, reference)
     model = None if checkpoint is None else load_model(checkpoint, ImageModel, "be evaluated").to(place)
     if reference is None or reference in SPLITS:
-        real: Images | Archive = _own_split(evaluated, checkpoint, reference, isinstance(model, Reconstructs))
+        real: Images | Archive = _own_split(evaluated, checkpoint, reference, remakes(model))
     else:
         real = images_of(reference, spec, num, seed, place)
     remade = None
     if model is not None and checkpoint is not None and isinstance(model, Reconstructs):
         remade = Reconstructions(model, checkpoint, real)
+    elif model is not None and checkpoint is not None and isinstance(model, Translates):
+        remade = _translations(model, checkpoint, real, reference)
     fake = images_of(evaluated, spec, num, seed, place) if remade is None else remade.images
     # Before the pass, which may take minutes.
     for name in metrics or ():
@@ -114,7 +119,7 @@ def evaluation_of(
             raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
     known = network.fits(real.content or fake.content, "--extractor")
     generated, originals = (collected_of(side, network, place) for side in (fake, real))
-    generated.paired = remade is not None
+    generated.paired = remade is not None and remade.in_pairs
     of_pairs = {} if remade is None else remade.scores()
     wanted = metrics or [*computable(generated, originals, network), *of_pairs]
     found = of_pairs | score(generated, originals, network, [name for name in wanted if name in METRICS])
@@ -148,6 +153,26 @@ def print_record(held: dict[str, Any]) -> None:
         print(f"{role}: {', '.join(said)}")
     knows = "" if protocol["extractor_knows_the_images"] else ", which was not trained on such images"
     print(f"features: {protocol['extractor']}{knows}, {protocol['resize']}")
+
+
+def remakes(model: object) -> bool:
+    """Returns whether a model makes an image of each that it is given."""
+    return isinstance(model, (Reconstructs, Translates))
+
+
+def _translations(
+    model: ImageModel, checkpoint: Path, real: Images | Archive, reference: str | None
+) -> Reconstructions:
+    """Returns what a model turns the sources of the reference's images into."""
+    if reference is None or reference in SPLITS:
+        data, split = training_data(str(checkpoint), None), reference or split_compared_with(checkpoint, True)
+    elif (configured := configured_data(reference)) is not None:
+        data, _, split = configured
+    else:
+        raise UserError(f"{checkpoint} translates: name a split of its data ({', '.join(SPLITS)}) or a configuration")
+    return Reconstructions(
+        model, checkpoint, real, lambda part: data.sources(split, np.arange(part.start, part.stop)), data.in_pairs
+    )
 
 
 def _own_split(evaluated: str, checkpoint: Path | None, split: str | None, reconstructs: bool) -> Images:

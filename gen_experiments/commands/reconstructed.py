@@ -1,11 +1,12 @@
-"""A tokenizer's reconstructions of images, and the scores that images have only in pairs, or codes only have."""
+"""What a model remakes of images or turns others into, and the scores that images have only in pairs, or codes only."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from gen_experiments.callbacks.protocols import Reconstructs
+from gen_experiments.callbacks.protocols import Reconstructs, Translates
 from gen_experiments.commands.inputs import Archive, Images
 from gen_experiments.commands.model_images import described_checkpoint
 from gen_experiments.errors import UserError
@@ -13,35 +14,48 @@ from gen_experiments.evaluation.comparison import RECONSTRUCTIONS
 from gen_experiments.evaluation.scores import Score, mean_of
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits, perplexity, usage
-from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE, WINDOW, ms_ssim, psnr, ssim
+from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE, WINDOW, l1, ms_ssim, psnr, ssim
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.vqvae import VQVAE
 
-PAIRED = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim}
-SMALLEST_SIZE = {"psnr": 1, "ssim": WINDOW, "ms_ssim": MS_SSIM_SIZE}
+PAIRED = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim, "l1": l1}
+SMALLEST_SIZE = {"psnr": 1, "ssim": WINDOW, "ms_ssim": MS_SSIM_SIZE, "l1": 1}
+TRANSLATIONS = "translations"
 OF_CODES = ("perplexity", "codebook_usage", "bits_per_pixel")
 
 
 class Reconstructions:
-    """What a model makes of images, and how close it is to them.
+    """What a model makes of images or of their sources, and how close it is to the images.
 
     Args:
-        model: one that reconstructs.
+        model: one that reconstructs or translates.
         checkpoint: its file.
         originals: the images.
+        sources: of a model that translates, what it is to turn into a range of the images.
+        in_pairs: whether what is made can be compared with the images one by one.
 
     Raises:
         UserError: there are no images but only statistics of them.
     """
 
-    def __init__(self, model: ImageModel, checkpoint: Path, originals: Images | Archive) -> None:
+    def __init__(
+        self,
+        model: ImageModel,
+        checkpoint: Path,
+        originals: Images | Archive,
+        sources: Callable[[range], Tensor] | None = None,
+        in_pairs: bool = True,
+    ) -> None:
         if isinstance(originals, Archive):
             raise UserError(f"{originals.path} holds statistics, and {checkpoint} reconstructs: name the images")
-        self.model, self.originals = model, originals
-        self.images = Images(
-            {**described_checkpoint(model, checkpoint), "kind": RECONSTRUCTIONS}, originals.count, self._read
-        )
-        self._values: dict[str, list[Tensor]] = {name: [] for name in PAIRED if model.image.size >= SMALLEST_SIZE[name]}
+        self.model, self.originals, self.in_pairs = model, originals, in_pairs
+        self._sources = sources
+        kind = RECONSTRUCTIONS if sources is None else TRANSLATIONS
+        self.images = Images({**described_checkpoint(model, checkpoint), "kind": kind}, originals.count, self._read)
+        names = [name for name in PAIRED if model.image.size >= SMALLEST_SIZE[name]] if in_pairs else []
+        if sources is None:
+            names.remove("l1")  # of reconstructions the squares are reported
+        self._values: dict[str, list[Tensor]] = {name: [] for name in names}
         self._codes: list[Tensor] = []
 
     @property
@@ -50,10 +64,14 @@ class Reconstructions:
         return (*self._values, *(OF_CODES if isinstance(self.model, VQVAE) else ()))
 
     def _read(self, part: range) -> Tensor:
-        assert isinstance(self.model, Reconstructs)
         images = self.originals.read(part)
         inputs = to_float(images.to(self.model.device))
-        remade = to_uint8(self.model.reconstruct(inputs)).cpu()
+        if self._sources is None:
+            assert isinstance(self.model, Reconstructs)
+            remade = to_uint8(self.model.reconstruct(inputs)).cpu()
+        else:
+            assert isinstance(self.model, Translates)
+            remade = to_uint8(self.model.translate(self._sources(part).to(self.model.device))).cpu()
         for name, found in self._values.items():
             found.append(PAIRED[name](remade, images))
         if isinstance(self.model, VQVAE):
@@ -63,8 +81,9 @@ class Reconstructions:
     def scores(self) -> dict[str, Score]:
         """Returns the scores of all images that were read.
 
-        `psnr`, `ssim` and, of 176 pixels or more, `ms_ssim`; of a model of codes also `perplexity` and `codebook_usage`
-        of all codes together, and `bits_per_pixel`, which an ideal coder takes that knows how often each code occurs.
+        `psnr`, `ssim` and, of 176 pixels or more, `ms_ssim`; of translations also `l1`; of a model of codes also
+        `perplexity` and `codebook_usage` of all codes together, and `bits_per_pixel`, which an ideal coder takes that
+        knows how often each code occurs.
         """
         found = {}
         for name, parts in self._values.items():

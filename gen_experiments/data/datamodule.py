@@ -3,12 +3,14 @@
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+from torch import Tensor
 
 from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray, decoded
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.data.pairs import PairSource, ShuffledPairs
-from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches
+from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches, evaluation_batch
 from gen_experiments.data.sources import Digits, Source
 from gen_experiments.data.summary import summary
 from gen_experiments.errors import UserError, check_interval
@@ -99,6 +101,24 @@ class ImageDataModule(LightningDataModule):
         """Returns the images of "train", "val" or "test"; of pairs the second of each."""
         items, channels = self._items(name), self.source.channels
         return items if self.source.sides == 1 else items.planes(channels, 2 * channels)
+
+    def sources(self, name: str, indices: NDArray[np.int64]) -> Tensor:
+        """Returns what is to be turned into the images of a split, as validation and test see it.
+
+        Args:
+            name: "train", "val" or "test"; pairs of the training are not shuffled here.
+            indices: which of its images.
+
+        Returns:
+            (len(indices), C, S, S) float32 in [-1, 1].
+
+        Raises:
+            UserError: the images have no sources.
+        """
+        batch = self.on_after_batch_transfer(evaluation_batch(self._items(name), indices), 0)
+        if batch.sources is None:
+            raise UserError("these data hold nothing to translate: choose a source of pairs or data.damage")
+        return batch.sources
 
     def _items(self, name: str) -> ImageArray:
         if not self._splits:

@@ -104,7 +104,7 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[Batch]:
         """Returns the batches."""
         for indices in self._parts():
-            yield _batch(self.images, indices, None, (CHANGE_STREAM,))
+            yield evaluation_batch(self.images, indices)
 
     def _parts(self) -> Iterator[NDArray[np.int64]]:
         for start in range(0, len(self.images), self.batch_size):
@@ -112,6 +112,11 @@ class EvaluationBatches:
             own = own_part(batch, distributed.rank(), distributed.world_size())
             if len(own) or start == 0:
                 yield own
+
+
+def evaluation_batch(images: ImageSet, indices: NDArray[np.int64]) -> Batch:
+    """Returns the images at `indices` as an evaluation sees them: each with the same seed every time."""
+    return _batch(images, indices, None, (CHANGE_STREAM,))
 
 
 def _batch(images: ImageSet, indices: NDArray[np.int64], mirrored: torch.Tensor | None, key: tuple[int, ...]) -> Batch:
