@@ -47,6 +47,10 @@ def cyclegan(**options):
     )
 
 
+def small_steps(parameters):
+    return torch.optim.SGD(parameters, lr=0.01)
+
+
 def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
@@ -98,6 +102,17 @@ def test_an_iteration_of_cyclegan_by_hand(tmp_path):
     assert logged["train/loss_d_a"] == pytest.approx(0.5 * (e * a - 1) ** 2 + 0.5 * (e * f * b) ** 2, rel=1e-5)
     by_d, by_e = (d * b - 1) * b + d * (g * a) ** 2, (e * a - 1) * a + e * (f * b) ** 2
     assert [float(part.weights[0]) for part in model.discriminators] == pytest.approx([d - by_d, e - by_e], rel=1e-5)
+
+
+def test_discriminators_are_shown_earlier_images(tmp_path):
+    weights = {}
+    for buffer in (0, 1):
+        for steps in (1, 4):
+            model = cyclegan(buffer=buffer, optimizer_g=small_steps, optimizer_d=small_steps)
+            fit(model, tmp_path, steps=steps)
+            weights[buffer, steps] = [float(part.weights[0]) for part in model.discriminators]
+    assert weights[0, 1] == weights[1, 1]
+    assert weights[0, 4] != weights[1, 4]
 
 
 @pytest.mark.parametrize("build", [pix2pix, cyclegan])
