@@ -59,12 +59,14 @@ class TrainingBatches:
         if self._done == len(self):
             self._epoch, self._done = self._epoch + 1, 0
         order = epoch_order(len(self.images), self.seed, self._epoch)
+        # Of all images at once: for each batch it would cost as much as reading it.
+        seeds = randomness.seeds_of(torch.from_numpy(order), CHANGE_STREAM, self.seed, self._epoch).numpy()
         while self._done < len(self):
             start = self._done * self.batch_size
             self._done += 1
-            indices = own_part(order[start : start + self.batch_size], distributed.rank(), distributed.world_size())
-            key = (CHANGE_STREAM, self.seed, self._epoch)
-            yield _batch(self.images, indices, self._mirrored(len(indices)), key)
+            place = distributed.rank(), distributed.world_size()
+            indices, of_images = (own_part(part[start : start + self.batch_size], *place) for part in (order, seeds))
+            yield _batch(self.images, indices, self._mirrored(len(indices)), torch.from_numpy(of_images))
 
     def _mirrored(self, count: int) -> torch.Tensor | None:
         if not self.flip:
@@ -116,14 +118,13 @@ class EvaluationBatches:
 
 def evaluation_batch(images: ImageSet, indices: NDArray[np.int64]) -> Batch:
     """Returns the images at `indices` as an evaluation sees them: each with the same seed every time."""
-    return _batch(images, indices, None, (CHANGE_STREAM,))
+    return _batch(images, indices, None, randomness.seeds_of(torch.from_numpy(indices), CHANGE_STREAM))
 
 
-def _batch(images: ImageSet, indices: NDArray[np.int64], mirrored: torch.Tensor | None, key: tuple[int, ...]) -> Batch:
-    pixels, labels, numbers = images.read(indices), images.labels(indices), torch.from_numpy(indices)
-    seeds = randomness.seeds_of(numbers, *key)
+def _batch(images: ImageSet, indices: NDArray[np.int64], mirrored: torch.Tensor | None, seeds: torch.Tensor) -> Batch:
+    pixels, labels = images.read(indices), images.labels(indices)
     # Pinned memory lets the copy to a GPU run beside the computation; what else there is, is too small to matter.
-    return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored, numbers, seeds)
+    return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored, torch.from_numpy(indices), seeds)
 
 
 @cache
