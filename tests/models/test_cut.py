@@ -12,6 +12,7 @@ from gen_experiments.models.cut import CUT
 from gen_experiments.networks.base import StagedTranslator
 from gen_experiments.networks.projector import drawn_places
 from small_translators import SPEC, Means, Scale, fit
+from test_devices import assert_trained_as_one, train
 from test_resuming import checkpoint, equal
 
 SMALL = (
@@ -97,6 +98,15 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path):
     )
     for key in ("state_dict", "optimizer_states", "images_seen", "global_step"):
         assert equal(resumed[key], unbroken[key]), key
+
+
+@pytest.mark.long
+def test_two_processes_train_as_one(tmp_path):
+    # Adam would make whole steps of the rounding of gradients that are 0.
+    slow = [f"--model.optimizer_{which}=torch.optim.SGD" for which in "gd"]
+    options = [*SMALL, *slow, *(f"--model.optimizer_{which}.lr=0.01" for which in "gd")]
+    (alone,) = train(options, "alone", tmp_path, 1)
+    assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))
 
 
 @pytest.mark.parametrize(
