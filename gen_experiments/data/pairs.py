@@ -40,10 +40,11 @@ class Edges(PairSource):
 
     Args:
         source: where the pictures come from; None for the embedded digits.
+        shuffled: show the training an outline with another's picture, for unpaired models.
     """
 
-    def __init__(self, source: Source | None = None) -> None:
-        self.source = source or Digits()
+    def __init__(self, source: Source | None = None, shuffled: bool = False) -> None:
+        self.source, self.shuffled = source or Digits(), shuffled
         self.channels, self.num_classes = self.source.channels, self.source.num_classes
         self.class_names, self.content = self.source.class_names, self.source.content
 
