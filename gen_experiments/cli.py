@@ -29,6 +29,7 @@ from gen_experiments.commands.report import report
 from gen_experiments.commands.sample import sample
 from gen_experiments.commands.stats import stats
 from gen_experiments.commands.sweep import sweep
+from gen_experiments.commands.translate import damage, restore, translate
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.experiment import ExperimentCLI
@@ -38,6 +39,9 @@ from gen_experiments.parser import ExperimentParser, OneLineParser
 COMMANDS: dict[str, Callable[..., None]] = {
     "sample": sample,
     "reconstruct": reconstruct,
+    "translate": translate,
+    "restore": restore,
+    "damage": damage,
     "interpolate": interpolate,
     "explore": explore,
     "project": project,
@@ -60,6 +64,7 @@ SHARED = {"evaluate", "compare", "stats", "sample"}
 POSITIONALS = {
     "evaluate": ("evaluated", "reference"),
     "stats": ("images",),
+    "damage": ("config",),
     "compare": ("runs",),
     "report": ("runs",),
     "sweep": ("file",),

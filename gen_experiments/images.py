@@ -68,12 +68,17 @@ class Batch(NamedTuple):
         labels: (B,) int64 in [0, num_classes), or None for data without labels.
         mirrored: (B,) bool, which images are flipped left to right once they are on the device; None for none.
         indices: (B,) int64, which images of their split these are; None if they are of none.
+        seeds: (B,) int64, of what is done to each image at random on the device; None if nothing can be.
+        sources: (B, C, H, W) float32 in [-1, 1], the pictures that are to be turned into `images`, once on the device;
+            None for data without such.
     """
 
     images: Tensor
     labels: Tensor | None
     mirrored: Tensor | None = None
     indices: Tensor | None = None
+    seeds: Tensor | None = None
+    sources: Tensor | None = None
 
 
 class ImageSet(Protocol):
@@ -130,20 +135,19 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor
     return sheet
 
 
-def pairs_in_rows(above: Tensor, below: Tensor, columns: int) -> Tensor:
-    """Orders images for a grid: `columns` of `above`, under them those of `below`, and so on.
+def in_rows(*parts: Tensor, columns: int) -> Tensor:
+    """Orders images for a grid: `columns` of the first part, under them those of the second, and so on.
 
     Args:
-        above: (N, C, H, W).
-        below: (N, C, H, W).
+        parts: (N, C, H, W) each.
         columns: images in a row of the grid.
 
     Returns:
-        (2N, C, H, W), N rounded up to full rows by grey images.
+        (parts · N, C, H, W), N rounded up to full rows by grey images.
     """
-    missing = -above.shape[0] % columns
-    rows = [torch.cat([half, half.new_full((missing, *half.shape[1:]), 128)]).split(columns) for half in (above, below)]
-    return torch.cat([row for pair in zip(*rows, strict=True) for row in pair])
+    missing = -parts[0].shape[0] % columns
+    rows = [torch.cat([part, part.new_full((missing, *part.shape[1:]), 128)]).split(columns) for part in parts]
+    return torch.cat([row for together in zip(*rows, strict=True) for row in together])
 
 
 def save_image(image: Tensor, path: str | Path) -> Path:

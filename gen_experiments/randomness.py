@@ -5,6 +5,7 @@ global batch is made whole on every process, and each keeps its rows: N processe
 process of B images sees.
 """
 
+import math
 import os
 
 import numpy as np
@@ -55,3 +56,49 @@ def _global(rows: int) -> int:
 def _own_rows(values: Tensor, rows: int) -> Tensor:
     first = distributed.rank() * rows
     return values[first : first + rows]
+
+
+def seeds_of(numbers: Tensor, *key: int) -> Tensor:
+    """Returns a seed for each number: (N,) int64 in, (N,) int64 out, on the same device; see `uniform_of`."""
+    base = key_seed(*key)
+    return _hash(_hash(numbers) + base)
+
+
+def uniform_of(seeds: Tensor, *shape: int) -> Tensor:
+    """Returns uniform [0, 1) numbers of which each row depends on its seed alone.
+
+    Neither the device, nor the batch, nor the number of processes changes them: they are a hash of seed and place
+    (SplitMix64 of Steele, Lea and Flood 2014), of which 24 bits are taken.
+
+    Args:
+        seeds: (B,) int64.
+        shape: of a row.
+
+    Returns:
+        (B, *shape) float32.
+    """
+    places = torch.arange(1, math.prod(shape) + 1, device=seeds.device) * _signed(0x9E3779B97F4A7C15)
+    hashed = _hash(seeds[:, None] + places)
+    return (_shifted(hashed, 40).float() * 2**-24).reshape(len(seeds), *shape)
+
+
+def normal_of(seeds: Tensor, *shape: int) -> Tensor:
+    """Returns standard normal numbers (B, *shape) in the same way, by Box and Muller's transform."""
+    first, second = uniform_of(seeds, 2, *shape).unbind(1)
+    return (-2 * torch.log1p(-first)).sqrt() * torch.cos(2 * math.pi * second)
+
+
+def _hash(values: Tensor) -> Tensor:
+    values = (values ^ _shifted(values, 30)) * _signed(0xBF58476D1CE4E5B9)
+    values = (values ^ _shifted(values, 27)) * _signed(0x94D049BB133111EB)
+    return values ^ _shifted(values, 31)
+
+
+def _shifted(values: Tensor, bits: int) -> Tensor:
+    """Shifts int64 values to the right as if they had no sign."""
+    return (values >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(value: int) -> int:
+    """Returns the int64 of the same 64 bits; its products wrap around as those without a sign do."""
+    return value - (1 << 64) if value >> 63 else value

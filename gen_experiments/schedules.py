@@ -71,17 +71,19 @@ class Ramp(Schedule):
         end: the value from `images` on.
         images: N, the length in images; > 0. None lasts as long as the run.
         warmup: images over which the value first rises linearly from 0; 0 for none.
+        hold: the share of the length for which the value stays at `start`; pix2pix and CycleGAN hold for a half.
 
     Raises:
         UserError: a number out of range.
     """
 
-    def __init__(self, start: float, end: float, images: int | None = None, warmup: int = 0) -> None:
+    def __init__(self, start: float, end: float, images: int | None = None, warmup: int = 0, hold: float = 0.0) -> None:
         check_interval("(-inf, inf)", start=start, end=end)
         check_interval("[0, inf)", warmup=warmup)
+        check_interval("[0, 1)", hold=hold)
         if images is not None:
             check_interval("(0, inf)", images=images)
-        self.start, self.end, self.images, self.warmup = start, end, images, warmup
+        self.start, self.end, self.images, self.warmup, self.hold = start, end, images, warmup, hold
 
     def __call__(self, images: float) -> float:
         """Returns the value after `images` images.
@@ -89,7 +91,8 @@ class Ramp(Schedule):
         Raises:
             UserError: no length was given, and the run has none.
         """
-        share = self._share(min(images / (self.images or _run_length()), 1.0))
+        gone = min(images / (self.images or _run_length()), 1.0)
+        share = self._share(max(gone - self.hold, 0.0) / (1 - self.hold))
         warm = min(images / self.warmup, 1.0) if self.warmup else 1.0
         return (self.start + share * (self.end - self.start)) * warm
 

@@ -7,7 +7,13 @@ from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_cifar10, write_mnist, write_parquet, write_pictures, write_shards
 
 # The prior's base is run in tests/models/test_prior.py: it needs a trained VQ-VAE.
-BASES = {"VQVAE": "vqvae.yaml", "GAN": "gan.yaml"}
+BASES = {
+    "VQVAE": "vqvae.yaml",
+    "GAN": "gan.yaml",
+    "Pix2Pix": "translation.yaml",
+    "CycleGAN": "translation.yaml",
+    "CUT": "translation.yaml",
+}
 FEW = [*SHORT, "--trainer.max_steps=2", "--evaluation.samples=20", "--evaluation.batch_size=10"]
 
 
@@ -15,7 +21,7 @@ def ids(path):
     return "/".join(path.parts[-2:])
 
 
-@pytest.mark.parametrize("name", BASES.values())
+@pytest.mark.parametrize("name", sorted(set(BASES.values())))
 def test_a_base_config_trains(experiment, tmp_path, name):
     assert experiment("fit", "--config", CONFIGS / name, *FEW) == 0
     folder = tmp_path / "runs" / name.removesuffix(".yaml") / "version_0"
@@ -62,6 +68,8 @@ def test_a_data_config_goes_over_any_model(experiment, tmp_path, monkeypatch, in
     if path.stem == "shards":
         write_shards(root / "shards", files, lambda file: int(file.stem) % 2)
         options.append(f"--data.source.root={root / 'shards'}")
+    if path.stem == "pairs":
+        options += [f"--data.source.{side}={root / 'pictures'}" for side in "ab"]
     if yaml.safe_load(path.read_text())["evaluation"]["extractor"]["class_path"] == "InceptionFeatures":
         options.append(f"--evaluation.extractor.weights={inception_weights}")
     assert experiment("fit", *options) == 0

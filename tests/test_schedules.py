@@ -45,3 +45,10 @@ def test_a_warmup_multiplies_the_schedule_by_a_rising_line(kind):
 def test_impossible_lengths_are_refused(kind, images, warmup):
     with pytest.raises(UserError, match="must be >"):
         kind(1.0, 0.0, images, warmup)
+
+
+def test_a_ramp_may_hold_its_start():
+    held = Linear(1.0, 0.0, images=100, hold=0.5)
+    assert [held(images) for images in (0, 50, 75, 100, 200)] == pytest.approx([1, 1, 0.5, 0, 0])
+    with pytest.raises(UserError, match="hold must be in"):
+        Linear(1.0, 0.0, hold=1.0)

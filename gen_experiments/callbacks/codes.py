@@ -11,7 +11,7 @@ from torch import Tensor
 from gen_experiments.callbacks.pictures import MOST_PICTURES, drawing_folder, write_picture
 from gen_experiments.callbacks.protocols import Tokenizes
 from gen_experiments.errors import check_interval
-from gen_experiments.images import Batch, grid, pairs_in_rows, to_uint8
+from gen_experiments.images import Batch, grid, in_rows, to_uint8
 
 MOST_CODES = 1024  # of the used codes, those among which neighbours are sought
 CHUNK = 64  # codes decoded at a time
@@ -61,7 +61,7 @@ class CodePictures(Callback):
         assert isinstance(pl_module, Tokenizes)
         images, codes = torch.cat(self._images), torch.cat(self._codes)
         maps = to_uint8(code_maps(pl_module.code_latents(codes), images.shape[-1]))
-        pairs = pairs_in_rows(images.expand(-1, 3, -1, -1), maps, self.columns)
+        pairs = in_rows(images.expand(-1, 3, -1, -1), maps, columns=self.columns)
         write_picture(trainer, pl_module, folder, "code_maps", grid(pairs, self.columns), "images above their codes")
         shown = "the codes most used, and below each its nearest codes"
         write_picture(trainer, pl_module, folder, "codebook", self._codebook(pl_module, codes.shape[1:]), shown)

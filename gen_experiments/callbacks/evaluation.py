@@ -1,7 +1,7 @@
 """Scores of samples or reconstructions at every validation and test."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,14 +12,14 @@ from torchmetrics import MeanMetric
 from gen_experiments import distributed
 from gen_experiments.callbacks.best import choose_best_without_fid
 from gen_experiments.callbacks.interruption import pause_point
-from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses
+from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates, made_of
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.collapse import ClassVariety
 from gen_experiments.evaluation.online import OnlineScores
 from gen_experiments.evaluation.scores import METRICS
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.reconstruction import psnr, ssim
+from gen_experiments.metrics.reconstruction import l1, psnr, ssim
 
 if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
@@ -30,9 +30,11 @@ LEARNED_SOMETHING = 10_000  # images seen; before, samples differ as little as t
 class Evaluation(Callback):
     """Scores what the model makes, on uint8 images as they would be written to disk.
 
-    A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions); one that
-    samples gets `fid` (`samples` images against the split `reference`). The names are prefixed by `val/` or `test/`.
-    Other `metrics` are named likewise (`mind`, `rmind`), and computed as the command `evaluate` does.
+    A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions). One that
+    translates gets `fid` (the target pictures of the evaluated split against its translations) and, of true pairs,
+    `psnr`, `ssim`, `l1` (of pixels on a [0, 1] scale) and `psnr_gain` (dB above the PSNR of the source unchanged). One
+    that samples gets `fid` (`samples` images against the split `reference`). Names begin with `val/` or `test/`. Other
+    `metrics` are named likewise (`mind`, `rmind`), and computed as the command `evaluate` does.
 
     Of samples `variety` is logged too, the share of the data's spread of features that they have, and of a conditional
     model `class_variety`, the smallest such share within a class. A small one is warned of: a generator that makes one
@@ -83,7 +85,8 @@ class Evaluation(Callback):
         self.metrics = tuple(metrics)
         self._scores = None if extractor is None else OnlineScores(extractor, metrics)
         self._variety: ClassVariety | None = None
-        self._psnr, self._ssim = MeanMetric(), MeanMetric()
+        self._psnr, self._ssim, self._l1, self._gain = (MeanMetric() for _ in range(4))
+        self._in_pairs = True  # whether what is made can be compared with the images of its batch
         self._suffix = ""  # of the names of distances that mean little
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -95,7 +98,7 @@ class Evaluation(Callback):
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             _check_shares(data, pl_module, "test" if stage == "test" else "val")
-        for module in (self.extractor, self._psnr, self._ssim):
+        for module in (self.extractor, self._psnr, self._ssim, self._l1, self._gain):
             if module is not None:
                 module.to(trainer.strategy.root_device)
         if self._scores is not None and self._scores.extractor.fits(data.source.content):
@@ -157,28 +160,39 @@ class Evaluation(Callback):
                     self._variety = ClassVariety(self.extractor, data.image.class_labels)
                 if self._variety is not None:
                     self._variety.start(reference, self.batch_size, device)
-        self._psnr.reset()
-        self._ssim.reset()
+        self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
+        for metric in (self._psnr, self._ssim, self._l1, self._gain):
+            metric.reset()
 
     def _count(self, outputs: Any, batch: Batch) -> None:
-        if isinstance(outputs, Mapping) and "reconstructions" in outputs:
-            reconstructions, images = to_uint8(outputs["reconstructions"]), to_uint8(batch.images)
-            self._psnr.update(psnr(reconstructions, images))
+        made = made_of(outputs)
+        if made is None:
+            return
+        reconstructions, images = to_uint8(made), to_uint8(batch.images)
+        if self._in_pairs:
+            ratio = psnr(reconstructions, images)
+            self._psnr.update(ratio)
             self._ssim.update(ssim(reconstructions, images))
-            if self._scores is not None:
-                places = torch.arange(len(images)) if batch.indices is None else batch.indices
-                self._scores.count(self._scores.extractor(reconstructions), places)
+            if batch.sources is not None:
+                self._l1.update(l1(reconstructions, images))
+                self._gain.update(ratio - psnr(to_uint8(batch.sources), images))
+        if self._scores is not None:
+            places = torch.arange(len(images)) if batch.indices is None else batch.indices
+            self._scores.count(self._scores.extractor(reconstructions), places)
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         scores: dict[str, float | Tensor] = {}
-        reconstructs = isinstance(pl_module, Reconstructs)
-        if reconstructs:
+        remakes = isinstance(pl_module, (Reconstructs, Translates))
+        if remakes and self._in_pairs:
             scores = {"psnr": self._psnr.compute(), "ssim": self._ssim.compute()}
-        if self._scores is not None and isinstance(pl_module, (Reconstructs, Samples)):
-            if isinstance(pl_module, Samples) and not reconstructs:
+            if isinstance(pl_module, Translates):
+                scores |= {"l1": self._l1.compute(), "psnr_gain": self._gain.compute()}
+        if self._scores is not None and (remakes or isinstance(pl_module, Samples)):
+            if not remakes:
+                assert isinstance(pl_module, Samples)
                 self._sample(trainer, pl_module, self._scores)
                 scores |= self._varieties(pl_module, self._scores)
-            found = self._scores.scores(paired=reconstructs)
+            found = self._scores.scores(paired=remakes and self._in_pairs)
             scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": value for name, value in found.items()}
         values = {f"{stage}/{name}": torch.as_tensor(value, dtype=torch.float32) for name, value in scores.items()}
         pl_module.log_dict(values)

@@ -1,6 +1,5 @@
 """Pictures of what the model makes, as PNG files in the run's folder and in the loggers."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.callbacks.protocols import Samples
+from gen_experiments.callbacks.protocols import Samples, Translates, made_of
 from gen_experiments.errors import check_interval
-from gen_experiments.images import Batch, grid, pairs_in_rows, save_image, to_uint8
+from gen_experiments.images import Batch, grid, in_rows, save_image, to_uint8
 
 MOST_PICTURES = 4096  # in a grid
 MOST_CLASSES = 16  # columns in a grid of samples by class
@@ -20,6 +19,8 @@ MOST_CLASSES = 16  # columns in a grid of samples by class
 
 class Pictures(Callback):
     """At every validation, draws samples from fixed noise, a column for each class, or originals above reconstructions.
+
+    Of a model that translates: sources above translations, above the true pictures where there are any.
 
     Files go to `images/TITLE-STEP.png` in the run's folder.
 
@@ -34,12 +35,12 @@ class Pictures(Callback):
     def __init__(self, count: int = 64, columns: int = 8) -> None:
         check_interval(f"[1, {MOST_PICTURES}]", count=count, columns=columns)
         self.count, self.columns = count, columns
-        self._pairs: list[Tensor] = []
+        self._shown: list[Tensor] = []
         self._seen, self._stride = 0, 1
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forgets the last validation's pictures."""
-        self._pairs, self._seen = [], 0
+        self._shown, self._seen = [], 0
         # Images often lie in the order of their classes.
         own = len(trainer.datamodule.split("val")) // distributed.world_size()  # type: ignore[attr-defined]
         self._stride = max(1, own // max(1, self.count // 2))
@@ -47,12 +48,16 @@ class Pictures(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, *_: int
     ) -> None:
-        """Keeps originals and reconstructions, evenly spaced over all images."""
-        missing = self.count // 2 - sum(pairs.shape[0] for pairs in self._pairs)
-        if missing > 0 and isinstance(outputs, Mapping) and "reconstructions" in outputs:
+        """Keeps originals and what was made of them, evenly spaced over all images."""
+        missing = self.count // 2 - sum(shown.shape[0] for shown in self._shown)
+        made = made_of(outputs)
+        if missing > 0 and made is not None:
             chosen = slice(-self._seen % self._stride, None, self._stride)
-            pairs = torch.stack([batch.images[chosen], outputs["reconstructions"][chosen]], dim=1)[:missing]
-            self._pairs.append(to_uint8(pairs))
+            rows = [batch.images, made]
+            if batch.sources is not None and isinstance(pl_module, Translates):
+                truth = [batch.images] if trainer.datamodule.in_pairs else []  # type: ignore[attr-defined]
+                rows = [batch.sources, made, *truth]
+            self._shown.append(to_uint8(torch.stack([row[chosen] for row in rows], dim=1)[:missing]))
         self._seen += len(batch.images)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -61,10 +66,12 @@ class Pictures(Callback):
         if folder is None:
             return
         columns = self.columns
-        if self._pairs:
-            originals, remade = torch.cat(self._pairs).unbind(1)
-            title, images = "reconstructions", pairs_in_rows(originals, remade, self.columns)
-            shown = "originals above reconstructions"
+        if self._shown:
+            rows = torch.cat(self._shown).unbind(1)
+            title, shown = "reconstructions", "originals above reconstructions"
+            if isinstance(pl_module, Translates):
+                title, shown = "translations", "sources above translations" + (" above truths" if len(rows) > 2 else "")
+            images = in_rows(*rows, columns=self.columns)
         elif isinstance(pl_module, Samples):
             title, images, columns = "samples", *self._samples(pl_module)
             shown = _columns_of(pl_module, trainer)

@@ -1,6 +1,7 @@
 """What callbacks and commands expect of a model, beyond its being a LightningModule."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -36,6 +37,24 @@ class Reconstructs(Protocol):
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) in [-1, 1] -> the same shape."""
+
+
+@runtime_checkable
+class Translates(Protocol):
+    """A model that turns images into others, and whose evaluation steps return `{"translations": ...}`."""
+
+    directions: ClassVar[tuple[str, ...]]  # the sides that images can be turned into, the one that is evaluated first
+
+    def translate(self, images: Tensor, to: str | None = None) -> Tensor:
+        """Maps (B, C, H, W) in [-1, 1] -> the same shape, on the side `to`; by default on the first direction's."""
+
+
+def made_of(outputs: Any) -> Tensor | None:
+    """Returns the images among what an evaluation step returned: reconstructions or translations; None for neither."""
+    if not isinstance(outputs, Mapping):
+        return None
+    made: Tensor | None = outputs.get("reconstructions", outputs.get("translations"))
+    return made
 
 
 @runtime_checkable

@@ -6,8 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.callbacks.protocols import Reconstructs
-from gen_experiments.commands.evaluate import Protocol, evaluation_of, split_compared_with
+from gen_experiments.commands.evaluate import Protocol, evaluation_of, remakes, split_compared_with
 from gen_experiments.commands.inputs import EVALUATION_FILE
 from gen_experiments.commands.passes import extractor_for
 from gen_experiments.errors import UserError
@@ -110,7 +109,7 @@ def _first_reference(run: str) -> str:
     _check_run(run)
     checkpoint = checkpoint_of(Path(run))
     assert checkpoint is not None
-    reconstructs = isinstance(load_model(checkpoint, ImageModel, "be evaluated"), Reconstructs)
+    reconstructs = remakes(load_model(checkpoint, ImageModel, "be evaluated"))
     return f"{Path(run) / 'config.yaml'}:{split_compared_with(checkpoint, reconstructs)}"
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from gen_experiments.callbacks.protocols import Reconstructs
+from gen_experiments.callbacks.protocols import Reconstructs, Translates
 from gen_experiments.commands.copies import OF_COPIES, copies
 from gen_experiments.commands.devices import chosen_device
-from gen_experiments.commands.inputs import EVALUATION_FILE, SPLITS, Archive, Images, split_images
+from gen_experiments.commands.inputs import EVALUATION_FILE, SPLITS, Archive, Images, configured_data, split_images
 from gen_experiments.commands.model_images import common_spec, images_of
 from gen_experiments.commands.passes import collected_of, extractor_for
 from gen_experiments.commands.printed import print_record
@@ -76,8 +78,8 @@ def evaluate(
     Reconstructions are scored by PSNR, SSIM, MS-SSIM and LPIPS too, and their codes by how many are used and the bits
     they take. Each side is a checkpoint, a run (its best checkpoint), a folder of pictures, a data configuration
     (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of samples (`arr_0`), statistics
-    (`mu`, `sigma`) or features (`reps`). A model that reconstructs is scored by its reconstructions of the other side.
-    The processes of torchrun share the images.
+    (`mu`, `sigma`) or features (`reps`). A model that reconstructs is scored by its reconstructions of the other side,
+    one that translates by what it makes of that side's sources. The processes of torchrun share the images.
 
     Args:
         evaluated: what is scored.
@@ -132,12 +134,14 @@ def evaluation_of(
     checkpoint, spec = checkpoint_of(Path(evaluated)), common_spec(evaluated, reference)
     model = None if checkpoint is None else load_model(checkpoint, ImageModel, "be evaluated").to(place)
     if reference is None or reference in SPLITS:
-        real: Images | Archive = _own_split(evaluated, checkpoint, reference, isinstance(model, Reconstructs))
+        real: Images | Archive = _own_split(evaluated, checkpoint, reference, remakes(model))
     else:
         real = images_of(reference, spec, protocol.num, protocol.seed, place)
     remade = None
     if model is not None and checkpoint is not None and isinstance(model, Reconstructs):
-        remade = Reconstructions(model, checkpoint, real, protocol.lpips, protocol.metrics)
+        remade = Reconstructions(model, checkpoint, real, lpips=protocol.lpips, wanted=protocol.metrics)
+    elif model is not None and checkpoint is not None and isinstance(model, Translates):
+        remade = _translations(model, checkpoint, real, reference, protocol)
     fake = images_of(evaluated, spec, protocol.num, protocol.seed, place) if remade is None else remade.images
     # Before the pass, which may take minutes.
     for name in protocol.metrics or ():
@@ -150,7 +154,7 @@ def evaluation_of(
     of_pairs = {} if remade is None else remade.scores()
     records = []
     for network, knows, generated, originals in zip(networks, known, *sides, strict=True):
-        generated.paired = remade is not None
+        generated.paired = remade is not None and remade.in_pairs
         for each in (generated, originals):
             each.by_n = protocol.covariance == "n"
             each.moments = each.divided(each.moments)
@@ -176,6 +180,28 @@ def evaluation_of(
 
 def _resamples(count: int) -> Iterator[range]:
     return progress(count, "resamples")
+
+
+def remakes(model: object) -> bool:
+    """Returns whether a model makes an image of each that it is given."""
+    return isinstance(model, (Reconstructs, Translates))
+
+
+def _translations(
+    model: ImageModel, checkpoint: Path, real: Images | Archive, reference: str | None, protocol: Protocol
+) -> Reconstructions:
+    """Returns what a model turns the sources of the reference's images into."""
+    if reference is None or reference in SPLITS:
+        data, split = training_data(str(checkpoint), None), reference or split_compared_with(checkpoint, True)
+    elif (configured := configured_data(reference)) is not None:
+        data, _, split = configured
+    else:
+        raise UserError(f"{checkpoint} translates: name a split of its data ({', '.join(SPLITS)}) or a configuration")
+
+    def sources(part: range) -> Tensor:
+        return data.sources(split, np.arange(part.start, part.stop))
+
+    return Reconstructions(model, checkpoint, real, sources, data.in_pairs, protocol.lpips, protocol.metrics)
 
 
 def _own_split(evaluated: str, checkpoint: Path | None, split: str | None, reconstructs: bool) -> Images:

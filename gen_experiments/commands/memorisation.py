@@ -9,7 +9,7 @@ from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import run_extractor, training_data
 from gen_experiments.errors import check_interval
-from gen_experiments.images import ImageSet, pairs_in_rows, to_uint8
+from gen_experiments.images import ImageSet, in_rows, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.memorisation import ALPHA, farther_p_value, near_copies, nearer_p_value, nearest
 from gen_experiments.sheets import listed, save_grid
@@ -74,7 +74,7 @@ def memorisation(
     copies, expected = near_copies(distances, baseline, share)
     nearer, farther = nearer_p_value(distances, baseline, share), farther_p_value(distances, baseline)
     originals = trained_on.read(shown_indices.numpy())
-    out = listed(save_grid(pairs_in_rows(shown, originals, COLUMNS), out, COLUMNS, together=2))
+    out = listed(save_grid(in_rows(shown, originals, columns=COLUMNS), out, COLUMNS, together=2))
     print(f"distances between features of {type(network).__name__}{suffix}")
     print(
         f"near-copies: {copies.double().mean():.2%} of {num} generated images; {expected:.2%} are expected of unseen "

@@ -13,7 +13,7 @@ from gen_experiments.commands.labels import class_names, class_numbers, one_labe
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.progress import progress
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import pairs_in_rows, to_float, to_uint8
+from gen_experiments.images import in_rows, to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.gan import GAN
@@ -94,7 +94,7 @@ def project(
         stacked = torch.stack([originals, projected, *restyled], dim=1).flatten(0, 1)
         pages = save_grid(stacked, out, len(columns), column_names=columns)
     else:
-        pages = save_grid(pairs_in_rows(originals, projected, COLUMNS), out, COLUMNS, together=2)
+        pages = save_grid(in_rows(originals, projected, columns=COLUMNS), out, COLUMNS, together=2)
     try:
         with atomic_write(Path(latents)) as temporary, temporary.open("wb") as file:
             np.savez(file, latents=found.cpu().numpy())

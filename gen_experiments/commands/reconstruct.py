@@ -5,7 +5,7 @@ import torch
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.pictures import read_images
-from gen_experiments.images import grid, pairs_in_rows, save_image, to_float, to_uint8
+from gen_experiments.images import grid, in_rows, save_image, to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
 from gen_experiments.metrics.reconstruction import psnr, ssim
@@ -42,7 +42,7 @@ def reconstruct(
     remade = torch.cat(
         [to_uint8(model.reconstruct(to_float(part.to(model.device)))).cpu() for part in originals.split(BATCH)]
     )
-    save_image(grid(pairs_in_rows(originals[:SHOWN], remade[:SHOWN], COLUMNS), COLUMNS), out)
+    save_image(grid(in_rows(originals[:SHOWN], remade[:SHOWN], columns=COLUMNS), COLUMNS), out)
     print(f"PSNR {float(psnr(remade, originals).mean()):.2f} dB, SSIM {float(ssim(remade, originals).mean()):.4f}")
     if extractor is not None:
         extractor.to(model.device)

@@ -1,13 +1,13 @@
-"""A tokenizer's reconstructions of images, and the scores that images have only in pairs, or codes only have."""
+"""What a model remakes of images or turns others into, and the scores that images have only in pairs, or codes only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.callbacks.protocols import Reconstructs
+from gen_experiments.callbacks.protocols import Reconstructs, Translates
 from gen_experiments.commands.inputs import Archive, Images
 from gen_experiments.commands.model_images import described_checkpoint
 from gen_experiments.errors import UserError
@@ -16,22 +16,25 @@ from gen_experiments.evaluation.scores import Score, mean_of
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.codebook import entropy_bits, perplexity, usage
-from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE, WINDOW, ms_ssim, psnr, ssim
+from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE, WINDOW, l1, ms_ssim, psnr, ssim
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.vqvae import VQVAE
 
-PAIRED = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim}
-SMALLEST_SIZE = {"psnr": 1, "ssim": WINDOW, "ms_ssim": MS_SSIM_SIZE}
+PAIRED = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim, "l1": l1}
+SMALLEST_SIZE = {"psnr": 1, "ssim": WINDOW, "ms_ssim": MS_SSIM_SIZE, "l1": 1}
+TRANSLATIONS = "translations"
 OF_CODES = ("perplexity", "codebook_usage", "bits_per_pixel")
 
 
 class Reconstructions:
-    """What a model makes of images, and how close it is to them.
+    """What a model makes of images or of their sources, and how close it is to the images.
 
     Args:
-        model: one that reconstructs.
+        model: one that reconstructs or translates.
         checkpoint: its file.
         originals: the images.
+        sources: of a model that translates, what it is to turn into a range of the images.
+        in_pairs: whether what is made can be compared with the images one by one.
         lpips: by what LPIPS is measured; None for none, unless it is wanted.
         wanted: names of scores; None for all.
 
@@ -44,19 +47,23 @@ class Reconstructions:
         model: ImageModel,
         checkpoint: Path,
         originals: Images | Archive,
-        lpips: Perceptual | None,
-        wanted: Sequence[str] | None,
+        sources: Callable[[range], Tensor] | None = None,
+        in_pairs: bool = True,
+        lpips: Perceptual | None = None,
+        wanted: Sequence[str] | None = None,
     ) -> None:
         if isinstance(originals, Archive):
             raise UserError(f"{originals.path} holds statistics, and {checkpoint} reconstructs: name the images")
-        self.model, self.originals = model, originals
-        self.images = Images(
-            {**described_checkpoint(model, checkpoint), "kind": RECONSTRUCTIONS}, originals.count, self._read
-        )
+        self.model, self.originals, self.in_pairs = model, originals, in_pairs
+        self._sources = sources
+        kind = RECONSTRUCTIONS if sources is None else TRANSLATIONS
+        self.images = Images({**described_checkpoint(model, checkpoint), "kind": kind}, originals.count, self._read)
         if wanted is not None and "lpips" in wanted:
             lpips = lpips or Perceptual()
-        self._lpips = lpips if wanted is None or "lpips" in wanted else None
-        names = [name for name in PAIRED if model.image.size >= SMALLEST_SIZE[name]]
+        self._lpips = lpips if in_pairs and (wanted is None or "lpips" in wanted) else None
+        names = [name for name in PAIRED if model.image.size >= SMALLEST_SIZE[name]] if in_pairs else []
+        if sources is None:
+            names.remove("l1")  # of reconstructions the squares are reported
         names += ["lpips"] if self._lpips else []
         # Of no images, for a process that gets none.
         self._values = {name: [torch.empty(0)] for name in names}
@@ -70,10 +77,14 @@ class Reconstructions:
         return (*self._values, *(OF_CODES if isinstance(self.model, VQVAE) else ()))
 
     def _read(self, part: range) -> Tensor:
-        assert isinstance(self.model, Reconstructs)
         images = self.originals.read(part)
         inputs = to_float(images.to(self.model.device))
-        remade = to_uint8(self.model.reconstruct(inputs)).cpu()
+        if self._sources is None:
+            assert isinstance(self.model, Reconstructs)
+            remade = to_uint8(self.model.reconstruct(inputs)).cpu()
+        else:
+            assert isinstance(self.model, Translates)
+            remade = to_uint8(self.model.translate(self._sources(part).to(self.model.device))).cpu()
         for name, measure in PAIRED.items():
             if name in self._values:
                 self._values[name].append(measure(remade, images))
@@ -87,9 +98,9 @@ class Reconstructions:
     def scores(self) -> dict[str, Score]:
         """Returns the scores of all images that the processes have read; each of these must call it.
 
-        `psnr`, `ssim` and, of 176 pixels or more, `ms_ssim`, and LPIPS; of a model of codes also `perplexity` and
-        `codebook_usage` of all codes together, and `bits_per_pixel`, which an ideal coder takes that knows how often
-        each code occurs.
+        `psnr`, `ssim` and, of 176 pixels or more, `ms_ssim`, and LPIPS; of translations also `l1`; of a model of codes
+        also `perplexity` and `codebook_usage` of all codes together, and `bits_per_pixel`, which an ideal coder takes
+        that knows how often each code occurs.
         """
         found = {}
         for name, parts in self._values.items():

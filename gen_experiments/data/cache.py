@@ -77,6 +77,12 @@ class ImageArray:
         fingerprint = hashlib.sha256(self.fingerprint.encode() + np.ascontiguousarray(members).tobytes()).hexdigest()
         return ImageArray(self.pixels, self.all_labels, self.members[members], fingerprint)
 
+    def planes(self, first: int, last: int) -> "ImageArray":
+        """Returns the images made of channels `first` ... `last` - 1 alone: one side of pairs."""
+        fingerprint = hashlib.sha256(f"{self.fingerprint}|{first}:{last}".encode()).hexdigest()
+        assert isinstance(self.pixels, np.ndarray)  # pairs are always in the cache
+        return ImageArray(self.pixels[:, first:last], self.all_labels, self.members, fingerprint)
+
 
 def decoded_bytes(source: PictureSource, size: int) -> int:
     """Returns how much all splits of a source take once they are decoded."""
@@ -183,10 +189,11 @@ def _decode(pixels: Path, labels: Path, source: Source, split: str, size: int) -
     """Takes a split of any other source into the cache, after refusing what one's own may return by mistake."""
     found = source.decode(split, size)
     images, name = found.images, f"{type(source).__name__}.decode({split!r}, {size})"
-    shape = (len(images), source.channels, size, size)
+    channels = source.sides * source.channels
+    shape = (len(images), channels, size, size)
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != shape or not len(images):
         got = f"{getattr(images, 'dtype', type(images).__name__)} of shape {tuple(np.shape(images))}"
-        raise UserError(f"{name} must return images as a uint8 array (N, {source.channels}, {size}, {size}), not {got}")
+        raise UserError(f"{name} must return images as a uint8 array (N, {channels}, {size}, {size}), not {got}")
     _check_labels(found.labels, len(images), source, split, name)
     if found.labels is not None:
         _save(labels, found.labels)
@@ -209,7 +216,7 @@ def _read(
     pixels: Path, labels: Path, source: Source, split: str, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None] | None:
     """Returns the images and labels of a split, or None if they are not there or not what the source gives."""
-    images = map_array(pixels, np.uint8, (None, source.channels, size, size))
+    images = map_array(pixels, np.uint8, (None, source.sides * source.channels, size, size))
     if images is None or not len(images):
         return None
     if source.num_classes is None or not source.labelled(split):

@@ -3,17 +3,21 @@
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+from torch import Tensor
 
 from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import GIB, ImageArray, decoded, decoded_as_read, decoded_bytes, in_words
+from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.data.division import check_apart, held_out
+from gen_experiments.data.pairs import PairSource, ShuffledPairs
 from gen_experiments.data.reading import usable_cores
-from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches
+from gen_experiments.data.sampling import EvaluationBatches, StreamedSet, TrainingBatches, evaluation_batch
 from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.data.sources.digits import Digits
 from gen_experiments.data.summary import summary
 from gen_experiments.data.turbo import load_library
-from gen_experiments.errors import check_interval
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
 from gen_experiments.storage import cache_root
 
@@ -38,6 +42,9 @@ class ImageDataModule(LightningDataModule):
             Larger ones are decoded as they are read, and with 0 all are.
         workers: threads of each process that decode as it reads; by default the cores of a machine are shared out.
         fast_decoding: decode picture files in less time to slightly other pixels, as `data.turbo` does.
+        damage: what the images go through, one after the other, to give the `sources` that a model is to restore; of
+            pairs the first picture of each goes through it. Drawn anew for each image and epoch; validation and test
+            always see the same. None damages nothing.
 
     Raises:
         UserError: a size that makes no sense, or the library for fast decoding is not installed.
@@ -56,6 +63,7 @@ class ImageDataModule(LightningDataModule):
         cache_limit: float = 32.0,
         workers: int | None = None,
         fast_decoding: bool = False,
+        damage: list[Damage] | None = None,
     ) -> None:
         super().__init__()
         check_interval(f"[1, {LARGEST_SIZE}]", size=size)
@@ -71,6 +79,7 @@ class ImageDataModule(LightningDataModule):
         self.size, self.batch_size, self.eval_batch_size = size, batch_size, eval_batch_size
         self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed
         self.cache_limit, self.workers, self.fast_decoding = cache_limit, workers, fast_decoding
+        self.damage = damage or []
         self._splits: dict[str, ImageArray] = {}
         self._origins: dict[str, str] = {}
 
@@ -92,8 +101,45 @@ class ImageDataModule(LightningDataModule):
             lines = summary(self.source, self.size, self._splits, self._origins)
             print("\n".join([*lines, *self._said_of_reading()]), flush=True)
 
+    @property
+    def has_sources(self) -> bool:
+        """Whether batches hold pictures that are to be turned into others."""
+        return self.source.sides > 1 or bool(self.damage)
+
+    @property
+    def in_pairs(self) -> bool:
+        """Whether those of validation and test show the same as the images beside them."""
+        return bool(self.damage) if not isinstance(self.source, PairSource) else self.source.paired
+
+    @property
+    def trains_in_pairs(self) -> bool:
+        """Whether those of the training do."""
+        return self.in_pairs and not (isinstance(self.source, PairSource) and self.source.shuffled)
+
     def split(self, name: str) -> ImageArray:
-        """Returns the images of "train", "val" or "test"."""
+        """Returns the images of "train", "val" or "test"; of pairs the second of each."""
+        items, channels = self._items(name), self.source.channels
+        return items if self.source.sides == 1 else items.planes(channels, 2 * channels)
+
+    def sources(self, name: str, indices: NDArray[np.int64]) -> Tensor:
+        """Returns what is to be turned into the images of a split, as validation and test see it.
+
+        Args:
+            name: "train", "val" or "test"; pairs of the training are not shuffled here.
+            indices: which of its images.
+
+        Returns:
+            (len(indices), C, S, S) float32 in [-1, 1].
+
+        Raises:
+            UserError: the images have no sources.
+        """
+        batch = self.on_after_batch_transfer(evaluation_batch(self._items(name), indices), 0)
+        if batch.sources is None:
+            raise UserError("these data hold nothing to translate: choose a source of pairs or data.damage")
+        return batch.sources
+
+    def _items(self, name: str) -> ImageArray:
         if not self._splits:
             self._splits = self._divide()
         return self._splits[name]
@@ -173,24 +219,34 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> TrainingBatches:
         """Returns the shuffled batches of the training images."""
-        return TrainingBatches(self.split("train"), self.batch_size, randomness.run_seed(), self.flip)
+        whole = self._items("train")
+        items: StreamedSet = whole
+        if isinstance(self.source, PairSource) and self.source.shuffled:
+            items = ShuffledPairs(whole, self.source.channels, self.split_seed)
+        return TrainingBatches(items, self.batch_size, randomness.run_seed(), self.flip)
 
     def val_dataloader(self) -> EvaluationBatches:
         """Returns the validation images in order."""
-        return EvaluationBatches(self.split("val"), self.eval_batch_size)
+        return EvaluationBatches(self._items("val"), self.eval_batch_size)
 
     def test_dataloader(self) -> EvaluationBatches:
         """Returns the test images in order."""
-        return EvaluationBatches(self.split("test"), self.eval_batch_size)
+        return EvaluationBatches(self._items("test"), self.eval_batch_size)
 
     def predict_dataloader(self) -> EvaluationBatches:
         """Returns the test images in order."""
         return self.test_dataloader()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Converts uint8 to float32 in [-1, 1] and mirrors, on the device."""
+        """Converts uint8 to float32 in [-1, 1], mirrors, parts what lies in pairs and damages, on the device."""
         images = to_float(batch.images)
         if batch.mirrored is not None:
             # At 0 and 1 this is exact, and it takes a quarter of the time of `where`.
             images = torch.lerp(images, images.flip(-1), batch.mirrored.float()[:, None, None, None])
-        return batch._replace(images=images)
+        sources = None
+        if self.source.sides > 1:
+            sources, images = images.chunk(2, dim=1)
+        if self.damage:
+            assert batch.seeds is not None
+            sources = damaged(images if sources is None else sources, self.damage, batch.seeds)
+        return batch._replace(images=images, sources=sources)

@@ -1,19 +1,18 @@
 """Which images make up a batch: pure functions of seed, epoch and number, so that a run can be taken up anywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gen_experiments import distributed, randomness
-from gen_experiments.data.cache import ImageArray
 from gen_experiments.errors import UserError
-from gen_experiments.images import Batch
+from gen_experiments.images import Batch, ImageSet
 
-ORDER_STREAM, MIRROR_STREAM = 21, 22
+ORDER_STREAM, MIRROR_STREAM, CHANGE_STREAM = 21, 22, 24
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -24,6 +23,13 @@ def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 def own_part(batch: NDArray[np.int64], rank: int, world_size: int) -> NDArray[np.int64]:
     """Returns this process's contiguous part of a global batch; joined in rank order, the parts are the batch."""
     return np.array_split(batch, world_size)[rank]
+
+
+class StreamedSet(ImageSet, Protocol):
+    """Images that can be read ahead."""
+
+    def stream(self, batches: Iterable[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
+        """Yields what `read` returns for each batch of indices."""
 
 
 class TrainingBatches:
@@ -42,7 +48,7 @@ class TrainingBatches:
         UserError: the batch cannot be divided among the processes, or is larger than the training split.
     """
 
-    def __init__(self, images: ImageArray, batch_size: int, seed: int, flip: bool) -> None:
+    def __init__(self, images: StreamedSet, batch_size: int, seed: int, flip: bool) -> None:
         processes = distributed.world_size()
         if batch_size < processes or batch_size % processes:
             raise UserError(f"data.batch_size={batch_size} cannot be divided among {processes} devices: set a multiple")
@@ -60,15 +66,17 @@ class TrainingBatches:
         if self._done == len(self):
             self._epoch, self._done = self._epoch + 1, 0
         order = epoch_order(len(self.images), self.seed, self._epoch)
-        parts = self._parts(order, self._done)
-        for indices, pixels in zip(parts, self.images.stream(self._parts(order, self._done)), strict=True):
+        # Of all images at once: for each batch it would cost as much as reading it.
+        seeds = randomness.seeds_of(torch.from_numpy(order), CHANGE_STREAM, self.seed, self._epoch).numpy()
+        own = zip(self._parts(order, self._done), self._parts(seeds, self._done), strict=True)
+        for (indices, of_images), pixels in zip(own, self.images.stream(self._parts(order, self._done)), strict=True):
             # Counted when it is given out: what is decoded ahead is not done.
             self._done += 1
-            yield _batch(self.images, pixels, indices, self._mirrored(len(indices)))
+            yield _batch(self.images, pixels, indices, self._mirrored(len(indices)), torch.from_numpy(of_images))
 
-    def _parts(self, order: NDArray[np.int64], first: int) -> Iterator[NDArray[np.int64]]:
+    def _parts(self, values: NDArray[np.int64], first: int) -> Iterator[NDArray[np.int64]]:
         for number in range(first, len(self)):
-            batch = order[number * self.batch_size : (number + 1) * self.batch_size]
+            batch = values[number * self.batch_size : (number + 1) * self.batch_size]
             yield own_part(batch, distributed.rank(), distributed.world_size())
 
     def _mirrored(self, count: int) -> torch.Tensor | None:
@@ -90,7 +98,7 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """All images once, in their order, each process its part of every batch.
+    """All images once, in their order, each process its part of every batch; an image has the same seed every time.
 
     A process that has no part of any gets one batch of no images, as Lightning takes no empty loader.
 
@@ -99,7 +107,7 @@ class EvaluationBatches:
         batch_size: images of a global batch.
     """
 
-    def __init__(self, images: ImageArray, batch_size: int) -> None:
+    def __init__(self, images: StreamedSet, batch_size: int) -> None:
         self.images, self.batch_size = images, batch_size
 
     def __len__(self) -> int:
@@ -109,7 +117,7 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[Batch]:
         """Returns the batches."""
         for indices, pixels in zip(self._parts(), self.images.stream(self._parts()), strict=True):
-            yield _batch(self.images, pixels, indices, None)
+            yield _evaluation_batch(self.images, pixels, indices)
 
     def _parts(self) -> Iterator[NDArray[np.int64]]:
         for start in range(0, len(self.images), self.batch_size):
@@ -119,12 +127,25 @@ class EvaluationBatches:
                 yield own
 
 
+def evaluation_batch(images: ImageSet, indices: NDArray[np.int64]) -> Batch:
+    """Returns the images at `indices` as an evaluation sees them: each with the same seed every time."""
+    return _evaluation_batch(images, images.read(indices), indices)
+
+
+def _evaluation_batch(images: ImageSet, pixels: torch.Tensor, indices: NDArray[np.int64]) -> Batch:
+    return _batch(images, pixels, indices, None, randomness.seeds_of(torch.from_numpy(indices), CHANGE_STREAM))
+
+
 def _batch(
-    images: ImageArray, pixels: torch.Tensor, indices: NDArray[np.int64], mirrored: torch.Tensor | None
+    images: ImageSet,
+    pixels: torch.Tensor,
+    indices: NDArray[np.int64],
+    mirrored: torch.Tensor | None,
+    seeds: torch.Tensor,
 ) -> Batch:
     labels = images.labels(indices)
     # Pinned memory lets the copy to a GPU run beside the computation; what else there is, is too small to matter.
-    return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored, torch.from_numpy(indices))
+    return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored, torch.from_numpy(indices), seeds)
 
 
 @cache

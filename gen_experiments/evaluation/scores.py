@@ -18,7 +18,7 @@ from gen_experiments.metrics.uncertainty import Interval, bootstrap_interval, fr
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
 # Of two runs the one with the smaller number is the better one; of all other metrics, with the larger.
-SMALLER_IS_BETTER = ("fid", "fid_infinity", "kid", "mind", "lpips", "near_copies", "bits_per_pixel")
+SMALLER_IS_BETTER = ("fid", "fid_infinity", "kid", "mind", "lpips", "l1", "near_copies", "bits_per_pixel")
 Statistic = Callable[[Tensor], float]
 
 

@@ -26,6 +26,11 @@ def psnr(reconstructions: Tensor, images: Tensor) -> Tensor:
     return (10 * torch.log10(PEAK**2 / squared)).clamp_max(LARGEST_PSNR).float()
 
 
+def l1(reconstructions: Tensor, images: Tensor) -> Tensor:
+    """Returns the mean absolute difference of each of (N, C, H, W) uint8 images, of pixels on a [0, 1] scale: (N,)."""
+    return (reconstructions.double() - images.double()).abs().flatten(1).mean(1).float() / PEAK
+
+
 def ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
     """Returns the structural similarity of each image (https://doi.org/10.1109/TIP.2003.819861).
 

@@ -2,8 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import torch
@@ -143,14 +143,26 @@ class ImageModel(Recorded, LightningModule):
             )
 
     def own_optimizer(self, number: int) -> LightningOptimizer:
-        """Returns one of the optimizers, under manual optimization; the steps of the first count as iterations."""
+        """Returns one of the optimizers, under manual optimization."""
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
         return optimizers[number]
 
-    def step_uncounted(self, optimizer: LightningOptimizer) -> None:
-        """Steps an optimizer without `global_step`, which each `LightningOptimizer.step` would advance."""
-        self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
+    @contextmanager
+    def stepping(self, number: int) -> Iterator[None]:
+        """Within it gradients reach the parameters of one optimizer alone, which steps at its end.
+
+        Each `LightningOptimizer.step` advances `global_step`: only the first optimizer steps so, once an iteration.
+        """
+        optimizer = self.own_optimizer(number)
+        self.toggle_optimizer(optimizer)
+        optimizer.zero_grad()
+        yield
+        if number == 0:
+            optimizer.step()
+        else:
+            self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
+        self.untoggle_optimizer(optimizer)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Sets what this iteration depends on: the learning rates, the random state and the images seen.

@@ -26,6 +26,7 @@ ALLOWED = (
         f"gen_experiments.{module}"
         for module in ("data.datamodule", "data.folder", "data.groups", "data.labels", "data.sources", "images")
     ),
+    *(f"gen_experiments.data.{module}" for module in ("pairs", "pair_folders", "damage", "damage_parts", "jpeg")),
     *(f"gen_experiments.metrics.{module}" for module in ("features", "trained", "fidelity", "classifier_net")),
     *("torch.optim", "torch.nn"),
 )

@@ -22,6 +22,7 @@ from gen_experiments.models.base import (
     global_size,
 )
 from gen_experiments.models.ema import EMA, half_life_schedule
+from gen_experiments.models.judging import Judged, due_penalties, judged
 from gen_experiments.models.micro_batches import MicroBatch, split
 from gen_experiments.models.optimizers import clip, norm, set_beta2
 from gen_experiments.models.sampling import GenerativeModel, drawn_labels, sample_sources
@@ -189,54 +190,38 @@ class GAN(GenerativeModel):
 
     def _discriminator_step(self, micro_batches: list[MicroBatch], iteration: int, source: torch.Generator) -> Tensor:
         """Steps, and returns the logits of the real images."""
-        optimizer = self.own_optimizer(0)
-        self.toggle_optimizer(optimizer)
-        optimizer.zero_grad()
-        reals, fakes, losses = [], [], []
-        for micro_batch in micro_batches:
-            with torch.no_grad():
-                generated: Tensor = self.generator(micro_batch.noise, micro_batch.labels)
-            # Penalties see the images through the same augmentation, and their gradients are w.r.t. what goes into it:
-            # ∇ₓD(T(x)), as in R3GAN (https://arxiv.org/abs/2501.05441).
-            discriminator = partial(self._logits, micro_batch=micro_batch, kind=0)
-            real, fake = discriminator(micro_batch.images), self._logits(generated, micro_batch, kind=1)
-            loss = self.loss.discriminator(real, fake)
-            for penalty in self._due_penalties(iteration):
-                value = self._scheduled_values.get("penalty_factor", 1.0) * penalty(
-                    discriminator, micro_batch.images, generated, source
-                )
-                self._logs[f"penalty_{type(penalty).__name__.lower()}"] = value.detach() / penalty.every
-                loss = loss + value
-            self.manual_backward(loss / len(micro_batches))
-            reals.append(real.detach())
-            fakes.append(fake.detach())
-            losses.append(loss.detach())
-        self._logs["loss_d"] = torch.stack(losses).mean()
-        if self.logs_this_iteration:
-            self._logs.update(logit_statistics(torch.cat(reals), torch.cat(fakes), self.loss.boundary))
-        self._clip(self.discriminator, "d")
-        optimizer.step()
-        self.untoggle_optimizer(optimizer)
-        return torch.cat(reals)
-
-    def _due_penalties(self, iteration: int) -> list[Penalty]:
-        return [p for p in self.penalties if isinstance(p, Penalty) and iteration % p.every == 0]
+        found: list[Judged] = []
+        with self.stepping(0):
+            for micro_batch in micro_batches:
+                with torch.no_grad():
+                    generated: Tensor = self.generator(micro_batch.noise, micro_batch.labels)
+                # Penalties see the images through the same augmentation, and their gradients are w.r.t. what goes into
+                # it: ∇ₓD(T(x)), as in R3GAN (https://arxiv.org/abs/2501.05441).
+                logits = [partial(self._logits, micro_batch=micro_batch, kind=kind) for kind in (0, 1)]
+                due = due_penalties(self.penalties, iteration)
+                factor = self._scheduled_values.get("penalty_factor", 1.0)
+                each = judged(self.loss, logits, micro_batch.images, generated, due, source, factor)
+                self.manual_backward(each.loss / len(micro_batches))
+                found.append(each.detached())
+                self._logs |= each.penalties
+            reals, fakes = torch.cat([each.real for each in found]), torch.cat([each.fake for each in found])
+            self._logs["loss_d"] = torch.stack([each.loss for each in found]).mean()
+            if self.logs_this_iteration:
+                self._logs.update(logit_statistics(reals, fakes, self.loss.boundary))
+            self._clip(self.discriminator, "d")
+        return reals
 
     def _generator_step(self, micro_batches: list[MicroBatch]) -> None:
-        optimizer = self.own_optimizer(1)
-        self.toggle_optimizer(optimizer)
-        optimizer.zero_grad()
         losses = []
-        for micro_batch in micro_batches:
-            real = self._logits(micro_batch.images, micro_batch, kind=0) if self.loss.paired else None
-            generated = self.generator(micro_batch.noise, micro_batch.labels)
-            loss = self.loss.generator(real, self._logits(generated, micro_batch, kind=1))
-            self.manual_backward(loss / len(micro_batches))
-            losses.append(loss.detach())
-        self._logs["loss_g"] = torch.stack(losses).mean()
-        self._clip(self.generator, "g")
-        self.step_uncounted(optimizer)  # the discriminator's step has counted this iteration
-        self.untoggle_optimizer(optimizer)
+        with self.stepping(1):
+            for micro_batch in micro_batches:
+                real = self._logits(micro_batch.images, micro_batch, kind=0) if self.loss.paired else None
+                generated = self.generator(micro_batch.noise, micro_batch.labels)
+                loss = self.loss.generator(real, self._logits(generated, micro_batch, kind=1))
+                self.manual_backward(loss / len(micro_batches))
+                losses.append(loss.detach())
+            self._logs["loss_g"] = torch.stack(losses).mean()
+            self._clip(self.generator, "g")
 
     def _logits(self, images: Tensor, micro_batch: MicroBatch, kind: int) -> Tensor:
         """Returns the logits of real (0) or generated (1) images; in low precision losses would be rounded to 0."""

@@ -1,6 +1,7 @@
 """The VQ-VAE (https://arxiv.org/abs/1711.00937): an autoencoder whose latents are codes of a finite codebook."""
 
 import warnings
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,6 @@ from gen_experiments import randomness
 from gen_experiments.errors import UserError
 from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.losses.base import Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
 from gen_experiments.metrics.means import ImageMeans
@@ -26,6 +26,7 @@ from gen_experiments.models.base import (
     global_size,
 )
 from gen_experiments.models.ema import EMA, half_life_schedule
+from gen_experiments.models.judging import due_penalties, judged
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.networks.base import Decoder, Encoder
 from gen_experiments.precision import at_least_float32
@@ -192,34 +193,22 @@ class VQVAE(ImageModel):
     ) -> Tensor:
         """Steps both optimizers and returns the autoencoder's whole loss; adds to `logs`."""
         iteration, strength = self.global_step, adversary.strength(self.images_seen)
-        optimizer, optimizer_d = self.own_optimizer(0), self.own_optimizer(1)
-        self.toggle_optimizer(optimizer)
-        if strength > 0:
-            adversarial = adversary.loss.generator(None, self._logits(reconstructions, batch))
-            factor = torch.tensor(strength)
-            if adversary.adaptive:
-                factor = strength * adaptive_weight(error, adversarial, self.decoder.last_weight)
-            loss = loss + factor * adversarial
-            logs |= {"adversarial": adversarial, "adversarial_weight": factor}
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
-        self.untoggle_optimizer(optimizer)
+        with self.stepping(0):
+            if strength > 0:
+                adversarial = adversary.loss.generator(None, self._logits(reconstructions, batch))
+                factor = torch.tensor(strength)
+                if adversary.adaptive:
+                    factor = strength * adaptive_weight(error, adversarial, self.decoder.last_weight)
+                loss = loss + factor * adversarial
+                logs |= {"adversarial": adversarial, "adversarial_weight": factor}
+            self.manual_backward(loss)
         if self.images_seen >= adversary.start:
-            self.toggle_optimizer(optimizer_d)
-            fake = reconstructions.detach()
-            logits = self._logits(batch.images, batch), self._logits(fake, batch)
-            loss_d = adversary.loss.discriminator(*logits)
             source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, iteration)
-            for penalty in self.penalties:
-                assert isinstance(penalty, Penalty)
-                if iteration % penalty.every == 0:
-                    loss_d = loss_d + penalty(lambda images: self._logits(images, batch), batch.images, fake, source)
-            optimizer_d.zero_grad()
-            self.manual_backward(loss_d)
-            self.step_uncounted(optimizer_d)  # the autoencoder's step has counted this iteration
-            self.untoggle_optimizer(optimizer_d)
-            logs |= {"loss_d": loss_d, **logit_statistics(*logits, adversary.loss.boundary)}
+            due, logits = due_penalties(self.penalties, iteration), [partial(self._logits, batch=batch)] * 2
+            with self.stepping(1):
+                found = judged(adversary.loss, logits, batch.images, reconstructions.detach(), due, source)
+                self.manual_backward(found.loss)
+            logs |= {"loss_d": found.loss, **logit_statistics(found.real, found.fake, adversary.loss.boundary)}
         return loss.detach()
 
     def _logits(self, images: Tensor, batch: Batch) -> Tensor:

@@ -4,6 +4,7 @@ A model builds its parts from factories, so that each learns the images' shape f
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -50,6 +51,28 @@ class Generator(CastsInputs, ABC):
     @abstractmethod
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (B, latent_dim) noise and, for conditional networks, (B,) int64 labels -> (B, C, H, W)."""
+
+
+class Translator(CastsInputs, ABC):
+    """Images to images of another style; built as `translator(image: ImageSpec)`."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps (B, C, H, W) in [-1, 1] -> the same shape, in (-1, 1)."""
+
+
+class StagedTranslator(Translator):
+    """One that works in stages, whose features can be asked for.
+
+    Attributes:
+        feature_channels: channels of the image (0) and of what each stage but the last gives.
+    """
+
+    feature_channels: list[int]
+
+    @abstractmethod
+    def features(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
+        """Returns the images after so many stages, 0 for themselves, in ascending order: (B, channels, h, w) each."""
 
 
 class Discriminator(CastsInputs, ABC):

@@ -93,6 +93,11 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(groups for groups in range(1, most + 1) if channels % groups == 0), channels, eps=1e-6)
 
 
+def batch_or_instance_norm(channels: int, batch: bool) -> nn.Module:
+    """Returns batch norm, or instance norm without factors and offsets: what pix2pix and CycleGAN choose between."""
+    return nn.BatchNorm2d(channels) if batch else nn.InstanceNorm2d(channels)
+
+
 def check_widths(**widths: int) -> None:
     """Refuses numbers of channels or of units outside [1, 2^16].
 

@@ -27,9 +27,10 @@ class PatchDiscriminator(Discriminator):
         group_norm: normalise all layers but the first and the last, each image by itself, where the paper normalises
             the batch. The statistics are those of the whole image: only without does a logit depend on its patch alone.
         spectral_norm: divide every weight by its largest singular value; group_norm should then be False.
+        instance_norm: normalise every channel of an image by itself, as CycleGAN's code does, in place of group_norm.
 
     Raises:
-        UserError: the images are smaller than 3 · 2^layers pixels.
+        UserError: the images are smaller than 3 · 2^layers pixels, or would be normalised twice.
     """
 
     def __init__(
@@ -39,17 +40,21 @@ class PatchDiscriminator(Discriminator):
         layers: int = 3,
         group_norm: bool = True,
         spectral_norm: bool = False,
+        instance_norm: bool = False,
     ) -> None:
         super().__init__()
         blocks.check_widths(width=width)
+        if group_norm and instance_norm:
+            raise UserError("a layer is normalised once: set group_norm to false beside instance_norm")
         _check_size(image, layers)
         widths = [image.channels] + [width * min(2**i, 8) for i in range(layers + 1)]
         stack: list[nn.Module] = []
         for i, (before, after) in enumerate(pairwise(widths)):
-            normalised = group_norm and i > 0
+            grouped, alone = group_norm and i > 0, instance_norm and i > 0
             stride = 2 if i < layers else 1
-            stack += [nn.Conv2d(before, after, kernel_size=4, stride=stride, padding=1, bias=not normalised)]
-            stack += [blocks.group_norm(after)] if normalised else []
+            stack += [nn.Conv2d(before, after, kernel_size=4, stride=stride, padding=1, bias=not grouped)]
+            stack += [blocks.group_norm(after)] if grouped else []
+            stack += [nn.InstanceNorm2d(after)] if alone else []
             stack += [nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*stack, nn.Conv2d(widths[-1], 1, kernel_size=4, padding=1), nn.Flatten())
         self.apply(blocks.normal_init(0.02))

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class Source(ABC):
         num_classes: number of labels, or None without labels.
         class_names: the names of the classes in the order of their numbers, or None without names. Each may be the name
             of a folder.
+        sides: pictures of an item: 2 of a source of pairs (`data.pairs`), whose channels lie one behind the other.
         content: what the images show, in the words of the feature extractors that are for such images alone.
     """
 
@@ -42,6 +43,7 @@ class Source(ABC):
     num_classes: int | None
     class_names: tuple[str, ...] | None = None
     content: str | None = None
+    sides: ClassVar[int] = 1
 
     @abstractmethod
     def splits(self) -> set[str]:

@@ -83,6 +83,10 @@ class ImageFolder(PictureSource):
         """Returns the split's folder."""
         return f"folder {self._folders[split]}"
 
+    def folder(self, split: str) -> Path:
+        """Returns the folder of a split."""
+        return self._folders[split]
+
     def labelled(self, split: str) -> bool:
         """Returns whether the pictures of a split lie in folders of classes, as those for training do."""
         return self._labels[split] is not None

@@ -1,0 +1,55 @@
+"""Pictures of any size through a network that was trained on squares of one: in overlapping tiles, without seams."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+BATCH = 16
+
+
+def tiled(network: Callable[[Tensor], Tensor], image: Tensor, size: int) -> Tensor:
+    """Returns what a network makes of a picture, blended from tiles that overlap by half.
+
+    Each tile counts most in its middle and next to nothing at its border, where it lacks the surroundings: what two
+    tiles make of a place passes into each other over half a tile. The picture's own border is mirrored outwards.
+
+    Args:
+        network: maps (B, C, size, size) -> the same shape.
+        image: (C, H, W) in [-1, 1].
+        size: side of a tile, even.
+
+    Returns:
+        (C, H, W).
+    """
+    height, width = image.shape[-2:]
+    step = size // 2
+    # A step more on every side, so that each pixel lies in four tiles; then up to whole steps.
+    padding = [step, step + -width % step, step, step + -height % step]
+    padded = _mirrored(image[None], padding)
+    rows, columns = (range(0, side - size + 1, step) for side in padded.shape[-2:])
+    corners = [(top, left) for top in rows for left in columns]
+    ramp = (torch.arange(size, device=image.device) + 0.5) / step
+    window = torch.minimum(ramp, 2 - ramp)
+    weights = window[:, None] * window
+    total = torch.zeros_like(padded)
+    for start in range(0, len(corners), BATCH):
+        part = corners[start : start + BATCH]
+        made = network(torch.cat([padded[..., top : top + size, left : left + size] for top, left in part]))
+        for (top, left), tile in zip(part, made, strict=True):
+            total[0, :, top : top + size, left : left + size] += weights * tile
+    # The weights of the tiles over a pixel add up to one.
+    return total[0, :, step : step + height, step : step + width]
+
+
+def _mirrored(images: Tensor, padding: list[int]) -> Tensor:
+    """Pads by mirroring, also further than the picture is wide."""
+    while any(padding):
+        limits = [images.shape[-1] - 1] * 2 + [images.shape[-2] - 1] * 2
+        now = [min(wanted, limit) for wanted, limit in zip(padding, limits, strict=True)]
+        if not any(now):
+            return F.pad(images, padding, mode="replicate")
+        images = F.pad(images, now, mode="reflect")
+        padding = [wanted - done for wanted, done in zip(padding, now, strict=True)]
+    return images

@@ -1,0 +1,81 @@
+"""What damages pictures on their way to a model that is to restore them, drawn anew for each image and epoch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gen_experiments import randomness
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.recorded import Recorded
+
+PART_STREAM, CHOICE_STREAM = 25, 26
+
+
+class Damage(Recorded, ABC):
+    """A kind of damage, of random strength.
+
+    Strengths are given as [least, most], between which they are drawn uniformly for each image.
+    """
+
+    @abstractmethod
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Damages images, each by random numbers of its seed alone (`randomness.uniform_of`).
+
+        Args:
+            images: (B, C, H, W) float32 in [-1, 1].
+            seeds: (B,) int64.
+
+        Returns:
+            The same shape; what lies outside [-1, 1] is cut off afterwards.
+        """
+
+
+class OneOf(Damage):
+    """Each image goes through one of several kinds, chosen at random.
+
+    Args:
+        parts: the kinds; at least one.
+
+    Raises:
+        UserError: there is none.
+    """
+
+    def __init__(self, parts: list[Damage]) -> None:
+        if not parts:
+            raise UserError("OneOf needs at least one kind of damage in parts")
+        self.parts = parts
+
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Returns every image as the kind that was drawn for it leaves it."""
+        chosen = (randomness.uniform_of(randomness.seeds_of(seeds, CHOICE_STREAM)) * len(self.parts)).long()
+        result = images
+        for number, part in enumerate(self.parts):
+            result = torch.where((chosen == number)[:, None, None, None], damaged(images, [part], seeds), result)
+        return result
+
+
+def damaged(images: Tensor, parts: Sequence[Damage], seeds: Tensor) -> Tensor:
+    """Returns (B, C, H, W) images in [-1, 1] after all kinds of damage, one after the other, by (B,) int64 seeds."""
+    for number, part in enumerate(parts):
+        images = part(images, randomness.seeds_of(seeds, PART_STREAM, number)).clamp(-1, 1)
+    return images
+
+
+def check_range(interval: str, **ranges: tuple[float, float]) -> None:
+    """Refuses strengths outside an interval (`errors.check_interval`), and pairs whose first is above the second.
+
+    Raises:
+        UserError: the first that is.
+    """
+    for name, (least, most) in ranges.items():
+        check_interval(interval, **{name: least})
+        check_interval(interval, **{name: most})
+        if least > most:
+            raise UserError(f"{name} must be [least, most], not [{least:g}, {most:g}]")
+
+
+def drawn(strength: tuple[float, float], uniform: Tensor) -> Tensor:
+    """Returns strengths between the two for (B,) numbers in [0, 1), as (B, 1, 1, 1)."""
+    return (strength[0] + (strength[1] - strength[0]) * uniform)[:, None, None, None]

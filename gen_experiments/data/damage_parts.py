@@ -1,0 +1,161 @@
+"""Kinds of damage: noise, blur, lost resolution, colour and places."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gen_experiments.data.damage import Damage, check_range, drawn
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.randomness import normal_of, uniform_of
+
+# BT.601's shares of red, green and blue in the luminance, which Pillow and JPEG use.
+LUMA = (0.299, 0.587, 0.114)
+SEED_OF_NOISE = 1  # added to a seed: the first numbers of the seed itself are those of the strength
+
+
+class GaussianNoise(Damage):
+    """Normal noise, independent for every pixel and channel.
+
+    Args:
+        deviation: of pixels on a [0, 1] scale.
+    """
+
+    def __init__(self, deviation: tuple[float, float] = (0.1, 0.5)) -> None:
+        check_range("[0, inf)", deviation=deviation)
+        self.deviation = deviation
+
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Returns x + 2σn: pixels in [-1, 1] have twice the deviation."""
+        noise = normal_of(seeds + SEED_OF_NOISE, *images.shape[1:])
+        return images + 2 * drawn(self.deviation, uniform_of(seeds)) * noise
+
+
+class ShotNoise(Damage):
+    """The noise of counted photons, whose variance is their number, in its normal approximation.
+
+    Of a pixel v in [0, 1] λv photons are expected, and v + n √(v / λ) is seen.
+
+    Args:
+        photons: λ, those of a white pixel; > 0.
+    """
+
+    def __init__(self, photons: tuple[float, float] = (10.0, 100.0)) -> None:
+        check_range("(0, inf)", photons=photons)
+        self.photons = photons
+
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Returns the images as counted."""
+        expected = (images + 1) / 2
+        noise = normal_of(seeds + SEED_OF_NOISE, *images.shape[1:])
+        return 2 * (expected + noise * (expected / drawn(self.photons, uniform_of(seeds))).sqrt()) - 1
+
+
+class Blur(Damage):
+    """A Gaussian blur; beyond the border the outermost pixels go on.
+
+    Args:
+        deviation: of the Gaussian, in pixels.
+    """
+
+    def __init__(self, deviation: tuple[float, float] = (0.5, 2.0)) -> None:
+        check_range("[0, 100]", deviation=deviation)
+        self.deviation = deviation
+
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Returns the blurred images."""
+        radius = max(1, math.ceil(3 * self.deviation[1]))
+        offsets = torch.arange(-radius, radius + 1, device=images.device)
+        deviation = drawn(self.deviation, uniform_of(seeds)).flatten(1).clamp_min(1e-3)
+        kernels = torch.softmax(-(offsets**2) / (2 * deviation**2), dim=1)  # (B, 2 · radius + 1)
+        # Each image has a kernel of its own: all images are channels of one, in groups.
+        together = images.transpose(0, 1)
+        for shape, padding in (((1, -1), (radius, radius, 0, 0)), ((-1, 1), (0, 0, radius, radius))):
+            padded = F.pad(together, padding, mode="replicate")
+            together = F.conv2d(padded, kernels.reshape(len(kernels), 1, *shape), groups=len(kernels))
+        return together.transpose(0, 1)
+
+
+class DownScaling(Damage):
+    """Lost resolution: averages over squares of pixels, enlarged again bicubically.
+
+    Args:
+        factors: of which one is drawn for each image; each >= 1.
+
+    Raises:
+        UserError: there is none, or one is below 1.
+    """
+
+    def __init__(self, factors: list[int]) -> None:
+        if not factors:
+            raise UserError("DownScaling needs at least one of factors, such as [2, 4]")
+        for factor in factors:
+            check_interval("[1, inf)", factors=factor)
+        self.factors = factors
+
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Returns the images at their old size."""
+        chosen = (uniform_of(seeds) * len(self.factors)).long()[:, None, None, None]
+        size, result = images.shape[-2:], images
+        for number, factor in enumerate(self.factors):
+            small = F.interpolate(images, [max(1, side // factor) for side in size], mode="area")
+            enlarged = F.interpolate(small, size, mode="bicubic", align_corners=False)
+            result = torch.where(chosen == number, enlarged, result)
+        return result
+
+
+class Mask(Damage):
+    """A square is covered, somewhere within the image.
+
+    Args:
+        share: of the image's pixels that it covers; below 1.
+        fill: what covers, in [-1, 1].
+    """
+
+    def __init__(self, share: tuple[float, float] = (0.25, 0.5), fill: float = 0.0) -> None:
+        check_range("[0, 1)", share=share)
+        check_interval("[-1, 1]", fill=fill)
+        self.share, self.fill = share, fill
+
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Returns the images with their squares covered."""
+        amounts = uniform_of(seeds, 3)
+        inside = []
+        for axis, size in enumerate(images.shape[-2:]):
+            side = (drawn(self.share, amounts[:, 0]).flatten().sqrt() * size).round().long()
+            corner = (amounts[:, 1 + axis] * (size - side + 1)).long()
+            offset = torch.arange(size, device=images.device) - corner[:, None]
+            inside.append((offset >= 0) & (offset < side[:, None]))
+        square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+        return images.masked_fill(square, self.fill)
+
+
+class MissingLines(Damage):
+    """Whole rows are lost, independently of each other.
+
+    Args:
+        share: of the rows that are lost on average; below 1.
+        fill: what stands in their place, in [-1, 1].
+    """
+
+    def __init__(self, share: tuple[float, float] = (0.1, 0.4), fill: float = -1.0) -> None:
+        check_range("[0, 1)", share=share)
+        check_interval("[-1, 1]", fill=fill)
+        self.share, self.fill = share, fill
+
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Returns the images without these rows."""
+        lost = uniform_of(seeds + SEED_OF_NOISE, 1, images.shape[-2], 1) < drawn(self.share, uniform_of(seeds))
+        return images.masked_fill(lost, self.fill)
+
+
+class Grey(Damage):
+    """Colour is lost: every channel becomes the luminance of BT.601. Grey images stay as they are."""
+
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Returns the images in grey, with as many channels as before."""
+        if images.shape[1] == 1:
+            return images
+        shares = images.new_tensor(LUMA)[None, :, None, None]
+        return (images * shares).sum(dim=1, keepdim=True).expand_as(images)

@@ -1,0 +1,219 @@
+"""Pairs of pictures in two folders: by equal file names, or as they come."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gen_experiments.data.pairs import PairSource
+from gen_experiments.data.pictures import FORMATS, decode_all
+from gen_experiments.data.sources.base import Decoded, stamp
+from gen_experiments.data.sources.folder import ImageFolder
+from gen_experiments.errors import UserError, quoted
+
+HOLD_STREAM = 28
+
+
+class PairedFolders(PairSource):
+    """Two folders of pictures, of which those with equal names below the folder, but for the ending, are pairs.
+
+    Both folders are read as `ImageFolder` reads one: splits, classes, upright central squares, transparent pictures
+    laid on white. Pictures without a partner are passed over, and the first line of a run says how many and which.
+
+    Args:
+        a: the folder of what is translated.
+        b: the folder of what it becomes.
+        channels: 3 for RGB, 1 for grey.
+        shuffled: show the training a picture of A with another's B: for unpaired models, which so learn from no more
+            than they claim, and are still judged by true pairs.
+
+    Raises:
+        UserError: a folder cannot be used (`ImageFolder`), both have other splits, no name is in both, or two pictures
+            of a folder differ by their endings alone.
+    """
+
+    def __init__(self, a: str, b: str, channels: int = 3, shuffled: bool = False) -> None:
+        self.channels, self.shuffled = channels, shuffled
+        self._folders = _both(a, b, channels)
+        self.num_classes, self.class_names = self._folders[0].num_classes, self._folders[0].class_names
+        self._pairs: dict[str, list[tuple[Path, Path]]] = {}
+        self._alone: dict[str, list[str]] = {}
+        self._labels: dict[str, list[str] | None] = {}
+        for split in self._folders[0].splits():
+            by_name = [_by_name(folder, split) for folder in self._folders]
+            common = sorted(by_name[0].keys() & by_name[1].keys())
+            if not common:
+                raise UserError(f"{a} and {b} have no picture of the same name in common (split {split})")
+            self._pairs[split] = [(by_name[0][name], by_name[1][name]) for name in common]
+            self._labels[split] = [name.split("/")[0] for name in common] if self.labelled(split) else None
+            for side, names in enumerate(by_name):
+                alone = sorted(names.keys() - set(common))
+                if alone:
+                    self._alone.setdefault(f"only in {(a, b)[side]}", []).extend(alone)
+
+    def splits(self) -> set[str]:
+        """Returns those that both have."""
+        return self._folders[0].splits()
+
+    def origin(self, split: str) -> str:
+        """Returns both folders of a split."""
+        return " and ".join(folder.origin(split) for folder in self._folders)
+
+    def labelled(self, split: str) -> bool:
+        """Returns whether the pictures of A lie in folders of classes."""
+        return self._folders[0].labelled(split)
+
+    def passed_over(self) -> Mapping[str, Sequence[str]]:
+        """Returns the names without a partner, by where they are, and what each folder passes over."""
+        found: dict[str, list[str]] = {name: list(names) for name, names in self._alone.items()}
+        for folder in self._folders:
+            for reason, names in folder.passed_over().items():
+                found.setdefault(reason, []).extend(names)
+        return found
+
+    def key(self, split: str) -> str:
+        """Returns a hash of the classes, and of names, sizes and times of both files of every pair."""
+        return repr(self.class_names) + _key(
+            self._folders, [[pair[side] for pair in self._pairs[split]] for side in (0, 1)]
+        )
+
+    def decode(self, split: str, size: int) -> Decoded:
+        """Decodes every pair.
+
+        Raises:
+            UserError: the two pictures of a pair differ in size, or one cannot be decoded.
+        """
+        _check_sizes(self._pairs[split])
+        sides = [decode_all([pair[side] for pair in self._pairs[split]], size, self.channels) for side in (0, 1)]
+        names, labels = self._labels[split], None
+        if names is not None:
+            numbers = {name: number for number, name in enumerate(self.class_names or ())}
+            labels = np.array([numbers[name] for name in names], dtype=np.int64)
+        return Decoded(np.concatenate(sides, axis=1), labels)
+
+
+class UnpairedFolders(PairSource):
+    """Two folders of pictures that have nothing to do with each other, as for CycleGAN (horses and zebras).
+
+    Each is read as `ImageFolder` reads one, without its classes. An item is a picture of each, in a random order that
+    stays; where one folder has fewer, its pictures come again. Where the folders have no `val` or `test`, a share of
+    each folder is held out here, so that no picture that comes again is on both sides of a split.
+
+    Args:
+        a: the folder of what is translated.
+        b: the folder of pictures such as they are to become.
+        channels: 3 for RGB, 1 for grey.
+        held_out: the share of each folder that validation, and the test, get where there is no such split; in (0, ½).
+
+    Raises:
+        UserError: a folder cannot be used (`ImageFolder`), both have other splits, or a share leaves nothing.
+    """
+
+    num_classes = None
+    paired = False
+
+    def __init__(self, a: str, b: str, channels: int = 3, held_out: float = 0.1) -> None:
+        if not 0 < held_out < 0.5:
+            raise UserError(f"held_out must be in (0, 0.5), not {held_out}")
+        self.channels, self.held_out = channels, held_out
+        self._folders = _both(a, b, channels)
+        divided = [_divided(folder, held_out) for folder in self._folders]
+        self._files = {split: [files[split] for files in divided] for split in ("train", "val", "test")}
+
+    def splits(self) -> set[str]:
+        """Returns all three."""
+        return set(self._files)
+
+    def origin(self, split: str) -> str:
+        """Returns both folders, and whether a split was held out."""
+        own = split in self._folders[0].splits()
+        where = [folder.origin(split if own else "train") for folder in self._folders]
+        return " and ".join(where) + ("" if own else f", held out by held_out={self.held_out:g}")
+
+    def passed_over(self) -> Mapping[str, Sequence[str]]:
+        """Returns what each folder passes over."""
+        found: dict[str, list[str]] = {}
+        for folder in self._folders:
+            for reason, names in folder.passed_over().items():
+                found.setdefault(reason, []).extend(names)
+        return found
+
+    def key(self, split: str) -> str:
+        """Returns a hash of names, sizes and times of the files of both."""
+        return "unpaired-" + _key(self._folders, self._files[split])
+
+    def decode(self, split: str, size: int) -> Decoded:
+        """Decodes both folders and lays their pictures beside each other."""
+        sides = [decode_all(files, size, self.channels) for files in self._files[split]]
+        count = max(map(len, sides))
+        return Decoded(np.concatenate([side[np.arange(count) % len(side)] for side in sides], axis=1), None)
+
+
+def _both(a: str, b: str, channels: int) -> tuple[ImageFolder, ImageFolder]:
+    folders = ImageFolder(a, channels), ImageFolder(b, channels)
+    first, second = (folder.splits() for folder in folders)
+    if first != second:
+        raise UserError(
+            f"{a} has the splits {', '.join(sorted(first))} and {b} has {', '.join(sorted(second))}: "
+            "give both the same folders"
+        )
+    return folders
+
+
+def _files(folder: ImageFolder, split: str) -> list[Path]:
+    pictures = folder.pictures(split)
+    return [pictures[number] for number in range(len(pictures))]
+
+
+def _by_name(folder: ImageFolder, split: str) -> dict[str, Path]:
+    """Returns the files of a split by their paths below its folder, without the ending."""
+    found: dict[str, Path] = {}
+    for file in _files(folder, split):
+        name = file.relative_to(folder.folder(split)).with_suffix("").as_posix()
+        if name in found:
+            raise UserError(f"{found[name]} and {file.name} have the same name: which is to be paired is not clear")
+        found[name] = file
+    return found
+
+
+def _divided(folder: ImageFolder, held_out: float) -> dict[str, list[Path]]:
+    """Returns the files of each split in a random order; what is missing is held out of the training."""
+    files: dict[str, list[Path]] = {}
+    for number, split in enumerate(("train", "val", "test")):
+        if split in folder.splits():
+            given = _files(folder, split)
+            order = np.random.default_rng([HOLD_STREAM, number]).permutation(len(given))
+            files[split] = [given[place] for place in order]
+    share = round(held_out * len(files["train"]))
+    for split in ("test", "val"):
+        if split not in files:
+            if not share:
+                raise UserError(f"held_out={held_out:g} leaves no {split} pictures of {len(files['train'])}: raise it")
+            files[split], files["train"] = files["train"][:share], files["train"][share:]
+    return files
+
+
+def _key(folders: Sequence[ImageFolder], files: Sequence[Sequence[Path]]) -> str:
+    stamps = [
+        stamp(folder.root, (file.relative_to(folder.root).as_posix() for file in part))
+        for folder, part in zip(folders, files, strict=True)
+    ]
+    return f"folders-{folders[0].channels}-{'-'.join(stamps)}"
+
+
+def _check_sizes(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Refuses pairs of different size; what cannot be opened is left to the decoder, which says why."""
+    from PIL import Image
+
+    for pair in pairs:
+        try:
+            sizes = []
+            for file in pair:
+                with Image.open(file, formats=FORMATS) as picture:
+                    sizes.append(f"{picture.width}x{picture.height}")
+        except OSError:
+            continue
+        if sizes[0] != sizes[1]:
+            raise UserError(
+                f"{quoted(pair[0])} has {sizes[0]} pixels and {quoted(pair[1])} {sizes[1]}: bring both to one"
+            )

@@ -1,0 +1,127 @@
+"""Pairs of pictures: what is to be translated, and what it is to become."""
+
+import hashlib
+from abc import ABC
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gen_experiments.data.cache import ImageArray
+from gen_experiments.data.sources.base import Decoded, Source
+from gen_experiments.data.sources.digits import Digits
+
+SHUFFLE_STREAM = 27
+
+
+class PairSource(Source, ABC):
+    """Pairs of pictures A and B; a model learns to turn A into B.
+
+    `decode` gives (N, 2C, S, S): the channels of A, then those of B. A pair is so an item like any other: it has one
+    label, is mirrored whole, belongs to one split, and lies in the cache once.
+
+    Attributes:
+        paired: whether A and B of an item show the same, so that a translation can be compared with B.
+        shuffled: whether training is to see every A with another's B, as it does where nothing is paired.
+    """
+
+    sides: ClassVar[int] = 2
+    paired: bool = True
+    shuffled: bool = False
+
+
+class Edges(PairSource):
+    """Pictures of another source as B, and as A their outlines, dark on white: what pix2pix calls edges to photos.
+
+    The outline is the root of the sum of squares of the differences to both sides along each axis, over a quarter of
+    the range of values and at most 1, the largest over the channels.
+
+    Args:
+        source: where the pictures come from; None for the embedded digits.
+        shuffled: show the training an outline with another's picture, for unpaired models.
+    """
+
+    def __init__(self, source: Source | None = None, shuffled: bool = False) -> None:
+        self.source, self.shuffled = source or Digits(), shuffled
+        self.channels, self.num_classes = self.source.channels, self.source.num_classes
+        self.class_names, self.content = self.source.class_names, self.source.content
+
+    def splits(self) -> set[str]:
+        """Returns those of the source."""
+        return self.source.splits()
+
+    def fetch(self) -> None:
+        """Fetches the source."""
+        self.source.fetch()
+
+    def origin(self, split: str) -> str:
+        """Returns where the pictures of a split come from."""
+        return f"outlines of {self.source.origin(split)}"
+
+    def labelled(self, split: str) -> bool:
+        """Returns whether a split of the source has labels."""
+        return self.source.labelled(split)
+
+    def passed_over(self) -> Mapping[str, Sequence[str]]:
+        """Returns the files that the source passes over."""
+        return self.source.passed_over()
+
+    def key(self, split: str) -> str:
+        """Returns the source's, with what is made of it."""
+        return f"edges-{type(self.source).__qualname__}-{self.source.key(split)}"
+
+    def decode(self, split: str, size: int) -> Decoded:
+        """Returns outlines and pictures."""
+        decoded = self.source.decode(split, size)
+        return Decoded(np.concatenate([outlines(decoded.images), decoded.images], axis=1), decoded.labels)
+
+
+def outlines(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the outlines of (N, C, H, W) uint8 images, dark on white, in the same shape; see `Edges`."""
+    result = np.empty_like(images)
+    for number, image in enumerate(images):
+        padded = np.pad(image.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
+        across = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
+        down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
+        strength = np.sqrt(across**2 + down**2).max(axis=0) / (255 / 4)
+        result[number] = np.rint(255 * (1 - strength.clip(0, 1))).astype(np.uint8)
+    return result
+
+
+class ShuffledPairs:
+    """Pairs of which A and B are of different items, the same throughout a run; an `images.ImageSet`.
+
+    Args:
+        items: (N, 2C, S, S) pairs.
+        channels: C.
+        seed: of the order in which the B stand beside the A.
+    """
+
+    def __init__(self, items: ImageArray, channels: int, seed: int) -> None:
+        self._items, self._channels = items, channels
+        self._partners = np.random.default_rng([SHUFFLE_STREAM, seed]).permutation(len(items))
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the items and of who stands beside whom."""
+        return hashlib.sha256(self._items.fingerprint.encode() + self._partners.tobytes()).hexdigest()
+
+    def __len__(self) -> int:
+        """Returns the number of pairs."""
+        return len(self._items)
+
+    def read(self, indices: NDArray[np.int64]) -> Tensor:
+        """Returns the A at `indices` and their new partners: (len(indices), 2C, S, S) uint8."""
+        first, second = self._items.read(indices), self._items.read(self._partners[indices])
+        return torch.cat([first[:, : self._channels], second[:, self._channels :]], dim=1)
+
+    def stream(self, batches: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
+        """Yields what `read` returns for each batch of indices."""
+        return map(self.read, batches)
+
+    def labels(self, indices: NDArray[np.int64]) -> Tensor | None:
+        """Returns the labels of the A."""
+        return self._items.labels(indices)

@@ -1,0 +1,24 @@
+"""Contrast: what belongs together is to be found among what does not."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+
+def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """Returns the PatchNCE loss of CUT (https://arxiv.org/abs/2007.15651, equation 3).
+
+    Each place of what was made is to be recognised as the same place of its source, among the other places of the same
+    source: mean over images and places i of −log(exp(qᵢ·kᵢ / τ) / Σⱼ exp(qᵢ·kⱼ / τ)). No gradient passes to the keys.
+
+    Args:
+        queries: (B, N, D) features of N places of what was made, each of length one.
+        keys: (B, N, D) features of the same places of the sources, likewise.
+        temperature: τ.
+
+    Returns:
+        A scalar.
+    """
+    similarities = queries @ keys.detach().transpose(1, 2) / temperature  # (B, N, N), in whose rows the sum over j runs
+    targets = torch.arange(keys.shape[1], device=keys.device).repeat(len(keys))
+    return cross_entropy(similarities.flatten(0, 1), targets)

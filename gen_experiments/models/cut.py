@@ -1,0 +1,112 @@
+"""CUT (https://arxiv.org/abs/2007.15651): pictures of one kind into another without pairs and without a way back."""
+
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.contrastive import patch_nce
+from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
+from gen_experiments.models.translation import Bout, TranslationModel, TranslatorFactory, sources_of
+from gen_experiments.networks.base import StagedTranslator
+from gen_experiments.networks.projector import PatchProjector, drawn_places
+from gen_experiments.schedules import Schedule
+
+TEMPERATURE = 0.07
+
+
+class CUT(TranslationModel):
+    """Trains one generator, by a discriminator and by contrast: each place is to be recognised by where it came from.
+
+    The features that are compared are the generator's own, after some of its stages, of the source and of what was made
+    of it; with `identity` also of a target picture and of what is made of that, and the mean of both counts. An
+    iteration makes one step of the discriminator, then one of the generator and the projector.
+
+    Args:
+        image: what the images are like; the command line links it from the data.
+        generator: images to images, by stages, such as ResNetTranslator.
+        discriminator: images to logits, such as PatchDiscriminator.
+        loss: what the two minimise against each other; the paper's is LeastSquares, whose generator's part has here a
+            factor of ½ that its code leaves out: halve the weight of the contrast.
+        optimizer_g: makes the optimizer of generator and projector.
+        optimizer_d: makes the discriminator's optimizer.
+        contrast: the weight of the contrastive loss.
+        identity: whether it counts for target pictures too, which holds colours; the paper's CUT does, FastCUT not.
+        stages: of the generator, 0 for the pixels. By default the pixels, both halvings and the first and fifth block
+            of 9, as in the paper, there before normalisation.
+        patches: places that are compared at each stage.
+        width: of the projector.
+        penalties: terms on the discriminator.
+        ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
+        lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
+
+    Raises:
+        UserError: a number out of range, or the generator has no such stages.
+    """
+
+    needs_pairs: ClassVar[bool] = False
+    score_without_fid: ClassVar[tuple[str, str] | None] = None
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        generator: TranslatorFactory,
+        discriminator: DiscriminatorFactory,
+        loss: AdversarialLoss,
+        optimizer_g: OptimizerFactory,
+        optimizer_d: OptimizerFactory,
+        contrast: float = 1.0,
+        identity: bool = True,
+        stages: tuple[int, ...] = (0, 2, 3, 4, 8),
+        patches: int = 256,
+        width: int = 256,
+        penalties: list[Penalty] | None = None,
+        ema_half_life: float | Schedule = 10_000.0,
+        lr_schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule)
+        check_interval("[0, inf)", contrast=contrast)
+        check_interval("[2, inf)", patches=patches)
+        self.contrast, self.identity, self.stages, self.patches = contrast, identity, tuple(sorted(stages)), patches
+        network = generator(image)
+        if not isinstance(network, StagedTranslator):
+            raise UserError(
+                f"CUT compares features of stages, which {type(network).__name__} has not: ResNetTranslator"
+            )
+        channels = network.feature_channels
+        if not stages or self.stages[0] < 0 or self.stages[-1] >= len(channels):
+            raise UserError(f"stages must be some of 0 to {len(channels) - 1} for this generator, not {list(stages)}")
+        self.projector = PatchProjector([channels[stage] for stage in self.stages], width)
+        self.finish_building([network], [discriminator(image)])
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Makes one step of the discriminator and one of generator and projector."""
+        sources, source = sources_of(batch), self.draws()
+        made = self.generators[0](sources)
+        bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made)}
+        logs = self.discriminator_step(bouts, source)
+        contrasts = [self._contrast(sources, made, source)]
+        if self.identity:
+            contrasts.append(self._contrast(batch.images, self.generators[0](batch.images), source))
+        terms = {"contrast": self.contrast * torch.stack(contrasts).mean()}
+        logs |= self.generator_step(bouts, terms)
+        return self.end_iteration(batch, logs)
+
+    def _contrast(self, sources: Tensor, made: Tensor, source: torch.Generator) -> Tensor:
+        """Returns the mean over the stages of the loss between sources and what was made of them."""
+        generator = self.generators[0]
+        assert isinstance(generator, StagedTranslator)
+        keys, queries = (generator.features(images, self.stages) for images in (sources, made))
+        places = drawn_places(keys, self.patches, source)
+        pairs = zip(self.projector(*queries, places=places), self.projector(*keys, places=places), strict=True)
+        return torch.stack([patch_nce(query.float(), key.float(), TEMPERATURE) for query, key in pairs]).mean()
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Returns the optimizers of generator and projector, whose steps count, and of the discriminator."""
+        made_by = [*self.generators.parameters(), *self.projector.parameters()]
+        return self.scheduled(self.optimizer_g(made_by), self.optimizer_d(self.discriminators.parameters()))

@@ -1,0 +1,83 @@
+"""CycleGAN (https://arxiv.org/abs/1703.10593): pictures of two kinds into each other, learnt without pairs."""
+
+from functools import partial
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.reconstruction import ReconstructionLoss
+from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
+from gen_experiments.models.image_buffer import ImageBuffer
+from gen_experiments.models.translation import Bout, TranslationModel, TranslatorFactory, sources_of
+from gen_experiments.schedules import Schedule
+
+
+class CycleGAN(TranslationModel):
+    """Trains two generators, A to B and B to A, each by a discriminator of its side and by the way back.
+
+    A picture that goes to the other side and back must be the picture again (`cycle`); one that is on a side already
+    should stay as it is (`identity`). No term compares a translation with the picture beside it in the batch, so that
+    true pairs are not used; data of `PairedFolders` should all the same be `shuffled`. An iteration makes one step of
+    the generators, then one of the discriminators.
+
+    Args:
+        image: what the images are like; the command line links it from the data.
+        generator: images to images, such as ResNetTranslator; there are two.
+        discriminator: images to logits, such as PatchDiscriminator; there are two.
+        loss: what they minimise against each other; the paper's is LeastSquares, whose generator's part has here, as in
+            the paper that it is from, a factor of ½ that CycleGAN's code leaves out: halve the weights of the cycle.
+        cycle: the distance of a picture and what came back; L1.
+        optimizer_g: makes the optimizer of both generators.
+        optimizer_d: makes that of both discriminators.
+        identity: the distance of a picture and what the generator of its own side makes of it; None for none.
+        buffer: earlier images that each discriminator is shown again (`ImageBuffer`); 0 for none.
+        penalties: terms on the discriminators.
+        ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
+        lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
+    """
+
+    directions: ClassVar[tuple[str, ...]] = ("B", "A")
+    needs_pairs: ClassVar[bool] = False
+    score_without_fid: ClassVar[tuple[str, str] | None] = ("val/cycle_l1", "min")
+    means: ClassVar[tuple[str, ...]] = ("cycle_l1",)
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        generator: TranslatorFactory,
+        discriminator: DiscriminatorFactory,
+        loss: AdversarialLoss,
+        cycle: ReconstructionLoss,
+        optimizer_g: OptimizerFactory,
+        optimizer_d: OptimizerFactory,
+        identity: ReconstructionLoss | None = None,
+        buffer: int = 50,
+        penalties: list[Penalty] | None = None,
+        ema_half_life: float | Schedule = 10_000.0,
+        lr_schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule)
+        self.cycle, self.identity = cycle, identity
+        self.finish_building([generator(image) for _ in "BA"], [discriminator(image) for _ in "BA"])
+        self.buffers_of_sides = nn.ModuleList(ImageBuffer(image, buffer) for _ in "BA")
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Makes one step of both generators and one of both discriminators."""
+        a, b, source = sources_of(batch), batch.images, self.draws()
+        to_b, to_a = self.generators
+        made_b, made_a = to_b(a), to_a(b)
+        terms = {"cycle_a": self.cycle(to_a(made_b), a), "cycle_b": self.cycle(to_b(made_a), b)}
+        if self.identity is not None:
+            terms |= {"identity_a": self.identity(to_a(a), a), "identity_b": self.identity(to_b(b), b)}
+        shown = [buffer(made, source) for buffer, made in zip(self.buffers_of_sides, (made_b, made_a), strict=True)]
+        logits = [partial(self.logits, discriminator) for discriminator in self.discriminators]
+        bouts = {"_b": Bout(logits[0], b, made_b, shown[0]), "_a": Bout(logits[1], a, made_a, shown[1])}
+        logs = self.generator_step(bouts, terms)
+        logs |= self.discriminator_step(bouts, source)
+        return self.end_iteration(batch, logs)
+
+    def evaluated(self, sources: Tensor, batch: Batch, translations: Tensor) -> dict[str, Tensor]:
+        """Returns the mean absolute difference of sources and what comes back, of pixels on a [0, 1] scale."""
+        return {"cycle_l1": (self.translate(translations, "A") - sources).abs().mean() / 2}

@@ -1,0 +1,56 @@
+"""The images that a generator made earlier, shown to its discriminator again."""
+
+import torch
+from torch import Tensor
+
+from gen_experiments import distributed
+from gen_experiments.errors import check_interval
+from gen_experiments.images import ImageSpec
+from gen_experiments.precision import KeepsPrecision
+
+
+class ImageBuffer(KeepsPrecision):
+    """A history of generated images (Shrivastava et al., https://arxiv.org/abs/1612.07828), as CycleGAN has it.
+
+    The first `size` images are kept and given back. Then each of a batch, one after the other, is given back as it is
+    or, half of the time, takes the place of one of the kept, which is given back instead. It is state: in the
+    checkpoint, and the same on all processes, each of which gets its part of what a single one would.
+
+    Args:
+        image: what the images are like.
+        size: images kept; 0 gives back every image as it is.
+    """
+
+    images: Tensor
+    filled: Tensor
+
+    def __init__(self, image: ImageSpec, size: int = 50) -> None:
+        super().__init__()
+        check_interval("[0, 10000]", buffer=size)
+        self.register_buffer("images", torch.zeros(size, *image.shape))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def forward(self, made: Tensor, source: torch.Generator) -> Tensor:
+        """Returns (B, C, H, W) images for the discriminator in place of those just made.
+
+        Args:
+            made: this process's part of the batch.
+            source: where the random numbers come from, the same on all processes.
+        """
+        size, images = len(self.images), distributed.all_gather_rows(made.detach().float())
+        if not size:
+            return made.detach()
+        draws = torch.rand(len(images), 2, generator=source, device=source.device).to(images.device)
+        places, exchanged = (draws[:, 0] * size).long(), draws[:, 1] < 0.5
+        given = []
+        # One after the other, as an image may come back within its own batch; without a word from the device.
+        for image, place, exchange in zip(images, places, exchanged, strict=True):
+            filling = self.filled < size
+            at = torch.where(filling, self.filled, place)[None]
+            kept = self.images.index_select(0, at)[0]
+            given.append(torch.where(~filling & exchange, kept, image))
+            self.images.index_copy_(0, at, torch.where(filling | exchange, image, kept)[None])
+            self.filled += filling
+        first = distributed.rank() * len(made)
+        return torch.stack(given[first : first + len(made)]).to(made.dtype)

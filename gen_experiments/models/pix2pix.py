@@ -1,0 +1,66 @@
+"""pix2pix (https://arxiv.org/abs/1611.07004): pictures into others, learnt from pairs."""
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.reconstruction import ReconstructionLoss
+from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
+from gen_experiments.models.translation import Bout, TranslationModel, TranslatorFactory, sources_of
+from gen_experiments.schedules import Schedule
+
+
+class Pix2Pix(TranslationModel):
+    """Trains a generator by its distance from the other picture of each pair, and by a discriminator of pairs.
+
+    The discriminator sees a source and a picture together, in twice the channels. An iteration makes one step of it,
+    then one of the generator. Over data with `damage` this restores pictures.
+
+    Args:
+        image: what the images are like; the command line links it from the data.
+        generator: sources to images, such as UNet.
+        discriminator: images of twice the channels to logits, such as PatchDiscriminator.
+        loss: what the two minimise against each other.
+        reconstruction: the distance of what is made and what it should be, such as L1 of weight 100, or Perceptual.
+        optimizer_g: makes the generator's optimizer.
+        optimizer_d: makes the discriminator's optimizer.
+        penalties: terms on the discriminator, added to its loss; their gradients are w.r.t. the picture made, not the
+            source.
+        ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
+        lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        generator: TranslatorFactory,
+        discriminator: DiscriminatorFactory,
+        loss: AdversarialLoss,
+        reconstruction: ReconstructionLoss,
+        optimizer_g: OptimizerFactory,
+        optimizer_d: OptimizerFactory,
+        penalties: list[Penalty] | None = None,
+        ema_half_life: float | Schedule = 10_000.0,
+        lr_schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule)
+        self.reconstruction = reconstruction
+        pair = replace(image, channels=2 * image.channels)
+        self.finish_building([generator(image)], [discriminator(pair)])
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Makes one step of the discriminator and one of the generator."""
+        sources = sources_of(batch)
+        made = self.generators[0](sources)
+        logits = partial(self._logits_of_pair, self.discriminators[0], sources)
+        bouts = {"": Bout(logits, batch.images, made)}
+        logs = self.discriminator_step(bouts, self.draws())
+        logs |= self.generator_step(bouts, {"reconstruction": self.reconstruction(made, batch.images)})
+        return self.end_iteration(batch, logs)
+
+    def _logits_of_pair(self, discriminator: nn.Module, sources: Tensor, images: Tensor) -> Tensor:
+        return self.logits(discriminator, torch.cat([sources.to(images.dtype), images], dim=1))

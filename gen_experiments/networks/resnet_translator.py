@@ -1,0 +1,102 @@
+"""The residual network that CycleGAN translates with."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.images import ImageSpec
+from gen_experiments.networks import blocks
+from gen_experiments.networks.base import StagedTranslator
+
+
+class ResNetTranslator(StagedTranslator):
+    """CycleGAN's generator (https://arxiv.org/abs/1703.10593, after Johnson et al. 2016), as in its PyTorch code.
+
+    7×7 to `width` channels, 3×3 of stride 2 that double them, residual blocks of two 3×3, transposed 3×3 of stride 2
+    that halve them, 7×7 to the image under tanh; each but the last normalised, under ReLU. Borders are mirrored, where
+    the stride is 1. Weights from N(0, 0.02). At the defaults it has the published 11.4 million weights.
+
+    Args:
+        image: the images' shape.
+        width: channels at full resolution.
+        residual_blocks: their number: 9, or 6 for images below 256 pixels in the paper.
+        halvings: how often the resolution is halved before the blocks.
+        batch_norm: normalise by the statistics of each process's own batch, else each image by itself.
+        dropout: of a half, within the blocks, as in pix2pix.
+
+    Raises:
+        UserError: a number out of range, or the images cannot be halved so often, or are then below 2 pixels.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        width: int = 64,
+        residual_blocks: int = 9,
+        halvings: int = 2,
+        batch_norm: bool = False,
+        dropout: bool = False,
+    ) -> None:
+        super().__init__()
+        blocks.check_widths(width=width)
+        check_interval(f"[0, {blocks.MOST_BLOCKS}]", residual_blocks=residual_blocks)
+        blocks.check_halvings(image, halvings)
+        if image.size >> halvings < 2 or image.size < 4:
+            raise UserError(f"borders of images of {image.size} pixels cannot be mirrored after {halvings} halvings")
+        widths = [width << i for i in range(halvings + 1)]
+        bias = not batch_norm
+
+        def normalised(convolution: nn.Module, channels: int) -> list[nn.Module]:
+            return [convolution, blocks.batch_or_instance_norm(channels, batch_norm), nn.ReLU()]
+
+        start = normalised(nn.Conv2d(image.channels, width, 7, bias=bias), width)
+        stages = [nn.Sequential(nn.ReflectionPad2d(3), *start)]
+        for channels in widths[:-1]:
+            halving = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)
+            stages.append(nn.Sequential(*normalised(halving, 2 * channels)))
+        stages += [nn.Sequential(_Block(widths[-1], batch_norm, dropout)) for _ in range(residual_blocks)]
+        for channels in reversed(widths[:-1]):
+            doubling = nn.ConvTranspose2d(2 * channels, channels, 3, 2, padding=1, output_padding=1, bias=bias)
+            stages.append(nn.Sequential(*normalised(doubling, channels)))
+        stages.append(nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, image.channels, 7), nn.Tanh()))
+        self.stages = nn.ModuleList(stages)
+        self.feature_channels = [image.channels, *widths, *[widths[-1]] * residual_blocks, *reversed(widths[:-1])]
+        self.apply(blocks.normal_init(0.02))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps (B, C, H, W) -> the same shape, in (-1, 1)."""
+        for stage in self.stages:
+            images = stage(images)
+        return images
+
+    def features(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
+        """Returns the images after so many stages, 0 for themselves, in ascending order: (B, channels, h, w) each."""
+        found = [images] if 0 in stages else []
+        for number, stage in enumerate(self.stages[: max(stages)], start=1):
+            images = stage(images)
+            if number in stages:
+                found.append(images)
+        return found
+
+
+class _Block(nn.Module):
+    """x + norm(3×3(dropout(ReLU(norm(3×3(x)))))), borders mirrored."""
+
+    def __init__(self, channels: int, batch_norm: bool, dropout: bool) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=not batch_norm),
+            blocks.batch_or_instance_norm(channels, batch_norm),
+            nn.ReLU(),
+            *([nn.Dropout(0.5)] if dropout else []),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=not batch_norm),
+            blocks.batch_or_instance_norm(channels, batch_norm),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (B, channels, h, w) -> the same shape."""
+        added: Tensor = self.layers(x)
+        return x + added

@@ -1,0 +1,93 @@
+"""What translations of pairs must beat: the source unchanged, matched colours, the nearest training picture's partner.
+
+    python tests/benchmarks/score_translations.py RUN/config.yaml [--split test] [--extractor CLASSIFIER.ckpt] \
+        [--checkpoint RUN/checkpoints/best.ckpt] [--grid FILE.png]
+
+Prints, for each and for the checkpoint, L1 (pixels on a [0, 1] scale), PSNR and SSIM as means over the split, and with
+an extractor the FID against the split's true pictures.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gen_experiments import load
+from gen_experiments.commands.training_data import data_of
+from gen_experiments.images import in_rows, to_float, to_uint8
+from gen_experiments.metrics.frechet import Moments, frechet_distance
+from gen_experiments.metrics.reconstruction import l1, psnr, ssim
+from gen_experiments.metrics.trained import TrainedFeatures
+from gen_experiments.sheets import save_grid
+
+BATCH = 50
+
+
+def sides(data, split):
+    """Returns the sources and the images of a split, (N, C, S, S) uint8 each."""
+    images = data.split(split)
+    numbers = np.arange(len(images))
+    return to_uint8(data.sources(split, numbers)), images.read(numbers)
+
+
+def with_colours_of(sources, targets):
+    """Returns sources of which each channel's values are replaced by those of the same rank among all the targets'."""
+    matched = torch.empty_like(sources)
+    for channel in range(sources.shape[1]):
+        ranks, values = (
+            np.bincount(part[:, channel].numpy().ravel(), minlength=256).cumsum() for part in (sources, targets)
+        )
+        table = np.searchsorted(values / values[-1], ranks / ranks[-1]).clip(0, 255).astype(np.uint8)
+        matched[:, channel] = torch.from_numpy(table)[sources[:, channel].long()]
+    return matched
+
+
+def partner_of_nearest(sources, known, partners):
+    """Returns the partner of the training source that differs least, pixel by pixel."""
+    known = known.flatten(1).float()
+    nearest = [torch.cdist(part.flatten(1).float(), known).argmin(1) for part in sources.split(BATCH)]
+    return partners[torch.cat(nearest)]
+
+
+@torch.inference_mode()
+def main():
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--extractor")
+    parser.add_argument("--grid")
+    chosen = parser.parse_args()
+    data = data_of(chosen.config)
+    sources, truth = sides(data, chosen.split)
+    known, partners = sides(data, "train")
+    rows = {
+        "source unchanged": sources,
+        # The table is that of the training pictures, so that no truth is used.
+        "colours matched": with_colours_of(sources, partners),
+        "nearest's partner": partner_of_nearest(sources, known, partners),
+    }
+    if chosen.checkpoint is not None:
+        model = load(chosen.checkpoint)
+        made = [to_uint8(model.translate(to_float(part))) for part in sources.split(BATCH)]
+        rows[f"{type(model).__name__}, {model.images_seen:,} images"] = torch.cat(made)
+    network = None if chosen.extractor is None else TrainedFeatures(chosen.extractor)
+    moments = {}
+    for name, images in {"truth": truth, **rows}.items():
+        if network is not None:
+            moments[name] = Moments.of_features(torch.cat([network(part) for part in images.split(BATCH)]))
+    print(f"{len(truth)} pictures of the split {chosen.split}")
+    for name, images in rows.items():
+        scores = [float(score(images, truth).mean()) for score in (l1, psnr, ssim)]
+        fid = "" if network is None else f"  FID {float(frechet_distance(moments['truth'], moments[name])):.3f}"
+        print(f"{name:32} L1 {scores[0]:.4f}  PSNR {scores[1]:.2f} dB  SSIM {scores[2]:.4f}{fid}")
+    if chosen.grid is not None:
+        shown = torch.arange(0, len(truth), max(1, len(truth) // 40))[:40]
+        parts = [part[shown] for part in (sources, *list(rows.values())[3:], truth)]
+        save_grid(in_rows(*parts, columns=10), chosen.grid, 10)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""`translate`, `restore` and `damage`."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from conftest import CONFIGS, SHORT
+from gen_experiments import load
+from gen_experiments.commands.tiles import tiled
+from gen_experiments.images import to_float, to_uint8
+from pictures_on_disk import write_pictures
+
+SMALL = ("--model.generator.width=4", "--model.discriminator.width=4", "--trainer.max_steps=2", "--data.size=16")
+RECIPES = {
+    "translation": (f"--config={CONFIGS / 'translation.yaml'}",),
+    "restoration_digits": (
+        f"--config={CONFIGS / 'translation.yaml'}",
+        f"--config={CONFIGS / 'experiments' / 'translation' / 'restoration_digits.yaml'}",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    from gen_experiments.__main__ import main
+
+    root, found = tmp_path_factory.mktemp("trained"), {}
+    for name, recipe in RECIPES.items():
+        assert main(["fit", *recipe, *SHORT, *SMALL, f"--run.root={root}"]) == 0
+        found[name] = root / name / "version_0" / "checkpoints" / "last.ckpt"
+    return found
+
+
+def read(path):
+    return torch.from_numpy(np.array(Image.open(path).convert("L")))[None]
+
+
+def test_a_folder_is_translated_by_names(experiment, trained, tmp_path, capsys):
+    write_pictures(tmp_path / "in" / "class", 3, size=(16, 16), mode="L")
+    assert experiment("translate", trained["translation"], "--images=in", "--out=out") == 0
+    assert "wrote 3 images to out" in capsys.readouterr().out
+    names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
+    assert names == ["class/000.png", "class/001.png", "class/002.png"]
+    model = load(trained["translation"])
+    for name in names:
+        with torch.inference_mode():
+            expected = to_uint8(model.translate(to_float(read(tmp_path / "in" / name)[None])))[0]
+        assert torch.equal(read(tmp_path / "out" / name), expected)
+
+
+def test_a_grid_shows_originals_above_translations(experiment, trained, tmp_path):
+    write_pictures(tmp_path / "in", 8, size=(16, 16), mode="L")
+    assert experiment("translate", trained["translation"], "--images=in", "--to=B") == 0
+    grid = read(tmp_path / "translations.png")[0]
+    assert grid.shape == (2 * 18 + 2, 8 * 18 + 2)
+    assert torch.equal(grid[2:18, 2:18], read(tmp_path / "in" / "000.png")[0])
+
+
+def test_tiles_leave_no_seam():
+    picture = torch.rand(3, 40, 61, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    # Of what each pixel says alone nothing is changed, wherever the tiles lie.
+    torch.testing.assert_close(tiled(lambda tiles: -0.5 * tiles, picture, 16), -0.5 * picture)
+    # A network that knows only its tile's mean makes steps between tiles, which are blended: on a ramp no two
+    # neighbouring pixels differ by more than the means of two tiles do over half a tile.
+    ramp = torch.linspace(-1, 1, 64).expand(1, 64, 64)
+    made = tiled(lambda tiles: tiles.mean((2, 3), keepdim=True).expand_as(tiles), ramp, 16)
+    assert made.diff(dim=-1).abs().max() < 1.1 * (2 / 63)
+    assert made.diff(dim=-2).abs().max() < 1e-5
+    assert tiled(lambda tiles: tiles, picture[:, :5, :3], 16).shape == (3, 5, 3)
+
+
+def test_whole_pictures_keep_their_size(experiment, trained, tmp_path):
+    write_pictures(tmp_path / "in", 2, size=(40, 24), mode="L")
+    assert experiment("translate", trained["translation"], "--images=in", "--out=out", "--whole") == 0
+    assert read(tmp_path / "out" / "001.png").shape == (1, 24, 40)
+
+
+def test_pictures_are_damaged_and_restored(experiment, trained, tmp_path, capsys):
+    write_pictures(tmp_path / "in", 8, size=(16, 16), mode="L")
+    recipe = CONFIGS / "experiments" / "translation" / "restoration_digits.yaml"
+    assert experiment("damage", recipe, "--images=in", "--out=spoilt", "--seed=3") == 0
+    assert experiment("damage", recipe, "--images=in", "--out=again", "--seed=3") == 0
+    assert experiment("damage", recipe, "--images=in", "--out=other", "--seed=4") == 0
+    first, again, other = (
+        torch.stack([read(tmp_path / folder / f"{number:03d}.png") for number in range(8)])
+        for folder in ("spoilt", "again", "other")
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    capsys.readouterr()
+    assert experiment("restore", trained["restoration_digits"], "--images=in", "--damaging") == 0
+    said = capsys.readouterr().out
+    grid = read(tmp_path / "restored.png")[0]
+    tiles = [[grid[2 + 18 * row : 18 + 18 * row, 2 + 18 * i : 18 + 18 * i] for i in range(8)] for row in range(3)]
+    squared = [
+        [float((tiles[2][i].double() - tiles[row][i].double()).square().mean()) for i in range(8)] for row in (0, 1)
+    ]
+    before, after = (np.mean([10 * np.log10(255**2 / error) for error in row]) for row in squared)
+    assert f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB" in said
+    assert experiment("restore", trained["restoration_digits"], "--images=spoilt", "--out=out") == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 8
+
+
+def test_what_cannot_be_done_is_said_in_one_line(refused, experiment, trained, checkpoints, tmp_path):
+    write_pictures(tmp_path / "in", 2, size=(16, 16))
+    translate = ("translate", trained["translation"])
+    assert "cannot translate to A: choose from B" in refused(*translate, "--images=in", "--to=A")
+    assert "there is no image folder nothing" in refused(*translate, "--images=nothing")
+    assert "holds the originals" in refused(*translate, "--images=in", "--out=in")
+    assert "name a folder by --out" in refused(*translate, "--images=in", "--whole")
+    assert "holds a VQVAE, which cannot translate" in refused("translate", checkpoints["vqvae"], "--images=in")
+    assert "was trained without damage" in refused("restore", trained["translation"], "--images=in", "--damaging")
+    config = tmp_path / "plain.yaml"
+    config.write_text(yaml.safe_dump({"data": {"class_path": "ImageDataModule", "init_args": {"size": 16}}}))
+    assert "damages nothing" in refused("damage", config, "--images=in")
+    write_pictures(tmp_path / "in", 1, size=(16, 16), suffix=".bmp")
+    assert "two pictures would both be written to out/000.png" in refused(*translate, "--images=in", "--out=out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,124 @@
+import pytest
+import torch
+from torch import nn
+
+from conftest import CONFIGS, SHORT
+from gen_experiments import randomness
+from gen_experiments.errors import UserError
+from gen_experiments.losses.adversarial import LeastSquares
+from gen_experiments.losses.contrastive import patch_nce
+from gen_experiments.models.base import NOISE_STREAM
+from gen_experiments.models.cut import CUT
+from gen_experiments.networks.base import StagedTranslator
+from gen_experiments.networks.projector import drawn_places
+from small_translators import SPEC, Means, Scale, fit
+from test_devices import assert_trained_as_one, train
+from test_resuming import checkpoint, equal
+
+SMALL = (
+    f"--config={CONFIGS / 'translation.yaml'}",
+    f"--config={CONFIGS / 'experiments' / 'translation' / 'cut.yaml'}",
+    "--model.generator.width=4",
+    "--model.generator.residual_blocks=2",
+    "--model.discriminator.width=4",
+    "--model.discriminator.layers=1",
+    "--model.stages=[0,2,4]",
+    "--model.patches=16",
+    "--model.width=8",
+)
+
+
+class Waves(StagedTranslator):
+    """sin(w · image), in two stages."""
+
+    feature_channels = (1, 1)
+
+    def __init__(self, image):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.7))
+
+    def features(self, images, stages):
+        return [each for stage, each in enumerate((images, self.weight * images)) if stage in stages]
+
+    def forward(self, images):
+        return torch.sin(self.weight * images)
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+def cut(**options):
+    torch.manual_seed(0)
+    parts = {"loss": LeastSquares(), "optimizer_g": sgd, "optimizer_d": sgd, "contrast": 3.0, "stages": (0, 1)}
+    return CUT(SPEC, Waves, Means, **{**parts, "patches": 4, "width": 5, "ema_half_life": 0.0, **options})
+
+
+@pytest.mark.parametrize("identity", [False, True])
+def test_an_iteration_by_hand(tmp_path, identity):
+    """The contrast of source and translation, and with `identity` its mean with that of the target and its own."""
+    model, again = cut(identity=identity), cut(identity=identity)
+    watch = fit(model, tmp_path, a=0.4, b=1.1)
+    source, parts = randomness.generator("cpu", 0, NOISE_STREAM, 0), []
+    generator, a, b = again.generators[0], torch.full((1, 1, 2, 2), 0.4), torch.full((1, 1, 2, 2), 1.1)
+    for images in (a, b) if identity else (a,):
+        made = generator(images)
+        stages = [(images, made), (generator.weight * images, generator.weight * made)]
+        places = drawn_places([key for key, _ in stages], 4, source)
+        of_stages = []
+        for network, (key, query), at in zip(again.projector.networks, stages, places, strict=True):
+            vectors = [network(each.flatten(2)[..., at].transpose(1, 2)) for each in (query, key)]
+            of_stages.append(patch_nce(*(each / each.norm(dim=-1, keepdim=True) for each in vectors), 0.07))
+        parts.append(sum(of_stages) / 2)
+    contrast = 3 * sum(parts) / len(parts)
+    discriminator = again.discriminators[0].weights[0].item()
+    fake, real = discriminator * generator(a).mean().item(), discriminator * 1.1
+    assert watch.logged[0]["train/loss_d"] == pytest.approx(0.5 * (real - 1) ** 2 + 0.5 * fake**2, rel=1e-5)
+    discriminator -= 0.1 * ((real - 1) * 1.1 + fake * generator(a).mean().item())
+    adversarial = 0.5 * (discriminator * generator(a).mean() - 1).square()
+    assert watch.logged[0]["train/contrast"] == pytest.approx(float(contrast), rel=1e-5)
+    assert watch.logged[0]["train/adversarial"] == pytest.approx(float(adversarial), rel=1e-5)
+    (contrast + adversarial).backward()
+    for after, before in zip(
+        [*model.generators.parameters(), *model.projector.parameters()],
+        [*again.generators.parameters(), *again.projector.parameters()],
+        strict=True,
+    ):
+        torch.testing.assert_close(after, before - 0.1 * before.grad, rtol=1e-4, atol=1e-6)
+    assert watch.steps == [1]
+
+
+def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path):
+    options = [*SMALL, *SHORT, "--trainer.val_check_interval=20"]
+    assert experiment("fit", *options, "--run.name=whole", "--trainer.max_steps=4") == 0
+    assert experiment("fit", *options, "--run.name=part", "--trainer.max_steps=2") == 0
+    assert experiment("fit", *options, "--run.name=part", "--trainer.max_steps=4", "--ckpt_path=last") == 0
+    resumed, unbroken = (
+        checkpoint(tmp_path / "runs" / name / "version_0" / "checkpoints" / "last.ckpt") for name in ("part", "whole")
+    )
+    for key in ("state_dict", "optimizer_states", "images_seen", "global_step"):
+        assert equal(resumed[key], unbroken[key]), key
+
+
+@pytest.mark.long
+def test_two_processes_train_as_one(tmp_path):
+    # Adam would make whole steps of the rounding of gradients that are 0.
+    slow = [f"--model.optimizer_{which}=torch.optim.SGD" for which in "gd"]
+    options = [*SMALL, *slow, *(f"--model.optimizer_{which}.lr=0.01" for which in "gd")]
+    (alone,) = train(options, "alone", tmp_path, 1)
+    assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: CUT(SPEC, Scale, Means, LeastSquares(), sgd, sgd), "which Scale has not"),
+        (lambda: cut(stages=(0, 2)), "some of 0 to 1"),
+        (lambda: cut(stages=()), "some of 0 to 1"),
+        (lambda: cut(contrast=-1.0), "contrast must be"),
+        (lambda: cut(patches=1), "patches must be"),
+    ],
+)
+def test_impossible_models_are_refused(build, said):
+    with pytest.raises(UserError, match=said):
+        build()

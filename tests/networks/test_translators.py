@@ -1,0 +1,155 @@
+"""pix2pix's and CycleGAN's networks against their public PyTorch code, followed layer by layer."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from formula_weights import CLOSE, prepared, waves
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec
+from gen_experiments.networks.patch import PatchDiscriminator
+from gen_experiments.networks.resnet_translator import ResNetTranslator
+from gen_experiments.networks.unet import UNet
+
+COLOUR = ImageSpec(channels=3, size=32)
+
+
+def size(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def instance(x):
+    mean, var = x.mean((2, 3), keepdim=True), x.var((2, 3), correction=0, keepdim=True)
+    return (x - mean) / (var + 1e-5).sqrt()
+
+
+def batch(x, factor, offset):
+    mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
+    return (x - mean) / (var + 1e-5).sqrt() * factor[:, None, None] + offset[:, None, None]
+
+
+def unet_block(x, down, up, depth, batch_norm):
+    """UnetSkipConnectionBlock: what it returns beside what it got, but for the outermost."""
+    outermost, innermost = depth == 0, depth == len(down) - 1
+    h = x if outermost else F.leaky_relu(x, 0.2)
+    weights = down[depth]
+    h = F.conv2d(h, weights["conv"], weights.get("bias"), stride=2, padding=1)
+    if not outermost and not innermost:
+        h = batch(h, *weights["norm"]) if batch_norm else instance(h)
+    if not innermost:
+        h = unet_block(h, down, up, depth + 1, batch_norm)
+    weights = up[depth]
+    h = F.conv_transpose2d(h.relu(), weights["conv"], weights.get("bias"), stride=2, padding=1)
+    if outermost:
+        return h.tanh()
+    h = batch(h, *weights["norm"]) if batch_norm else instance(h)
+    return torch.cat([x, h], 1)
+
+
+def layers(modules):
+    """The weights of each layer, by what they are."""
+    found = []
+    for module in modules:
+        held = {}
+        for part in module:
+            if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+                held |= {"conv": part.weight} | ({} if part.bias is None else {"bias": part.bias})
+            elif isinstance(part, nn.BatchNorm2d):
+                held["norm"] = part.weight, part.bias
+        found.append(held)
+    return found
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_pix2pixs_unet(batch_norm):
+    """UnetGenerator of pytorch-CycleGAN-and-pix2pix, without its dropout."""
+    network, _ = prepared(UNet(COLOUR, width=4, batch_norm=batch_norm, dropout=False))
+    x = waves(2, 3, 32, 32)
+    assert [held["conv"].shape[:2] for held in layers(network.down)] == [(4, 3), (8, 4), (16, 8), (32, 16), (32, 32)]
+    expected = unet_block(x, layers(network.down), layers(network.up), 0, batch_norm)
+    torch.testing.assert_close(network(x), expected, **CLOSE)
+
+
+def test_the_unet_has_its_published_size_and_dropout():
+    """The code prints 54.414 M of its unet_256 with batch norm, 41.829 M of unet_128."""
+    with torch.device("meta"):
+        large, smaller = (UNet(ImageSpec(3, pixels), batch_norm=True) for pixels in (256, 128))
+    assert (round(size(large) / 1e6, 3), round(size(smaller) / 1e6, 3)) == (54.414, 41.829)
+    assert [any(isinstance(part, nn.Dropout) for part in up) for up in large.up] == [False] * 4 + [True] * 3 + [False]
+    with torch.device("meta"):
+        plain = UNet(ImageSpec(3, 64))
+    assert sum(isinstance(part, nn.Dropout) for part in plain.modules()) == 1
+
+
+def mirrored(x, by):
+    return F.pad(x, (by,) * 4, mode="reflect")
+
+
+def resnet(x, weights, residual_blocks):
+    """ResnetGenerator of the same code, with instance norm and therefore with biases."""
+    h = instance(F.conv2d(mirrored(x, 3), next(weights), next(weights))).relu()
+    for _ in range(2):
+        h = instance(F.conv2d(h, next(weights), next(weights), stride=2, padding=1)).relu()
+    for _ in range(residual_blocks):
+        inner = instance(F.conv2d(mirrored(h, 1), next(weights), next(weights))).relu()
+        h = h + instance(F.conv2d(mirrored(inner, 1), next(weights), next(weights)))
+    for _ in range(2):
+        doubled = F.conv_transpose2d(h, next(weights), next(weights), stride=2, padding=1, output_padding=1)
+        h = instance(doubled).relu()
+    return F.conv2d(mirrored(h, 3), next(weights), next(weights)).tanh()
+
+
+def test_cyclegans_generator():
+    network, weights = prepared(ResNetTranslator(COLOUR, width=4, residual_blocks=3))
+    x = waves(2, 3, 32, 32)
+    torch.testing.assert_close(network(x), resnet(x, weights, 3), **CLOSE)
+
+
+def test_cyclegans_generator_has_its_published_size():
+    """The code prints 11.378 M of its resnet_9blocks."""
+    with torch.device("meta"):
+        assert round(size(ResNetTranslator(ImageSpec(3, 256))) / 1e6, 3) == 11.378
+
+
+def test_features_are_those_on_the_way():
+    torch.manual_seed(0)
+    network, x = ResNetTranslator(COLOUR, width=4, residual_blocks=2), torch.randn(2, 3, 32, 32)
+    last = len(network.stages)
+    found = network.features(x, [0, 1, 3, last])
+    assert torch.equal(found[0], x)
+    assert torch.equal(found[1], network.stages[0](x))
+    assert torch.equal(found[-1], network(x))
+    assert [each.shape[1] for each in network.features(x, range(last))] == network.feature_channels
+
+
+def test_cyclegans_discriminator():
+    """NLayerDiscriminator with instance norm, on the channels of two images for pix2pix; 2.765 M weights on three."""
+    image = ImageSpec(channels=6, size=32)
+    network, weights = prepared(PatchDiscriminator(image, width=4, group_norm=False, instance_norm=True))
+    x = waves(2, 6, 32, 32)
+    h = F.leaky_relu(F.conv2d(x, next(weights), next(weights), stride=2, padding=1), 0.2)
+    for stride in (2, 2, 1):
+        h = F.leaky_relu(instance(F.conv2d(h, next(weights), next(weights), stride=stride, padding=1)), 0.2)
+    logits = F.conv2d(h, next(weights), next(weights), padding=1)
+    torch.testing.assert_close(network(x), logits.flatten(1), **CLOSE)
+    with torch.device("meta"):
+        whole = PatchDiscriminator(ImageSpec(3, 256), group_norm=False, instance_norm=True)
+    assert round(size(whole) / 1e6, 3) == 2.765
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: UNet(ImageSpec(3, 30)), "set a multiple of 4"),
+        (lambda: UNet(ImageSpec(3, 32), halvings=6), "cannot be halved 6 times"),
+        (lambda: UNet(ImageSpec(3, 32), halvings=1), "halvings must be in"),
+        (lambda: UNet(ImageSpec(3, 32), width=0), "width must be in"),
+        (lambda: ResNetTranslator(ImageSpec(3, 30)), "cannot be halved 2 times"),
+        (lambda: ResNetTranslator(ImageSpec(3, 4)), "cannot be mirrored after 2 halvings"),
+        (lambda: PatchDiscriminator(ImageSpec(3, 32), instance_norm=True), "normalised once"),
+    ],
+)
+def test_impossible_networks_are_refused(build, said):
+    with pytest.raises(UserError, match=said):
+        build()

@@ -1,0 +1,103 @@
+"""What a validation of a model that translates reports, computed anew from its checkpoint and the files of its run."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from conftest import CONFIGS, SHORT
+from gen_experiments import load
+from gen_experiments.data.pairs import outlines
+from gen_experiments.images import to_float, to_uint8
+from gen_experiments.metrics.features import DigitsFeatures
+from independent import column, digits, frechet, held_out, psnr, ssim, tiles
+from pictures_on_disk import write_pictures
+
+SMALL = (
+    f"--config={CONFIGS / 'translation.yaml'}",
+    "--model.generator.width=4",
+    "--model.discriminator.width=4",
+    "--data.size=16",
+)
+
+
+@pytest.fixture
+def trained(experiment, tmp_path):
+    """Sources, translations and truth of the validation digits, and the run's folder."""
+    assert experiment("fit", *SMALL, *SHORT) == 0
+    folder = tmp_path / "runs" / "translation" / "version_0"
+    truth = digits(16)[0][held_out(1797)["val"]]
+    sources = torch.from_numpy(outlines(truth.numpy()))
+    with torch.inference_mode():
+        made = to_uint8(load(folder / "checkpoints" / "last.ckpt").translate(to_float(sources)))
+    return sources, made, truth, folder
+
+
+def test_scores_are_those_of_the_translations(trained):
+    sources, made, truth, folder = trained
+    with torch.inference_mode():
+        features = [DigitsFeatures()(images).numpy() for images in (made, truth)]
+    expected = {
+        "psnr": psnr(made, truth).mean(),
+        "ssim": ssim(made, truth).mean(),
+        "l1": np.abs(made.numpy().astype(float) - truth.numpy()).mean() / 255,
+        "psnr_gain": (psnr(made, truth) - psnr(sources, truth)).mean(),
+        "fid": frechet(*features),
+    }
+    found = {name: column(folder / "metrics.csv", f"val/{name}")[-1] for name in expected}
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_picture_shows_sources_above_translations_above_the_truth(trained):
+    parts, folder = trained[:3], trained[3]
+    shown = tiles(folder / "images" / "translations-0000004.png", 16).unflatten(0, (-1, 3, 8))
+    places = torch.arange(0, 180, 180 // 32)[:32]
+    for row, part in enumerate(parts):
+        assert torch.equal(shown[:, row].flatten(0, 1), part[places])
+
+
+def test_unpaired_pictures_are_not_compared(experiment, tmp_path):
+    write_pictures(tmp_path / "a", 30, size=(16, 16))
+    write_pictures(tmp_path / "b", 40, size=(16, 16), seed=1)
+    data = ["--data.source=UnpairedFolders", "--data.source.a=a", "--data.source.b=b", "--evaluation.extractor=null"]
+    recipe = CONFIGS / "experiments" / "translation" / "cyclegan.yaml"
+    options = [SMALL[0], f"--config={recipe}", *SMALL[1:], "--model.discriminator.layers=1", *data]
+    assert experiment("fit", *options, "--model.generator.residual_blocks=1", *SHORT, "--data.batch_size=8") == 0
+    folder = tmp_path / "runs" / "cyclegan" / "version_0"
+    header = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert [name for name in header if name.startswith("val/")] == ["val/cycle_l1"]
+    picture = Image.open(folder / "images" / "translations-0000004.png")
+    assert picture.size[0] == 8 * 18 + 2
+    # Three held-out sources above their translations, in one row each.
+    assert picture.size[1] == 2 * 18 + 2
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["data"]["init_args"]["source"]["class_path"].endswith("UnpairedFolders")
+    data = ["--data.source=PairedFolders", "--data.source.a=a", "--data.source.b=b", "--evaluation.extractor=null"]
+    assert experiment("fit", *SMALL, *data, "--data.source.shuffled=true", *SHORT) != 0
+
+
+def test_evaluate_scores_the_translations_of_a_split(trained, experiment, refused, tmp_path):
+    _, made, truth, folder = trained
+    expected = {
+        "psnr": psnr(made, truth).mean(),
+        "ssim": ssim(made, truth).mean(),
+        "l1": np.abs(made.numpy().astype(float) - truth.numpy()).mean() / 255,
+        "fid": column(folder / "metrics.csv", "val/fid")[-1],
+    }
+    last = folder / "checkpoints" / "last.ckpt"
+    assert experiment("evaluate", last, "--json=record.json") == 0
+    held = json.loads((tmp_path / "record.json").read_text())
+    assert {name: held["scores"][name]["value"] for name in expected} == pytest.approx(expected, rel=1e-3)
+    assert held["protocol"]["evaluated"]["kind"] == "translations"
+    assert held["protocol"]["reference"]["split"] == "val"
+    assert experiment("evaluate", last, f"{folder / 'config.yaml'}:test", "--json=test.json", "--metrics=[l1]") == 0
+    test = digits(16)[0][held_out(1797)["test"]]
+    with torch.inference_mode():
+        again = to_uint8(load(last).translate(to_float(torch.from_numpy(outlines(test.numpy())))))
+    found = json.loads((tmp_path / "test.json").read_text())["scores"]["l1"]["value"]
+    assert found == pytest.approx(np.abs(again.numpy().astype(float) - test.numpy()).mean() / 255, rel=1e-5)
+    write_pictures(tmp_path / "pictures", 4, size=(16, 16))
+    assert "name a split of its data" in refused("evaluate", last, "pictures")
