@@ -103,7 +103,7 @@ def test_two_processes_train_as_one(model, tmp_path):
     [
         pytest.param("plain", marks=pytest.mark.long),
         pytest.param("mnist_wgan_gp", marks=pytest.mark.long),
-        "mnist_cgan_projection",
+        pytest.param("mnist_cgan_projection", marks=pytest.mark.long),
         pytest.param("r3gan", marks=pytest.mark.long),
     ],
 )

@@ -63,6 +63,7 @@ def test_in_a_file_there_are_lines_without_escapes(tmp_path):
     assert "val/fid" in lines[-1]
 
 
+@pytest.mark.long
 def test_scoring_counts_its_batches(tmp_path):
     fit(tmp_path, *SMALL["vqvae"], *SHORT, "--trainer.max_steps=2")
     shown = on_a_terminal(tmp_path, "test", *SMALL["vqvae"], *BAR, "--ckpt_path=last", "--data.eval_batch_size=60")

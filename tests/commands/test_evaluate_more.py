@@ -93,7 +93,7 @@ def on_two_processes(folder, *arguments):
     return subprocess.run(command, cwd=folder, env=without_account(folder), capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("model", ["gan", "vqvae"])
+@pytest.mark.parametrize("model", [pytest.param("gan", marks=pytest.mark.long), "vqvae"])
 def test_two_processes_of_torchrun_score_as_one(experiment, checkpoints, tmp_path, model):
     command = ("evaluate", checkpoints[model], "--num=600", "--bootstrap=40")
     assert experiment(*command, "--json=one.json") == 0
@@ -107,6 +107,7 @@ def test_two_processes_of_torchrun_score_as_one(experiment, checkpoints, tmp_pat
         assert protocols[0] == protocols[1]
 
 
+@pytest.mark.long
 def test_two_processes_of_torchrun_share_the_samples(experiment, checkpoints, tmp_path):
     command = ("sample", checkpoints["gan"], "--num=150", "--seed=1")
     assert experiment(*command, "--out=one") == 0
@@ -121,6 +122,7 @@ def test_two_processes_of_torchrun_share_the_samples(experiment, checkpoints, tm
     assert len(one) == 150
 
 
+@pytest.mark.long
 def test_a_command_that_cannot_share_its_work_says_so(checkpoints, tmp_path):
     done = on_two_processes(tmp_path, "memorisation", checkpoints["gan"])
     assert done.returncode == 1

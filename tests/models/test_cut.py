@@ -101,6 +101,7 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_two_processes_train_as_one(tmp_path):
     # Adam would make whole steps of the rounding of gradients that are 0.
     slow = [f"--model.optimizer_{which}=torch.optim.SGD" for which in "gd"]

@@ -90,6 +90,7 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path):
         assert equal(resumed[key], unbroken[key]), key
 
 
+@pytest.mark.long
 def test_two_processes_train_as_one(tmp_path):
     options = [*VQGAN, "--model.adversary.start=0", "--model.adversary.ramp=0"]
     (alone,) = train(options, "alone", tmp_path, 1)
