@@ -171,7 +171,8 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, s
     assert curve(folders[0]) == curve(folders[1])
 
 
-@pytest.mark.parametrize("model", ["cyclegan", pytest.param("pix2pix", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("model", ["cyclegan", "pix2pix"])
 def test_two_processes_train_as_one(model, tmp_path):
     # Dropout draws from the random state of its own process, as everywhere. Adam would make whole steps of the rounding
     # of gradients that are 0, which those of biases in front of instance norm are.
