@@ -59,6 +59,7 @@ def test_batches_and_devices(mistake):
     )
 
 
+@pytest.mark.long
 def test_a_batch_smaller_than_the_number_of_devices(tmp_path):
     import os
     import subprocess
@@ -289,6 +290,7 @@ def test_parts_of_the_users_own(mistake, tmp_path, monkeypatch, model, option, m
     assert message in mistake("fit", f"--config={CONFIGS / model}.yaml", *SHORT, option)
 
 
+@pytest.mark.long
 def test_a_gan_trains_on_more_devices_than_there_are_validation_images(tmp_path):
     import os
     import subprocess

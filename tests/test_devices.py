@@ -114,6 +114,7 @@ def test_two_processes_take_a_recipes_first_step_as_one(recipe, tmp_path):
     assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))
 
 
+@pytest.mark.long
 def test_fewer_validation_images_than_processes_are_refused_before_the_first_step(tmp_path):
     done = fit([*SMALL["vqvae"], "--data.val_size=1"], "devices", tmp_path, 1)
     assert done.returncode == 1
@@ -122,7 +123,7 @@ def test_fewer_validation_images_than_processes_are_refused_before_the_first_ste
     assert not list(tmp_path.rglob("*.csv"))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["vqvae", pytest.param("gan", marks=pytest.mark.long)])
 def test_ranks_stay_bit_identical(model, tmp_path):
     first, second = train(MODELS[model], "devices", tmp_path, 6)
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -7,9 +7,9 @@ import yaml
 import gen_experiments
 from conftest import CONFIGS, SHORT, SMALL_PRIOR
 from exported_models import check_function, write_livened
+from test_configs import BASES
 
 FEW = [*SHORT, "--trainer.max_steps=1", "--evaluation.extractor=null", "--trainer.limit_val_batches=1"]
-BASES = {"VQVAE": "vqvae.yaml", "GAN": "gan.yaml"}
 AUTOREGRESSIVE = "--model.prior=AutoregressivePrior"
 
 
@@ -25,7 +25,7 @@ def recipes():
         ]
         held = ["--data.val_size=100"]
         yield pytest.param(["--config", base, "--config", path, *narrow, *held], id="/".join(path.parts[-2:]))
-    for name in ("vqvae.yaml", "gan.yaml", "extractor.yaml"):
+    for name in ("vqvae.yaml", "gan.yaml", "translation.yaml", "extractor.yaml"):
         yield pytest.param(["--config", CONFIGS / name], id=name)
     yield pytest.param([*SMALL_PRIOR], id="masked prior")
     small = ["--model.prior.width=16", "--model.prior.depth=2", "--model.prior.heads=2"]

@@ -19,7 +19,7 @@ def begun(folder):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize(("model", "devices"), [("vqvae", 1), ("gan", 2)])
+@pytest.mark.parametrize(("model", "devices"), [("vqvae", 1), pytest.param("gan", 2, marks=pytest.mark.long)])
 def test_the_state_of_the_last_iteration_is_kept(tmp_path, model, devices, number, code):
     options = [*SMALL[model], *SHORT, *ENDLESS, "--run.name=run", f"--trainer.devices={devices}"]
     process = start("fit", *options, "--trainer.accelerator=cpu", folder=tmp_path)

@@ -15,11 +15,7 @@ from wandb_server import Server
 ROOT = Path(__file__).parent.parent
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
 VALIDATED = "val_check_interval"
-QUICK = [
-    pytest.param(path, id=path.stem, marks=[pytest.mark.long] * (path.stem == "gan"))
-    for path in SWEEPS
-    if path.stem in SMALL
-]
+QUICK = [pytest.param(path, id=path.stem, marks=pytest.mark.long) for path in SWEEPS if path.stem in SMALL]
 FEW = [
     "--trainer.max_steps=2",
     "--trainer.val_check_interval=1",

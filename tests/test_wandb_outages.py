@@ -24,10 +24,12 @@ LONG_RUN = [*SMALL["vqvae"], *SHORT, "--trainer.max_steps=100000", "--trainer.va
     ("server", "key", "reason"),
     [
         ({"status": 401}, "0" * 40, "refuses the API key"),
-        ({"status": 500}, "0" * 40, "answers with status 500"),
+        pytest.param({"status": 500}, "0" * 40, "answers with status 500", marks=pytest.mark.long),
         ({"hangs": True}, "0" * 40, "cannot be reached"),
-        ({}, "0" * 5, "API key must have 40+ characters, has 5."),
-        ({"status": 404, "failing": "upsertBucket"}, "0" * 40, "no run could be begun (no)"),
+        pytest.param({}, "0" * 5, "API key must have 40+ characters, has 5.", marks=pytest.mark.long),
+        pytest.param(
+            {"status": 404, "failing": "upsertBucket"}, "0" * 40, "no run could be begun (no)", marks=pytest.mark.long
+        ),
         pytest.param(
             {"hangs": True, "failing": "upsertBucket"},
             "0" * 40,
@@ -79,7 +81,7 @@ def test_what_a_server_that_went_away_has_missed_can_be_uploaded(tmp_path):
     ("online", "stop"),
     [
         pytest.param(False, "SIGKILL", marks=pytest.mark.long),
-        (True, "SIGKILL of the client, then SIGTERM"),
+        pytest.param(True, "SIGKILL of the client, then SIGTERM", marks=pytest.mark.long),
         pytest.param(False, "SIGTERM", marks=pytest.mark.long),
         pytest.param(False, "SIGKILL of the client, then SIGTERM", marks=pytest.mark.long),
         pytest.param(True, "SIGTERM", marks=pytest.mark.long),

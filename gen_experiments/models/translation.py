@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError
+from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.metrics.means import ImageMeans
@@ -131,6 +132,17 @@ class TranslationModel(ImageModel):
             raise UserError(f"{type(self).__name__} cannot translate to {to}: choose from {', '.join(self.directions)}")
         translations: Tensor = self.averages[self.directions.index(to)](images)
         return at_least_float32(translations)
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns `to_b` and so on, one for each direction: (B, C, H, W) images in [-1, 1] -> the same shape.
+
+        They are the averaged generators, as `translate` has them.
+        """
+        images = 2 * torch.rand(3, *self.image.shape, generator=torch.Generator().manual_seed(0)) - 1
+        return {
+            f"to_{side.lower()}": PureFunction(average, (average,), {"images": images}, ("translations",))
+            for side, average in zip(self.directions, self.averages, strict=True)
+        }
 
     @abstractmethod
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

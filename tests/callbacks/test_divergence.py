@@ -99,6 +99,7 @@ def _steps_of_a_process(folder):
     return train(Scripted(accuracies=accuracies), folder / str(rank), StopOnDivergence(images=16)).global_step
 
 
+@pytest.mark.long
 def test_processes_that_see_other_images_end_together(tmp_path):
     # Alone, the first process would have ended after its fifth iteration, and waited for the second for ever.
     assert two_processes.run(_steps_of_a_process, tmp_path, tmp_path) == [9, 9]

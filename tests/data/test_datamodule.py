@@ -96,6 +96,7 @@ def _decode(folder, cache, queue):
     queue.put(pixels(decoded(ImageFolder(folder), "train", 8)).tobytes())
 
 
+@pytest.mark.long
 def test_processes_that_start_at_once_read_the_same(tmp_path):
     write_pictures(tmp_path / "pictures", 30)
     context = multiprocessing.get_context("spawn")

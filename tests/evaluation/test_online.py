@@ -65,6 +65,7 @@ def gathered():
     return distributed.all_gather_uneven(torch.arange(3 * distributed.rank()).reshape(-1, 1))
 
 
+@pytest.mark.long
 def test_processes_gather_what_only_some_of_them_have(tmp_path):
     for found in two_processes.run(gathered, tmp_path):
         assert found.tolist() == [[0], [1], [2]]

@@ -127,6 +127,7 @@ def moments_in_two_processes(cache):
     return found, len(calls)
 
 
+@pytest.mark.long
 def test_two_processes_compute_what_one_does(tmp_path):
     wanted = expected(pictures(51, 0))
     (tmp_path / "work").mkdir()

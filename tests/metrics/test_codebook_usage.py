@@ -66,6 +66,7 @@ def batch_perplexity_of_a_process():
     return metric.compute()
 
 
+@pytest.mark.long
 def test_the_mean_over_batches_is_one_over_processes(tmp_path):
     for value in two_processes.run(batch_perplexity_of_a_process, tmp_path):
         assert float(value) == pytest.approx((1 + 4 + 4) / 3)

@@ -137,6 +137,7 @@ def test_codes_of_several_levels(experiment, tmp_path, kind):
         torch.testing.assert_close(model.decode(model.encode(images)), model.vqvae.reconstruct(images))
 
 
+@pytest.mark.long
 def test_two_processes_train_as_one(tmp_path, options):
     (alone,) = train(options, "alone", tmp_path, 1)
     assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))

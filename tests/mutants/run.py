@@ -50,7 +50,20 @@ def copied(folder: Path) -> Path:
 
 def run_tests(root: Path, nodes: Iterable[str], seconds: float | None) -> tuple[int | None, str]:
     """Runs tests of a copy; returns pytest's exit code, None if it did not end in time, and its output."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *nodes]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "long or not long",
+        *nodes,
+    ]
     offline = {"http_proxy": NOWHERE, "https_proxy": NOWHERE, "no_proxy": "localhost,127.0.0.1"}
     surroundings = os.environ | offline | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     # In a session of its own: what the tests have started ends with them.
