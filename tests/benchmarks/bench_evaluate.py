@@ -2,9 +2,9 @@
 
     python tests/benchmarks/bench_evaluate.py --count 2000 --rounds 3
 
-Both commands run one after the other, in processes of their own with all cores, on the same pictures and the same randomly
-initialised weights in torch-fidelity's format; what they print must agree. The formula is computed from equal moments of
-2,048 features in this process.
+Both commands run one after the other, in processes of their own with all cores, on the same pictures and the same
+randomly initialised weights in torch-fidelity's format; what they print must agree. The formula is computed from equal
+moments of 2,048 features in this process.
 """
 
 import argparse
