@@ -11,6 +11,7 @@ from typing import Any
 import docstring_parser
 from jsonargparse import ActionYesNo
 
+from gen_experiments import metrics
 from gen_experiments.callbacks.tracking import SaveConfig
 from gen_experiments.commands.augment_score import augment_score
 from gen_experiments.commands.compare import compare
@@ -32,7 +33,7 @@ from gen_experiments.commands.sweep import sweep
 from gen_experiments.commands.translate import damage, restore, translate
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.experiment import ExperimentCLI
+from gen_experiments.experiment import ExperimentCLI, import_rooms
 from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import ExperimentParser, OneLineParser
 
@@ -112,6 +113,8 @@ def _run_command(name: str, arguments: list[str]) -> None:
     # A parameter that ends in an underscore is an option whose name, such as `class`, Python keeps for itself.
     parameters = inspect.signature(command).parameters
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
+    if "extractor" in parameters:
+        import_rooms([metrics])
     positionals = POSITIONALS.get(name, ("checkpoint",))
     for place in positionals:
         more: dict[str, Any] = {"type": parameters[place].annotation}

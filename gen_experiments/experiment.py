@@ -6,8 +6,9 @@ import os
 import pkgutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import jsonargparse
@@ -52,7 +53,7 @@ class ExperimentCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run` and `--evaluation`, and lets the model learn the images' shape from the data."""
-        _import_rooms()
+        import_rooms()
         parser.add_argument("--run", type=Run, default=Run())
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_argument(
@@ -198,9 +199,9 @@ class ExperimentCLI(LightningCLI):
                     release(self._start.folder)
 
 
-def _import_rooms() -> None:
-    """Imports all modules of the rooms: jsonargparse finds a class by its short name once its module is imported."""
-    for room in ROOMS:
+def import_rooms(rooms: Iterable[ModuleType] = ROOMS) -> None:
+    """Imports all modules of rooms: jsonargparse finds a class by its short name once its module is imported."""
+    for room in rooms:
         for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
             try:
                 importlib.import_module(module.name)

@@ -13,7 +13,7 @@ from test_evaluate import BY_DIGITS, digits, features, record, scores
 import gen_experiments
 import independent
 from gen_experiments.cli import COMMANDS, SHARED
-from processes import without_account
+from processes import fit, without_account
 
 # Without the dashes torchrun takes --num for one of its own options.
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--", "gen_experiments"]
@@ -37,6 +37,15 @@ def test_several_extractors_share_a_pass_and_score_as_each_alone(experiment, inc
     assert held == record("0.json")
     assert other == record("1.json")
     assert other["protocol"]["extractor"] == "InceptionFeatures"
+
+
+# In a process of its own: whether a class is known by its short name depends on what has been imported before.
+@pytest.mark.parametrize("command", ["evaluate", "stats"])
+def test_every_extractor_goes_by_its_short_name(tmp_path, command):
+    digits(tmp_path / "real", slice(0, 12))
+    sides = ["real", "real"] if command == "evaluate" else ["real", "--out=s.npz"]
+    done = fit(tmp_path, *sides, "--extractor=TrainedFeatures", "--extractor.weights=w.ckpt", command=command, code=1)
+    assert "there is no checkpoint of a classifier at w.ckpt" in done.stderr
 
 
 def test_covariances_may_be_divided_by_n(experiment, tmp_path):
