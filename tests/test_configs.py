@@ -30,7 +30,20 @@ def test_a_base_config_trains(experiment, tmp_path, name):
     assert list((folder / "images").glob("*.png"))
 
 
-@pytest.mark.parametrize("path", sorted((CONFIGS / "experiments").rglob("*.yaml")), ids=ids)
+def chosen(paths, every_day):
+    """The files of a folder as parameters: some are tried every day, all in the long tests."""
+    return [
+        pytest.param(path, id=ids(path), marks=[] if path.stem in every_day else pytest.mark.long)
+        for path in sorted(paths)
+    ]
+
+
+EXPERIMENTS = chosen(
+    (CONFIGS / "experiments").rglob("*.yaml"), {"sngan", "r3gan", "vqgan_mnist", "residual_2x512", "cyclegan_digits"}
+)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS)
 def test_an_experiment_trains(experiment, tmp_path, path):
     described = yaml.safe_load(path.read_text())
     base = CONFIGS / BASES[described["model"]["class_path"]]
@@ -50,7 +63,7 @@ def test_a_trainer_config_trains_where_there_is_no_gpu(experiment, path):
 
 
 @pytest.mark.parametrize("model", ["vqvae", pytest.param("gan", marks=pytest.mark.long)])
-@pytest.mark.parametrize("path", sorted((CONFIGS / "data").glob("*.yaml")), ids=ids)
+@pytest.mark.parametrize("path", chosen((CONFIGS / "data").glob("*.yaml"), {"digits", "mnist", "folder", "pairs"}))
 def test_a_data_config_goes_over_any_model(experiment, tmp_path, monkeypatch, inception_weights, path, model):
     root = tmp_path / "data"
     write_mnist(root, train=60, test=20)

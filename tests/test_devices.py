@@ -87,7 +87,7 @@ def assert_trained_as_one(alone, ranks):
         torch.testing.assert_close(first[name], expected, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["vqvae", pytest.param("gan", marks=pytest.mark.long)])
 def test_two_processes_train_as_one(model, tmp_path):
     (alone,) = train(MODELS[model], "alone", tmp_path, 1)
     for launcher in ("devices", "torchrun"):

@@ -25,7 +25,7 @@ LONG_RUN = [*SMALL["vqvae"], *SHORT, "--trainer.max_steps=100000", "--trainer.va
     [
         ({"status": 401}, "0" * 40, "refuses the API key"),
         pytest.param({"status": 500}, "0" * 40, "answers with status 500", marks=pytest.mark.long),
-        ({"hangs": True}, "0" * 40, "cannot be reached"),
+        pytest.param({"hangs": True}, "0" * 40, "cannot be reached", marks=pytest.mark.long),
         pytest.param({}, "0" * 5, "API key must have 40+ characters, has 5.", marks=pytest.mark.long),
         pytest.param(
             {"status": 404, "failing": "upsertBucket"}, "0" * 40, "no run could be begun (no)", marks=pytest.mark.long

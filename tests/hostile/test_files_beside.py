@@ -219,6 +219,7 @@ def test_a_file_that_claims_gigabytes_takes_none(checkpoints, tmp_path):
     assert megabytes < 100
 
 
+@pytest.mark.long
 def test_large_pictures_are_decoded_one_after_another(checkpoints, tmp_path):
     (tmp_path / "pictures").mkdir()
     # 36 million pixels take 144 MB, and four times that where they are transparent.
