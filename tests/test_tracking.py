@@ -42,7 +42,7 @@ def offline(request, tmp_path_factory):
     """(model, what it printed, its folder) of a run without a key."""
     folder = tmp_path_factory.mktemp("offline")
     # Three steps an interval: the first one is not timed.
-    few = ["--trainer.max_steps=4", "--trainer.val_check_interval=2"]
+    few = ["--trainer.max_steps=4", "--trainer.val_check_interval=2", "--trainer.callbacks+=Tables"]
     done = fit(folder, *SMALL[request.param], *SHORT, *few)
     return request.param, done, folder / "runs" / request.param / "version_0"
 
