@@ -14,7 +14,13 @@ from gen_experiments.errors import UserError, quoted
 from gen_experiments.storage import atomic_write
 
 MOST_IN_GRID = 2**14
+LUMINANCE = (0.299, 0.587, 0.114)  # the shares of red, green and blue in it: ITU-R BT.601, as Pillow and JPEG
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+def evenly_spaced(count: int, most: int) -> NDArray[np.int64]:
+    """Returns at most so many of the numbers 0 ... count - 1, the first and the last among them."""
+    return np.linspace(0, count - 1, min(most, count)).astype(np.int64)
 
 
 @dataclass(frozen=True)

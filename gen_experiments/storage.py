@@ -11,6 +11,7 @@ from pathlib import Path
 from gen_experiments.errors import UserError
 
 CACHE_VARIABLE = "GEN_EXPERIMENTS_CACHE"
+GIB = 1 << 30  # bytes
 LONGEST_STEM = 40  # characters of a file's name that the name of its temporary file repeats
 
 

@@ -71,10 +71,9 @@ class History(Callback):
 IMAGES = torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
 
 
-def fit(model, watch, steps, tmp_path, ckpt_path=None, images=IMAGES, **options):
-    """Fits `model` on batches of 4 images, 10 an epoch, under the eyes of a callback."""
-    batches = [Batch(to_float(images[i : i + 4]), None) for i in range(0, 40, 4)]
-    trainer = Trainer(
+def quiet_trainer(watch, steps, tmp_path, **options):
+    """A trainer that writes nothing, under the eyes of a callback."""
+    return Trainer(
         max_steps=steps,
         accelerator="cpu",
         logger=False,
@@ -85,6 +84,12 @@ def fit(model, watch, steps, tmp_path, ckpt_path=None, images=IMAGES, **options)
         default_root_dir=tmp_path,
         **options,
     )
+
+
+def fit(model, watch, steps, tmp_path, ckpt_path=None, images=IMAGES, **options):
+    """Fits `model` on batches of 4 images, 10 an epoch, under the eyes of a callback."""
+    batches = [Batch(to_float(images[i : i + 4]), None) for i in range(0, 40, 4)]
+    trainer = quiet_trainer(watch, steps, tmp_path, **options)
     trainer.fit(model, DataLoader(batches, batch_size=None), ckpt_path=ckpt_path)
     return trainer
 

@@ -1,12 +1,13 @@
 """Networks of one number for models that translate, and a training on one pair that a test can follow by hand."""
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from torch import nn
 from torch.utils.data import DataLoader
 
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.networks.base import Discriminator, Translator
+from small_models import quiet_trainer
 
 SPEC = ImageSpec(channels=1, size=2)
 
@@ -46,16 +47,6 @@ def fit(model, tmp_path, steps=1, a=2.0, b=3.0):
     """Trains on one source of the value `a` and one image of `b`."""
     batch = Batch(torch.full((1, 1, 2, 2), b), None, sources=torch.full((1, 1, 2, 2), a))
     watch = Watch()
-    trainer = Trainer(
-        max_steps=steps,
-        accelerator="cpu",
-        logger=False,
-        callbacks=[watch],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        default_root_dir=tmp_path,
-    )
+    trainer = quiet_trainer(watch, steps, tmp_path, log_every_n_steps=1)
     trainer.fit(model, DataLoader([batch] * steps, batch_size=None))
     return watch

@@ -77,6 +77,19 @@ def test_what_a_server_that_went_away_has_missed_can_be_uploaded(tmp_path):
     assert trained == list(range(16, 16 * 1500 + 1, 16))
 
 
+@pytest.mark.long
+def test_tables_of_a_server_that_went_away_do_not_end_the_run(tmp_path):
+    options = [*SMALL["vqvae"], *SHORT, "--trainer.max_steps=1500", "--trainer.val_check_interval=500"]
+    server, folder = Server(), tmp_path / "runs" / "vqvae" / "version_0"
+    with server, _started(tmp_path, *options, "--trainer.callbacks+=Tables", **server.environment) as training:
+        _wait(lambda: (folder / "metrics.csv").exists() and server.runs, training)
+        server.go_away()
+        output, _ = training.communicate(timeout=240)
+    assert training.returncode == 0, output[-3000:]
+    assert output.count("Weights & Biases: the server did not answer, and a table or artifact is missing there") == 1
+    assert "everything was written to: runs/vqvae/version_0" in output
+
+
 @pytest.mark.parametrize(
     ("online", "stop"),
     [

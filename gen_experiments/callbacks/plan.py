@@ -10,8 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from gen_experiments.callbacks.progress import duration, num_iterations
-from gen_experiments.callbacks.throughput import GIB, peak_memory
-from gen_experiments.storage import cache_root
+from gen_experiments.callbacks.throughput import peak_memory
+from gen_experiments.storage import GIB, cache_root
 
 if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
@@ -97,7 +97,7 @@ class Plan(Callback):
         where = f"on {model.device}" if model.device.type == "cuda" else "in RAM"
         said.append(f"peak memory: {peak_memory(model.device) / GIB:.2f} GiB {where}, of each process")
         said.append(f"disk: {_sizes(trainer)}")
-        return [*said, *_exchanged(model, per_iteration)]
+        return [*said, *_exchanged(model)]
 
     @staticmethod
     def _validations(trainer: Trainer, iterations: int) -> int:
@@ -125,7 +125,7 @@ def _sizes(trainer: Trainer) -> str:
     return said
 
 
-def _exchanged(model: LightningModule, per_iteration: float) -> list[str]:
+def _exchanged(model: LightningModule) -> list[str]:
     """Returns what several GPUs exchange at each iteration, as a ring of N does it: 2(N − 1)/N of the gradients."""
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
     said = []

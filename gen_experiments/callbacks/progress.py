@@ -34,7 +34,7 @@ class RunProgress(ProgressBar):
         self._enabled = True
         self._bar: tqdm[Any] | None = None
         self._began = self._shown = 0.0
-        self._first = self._batches = 0
+        self._first = 0
 
     def disable(self) -> None:
         """Shows nothing, as on other processes than the first."""
@@ -71,7 +71,9 @@ class RunProgress(ProgressBar):
         print(f"{said}, {shown}" if shown else said, file=sys.stderr, flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Closes the bar."""
+        """Closes the bar, at the last iteration."""
+        if self._bar is not None:
+            self._bar.update(trainer.global_step - self._bar.n)
         self._close()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
 from gen_experiments.errors import check_interval
-from gen_experiments.images import ImageSet, to_float, to_uint8
+from gen_experiments.images import ImageSet, evenly_spaced, to_float, to_uint8
+from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.memorisation import nearest
 from gen_experiments.metrics.reconstruction import psnr, ssim
 
@@ -61,7 +62,7 @@ class Tables(Callback):
 
     def _reconstructions(self, model: Any, data: "ImageDataModule") -> tuple[list[str], list[list[Any]]]:
         images = data.split("val")
-        chosen = _spaced(len(images), self.count)
+        chosen = evenly_spaced(len(images), self.count)
         originals = images.read(chosen)
         remade = to_uint8(model.reconstruct(to_float(originals.to(model.device)))).cpu()
         errors = ((remade.float() - originals.float()) / 255).square().flatten(1).mean(1)
@@ -74,12 +75,11 @@ class Tables(Callback):
         ]
 
     def _nearest(
-        self, model: Any, data: "ImageDataModule", extractor: torch.nn.Module
+        self, model: Any, data: "ImageDataModule", extractor: FeatureExtractor
     ) -> tuple[list[str], list[list[Any]]]:
         images = data.split("train")
-        chosen = _spaced(len(images), self.among)
-        parts = np.split(chosen, range(BATCH, len(chosen), BATCH))
-        references = torch.cat([extractor(images.read(part).to(model.device)) for part in parts])
+        chosen = evenly_spaced(len(images), self.among)
+        references = extractor.features_of(images, chosen, BATCH)
         made = to_uint8(model.sample(0, self.count))
         distances, numbers = (each.cpu() for each in nearest(extractor(made), references))
         found = chosen[numbers.numpy()]
@@ -88,16 +88,12 @@ class Tables(Callback):
         return columns, [[*row, len(chosen)] for row in rows]
 
 
-def _spaced(count: int, most: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.linspace(0, count - 1, min(most, count)).astype(np.int64)
-
-
 def _classes(data: "ImageDataModule", images: ImageSet, chosen: np.ndarray[Any, Any]) -> list[str]:
     labels = images.labels(chosen)
     return [""] * len(chosen) if labels is None else [data.image.class_labels[label] for label in labels.tolist()]
 
 
-def _extractor(trainer: Trainer) -> torch.nn.Module | None:
+def _extractor(trainer: Trainer) -> FeatureExtractor | None:
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     return next((each.extractor for each in callbacks if isinstance(each, Evaluation)), None)
 

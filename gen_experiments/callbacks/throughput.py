@@ -9,8 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gen_experiments import distributed
 from gen_experiments.images import Batch
+from gen_experiments.storage import GIB
 
-GIB = 1 << 30
 WORTH_SAYING = 1.0  # seconds of a validation
 
 

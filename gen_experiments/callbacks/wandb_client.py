@@ -72,6 +72,14 @@ def is_lost(error: Exception) -> bool:
     return isinstance(error, ConnectionError | HandleAbandonedError | MailboxClosedError)
 
 
+def is_unanswered(error: Exception) -> bool:
+    """Returns whether an error says that the client asked its server in vain, as it does for tables and artifacts."""
+    from wandb.errors import AuthenticationError, CommError
+    from wandb.sdk.lib.service.service_connection import WandbApiFailedError
+
+    return isinstance(error, (AuthenticationError, CommError, WandbApiFailedError))
+
+
 def do_without(error: Exception) -> "Run":
     """Returns a run that takes everything and keeps nothing, for the rest of one whose client is lost."""
     import wandb

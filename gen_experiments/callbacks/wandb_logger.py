@@ -169,10 +169,13 @@ class WandbRun(WandbLogger):
 
     @contextmanager
     def _without_client(self) -> Iterator[None]:
-        """Goes on without the client if its process has ended."""
+        """Goes on without the client if its process has ended, and without what its server does not answer for."""
         try:
             yield
         except Exception as error:
+            if wandb_client.is_unanswered(error):
+                wandb_client.say("the server did not answer, and a table or artifact is missing there")
+                return
             if not wandb_client.is_lost(error):
                 raise
             self._experiment, self._client_lost = wandb_client.do_without(error), True

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gen_experiments.commands.inputs import Images, split_images
@@ -41,13 +40,12 @@ def copies(
         UserError: the run's data cannot be found, or it holds out too few images.
     """
     data = training_data(str(checkpoint), None)
-    device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
     trained_on, unseen = (split_images(data, split) for split in ("train", "test"))
     if reference_features is not None and trained_on.described["fingerprint"] == reference.get("fingerprint"):
         references = reference_features
     else:
-        references = _features(trained_on, network, device)
-    distances, baseline = (nearest(rows, references)[0] for rows in (samples, _features(unseen, network, device)))
+        references = _features(trained_on, network)
+    distances, baseline = (nearest(rows, references)[0] for rows in (samples, _features(unseen, network)))
     found, _ = near_copies(distances, baseline, SHARE)
     p_value = nearer_p_value(distances, baseline, SHARE)
     if p_value is None:
@@ -57,7 +55,7 @@ def copies(
     return dict(zip(OF_COPIES, (share, Score(p_value, settings=settings)), strict=True))
 
 
-def _features(images: Images, network: FeatureExtractor, device: torch.device) -> Tensor:
-    (collected,) = collected_of(images, [network], device)
+def _features(images: Images, network: FeatureExtractor) -> Tensor:
+    (collected,) = collected_of(images, [network], network.device)
     assert collected.features is not None
     return collected.features

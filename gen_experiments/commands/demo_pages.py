@@ -12,7 +12,7 @@ from torch import Tensor
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
 from gen_experiments.commands.inpaint import filled_in
 from gen_experiments.commands.interpolate import images_at, slerp
-from gen_experiments.commands.labels import class_names
+from gen_experiments.commands.labels import class_names, one_label
 from gen_experiments.data.pictures import decode_one
 from gen_experiments.errors import UserError
 from gen_experiments.images import grid, to_float, to_uint8
@@ -52,8 +52,7 @@ def build_page(model: ImageModel, path: Path) -> tuple[Any, Any]:
 
 def sampled(model: Samples, label: int | None, seed: int, num: int, truncation: float) -> Tensor:
     """Returns (num, C, H, W) uint8 samples, those that `sample --seed` writes."""
-    labels = None if label is None else torch.full((num,), label)
-    return to_uint8(model.sample(0, num, seed, labels, truncation))
+    return to_uint8(model.sample(0, num, seed, one_label(label, num), truncation))
 
 
 def way(model: GAN, label: int | None, start: int, stop: int) -> Tensor:

@@ -12,8 +12,16 @@ from torch import Tensor
 from gen_experiments.callbacks.protocols import Reconstructs, Translates
 from gen_experiments.commands.copies import OF_COPIES, copies
 from gen_experiments.commands.devices import chosen_device
-from gen_experiments.commands.inputs import EVALUATION_FILE, SPLITS, Archive, Images, configured_data, split_images
-from gen_experiments.commands.model_images import common_spec, images_of
+from gen_experiments.commands.inputs import (
+    EVALUATION_FILE,
+    SPLITS,
+    Archive,
+    Images,
+    configured_data,
+    split_images,
+    stored,
+)
+from gen_experiments.commands.model_images import common_spec, images_of, samples_of
 from gen_experiments.commands.passes import collected_of, extractor_for
 from gen_experiments.commands.printed import print_record
 from gen_experiments.commands.progress import progress
@@ -142,7 +150,12 @@ def evaluation_of(
         remade = Reconstructions(model, checkpoint, real, lpips=protocol.lpips, wanted=protocol.metrics)
     elif model is not None and checkpoint is not None and isinstance(model, Translates):
         remade = _translations(model, checkpoint, real, reference, protocol)
-    fake = images_of(evaluated, spec, protocol.num, protocol.seed, place) if remade is None else remade.images
+    if remade is not None:
+        fake: Images | Archive = remade.images
+    elif model is not None and checkpoint is not None:
+        fake = samples_of(model, checkpoint, protocol.num, protocol.seed)
+    else:
+        fake = stored(evaluated, spec)
     # Before the pass, which may take minutes.
     for name in protocol.metrics or ():
         if name in OF_COPIES and (checkpoint is None or remade is not None):

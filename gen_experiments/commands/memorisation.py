@@ -2,14 +2,13 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import run_extractor, training_data
 from gen_experiments.errors import check_interval
-from gen_experiments.images import ImageSet, in_rows, to_uint8
+from gen_experiments.images import in_rows, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.memorisation import ALPHA, farther_p_value, near_copies, nearer_p_value, nearest
 from gen_experiments.sheets import listed, save_grid
@@ -57,8 +56,10 @@ def memorisation(
     network = (extractor or run_extractor(checkpoint, config)).to(model.device)
     suffix = "" if network.fits(data.source.content, "--extractor") else f", which knows {network.content} only"
     trained_on, held_out = data.split("train"), data.split("test")
-    references = _features(trained_on, network, model.device)
-    baseline = nearest(_features(held_out, network, model.device), references)[0].cpu()
+    references, unseen = (
+        network.features_of(images, np.arange(len(images)), BATCH) for images in (trained_on, held_out)
+    )
+    baseline = nearest(unseen, references)[0].cpu()
     parts = []
     shown, shown_distances, shown_indices = torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int64)
     for sampled in progress(num, "images", BATCH):
@@ -95,8 +96,3 @@ def verdict(nearer: float | None, farther: float) -> str:
     if farther <= ALPHA:
         return f"{found}: generated images lie farther from training images than unseen ones do (p = {farther:.2g})"
     return found
-
-
-def _features(images: ImageSet, network: FeatureExtractor, device: torch.device) -> Tensor:
-    parts = np.array_split(np.arange(len(images)), max(1, len(images) // BATCH))
-    return torch.cat([network(images.read(part).to(device)) for part in parts])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Translates
-from gen_experiments.commands.devices import chosen_device
+from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.progress import progress
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.commands.training_data import data_of, training_data
@@ -18,7 +18,6 @@ from gen_experiments.data.pictures import decode_all, decode_one
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, in_rows, save_image, to_float, to_uint8
 from gen_experiments.metrics.reconstruction import psnr
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.sheets import listed, save_grid
 
 BATCH, COLUMNS, SHOWN = 32, 8, 256
@@ -51,7 +50,7 @@ def translate(
         UserError: the checkpoint or the folder cannot be used, the model has no such direction, or `out` cannot be
             written.
     """
-    model = load_model(checkpoint, Translates, "translate").to(chosen_device(device))
+    model = loaded(checkpoint, Translates, "translate", device)
     assert isinstance(model, Translates)
     model.translate(torch.zeros(1, *model.image.shape, device=model.device), to)  # refuses an unknown direction
     made: Made = lambda part: model.translate(part.to(model.device), to).cpu()  # noqa: E731
@@ -83,7 +82,7 @@ def restore(
     Raises:
         UserError: as for `translate`, or the run knows no damage.
     """
-    model = load_model(checkpoint, Translates, "restore").to(chosen_device(device))
+    model = loaded(checkpoint, Translates, "restore", device)
     assert isinstance(model, Translates)
     made: Made = lambda part: model.translate(part.to(model.device)).cpu()  # noqa: E731
     if not damaging:

@@ -15,12 +15,11 @@ from torch import Tensor
 from gen_experiments.data.reading import DecodedAsRead, usable_cores
 from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.errors import UserError
-from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
+from gen_experiments.storage import CACHE_VARIABLE, GIB, atomic_write, cache_root
 from gen_experiments.untrusted import map_array
 
 # Raised whenever decoding would give other pixels.
 DECODING = 2
-GIB = 2**30
 CHUNK = 1 << 27  # bytes that are decoded between two writes
 WORTH_SAYING = GIB  # bytes of a split whose size is said before it is written
 

@@ -8,10 +8,9 @@ from torch.nn import functional as F
 
 from gen_experiments.data.damage import Damage, check_range, drawn
 from gen_experiments.errors import UserError, check_interval
+from gen_experiments.images import LUMINANCE
 from gen_experiments.randomness import normal_of, uniform_of
 
-# BT.601's shares of red, green and blue in the luminance, which Pillow and JPEG use.
-LUMA = (0.299, 0.587, 0.114)
 SEED_OF_NOISE = 1  # added to a seed: the first numbers of the seed itself are those of the strength
 
 
@@ -157,5 +156,5 @@ class Grey(Damage):
         """Returns the images in grey, with as many channels as before."""
         if images.shape[1] == 1:
             return images
-        shares = images.new_tensor(LUMA)[None, :, None, None]
+        shares = images.new_tensor(LUMINANCE)[None, :, None, None]
         return (images * shares).sum(dim=1, keepdim=True).expand_as(images)

@@ -7,19 +7,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments import distributed, randomness
-from gen_experiments.data.cache import GIB, ImageArray, decoded, decoded_as_read, decoded_bytes, in_words
+from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.data.division import check_apart, held_out
+from gen_experiments.data.opening import Opening
 from gen_experiments.data.pairs import PairSource, ShuffledPairs
 from gen_experiments.data.reading import usable_cores
 from gen_experiments.data.sampling import EvaluationBatches, StreamedSet, TrainingBatches, evaluation_batch
-from gen_experiments.data.sources.base import PictureSource, Source
+from gen_experiments.data.sources.base import Source
 from gen_experiments.data.sources.digits import Digits
 from gen_experiments.data.summary import summary
 from gen_experiments.data.turbo import load_library
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
-from gen_experiments.storage import cache_root
 
 LARGEST_SIZE = 4096
 
@@ -90,16 +90,14 @@ class ImageDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fetches and decodes what is not in the cache yet; on one process of a machine."""
-        self.source.fetch()
-        for split in self.source.splits() if self._beyond_limit() is None else ():
-            decoded(self.source, split, self.size, self.fast_decoding)
+        self._opening.prepare()
 
     def setup(self, stage: str) -> None:
         """Says what is about to be trained on, on the first process."""
         if stage == "fit" and distributed.rank() == 0:
             self.split("train")
             lines = summary(self.source, self.size, self._splits, self._origins)
-            print("\n".join([*lines, *self._said_of_reading()]), flush=True)
+            print("\n".join([*lines, *self._opening.lines()]), flush=True)
 
     @property
     def has_sources(self) -> bool:
@@ -152,41 +150,16 @@ class ImageDataModule(LightningDataModule):
             for name, images in self._splits.items()
         }
 
-    def _beyond_limit(self) -> PictureSource | None:
-        """Returns the source if its pictures are to be decoded as they are read."""
-        source = self.source
-        beyond = isinstance(source, PictureSource) and decoded_bytes(source, self.size) > self.cache_limit * GIB
-        return source if isinstance(source, PictureSource) and beyond else None
-
-    def _open(self, split: str) -> ImageArray:
-        """Returns a split of the source, with its decoded images on the disk or not."""
-        source = self._beyond_limit()
-        if source is None:
-            return decoded(self.source, split, self.size, self.fast_decoding)
-        return decoded_as_read(source, split, self.size, self._threads(), self.fast_decoding)
-
-    def _threads(self) -> int:
-        """Returns how many threads decode in this process."""
+    @property
+    def _opening(self) -> Opening:
         processes = 1 if self.trainer is None else self.trainer.num_devices
-        return self.workers or max(1, usable_cores() // processes)
-
-    def _said_of_reading(self) -> list[str]:
-        """Returns a line that says whether the images of picture files were decoded once or are as they are read."""
-        if not isinstance(self.source, PictureSource):
-            return []
-        size = in_words(decoded_bytes(self.source, self.size))
-        if self._beyond_limit() is None:
-            return [f"pixels: decoded once, {size} in {cache_root() / 'images'}"]
-        threads = self._threads()
-        return [
-            f"pixels: decoded as they are read, by {threads} thread{'s' if threads > 1 else ''} of each process, "
-            f"as {size} are more than data.cache_limit={self.cache_limit:g}"
-        ]
+        threads = self.workers or max(1, usable_cores() // processes)
+        return Opening(self.source, self.size, self.cache_limit, threads, self.fast_decoding)
 
     def _divide(self) -> dict[str, ImageArray]:
         """Returns the source's splits; what it lacks is held out of its training images."""
         self.source.fetch()
-        splits = {name: self._open(name) for name in self.source.splits()}
+        splits = {name: self._opening.split(name) for name in self.source.splits()}
         groups = {name: found for name in splits if (found := self.source.groups(name)) is not None}
         self._origins = {name: self.source.origin(name) for name in splits}
         sizes = {"test": self.test_size, "val": self.val_size}

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.images import ImageSet
+from gen_experiments.images import ImageSet, evenly_spaced
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.spread import ClassSpread, class_spread
 
@@ -41,10 +41,8 @@ class ClassVariety:
         self._real = images.fingerprint, torch.full((len(self.names),), torch.nan, device=device)
         if images.labels(np.arange(1)) is None:
             return
-        chosen = np.linspace(0, len(images) - 1, min(REFERENCE_IMAGES, len(images))).astype(np.int64)
-        parts = np.split(chosen, range(batch_size, len(chosen), batch_size))
-        features = torch.cat([self.extractor(images.read(part).to(device)) for part in parts])
-        labels = images.labels(chosen)
+        chosen = evenly_spaced(len(images), REFERENCE_IMAGES)
+        features, labels = self.extractor.features_of(images, chosen, batch_size), images.labels(chosen)
         assert labels is not None
         self._real = images.fingerprint, class_spread(features, labels, len(self.names))
 

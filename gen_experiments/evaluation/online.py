@@ -59,10 +59,11 @@ class OnlineScores:
         """
         self._sums.to(device).reset()
         self._rows, self._positions = [], []
-        moments = self._statistics.moments(reference, batch_size, device, between)
-        if self._reference is None or self._reference_name != reference.fingerprint or not self._keeps_features:
-            features = self._features_of(reference, batch_size, device, between) if self._keeps_features else None
-            self._reference, self._reference_name = Collected(moments, features), reference.fingerprint
+        if not self._keeps_features:
+            self._reference = Collected(self._statistics.moments(reference, batch_size, device, between))
+        elif self._reference is None or self._reference_name != reference.fingerprint:
+            self._reference = self._collected(reference, batch_size, device, between)
+            self._reference_name = reference.fingerprint
 
     def count(self, features: Tensor, positions: Tensor) -> None:
         """Adds (N, D) features of images and the (N,) places of these among all images, over all processes."""
@@ -92,18 +93,22 @@ class OnlineScores:
         assert self._reference is not None
         return float(self._sums.moments().covariance.trace() / self._reference.moments.covariance.trace())
 
-    def _features_of(
+    def _collected(
         self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
-    ) -> Tensor:
+    ) -> Collected:
+        """Returns moments and features of images, of which each process passes its batches."""
+        sums = FeatureSums(self.extractor.num_features).to(device)
         rows, positions = [], []
         starts = range(0, len(images), batch_size)
         for number, start in enumerate(starts[distributed.rank() :: distributed.world_size()]):
             if number < len(starts) // distributed.world_size():
                 between()
             part = np.arange(start, min(start + batch_size, len(images)))
-            rows.append(self.extractor(images.read(part).to(device)).cpu())
+            features = self.extractor(images.read(part).to(device))
+            sums.update(features)
+            rows.append(features.cpu())
             positions.append(torch.from_numpy(part))
-        return self._gathered(rows, positions)
+        return Collected(sums.moments(), self._gathered(rows, positions))
 
     def _gathered(self, rows: list[Tensor], positions: list[Tensor]) -> Tensor:
         """Returns the features of all processes, in the order of their places, on the CPU."""

@@ -99,7 +99,7 @@ def computable(generated: Collected, real: Collected, extractor: FeatureExtracto
     if generated.features is None or real.features is None:
         return ["fid"]
     left_out = {"fid_infinity"}  # of few images it cannot be had, of many it takes long: by its name only
-    if extractor.classify(generated.features[:1].to(_device(extractor))) is None:
+    if extractor.classify(generated.features[:1].to(extractor.device)) is None:
         left_out.add("is")
     return [name for name in METRICS if name not in left_out]
 
@@ -135,7 +135,7 @@ def _kernel(generated: Collected, real: Collected, extractor: FeatureExtractor) 
 
 def _classes(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
     features, _ = _features("is", generated, generated)
-    logits = extractor.classify(features.to(_device(extractor)))
+    logits = extractor.classify(features.to(extractor.device))
     if logits is None:
         raise UserError(
             f"is needs an extractor that classifies, which {type(extractor).__name__} does not: leave it out"
@@ -192,7 +192,3 @@ def _features(metric: str, generated: Collected, real: Collected) -> tuple[Tenso
     if generated.features is None or real.features is None:
         raise UserError(f"{metric} needs images on both sides, not statistics alone: leave it out or name the images")
     return generated.features, real.features
-
-
-def _device(extractor: FeatureExtractor) -> str:
-    return next((str(weight.device) for weight in extractor.parameters()), "cpu")

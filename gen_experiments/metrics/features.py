@@ -4,11 +4,14 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSet
 from gen_experiments.metrics.digits_net import DigitsNet
 from gen_experiments.storage import file_sha256
 from gen_experiments.untrusted import read_tensors
@@ -72,6 +75,16 @@ class FeatureExtractor(nn.Module, ABC):
     def classify(self, features: Tensor) -> Tensor | None:
         """Maps (N, num_features) features -> (N, classes) logits; None from a network that knows no classes."""
         return None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next((weight.device for weight in self.parameters()), torch.device("cpu"))
+
+    def features_of(self, images: ImageSet, chosen: NDArray[np.int64], batch_size: int) -> Tensor:
+        """Returns the features of the chosen images, passed in batches: (len(chosen), num_features) float32."""
+        parts = np.split(chosen, range(batch_size, len(chosen), batch_size))
+        return torch.cat([self(images.read(part).to(self.device)) for part in parts])
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
         """Stays in evaluation mode."""

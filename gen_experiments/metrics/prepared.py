@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
+from gen_experiments.images import LUMINANCE
 
 
 def prepared(images: Tensor, channels: int, size: tuple[int, int] | None) -> Tensor:

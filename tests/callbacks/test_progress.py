@@ -40,11 +40,12 @@ def on_a_terminal(folder, *arguments):
 
 def test_a_bar_counts_the_iterations_of_the_run_also_when_it_goes_on(tmp_path):
     every = ["--trainer.callbacks+=RunProgress", "--trainer.callbacks.every=0.0001"]
-    command = ["fit", *SMALL["vqvae"], *BAR, *every]
-    shown = on_a_terminal(tmp_path, *command, "--trainer.max_steps=4")
+    command = ["fit", *SMALL["vqvae"], *BAR]
+    shown = on_a_terminal(tmp_path, *command, *every, "--trainer.max_steps=4")
     assert "training:   0%|" in shown
     assert re.search(r"4/4 \[.*train/loss [\d.]+.*val/rfid [\d.]+", shown), shown[-3000:]
     assert "validating:  50%|" in shown
+    # Refreshed once a second it would otherwise end at the iteration of the last refresh.
     shown = on_a_terminal(tmp_path, *command, "--trainer.max_steps=8", "--ckpt_path=last")
     assert "| 4/8 [" in shown
     assert "| 8/8 [" in shown

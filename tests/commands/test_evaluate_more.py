@@ -13,6 +13,8 @@ from test_evaluate import BY_DIGITS, digits, features, record, scores
 import gen_experiments
 import independent
 from gen_experiments.cli import COMMANDS, SHARED
+from gen_experiments.commands.copies import copies
+from gen_experiments.metrics.features import DigitsFeatures
 from processes import fit, without_account
 
 # Without the dashes torchrun takes --num for one of its own options.
@@ -95,6 +97,19 @@ def test_near_copies_are_those_of_memorisation(experiment, checkpoints, capsys):
     # Of another reference the training images' features are not at hand.
     assert experiment("evaluate", checkpoints["gan"], "test", *options, "--json=other.json") == 0
     assert scores("other.json") == pytest.approx(scores(), rel=1e-6)
+
+
+def test_near_copies_by_their_definition(checkpoints):
+    # The validation images are unseen as the test images are: a few of them lie as near to a training image.
+    pixels, _ = independent.digits(32)
+    train, test, val = (features(pixels[independent.held_out(len(pixels))[name]]) for name in ("train", "test", "val"))
+    near_of_test, near_of_val = (
+        np.linalg.norm(rows[:, None].astype(np.float64) - train[None], axis=2).min(1) for rows in (test, val)
+    )
+    found = copies(checkpoints["gan"], torch.from_numpy(val), {}, None, DigitsFeatures())
+    expected = (near_of_val < np.sort(near_of_test)[0]).mean()  # one hundredth of 181, rounded down
+    assert found["near_copies"].value == pytest.approx(expected)
+    assert 0 < (near_of_val < np.sort(near_of_test)[17]).mean() != expected
 
 
 def on_two_processes(folder, *arguments):

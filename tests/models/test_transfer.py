@@ -2,6 +2,8 @@
 
 import torch
 
+import gen_experiments
+import independent
 from conftest import SHORT, SMALL
 
 OTHER = (*SHORT, "--run.root=other", "--trainer.max_steps=2")
@@ -37,7 +39,12 @@ def test_a_codebook_of_another_size_starts_from_the_data(experiment, checkpoints
     assert "quantizer.codebook (16x8 here, 32x8)" in capsys.readouterr().out
     before, after = state(checkpoints["vqvae"]), state("other/vqvae/version_0/checkpoints/last.ckpt")
     assert torch.equal(before["encoder.layers.0.weight"], after["encoder.layers.0.weight"])
-    # Codes that were drawn and never met a latent would all lie within a small ball.
+    # Codes that were drawn and never met a latent lie far from any.
+    model = gen_experiments.load("other/vqvae/version_0/checkpoints/last.ckpt")
+    pixels, _ = independent.digits(32)
+    with torch.no_grad():
+        latents = model.encoder(pixels[:200].float() / 127.5 - 1).movedim(1, -1).flatten(0, 2)
+    assert torch.cdist(after["quantizer.codebook"], latents).amin(1).mean() < 0.5 * latents.std()
     assert after["quantizer.codebook"].std() > 0.5 * before["quantizer.codebook"].std()
 
 

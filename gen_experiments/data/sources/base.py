@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.pictures import Pictures, decode_all
+from gen_experiments.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,16 @@ class PictureSource(Source):
     def decode(self, split: str, size: int) -> Decoded:
         """Decodes every picture into memory."""
         return Decoded(decode_all(self.pictures(split), size, self.channels), self.labels(split))
+
+
+def check_channels(channels: int) -> None:
+    """Refuses pictures of other than 1 (grey) or 3 channels (RGB).
+
+    Raises:
+        UserError: they are.
+    """
+    if channels not in (1, 3):
+        raise UserError(f"images have 1 or 3 channels, not {channels}")
 
 
 def stamp(root: Path, names: Iterable[str]) -> str:

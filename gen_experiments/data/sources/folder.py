@@ -15,7 +15,7 @@ from gen_experiments.data.division import check_apart
 from gen_experiments.data.folder import Files, list_pictures
 from gen_experiments.data.groups import Groups
 from gen_experiments.data.labels import Labels, class_count, in_order, looked_up
-from gen_experiments.data.sources.base import PictureSource, stamp
+from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import IMAGE_SUFFIXES
 
@@ -59,8 +59,7 @@ class ImageFolder(PictureSource):
     def __init__(
         self, root: str, channels: int = 3, labels: Labels | None = None, groups: Groups | None = None
     ) -> None:
-        if channels not in (1, 3):
-            raise UserError(f"images have 1 or 3 channels, not {channels}")
+        check_channels(channels)
         self.root, self.channels = Path(root), channels
         found, self._passed_over = list_pictures(self.root)
         self._folders = self._find_splits(found)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gen_experiments.data.division import check_apart
 from gen_experiments.data.labels import class_count, in_order
 from gen_experiments.data.pictures import Encoded
-from gen_experiments.data.sources.base import PictureSource
+from gen_experiments.data.sources.base import PictureSource, check_channels
 from gen_experiments.data.sources.folder import SPLIT_OF
 from gen_experiments.errors import UserError, quoted
 
@@ -54,8 +54,7 @@ class HuggingFace(PictureSource):
         channels: int = 3,
         revision: str | None = None,
     ) -> None:
-        if channels not in (1, 3):
-            raise UserError(f"images have 1 or 3 channels, not {channels}")
+        check_channels(channels)
         self.path, self.channels, self._image_column = path, channels, image_column
         self._splits, self._passed_over = _by_split(_loaded(path, name, revision), path)
         for split, rows in self._splits.items():

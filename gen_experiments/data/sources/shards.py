@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.labels import class_count
-from gen_experiments.data.sources.base import PictureSource, stamp
+from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
 from gen_experiments.data.sources.folder import SPLIT_OF
 from gen_experiments.data.tars import LABEL, NO_LABEL, Members, index_of
 from gen_experiments.errors import UserError, check_interval
@@ -47,8 +47,7 @@ class Shards(PictureSource):
         num_classes: int | None = None,
         class_names: list[str] | None = None,
     ) -> None:
-        if channels not in (1, 3):
-            raise UserError(f"images have 1 or 3 channels, not {channels}")
+        check_channels(channels)
         if num_classes is not None:
             check_interval("[1, 1000000]", **{"source.num_classes": num_classes})
         self.root, self.channels = Path(root), channels
