@@ -36,6 +36,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.experiment import ExperimentCLI, import_rooms
 from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import ExperimentParser, OneLineParser
+from gen_experiments.reporting import warning_line
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "sample": sample,
@@ -79,6 +80,7 @@ def run(arguments: list[str]) -> None:
         Exception: whatever went wrong; `reporting.report` says it in one line.
         SystemExit: the command line itself is wrong, or only help was asked for.
     """
+    warnings.formatwarning = warning_line
     if arguments[0] in COMMANDS:
         _run_command(arguments[0], arguments[1:])
         return
@@ -154,5 +156,6 @@ def _silence() -> None:
         r"The number of training batches .* is smaller than the logging interval",  # intervals are counted over epochs
         r"Using ModelCheckpoint with manual optimization",
         r"Checkpoint directory .* exists and is not empty",  # that of the run that goes on
+        r"It is recommended to use `self\.log\(.*sync_dist=True",  # whatever is logged is the same on all processes
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -1,4 +1,4 @@
-"""What the command line says of an error that nothing below it has turned into a `UserError`."""
+"""What the command line says of a warning, and of an error that nothing below it has turned into a `UserError`."""
 
 import os
 import re
@@ -48,6 +48,18 @@ def described(error: BaseException) -> str:
     kind, place = type(root).__name__, _place(root)
     text = kind if not message or message == kind else f"{kind}: {message}"
     return f"{text} ({place}{DEBUG_VARIABLE}=1 prints the traceback)"
+
+
+def warning_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Returns a warning as one line, for `warnings.formatwarning`: Python would add a path and a line of its code.
+
+    What is meant for a user needs neither; any other warning keeps where it was raised.
+    """
+    raised = f" ({category.__name__}, {os.path.basename(filename)}:{lineno})"
+    place = "" if issubclass(category, UserWarning) else raised
+    return f"warning: {' '.join(str(message).split())}{place}\n"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from gen_experiments.errors import UserError
-from gen_experiments.reporting import described, report
+from gen_experiments.reporting import described, report, warning_line
 
 
 def raised(function):
@@ -61,3 +61,8 @@ def test_a_process_of_several_names_itself(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "3")
     report(UserError("no"))
     assert capsys.readouterr().err == "error (process 3): no\n"
+
+
+def test_a_warning_is_one_line_and_only_one_for_programmers_says_where_it_came_from():
+    assert warning_line("no API\n  key", UserWarning, "/a/b.py", 7) == "warning: no API key\n"
+    assert warning_line("old name", DeprecationWarning, "/a/b.py", 7) == "warning: old name (DeprecationWarning, b.py:7)\n"
