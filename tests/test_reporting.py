@@ -65,4 +65,6 @@ def test_a_process_of_several_names_itself(capsys, monkeypatch):
 
 def test_a_warning_is_one_line_and_only_one_for_programmers_says_where_it_came_from():
     assert warning_line("no API\n  key", UserWarning, "/a/b.py", 7) == "warning: no API key\n"
-    assert warning_line("old name", DeprecationWarning, "/a/b.py", 7) == "warning: old name (DeprecationWarning, b.py:7)\n"
+    assert (
+        warning_line("old name", DeprecationWarning, "/a/b.py", 7) == "warning: old name (DeprecationWarning, b.py:7)\n"
+    )
