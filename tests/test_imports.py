@@ -19,6 +19,7 @@ FLOOR = {
     "functions",
     "plain",
     "precision",
+    "progress",
     "recorded",
     "sheets",
     "untrusted",
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "parser": {"errors"},
     "reporting": {"errors", "parser"},
     "experiment": BELOW_CLI,
-    "cli": BELOW_CLI | {"experiment"},
+    "cli": BELOW_CLI | {"experiment", "reporting"},
     "__main__": BELOW_CLI | {"cli", "experiment", "reporting"},
 }
 MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "experiment", "cli", "__main__"}

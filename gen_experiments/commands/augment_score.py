@@ -9,13 +9,13 @@ from torch.nn.functional import cross_entropy
 
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_uint8
 from gen_experiments.metrics.digits_net import DigitsNet
 from gen_experiments.metrics.uncertainty import wilson_interval
+from gen_experiments.progress import progress
 
 BATCH, PEAK_RATE, MOST_PER_CLASS = 128, 2e-3, 100_000
 

@@ -24,7 +24,6 @@ from gen_experiments.commands.inputs import (
 from gen_experiments.commands.model_images import common_spec, images_of, samples_of
 from gen_experiments.commands.passes import collected_of, extractor_for
 from gen_experiments.commands.printed import print_record
-from gen_experiments.commands.progress import progress
 from gen_experiments.commands.reconstructed import OF_CODES, PAIRED, Reconstructions
 from gen_experiments.commands.training_data import contents_of, run_config, training_data
 from gen_experiments.errors import UserError, check_interval
@@ -35,6 +34,7 @@ from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
+from gen_experiments.progress import progress
 from gen_experiments.runs.checkpoint_files import checkpoint_of, run_of
 from gen_experiments.runs.job import is_first_process
 

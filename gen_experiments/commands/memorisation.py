@@ -5,12 +5,12 @@ import torch
 
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import run_extractor, training_data
 from gen_experiments.errors import check_interval
 from gen_experiments.images import in_rows, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.memorisation import ALPHA, farther_p_value, near_copies, nearer_p_value, nearest
+from gen_experiments.progress import progress
 from gen_experiments.sheets import listed, save_grid
 
 BATCH, COLUMNS, SHOWN = 250, 8, 32

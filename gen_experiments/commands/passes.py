@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data
-from gen_experiments.commands.progress import progress
 from gen_experiments.commands.training_data import extractor_of, run_extractor
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import read_features, read_statistics
 from gen_experiments.evaluation.collected import Collected, collect
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
+from gen_experiments.progress import progress
 from gen_experiments.runs.checkpoint_files import checkpoint_of
 
 BATCH = 250  # as `callbacks.evaluation` has it, so that sums are equal to the last digit

@@ -9,7 +9,6 @@ from torch import Tensor
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Translates
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.progress import progress
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.commands.training_data import data_of, training_data
 from gen_experiments.data.damage import Damage, damaged
@@ -18,6 +17,7 @@ from gen_experiments.data.pictures import decode_all, decode_one
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, in_rows, save_image, to_float, to_uint8
 from gen_experiments.metrics.reconstruction import psnr
+from gen_experiments.progress import progress
 from gen_experiments.sheets import listed, save_grid
 
 BATCH, COLUMNS, SHOWN = 32, 8, 256

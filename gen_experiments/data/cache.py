@@ -15,6 +15,7 @@ from torch import Tensor
 from gen_experiments.data.reading import DecodedAsRead, usable_cores
 from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.errors import UserError
+from gen_experiments.progress import progress
 from gen_experiments.storage import CACHE_VARIABLE, GIB, atomic_write, cache_root
 from gen_experiments.untrusted import map_array
 
@@ -162,8 +163,8 @@ def _decode_pictures(pixels: Path, labels: Path, source: PictureSource, split: s
         _save(labels, known)
     # Last, because it is what is looked for. It is written as it comes: a full disk is an error, and under a
     # memory-mapped file would end the process.
-    numbers = np.arange(len(pictures))
-    chunks = np.array_split(numbers, -(-len(numbers) * each // CHUNK))
+    parts = progress(len(pictures), f"images of {split} decoded", max(1, CHUNK // each))
+    chunks = (np.arange(part.start, part.stop) for part in parts)
     with atomic_write(pixels) as temporary, temporary.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)

@@ -8,7 +8,7 @@ import time
 import pytest
 from PIL import Image
 
-from gen_experiments.commands.progress import progress
+from gen_experiments.progress import progress
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -39,8 +39,8 @@ def test_progress_yields_every_number_once():
 
 
 def test_progress_of_something_long_is_shown(capsys, monkeypatch):
-    monkeypatch.setattr("gen_experiments.commands.progress.QUIET", 0.0)
-    monkeypatch.setattr("gen_experiments.commands.progress.BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("gen_experiments.progress.QUIET", 0.0)
+    monkeypatch.setattr("gen_experiments.progress.BETWEEN_LINES", 0.0)
     for _ in progress(5, "images", 2):
         pass
     said = capsys.readouterr().err

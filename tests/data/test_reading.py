@@ -134,9 +134,20 @@ def test_what_the_disk_has_no_room_for_is_not_begun(cache):
 
 def test_what_is_large_says_its_size_before_it_is_written(monkeypatch, capsys, cache):
     monkeypatch.setattr("gen_experiments.data.cache.WORTH_SAYING", 1000)
-    monkeypatch.setattr("gen_experiments.data.cache.CHUNK", 100)
     assert (decoded(Endless(1000), "train", 1).pixels[:] == 7).all()
     assert capsys.readouterr().out == f"decoding 1000 images of train into {cache / 'images'}: 0.000954 MiB\n"
+
+
+@pytest.mark.usefixtures("cache")
+def test_decoding_shows_how_far_it_is(monkeypatch, capsys):
+    monkeypatch.setattr("gen_experiments.data.cache.CHUNK", 300)
+    monkeypatch.setattr("gen_experiments.progress.QUIET", 0.0)
+    monkeypatch.setattr("gen_experiments.progress.BETWEEN_LINES", 0.0)
+    assert (decoded(Endless(1000), "train", 1).pixels[:] == 7).all()
+    said = capsys.readouterr().err
+    for done in ("300/1000", "900/1000"):
+        assert done in said
+    assert "images of train decoded" in said
 
 
 def test_files_are_kept_as_names(tmp_path):

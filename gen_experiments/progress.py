@@ -1,4 +1,4 @@
-"""Shows how far a long command is; Ctrl-C stops it at any time."""
+"""Shows how far something long is, such as a command or the decoding of images; Ctrl-C stops it at any time."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from gen_experiments import distributed
 
-QUIET = 5.0  # seconds for which nothing is shown, as most commands have ended by then
+QUIET = 5.0  # seconds for which nothing is shown, as most have ended by then
 BETWEEN_LINES = 30.0  # seconds between two lines in a log file; a terminal is refreshed every second
 
 
