@@ -22,6 +22,7 @@ FLOOR = {
     "progress",
     "recorded",
     "sheets",
+    "sizes",
     "untrusted",
 }
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}

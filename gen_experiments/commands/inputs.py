@@ -77,13 +77,14 @@ def configured_data(name: str) -> tuple[ImageDataModule, Path, str] | None:
 def split_images(data: ImageDataModule, split: str) -> Images:
     """Returns a split of a data module."""
     images = data.split(split)
+    usual = data.framing.is_usual and isinstance(data.size, int)
     described = {
         "kind": "split",
         "split": split,
         "source": type(data.source).__name__,
         "origin": data.source.origin(split) if split in data.source.splits() else "held out of train",
         "size": data.size,
-        "crop": "centre square, bicubic",
+        "crop": "centre square, bicubic" if usual else data.framing.in_words,
         "fingerprint": images.fingerprint,
     }
     return Images(described, len(images), _reader(images), data.source.content)
@@ -112,10 +113,10 @@ def stored_images(path: Path, spec: ImageSpec | None) -> Images:
     files, _ = find_pictures(path)
     if not files:
         raise UserError(f"{path} holds no pictures")
-    channels, side = (3, None) if spec is None else (spec.channels, spec.size)
+    channels, wanted = (3, None) if spec is None else (spec.channels, spec.size)
 
     def read(part: range) -> Tensor:
-        pictures = [decode_one(files[number], side, channels) for number in part]
+        pictures = [decode_one(files[number], wanted, channels) for number in part]
         for number, picture in zip(part, pictures, strict=True):
             if picture.shape != pictures[0].shape:
                 raise UserError(
@@ -124,7 +125,7 @@ def stored_images(path: Path, spec: ImageSpec | None) -> Images:
                 )
         return torch.from_numpy(np.stack(pictures))
 
-    described = {"kind": "folder", "path": str(path), "pictures": len(files), "size": side or "as in the files"}
+    described = {"kind": "folder", "path": str(path), "pictures": len(files), "size": wanted or "as in the files"}
     return Images(described, len(files), read)
 
 

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.depth import Depth
+from gen_experiments.data.framing import USUAL, Framing, Place, framed
 from gen_experiments.data.turbo import decoded_jpeg, resized
 from gen_experiments.errors import UserError, quoted
+from gen_experiments.sizes import Size, central_part, height_and_width
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,16 +80,16 @@ class _Budget:
 _pixels = _Budget(PIXELS_AT_ONCE)
 
 
-def decode_all(files: Pictures, size: int, channels: int) -> NDArray[np.uint8]:
-    """Decodes pictures of any size, mode and format to (N, channels, size, size) uint8.
+def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = USUAL) -> NDArray[np.uint8]:
+    """Decodes pictures of any size, mode and format to (N, channels, H, W) uint8.
 
     Raises:
         UserError: a file is no picture, is cut short or has numbers whose meaning it does not say; its path is named.
     """
-    images = np.empty((len(files), channels, size, size), dtype=np.uint8)
+    images = np.empty((len(files), channels, *height_and_width(size)), dtype=np.uint8)
 
     def decode(number: int) -> None:
-        images[number] = decode_one(files[number], size, channels)
+        images[number] = decode_one(files[number], size, channels, framing)
 
     # Pillow lets go of the interpreter while it decodes and resizes.
     with ThreadPoolExecutor() as pool:
@@ -96,16 +98,19 @@ def decode_all(files: Pictures, size: int, channels: int) -> NDArray[np.uint8]:
     return images
 
 
-def decode_one(file: Path | Encoded, size: int | None, channels: int, fast: bool = False) -> NDArray[np.uint8]:
-    """Returns the central square of an upright picture as (channels, size, size) uint8; transparent parts are white.
+def decode_one(
+    file: Path | Encoded, size: Size | None, channels: int, framing: Framing = USUAL, place: Place | None = None
+) -> NDArray[np.uint8]:
+    """Returns an upright picture as (channels, H, W) uint8; transparent parts are white.
 
-    Without a size all of the picture is returned as it is: (channels, height, width).
+    Without a size all of the picture is returned as it is.
 
     Args:
         file: the picture.
-        size: pixels a side.
+        size: that it is brought to.
         channels: 3 for RGB, 1 for grey.
-        fast: in less time to slightly other pixels, as `data.turbo` does it.
+        framing: how it is brought to the size.
+        place: where the part lies that is kept, down and across; None for the middle.
 
     Raises:
         UserError: as for `decode_all`.
@@ -113,14 +118,14 @@ def decode_one(file: Path | Encoded, size: int | None, channels: int, fast: bool
     from PIL import Image, UnidentifiedImageError
 
     try:
-        data = file.data if isinstance(file, Encoded) else file.read_bytes() if fast else None
+        data = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else None
         opened = Image.open(
             file if isinstance(file, Path) and data is None else io.BytesIO(data or b""), formats=FORMATS
         )
         count = opened.width * opened.height
         with _pixels.holding(count):
             with opened:
-                pixels = _square(opened, size, channels, data if fast else None)
+                pixels = _decoded(opened, size, channels, framing, place, data if framing.fast else None)
             del opened
             if count > LARGE:
                 _give_back_memory()
@@ -138,14 +143,16 @@ def decode_one(file: Path | Encoded, size: int | None, channels: int, fast: bool
         raise UserError(f"{file} cannot be decoded ({reason}): mend or remove it") from error
 
 
-def _square(picture: "Image", size: int | None, channels: int, data: bytes | None) -> NDArray[np.uint8]:
+def _decoded(
+    picture: "Image", size: Size | None, channels: int, framing: Framing, place: Place | None, data: bytes | None
+) -> NDArray[np.uint8]:
     """Returns an opened picture as `decode_one` returns it; with its file's contents, in the fast way."""
     from PIL import Image, ImageOps
 
     if data is not None and size is not None:
         upright = decoded_jpeg(data, picture, size, channels)
         if upright is not None:
-            return resized(upright, size)
+            return resized(upright, size, framing, place)
     depth = Depth(picture)
     ImageOps.exif_transpose(picture, in_place=True)
     picture = depth.to_eight_bits(picture)
@@ -156,9 +163,9 @@ def _square(picture: "Image", size: int | None, channels: int, data: bytes | Non
     if picture.mode != mode:
         picture = picture.convert(mode)
     if data is not None and size is not None:
-        return resized(np.asarray(picture).reshape(picture.height, picture.width, channels), size)
-    if size is not None and picture.size != (size, size):
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+        return resized(np.asarray(picture).reshape(picture.height, picture.width, channels), size, framing, place)
+    if size is not None:
+        picture = framed(picture, size, framing, (0.5, 0.5) if place is None else place)
     return np.array(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
 
 
@@ -169,19 +176,24 @@ def _give_back_memory() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def resize_all(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Maps (N, H, H, C) uint8 -> (N, C, size, size), bicubic, with antialiasing where it shrinks."""
+def resize_all(pixels: NDArray[np.uint8], size: Size, framing: Framing = USUAL) -> NDArray[np.uint8]:
+    """Maps (N, h, w, 1 or 3) uint8 -> (N, C, H, W), with antialiasing where it shrinks; by torch in the usual way."""
     import torch
     from torch.nn import functional as F
 
-    images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    if images.shape[-1] == size:
+    wanted = height_and_width(size)
+    if not framing.is_usual:
+        from PIL import Image
+
+        pictures = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in pixels)
+        made = np.stack([np.array(framed(picture, size, framing)) for picture in pictures])
+        return np.ascontiguousarray(made.reshape(len(made), *wanted, -1).transpose(0, 3, 1, 2))
+    top, left, height, width = central_part(pixels.shape[1], pixels.shape[2], size)
+    images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)[..., top : top + height, left : left + width])
+    if images.shape[-2:] == wanted:
         return images
     resized = [
-        F.interpolate(part.float(), (size, size), mode="bicubic", antialias=True)
-        .round_()
-        .clamp_(0, 255)
-        .to(torch.uint8)
+        F.interpolate(part.float(), wanted, mode="bicubic", antialias=True).round_().clamp_(0, 255).to(torch.uint8)
         for part in torch.from_numpy(images).split(4096)
     ]
     result: NDArray[np.uint8] = torch.cat(resized).numpy()
