@@ -138,6 +138,14 @@ def decode_one(file: Path | Encoded, size: int | None, channels: int, fast: bool
         raise UserError(f"{file} cannot be decoded ({reason}): mend or remove it") from error
 
 
+def channels_of(file: Path) -> int:
+    """Returns 1 for a grey picture and 3 for one of colours, by what its file says; it must be one that is decoded."""
+    from PIL import Image
+
+    with Image.open(file, formats=FORMATS) as picture:
+        return 1 if Image.getmodebase(picture.mode) == "L" else 3
+
+
 def _square(picture: "Image", size: int | None, channels: int, data: bytes | None) -> NDArray[np.uint8]:
     """Returns an opened picture as `decode_one` returns it; with its file's contents, in the fast way."""
     from PIL import Image, ImageOps
