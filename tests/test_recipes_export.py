@@ -7,7 +7,7 @@ import yaml
 import gen_experiments
 from conftest import CONFIGS, SHORT, SMALL_PRIOR
 from exported_models import check_function, write_livened
-from test_configs import BASES
+from test_configs import BASES, narrow
 
 FEW = [*SHORT, "--trainer.max_steps=1", "--evaluation.extractor=null", "--trainer.limit_val_batches=1"]
 AUTOREGRESSIVE = "--model.prior=AutoregressivePrior"
@@ -18,13 +18,8 @@ def recipes():
     for path in sorted((CONFIGS / "experiments").rglob("*.yaml")):
         described = yaml.safe_load(path.read_text())
         base, parts = CONFIGS / BASES[described["model"]["class_path"]], described["model"]["init_args"]
-        narrow = [
-            f"--model.{part}.width=16"
-            for part in ("generator", "discriminator")
-            if part in parts and "width" in parts[part]["init_args"]
-        ]
         held = ["--data.val_size=100"]
-        yield pytest.param(["--config", base, "--config", path, *narrow, *held], id="/".join(path.parts[-2:]))
+        yield pytest.param(["--config", base, "--config", path, *narrow(parts), *held], id="/".join(path.parts[-2:]))
     for name in ("vqvae.yaml", "gan.yaml", "translation.yaml", "extractor.yaml"):
         yield pytest.param(["--config", CONFIGS / name], id=name)
     yield pytest.param([*SMALL_PRIOR], id="masked prior")

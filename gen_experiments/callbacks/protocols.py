@@ -49,6 +49,20 @@ class Translates(Protocol):
         """Maps (B, C, H, W) in [-1, 1] -> the same shape, on the side `to`; by default on the first direction's."""
 
 
+@runtime_checkable
+class TranslatesInStyle(Translates, Protocol):
+    """A model that turns images into others in a style, which is drawn or that of a given picture."""
+
+    def translate(self, images: Tensor, to: str | None = None, styles: Tensor | None = None) -> Tensor:
+        """The same in (B, style_dim) styles, or in one of (1, style_dim) for all."""
+
+    def styles_of(self, images: Tensor, to: str | None = None) -> Tensor:
+        """Maps (B, C, H, W) images of the side `to` -> their (B, style_dim) styles."""
+
+    def drawn_style(self, seed: int, to: str | None = None) -> Tensor:
+        """Returns a (1, style_dim) style of the side `to` that depends on the seed alone."""
+
+
 def made_of(outputs: Any) -> Tensor | None:
     """Returns the images among what an evaluation step returned: reconstructions or translations; None for neither."""
     if not isinstance(outputs, Mapping):

@@ -7,16 +7,17 @@ import torch
 from torch import Tensor
 
 from gen_experiments import randomness
-from gen_experiments.callbacks.protocols import Translates
+from gen_experiments.callbacks.protocols import Translates, TranslatesInStyle
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.commands.training_data import data_of, training_data
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.data.folder import find_pictures
-from gen_experiments.data.pictures import decode_all, decode_one
+from gen_experiments.data.pictures import channels_of, decode_all, decode_one
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, in_rows, save_image, to_float, to_uint8
 from gen_experiments.metrics.reconstruction import psnr
+from gen_experiments.models.base import ImageModel
 from gen_experiments.progress import progress
 from gen_experiments.sheets import listed, save_grid
 
@@ -32,10 +33,12 @@ def translate(
     images: str,
     out: str = "translations.png",
     to: str | None = None,
+    style: str | None = None,
+    seed: int = 0,
     whole: bool = False,
     device: str = "auto",
 ) -> None:
-    """Turns the pictures of a folder into others, by a model such as pix2pix or CycleGAN.
+    """Turns the pictures of a folder into others, by a model such as pix2pix, CycleGAN or MUNIT.
 
     Args:
         checkpoint: a checkpoint of a model that translates.
@@ -43,17 +46,25 @@ def translate(
         out: a folder, for PNG files of the same names, or an image file, for a grid of at most 256 pictures above their
             translations.
         to: the side that they are turned into, B or A; by default what the model is validated by.
+        style: a picture of that side in whose style all are made, for models that can, such as MUNIT.
+        seed: names the style that these draw without such a picture, one for all; others draw nothing.
         whole: keep the pictures as large as they are, in overlapping tiles; only into a folder.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: the checkpoint or the folder cannot be used, the model has no such direction, or `out` cannot be
-            written.
+        UserError: the checkpoint, the folder or the style's picture cannot be used, the model has no such direction or
+            takes no style, or `out` cannot be written.
     """
+    check_interval("[0, inf)", seed=seed)
     model = loaded(checkpoint, Translates, "translate", device)
     assert isinstance(model, Translates)
     model.translate(torch.zeros(1, *model.image.shape, device=model.device), to)  # refuses an unknown direction
     made: Made = lambda part: model.translate(part.to(model.device), to).cpu()  # noqa: E731
+    if isinstance(model, TranslatesInStyle):
+        styles = model.drawn_style(seed, to) if style is None else model.styles_of(_style_picture(style, model), to)
+        made = lambda part: model.translate(part.to(model.device), to, styles).cpu()  # noqa: E731
+    elif style is not None:
+        raise UserError(f"{checkpoint} holds a {type(model).__name__}, which takes no style: leave out --style")
     _write(made, images, model.image, out, whole)
 
 
@@ -147,6 +158,24 @@ def _pictures(folder: str, spec: ImageSpec) -> tuple[list[Path], Tensor]:
     """Returns the files of a folder and their pictures, (N, C, H, W) uint8."""
     files, _ = find_pictures(Path(folder))
     return files, torch.from_numpy(decode_all(files, spec.size, spec.channels))
+
+
+def _style_picture(file: str, model: ImageModel) -> Tensor:
+    """Returns the picture whose style is asked for: (1, C, H, W) in [-1, 1], on the model's device.
+
+    Raises:
+        UserError: there is none, it cannot be decoded, or it is grey and the model's pictures are not, or the reverse.
+    """
+    if not Path(file).is_file():
+        raise UserError(f"there is no picture {file}: name one by --style")
+    spec = model.image
+    pixels = torch.from_numpy(decode_one(Path(file), spec.size, spec.channels))
+    if channels_of(Path(file)) != spec.channels:
+        here, there = ("colours", "grey") if spec.channels == 1 else ("grey", "colours")
+        raise UserError(
+            f"{file} is in {here} and what {type(model).__name__} makes in {there}: convert it, or name another"
+        )
+    return to_float(pixels)[None].to(model.device)
 
 
 def _spoilt(images: Tensor, parts: list[Damage], seed: int) -> Tensor:

@@ -143,6 +143,14 @@ def decode_one(
         raise UserError(f"{file} cannot be decoded ({reason}): mend or remove it") from error
 
 
+def channels_of(file: Path) -> int:
+    """Returns 1 for a grey picture and 3 for one of colours, by what its file says; it must be one that is decoded."""
+    from PIL import Image
+
+    with Image.open(file, formats=FORMATS) as picture:
+        return 1 if Image.getmodebase(picture.mode) == "L" else 3
+
+
 def _decoded(
     picture: "Image", size: Size | None, channels: int, framing: Framing, place: Place | None, data: bytes | None
 ) -> NDArray[np.uint8]:

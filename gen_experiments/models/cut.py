@@ -12,7 +12,8 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
-from gen_experiments.models.translation import Bout, TranslationModel, TranslatorFactory, sources_of
+from gen_experiments.models.judging import Bout
+from gen_experiments.models.translation import TranslationModel, TranslatorFactory, sources_of
 from gen_experiments.networks.base import StagedTranslator
 from gen_experiments.networks.projector import PatchProjector, drawn_places
 from gen_experiments.schedules import Schedule

@@ -10,7 +10,8 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.image_buffer import ImageBuffer
-from gen_experiments.models.translation import Bout, TranslationModel, TranslatorFactory, sources_of
+from gen_experiments.models.judging import Bout
+from gen_experiments.models.translation import TranslationModel, TranslatorFactory, sources_of
 from gen_experiments.schedules import Schedule
 
 

@@ -1,4 +1,4 @@
-"""What a discriminator loses on a batch: the loss of its logits, and its penalties."""
+"""What a discriminator is shown, and what it loses on a batch: the loss of its logits, and its penalties."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,23 @@ from torch import Tensor, nn
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 
 Logits = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Bout:
+    """What a discriminator is to tell apart.
+
+    Attributes:
+        logits: of images, at least in float32.
+        real: (B, C, H, W) real images.
+        made: (B, C, H, W) images that a generator made, with gradients.
+        shown: those that the discriminator learns from, by default the same; gradients do not pass.
+    """
+
+    logits: Logits
+    real: Tensor
+    made: Tensor
+    shown: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -17,7 +16,7 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.base import NOISE_STREAM, ImageModel, OptimizerFactory, global_size
 from gen_experiments.models.ema import EMA, half_life_schedule
-from gen_experiments.models.judging import Logits, due_penalties, judged
+from gen_experiments.models.judging import Bout, due_penalties, judged
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.networks.base import Translator
 from gen_experiments.precision import at_least_float32
@@ -25,23 +24,6 @@ from gen_experiments.schedules import Schedule
 
 TranslatorFactory = Callable[[ImageSpec], Translator]
 GENERATORS, DISCRIMINATORS = 0, 1  # the optimizers, of which the first's steps count as iterations
-
-
-@dataclass(frozen=True)
-class Bout:
-    """What a discriminator is to tell apart.
-
-    Attributes:
-        logits: of images, at least in float32.
-        real: (B, C, H, W) real images.
-        made: (B, C, H, W) images that a generator made, with gradients.
-        shown: those that the discriminator learns from, by default the same; gradients do not pass.
-    """
-
-    logits: Logits
-    real: Tensor
-    made: Tensor
-    shown: Tensor | None = None
 
 
 class TranslationModel(ImageModel):
@@ -127,11 +109,19 @@ class TranslationModel(ImageModel):
         Raises:
             UserError: the model has no such direction.
         """
+        translations: Tensor = self.averages[self.place_of(to)](images)
+        return at_least_float32(translations)
+
+    def place_of(self, to: str | None) -> int:
+        """Returns the place of a side among the directions, that of the first for None.
+
+        Raises:
+            UserError: the model has no such direction.
+        """
         to = to or self.directions[0]
         if to not in self.directions:
             raise UserError(f"{type(self).__name__} cannot translate to {to}: choose from {', '.join(self.directions)}")
-        translations: Tensor = self.averages[self.directions.index(to)](images)
-        return at_least_float32(translations)
+        return self.directions.index(to)
 
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns `to_b` and so on, one for each direction: (B, C, H, W) images in [-1, 1] -> the same shape.

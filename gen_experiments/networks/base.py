@@ -6,7 +6,7 @@ A model builds its parts from factories, so that each learns the images' shape f
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gen_experiments.precision import CastsInputs
 
@@ -73,6 +73,30 @@ class StagedTranslator(Translator):
     @abstractmethod
     def features(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
         """Returns the images after so many stages, 0 for themselves, in ascending order: (B, channels, h, w) each."""
+
+
+class StyledAutoencoder(nn.Module, ABC):
+    """Images of one side to what they show and in which style, and back; built as `autoencoder(image: ImageSpec)`.
+
+    Each of its three functions brings its inputs to the precision of the weights.
+
+    Attributes:
+        style_dim: the length of a style; those of all images together are meant to be standard normal.
+    """
+
+    style_dim: int
+
+    @abstractmethod
+    def content(self, images: Tensor) -> Tensor:
+        """Maps (B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
+
+    @abstractmethod
+    def style(self, images: Tensor) -> Tensor:
+        """Maps (B, C, H, W) in [-1, 1] -> (B, style_dim)."""
+
+    @abstractmethod
+    def decode(self, contents: Tensor, styles: Tensor) -> Tensor:
+        """Maps (B, dim, h, w) and (B, style_dim) -> (B, C, H, W) in (-1, 1)."""
 
 
 class Discriminator(CastsInputs, ABC):

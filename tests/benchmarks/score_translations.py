@@ -1,10 +1,12 @@
 """What translations of pairs must beat: the source unchanged, matched colours, the nearest training picture's partner.
 
     python tests/benchmarks/score_translations.py RUN/config.yaml [--split test] [--extractor CLASSIFIER.ckpt] \
-        [--checkpoint RUN/checkpoints/best.ckpt] [--grid FILE.png]
+        [--checkpoint RUN/checkpoints/best.ckpt] [--grid FILE.png] [--examples FILE.png]
 
 Prints, for each and for the checkpoint, L1 (pixels on a [0, 1] scale), PSNR and SSIM as means over the split, and with
-an extractor the FID against the split's true pictures.
+an extractor the FID against the split's true pictures. A model that takes styles is scored in the mean of all, in one
+drawn for each picture, in those of training pictures that are drawn, and in that of each true picture: the last two say
+whether a style carries over. `--examples` shows sources, each in the styles of the pictures of the first row.
 """
 
 import argparse
@@ -14,8 +16,9 @@ import numpy as np
 import torch
 
 from gen_experiments import load
+from gen_experiments.callbacks.protocols import TranslatesInStyle
 from gen_experiments.commands.training_data import data_of
-from gen_experiments.images import in_rows, to_float, to_uint8
+from gen_experiments.images import grid, in_rows, save_image, to_float, to_uint8
 from gen_experiments.metrics.frechet import Moments, frechet_distance
 from gen_experiments.metrics.reconstruction import l1, psnr, ssim
 from gen_experiments.metrics.trained import TrainedFeatures
@@ -50,6 +53,39 @@ def partner_of_nearest(sources, known, partners):
     return partners[torch.cat(nearest)]
 
 
+def styles_of(model, images):
+    """Returns the styles of uint8 images."""
+    return torch.cat([model.styles_of(to_float(part)) for part in images.split(BATCH)])
+
+
+def made_by(model, sources, known, truth):
+    """Returns what a model makes of the sources, by the styles that it takes."""
+    styles = {"": None}
+    if isinstance(model, TranslatesInStyle):
+        others = known[np.random.default_rng(0).permutation(len(known))[: len(sources)]]
+        styles |= {
+            ", drawn styles": torch.cat([model.drawn_style(seed) for seed in range(len(sources))]),
+            ", styles of others": styles_of(model, others),
+            ", styles of the truth": styles_of(model, truth),
+        }
+    made, parts = {}, sources.split(BATCH)
+    for name, each in styles.items():
+        options = [{}] * len(parts) if each is None else [{"styles": part} for part in each.split(BATCH)]
+        translations = [model.translate(to_float(part), **given) for part, given in zip(parts, options, strict=True)]
+        made[f"{type(model).__name__}, {model.images_seen:,} images{name}"] = to_uint8(torch.cat(translations))
+    return made
+
+
+def in_styles(model, sources, examples):
+    """Returns a picture: examples in the first row, then sources, each in the styles of all examples."""
+    styles, blank = styles_of(model, examples), torch.full_like(sources[:1], 255)
+    rows = [blank, examples]
+    for source in sources.split(1):
+        made = model.translate(to_float(source).expand(len(examples), -1, -1, -1), None, styles)
+        rows += [source, to_uint8(made)]
+    return grid(torch.cat(rows), len(examples) + 1)
+
+
 @torch.inference_mode()
 def main():
     """Prints the table."""
@@ -59,6 +95,7 @@ def main():
     parser.add_argument("--checkpoint")
     parser.add_argument("--extractor")
     parser.add_argument("--grid")
+    parser.add_argument("--examples")
     chosen = parser.parse_args()
     data = data_of(chosen.config)
     sources, truth = sides(data, chosen.split)
@@ -71,8 +108,10 @@ def main():
     }
     if chosen.checkpoint is not None:
         model = load(chosen.checkpoint)
-        made = [to_uint8(model.translate(to_float(part))) for part in sources.split(BATCH)]
-        rows[f"{type(model).__name__}, {model.images_seen:,} images"] = torch.cat(made)
+        rows |= made_by(model, sources, partners, truth)
+        if chosen.examples is not None:
+            apart = torch.arange(0, len(sources), len(sources) // 6)[:6]
+            save_image(in_styles(model, sources[apart], partners[:: len(partners) // 8][:8]), Path(chosen.examples))
     network = None if chosen.extractor is None else TrainedFeatures(chosen.extractor)
     moments = {}
     for name, images in {"truth": truth, **rows}.items():
@@ -82,7 +121,7 @@ def main():
     for name, images in rows.items():
         scores = [float(score(images, truth).mean()) for score in (l1, psnr, ssim)]
         fid = "" if network is None else f"  FID {float(frechet_distance(moments['truth'], moments[name])):.3f}"
-        print(f"{name:32} L1 {scores[0]:.4f}  PSNR {scores[1]:.2f} dB  SSIM {scores[2]:.4f}{fid}")
+        print(f"{name:44} L1 {scores[0]:.4f}  PSNR {scores[1]:.2f} dB  SSIM {scores[2]:.4f}{fid}")
     if chosen.grid is not None:
         shown = torch.arange(0, len(truth), max(1, len(truth) // 40))[:40]
         parts = [part[shown] for part in (sources, *list(rows.values())[3:], truth)]

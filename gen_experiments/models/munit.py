@@ -1,0 +1,192 @@
+"""MUNIT (https://arxiv.org/abs/1804.04732): pictures of one side in the style of a given picture of the other."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from gen_experiments import randomness
+from gen_experiments.errors import check_interval
+from gen_experiments.functions import PureFunction
+from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.codes import recovery
+from gen_experiments.losses.reconstruction import ReconstructionLoss
+from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
+from gen_experiments.models.judging import Bout
+from gen_experiments.models.translation import TranslationModel, sources_of
+from gen_experiments.networks.base import StyledAutoencoder
+from gen_experiments.precision import at_least_float32
+from gen_experiments.schedules import Schedule
+
+StyledAutoencoderFactory = Callable[[ImageSpec], StyledAutoencoder]
+
+STYLE_STREAM = 30
+MOST_SCALES = 8
+
+
+class MUNIT(TranslationModel):
+    """Trains an autoencoder of each side, whose contents are shared and whose styles are its own.
+
+    A picture is translated by decoding its content on the other side, in a style that is drawn from a standard normal
+    or read out of a picture of that side. Content and style of a picture must give the picture (`reconstruction`), and
+    what was decoded in a drawn style must show the content that it was made of and that style (`content`, `style`);
+    there is a discriminator of each side. As with CycleGAN no term compares a translation with the picture beside it in
+    the batch. An iteration makes one step of the discriminators, then one of the autoencoders.
+
+    Args:
+        image: what the images are like; the command line links it from the data.
+        autoencoder: images to content and style and back, such as MUNITAutoencoder; there are two.
+        discriminator: images to logits, such as PatchDiscriminator; there is one for each side and scale.
+        loss: what they minimise against each other; the paper's is LeastSquares, whose parts have here a factor of ½
+            that its code leaves out: halve all weights.
+        reconstruction: the distance of a picture and what its own content and style give; L1.
+        optimizer_g: makes the optimizer of both autoencoders.
+        optimizer_d: makes that of the discriminators.
+        style: the weight of the drawn style's recovery.
+        content: the weight of the content's.
+        cycle: the distance of a picture and what comes back from the other side in its own style; None for none.
+        scales: at how many resolutions discriminators look, each half of the one before; their losses are added. The
+            paper's are 3.
+        penalties: terms on the discriminators.
+        ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
+        lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
+
+    Raises:
+        UserError: a number out of range.
+    """
+
+    directions: ClassVar[tuple[str, ...]] = ("B", "A")
+    needs_pairs: ClassVar[bool] = False
+    score_without_fid: ClassVar[tuple[str, str] | None] = ("val/cycle_l1", "min")
+    means: ClassVar[tuple[str, ...]] = ("cycle_l1",)
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        autoencoder: StyledAutoencoderFactory,
+        discriminator: DiscriminatorFactory,
+        loss: AdversarialLoss,
+        reconstruction: ReconstructionLoss,
+        optimizer_g: OptimizerFactory,
+        optimizer_d: OptimizerFactory,
+        style: float = 1.0,
+        content: float = 1.0,
+        cycle: ReconstructionLoss | None = None,
+        scales: int = 1,
+        penalties: list[Penalty] | None = None,
+        ema_half_life: float | Schedule = 10_000.0,
+        lr_schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule)
+        check_interval("[0, inf)", style=style, content=content)
+        check_interval(f"[1, {MOST_SCALES}]", scales=scales)
+        self.reconstruction, self.cycle = reconstruction, cycle
+        self.style, self.content, self.scales = style, content, scales
+        specs = [replace(image, size=-(-image.size >> scale)) for scale in range(scales)]
+        self.finish_building(
+            [autoencoder(image) for _ in self.directions],
+            [discriminator(spec) for _ in self.directions for spec in specs],
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Makes one step of the discriminators and one of the autoencoders."""
+        images, source = (batch.images, sources_of(batch)), self.draws()  # in the order of the directions
+        networks = [_styled(network) for network in self.generators]
+        contents = [network.content(part) for network, part in zip(networks, images, strict=True)]
+        styles = [network.style(part) for network, part in zip(networks, images, strict=True)]
+        drawn = [randomness.randn_rows(len(batch.images), network.style_dim, source=source) for network in networks]
+        made = [network.decode(contents[1 - side], drawn[side]) for side, network in enumerate(networks)]
+        bouts = self._bouts(images, made)
+        logs = self.discriminator_step(bouts, source)
+        terms: dict[str, Tensor] = {}
+        for side, network in enumerate(networks):
+            here, there = ("_b", "_a")[side], ("_a", "_b")[side]
+            again = network.content(made[side])
+            terms |= {
+                f"reconstruction{here}": self.reconstruction(
+                    network.decode(contents[side], styles[side]), images[side]
+                ),
+                f"style{here}": self.style * recovery(network.style(made[side]), drawn[side]),
+                f"content{there}": self.content * recovery(again, contents[1 - side]),
+            }
+            if self.cycle is not None:
+                back = networks[1 - side].decode(again, styles[1 - side])
+                terms[f"cycle{there}"] = self.cycle(back, images[1 - side])
+        logs |= self.generator_step(bouts, terms)
+        return self.end_iteration(batch, logs)
+
+    def _bouts(self, images: tuple[Tensor, ...], made: list[Tensor]) -> dict[str, Bout]:
+        """Returns what the discriminators of each side and scale are to tell apart."""
+        bouts, discriminators = {}, iter(self.discriminators)
+        for side, name in enumerate(("_b", "_a")):
+            for scale in range(self.scales):
+                logits = partial(self._logits_at, scale, next(discriminators))
+                bouts[f"{name}{2**scale if scale else ''}"] = Bout(logits, images[side], made[side])
+        return bouts
+
+    def _logits_at(self, scale: int, discriminator: nn.Module, images: Tensor) -> Tensor:
+        """Returns the logits of images whose resolution is halved so often, at borders by the mean of what is there."""
+        for _ in range(scale):
+            images = avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
+        return self.logits(discriminator, images)
+
+    def translate(self, images: Tensor, to: str | None = None, styles: Tensor | None = None) -> Tensor:
+        """Turns (B, C, H, W) images in [-1, 1] into the side `to`, the first direction by default; same shape.
+
+        Args:
+            images: of the other side.
+            to: the side.
+            styles: (B, style_dim) of that side, or (1, style_dim) for all images; None for the mean of all styles, 0.
+
+        Raises:
+            UserError: the model has no such direction.
+        """
+        place = self.place_of(to)
+        into, out_of = self._average(place), self._average(1 - place)
+        if styles is None:
+            styles = images.new_zeros(1, into.style_dim)
+        return at_least_float32(into.decode(out_of.content(images), styles.expand(len(images), -1)))
+
+    def styles_of(self, images: Tensor, to: str | None = None) -> Tensor:
+        """Returns the (B, style_dim) styles of (B, C, H, W) images of the side `to`; see `translate`."""
+        return at_least_float32(self._average(self.place_of(to)).style(images))
+
+    def drawn_style(self, seed: int, to: str | None = None) -> Tensor:
+        """Returns a (1, style_dim) style of the side `to`, drawn from a standard normal by the seed alone."""
+        seeds = randomness.seeds_of(torch.zeros(1, dtype=torch.int64), STYLE_STREAM, seed)
+        return randomness.normal_of(seeds, self._average(self.place_of(to)).style_dim).to(self.device)
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns for each direction `to_b`, images and styles -> translations, and `styles_b`, images -> styles."""
+        source = torch.Generator().manual_seed(0)
+        images = 2 * torch.rand(3, *self.image.shape, generator=source) - 1
+        found = {}
+        for place, side in enumerate(self.directions):
+            into, out_of = self._average(place), self._average(1 - place)
+            given = {"images": images, "styles": torch.randn(3, into.style_dim, generator=source)}
+            computed = partial(_decoded, into, out_of)
+            found[f"to_{side.lower()}"] = PureFunction(computed, (into, out_of), given, ("translations",))
+            found[f"styles_{side.lower()}"] = PureFunction(into.style, (into,), {"images": images}, ("styles",))
+        return found
+
+    def evaluated(self, sources: Tensor, batch: Batch, translations: Tensor) -> dict[str, Tensor]:
+        """Returns the mean absolute difference of sources and what comes back in their styles, on a [0, 1] scale."""
+        back = self.translate(translations, "A", self.styles_of(sources, "A"))
+        return {"cycle_l1": (back - sources).abs().mean() / 2}
+
+    def _average(self, place: int) -> StyledAutoencoder:
+        return _styled(self.averages[place].module)
+
+
+def _styled(network: object) -> StyledAutoencoder:
+    assert isinstance(network, StyledAutoencoder)
+    return network
+
+
+def _decoded(into: StyledAutoencoder, out_of: StyledAutoencoder, images: Tensor, styles: Tensor) -> Tensor:
+    return into.decode(out_of.content(images), styles)
