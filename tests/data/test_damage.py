@@ -7,7 +7,16 @@ from PIL import Image
 
 from gen_experiments import randomness
 from gen_experiments.data.damage import OneOf, damaged
-from gen_experiments.data.damage_parts import Blur, DownScaling, GaussianNoise, Grey, Mask, MissingLines, ShotNoise
+from gen_experiments.data.damage_parts import (
+    Blur,
+    DownScaling,
+    GaussianNoise,
+    Grey,
+    Mask,
+    MissingLines,
+    Scratches,
+    ShotNoise,
+)
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.jpeg import JPEG
 from gen_experiments.errors import UserError
@@ -21,6 +30,7 @@ PARTS = [
     DownScaling([2, 4]),
     Mask(),
     MissingLines(),
+    Scratches(),
     Grey(),
     JPEG(),
     OneOf([GaussianNoise(), Mask()]),
@@ -128,6 +138,27 @@ def test_lines_are_lost_whole():
     lost = MissingLines((0.3, 0.3))(FLAT, SEEDS) == -1
     assert torch.equal(lost.all(dim=3, keepdim=True).all(dim=1, keepdim=True).expand_as(lost), lost)
     assert float(lost.float().mean()) == pytest.approx(0.3, abs=0.03)
+
+
+def test_scratches_are_straight_and_as_many_and_wide_as_asked_for():
+    from scipy.ndimage import label
+
+    scratched = (Scratches((1, 1), width=(3.0, 3.0), fill=0.5)(FLAT, SEEDS) == 0.5)[:, 0]
+    angles = []
+    for image in scratched:
+        points = image.nonzero().double()
+        points -= points.mean(0)
+        _, _, axes = torch.linalg.svd(points)
+        along, across = (points @ axes.T).T
+        # A pixel's centre lies within 1.5 of the middle line; the border may have cut the scratch in an oblique way.
+        assert across.max() - across.min() <= 3.3
+        assert along.max() - along.min() <= 24 + 3
+        angles.append(float(torch.atan2(axes[0, 0], axes[0, 1]) % torch.pi))
+    assert np.histogram(angles, 4, (0, np.pi))[0].min() >= 8
+    # 15 by 3 pixels with round ends, on average, of which the border cuts some away.
+    assert 30 < scratched.sum((1, 2)).double().mean() < 15 * 3 + 7
+    pieces = [label(image, np.ones((3, 3)))[1] for image in Scratches((0, 3), width=(1.5, 1.5))(FLAT, SEEDS)[:, 0] == 1]
+    assert {0, 1, 2, 3} == set(pieces)
 
 
 def test_grey_is_pillows():
