@@ -21,6 +21,8 @@ class GaussianNoise(Damage):
         deviation: of pixels on a [0, 1] scale.
     """
 
+    strength = "deviation"
+
     def __init__(self, deviation: tuple[float, float] = (0.1, 0.5)) -> None:
         check_range("[0, inf)", deviation=deviation)
         self.deviation = deviation
@@ -40,6 +42,8 @@ class ShotNoise(Damage):
         photons: λ, those of a white pixel; > 0.
     """
 
+    strength = "photons"
+
     def __init__(self, photons: tuple[float, float] = (10.0, 100.0)) -> None:
         check_range("(0, inf)", photons=photons)
         self.photons = photons
@@ -57,6 +61,8 @@ class Blur(Damage):
     Args:
         deviation: of the Gaussian, in pixels.
     """
+
+    strength = "deviation"
 
     def __init__(self, deviation: tuple[float, float] = (0.5, 2.0)) -> None:
         check_range("[0, 100]", deviation=deviation)
@@ -103,6 +109,10 @@ class DownScaling(Damage):
             result = torch.where(chosen == number, enlarged, result)
         return result
 
+    def fixed(self) -> list[Damage]:
+        """Returns each factor alone."""
+        return [DownScaling([factor]) for factor in self.factors]
+
 
 class Mask(Damage):
     """A square is covered, somewhere within the image.
@@ -111,6 +121,8 @@ class Mask(Damage):
         share: of the image's pixels that it covers; below 1.
         fill: what covers, in [-1, 1].
     """
+
+    strength = "share"
 
     def __init__(self, share: tuple[float, float] = (0.25, 0.5), fill: float = 0.0) -> None:
         check_range("[0, 1)", share=share)
@@ -138,6 +150,8 @@ class MissingLines(Damage):
         fill: what stands in their place, in [-1, 1].
     """
 
+    strength = "share"
+
     def __init__(self, share: tuple[float, float] = (0.1, 0.4), fill: float = -1.0) -> None:
         check_range("[0, 1)", share=share)
         check_interval("[-1, 1]", fill=fill)
@@ -157,6 +171,8 @@ class Scratches(Damage):
         width: of all scratches of an image, in pixels.
         fill: what they leave, in [-1, 1].
     """
+
+    strength = "count"
 
     def __init__(
         self, count: tuple[int, int] = (1, 8), width: tuple[float, float] = (1.0, 2.0), fill: float = 1.0
