@@ -173,7 +173,7 @@ class CodeModel(ImageModel):
     def _count_likelihood(self, batch: Batch, batch_idx: int, stage: str) -> None:
         source = randomness.generator(self.device, EVALUATION_STREAM, batch_idx)
         nats = self.averaged.nll(self.codes_of(batch, stage), batch.labels, source).mean()
-        bits = nats / (math.log(2) * self.prior.codes.length)
+        bits = nats / (math.log(2) * self.prior.codes.drawn)
         self._means.update(len(batch.images), nll=bits)
 
     def configure_optimizers(self) -> list[Optimizer]:

@@ -40,7 +40,7 @@ class RestorationPrior(CodeModel):
         Raises:
             UserError: the data hold single images, or sources that show something else.
         """
-        if not self.trainer.datamodule.has_sources:  # type: ignore[attr-defined]
+        if not getattr(self.trainer.datamodule, "has_sources", True):  # type: ignore[attr-defined]
             raise UserError(
                 f"{type(self).__name__} learns what damaged pictures were: damage the images by data.damage, or choose "
                 "a source of pairs, such as PairedFolders"
