@@ -76,9 +76,8 @@ def main():
     for kind in kinds:
         data = copy(data)
         data.damage = [kind]
-        sources = torch.cat(
-            [data.sources(chosen.split, part) for part in np.array_split(numbers, -(-len(truth) // BATCH))]
-        )
+        parts = np.split(numbers, range(BATCH, len(numbers), BATCH))
+        sources = torch.cat([data.sources(chosen.split, part) for part in parts])
         restored = torch.cat([to_uint8(restore(part)) for part in sources.split(BATCH)])
         sources = to_uint8(sources)
         tv, nlm = (

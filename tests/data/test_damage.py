@@ -20,6 +20,7 @@ from gen_experiments.data.damage_parts import (
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.jpeg import JPEG
 from gen_experiments.errors import UserError
+from gen_experiments.recorded import arguments_of
 
 SEEDS = randomness.seeds_of(torch.arange(64), 1, 2)
 FLAT = torch.zeros(64, 3, 24, 24)
@@ -80,6 +81,21 @@ def test_an_image_is_damaged_by_its_own_seed_alone(part):
     assert not torch.equal(whole, images)
     order = torch.tensor([5, 2, 7])
     torch.testing.assert_close(damaged(images[order], [part], SEEDS[order]), whole[order], rtol=0, atol=1e-6)
+
+
+def test_a_kind_at_its_ends():
+    mixed = OneOf([GaussianNoise((0.1, 0.5)), DownScaling([2, 4]), Mask((0.2, 0.2), fill=0.5), Grey()])
+    described = [(type(kind), arguments_of(kind)) for kind in mixed.fixed()]
+    assert described == [
+        (GaussianNoise, {"deviation": [0.1, 0.1]}),
+        (GaussianNoise, {"deviation": [0.5, 0.5]}),
+        (DownScaling, {"factors": [2]}),
+        (DownScaling, {"factors": [4]}),
+        (Mask, {"share": [0.2, 0.2], "fill": 0.5}),
+        (Grey, {}),
+    ]
+    for part in PARTS:
+        assert all(damaged(photos(), [kind], SEEDS[:4]).shape == (4, 3, 24, 24) for kind in part.fixed())
 
 
 def test_noise_has_the_deviation_asked_for_on_a_scale_to_one():
