@@ -104,6 +104,11 @@ class Batch(NamedTuple):
     seeds: Tensor | None = None
     sources: Tensor | None = None
 
+    @property
+    def inputs(self) -> Tensor:
+        """What a model that remakes images is given: the sources or, where there are none, the images themselves."""
+        return self.images if self.sources is None else self.sources
+
 
 class ImageSet(Protocol):
     """A fixed sequence of decoded images."""

@@ -42,7 +42,7 @@ def row(path):
         f"`{path.stem}`",
         f"{evaluated['images_seen']:,}",
         f"{reference['count']:,} {reference['split']} images",
-        f"{protocol['extractor']} {protocol['weights_sha256'][:8]}",
+        f"{protocol['extractor']} {protocol['weights_sha256'][:8]}" if protocol["extractor"] else "none",
         ", ".join(scores),
     )
 

@@ -17,6 +17,8 @@ BASES = {
 }
 FEW = [*SHORT, "--trainer.max_steps=2", "--evaluation.samples=20", "--evaluation.batch_size=10"]
 
+TRANSLATION = CONFIGS / "experiments" / "translation"
+
 
 def ids(path):
     return "/".join(path.parts[-2:])
@@ -40,7 +42,9 @@ def chosen(paths, every_day):
 
 
 EXPERIMENTS = chosen(
-    (CONFIGS / "experiments").rglob("*.yaml"), {"sngan", "r3gan", "vqgan_mnist", "residual_2x512", "cyclegan_digits"}
+    # This one needs a VQ-VAE: tests/models/test_restoration_prior.py.
+    set((CONFIGS / "experiments").rglob("*.yaml")) - {TRANSLATION / "restoration_prior_digits.yaml"},
+    {"sngan", "r3gan", "vqgan_mnist", "residual_2x512", "cyclegan_digits"},
 )
 
 

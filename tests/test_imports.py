@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "evaluation": FLOOR | {"metrics"},
     "reports": FLOOR | {"runs"},
     "search": FLOOR | {"runs"},
-    "callbacks": FLOOR | {"metrics", "runs", "evaluation"},
+    "callbacks": FLOOR | {"losses", "metrics", "runs", "evaluation"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
     "parser": {"errors"},

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from gen_experiments import distributed
 from gen_experiments.callbacks.best import choose_best_without_fid
@@ -16,10 +15,11 @@ from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOf
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.collapse import ClassVariety
 from gen_experiments.evaluation.online import OnlineScores
+from gen_experiments.evaluation.pairs import PairScores
 from gen_experiments.evaluation.scores import METRICS
 from gen_experiments.images import Batch, ImageSet, to_uint8
+from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.reconstruction import l1, psnr, ssim
 
 if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
@@ -32,9 +32,10 @@ class Evaluation(Callback):
 
     A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions). One that
     translates gets `fid` (the target pictures of the evaluated split against its translations) and, of true pairs,
-    `psnr`, `ssim`, `l1` (of pixels on a [0, 1] scale) and `psnr_gain` (dB above the PSNR of the source unchanged). One
-    that samples gets `fid` (`samples` images against the split `reference`). Names begin with `val/` or `test/`. Other
-    `metrics` are named likewise (`mind`, `rmind`), and computed as the command `evaluate` does.
+    `psnr` and `ssim`. Where true pairs have sources both get `l1` (of pixels on a [0, 1] scale) and `psnr_gain` (dB
+    above the PSNR of the source unchanged), and `lpips` if it is asked for. One that samples gets `fid` (`samples`
+    images against the split `reference`). Names begin with `val/` or `test/`. Other `metrics` are named likewise
+    (`mind`, `rmind`), and computed as the command `evaluate` does.
 
     Of samples `variety` is logged too, the share of the data's spread of features that they have, and of a conditional
     model `class_variety`, the smallest such share within a class. A small one is warned of: a generator that makes one
@@ -53,6 +54,7 @@ class Evaluation(Callback):
         metrics: of fid, fid_infinity, kid, is, precision, recall, density, coverage and mind; the first chooses the
             best checkpoint. Of few samples (1,000, say) MIND and KID mean more than FID. All but FID keep the features
             of all images in memory and compute those of the reference once in a run.
+        lpips: the network of LPIPS and its weights, which are fetched; None for no LPIPS.
 
     Raises:
         UserError: a number out of range, such as fewer than two samples, or an unknown metric.
@@ -67,6 +69,7 @@ class Evaluation(Callback):
         reference: Literal["train", "val", "test"] = "train",
         collapsed: float = 0.25,
         metrics: Sequence[str] = ("fid",),
+        lpips: Perceptual | None = None,
     ) -> None:
         check_interval("[2, inf)", samples=samples)
         check_interval("[1, inf)", batch_size=batch_size)
@@ -85,8 +88,9 @@ class Evaluation(Callback):
         self.metrics = tuple(metrics)
         self._scores = None if extractor is None else OnlineScores(extractor, metrics)
         self._variety: ClassVariety | None = None
-        self._psnr, self._ssim, self._l1, self._gain = (MeanMetric() for _ in range(4))
+        self._pairs = PairScores(None if lpips is None else lpips.lpips)
         self._in_pairs = True  # whether what is made can be compared with the images of its batch
+        self._has_sources = False  # whether it is made of others than these
         self._suffix = ""  # of the names of distances that mean little
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -98,9 +102,8 @@ class Evaluation(Callback):
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             _check_shares(data, pl_module, "test" if stage == "test" else "val")
-        for module in (self.extractor, self._psnr, self._ssim, self._l1, self._gain):
-            if module is not None:
-                module.to(trainer.strategy.root_device)
+        if self.extractor is not None:
+            self.extractor.to(trainer.strategy.root_device)
         if self._scores is not None and self._scores.extractor.fits(data.source.content):
             name, mode = self._scores.best_by
             if name != "fid":
@@ -161,32 +164,25 @@ class Evaluation(Callback):
                 if self._variety is not None:
                     self._variety.start(reference, self.batch_size, device)
         self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
-        for metric in (self._psnr, self._ssim, self._l1, self._gain):
-            metric.reset()
+        self._has_sources = data.has_sources
+        self._pairs.start(trainer.strategy.root_device)
 
     def _count(self, outputs: Any, batch: Batch) -> None:
         made = made_of(outputs)
         if made is None:
             return
-        reconstructions, images = to_uint8(made), to_uint8(batch.images)
+        reconstructions = to_uint8(made)
         if self._in_pairs:
-            ratio = psnr(reconstructions, images)
-            self._psnr.update(ratio)
-            self._ssim.update(ssim(reconstructions, images))
-            if batch.sources is not None:
-                self._l1.update(l1(reconstructions, images))
-                self._gain.update(ratio - psnr(to_uint8(batch.sources), images))
+            self._pairs.count(reconstructions, batch)
         if self._scores is not None:
-            places = torch.arange(len(images)) if batch.indices is None else batch.indices
+            places = torch.arange(len(made)) if batch.indices is None else batch.indices
             self._scores.count(self._scores.extractor(reconstructions), places)
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         scores: dict[str, float | Tensor] = {}
         remakes = isinstance(pl_module, (Reconstructs, Translates))
         if remakes and self._in_pairs:
-            scores = {"psnr": self._psnr.compute(), "ssim": self._ssim.compute()}
-            if isinstance(pl_module, Translates):
-                scores |= {"l1": self._l1.compute(), "psnr_gain": self._gain.compute()}
+            scores |= self._pairs.scores(self._has_sources)
         if self._scores is not None and (remakes or isinstance(pl_module, Samples)):
             if not remakes:
                 assert isinstance(pl_module, Samples)

@@ -20,7 +20,7 @@ MOST_CLASSES = 16  # columns in a grid of samples by class
 class Pictures(Callback):
     """At every validation, draws samples from fixed noise, a column for each class, or originals above reconstructions.
 
-    Of a model that translates: sources above translations, above the true pictures where there are any.
+    Over data with sources these stand above what was made of them, above the true pictures where there are any.
 
     Files go to `images/TITLE-STEP.png` in the run's folder.
 
@@ -54,7 +54,7 @@ class Pictures(Callback):
         if missing > 0 and made is not None:
             chosen = slice(-self._seen % self._stride, None, self._stride)
             rows = [batch.images, made]
-            if batch.sources is not None and isinstance(pl_module, Translates):
+            if batch.sources is not None:
                 truth = [batch.images] if trainer.datamodule.in_pairs else []  # type: ignore[attr-defined]
                 rows = [batch.sources, made, *truth]
             self._shown.append(to_uint8(torch.stack([row[chosen] for row in rows], dim=1)[:missing]))
@@ -68,9 +68,9 @@ class Pictures(Callback):
         columns = self.columns
         if self._shown:
             rows = torch.cat(self._shown).unbind(1)
-            title, shown = "reconstructions", "originals above reconstructions"
-            if isinstance(pl_module, Translates):
-                title, shown = "translations", "sources above translations" + (" above truths" if len(rows) > 2 else "")
+            title = "translations" if isinstance(pl_module, Translates) else "reconstructions"
+            above = "sources" if trainer.datamodule.has_sources else "originals"  # type: ignore[attr-defined]
+            shown = f"{above} above {title}" + (" above truths" if len(rows) > 2 else "")
             images = in_rows(*rows, columns=self.columns)
         elif isinstance(pl_module, Samples):
             title, images, columns = "samples", *self._samples(pl_module)

@@ -1,6 +1,6 @@
 """What callbacks and commands expect of a model, beyond its being a LightningModule."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -61,6 +61,21 @@ class TranslatesInStyle(Translates, Protocol):
 
     def drawn_style(self, seed: int, to: str | None = None) -> Tensor:
         """Returns a (1, style_dim) style of the side `to` that depends on the seed alone."""
+
+
+@runtime_checkable
+class Proposes(Protocol):
+    """A model that can draw several restorations of a picture."""
+
+    def propose(self, images: Tensor, proposal: int = 0, seed: int = 0) -> Tensor:
+        """Maps (B, C, H, W) in [-1, 1] -> the same shape: the restorations of that number that a seed names."""
+
+
+def remaker(model: object) -> Callable[[Tensor], Tensor] | None:
+    """Returns what a model remakes images by, or turns them into its first direction; None if it does neither."""
+    if isinstance(model, Translates):
+        return model.translate
+    return model.reconstruct if isinstance(model, Reconstructs) else None
 
 
 def made_of(outputs: Any) -> Tensor | None:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from gen_experiments.callbacks.protocols import Reconstructs, Translates
+from gen_experiments.commands.by_damage import scores_by_damage
 from gen_experiments.commands.copies import OF_COPIES, copies
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.inputs import (
@@ -17,15 +15,17 @@ from gen_experiments.commands.inputs import (
     SPLITS,
     Archive,
     Images,
-    configured_data,
+    split_compared_with,
     split_images,
     stored,
 )
 from gen_experiments.commands.model_images import common_spec, images_of, samples_of
-from gen_experiments.commands.passes import collected_of, extractor_for
+from gen_experiments.commands.passes import NoFeatures, collected_of, extractor_for
 from gen_experiments.commands.printed import print_record
-from gen_experiments.commands.reconstructed import OF_CODES, PAIRED, Reconstructions
-from gen_experiments.commands.training_data import contents_of, run_config, training_data
+from gen_experiments.commands.reconstructed import GAIN, OF_CODES, PAIRED
+from gen_experiments.commands.remade import data_compared_with, remade_of, remakes
+from gen_experiments.commands.training_data import training_data
+from gen_experiments.data.damage import Damage
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.record import record, write_record
 from gen_experiments.evaluation.scores import METRICS, add_intervals, computable, score
@@ -56,13 +56,14 @@ class Protocol:
     device: str
     covariance: Literal["n-1", "n"] = "n-1"
     lpips: Perceptual | None = None
+    damage: list[Damage] | None = None
 
     def __post_init__(self) -> None:
         check_interval("[2, inf)", num=self.num)
         check_interval("[0, inf)", seed=self.seed)
         if self.bootstrap:
             check_interval("[39, inf)", bootstrap=self.bootstrap)  # fewer resamples have no quantile of 2.5%
-        known = (*METRICS, *OF_COPIES, *PAIRED, "lpips", *OF_CODES)
+        known = (*METRICS, *OF_COPIES, *PAIRED, GAIN, "lpips", *OF_CODES)
         unknown = sorted(set(self.metrics or ()) - set(known))
         if unknown:
             raise UserError(f"there is no metric {unknown[0]}: choose from {', '.join(known)}")
@@ -78,6 +79,7 @@ def evaluate(
     covariance: Literal["n-1", "n"] = "n-1",
     lpips: Perceptual | None = None,
     bootstrap: int = 0,
+    damage: list[Damage] | None = None,
     device: str = "auto",
     json: str | None = None,
 ) -> None:
@@ -87,7 +89,8 @@ def evaluate(
     they take. Each side is a checkpoint, a run (its best checkpoint), a folder of pictures, a data configuration
     (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of samples (`arr_0`), statistics
     (`mu`, `sigma`) or features (`reps`). A model that reconstructs is scored by its reconstructions of the other side,
-    one that translates by what it makes of that side's sources. The processes of torchrun share the images.
+    one that translates or restores by what it makes of that side's sources, and a model of damaged data also by what it
+    makes of every kind of damage alone. The processes of torchrun share the images.
 
     Args:
         evaluated: what is scored.
@@ -102,6 +105,9 @@ def evaluate(
         covariance: by which count the covariances of FID are divided: n-1 as by NumPy, clean-fid, EDM and
             torch-fidelity, or n as in the code of StyleGAN2-ADA.
         lpips: the network of LPIPS and its weights, as in --lpips=Perceptual --lpips.net=alex; its weights are fetched.
+        damage: kinds of damage, each of which all pictures go through alone, such as
+            '[{class_path: GaussianNoise, init_args: {deviation: [0.3, 0.3]}}]'; by default those that the data of the
+            other side name, each at its least and at its greatest strength.
         bootstrap: resamples of the evaluated images for 95% intervals, such as 1000; 0 for no intervals.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
         json: a file for the record: the scores with their whole protocol; by default RUN/evaluation.json of a run.
@@ -109,7 +115,7 @@ def evaluate(
     Raises:
         UserError: something named cannot be used, a number is out of range, a metric needs more than there is.
     """
-    protocol = Protocol(metrics, num, seed, bootstrap, device, covariance, lpips)
+    protocol = Protocol(metrics, num, seed, bootstrap, device, covariance, lpips, damage)
     networks = extractor if isinstance(extractor, list) else [extractor] if extractor is not None else []
     held = evaluation_of(evaluated, reference, networks, protocol)
     if not is_first_process():
@@ -138,18 +144,22 @@ def evaluation_of(
         UserError: see `evaluate`.
     """
     place = chosen_device(protocol.device)
-    networks = [network.to(place) for network in networks or [extractor_for(evaluated, reference)]]
+    if not networks:
+        of_features = set(protocol.metrics or METRICS) & {*METRICS, *OF_COPIES}
+        networks = [extractor_for(evaluated, reference) if of_features else NoFeatures()]
+    networks = [network.to(place) for network in networks]
     checkpoint, spec = checkpoint_of(Path(evaluated)), common_spec(evaluated, reference)
     model = None if checkpoint is None else load_model(checkpoint, ImageModel, "be evaluated").to(place)
     if reference is None or reference in SPLITS:
         real: Images | Archive = _own_split(evaluated, checkpoint, reference, remakes(model))
     else:
         real = images_of(reference, spec, protocol.num, protocol.seed, place)
-    remade = None
-    if model is not None and checkpoint is not None and isinstance(model, Reconstructs):
-        remade = Reconstructions(model, checkpoint, real, lpips=protocol.lpips, wanted=protocol.metrics)
-    elif model is not None and checkpoint is not None and isinstance(model, Translates):
-        remade = _translations(model, checkpoint, real, reference, protocol)
+    remade, compared = None, None
+    if model is not None and checkpoint is not None and remakes(model):
+        compared = data_compared_with(checkpoint, reference)
+        remade = remade_of(model, checkpoint, real, compared, protocol.lpips, protocol.metrics)
+    if protocol.damage is not None and compared is None:
+        raise UserError("--damage is for a model that restores and a split of its data: leave it out here")
     if remade is not None:
         fake: Images | Archive = remade.images
     elif model is not None and checkpoint is not None:
@@ -187,7 +197,12 @@ def evaluation_of(
         for role, side, held in (("evaluated", fake, generated), ("reference", real, originals)):
             told[role] = {**side.described, "count": held.moments.count, "pixels_sha256": held.pixels_sha256}
         records.append(record(found, told))
-    others = {"by_other_extractors": records[1:]} if len(records) > 1 else {}
+    others: dict[str, Any] = {"by_other_extractors": records[1:]} if len(records) > 1 else {}
+    if compared is not None and (compared[0].damage or protocol.damage):
+        assert model is not None
+        assert checkpoint is not None
+        kinds, intervals = protocol.damage, protocol.bootstrap
+        others["by_damage"] = scores_by_damage(model, checkpoint, *compared, kinds, protocol.lpips, intervals)
     return records[0] | others
 
 
@@ -195,45 +210,8 @@ def _resamples(count: int) -> Iterator[range]:
     return progress(count, "resamples")
 
 
-def remakes(model: object) -> bool:
-    """Returns whether a model makes an image of each that it is given."""
-    return isinstance(model, (Reconstructs, Translates))
-
-
-def _translations(
-    model: ImageModel, checkpoint: Path, real: Images | Archive, reference: str | None, protocol: Protocol
-) -> Reconstructions:
-    """Returns what a model turns the sources of the reference's images into."""
-    if reference is None or reference in SPLITS:
-        data, split = training_data(str(checkpoint), None), reference or split_compared_with(checkpoint, True)
-    elif (configured := configured_data(reference)) is not None:
-        data, _, split = configured
-    else:
-        raise UserError(f"{checkpoint} translates: name a split of its data ({', '.join(SPLITS)}) or a configuration")
-
-    def sources(part: range) -> Tensor:
-        return data.sources(split, np.arange(part.start, part.stop))
-
-    return Reconstructions(model, checkpoint, real, sources, data.in_pairs, protocol.lpips, protocol.metrics)
-
-
 def _own_split(evaluated: str, checkpoint: Path | None, split: str | None, reconstructs: bool) -> Images:
     """Returns a split of the data that a checkpoint was trained on, by default the one that training compared with."""
     if checkpoint is None:
         raise UserError(f"{evaluated} has no data of its own to be compared with: name a reference after it")
     return split_images(training_data(str(checkpoint), None), split or split_compared_with(checkpoint, reconstructs))
-
-
-def split_compared_with(checkpoint: Path, reconstructs: bool) -> str:
-    """Returns the split that the training of a checkpoint's run compares what the model makes with.
-
-    Raises:
-        UserError: the run's configuration is not there or names no split.
-    """
-    if reconstructs:
-        return "val"
-    evaluation = contents_of(run_config(str(checkpoint), None)).get("evaluation")
-    split = str(evaluation.get("reference", "train")) if isinstance(evaluation, dict) else "train"
-    if split not in SPLITS:
-        raise UserError(f"the run of {checkpoint} compares with {split}, which is no split: name a reference")
-    return split

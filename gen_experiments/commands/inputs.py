@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.training_data import data_of
+from gen_experiments.commands.training_data import contents_of, data_of, run_config
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import decode_one
@@ -146,6 +146,21 @@ def stored(name: str, spec: ImageSpec | None) -> Images | Archive:
     if path.suffix == ".npz" and path.is_file() and (kind := kind_of(path)) != "samples":
         return Archive(path, kind)
     return stored_images(path, spec)
+
+
+def split_compared_with(checkpoint: Path, reconstructs: bool) -> str:
+    """Returns the split that the training of a checkpoint's run compares what the model makes with.
+
+    Raises:
+        UserError: the run's configuration is not there or names no split.
+    """
+    if reconstructs:
+        return "val"
+    evaluation = contents_of(run_config(str(checkpoint), None)).get("evaluation")
+    split = str(evaluation.get("reference", "train")) if isinstance(evaluation, dict) else "train"
+    if split not in SPLITS:
+        raise UserError(f"the run of {checkpoint} compares with {split}, which is no split: name a reference")
+    return split
 
 
 def _reader(images: ImageSet) -> Callable[[range], Tensor]:

@@ -19,6 +19,20 @@ from gen_experiments.runs.checkpoint_files import checkpoint_of
 BATCH = 250  # as `callbacks.evaluation` has it, so that sums are equal to the last digit
 
 
+class NoFeatures(FeatureExtractor):
+    """Stands for an extractor where no metric needs features."""
+
+    num_features, weights_hash, resize = 0, "", ""
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Maps (N, C, H, W) images -> (N, 0)."""
+        return torch.empty(len(images), 0, device=images.device)
+
+    def protocol(self) -> dict[str, object]:
+        """Returns that there is no extractor."""
+        return {"extractor": None, "weights_sha256": None, "resize": None}
+
+
 def extractor_for(*names: str | None) -> FeatureExtractor:
     """Returns the extractor of the first of these inputs that names one.
 

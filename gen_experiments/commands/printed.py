@@ -20,9 +20,32 @@ def print_record(held: dict[str, Any]) -> None:
             cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
         table.add_row(name, *cells, settings)
     Console(soft_wrap=True).print(table)
+    if "by_damage" in held:
+        _print_by_damage(held["by_damage"])
     for role in ("evaluated", "reference"):
         said = [f"{key} {value}" for key, value in protocol[role].items() if key in SAID and value is not None]
         print(f"{role}: {', '.join(said)}")
+    if protocol["extractor"] is None:
+        return
     knows = "" if protocol["extractor_knows_the_images"] else ", which was not trained on such images"
     divided = "" if protocol["covariance"] == "n-1" else ", covariances divided by n"
     print(f"features: {protocol['extractor']}{knows}, {protocol['resize']}{divided}")
+
+
+def _print_by_damage(rows: list[dict[str, Any]]) -> None:
+    """Prints how well each kind of damage is restored."""
+    names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
+    table = Table("damage of all images", *names)
+    for row in rows:
+        cells = [f"{row['scores'][name]['value']:.4g}" if name in row["scores"] else "" for name in names]
+        table.add_row(described_damage(row["damage"]), *cells)
+    Console(soft_wrap=True).print(table)
+
+
+def described_damage(damage: dict[str, Any]) -> str:
+    """Returns a kind of damage in a few words, a strength that is the same for all images as one number."""
+    words = [damage["class_path"].rpartition(".")[2]]
+    for name, value in damage["init_args"].items():
+        same = isinstance(value, list) and len(set(map(str, value))) == 1
+        words.append(f"{name} {value[0] if same else value}")
+    return ", ".join(words)

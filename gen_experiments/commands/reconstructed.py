@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.callbacks.protocols import Reconstructs, Translates
+from gen_experiments.callbacks.protocols import Translates, remaker
 from gen_experiments.commands.inputs import Archive, Images
 from gen_experiments.commands.model_images import described_checkpoint
 from gen_experiments.errors import UserError
@@ -21,6 +21,7 @@ from gen_experiments.models.base import ImageModel
 from gen_experiments.models.vqvae import VQVAE
 
 PAIRED = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim, "l1": l1}
+GAIN = "psnr_gain"
 SMALLEST_SIZE = {"psnr": 1, "ssim": WINDOW, "ms_ssim": MS_SSIM_SIZE, "l1": 1}
 TRANSLATIONS = "translations"
 OF_CODES = ("perplexity", "codebook_usage", "bits_per_pixel")
@@ -33,10 +34,11 @@ class Reconstructions:
         model: one that reconstructs or translates.
         checkpoint: its file.
         originals: the images.
-        sources: of a model that translates, what it is to turn into a range of the images.
+        sources: what the model is to turn into a range of the images; None for these themselves.
         in_pairs: whether what is made can be compared with the images one by one.
         lpips: by what LPIPS is measured; None for none, unless it is wanted.
         wanted: names of scores; None for all.
+        with_codes: whether those of codes are counted, where the model has codes.
 
     Raises:
         UserError: there are no images but only statistics of them.
@@ -51,12 +53,15 @@ class Reconstructions:
         in_pairs: bool = True,
         lpips: Perceptual | None = None,
         wanted: Sequence[str] | None = None,
+        with_codes: bool = True,
     ) -> None:
         if isinstance(originals, Archive):
             raise UserError(f"{originals.path} holds statistics, and {checkpoint} reconstructs: name the images")
+        remake = remaker(model)
+        assert remake is not None
         self.model, self.originals, self.in_pairs = model, originals, in_pairs
-        self._sources = sources
-        kind = RECONSTRUCTIONS if sources is None else TRANSLATIONS
+        self._remake, self._sources = remake, sources
+        kind = TRANSLATIONS if isinstance(model, Translates) else RECONSTRUCTIONS
         self.images = Images({**described_checkpoint(model, checkpoint), "kind": kind}, originals.count, self._read)
         if wanted is not None and "lpips" in wanted:
             lpips = lpips or Perceptual()
@@ -64,41 +69,43 @@ class Reconstructions:
         names = [name for name in PAIRED if model.image.shorter >= SMALLEST_SIZE[name]] if in_pairs else []
         if sources is None:
             names.remove("l1")  # of reconstructions the squares are reported
+        elif in_pairs:
+            names.append(GAIN)
         names += ["lpips"] if self._lpips else []
         # Of no images, for a process that gets none.
         self._values = {name: [torch.empty(0)] for name in names}
         self._codes, self._places = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, dtype=torch.int64)]
-        if isinstance(model, VQVAE):
-            self._codes = [model.encode(torch.zeros(1, *model.image.shape, device=model.device))[:0].cpu()]
+        self._tokenizer = model if with_codes and isinstance(model, VQVAE) else None
+        if self._tokenizer is not None:
+            self._codes = [self._tokenizer.encode(torch.zeros(1, *model.image.shape, device=model.device))[:0].cpu()]
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of the scores that there will be."""
-        return (*self._values, *(OF_CODES if isinstance(self.model, VQVAE) else ()))
+        return (*self._values, *(OF_CODES if self._tokenizer is not None else ()))
 
     def _read(self, part: range) -> Tensor:
         images = self.originals.read(part)
-        inputs = to_float(images.to(self.model.device))
-        if self._sources is None:
-            assert isinstance(self.model, Reconstructs)
-            remade = to_uint8(self.model.reconstruct(inputs)).cpu()
-        else:
-            assert isinstance(self.model, Translates)
-            remade = to_uint8(self.model.translate(self._sources(part).to(self.model.device))).cpu()
+        truth = to_float(images.to(self.model.device))
+        inputs = truth if self._sources is None else self._sources(part).to(self.model.device)
+        remade = to_uint8(self._remake(inputs)).cpu()
         for name, measure in PAIRED.items():
             if name in self._values:
                 self._values[name].append(measure(remade, images))
+        if GAIN in self._values:
+            self._values[GAIN].append(psnr(remade, images) - psnr(to_uint8(inputs).cpu(), images))
         if self._lpips is not None:
-            self._values["lpips"].append(self._lpips.lpips(to_float(remade.to(inputs.device)), inputs).cpu())
-        if isinstance(self.model, VQVAE):
-            self._codes.append(self.model.encode(inputs).cpu())
+            self._values["lpips"].append(self._lpips.lpips(to_float(remade.to(truth.device)), truth).cpu())
+        if self._tokenizer is not None:
+            self._codes.append(self._tokenizer.encode(inputs).cpu())
         self._places.append(torch.arange(part.start, part.stop))
         return remade
 
     def scores(self) -> dict[str, Score]:
         """Returns the scores of all images that the processes have read; each of these must call it.
 
-        `psnr`, `ssim` and, of 176 pixels or more, `ms_ssim`, and LPIPS; of translations also `l1`; of a model of codes
+        `psnr`, `ssim` and, of 176 pixels or more, `ms_ssim`, and LPIPS; with sources also `l1` and `psnr_gain`, by how
+        many dB what was made is closer to the image than the source on a mean over the images; of a model of codes
         also `perplexity` and `codebook_usage` of all codes together, and `bits_per_pixel`, which an ideal coder takes
         that knows how often each code occurs.
         """
@@ -106,11 +113,11 @@ class Reconstructions:
         for name, parts in self._values.items():
             values, _ = distributed.gather_in_order(parts, self._places)
             found[name] = Score(float(values.double().mean()), statistic=mean_of(values))
-        if isinstance(self.model, VQVAE):
+        if self._tokenizer is not None:
             codes, _ = distributed.gather_in_order(self._codes, self._places)
-            counts = torch.bincount(codes.flatten(), minlength=self.model.quantizer.codebook_size)
+            counts = torch.bincount(codes.flatten(), minlength=self._tokenizer.quantizer.codebook_size)
             image = self.model.image
-            bits = sum(entropy_bits(codes, self.model.code_grids)) / (image.height * image.width)
+            bits = sum(entropy_bits(codes, self._tokenizer.code_grids)) / (image.height * image.width)
             for name, value in zip(OF_CODES, (float(perplexity(counts)), float(usage(counts)), bits), strict=True):
                 found[name] = Score(value, settings={"codebook_size": len(counts)})
         return found

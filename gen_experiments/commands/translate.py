@@ -1,13 +1,14 @@
 """`translate` and `restore`: what a model makes of a folder's pictures, by name; `damage`: what it is given."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from gen_experiments import randomness
-from gen_experiments.callbacks.protocols import Translates, TranslatesInStyle
+from gen_experiments.callbacks.protocols import Proposes, Reconstructs, Translates, TranslatesInStyle, remaker
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.commands.training_data import data_of, training_data
@@ -74,6 +75,7 @@ def restore(
     images: str,
     out: str = "restored.png",
     damaging: bool = False,
+    proposals: int = 1,
     whole: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -83,21 +85,35 @@ def restore(
     Args:
         checkpoint: a checkpoint of such a model.
         images: the folder; its pictures are cropped and resized to what the model was trained on.
-        out: as for `translate`.
+        out: as for `translate`; several proposals go into the folders proposal_1, proposal_2, … of a folder.
         damaging: damage the pictures first, as the training of the checkpoint's run did, and print how much closer to
             the pictures the restored ones are than the damaged.
+        proposals: how many restorations of each picture, by a model that draws them (RestorationPrior): samples of the
+            codes of the clean picture given those of the damaged one, decoded.
         whole: keep the pictures as large as they are, in overlapping tiles; only into a folder.
-        seed: names the random numbers of the damage.
+        seed: names the random numbers of the damage and of the proposals.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: as for `translate`, or the run knows no damage.
+        UserError: as for `translate`, the run knows no damage, or the model makes one restoration only.
     """
-    model = loaded(checkpoint, Translates, "restore", device)
-    assert isinstance(model, Translates)
-    made: Made = lambda part: model.translate(part.to(model.device)).cpu()  # noqa: E731
+    check_interval("[1, inf)", proposals=proposals)
+    check_interval("[0, inf)", seed=seed)
+    model = loaded(checkpoint, ImageModel, "restore", device)
+    restorers = _restorers(model, checkpoint, proposals, seed)
     if not damaging:
-        _write(made, images, model.image, out, whole)
+        if proposals == 1:
+            _write(restorers[0], images, model.image, out, whole)
+            return
+        if whole:
+            raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
+        files, spoilt = _pictures(images, model.image)
+        restored = [_made(made, spoilt) for made in restorers]
+        if _is_picture(out):
+            _show([spoilt, *restored], out, f"damaged images above {proposals} proposals each")
+            return
+        for number, each in enumerate(restored, start=1):
+            _give(files, spoilt, each, Path(images), str(Path(out) / f"proposal_{number}"), "images")
         return
     if whole or not _is_picture(out):
         raise UserError(
@@ -108,12 +124,37 @@ def restore(
         raise UserError(f"the run of {checkpoint} was trained without damage: restore pictures that are damaged")
     _, clean = _pictures(images, model.image)
     spoilt = _spoilt(clean, parts, seed)
-    restored = torch.cat([to_uint8(made(to_float(part))) for part in spoilt.split(BATCH)])
-    before, after = (float(psnr(each, clean).mean()) for each in (spoilt, restored))
+    restored = [_made(made, spoilt) for made in restorers]
+    before, after = (torch.stack([psnr(each, clean) for each in some]).mean().item() for some in ([spoilt], restored))
     print(f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB")
-    rows = in_rows(*(each[:SHOWN] for each in (spoilt, restored, clean)), columns=COLUMNS)
-    pages = listed(save_grid(rows, out, COLUMNS, together=3))
-    print(f"wrote {len(clean[:SHOWN])} damaged images above the restored and the true ones to {pages}")
+    _show([spoilt, *restored, clean], out, "damaged images above the restored and the true ones")
+
+
+def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) -> list[Made]:
+    """Returns what makes each of the proposals.
+
+    Raises:
+        UserError: the model restores nothing, or makes fewer.
+    """
+    draws: list[Made]
+    if isinstance(model, Proposes):
+        draws = [partial(model.propose, proposal=number, seed=seed) for number in range(proposals)]
+    elif (remake := remaker(model)) is None:
+        raise UserError(f"{checkpoint} holds a {type(model).__name__}, which cannot restore")
+    elif proposals > 1:
+        raise UserError(
+            f"a {type(model).__name__} makes one restoration of a picture: leave out --proposals, or name the "
+            "checkpoint of a RestorationPrior"
+        )
+    elif isinstance(model, Reconstructs) and not training_data(checkpoint, None).has_sources:
+        raise UserError(f"the run of {checkpoint} was trained without damage: it reconstructs pictures as they are")
+    else:
+        draws = [remake]
+    return [partial(_on_device, draw, model.device) for draw in draws]
+
+
+def _on_device(made: Made, device: torch.device, part: Tensor) -> Tensor:
+    return made(part.to(device)).cpu()
 
 
 @torch.inference_mode()
@@ -150,8 +191,20 @@ def _write(made: Made, folder: str, spec: ImageSpec, out: str, whole: bool) -> N
         print(f"wrote {len(files)} images, as large as they were, to {out}")
         return
     files, originals = _pictures(folder, spec)
+    _give(files, originals, _made(made, originals), Path(folder), out, "images")
+
+
+def _made(made: Made, originals: Tensor) -> Tensor:
+    """Returns what is made of (N, C, H, W) uint8 pictures: the same shape."""
     parts = [originals[part.start : part.stop] for part in progress(len(originals), "images", BATCH)]
-    _give(files, originals, torch.cat([to_uint8(made(to_float(part))) for part in parts]), Path(folder), out, "images")
+    return torch.cat([to_uint8(made(to_float(part))) for part in parts])
+
+
+def _show(rows: list[Tensor], out: str, what: str) -> None:
+    """Writes pictures as a grid, each above its others."""
+    shown = in_rows(*(each[:SHOWN] for each in rows), columns=COLUMNS)
+    pages = listed(save_grid(shown, out, COLUMNS, together=len(rows)))
+    print(f"wrote {len(rows[0][:SHOWN])} {what} to {pages}")
 
 
 def _pictures(folder: str, spec: ImageSpec) -> tuple[list[Path], Tensor]:

@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.recorded import Recorded
+from gen_experiments.recorded import Recorded, arguments_of
 
 PART_STREAM, CHOICE_STREAM = 25, 26
 
@@ -17,7 +18,12 @@ class Damage(Recorded, ABC):
     """A kind of damage, of random strength.
 
     Strengths are given as [least, most], between which they are drawn uniformly for each image.
+
+    Attributes:
+        strength: the argument that is the strength; None for a kind that has no such.
     """
+
+    strength: ClassVar[str | None] = None
 
     @abstractmethod
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
@@ -30,6 +36,13 @@ class Damage(Recorded, ABC):
         Returns:
             The same shape; what lies outside [-1, 1] is cut off afterwards.
         """
+
+    def fixed(self) -> list["Damage"]:
+        """Returns this kind at its least and at its greatest strength; itself where it has no strength."""
+        if self.strength is None:
+            return [self]
+        ends = dict.fromkeys(getattr(self, self.strength))
+        return [type(self)(**arguments_of(self) | {self.strength: (end, end)}) for end in ends]
 
 
 class OneOf(Damage):
@@ -54,6 +67,10 @@ class OneOf(Damage):
         for number, part in enumerate(self.parts):
             result = torch.where((chosen == number)[:, None, None, None], damaged(images, [part], seeds), result)
         return result
+
+    def fixed(self) -> list[Damage]:
+        """Returns those of all the kinds."""
+        return [kind for part in self.parts for kind in part.fixed()]
 
 
 def damaged(images: Tensor, parts: Sequence[Damage], seeds: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ class GaussianNoise(Damage):
         deviation: of pixels on a [0, 1] scale.
     """
 
+    strength = "deviation"
+
     def __init__(self, deviation: tuple[float, float] = (0.1, 0.5)) -> None:
         check_range("[0, inf)", deviation=deviation)
         self.deviation = deviation
@@ -40,6 +42,8 @@ class ShotNoise(Damage):
         photons: λ, those of a white pixel; > 0.
     """
 
+    strength = "photons"
+
     def __init__(self, photons: tuple[float, float] = (10.0, 100.0)) -> None:
         check_range("(0, inf)", photons=photons)
         self.photons = photons
@@ -57,6 +61,8 @@ class Blur(Damage):
     Args:
         deviation: of the Gaussian, in pixels.
     """
+
+    strength = "deviation"
 
     def __init__(self, deviation: tuple[float, float] = (0.5, 2.0)) -> None:
         check_range("[0, 100]", deviation=deviation)
@@ -103,6 +109,10 @@ class DownScaling(Damage):
             result = torch.where(chosen == number, enlarged, result)
         return result
 
+    def fixed(self) -> list[Damage]:
+        """Returns each factor alone."""
+        return [DownScaling([factor]) for factor in self.factors]
+
 
 class Mask(Damage):
     """A square is covered, somewhere within the image.
@@ -111,6 +121,8 @@ class Mask(Damage):
         share: of the image's pixels that it covers; below 1.
         fill: what covers, in [-1, 1].
     """
+
+    strength = "share"
 
     def __init__(self, share: tuple[float, float] = (0.25, 0.5), fill: float = 0.0) -> None:
         check_range("[0, 1)", share=share)
@@ -138,6 +150,8 @@ class MissingLines(Damage):
         fill: what stands in their place, in [-1, 1].
     """
 
+    strength = "share"
+
     def __init__(self, share: tuple[float, float] = (0.1, 0.4), fill: float = -1.0) -> None:
         check_range("[0, 1)", share=share)
         check_interval("[-1, 1]", fill=fill)
@@ -147,6 +161,47 @@ class MissingLines(Damage):
         """Returns the images without these rows."""
         lost = uniform_of(seeds + SEED_OF_NOISE, 1, images.shape[-2], 1) < drawn(self.share, uniform_of(seeds))
         return images.masked_fill(lost, self.fill)
+
+
+class Scratches(Damage):
+    """Straight scratches of random place, direction and length cover what they cross.
+
+    Args:
+        count: how many an image has, [fewest, most], drawn uniformly; of at most 100.
+        width: of all scratches of an image, in pixels.
+        fill: what they leave, in [-1, 1].
+    """
+
+    strength = "count"
+
+    def __init__(
+        self, count: tuple[int, int] = (1, 8), width: tuple[float, float] = (1.0, 2.0), fill: float = 1.0
+    ) -> None:
+        check_range("[0, 100]", count=count)
+        check_range("(0, inf)", width=width)
+        check_interval("[-1, 1]", fill=fill)
+        self.count, self.width, self.fill = count, width, fill
+
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Returns the images with every pixel filled whose centre is within half a width of a scratch.
+
+        The middle of a scratch lies anywhere within the image; it is a quarter to once as long as the longer side.
+        """
+        height, width = images.shape[-2:]
+        fewest, most = self.count
+        amounts = uniform_of(seeds, 2)
+        counts = fewest + (amounts[:, 0] * (most - fewest + 1)).long()
+        places = uniform_of(seeds + SEED_OF_NOISE, most, 4)[..., None, None]
+        rows = torch.arange(height, device=images.device)[:, None] + 0.5 - height * places[:, :, 0]
+        columns = torch.arange(width, device=images.device) + 0.5 - width * places[:, :, 1]
+        direction = math.pi * places[:, :, 2]
+        half = max(height, width) * (0.125 + 0.375 * places[:, :, 3])
+        along = rows * direction.sin() + columns * direction.cos()
+        across = rows * direction.cos() - columns * direction.sin()
+        distance = torch.hypot(across, (along.abs() - half).clamp_min(0))  # (B, most, H, W)
+        crossed = 2 * distance <= drawn(self.width, amounts[:, 1])
+        crossed &= (torch.arange(most, device=images.device) < counts[:, None])[..., None, None]
+        return images.masked_fill(crossed.any(dim=1, keepdim=True), self.fill)
 
 
 class Grey(Damage):

@@ -87,7 +87,7 @@ class MUNIT(TranslationModel):
         check_interval(f"[1, {MOST_SCALES}]", scales=scales)
         self.reconstruction, self.cycle = reconstruction, cycle
         self.style, self.content, self.scales = style, content, scales
-        specs = [replace(image, size=-(-image.size >> scale)) for scale in range(scales)]
+        specs = [replace(image, size=(-(-image.height >> scale), -(-image.width >> scale))) for scale in range(scales)]
         self.finish_building(
             [autoencoder(image) for _ in self.directions],
             [discriminator(spec) for _ in self.directions for spec in specs],

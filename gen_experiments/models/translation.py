@@ -17,6 +17,7 @@ from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.base import NOISE_STREAM, ImageModel, OptimizerFactory, global_size
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.judging import Bout, due_penalties, judged
+from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.networks.base import Translator
 from gen_experiments.precision import at_least_float32
@@ -92,11 +93,8 @@ class TranslationModel(ImageModel):
                 f"{type(self).__name__} turns pictures into others: choose a source of pairs, such as PairedFolders, "
                 "or damage the images by data.damage"
             )
-        if stage == "fit" and self.needs_pairs and not getattr(data, "trains_in_pairs", True):
-            raise UserError(
-                f"{type(self).__name__} learns from pairs that show the same: choose PairedFolders, not shuffled, or "
-                "a model for unpaired pictures, such as CycleGAN"
-            )
+        if stage == "fit" and self.needs_pairs:
+            require_pairs(self)
         super().setup(stage)
 
     def forward(self, images: Tensor) -> Tensor:

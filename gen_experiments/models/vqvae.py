@@ -27,6 +27,7 @@ from gen_experiments.models.base import (
 )
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.judging import due_penalties, judged
+from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.networks.base import Decoder, Encoder
 from gen_experiments.precision import at_least_float32
@@ -37,6 +38,8 @@ from gen_experiments.schedules import Schedule
 
 class VQVAE(ImageModel):
     """Trains encoder, quantizer and decoder by reconstruction loss + the quantizer's own loss.
+
+    Over data with `damage` or pairs it remakes the `images` of a batch of its `sources`: a tokenizer that restores.
 
     With an adversary it is a VQGAN: the decoder also learns to deceive a discriminator, which is trained in turn under
     manual optimization. `global_step` counts iterations either way.
@@ -155,6 +158,15 @@ class VQVAE(ImageModel):
         """Returns `encoder`, `codebook` and `decoder`; see `autoencoding`."""
         return autoencoding(self.image, *self._parts())
 
+    def setup(self, stage: str) -> None:
+        """Refuses sources that show something else than the images, beside what every model does.
+
+        Raises:
+            UserError: the data are pictures of two sides that are no pairs.
+        """
+        require_pairs(self)
+        super().setup(stage)
+
     def on_train_start(self) -> None:
         """Warns of an adversary that would never begin, beside what every model warns of."""
         super().on_train_start()
@@ -167,7 +179,7 @@ class VQVAE(ImageModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the autoencoder and, with an adversary, one of the discriminator."""
-        reconstructions, quantized = self(batch.images)
+        reconstructions, quantized = self(batch.inputs)
         error = self.reconstruction(reconstructions, batch.images)
         loss: Tensor = error + quantized.loss
         logs = {"reconstruction": error, "quantizer": quantized.loss}
@@ -231,7 +243,7 @@ class VQVAE(ImageModel):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the reconstructions of a batch."""
-        return self.reconstruct(batch.images)
+        return self.reconstruct(batch.inputs)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the losses and how much of the codebook the epoch used."""
@@ -242,7 +254,7 @@ class VQVAE(ImageModel):
         self._log_evaluation("test")
 
     def _evaluation_step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
-        reconstructions, quantized = self(batch.images)
+        reconstructions, quantized = self(batch.inputs)
         error = self.reconstruction(reconstructions, batch.images)
         squared = (reconstructions.float() - batch.images).square().mean()
         self._means.update(len(batch.images), loss=error + quantized.loss, recon_mse=squared)

@@ -8,6 +8,7 @@ from gen_experiments.images import ImageSpec
 from gen_experiments.networks import blocks
 from gen_experiments.networks.base import StyledAutoencoder
 from gen_experiments.precision import CastsInputs
+from gen_experiments.sizes import in_words
 
 
 class MUNITAutoencoder(StyledAutoencoder):
@@ -47,10 +48,10 @@ class MUNITAutoencoder(StyledAutoencoder):
         check_interval(f"[1, {blocks.MOST_BLOCKS}]", residual_blocks=residual_blocks)
         check_interval(f"[2, {blocks.MOST_HALVINGS}]", style_halvings=style_halvings)
         blocks.check_halvings(image, halvings)
-        if image.size >> max(halvings, style_halvings - 1) < 2 or image.size < 4:
+        if image.shorter >> max(halvings, style_halvings - 1) < 2 or image.shorter < 4:
             raise UserError(
-                f"borders of images of {image.size} pixels cannot be mirrored after {halvings} halvings of the content "
-                f"and {style_halvings} of the style: set fewer, or larger images"
+                f"borders of images of {in_words(image.size)} pixels cannot be mirrored after {halvings} halvings of "
+                f"the content and {style_halvings} of the style: set fewer, or larger images"
             )
         self.style_dim = style_dim
         self.content_encoder = _ContentEncoder(image.channels, width, halvings, residual_blocks)

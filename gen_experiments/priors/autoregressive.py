@@ -99,15 +99,17 @@ class AutoregressivePrior(Prior):
         return {"logits": PureFunction(self.logits, (self,), inputs, ("logits",))}
 
     def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
-        """Returns the mean cross entropy of all codes."""
+        """Returns the mean cross entropy of all codes that are not given."""
         conditions = self.dropped(self.conditions(labels, codes), source)
         logits = self.logits(codes, conditions, self._order(codes, source, images_seen), source)
-        return cross_entropy(logits.float().flatten(0, 1), codes.flatten())
+        given = self.codes.given
+        return cross_entropy(logits[:, given:].float().flatten(0, 1), codes[:, given:].flatten())
 
     def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
         """Returns −log p(codes | label) in raster order; nothing is drawn from `source`."""
         logits = self.logits(codes, self.conditions(labels, codes))
-        return cross_entropy(logits.float().transpose(1, 2), codes, reduction="none").sum(dim=1)
+        entropies = cross_entropy(logits.float().transpose(1, 2), codes, reduction="none")
+        return entropies[:, self.codes.given :].sum(dim=1)
 
     @torch.no_grad()
     def sample(
@@ -140,5 +142,7 @@ class AutoregressivePrior(Prior):
         start, end = self.order_annealing
         share = Linear(1.0, 0.0, end - start)(max(images_seen - start, 0))
         shuffled = rand_rows(len(codes), 1, source=source) < share
-        orders = rand_rows(*codes.shape, source=source).argsort(dim=1).to(codes.device)
+        places = rand_rows(*codes.shape, source=source)
+        places[:, : self.codes.given] = torch.linspace(-1, 0, self.codes.given + 1)[:-1]  # the given ones come first
+        orders = places.argsort(dim=1).to(codes.device)
         return torch.where(shuffled.to(codes.device), orders, self._raster(codes.device))

@@ -23,16 +23,23 @@ class CodeSpec:
             a residual one.
         codebook_size: number of codes of a level, K.
         num_classes: number of labels, or None for data without labels.
+        given: how many codes from the first on are always known: the density is that of the others, given these.
     """
 
     grids: tuple[tuple[int, int], ...]
     codebook_size: int
     num_classes: int | None = None
+    given: int = 0
 
     @property
     def length(self) -> int:
         """L, the codes of an image."""
         return sum(height * width for height, width in self.grids)
+
+    @property
+    def drawn(self) -> int:
+        """The codes that are not given."""
+        return self.length - self.given
 
 
 class Draws:
@@ -61,6 +68,8 @@ class Prior(nn.Module, ABC):
 
     Codes are (B, L) int64 in [0, K). Labels are (B,) int64 in [0, num_classes); None leaves the class open, which a
     prior of classes knows from the training images whose label was dropped. A prior without classes ignores labels.
+    Where the first codes of a `CodeSpec` are given, it is the density of the others given these: they are known
+    whenever it is sampled.
 
     Args:
         codes: the shape of the codes.

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
 from gen_experiments import distributed
 from gen_experiments.errors import check_interval
@@ -92,7 +92,7 @@ class MaskedPrior(Prior):
         """Returns the smoothed cross entropy of the hidden codes, averaged over all of them on all processes."""
         conditions = self.dropped(self.conditions(labels, codes), source)
         shares = torch.cos(0.5 * math.pi * rand_rows(len(codes), source=source))
-        hidden = self._hide(torch.ceil(shares * self.codes.length), source).to(codes.device)
+        hidden = self._hide(torch.ceil(shares * self.codes.drawn), source).to(codes.device)
         logits = self.logits(codes, hidden, conditions, source)
         entropies = _cross_entropy(logits, codes, self.label_smoothing)
         count = distributed.all_reduce_sum(hidden.sum()) / distributed.world_size()
@@ -103,10 +103,10 @@ class MaskedPrior(Prior):
 
         L · E[mean cross entropy of n hidden codes], n uniform in 1 … L and the codes hidden uniform.
         """
-        counts = 1 + randint_rows(len(codes), self.codes.length, source)
+        counts = 1 + randint_rows(len(codes), self.codes.drawn, source)
         hidden = self._hide(counts, source).to(codes.device)
         entropies = _cross_entropy(self.logits(codes, hidden, self.conditions(labels, codes)), codes)
-        return self.codes.length * (entropies * hidden).sum(dim=1) / hidden.sum(dim=1)
+        return self.codes.drawn * (entropies * hidden).sum(dim=1) / hidden.sum(dim=1)
 
     @torch.no_grad()
     def sample(
@@ -134,8 +134,9 @@ class MaskedPrior(Prior):
         return codes
 
     def _hide(self, counts: Tensor, source: torch.Generator) -> Tensor:
-        """Returns (B, L) bool, `counts` (B,) of an image's codes, all choices being equally likely."""
-        return _ranks(rand_rows(len(counts), self.codes.length, source=source)) < counts[:, None]
+        """Returns (B, L) bool, `counts` (B,) of an image's codes that are not given, all choices equally likely."""
+        hidden = _ranks(rand_rows(len(counts), self.codes.drawn, source=source)) < counts[:, None]
+        return pad(hidden, (self.codes.given, 0))
 
 
 def _cross_entropy(logits: Tensor, codes: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -7,10 +7,20 @@ from PIL import Image
 
 from gen_experiments import randomness
 from gen_experiments.data.damage import OneOf, damaged
-from gen_experiments.data.damage_parts import Blur, DownScaling, GaussianNoise, Grey, Mask, MissingLines, ShotNoise
+from gen_experiments.data.damage_parts import (
+    Blur,
+    DownScaling,
+    GaussianNoise,
+    Grey,
+    Mask,
+    MissingLines,
+    Scratches,
+    ShotNoise,
+)
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.jpeg import JPEG
 from gen_experiments.errors import UserError
+from gen_experiments.recorded import arguments_of
 
 SEEDS = randomness.seeds_of(torch.arange(64), 1, 2)
 FLAT = torch.zeros(64, 3, 24, 24)
@@ -21,6 +31,7 @@ PARTS = [
     DownScaling([2, 4]),
     Mask(),
     MissingLines(),
+    Scratches(),
     Grey(),
     JPEG(),
     OneOf([GaussianNoise(), Mask()]),
@@ -70,6 +81,21 @@ def test_an_image_is_damaged_by_its_own_seed_alone(part):
     assert not torch.equal(whole, images)
     order = torch.tensor([5, 2, 7])
     torch.testing.assert_close(damaged(images[order], [part], SEEDS[order]), whole[order], rtol=0, atol=1e-6)
+
+
+def test_a_kind_at_its_ends():
+    mixed = OneOf([GaussianNoise((0.1, 0.5)), DownScaling([2, 4]), Mask((0.2, 0.2), fill=0.5), Grey()])
+    described = [(type(kind), arguments_of(kind)) for kind in mixed.fixed()]
+    assert described == [
+        (GaussianNoise, {"deviation": [0.1, 0.1]}),
+        (GaussianNoise, {"deviation": [0.5, 0.5]}),
+        (DownScaling, {"factors": [2]}),
+        (DownScaling, {"factors": [4]}),
+        (Mask, {"share": [0.2, 0.2], "fill": 0.5}),
+        (Grey, {}),
+    ]
+    for part in PARTS:
+        assert all(damaged(photos(), [kind], SEEDS[:4]).shape == (4, 3, 24, 24) for kind in part.fixed())
 
 
 def test_noise_has_the_deviation_asked_for_on_a_scale_to_one():
@@ -128,6 +154,27 @@ def test_lines_are_lost_whole():
     lost = MissingLines((0.3, 0.3))(FLAT, SEEDS) == -1
     assert torch.equal(lost.all(dim=3, keepdim=True).all(dim=1, keepdim=True).expand_as(lost), lost)
     assert float(lost.float().mean()) == pytest.approx(0.3, abs=0.03)
+
+
+def test_scratches_are_straight_and_as_many_and_wide_as_asked_for():
+    from scipy.ndimage import label
+
+    scratched = (Scratches((1, 1), width=(3.0, 3.0), fill=0.5)(FLAT, SEEDS) == 0.5)[:, 0]
+    angles = []
+    for image in scratched:
+        points = image.nonzero().double()
+        points -= points.mean(0)
+        _, _, axes = torch.linalg.svd(points)
+        along, across = (points @ axes.T).T
+        # A pixel's centre lies within 1.5 of the middle line; the border may have cut the scratch in an oblique way.
+        assert across.max() - across.min() <= 3.3
+        assert along.max() - along.min() <= 24 + 3
+        angles.append(float(torch.atan2(axes[0, 0], axes[0, 1]) % torch.pi))
+    assert np.histogram(angles, 4, (0, np.pi))[0].min() >= 8
+    # 15 by 3 pixels with round ends, on average, of which the border cuts some away.
+    assert 30 < scratched.sum((1, 2)).double().mean() < 15 * 3 + 7
+    pieces = [label(image, np.ones((3, 3)))[1] for image in Scratches((0, 3), width=(1.5, 1.5))(FLAT, SEEDS)[:, 0] == 1]
+    assert {0, 1, 2, 3} == set(pieces)
 
 
 def test_grey_is_pillows():

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
+from torch.utils.data import DataLoader
 
 from conftest import SHORT, SMALL
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
-from gen_experiments.images import to_float
+from gen_experiments.images import Batch, to_float
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.schedules import Constant
-from small_models import fit, vqvae
+from small_models import fit, quiet_trainer, vqvae
 from test_resuming import checkpoint, equal
 
 PARTS = ("encoder", "quantizer", "decoder")
@@ -41,6 +42,18 @@ def watched(model, steps, folder, **options):
 
 def fitted(model, steps, folder):
     return watched(model, steps, folder).states
+
+
+def test_it_learns_to_make_the_images_of_their_sources(tmp_path):
+    model = vqvae()
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    batch = Batch(images, None, sources=-images)
+    untrained = copy.deepcopy(model).train()
+    watch = Weights()
+    trainer = quiet_trainer(watch, 1, tmp_path, log_every_n_steps=1)
+    trainer.fit(model, DataLoader([batch], batch_size=None))
+    remade = untrained(-images)[0]
+    assert watch.logged[0]["train/reconstruction"] == pytest.approx(float((remade - images).square().mean()), rel=1e-5)
 
 
 def test_the_averages_of_all_three_parts_by_hand(tmp_path):

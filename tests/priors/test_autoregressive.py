@@ -100,3 +100,17 @@ def test_orders_are_random_at_first_and_raster_in_the_end():
 def test_annealing_rises(annealing):
     with pytest.raises(UserError, match="two rising numbers"):
         _random(order_annealing=annealing)
+
+
+@torch.no_grad()
+def test_given_codes_are_read_first_and_not_told():
+    prior = _random(CodeSpec(((1, 2), (1, 2)), 3, given=2), order_annealing=(0, 100))
+    codes = torch.tensor(list(product(range(3), repeat=4)))
+    told = prior.nll(codes, None, _source()).unflatten(0, (9, 9))
+    # Of the nine ends of each beginning the probabilities sum to one.
+    torch.testing.assert_close((-told).exp().sum(dim=1), torch.ones(9), rtol=0, atol=1e-5)
+    orders = prior._order(codes, _source(), 0)
+    assert torch.equal(orders[:, :2], torch.tensor([0, 1]).expand(81, 2))
+    assert set(orders[:, 2].tolist()) == {2, 3}
+    plain = _random(CodeSpec(((1, 2), (1, 2)), 3, given=2))
+    assert plain.loss(codes, None, _source(), 0).item() == pytest.approx(plain.nll(codes, None, _source()).mean() / 2)

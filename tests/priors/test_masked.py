@@ -148,3 +148,19 @@ def test_the_surest_codes_are_kept_first():
 def test_numbers_out_of_range(wrong):
     with pytest.raises(UserError, match="must be"):
         _fixed(**wrong)
+
+
+def test_given_codes_are_never_hidden():
+    """Of codes of which one is left to draw the bound is the likelihood itself, given the other."""
+    torch.manual_seed(0)
+    prior = MaskedPrior(CodeSpec(((1, 1), (1, 1)), 3, given=1), width=16, depth=1, heads=2, label_smoothing=0.0)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    codes = torch.tensor(list(product(range(3), repeat=2)))
+    hidden = torch.tensor([False, True]).expand(9, 2)
+    with torch.no_grad():
+        logits = prior.logits(codes, hidden, torch.zeros(9, dtype=torch.int64))[:, 1]
+        expected = -logits.log_softmax(1)[torch.arange(9), codes[:, 1]]
+        assert expected.std() > 0.1
+        torch.testing.assert_close(prior.nll(codes, None, _source()), expected)
+        assert prior.loss(codes, None, _source(), 0).item() == pytest.approx(expected.mean().item(), rel=1e-5)

@@ -1,0 +1,63 @@
+"""How well a model restores each kind of damage alone."""
+
+from copy import copy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gen_experiments.commands.inputs import split_images
+from gen_experiments.commands.passes import collected_of
+from gen_experiments.commands.reconstructed import Reconstructions
+from gen_experiments.commands.remade import sources_of_split
+from gen_experiments.data.damage import Damage
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.evaluation.scores import Score, add_intervals
+from gen_experiments.losses.perceptual import Perceptual
+from gen_experiments.models.base import ImageModel
+from gen_experiments.recorded import arguments_of, class_path
+
+
+def scores_by_damage(
+    model: ImageModel,
+    checkpoint: Path,
+    data: ImageDataModule,
+    split: str,
+    damage: list[Damage] | None,
+    lpips: Perceptual | None,
+    bootstrap: int,
+) -> list[dict[str, Any]]:
+    """Returns what a record says of the restoration of pictures that are all damaged in the same way.
+
+    An image's random numbers are those of validation and test.
+
+    Args:
+        model: one that remakes images.
+        checkpoint: its file.
+        data: what is damaged.
+        split: which of their images.
+        damage: kinds, each of which all images go through alone; None for those of the data, each at its least and at
+            its greatest strength.
+        lpips: by what LPIPS is measured; None for none.
+        bootstrap: resamples for 95% intervals; 0 for none.
+    """
+    kinds = [kind for part in data.damage for kind in part.fixed()] if damage is None else damage
+    originals = split_images(data, split)
+    found = []
+    for kind in kinds:
+        alone = copy(data)
+        alone.damage = [kind]
+        sources = partial(sources_of_split, alone, split)
+        remade = Reconstructions(model, checkpoint, originals, sources, lpips=lpips, with_codes=False)
+        collected_of(remade.images, [], torch.device("cpu"))
+        scores = remade.scores()
+        if bootstrap and originals.count is not None:
+            add_intervals(scores, originals.count, bootstrap)
+        found.append(_described(kind, scores))
+    return found
+
+
+def _described(kind: Damage, scores: dict[str, Score]) -> dict[str, Any]:
+    damage = {"class_path": class_path(type(kind)), "init_args": arguments_of(kind)}
+    return {"damage": damage, "scores": {name: score.to_json() for name, score in scores.items()}}

@@ -1,0 +1,67 @@
+"""What a model remakes in an evaluation: images, or the sources that data have for them."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from gen_experiments.callbacks.protocols import Translates, remaker
+from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data, split_compared_with
+from gen_experiments.commands.reconstructed import Reconstructions
+from gen_experiments.commands.training_data import training_data
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.errors import UserError
+from gen_experiments.losses.perceptual import Perceptual
+from gen_experiments.models.base import ImageModel
+
+
+def remakes(model: object) -> bool:
+    """Returns whether a model makes an image of each that it is given."""
+    return remaker(model) is not None
+
+
+def data_compared_with(checkpoint: Path, reference: str | None) -> tuple[ImageDataModule, str] | None:
+    """Returns the data and the split of them that a model's reconstructions are compared with, as `evaluate` names it.
+
+    None where the reference is no split of data.
+    """
+    if reference is None or reference in SPLITS:
+        return training_data(str(checkpoint), None), reference or split_compared_with(checkpoint, True)
+    configured = configured_data(reference)
+    return None if configured is None else (configured[0], configured[2])
+
+
+def sources_of_split(data: ImageDataModule, split: str, part: range) -> Tensor:
+    """Returns what is to be turned into a range of a split's images: (N, C, H, W) float32 in [-1, 1]."""
+    return data.sources(split, np.arange(part.start, part.stop))
+
+
+def remade_of(
+    model: ImageModel,
+    checkpoint: Path,
+    real: Images | Archive,
+    compared: tuple[ImageDataModule, str] | None,
+    lpips: Perceptual | None,
+    wanted: Sequence[str] | None,
+) -> Reconstructions:
+    """Returns what a model makes of the sources of images, or of the images themselves where the data have none.
+
+    Args:
+        model: one that remakes images.
+        checkpoint: its file.
+        real: the images.
+        compared: the data and the split whose images they are; None for others.
+        lpips: as for `Reconstructions`.
+        wanted: likewise.
+
+    Raises:
+        UserError: the model translates, and there is nothing to translate.
+    """
+    if compared is not None and compared[0].has_sources:
+        sources, in_pairs = partial(sources_of_split, *compared), compared[0].in_pairs
+        return Reconstructions(model, checkpoint, real, sources, in_pairs, lpips, wanted)
+    if isinstance(model, Translates):
+        raise UserError(f"{checkpoint} translates: name a split of its data ({', '.join(SPLITS)}) or a configuration")
+    return Reconstructions(model, checkpoint, real, lpips=lpips, wanted=wanted)

@@ -1,0 +1,181 @@
+"""What models of the codes of a frozen VQ-VAE share: the tokenizer, the prior and its average, the likelihood."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gen_experiments import randomness
+from gen_experiments.errors import UserError
+from gen_experiments.functions import PureFunction
+from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.metrics.means import ImageMeans
+from gen_experiments.models.base import NOISE_STREAM, ImageModel, OptimizerFactory
+from gen_experiments.models.checkpoints import build_model, described, load_model
+from gen_experiments.models.ema import EMA, half_life_schedule
+from gen_experiments.models.vqvae import VQVAE
+from gen_experiments.priors.base import CodeSpec, Draws, Prior
+from gen_experiments.schedules import Schedule
+
+PriorFactory = Callable[[CodeSpec], Prior]
+EVALUATION_STREAM = 4
+
+
+class CodeModel(ImageModel):
+    """The base of models that train a prior over the codes that a frozen VQ-VAE gives images.
+
+    A subclass says which codes a prior is of (`code_spec`) and which those of a batch are (`codes_of`). Logged are
+    `train/loss` in nats per code, and `val/nll`, `test/nll` in bits per code.
+
+    Args:
+        image: what the images are like; the command line links it from the data.
+        vqvae: a VQ-VAE's checkpoint. In this model's own checkpoints, which hold the weights of the VQ-VAE too, its
+            description instead.
+        prior: the density to learn.
+        optimizer: makes the optimizer of the prior.
+        ema_half_life: half-life, in images, of the prior's moving average, which is what is validated and sampled;
+            0 takes the raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is taken as it
+            is.
+        lr_schedule: factor on the learning rate, as a function of images seen; None keeps it.
+
+    Raises:
+        UserError: the checkpoint is no VQ-VAE or was trained on images of another shape; a negative half-life.
+    """
+
+    score_without_fid: ClassVar[tuple[str, str] | None] = ("val/nll", "min")
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        vqvae: str,
+        prior: PriorFactory,
+        optimizer: OptimizerFactory,
+        ema_half_life: float | Schedule = 50_000.0,
+        lr_schedule: Schedule | None = None,
+    ) -> None:
+        half_life = half_life_schedule(ema_half_life)
+        super().__init__(image, lr_schedule)
+        self.vqvae = self._frozen(vqvae)
+        if self.vqvae.image.shape != image.shape:
+            raise UserError(
+                f"the VQ-VAE was trained on images of shape {self.vqvae.image.shape} and these have {image.shape}: "
+                "set data.source and data.size to those of the VQ-VAE"
+            )
+        with torch.no_grad():
+            self.code_shape = self.vqvae.encode(torch.zeros(1, *image.shape)).shape[1:]
+        self.prior = prior(self.code_spec())
+        self.ema = EMA(self.prior)
+        self.optimizer = optimizer
+        self.ema_half_life = half_life
+        self._means = ImageMeans("nll")
+
+    @abstractmethod
+    def code_spec(self) -> CodeSpec:
+        """Returns the codes that the prior is of; the VQ-VAE is there already."""
+
+    @abstractmethod
+    def codes_of(self, batch: Batch, split: str) -> Tensor:
+        """Returns (B, L) int64, the codes of a batch of a split."""
+
+    def _frozen(self, vqvae: str) -> VQVAE:
+        if vqvae.startswith("{"):
+            model = build_model(vqvae, VQVAE)
+        else:
+            model = load_model(vqvae, VQVAE, "turn images into codes: give --model.vqvae the checkpoint of a VQVAE")
+            vqvae = described(vqvae)
+        # With this the checkpoint of the prior stands alone: it has the VQ-VAE's weights already.
+        self._description = vqvae
+        if "vqvae" in self.hparams:
+            self.hparams["vqvae"] = vqvae
+        assert isinstance(model, VQVAE)
+        return model.eval().requires_grad_(False)
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """Returns those of every model, with the description of the VQ-VAE in the place of its file."""
+        return super().hyper_parameters() | {"vqvae": self._description}
+
+    def train(self, mode: bool = True) -> "CodeModel":
+        """Trains the prior; the VQ-VAE stays as it is."""
+        super().train(mode)
+        self.vqvae.eval()
+        return self
+
+    @property
+    def averaged(self) -> Prior:
+        """The moving average of the prior."""
+        assert isinstance(self.ema.module, Prior)
+        return self.ema.module
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Maps (B, C, H, W) images in [-1, 1] -> (B, L) codes, level after level and row by row."""
+        return self.vqvae.encode(images).flatten(1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Maps (B, L) codes -> (B, C, H, W) images."""
+        return self.vqvae.decode(codes.unflatten(1, self.code_shape))
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns those of the VQ-VAE, and of the averaged prior, which takes its codes as `codes.flatten(1)`."""
+        return {**self.vqvae.pure_functions(), **self.averaged.pure_functions()}
+
+    def draw(
+        self,
+        labels: Tensor | None,
+        draws: Draws,
+        codes: Tensor | None = None,
+        unknown: Tensor | None = None,
+        truncation: float = 1.0,
+    ) -> Tensor:
+        """Returns codes drawn from the averaged prior; see `Prior.sample`, and `sample` for the truncation."""
+        prior, decoding = self.averaged, self.averaged.decoding
+        prior.decoding = replace(decoding, temperature=truncation * decoding.temperature)
+        try:
+            return prior.sample(None if labels is None else labels.to(self.device), draws, codes, unknown)
+        finally:
+            prior.decoding = decoding
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the prior's loss of a batch."""
+        source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, self.global_step)
+        loss = self.prior.loss(self.codes_of(batch, "train"), batch.labels, source, self.images_seen)
+        self.log_training(loss=loss)
+        return loss
+
+    def after_step(self, images: int) -> None:
+        """Moves the average."""
+        self.ema.update(self.prior, images, self.ema_half_life(self.images_seen - images))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
+        """Counts the likelihood of a batch."""
+        self._count_likelihood(batch, batch_idx, "val")
+        return None
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
+        """The same on the test split."""
+        self._count_likelihood(batch, batch_idx, "test")
+        return None
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the likelihood."""
+        self.log("val/nll", self._means.compute(self.device)["nll"])
+        self.log_images_seen()
+
+    def on_test_epoch_end(self) -> None:
+        """The same on the test split."""
+        self.log("test/nll", self._means.compute(self.device)["nll"])
+
+    def _count_likelihood(self, batch: Batch, batch_idx: int, stage: str) -> None:
+        source = randomness.generator(self.device, EVALUATION_STREAM, batch_idx)
+        nats = self.averaged.nll(self.codes_of(batch, stage), batch.labels, source).mean()
+        bits = nats / (math.log(2) * self.prior.codes.drawn)
+        self._means.update(len(batch.images), nll=bits)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Returns the prior's optimizer."""
+        return self.scheduled(self.optimizer(self.prior.parameters()))

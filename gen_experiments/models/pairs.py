@@ -1,0 +1,19 @@
+"""What models that learn from pairs need of their data."""
+
+from lightning.pytorch import LightningModule
+
+from gen_experiments.errors import UserError
+
+
+def require_pairs(model: LightningModule) -> None:
+    """Makes sure that the sources of the training, where there are any, show the same as the images beside them.
+
+    Raises:
+        UserError: they do not.
+    """
+    data = model.trainer.datamodule  # type: ignore[attr-defined]
+    if getattr(data, "has_sources", False) and not getattr(data, "trains_in_pairs", True):
+        raise UserError(
+            f"{type(model).__name__} learns from pairs that show the same: choose PairedFolders, not shuffled, or "
+            "a model for unpaired pictures, such as CycleGAN"
+        )
