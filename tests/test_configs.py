@@ -5,26 +5,17 @@ import yaml
 
 from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_cifar10, write_mnist, write_parquet, write_pictures, write_shards
+from recipes import BASES, RECIPES, described, small
 
-# The prior's base is run in tests/models/test_prior.py: it needs a trained VQ-VAE.
-BASES = {
-    "VQVAE": "vqvae.yaml",
-    "GAN": "gan.yaml",
-    "Pix2Pix": "translation.yaml",
-    "CycleGAN": "translation.yaml",
-    "CUT": "translation.yaml",
-    "MUNIT": "translation.yaml",
-}
 FEW = [*SHORT, "--trainer.max_steps=2", "--evaluation.samples=20", "--evaluation.batch_size=10"]
-
-TRANSLATION = CONFIGS / "experiments" / "translation"
 
 
 def ids(path):
     return "/".join(path.parts[-2:])
 
 
-@pytest.mark.parametrize("name", sorted(set(BASES.values())))
+# The prior's base is run in tests/models/test_prior.py: it needs a trained VQ-VAE.
+@pytest.mark.parametrize("name", sorted({*BASES.values()} - {"prior.yaml"}))
 def test_a_base_config_trains(experiment, tmp_path, name):
     assert experiment("fit", "--config", CONFIGS / name, *FEW) == 0
     folder = tmp_path / "runs" / name.removesuffix(".yaml") / "version_0"
@@ -41,30 +32,14 @@ def chosen(paths, every_day):
     ]
 
 
-EXPERIMENTS = chosen(
-    # This one needs a VQ-VAE: tests/models/test_restoration_prior.py.
-    set((CONFIGS / "experiments").rglob("*.yaml")) - {TRANSLATION / "restoration_prior_digits.yaml"},
-    {"sngan", "r3gan", "vqgan_mnist", "residual_2x512", "cyclegan_digits"},
-)
-
-
-def narrow(parts):
-    """The options that make the networks of a recipe small."""
-    wide = [part for part in ("generator", "autoencoder", "discriminator") if part in parts]
-    options = [f"--model.{part}.width=16" for part in wide if "width" in parts[part]["init_args"]]
-    # A discriminator of three layers takes no 16 pixels.
-    return [*options, *(["--model.scales=1"] if "scales" in parts else [])]
+EXPERIMENTS = chosen(RECIPES, {"sngan", "r3gan", "vqgan_mnist", "residual_2x512", "cyclegan_digits", "masked_f16"})
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS)
-def test_an_experiment_trains(experiment, tmp_path, path):
-    described = yaml.safe_load(path.read_text())
-    base = CONFIGS / BASES[described["model"]["class_path"]]
-    parts = described["model"]["init_args"]
-    # The digits are too few to hold out as many.
-    held = ["--data.val_size=100"] if described.get("data", {}).get("init_args", {}).get("val_size", 0) > 1000 else []
-    assert experiment("fit", "--config", base, "--config", path, *narrow(parts), *held, *FEW) == 0
-    assert (tmp_path / "runs" / described["run"]["name"] / "version_0" / "checkpoints" / "last.ckpt").is_file()
+def test_an_experiment_trains(experiment, tmp_path, checkpoints, backbone_weights, path):
+    assert experiment("fit", *small(path, FEW, checkpoints, backbone_weights)) == 0
+    run = tmp_path / "runs" / described(path)["run"]["name"]
+    assert (run / "version_0" / "checkpoints" / "last.ckpt").is_file()
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "trainer").glob("*.yaml")), ids=ids)

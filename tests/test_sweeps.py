@@ -1,5 +1,6 @@
 """The real `wandb sweep` and `wandb agent` on every sweep that is shipped, against a server on this machine."""
 
+import csv
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from conftest import SMALL
+from gen_experiments.search.sweep_file import SweepFile
 from wandb_server import Server
 
 ROOT = Path(__file__).parent.parent
@@ -87,3 +89,23 @@ def test_early_termination_can_act(path):
     steps, interval = (int(given.get(f"trainer.{name}", config["trainer"][name])) for name in ("max_steps", VALIDATED))
     assert described["early_terminate"]["type"] == "hyperband"
     assert described["early_terminate"]["min_iter"] < steps // interval
+
+
+def test_trials_of_gamma_go_over_factors_on_the_rule(experiment, tmp_path, monkeypatch):
+    file = SweepFile.read(ROOT / "sweeps" / "gan_gamma.yaml")
+    few = ["--data.source=Digits", "--evaluation.extractor=null", "--trainer.max_steps=1", "--trainer.devices=1"]
+    narrow = ["--model.generator.width=4", "--model.discriminator.width=4", "--trainer.log_every_n_steps=1"]
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "configs", "configs")
+    seen = {}
+    for trial, drawn in enumerate(file.combinations()[1:3]):
+        arguments = [f"--{name}={value}" for name, value in drawn.items()]
+        assert experiment("fit", *file.arguments, *few, *narrow, *arguments, "--trainer.accelerator=cpu") == 0
+        run = Path("runs", "sweep_gan_gamma", f"version_{trial}")
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        gamma = config["model"]["init_args"]["penalties"][0]["init_args"]["weight"]
+        data = config["data"]["init_args"]
+        assert gamma == pytest.approx(0.0002 * data["size"] ** 2 / data["batch_size"])
+        with open(run / "metrics.csv", newline="") as rows:
+            seen[drawn["model.penalty_schedule.value"]] = float(next(csv.DictReader(rows))["train/penalty_r1"])
+    assert seen[10.0] == pytest.approx(10 * seen[1.0], rel=1e-4)
