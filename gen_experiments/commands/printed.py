@@ -20,6 +20,9 @@ def print_record(held: dict[str, Any]) -> None:
             cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
         table.add_row(name, *cells, settings)
     Console(soft_wrap=True).print(table)
+    without = [name for name, found in held["scores"].items() if "interval" not in found]
+    if protocol["bootstrap"] and without:
+        print(f"no interval is known to hold for {', '.join(without)}")
     if "by_damage" in held:
         _print_by_damage(held["by_damage"])
     for role in ("evaluated", "reference"):

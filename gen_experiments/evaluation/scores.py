@@ -1,7 +1,9 @@
 """The metrics of two sets of features by name."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -10,16 +12,24 @@ from gen_experiments.errors import UserError
 from gen_experiments.evaluation.collected import Collected
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
-from gen_experiments.metrics.kernel import inception_score, kid
+from gen_experiments.metrics.kernel import inception_score, kid, kid_deviation
 from gen_experiments.metrics.neighbours import overlap
-from gen_experiments.metrics.sliced import mind
-from gen_experiments.metrics.uncertainty import Interval, bootstrap_interval, frechet_infinity, wilson_interval
+from gen_experiments.metrics.overlap_deviation import Deviations, overlap_deviations
+from gen_experiments.metrics.sliced import drawn_for_mind, sliced_distance
+from gen_experiments.metrics.uncertainty import (
+    Interval,
+    bootstrap_interval,
+    frechet_infinity,
+    normal_interval,
+    wilson_interval,
+)
 
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
 # Of two runs the one with the smaller number is the better one; of all other metrics, with the larger.
 SMALLER_IS_BETTER = ("fid", "fid_infinity", "kid", "mind", "lpips", "l1", "near_copies", "bits_per_pixel")
 Statistic = Callable[[Tensor], float]
+Steps = Callable[[int], Iterable[object]]
 
 
 @dataclass
@@ -31,8 +41,12 @@ class Score:
         deviation: of KID and IS over subsets of the images; of FID∞ that of the number itself.
         settings: what must be equal for two such numbers to be compared.
         statistic: maps (N,) int64 indices of the evaluated images -> the number of a sample of these; None where images
-            that occur twice would spoil it, as they do numbers that rest on nearest neighbours among the evaluated.
+            that occur twice would spoil it.
+        plug_in: the statistic of infinitely many resampled images, where it is not the value.
+        resampled: N, where not all of the evaluated images are compared.
         trials: N, where the number is a share of the evaluated images.
+        spread: the number's deviation over samples of the evaluated images, from a count of subsamples, where it is
+            had in another way.
         interval: the number's 95% interval, if it was asked for.
     """
 
@@ -40,7 +54,10 @@ class Score:
     deviation: float | None = None
     settings: dict[str, int] = field(default_factory=dict)
     statistic: Statistic | None = None
+    plug_in: float | None = None
+    resampled: int | None = None
     trials: int | None = None
+    spread: Callable[[int, Steps], float] | None = None
     interval: Interval | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -74,10 +91,12 @@ def score(
     return {name: found[name] for name in metrics}
 
 
-def add_intervals(
-    scores: dict[str, Score], count: int, repeats: int, steps: Callable[[int], Iterable[object]] = range
-) -> None:
-    """Gives each score its 95% interval, as far as that can be had, by resamples of the evaluated images.
+def add_intervals(scores: dict[str, Score], count: int, repeats: int, steps: Steps = range) -> None:
+    """Gives each score its 95% interval, as far as one is known that holds, by resamples of the evaluated images.
+
+    It is about the number of infinitely many evaluated images, or, for recall and coverage, which depend on the count,
+    about their mean over samples of as many. The other side is taken as it is, but for reconstructions, which are
+    resampled with their originals; their KID, precision, recall, density and coverage get no interval.
 
     Args:
         scores: what they are of.
@@ -87,11 +106,19 @@ def add_intervals(
     """
     for name, found in scores.items():
         if name == "fid_infinity" and found.deviation is not None:
-            found.interval = Interval(found.value - 1.96 * found.deviation, found.value + 1.96 * found.deviation)
+            found.interval = normal_interval(found.value, found.deviation)
         elif found.trials is not None:
             found.interval = wilson_interval(round(found.value * found.trials), found.trials)
+        elif found.spread is not None:
+            # None of all real images or all of them in every subsample: how many then in a sample, nobody knows.
+            if (deviation := found.spread(repeats, steps)) > 0:
+                low, high = normal_interval(found.value, deviation)
+                found.interval = Interval(low, high) if name == "kid" else Interval(max(low, 0.0), min(high, 1.0))
         elif found.statistic is not None:
-            found.interval = bootstrap_interval(found.value, found.statistic, count, repeats, steps=steps)
+            rows = found.resampled or count
+            found.interval = bootstrap_interval(
+                found.value, found.statistic, rows, repeats, plug_in=found.plug_in, steps=steps
+            )
 
 
 def computable(generated: Collected, real: Collected, extractor: FeatureExtractor) -> list[str]:
@@ -130,7 +157,14 @@ def _extrapolated(generated: Collected, real: Collected, extractor: FeatureExtra
 def _kernel(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
     first, second = _features("kid", generated, real)
     size = min(KID_SIZE, len(first), len(second))
-    return {"kid": Score(*kid(first, second, KID_SUBSETS, size), {"subsets": KID_SUBSETS, "subset_size": size})}
+    found = kid(first, second, KID_SUBSETS, size)
+
+    def spread(repeats: int, steps: Steps) -> float:
+        # The subsets are drawn again and again from the same images: theirs is a variance of its own.
+        return math.hypot(kid_deviation(first, second), found.deviation / KID_SUBSETS**0.5)
+
+    settings = {"subsets": KID_SUBSETS, "subset_size": size}
+    return {"kid": Score(*found, settings, spread=None if generated.paired else spread)}
 
 
 def _classes(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
@@ -146,31 +180,42 @@ def _classes(generated: Collected, real: Collected, extractor: FeatureExtractor)
             *inception_score(known, IS_SPLITS),
             {"splits": IS_SPLITS},
             lambda rows: inception_score(known[rows], IS_SPLITS).mean,
+            inception_score(known, 1).mean,
         )
     }
 
 
 def _overlap(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
-    found = overlap(*_features("precision", generated, real), NEIGHBOURS, WIDE_NEIGHBOURS)
+    first, second = _features("precision", generated, real)
+    found = overlap(first, second, NEIGHBOURS, WIDE_NEIGHBOURS)
     near, wide = {"neighbours": NEIGHBOURS}, {"neighbours": WIDE_NEIGHBOURS}
-    return {
-        "precision": Score(found.precision, None, near, trials=len(found.inside)),
-        "recall": Score(found.recall, None, near),
-        "density": Score(found.density, None, wide, mean_of(found.balls / WIDE_NEIGHBOURS)),
-        "coverage": Score(found.coverage, None, wide),
+    scores = {
+        "precision": Score(found.precision, settings=near, trials=len(found.inside)),
+        "recall": Score(found.recall, settings=near),
+        "density": Score(found.density, settings=wide, statistic=mean_of(found.balls / WIDE_NEIGHBOURS)),
+        "coverage": Score(found.coverage, settings=wide),
     }
+    if generated.paired:  # the real images' balls change with the sample, too
+        return {name: Score(each.value, settings=each.settings) for name, each in scores.items()}
+
+    @cache
+    def deviations(repeats: int, steps: Steps) -> Deviations:
+        return overlap_deviations(first, second, repeats, NEIGHBOURS, WIDE_NEIGHBOURS, steps=steps)
+
+    if len(first) > 4 * NEIGHBOURS:
+        scores["recall"].spread = lambda repeats, steps: deviations(repeats, steps).recall
+        scores["coverage"].spread = lambda repeats, steps: deviations(repeats, steps).coverage
+    return scores
 
 
 def _transport(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
-    first, second = _features("mind", generated, real)
-    return {
-        "mind": Score(
-            mind(first, second, DIRECTIONS),
-            None,
-            {"directions": DIRECTIONS},
-            lambda rows: mind(first[rows], second[rows] if generated.paired else second, DIRECTIONS),
-        )
-    }
+    units, first, second = drawn_for_mind(*_features("mind", generated, real), DIRECTIONS)
+
+    def statistic(rows: Tensor) -> float:
+        return sliced_distance(units, first[rows], second[rows] if generated.paired else second)
+
+    value, settings = sliced_distance(units, first, second), {"directions": DIRECTIONS}
+    return {"mind": Score(value, settings=settings, statistic=statistic, resampled=len(first))}
 
 
 def mean_of(values: Tensor) -> Statistic:

@@ -51,13 +51,13 @@ def overlap(generated: Tensor, real: Tensor, neighbours: int = 3, wide_neighbour
     # Distances of features far from the origin lose digits; all distances stay the same.
     centre = real.double().mean(0)
     generated, real = generated.double() - centre, real.double() - centre
-    own = _radii(generated, (neighbours,))[0]
-    radii, wide = _radii(real, (neighbours, wide_neighbours))
+    own = radii(generated, (neighbours,))[0]
+    near, wide = radii(real, (neighbours, wide_neighbours))
     parts, recalled, covered = [], torch.zeros(len(real)).bool(), torch.zeros(len(real)).bool()
     for start in range(0, len(generated), CHUNK):
         distances = torch.cdist(generated[start : start + CHUNK], real).cpu()
         within = distances < wide
-        parts.append(torch.stack([(distances <= radii).any(1), within.sum(1)]))
+        parts.append(torch.stack([(distances <= near).any(1), within.sum(1)]))
         covered |= within.any(0)
         recalled |= (distances <= own[start : start + CHUNK, None]).any(0)
     inside, balls = torch.cat(parts, 1)
@@ -71,7 +71,7 @@ def overlap(generated: Tensor, real: Tensor, neighbours: int = 3, wide_neighbour
     )
 
 
-def _radii(rows: Tensor, neighbours: tuple[int, ...]) -> list[Tensor]:
+def radii(rows: Tensor, neighbours: tuple[int, ...]) -> list[Tensor]:
     """Returns the distances of (N, D) rows to their k-th nearest others, (N,) for each k."""
     nearest = [torch.cdist(part, rows).topk(1 + max(neighbours), largest=False).values for part in rows.split(CHUNK)]
     sorted_distances = torch.cat(nearest).cpu()

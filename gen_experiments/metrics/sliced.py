@@ -18,15 +18,25 @@ def mind(generated: Tensor, real: Tensor, directions: int = 1000, seed: int = 0)
         directions: M.
         seed: of the directions and of the rows that are drawn.
     """
+    return sliced_distance(*drawn_for_mind(generated, real, directions, seed))
+
+
+def drawn_for_mind(generated: Tensor, real: Tensor, directions: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the unit vectors (M, d) of `mind` and the rows of either set that it compares, (n, d) float64 each."""
     source = torch.Generator().manual_seed(seed)
     units = F.normalize(torch.randn(directions, generated.shape[1], generator=source, dtype=torch.float64), dim=1)
     count = min(len(generated), len(real))
-    rows = [
+    first, second = (
         each.double() if len(each) == count else each.double()[torch.randperm(len(each), generator=source)[:count]]
         for each in (generated, real)
-    ]
-    total = torch.zeros((), dtype=torch.float64, device=generated.device)
-    for part in units.to(generated.device).split(CHUNK):
-        first, second = (torch.sort(part @ each.T, dim=1).values for each in rows)
-        total += (first - second).square().sum()
-    return float(3 * generated.shape[1] * total / (count * directions))
+    )
+    return units.to(generated.device), first, second
+
+
+def sliced_distance(units: Tensor, first: Tensor, second: Tensor) -> float:
+    """Returns the formula of `mind` of (M, d) unit vectors and (n, d) rows."""
+    total = torch.zeros((), dtype=torch.float64, device=first.device)
+    for part in units.split(CHUNK):
+        one, other = (torch.sort(part @ each.T, dim=1).values for each in (first, second))
+        total += (one - other).square().sum()
+    return float(3 * first.shape[1] * total / (len(first) * len(units)))

@@ -13,6 +13,7 @@ from gen_experiments.metrics.frechet import Moments, frechet_distance
 from gen_experiments.metrics.kernel import Estimate
 
 PARTS = 5
+Z = 1.959964  # of a normal distribution 95% lie within so many deviations
 ROWS_PER_DIMENSION = 2.44  # 5,000 images in Inception's 2,048 dimensions: the smallest count of arXiv 1911.07023
 
 
@@ -30,6 +31,7 @@ def bootstrap_interval(
     repeats: int,
     level: float = 0.95,
     seed: int = 0,
+    plug_in: float | None = None,
     steps: Callable[[int], Iterable[object]] = range,
 ) -> Interval:
     """Returns the basic bootstrap's interval [2t − q(1 − α/2), 2t − q(α/2)] (Davison and Hinkley 1997, equation 5.6).
@@ -45,16 +47,24 @@ def bootstrap_interval(
         repeats: resamples; 39 or more, of which the first and the last bound an interval of 95%.
         level: 1 − α in (0, 1), the confidence.
         seed: of the draws.
+        plug_in: what the statistic of infinitely many resampled images would be; None where that is t, as it is not of
+            a mean over parts of the sample.
         steps: goes through as many steps as it is given, and may show how far it is.
     """
     source = torch.Generator().manual_seed(seed)
     found = [statistic(torch.randint(count, (count,), generator=source)) for _ in steps(repeats)]
     tail = (1 - level) / 2
     low, high = np.quantile(found, [tail, 1 - tail], method="weibull")  # of the order (repeats + 1)α
-    return Interval(2 * value - float(high), 2 * value - float(low))
+    centre = value + (value if plug_in is None else plug_in)
+    return Interval(centre - float(high), centre - float(low))
 
 
-def wilson_interval(count: int, total: int, z: float = 1.959964) -> Interval:
+def normal_interval(value: float, deviation: float) -> Interval:
+    """Returns the 95% interval of a number whose samples are normal about its mean."""
+    return Interval(value - Z * deviation, value + Z * deviation)
+
+
+def wilson_interval(count: int, total: int, z: float = Z) -> Interval:
     """Returns Wilson's 95% confidence interval of a proportion (https://doi.org/10.1080/01621459.1927.10502953).
 
     (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n), p = count / total, n = total.

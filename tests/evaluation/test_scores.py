@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from gen_experiments.errors import UserError
+from gen_experiments.evaluation import scores
 from gen_experiments.evaluation.collected import Collected
 from gen_experiments.evaluation.scores import add_intervals, score
 from gen_experiments.metrics.features import DigitsFeatures
@@ -40,3 +41,47 @@ def test_fid_infinity_is_for_samples(sides):
     real, remade = sides
     with pytest.raises(UserError, match="not for reconstructions"):
         score(collected(remade, paired=True), collected(real), DigitsFeatures(), ["fid_infinity"])
+
+
+ALL = ["fid", "kid", "is", "precision", "recall", "density", "coverage", "mind"]
+
+
+def test_every_metric_of_samples_has_an_interval(sides, monkeypatch):
+    monkeypatch.setattr(scores, "DIRECTIONS", 50)
+    monkeypatch.setattr(scores, "KID_SUBSETS", 10)
+    real, _ = sides
+    source = torch.Generator().manual_seed(1)
+    generated = 3.1 * torch.randn(300, 64, generator=source) + 0.3
+    found = score(collected(generated), collected(real), DigitsFeatures(), ALL)
+    add_intervals(found, 300, 60)
+    for name, each in found.items():
+        low, high = each.interval
+        assert low < high, name
+        if name not in ("fid", "mind", "is"):  # these are of few images too large or too small
+            assert low <= each.value <= high, name
+    assert found["recall"].interval.high <= 1
+    assert found["mind"].resampled == 300
+    # Of ten parts of 30 images IS is too small by more than its deviation.
+    assert found["is"].interval.low > found["is"].value - 1
+
+
+def test_reconstructions_have_intervals_only_where_one_is_known(sides, monkeypatch):
+    monkeypatch.setattr(scores, "KID_SUBSETS", 2)
+    real, remade = sides
+    names = ["kid", "precision", "recall", "density", "coverage"]
+    found = score(collected(remade, paired=True), collected(real), DigitsFeatures(), names)
+    add_intervals(found, 400, 60)
+    assert not [name for name, each in found.items() if each.interval]
+
+
+def test_a_share_stays_within_zero_and_one():
+    real = torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
+    generated = torch.randn(1000, 4, generator=torch.Generator().manual_seed(1))
+    found = score(collected(generated), collected(real), DigitsFeatures(), ["coverage", "recall"])
+    add_intervals(found, 1000, 60)
+    assert 0.95 < found["coverage"].value < 1
+    assert 0.9 < found["coverage"].interval.low < found["coverage"].interval.high == 1
+    whole = score(collected(real + 1e-6), collected(real), DigitsFeatures(), ["coverage"])
+    add_intervals(whole, 400, 60)
+    assert whole["coverage"].value == 1
+    assert whole["coverage"].interval is None

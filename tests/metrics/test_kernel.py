@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from gen_experiments.errors import UserError
-from gen_experiments.metrics.kernel import inception_score, kid
+from gen_experiments.metrics.kernel import inception_score, kid, kid_deviation
 
 
 def drawn(count, seed, dim=5):
@@ -53,3 +54,27 @@ def test_the_inception_score_by_hand():
 def test_the_inception_score_needs_an_image_a_split():
     with pytest.raises(UserError, match="over 10 splits needs as many images, not 9"):
         inception_score(drawn(9, 0))
+
+
+def test_the_deviation_of_kid_by_its_definition():
+    generated, real = drawn(9, 0).double(), drawn(12, 1).double()
+
+    def kernel(x, y):
+        return (float(x @ y) / 5 + 1) ** 3
+
+    means = [sum(kernel(x, y) for y in real) / 12 for x in generated]
+    pairs = {
+        (i, j): kernel(generated[i], generated[j]) - means[i] - means[j] for i in range(9) for j in range(9) if i != j
+    }
+    of_images = np.array([np.mean([pairs[i, j] for j in range(9) if j != i]) for i in range(9)])
+    variance = 4 * of_images.var(ddof=1) / 9 - 2 * np.var(list(pairs.values())) / 72
+    assert kid_deviation(generated, real) == pytest.approx(variance**0.5, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.3])  # of the same distribution KID varies by pairs, else by single images
+def test_the_deviation_of_kid_is_that_of_samples(scale):
+    real = drawn(60, 0)
+    samples = [scale * drawn(60, seed) for seed in range(1, 301)]
+    values = np.array([kid(rows, real, 1, 60).mean for rows in samples])
+    variances = [kid_deviation(rows, real) ** 2 for rows in samples]
+    assert np.mean(variances) == pytest.approx(values.var(ddof=1), rel=0.25)
