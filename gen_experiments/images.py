@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments.errors import UserError, quoted
+from gen_experiments.sizes import Size, height_and_width, normalised
 from gen_experiments.storage import atomic_write
 
 MOST_IN_GRID = 2**14
@@ -29,21 +30,23 @@ class ImageSpec:
 
     Attributes:
         channels: 1 (grey) or 3 (RGB).
-        size: height and width in pixels; images are square.
+        size: pixels a side of squares, or height and width; two equal sides become one number.
         num_classes: number of labels, or None for data without labels.
         class_names: their names in the order of their numbers, each of which can be that of a folder; None if they have
             none.
 
     Raises:
-        UserError: there are more or fewer names than classes, two are equal, or one cannot be that of a folder.
+        UserError: the size is no size, there are more or fewer names than classes, two are equal, or one cannot be that
+            of a folder.
     """
 
     channels: int = 3
-    size: int = 32
+    size: Size = 32
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "size", normalised(self.size))
         names = self.class_names
         if names is None:
             return
@@ -61,9 +64,24 @@ class ImageSpec:
         return self.class_names or tuple(f"{number:0{digits}d}" for number in range(self.num_classes or 0))
 
     @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return height_and_width(self.size)[0]
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+        return height_and_width(self.size)[1]
+
+    @property
+    def shorter(self) -> int:
+        """Pixels of the shorter side."""
+        return min(height_and_width(self.size))
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
-        return self.channels, self.size, self.size
+        return self.channels, self.height, self.width
 
 
 class Batch(NamedTuple):

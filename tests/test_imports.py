@@ -21,6 +21,7 @@ FLOOR = {
     "precision",
     "recorded",
     "sheets",
+    "sizes",
     "untrusted",
 }
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}

@@ -1,6 +1,6 @@
 """Pictures of a codebook's health: where the codes of an image lie, and what each code stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -60,7 +60,7 @@ class CodePictures(Callback):
             return
         assert isinstance(pl_module, Tokenizes)
         images, codes = torch.cat(self._images), torch.cat(self._codes)
-        maps = to_uint8(code_maps(pl_module.code_latents(codes), images.shape[-1]))
+        maps = to_uint8(code_maps(pl_module.code_latents(codes), images.shape[-2:]))
         pairs = in_rows(images.expand(-1, 3, -1, -1), maps, columns=self.columns)
         write_picture(trainer, pl_module, folder, "code_maps", grid(pairs, self.columns), "images above their codes")
         shown = "the codes most used, and below each its nearest codes"
@@ -78,15 +78,15 @@ class CodePictures(Callback):
         return grid(pictures, shown.shape[1])
 
 
-def code_maps(latents: Tensor, size: int) -> Tensor:
+def code_maps(latents: Tensor, size: Sequence[int]) -> Tensor:
     """Returns latents as colours, their three main directions as red, green and blue: similar codes look similar.
 
     Args:
         latents: (B, D, h, w).
-        size: pixels along each side of a map.
+        size: height and width of a map.
 
     Returns:
-        (B, 3, size, size) in [-1, 1], each colour over its whole range in the batch; with fewer than three channels the
+        (B, 3, H, W) in [-1, 1], each colour over its whole range in the batch; with fewer than three channels the
         last colours are dark.
     """
     rows = latents.movedim(1, -1).flatten(0, 2).float()
@@ -98,7 +98,7 @@ def code_maps(latents: Tensor, size: int) -> Tensor:
     least, most = colours.aminmax(dim=0)
     colours = F.pad((colours - least) / (most - least).clamp(min=1e-12) * 2 - 1, (0, 3 - colours.shape[1]), value=-1.0)
     maps = colours.unflatten(0, (latents.shape[0], *latents.shape[2:])).movedim(-1, 1)
-    return F.interpolate(maps, size=(size, size), mode="nearest")
+    return F.interpolate(maps, size=list(size), mode="nearest")
 
 
 def nearest_codes(latents: Tensor, columns: int, neighbours: int) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
-from gen_experiments.commands.inpaint import filled_in
+from gen_experiments.commands.inpaint import central_quarter, filled_in
 from gen_experiments.commands.interpolate import images_at, slerp
 from gen_experiments.commands.labels import class_names, one_label
 from gen_experiments.data.pictures import decode_one
@@ -129,11 +129,14 @@ def _reconstruction_tab(gr: Any, model: Any) -> None:
 
 
 def _inpainting_tab(gr: Any, model: Any) -> None:
-    size = model.image.size
-    sides = {"left": size // 4, "top": size // 4, "right": size - size // 4, "bottom": size - size // 4}
+    image = model.image
+    names, most = ("left", "top", "right", "bottom"), (image.width, image.height) * 2
     inputs = [
         _upload(gr),
-        *(gr.Slider(0, size, value, step=1, label=f"{name} of the box, in pixels") for name, value in sides.items()),
+        *(
+            gr.Slider(0, largest, value, step=1, label=f"{name} of the box, in pixels")
+            for name, largest, value in zip(names, most, central_quarter(image), strict=True)
+        ),
         *_class_choice(gr, model),
         _seed(gr, "seed"),
     ]

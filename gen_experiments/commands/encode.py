@@ -56,7 +56,7 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
     path = Path(out)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    pixels = model.image.size**2
+    pixels = model.image.height * model.image.width
     by_level = [bits / pixels for bits in entropy_bits(codes, model.code_grids)]
     levels = f" of each level ({' + '.join(f'{bits:.4g}' for bits in by_level)})" if len(by_level) > 1 else ""
     print(

@@ -133,40 +133,47 @@ def _median(images: Tensor, covered: Tensor) -> Tensor:
 
 def _masks(mask: str, image: ImageSpec, count: int) -> Tensor:
     """Returns (count, 1, H, W) bool, True where the pictures are covered."""
-    size = image.size
     if Path(mask).is_dir():
         files, _ = find_pictures(Path(mask))
         if len(files) != count:
             raise UserError(f"{mask} holds {len(files)} masks for {count} pictures: give each picture one")
-        masks = torch.stack([_read_mask(file, size) for file in files])
+        masks = torch.stack([_read_mask(file, image) for file in files])
     elif Path(mask).is_file():
-        masks = _read_mask(Path(mask), size).expand(count, 1, size, size)
+        masks = _read_mask(Path(mask), image).expand(count, 1, image.height, image.width)
     else:
-        left, top, right, bottom = _box(mask, size)
-        masks = torch.zeros(count, 1, size, size, dtype=torch.bool)
+        left, top, right, bottom = _box(mask, image)
+        masks = torch.zeros(count, 1, image.height, image.width, dtype=torch.bool)
         masks[:, :, top:bottom, left:right] = True
     if not masks.flatten(1).any(dim=1).all():
         raise UserError(f"the mask {mask} covers nothing of a picture: make white what is to be filled")
     return masks
 
 
-def _read_mask(file: Path, size: int) -> Tensor:
+def _read_mask(file: Path, image: ImageSpec) -> Tensor:
     from PIL import Image
 
-    pixels = decode_one(file, size, 1)
+    pixels = decode_one(file, image.size, 1)
     with Image.open(file, formats=FORMATS) as picture:
-        if picture.size != (size, size):
-            raise UserError(f"{file} has {picture.width}x{picture.height} pixels; a mask must have {size}x{size}")
+        if picture.size != (image.width, image.height):
+            raise UserError(
+                f"{file} has {picture.height}x{picture.width} pixels; a mask must have {image.height}x{image.width}"
+            )
     return torch.from_numpy(np.array(pixels)) > GREY - 1
 
 
-def _box(box: str, size: int) -> tuple[int, int, int, int]:
+def central_quarter(image: ImageSpec) -> tuple[int, int, int, int]:
+    """Returns left, top, right and bottom of the box that lies in the middle of images."""
+    across, down = image.width // 4, image.height // 4
+    return across, down, image.width - across, image.height - down
+
+
+def _box(box: str, image: ImageSpec) -> tuple[int, int, int, int]:
     if box == "box":
-        return size // 4, size // 4, size - size // 4, size - size // 4
+        return central_quarter(image)
     try:
         left, top, right, bottom = (int(number) for number in box.split(","))
     except ValueError:
         raise UserError(f"--mask {box} is no file, no folder, not LEFT,TOP,RIGHT,BOTTOM and not box") from None
-    if not (0 <= left < right <= size and 0 <= top < bottom <= size):
-        raise UserError(f"the box {box} does not lie in a picture of {size}x{size} pixels")
+    if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
+        raise UserError(f"the box {box} does not lie in a picture of {image.height}x{image.width} pixels")
     return left, top, right, bottom

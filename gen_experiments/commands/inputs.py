@@ -83,7 +83,7 @@ def split_images(data: ImageDataModule, split: str) -> Images:
         "source": type(data.source).__name__,
         "origin": data.source.origin(split) if split in data.source.splits() else "held out of train",
         "size": data.size,
-        "crop": "centre square, bicubic",
+        "crop": "centre square, bicubic" if isinstance(data.size, int) else "centre, bicubic",
         "fingerprint": images.fingerprint,
     }
     return Images(described, len(images), _reader(images), data.source.content)
@@ -112,10 +112,10 @@ def stored_images(path: Path, spec: ImageSpec | None) -> Images:
     files, _ = find_pictures(path)
     if not files:
         raise UserError(f"{path} holds no pictures")
-    channels, side = (3, None) if spec is None else (spec.channels, spec.size)
+    channels, wanted = (3, None) if spec is None else (spec.channels, spec.size)
 
     def read(part: range) -> Tensor:
-        pictures = [decode_one(files[number], side, channels) for number in part]
+        pictures = [decode_one(files[number], wanted, channels) for number in part]
         for number, picture in zip(part, pictures, strict=True):
             if picture.shape != pictures[0].shape:
                 raise UserError(
@@ -124,7 +124,7 @@ def stored_images(path: Path, spec: ImageSpec | None) -> Images:
                 )
         return torch.from_numpy(np.stack(pictures))
 
-    described = {"kind": "folder", "path": str(path), "pictures": len(files), "size": side or "as in the files"}
+    described = {"kind": "folder", "path": str(path), "pictures": len(files), "size": wanted or "as in the files"}
     return Images(described, len(files), read)
 
 

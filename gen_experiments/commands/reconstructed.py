@@ -61,7 +61,7 @@ class Reconstructions:
         if wanted is not None and "lpips" in wanted:
             lpips = lpips or Perceptual()
         self._lpips = lpips if in_pairs and (wanted is None or "lpips" in wanted) else None
-        names = [name for name in PAIRED if model.image.size >= SMALLEST_SIZE[name]] if in_pairs else []
+        names = [name for name in PAIRED if model.image.shorter >= SMALLEST_SIZE[name]] if in_pairs else []
         if sources is None:
             names.remove("l1")  # of reconstructions the squares are reported
         names += ["lpips"] if self._lpips else []
@@ -109,7 +109,8 @@ class Reconstructions:
         if isinstance(self.model, VQVAE):
             codes, _ = distributed.gather_in_order(self._codes, self._places)
             counts = torch.bincount(codes.flatten(), minlength=self.model.quantizer.codebook_size)
-            bits = sum(entropy_bits(codes, self.model.code_grids)) / self.model.image.size**2
+            image = self.model.image
+            bits = sum(entropy_bits(codes, self.model.code_grids)) / (image.height * image.width)
             for name, value in zip(OF_CODES, (float(perplexity(counts)), float(usage(counts)), bits), strict=True):
                 found[name] = Score(value, settings={"codebook_size": len(counts)})
         return found

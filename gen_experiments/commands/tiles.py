@@ -1,4 +1,4 @@
-"""Pictures of any size through a network that was trained on squares of one: in overlapping tiles, without seams."""
+"""Pictures of any size through a network that was trained on one: in overlapping tiles, without seams."""
 
 from collections.abc import Callable
 
@@ -6,41 +6,45 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gen_experiments.sizes import Size, height_and_width
+
 BATCH = 16
 
 
-def tiled(network: Callable[[Tensor], Tensor], image: Tensor, size: int) -> Tensor:
+def tiled(network: Callable[[Tensor], Tensor], image: Tensor, size: Size) -> Tensor:
     """Returns what a network makes of a picture, blended from tiles that overlap by half.
 
     Each tile counts most in its middle and next to nothing at its border, where it lacks the surroundings: what two
     tiles make of a place passes into each other over half a tile. The picture's own border is mirrored outwards.
 
     Args:
-        network: maps (B, C, size, size) -> the same shape.
+        network: maps (B, C, h, w) -> the same shape.
         image: (C, H, W) in [-1, 1].
-        size: side of a tile, even.
+        size: of a tile, its sides even.
 
     Returns:
         (C, H, W).
     """
     height, width = image.shape[-2:]
-    step = size // 2
+    tile_height, tile_width = height_and_width(size)
+    down, right = tile_height // 2, tile_width // 2
     # A step more on every side, so that each pixel lies in four tiles; then up to whole steps.
-    padding = [step, step + -width % step, step, step + -height % step]
-    padded = _mirrored(image[None], padding)
-    rows, columns = (range(0, side - size + 1, step) for side in padded.shape[-2:])
+    padded = _mirrored(image[None], [right, right + -width % right, down, down + -height % down])
+    rows, columns = (range(0, padded.shape[-2 + axis] - 2 * step + 1, step) for axis, step in enumerate((down, right)))
     corners = [(top, left) for top in rows for left in columns]
-    ramp = (torch.arange(size, device=image.device) + 0.5) / step
-    window = torch.minimum(ramp, 2 - ramp)
-    weights = window[:, None] * window
+    ramps = [(torch.arange(2 * step, device=image.device) + 0.5) / step for step in (down, right)]
+    of_rows, of_columns = (torch.minimum(ramp, 2 - ramp) for ramp in ramps)
+    weights = of_rows[:, None] * of_columns
     total = torch.zeros_like(padded)
     for start in range(0, len(corners), BATCH):
         part = corners[start : start + BATCH]
-        made = network(torch.cat([padded[..., top : top + size, left : left + size] for top, left in part]))
+        made = network(
+            torch.cat([padded[..., top : top + tile_height, left : left + tile_width] for top, left in part])
+        )
         for (top, left), tile in zip(part, made, strict=True):
-            total[0, :, top : top + size, left : left + size] += weights * tile
+            total[0, :, top : top + tile_height, left : left + tile_width] += weights * tile
     # The weights of the tiles over a pixel add up to one.
-    return total[0, :, step : step + height, step : step + width]
+    return total[0, :, down : down + height, right : right + width]
 
 
 def _mirrored(images: Tensor, padding: list[int]) -> Tensor:

@@ -1,6 +1,7 @@
 """Splits as memory-mapped uint8 arrays on disk, decoded once for all processes and runs, or as they are read."""
 
 import hashlib
+import math
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import Tensor
 from gen_experiments.data.reading import DecodedAsRead, usable_cores
 from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.errors import UserError
+from gen_experiments.sizes import Size, height_and_width
 from gen_experiments.storage import CACHE_VARIABLE, GIB, atomic_write, cache_root
 from gen_experiments.untrusted import map_array
 
@@ -31,7 +33,7 @@ class Pixels(Protocol):
         """Returns how many there are."""
 
     def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """Returns those at `indices`: (len(indices), C, S, S)."""
+        """Returns those at `indices`: (len(indices), C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class ImageArray:
     """Some of the images of a split; an `images.ImageSet`.
 
     Attributes:
-        pixels: (N, C, S, S) uint8, perhaps memory-mapped, or decoded as they are read.
+        pixels: (N, C, H, W) uint8, perhaps memory-mapped, or decoded as they are read.
         all_labels: (N,) int64, or None without labels.
         members: which of the N are meant, int64.
         fingerprint: a hash of what the images are made from and which are meant.
@@ -55,7 +57,7 @@ class ImageArray:
         return len(self.members)
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
-        """Returns the images at `indices`: (len(indices), C, S, S) uint8."""
+        """Returns the images at `indices`: (len(indices), C, H, W) uint8."""
         return torch.from_numpy(self._at(self.members[indices]))
 
     def stream(self, batches: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
@@ -83,9 +85,13 @@ class ImageArray:
         return ImageArray(self.pixels[:, first:last], self.all_labels, self.members, fingerprint)
 
 
-def decoded_bytes(source: PictureSource, size: int) -> int:
+def decoded_bytes(source: PictureSource, size: Size) -> int:
     """Returns how much all splits of a source take once they are decoded."""
-    return sum(len(source.pictures(split)) for split in source.splits()) * source.channels * size**2
+    return (
+        sum(len(source.pictures(split)) for split in source.splits())
+        * source.channels
+        * math.prod(height_and_width(size))
+    )
 
 
 def in_words(size: int) -> str:
@@ -93,13 +99,13 @@ def in_words(size: int) -> str:
     return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.3g} MiB"
 
 
-def decoded_as_read(source: PictureSource, split: str, size: int, workers: int, fast: bool = False) -> ImageArray:
+def decoded_as_read(source: PictureSource, split: str, size: Size, workers: int, fast: bool = False) -> ImageArray:
     """Returns a split of a source that is nowhere decoded as a whole, with the fingerprint of the one that is.
 
     Args:
         source: where the pictures are.
         split: which of them are meant.
-        size: pixels a side.
+        size: of the images.
         workers: threads that decode.
         fast: see `pictures.decode_one`.
 
@@ -113,7 +119,7 @@ def decoded_as_read(source: PictureSource, split: str, size: int, workers: int, 
     return ImageArray(pixels, labels, np.arange(len(pictures)), _fingerprint(source, split, size, fast))
 
 
-def decoded(source: Source, split: str, size: int, fast: bool = False) -> ImageArray:
+def decoded(source: Source, split: str, size: Size, fast: bool = False) -> ImageArray:
     """Returns a split of a source, from the cache or, the first time, decoded into it.
 
     Several processes may ask at once: each writes a file of its own and renames it, so whoever reads finds a whole one.
@@ -122,7 +128,7 @@ def decoded(source: Source, split: str, size: int, fast: bool = False) -> ImageA
     Args:
         source: where the images are.
         split: which of them are meant.
-        size: pixels a side.
+        size: of the images.
         fast: see `pictures.decode_one`; for a source of pictures.
 
     Raises:
@@ -145,18 +151,18 @@ def decoded(source: Source, split: str, size: int, fast: bool = False) -> ImageA
     return ImageArray(images, known, np.arange(len(images)), key)
 
 
-def _fingerprint(source: Source, split: str, size: int, fast: bool) -> str:
+def _fingerprint(source: Source, split: str, size: Size, fast: bool) -> str:
     other = "fast|" if fast and isinstance(source, PictureSource) else ""
     description = f"{other}{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
     return hashlib.sha256(description.encode()).hexdigest()
 
 
-def _decode_pictures(pixels: Path, labels: Path, source: PictureSource, split: str, size: int, fast: bool) -> None:
+def _decode_pictures(pixels: Path, labels: Path, source: PictureSource, split: str, size: Size, fast: bool) -> None:
     """Decodes a split into the cache, of which never more than a few hundred megabytes are in memory."""
     pictures, known = source.pictures(split), source.labels(split)
     _check_labels(known, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
-    shape = (len(pictures), source.channels, size, size)
-    each = source.channels * size**2
+    shape = (len(pictures), source.channels, *height_and_width(size))
+    each = math.prod(shape[1:])
     _say_size(pixels.parent, split, len(pictures), each)
     if known is not None:
         _save(labels, known)
@@ -184,15 +190,16 @@ def _say_size(folder: Path, split: str, count: int, each: int) -> None:
         print(f"decoding {count} images of {split} into {folder}: {in_words(count * each)}", flush=True)
 
 
-def _decode(pixels: Path, labels: Path, source: Source, split: str, size: int) -> None:
+def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size) -> None:
     """Takes a split of any other source into the cache, after refusing what one's own may return by mistake."""
     found = source.decode(split, size)
     images, name = found.images, f"{type(source).__name__}.decode({split!r}, {size})"
     channels = source.sides * source.channels
-    shape = (len(images), channels, size, size)
+    shape = (len(images), channels, *height_and_width(size))
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != shape or not len(images):
         got = f"{getattr(images, 'dtype', type(images).__name__)} of shape {tuple(np.shape(images))}"
-        raise UserError(f"{name} must return images as a uint8 array (N, {channels}, {size}, {size}), not {got}")
+        sides = ", ".join(map(str, shape[1:]))
+        raise UserError(f"{name} must return images as a uint8 array (N, {sides}), not {got}")
     _check_labels(found.labels, len(images), source, split, name)
     if found.labels is not None:
         _save(labels, found.labels)
@@ -212,10 +219,10 @@ def _check_labels(labels: NDArray[np.int64] | None, count: int, source: Source, 
 
 
 def _read(
-    pixels: Path, labels: Path, source: Source, split: str, size: int
+    pixels: Path, labels: Path, source: Source, split: str, size: Size
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None] | None:
     """Returns the images and labels of a split, or None if they are not there or not what the source gives."""
-    images = map_array(pixels, np.uint8, (None, source.sides * source.channels, size, size))
+    images = map_array(pixels, np.uint8, (None, source.sides * source.channels, *height_and_width(size)))
     if images is None or not len(images):
         return None
     if source.num_classes is None or not source.labelled(split):

@@ -31,7 +31,7 @@ def encoded(
 
     Args:
         images: what to encode.
-        encode: (B, C, S, S) float32 images in [-1, 1] on `device` -> (B, L) int64 codes below 2³¹.
+        encode: (B, C, H, W) float32 images in [-1, 1] on `device` -> (B, L) int64 codes below 2³¹.
         encoder: a hash of all that `encode` depends on.
         length: L, the codes of an image.
         num_codes: one more than the largest code there may be.

@@ -20,6 +20,7 @@ from gen_experiments.data.summary import summary
 from gen_experiments.data.turbo import load_library
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
+from gen_experiments.sizes import Size, height_and_width, normalised
 
 LARGEST_SIZE = 4096
 
@@ -29,7 +30,7 @@ class ImageDataModule(LightningDataModule):
 
     Args:
         source: where the images come from; None for the embedded digits.
-        size: pixels a side, in [1, 4096]; every image is brought to size x size.
+        size: pixels a side, in [1, 4096], of squares, or height and width as in [96, 128]; images are brought to it.
         batch_size: images of a training batch, over all devices together.
         eval_batch_size: the same for validation, test and prediction.
         val_size: images held out of training for validation, where the source has no such split: a share if below 1,
@@ -53,7 +54,7 @@ class ImageDataModule(LightningDataModule):
     def __init__(
         self,
         source: Source | None = None,
-        size: int = 32,
+        size: Size = 32,
         batch_size: int = 64,
         eval_batch_size: int = 250,
         val_size: float = 0.1,
@@ -66,7 +67,9 @@ class ImageDataModule(LightningDataModule):
         damage: list[Damage] | None = None,
     ) -> None:
         super().__init__()
-        check_interval(f"[1, {LARGEST_SIZE}]", size=size)
+        size = normalised(size)
+        for side in height_and_width(size):
+            check_interval(f"[1, {LARGEST_SIZE}]", size=side)
         check_interval("[1, inf)", batch_size=batch_size, eval_batch_size=eval_batch_size)
         check_interval("[0, inf)", val_size=val_size, split_seed=split_seed)
         check_interval("(0, inf)", test_size=test_size)
@@ -127,7 +130,7 @@ class ImageDataModule(LightningDataModule):
             indices: which of its images.
 
         Returns:
-            (len(indices), C, S, S) float32 in [-1, 1].
+            (len(indices), C, H, W) float32 in [-1, 1].
 
         Raises:
             UserError: the images have no sources.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gen_experiments.data.cache import ImageArray, decoded, decoded_as_read, decoded_bytes, in_words
 from gen_experiments.data.sources.base import PictureSource, Source
+from gen_experiments.sizes import Size
 from gen_experiments.storage import GIB, cache_root
 
 
@@ -13,14 +14,14 @@ class Opening:
 
     Attributes:
         source: where the images come from.
-        size: pixels a side.
+        size: of the images.
         cache_limit: the most that the decoded images of picture files may take on the disk, in GiB.
         threads: that decode in this process, where it decodes as it reads.
         fast: see `pictures.decode_one`.
     """
 
     source: Source
-    size: int
+    size: Size
     cache_limit: float
     threads: int
     fast: bool

@@ -10,6 +10,7 @@ from gen_experiments.data.pictures import FORMATS, decode_all
 from gen_experiments.data.sources.base import Decoded, stamp
 from gen_experiments.data.sources.folder import ImageFolder
 from gen_experiments.errors import UserError, quoted
+from gen_experiments.sizes import Size
 
 HOLD_STREAM = 28
 
@@ -77,7 +78,7 @@ class PairedFolders(PairSource):
             self._folders, [[pair[side] for pair in self._pairs[split]] for side in (0, 1)]
         )
 
-    def decode(self, split: str, size: int) -> Decoded:
+    def decode(self, split: str, size: Size) -> Decoded:
         """Decodes every pair.
 
         Raises:
@@ -142,7 +143,7 @@ class UnpairedFolders(PairSource):
         """Returns a hash of names, sizes and times of the files of both."""
         return "unpaired-" + _key(self._folders, self._files[split])
 
-    def decode(self, split: str, size: int) -> Decoded:
+    def decode(self, split: str, size: Size) -> Decoded:
         """Decodes both folders and lays their pictures beside each other."""
         sides = [decode_all(files, size, self.channels) for files in self._files[split]]
         count = max(map(len, sides))

@@ -13,6 +13,7 @@ from torch import Tensor
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.sources.base import Decoded, Source
 from gen_experiments.data.sources.digits import Digits
+from gen_experiments.sizes import Size
 
 SHUFFLE_STREAM = 27
 
@@ -20,7 +21,7 @@ SHUFFLE_STREAM = 27
 class PairSource(Source, ABC):
     """Pairs of pictures A and B; a model learns to turn A into B.
 
-    `decode` gives (N, 2C, S, S): the channels of A, then those of B. A pair is so an item like any other: it has one
+    `decode` gives (N, 2C, H, W): the channels of A, then those of B. A pair is so an item like any other: it has one
     label, is mirrored whole, belongs to one split, and lies in the cache once.
 
     Attributes:
@@ -73,7 +74,7 @@ class Edges(PairSource):
         """Returns the source's, with what is made of it."""
         return f"edges-{type(self.source).__qualname__}-{self.source.key(split)}"
 
-    def decode(self, split: str, size: int) -> Decoded:
+    def decode(self, split: str, size: Size) -> Decoded:
         """Returns outlines and pictures."""
         decoded = self.source.decode(split, size)
         return Decoded(np.concatenate([outlines(decoded.images), decoded.images], axis=1), decoded.labels)
@@ -95,7 +96,7 @@ class ShuffledPairs:
     """Pairs of which A and B are of different items, the same throughout a run; an `images.ImageSet`.
 
     Args:
-        items: (N, 2C, S, S) pairs.
+        items: (N, 2C, H, W) pairs.
         channels: C.
         seed: of the order in which the B stand beside the A.
     """
@@ -114,7 +115,7 @@ class ShuffledPairs:
         return len(self._items)
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
-        """Returns the A at `indices` and their new partners: (len(indices), 2C, S, S) uint8."""
+        """Returns the A at `indices` and their new partners: (len(indices), 2C, H, W) uint8."""
         first, second = self._items.read(indices), self._items.read(self._partners[indices])
         return torch.cat([first[:, : self._channels], second[:, self._channels :]], dim=1)
 

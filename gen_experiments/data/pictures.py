@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gen_experiments.data.depth import Depth
 from gen_experiments.data.turbo import decoded_jpeg, resized
 from gen_experiments.errors import UserError, quoted
+from gen_experiments.sizes import Size, central_part, height_and_width
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,13 +79,13 @@ class _Budget:
 _pixels = _Budget(PIXELS_AT_ONCE)
 
 
-def decode_all(files: Pictures, size: int, channels: int) -> NDArray[np.uint8]:
-    """Decodes pictures of any size, mode and format to (N, channels, size, size) uint8.
+def decode_all(files: Pictures, size: Size, channels: int) -> NDArray[np.uint8]:
+    """Decodes pictures of any size, mode and format to (N, channels, H, W) uint8.
 
     Raises:
         UserError: a file is no picture, is cut short or has numbers whose meaning it does not say; its path is named.
     """
-    images = np.empty((len(files), channels, size, size), dtype=np.uint8)
+    images = np.empty((len(files), channels, *height_and_width(size)), dtype=np.uint8)
 
     def decode(number: int) -> None:
         images[number] = decode_one(files[number], size, channels)
@@ -96,14 +97,14 @@ def decode_all(files: Pictures, size: int, channels: int) -> NDArray[np.uint8]:
     return images
 
 
-def decode_one(file: Path | Encoded, size: int | None, channels: int, fast: bool = False) -> NDArray[np.uint8]:
-    """Returns the central square of an upright picture as (channels, size, size) uint8; transparent parts are white.
+def decode_one(file: Path | Encoded, size: Size | None, channels: int, fast: bool = False) -> NDArray[np.uint8]:
+    """Returns the central part of an upright picture as (channels, H, W) uint8; transparent parts are white.
 
-    Without a size all of the picture is returned as it is: (channels, height, width).
+    Without a size all of the picture is returned as it is.
 
     Args:
         file: the picture.
-        size: pixels a side.
+        size: that it is brought to.
         channels: 3 for RGB, 1 for grey.
         fast: in less time to slightly other pixels, as `data.turbo` does it.
 
@@ -120,7 +121,7 @@ def decode_one(file: Path | Encoded, size: int | None, channels: int, fast: bool
         count = opened.width * opened.height
         with _pixels.holding(count):
             with opened:
-                pixels = _square(opened, size, channels, data if fast else None)
+                pixels = _framed(opened, size, channels, data if fast else None)
             del opened
             if count > LARGE:
                 _give_back_memory()
@@ -138,7 +139,7 @@ def decode_one(file: Path | Encoded, size: int | None, channels: int, fast: bool
         raise UserError(f"{file} cannot be decoded ({reason}): mend or remove it") from error
 
 
-def _square(picture: "Image", size: int | None, channels: int, data: bytes | None) -> NDArray[np.uint8]:
+def _framed(picture: "Image", size: Size | None, channels: int, data: bytes | None) -> NDArray[np.uint8]:
     """Returns an opened picture as `decode_one` returns it; with its file's contents, in the fast way."""
     from PIL import Image, ImageOps
 
@@ -157,8 +158,8 @@ def _square(picture: "Image", size: int | None, channels: int, data: bytes | Non
         picture = picture.convert(mode)
     if data is not None and size is not None:
         return resized(np.asarray(picture).reshape(picture.height, picture.width, channels), size)
-    if size is not None and picture.size != (size, size):
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+    if size is not None and picture.size != height_and_width(size)[::-1]:
+        picture = ImageOps.fit(picture, height_and_width(size)[::-1], Image.Resampling.BICUBIC)
     return np.array(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
 
 
@@ -169,19 +170,18 @@ def _give_back_memory() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def resize_all(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Maps (N, H, H, C) uint8 -> (N, C, size, size), bicubic, with antialiasing where it shrinks."""
+def resize_all(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Maps the central parts of (N, h, w, C) uint8 -> (N, C, H, W), bicubic, with antialiasing where it shrinks."""
     import torch
     from torch.nn import functional as F
 
-    images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    if images.shape[-1] == size:
+    wanted = height_and_width(size)
+    top, left, height, width = central_part(pixels.shape[1], pixels.shape[2], size)
+    images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)[..., top : top + height, left : left + width])
+    if images.shape[-2:] == wanted:
         return images
     resized = [
-        F.interpolate(part.float(), (size, size), mode="bicubic", antialias=True)
-        .round_()
-        .clamp_(0, 255)
-        .to(torch.uint8)
+        F.interpolate(part.float(), wanted, mode="bicubic", antialias=True).round_().clamp_(0, 255).to(torch.uint8)
         for part in torch.from_numpy(images).split(4096)
     ]
     result: NDArray[np.uint8] = torch.cat(resized).numpy()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.pictures import Pictures, decode_one
+from gen_experiments.sizes import Size, height_and_width
 
 AHEAD = 2  # batches that are decoded while one is used
 # Of a batch per thread: a thread that gets large pictures leaves the rest of its share to others.
@@ -17,19 +18,19 @@ PORTIONS = 4
 
 
 class DecodedAsRead:
-    """The pixels of pictures, an array of (N, channels, size, size) uint8 that exists only where it is read.
+    """The pixels of pictures, an array of (N, channels, H, W) uint8 that exists only where it is read.
 
     Threads do this as well as processes would: Pillow lets go of the interpreter while it decodes and resizes.
 
     Args:
         pictures: what to decode.
-        size: pixels a side.
+        size: of the pixels.
         channels: 1 or 3.
         workers: threads that decode; none starts before the first picture is read.
         fast: see `pictures.decode_one`.
     """
 
-    def __init__(self, pictures: Pictures, size: int, channels: int, workers: int, fast: bool = False) -> None:
+    def __init__(self, pictures: Pictures, size: Size, channels: int, workers: int, fast: bool = False) -> None:
         self.pictures, self.size, self.channels, self.workers, self.fast = pictures, size, channels, workers, fast
 
     def __len__(self) -> int:
@@ -37,7 +38,7 @@ class DecodedAsRead:
         return len(self.pictures)
 
     def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """Returns the pixels of some of the pictures: (len(indices), channels, size, size).
+        """Returns the pixels of some of the pictures: (len(indices), channels, H, W).
 
         Raises:
             UserError: a picture cannot be decoded; it is named.
@@ -68,7 +69,7 @@ class DecodedAsRead:
         return ThreadPoolExecutor(self.workers, "decoding")
 
     def _begin(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[Future[None]]]:
-        pixels = np.empty((len(indices), self.channels, self.size, self.size), dtype=np.uint8)
+        pixels = np.empty((len(indices), self.channels, *height_and_width(self.size)), dtype=np.uint8)
 
         def decode(places: NDArray[np.int64]) -> None:
             for place in places:

@@ -8,16 +8,17 @@ from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.sources.base import Source
 from gen_experiments.errors import quoted, shortened
 from gen_experiments.images import ImageSpec
+from gen_experiments.sizes import Size, height_and_width
 
 MOST_CLASSES, MOST_FILES = 12, 3  # that a line names
 
 
-def summary(source: Source, size: int, splits: Mapping[str, ImageArray], origins: Mapping[str, str]) -> list[str]:
+def summary(source: Source, size: Size, splits: Mapping[str, ImageArray], origins: Mapping[str, str]) -> list[str]:
     """Returns lines that say which images, classes and splits there are and, if any are, which files are left out.
 
     Args:
         source: where the images come from.
-        size: pixels a side.
+        size: of the images.
         splits: the images of each split.
         origins: where those of each split come from, in a few words.
     """
@@ -30,8 +31,9 @@ def summary(source: Source, size: int, splits: Mapping[str, ImageArray], origins
         if name in splits:
             unlabelled = source.num_classes is not None and splits[name].all_labels is None
             parts.append(f"{name} {len(splits[name])} ({origins[name]}{', without labels' if unlabelled else ''})")
+    height, width = height_and_width(size)
     lines = [
-        f"images: {count} of {size}x{size} pixels, {'grey' if source.channels == 1 else 'RGB'}, "
+        f"images: {count} of {height}x{width} pixels, {'grey' if source.channels == 1 else 'RGB'}, "
         f"from {type(source).__name__}{place}",
         f"classes: {_classes(source, splits['train'])}",
         f"splits: {', '.join(parts)}",

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.errors import UserError
+from gen_experiments.sizes import Size, central_part, height_and_width
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,22 +34,26 @@ def load_library() -> Any:
     return simplejpeg
 
 
-def decoded_jpeg(data: bytes, opened: "Image", size: int, channels: int) -> NDArray[np.uint8] | None:
+def decoded_jpeg(data: bytes, opened: "Image", size: Size, channels: int) -> NDArray[np.uint8] | None:
     """Returns an upright JPEG as (H, W, channels), or None for one of other colours than RGB or grey, or no JPEG.
 
     The cosine transform is the faster of libjpeg-turbo's, which in 8 bits is off by one here and there, and colours of
     half the resolution are repeated instead of interpolated. Of 1, 1/2, 1/4 and 1/8, for which the transform has
-    machine code, the smallest scale is decoded that leaves each side at least twice `size`.
+    machine code, the smallest scale is decoded that leaves each side of what is used at least twice as long as wanted.
 
     Args:
         data: the file.
         opened: what Pillow makes of its header.
-        size: pixels a side that it is to be resized to.
+        size: that it is to be resized to.
         channels: 3 for RGB, 1 for grey.
     """
     if opened.format != "JPEG" or opened.mode not in ("RGB", "L"):
         return None
-    parts = next((parts for parts in (8, 4, 2) if min(opened.size) >= 2 * size * parts), 1)
+    swapped, axes = TURNS.get(opened.getexif().get(ORIENTATION, 1), (False, ()))
+    height, width = opened.size if swapped else opened.size[::-1]
+    wanted_height, wanted_width = height_and_width(size)
+    larger = min(height / wanted_height, width / wanted_width)
+    parts = next((parts for parts in (8, 4, 2) if larger >= 2 * parts), 1)
     pixels: NDArray[np.uint8] = load_library().decode_jpeg(
         data,
         colorspace="RGB" if channels == 3 else "GRAY",
@@ -57,24 +62,22 @@ def decoded_jpeg(data: bytes, opened: "Image", size: int, channels: int) -> NDAr
         min_height=opened.height // parts,
         min_width=opened.width // parts,
     )
-    swapped, axes = TURNS.get(opened.getexif().get(ORIENTATION, 1), (False, ()))
     return np.flip(pixels.swapaxes(0, 1) if swapped else pixels, axes)
 
 
-def resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Maps the central square of (H, W, C) uint8 -> (C, size, size), bicubic with antialiasing, by torch.
+def resized(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Maps the central part of (h, w, C) uint8 -> (C, H, W), bicubic with antialiasing, by torch.
 
-    The square is cut at whole pixels; `ImageOps.fit` cuts at halves where the sides differ by an odd number.
+    The part is cut at whole pixels; `ImageOps.fit` cuts at halves where the sides differ by an odd number.
     """
     import torch
     from torch.nn import functional as F
 
-    height, width, _ = pixels.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = np.ascontiguousarray(pixels[top : top + side, left : left + side])
-    if side == size:
-        return square.transpose(2, 0, 1)
-    image = torch.from_numpy(square).permute(2, 0, 1)[None]
-    result: NDArray[np.uint8] = F.interpolate(image, (size, size), mode="bicubic", antialias=True)[0].numpy()
+    wanted = height_and_width(size)
+    top, left, height, width = central_part(pixels.shape[0], pixels.shape[1], size)
+    part = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    if part.shape[:2] == wanted:
+        return part.transpose(2, 0, 1)
+    image = torch.from_numpy(part).permute(2, 0, 1)[None]
+    result: NDArray[np.uint8] = F.interpolate(image, wanted, mode="bicubic", antialias=True)[0].numpy()
     return result

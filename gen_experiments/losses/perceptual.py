@@ -76,11 +76,14 @@ class Perceptual(ReconstructionLoss):
 
 
 def _prepared(images: Tensor) -> Tensor:
-    """Returns images as float32 of three channels and at least 64 pixels."""
+    """Returns images as float32 of three channels and at least 64 pixels a side."""
     images = images.float().expand(-1, 3, -1, -1)
-    if images.shape[-1] >= SMALLEST:
+    sides, shorter = images.shape[-2:], min(images.shape[-2:])
+    if shorter >= SMALLEST:
         return images
-    return interpolate(images, (SMALLEST, SMALLEST), mode="bilinear", align_corners=False)
+    return interpolate(
+        images, [round(side * SMALLEST / shorter) for side in sides], mode="bilinear", align_corners=False
+    )
 
 
 def _lpips(net: Literal["vgg", "alex"], weights: str | None) -> nn.Module:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.prepared import prepared
+from gen_experiments.sizes import in_words
 
 SMALLEST = 4  # height and width of the last convolutions
 
@@ -13,7 +14,8 @@ class ClassifierNet(nn.Module):
     """A small residual classifier, normalised before each convolution, with one layer of features before its last.
 
     A convolution to `width` channels, then a block of two convolutions at each size from the full one down to four to
-    seven pixels, of twice as many channels at each halving up to four times `width`, the mean, and two linear layers.
+    seven pixels a side (the shorter), of twice as many channels at each halving up to four times `width`, the mean, and
+    two linear layers.
 
     Args:
         image: what the images are like; they need labels.
@@ -31,11 +33,11 @@ class ClassifierNet(nn.Module):
         check_interval("[0, 1)", dropout=dropout)
         if image.num_classes is None:
             raise UserError("a classifier needs images with labels: choose a data source with classes")
-        if image.size < SMALLEST:
-            raise UserError(f"a classifier needs images of {SMALLEST} pixels or more, not {image.size}")
+        if image.shorter < SMALLEST:
+            raise UserError(f"a classifier needs images of {SMALLEST} pixels or more, not {in_words(image.size)}")
         self.image, self.dim = image, dim
         layers: list[nn.Module] = [nn.Conv2d(image.channels, width, 3, padding=1, bias=False), _Block(width, width, 1)]
-        channels, size = width, image.size
+        channels, size = width, image.shorter
         while size >= 2 * SMALLEST:
             wider = min(2 * channels, 4 * width)
             layers.append(_Block(channels, wider, 2))
@@ -45,16 +47,16 @@ class ClassifierNet(nn.Module):
         self.head = nn.Linear(dim, image.num_classes)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Maps (N, 1 or 3, H, W) uint8 of any size -> (N, C, S, S) float32 in [-1, 1], as in training."""
-        return prepared(images, self.image.channels, (self.image.size, self.image.size)) / 127.5 - 1.0
+        """Maps (N, 1 or 3, h, w) uint8 -> (N, C, H, W) float32 in [-1, 1], as in training."""
+        return prepared(images, self.image.channels, (self.image.height, self.image.width)) / 127.5 - 1.0
 
     def features(self, images: Tensor) -> Tensor:
-        """Maps (N, C, S, S) in [-1, 1] -> (N, dim), not negative."""
+        """Maps (N, C, H, W) in [-1, 1] -> (N, dim), not negative."""
         features: Tensor = self.layers(images)
         return features
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps (N, C, S, S) in [-1, 1] -> (N, num_classes) logits."""
+        """Maps (N, C, H, W) in [-1, 1] -> (N, num_classes) logits."""
         logits: Tensor = self.head(self.features(images))
         return logits
 

@@ -51,7 +51,7 @@ def ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
 
     if min(images.shape[-2:]) < WINDOW:
         raise UserError(
-            f"SSIM needs images of at least {WINDOW} pixels a side, not {images.shape[-1]}: enlarge data.size"
+            f"SSIM needs images of at least {WINDOW} pixels a side, not {min(images.shape[-2:])}: enlarge data.size"
         )
     value = structural_similarity_index_measure(
         reconstructions.float(), images.float(), data_range=PEAK, reduction="none", kernel_size=WINDOW, sigma=1.5

@@ -36,8 +36,8 @@ class TrainedFeatures(FeatureExtractor):
         path = Path(weights)
         self.network = _network(path)
         self.num_features = self.network.dim
-        side = self.network.image.size
-        self.resize = f"bilinear, antialiased, to {side}x{side}"
+        image = self.network.image
+        self.resize = f"bilinear, antialiased, to {image.height}x{image.width}"
         self.weights_hash = file_sha256(file_of(path))
         self.eval().requires_grad_(False)
 

@@ -27,9 +27,14 @@ def autoencoding(image: ImageSpec, encoder: Encoder, quantizer: Quantizer, decod
         return at_least_float32(decoder(quantized))
 
     images = 2 * torch.rand(3, *image.shape, generator=torch.Generator().manual_seed(0)) - 1
-    codes = encode(images)[1]
+    latents, codes = encode(images)
+    height, width = latents.shape[-2:]
+
+    def look_up(codes: Tensor) -> Tensor:
+        return quantizer.decode_grid(codes, height, width)
+
     return {
         "encoder": PureFunction(encode, (encoder, quantizer), {"images": images}, ("latents", "codes")),
-        "codebook": PureFunction(quantizer.decode, (quantizer,), {"codes": codes}, ("quantized",)),
-        "decoder": PureFunction(decode, (decoder,), {"quantized": quantizer.decode(codes)}, ("images",)),
+        "codebook": PureFunction(look_up, (quantizer,), {"codes": codes}, ("quantized",)),
+        "decoder": PureFunction(decode, (decoder,), {"quantized": look_up(codes)}, ("images",)),
     }

@@ -115,7 +115,7 @@ def _check_values(value: Any, path: str | Path, key: str = "") -> None:
                 _check_values(item, path, str(name))
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _check_values(item, path)
+            _check_values(item, path, key if key == "size" else "")
     elif isinstance(value, str) and key not in TEXTS and len(value) < 4096 and "\0" not in value:
         if os.path.isfile(value) and not trusted_packages():
             raise UserError(f"{path} names another file, {value}, which is not read")

@@ -1,7 +1,7 @@
 """The VQ-VAE (https://arxiv.org/abs/1711.00937): an autoencoder whose latents are codes of a finite codebook."""
 
 import warnings
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import torch
@@ -107,13 +107,18 @@ class VQVAE(ImageModel):
     @property
     def code_grids(self) -> tuple[tuple[int, int], ...]:
         """The grids of an image's codes, (h, w) of each level of the quantizer in their order."""
+        return self.quantizer.grids(*self._grid)
+
+    @cached_property
+    def _grid(self) -> tuple[int, int]:
+        """Height and width of the latents."""
         with torch.no_grad():
-            latents = self.encoder(torch.zeros(1, *self.image.shape, device=self.device))
-        return self.quantizer.grids(*latents.shape[-2:])
+            height, width = self.encoder(torch.zeros(1, *self.image.shape, device=self.device)).shape[-2:]
+        return height, width
 
     def code_latents(self, indices: Tensor) -> Tensor:
         """Maps (B, h, w) int64 codes -> (B, D, h, w) quantized latents."""
-        latents: Tensor = self._parts()[1].decode(indices)
+        latents: Tensor = self._parts()[1].decode_grid(indices, *self._grid)
         return latents
 
     def decode(self, indices: Tensor) -> Tensor:

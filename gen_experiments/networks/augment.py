@@ -1,6 +1,7 @@
 """Augmentations of what a discriminator sees, real and generated alike, through which gradients pass."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -36,8 +37,8 @@ class DiffAugment(Augmentation):
 
     Args:
         colour: shift the brightness by up to ½, scale the saturation by 0 to 2 and the contrast by ½ to 1½.
-        translation: the largest shift along each axis, as a part of the image's size; 0 for none.
-        cutout: the side of the square that is covered, as a part of the image's size; 0 for none.
+        translation: the largest shift along each axis, as a part of the image's size along it; 0 for none.
+        cutout: the sides of what is covered, as a part of the image's sides; 0 for none.
         fill: what enters and what covers, in [-1, 1]: 0, the paper's grey, suits photographs, -1 what lies on black,
             where a grey bar would be seen before all else.
 
@@ -54,18 +55,23 @@ class DiffAugment(Augmentation):
 
     def __call__(self, images: Tensor, p: float | Tensor, draws: Tensor) -> Tensor:
         """Returns the first three numbers choose which of the three an image goes through, the others how."""
-        size = images.shape[-1]
         chosen, amounts = draws[:, :3] < p, draws[:, 3:]
         if self.colour:
             images = _where(chosen[:, 0], recoloured(images, amounts[:, :3]), images)
         # Halves are rounded up, as the authors' code does; Python's round would take some of them down.
-        if shift := int(self.translation * size + 0.5):
-            shifts = (amounts[:, 3:5] * (2 * shift + 1)).long() - shift
-            images = _where(chosen[:, 1], translated(images, shifts, self.fill), images)
-        if side := int(self.cutout * size + 0.5):
-            # The square's centre lies in the image, so that a part of the square may lie outside.
-            corners = (amounts[:, 5:7] * (size + 1 - side % 2)).long() - side // 2
-            images = _where(chosen[:, 2], cut_out(images, corners, side, self.fill), images)
+        shifts, sides = (
+            [int(part * side + 0.5) for side in images.shape[-2:]] for part in (self.translation, self.cutout)
+        )
+        if any(shifts):
+            moved = [(amounts[:, 3 + axis] * (2 * most + 1)).long() - most for axis, most in enumerate(shifts)]
+            images = _where(chosen[:, 1], translated(images, torch.stack(moved, dim=1), self.fill), images)
+        if all(sides):
+            # The rectangle's centre lies in the image, so that a part of it may lie outside.
+            corners = [
+                (amounts[:, 5 + axis] * (images.shape[2 + axis] + 1 - side % 2)).long() - side // 2
+                for axis, side in enumerate(sides)
+            ]
+            images = _where(chosen[:, 2], cut_out(images, torch.stack(corners, dim=1), sides, self.fill), images)
         return images
 
 
@@ -90,12 +96,19 @@ def translated(images: Tensor, shifts: Tensor, fill: float) -> Tensor:
     return images
 
 
-def cut_out(images: Tensor, corners: Tensor, side: int, fill: float) -> Tensor:
-    """Sets a square of `side` pixels to `fill`, its upper left corner at (B, 2) int64 row and column."""
+def cut_out(images: Tensor, corners: Tensor, sides: Sequence[int], fill: float) -> Tensor:
+    """Sets a rectangle to `fill`, its upper left corner at (B, 2) int64 row and column.
+
+    Args:
+        images: (B, C, H, W).
+        corners: one for each image.
+        sides: height and width of the rectangle.
+        fill: what covers.
+    """
     inside = []
     for axis in (0, 1):
         offset = torch.arange(images.shape[2 + axis], device=images.device) - corners[:, axis, None]
-        inside.append((offset >= 0) & (offset < side))
+        inside.append((offset >= 0) & (offset < sides[axis]))
     square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     return images.masked_fill(square, fill)
 

@@ -1,5 +1,6 @@
 """Encoders and decoders: the convolutional pair of the VQ-VAE and the plain fully connected one."""
 
+import math
 from itertools import pairwise
 
 import torch
@@ -131,7 +132,7 @@ class PlainEncoder(Encoder):
     def __init__(self, image: ImageSpec, dim: int, hidden: int = 128, grid: int = 4) -> None:
         super().__init__()
         check_widths(hidden=hidden, grid=grid)
-        pixels = image.channels * image.size**2
+        pixels = math.prod(image.shape)
         self.layers = nn.Sequential(
             nn.Flatten(),
             nn.Linear(pixels, hidden),
@@ -163,7 +164,7 @@ class PlainDecoder(Decoder):
             nn.Flatten(),
             nn.Linear(dim * grid**2, hidden),
             nn.ReLU(),
-            nn.Linear(hidden, image.channels * image.size**2),
+            nn.Linear(hidden, math.prod(image.shape)),
             nn.Unflatten(1, image.shape),
         )
 

@@ -1,6 +1,6 @@
 """What several networks are made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
+from gen_experiments.sizes import as_set, in_words, normalised
 
 # No network of this project has use for more, and a slip of the keyboard should not ask for all memory.
 MOST_CHANNELS, MOST_BLOCKS, MOST_HALVINGS = 2**16, 1000, 16
@@ -111,37 +112,65 @@ def check_halvings(image: ImageSpec, times: int) -> None:
     """Makes sure that the image can be halved so often.
 
     Raises:
-        UserError: more than 16 times, or its size is no multiple of 2^times.
+        UserError: more than 16 times, or a side is no multiple of 2^times.
     """
     check_interval(f"[0, {MOST_HALVINGS}]", halvings=times)
     multiple = 2**times
-    if image.size % multiple:
-        below = image.size // multiple * multiple
-        nearest = " or ".join(str(size) for size in (below, below + multiple) if size)
+    if image.height % multiple or image.width % multiple:
+        below, above = (
+            [(side + added) // multiple * multiple for side in (image.height, image.width)]
+            for added in (0, multiple - 1)
+        )
         raise UserError(
-            f"images of {image.size} pixels cannot be halved {times} times: set the data's size to {nearest}"
+            f"images of {in_words(image.size)} pixels cannot be halved {times} times: set the data's size to "
+            f"{_suggested([below, above] if all(below) else [above])}"
         )
 
 
 def doublings(image: ImageSpec, smallest: int = 16, largest: int = 256) -> int:
-    """Returns how often 4×4 must be doubled to give the image: log₂(size / 4).
+    """Returns how often a small grid must be doubled to give the image: one whose shorter side has 4 to 7 pixels.
+
+    For squares of a power of two that is log₂(size / 4), from 4×4; 96 × 128 are four doublings from 6 × 8.
+
+    Args:
+        image: the images' shape.
+        smallest: the fewest pixels that the shorter side may have.
+        largest: the most.
 
     Raises:
-        UserError: the size is no power of two in [smallest, largest].
+        UserError: the shorter side is out of range, or one is no multiple of 2^doublings.
     """
-    count = image.size.bit_length() - 3
-    if image.size != 4 << max(count, 0) or not smallest <= image.size <= largest:
-        powers = [smallest << i for i in range((largest // smallest).bit_length())]
-        nearest = sorted(sorted(powers, key=lambda size: abs(size - image.size))[:2])
-        raise UserError(
-            f"these networks take images of a power-of-two size from {smallest} to {largest}, not {image.size}: "
-            f"set the data's size to {' or '.join(map(str, nearest))}"
+    count = image.shorter.bit_length() - 3
+    if smallest <= image.shorter <= largest and not (image.height | image.width) % 2**count:
+        return count
+    taken = [pixels for pixels in range(smallest, largest + 1) if not pixels % 2 ** (pixels.bit_length() - 3)]
+    nearest = sorted(sorted(taken, key=lambda pixels: abs(pixels - image.shorter))[:2])
+    sizes = []
+    for shorter in nearest:
+        multiple = 2 ** (shorter.bit_length() - 3)
+        longer = [max(shorter, round(side / multiple) * multiple) for side in (image.height, image.width)]
+        sizes.append(
+            [shorter if side == image.shorter else long for side, long in zip(image.shape[1:], longer, strict=True)]
         )
-    return count
+    raise UserError(
+        f"these networks double a grid of 4 to 7 pixels on its shorter side to one of {smallest} to {largest}, which "
+        f"gives no images of {in_words(image.size)}: set the data's size to {_suggested(sizes)}"
+    )
+
+
+def start(image: ImageSpec) -> tuple[int, int]:
+    """Returns the height and width of the grid that is doubled; see `doublings`."""
+    count = doublings(image)
+    return image.height >> count, image.width >> count
+
+
+def _suggested(sizes: Sequence[Sequence[int]]) -> str:
+    written = [as_set(normalised(size)) for size in sizes]
+    return " or ".join(dict.fromkeys(written))
 
 
 def narrowed(width: int, size: int) -> int:
-    """Returns the channels at a resolution of `size` pixels: `width` up to 32, halved at each doubling beyond.
+    """Returns the channels at a resolution of `size` pixels, of a 4×4 start: `width` up to 32, then halved each time.
 
     Raises:
         UserError: none are left.

@@ -26,7 +26,7 @@ class DeepEncoder(Encoder):
         width: channels that the multipliers multiply.
         multipliers: one for each resolution, the image's first; each resolution is half the one before.
         blocks: residual blocks at each resolution; >= 1.
-        attention: resolutions, in pixels a side, whose blocks are followed by single-head self-attention; by default
+        attention: resolutions, by the shorter side, whose blocks are followed by single-head self-attention; by default
             the smallest alone, () for none. Its cost grows with the fourth power of the resolution.
 
     Raises:
@@ -71,7 +71,7 @@ class DeepDecoder(Decoder):
         width: channels that the multipliers multiply.
         multipliers: one for each resolution, the image's first, as the encoder's.
         blocks: the encoder's residual blocks at each resolution; >= 1.
-        attention: resolutions, in pixels a side, whose blocks are followed by single-head self-attention; by default
+        attention: resolutions, by the shorter side, whose blocks are followed by single-head self-attention; by default
             the smallest alone, () for none.
 
     Raises:
@@ -163,7 +163,7 @@ def _levels(
         raise UserError(f"the deep pair needs a multiplier >= 1 for each resolution, not {list(multipliers)}")
     check_widths(width=width, widest=width * max(multipliers))
     check_halvings(image, len(multipliers) - 1)
-    sizes = [image.size >> i for i in range(len(multipliers))]
+    sizes = [image.shorter >> i for i in range(len(multipliers))]
     attention = tuple(sizes[-1:]) if attention is None else attention
     for size in attention:
         if size not in sizes:

@@ -1,31 +1,32 @@
 """Discriminators: DCGAN's and a plain fully connected one."""
 
+import math
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator
-from gen_experiments.networks.blocks import check_widths, doublings, normal_init, normalise_spectrally
+from gen_experiments.networks.blocks import check_widths, doublings, normal_init, normalise_spectrally, start
 from gen_experiments.networks.conditioning import LogitHead, classes_of
 
 
 class DCGANDiscriminator(Discriminator):
-    """DCGAN's discriminator (https://arxiv.org/abs/1511.06434) for 16, 32, 64, 128 or 256 pixels.
+    """DCGAN's discriminator (https://arxiv.org/abs/1511.06434) for 16 to 256 pixels (see `blocks.doublings`).
 
-    4×4 convolutions of stride 2 down to 4×4, each of twice the channels, and a linear map to one logit; batch norm
-    everywhere but at the input, LeakyReLU of slope 0.2, weights from N(0, 0.02).
+    4×4 convolutions of stride 2 down to 4×4 (to 6×8 of 96×128), each of twice the channels, and a linear map to one
+    logit; batch norm everywhere but at the input, LeakyReLU of slope 0.2, weights from N(0, 0.02).
 
     Args:
         image: the images' shape.
-        width: channels after the first layer; they double towards the 4×4 end, up to 8 · width.
+        width: channels after the first layer; they double towards the end, up to 8 · width.
         batch_norm: normalise by the statistics of each process's own batch. Penalties on the gradient of single images
             (R1, WGAN-GP) want False, for batch norm ties the images of a batch together.
         spectral_norm: divide every weight by its largest singular value; batch_norm should then be False.
         conditional: judge images together with their labels, by projection.
 
     Raises:
-        UserError: the image size is none of the above, or a conditional network gets data without labels.
+        UserError: the image cannot have this size, or a conditional network gets data without labels.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class DCGANDiscriminator(Discriminator):
             layers += [nn.BatchNorm2d(after)] if normalised else []
             layers += [nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Flatten())
-        self.head = LogitHead(widths[-1] * 16, classes_of(image, conditional))
+        self.head = LogitHead(widths[-1] * math.prod(start(image)), classes_of(image, conditional))
         self.apply(normal_init(0.02))
         if spectral_norm:
             normalise_spectrally(self)
@@ -77,7 +78,7 @@ class PlainDiscriminator(Discriminator):
         check_widths(hidden=hidden)
         self.layers = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(image.channels * image.size**2, hidden),
+            nn.Linear(math.prod(image.shape), hidden),
             nn.LeakyReLU(0.2),
         )
         self.head = LogitHead(hidden, classes_of(image, conditional))

@@ -1,5 +1,6 @@
 """Generators: DCGAN's and a plain fully connected one."""
 
+import math
 from itertools import pairwise
 
 import torch
@@ -7,26 +8,26 @@ from torch import Tensor, nn
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Generator
-from gen_experiments.networks.blocks import check_widths, doublings, normal_init
+from gen_experiments.networks.blocks import check_widths, doublings, normal_init, start
 from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of
 
 
 class DCGANGenerator(Generator):
-    """DCGAN's generator (https://arxiv.org/abs/1511.06434) for 16, 32, 64, 128 or 256 pixels.
+    """DCGAN's generator (https://arxiv.org/abs/1511.06434) for 16 to 256 pixels (see `blocks.doublings`).
 
-    A 4×4 start and 4×4 transposed convolutions of stride 2, each of half the channels; batch norm and ReLU everywhere
-    but at the output, which is a tanh; weights from N(0, 0.02).
+    A 4×4 start (6×8 for 96×128) and 4×4 transposed convolutions of stride 2, each of half the channels; batch norm and
+    ReLU everywhere but at the output, which is a tanh; weights from N(0, 0.02).
 
     Args:
         image: the images' shape.
         latent_dim: length of the noise.
-        width: channels before the last layer; they double towards the 4×4 start, up to 8 · width.
+        width: channels before the last layer; they double towards the start, up to 8 · width.
         batch_norm: normalise by the statistics of each process's own batch; without it the network has no buffers, and
             several processes do the mathematics of one.
         conditional: make images of given labels: an embedding is appended to the noise.
 
     Raises:
-        UserError: the image size is none of the above, or a conditional network gets data without labels.
+        UserError: the image cannot have this size, or a conditional network gets data without labels.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class DCGANGenerator(Generator):
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
         self.input = NoiseAndLabel(latent_dim, self.num_classes)
         widths = [width * min(2**i, 8) for i in reversed(range(doublings(image)))]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(self.input.dim, widths[0], kernel_size=4, bias=not batch_norm)]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(self.input.dim, widths[0], start(image), bias=not batch_norm)]
         for before, after in pairwise(widths):
             layers += _normalised(before, batch_norm)
             layers += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, bias=not batch_norm)]
@@ -53,7 +54,7 @@ class DCGANGenerator(Generator):
 
     @property
     def first_weight(self) -> Tensor:
-        """(16 · channels, latent_dim), of the transposed convolution that makes the 4×4 start."""
+        """(pixels · channels, latent_dim), of the transposed convolution that makes the start."""
         weight = self.layers[0].weight
         assert isinstance(weight, Tensor)
         return weight[: self.latent_dim].flatten(1).T
@@ -84,7 +85,7 @@ class PlainGenerator(Generator):
         self.layers = nn.Sequential(
             nn.Linear(self.input.dim, hidden),
             nn.ReLU(),
-            nn.Linear(hidden, image.channels * image.size**2),
+            nn.Linear(hidden, math.prod(image.shape)),
             nn.Unflatten(1, image.shape),
         )
 

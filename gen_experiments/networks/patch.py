@@ -8,14 +8,15 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks import blocks
 from gen_experiments.networks.base import Discriminator
+from gen_experiments.sizes import in_words
 
 
 class PatchDiscriminator(Discriminator):
     """The PatchGAN of pix2pix (https://arxiv.org/abs/1611.07004): a logit for each of many overlapping patches.
 
     4×4 convolutions of stride 2, each of twice the channels, then two of stride 1, the last to one channel; LeakyReLU
-    of slope 0.2 in between, weights from N(0, 0.02). An image of S pixels has (⌊S / 2^layers⌋ − 2)² patches; with 3
-    layers they are of 70×70 pixels, with 2 of 34×34, with 1 of 16×16, those at the border seeing zeros beyond it.
+    of slope 0.2 in between, weights from N(0, 0.02). An image has (⌊H / 2^layers⌋ − 2) × (⌊W / 2^layers⌋ − 2) patches;
+    with 3 layers they are of 70×70 pixels, with 2 of 34×34, with 1 of 16×16; those at the border see zeros beyond it.
 
     It gives (B, n) logits instead of (B,), and the losses average over all of them. A penalty on gradients takes the
     gradient of the sum of an image's logits. Labels are not used.
@@ -69,8 +70,8 @@ class PatchDiscriminator(Discriminator):
 
 def _check_size(image: ImageSpec, layers: int) -> None:
     check_interval(f"[1, {blocks.MOST_HALVINGS}]", layers=layers)
-    if image.size < 3 << layers:
+    if image.shorter < 3 << layers:
         raise UserError(
-            f"a patch discriminator of {layers} layers takes images from {3 << layers} pixels, not {image.size}: "
-            "set fewer layers"
+            f"a patch discriminator of {layers} layers takes images from {3 << layers} pixels, not "
+            f"{in_words(image.size)}: set fewer layers"
         )

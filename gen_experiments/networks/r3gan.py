@@ -10,8 +10,9 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, Generator
-from gen_experiments.networks.blocks import MOST_BLOCKS, check_widths, doublings, narrowed, normalise_spectrally
+from gen_experiments.networks.blocks import MOST_BLOCKS, check_widths, doublings, narrowed, normalise_spectrally, start
 from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of, require_labels
+from gen_experiments.sizes import in_words
 
 GROUP = 16
 """Channels of a group of the 3×3 convolutions."""
@@ -22,17 +23,18 @@ Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 class R3GANGenerator(Generator):
     """A learned 4×4 basis scaled by a linear map of the noise, residual blocks at each resolution, and a 1×1 to pixels.
 
-    The output is not squashed. At the defaults, 32 pixels and 10 classes: 20.8 million parameters.
+    The basis for 96×128 pixels is of 6×8. The output is not squashed. At the defaults, 32 pixels and 10 classes: 20.8
+    million parameters.
 
     Args:
-        image: the images' shape; 16, 32, 64, 128 or 256 pixels.
+        image: the images' shape; `blocks.doublings` says which sizes there are.
         latent_dim: length of the noise.
-        width: channels up to 32×32; they are halved at each doubling beyond, to a multiple of 8.
+        width: channels up to 32×32, three doublings; they are halved at each doubling beyond, to a multiple of 8.
         blocks: residual blocks at each resolution.
         conditional: make images of given labels: an embedding is appended to the noise.
 
     Raises:
-        UserError: the size or the width is none of the above, or a conditional network gets data without labels.
+        UserError: the image's size or the width is none of these, or a conditional network gets data without labels.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class R3GANGenerator(Generator):
         std = (self.num_classes or 1) ** -0.5
         self.input = NoiseAndLabel(latent_dim, self.num_classes, std)
         widths = _widths(image, width)
-        self.basis = nn.Parameter(torch.randn(widths[0], 4, 4))
+        self.basis = nn.Parameter(torch.randn(widths[0], *start(image)))
         self.scale = _initialised(nn.Linear(self.input.dim, widths[0], bias=False))
         layers: list[nn.Module] = []
         for i, channels in enumerate(widths):
@@ -73,15 +75,15 @@ class R3GANDiscriminator(Discriminator):
     At the defaults, 32 pixels, 10 classes and `conditional`: 21.3 million parameters.
 
     Args:
-        image: the images' shape; 16, 32, 64, 128 or 256 pixels.
-        width: channels from 32×32 down; they are halved at each doubling above, to a multiple of 8.
+        image: the images' shape; `blocks.doublings` says which sizes there are.
+        width: channels from 32×32, three doublings, down; they are halved at each doubling above, to a multiple of 8.
         blocks: residual blocks at each resolution.
         spectral_norm: divide every weight by its largest singular value. The published network does without. The last
             weight of each block then starts at random, for zero has no singular value to divide by.
         conditional: the logit is the dot product of the features with an embedding of the label.
 
     Raises:
-        UserError: the size or the width is none of the above, or a conditional network gets data without labels.
+        UserError: the image's size or the width is none of these, or a conditional network gets data without labels.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class R3GANDiscriminator(Discriminator):
                 layers += [_Downsample(), *_changed(widths[i - 1], channels)]
             layers += [_Block(channels, blocks * len(widths), zero=not spectral_norm) for _ in range(blocks)]
         last = widths[-1]
-        self.layers = nn.Sequential(*layers, _initialised(nn.Conv2d(last, last, 4, groups=last, bias=False)))
+        self.layers = nn.Sequential(*layers, _initialised(nn.Conv2d(last, last, start(image), groups=last, bias=False)))
         self.linear = _initialised(nn.Linear(last, 1 if classes is None else last, bias=False))
         self.embedding = None if classes is None else nn.Embedding(classes, last)
         if self.embedding is not None:
@@ -172,9 +174,11 @@ def _initialised(layer: Layer, gain: float = 1.0) -> Layer:
 
 
 def _widths(image: ImageSpec, width: int) -> list[int]:
-    """Returns the channels at 4, 8, ... pixels up to the image's size."""
+    """Returns the channels after 0, 1, ... doublings up to the image's size."""
     widths = [narrowed(width, 4 << i) for i in range(doublings(image) + 1)]
     if any(2 * channels % GROUP for channels in widths):
-        multiple = GROUP // 2 * max(image.size // 32, 1)
-        raise UserError(f"R3GAN's width for {image.size} pixels must be a multiple of {multiple}, not {width}")
+        multiple = GROUP // 2 * max(2 ** (len(widths) - 4), 1)
+        raise UserError(
+            f"R3GAN's width for {in_words(image.size)} pixels must be a multiple of {multiple:g}, not {width}"
+        )
     return widths

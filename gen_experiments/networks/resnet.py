@@ -1,5 +1,6 @@
 """The residual pair of SNGAN (https://arxiv.org/abs/1802.05957), at 32 pixels as its table for CIFAR-10."""
 
+import math
 from itertools import pairwise
 
 import torch
@@ -8,22 +9,22 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, Generator
-from gen_experiments.networks.blocks import check_widths, doublings, narrowed, normalise_spectrally
+from gen_experiments.networks.blocks import check_widths, doublings, narrowed, normalise_spectrally, start
 from gen_experiments.networks.conditioning import ConditionalNorm, LogitHead, classes_of
 
 
 class ResNetGenerator(Generator):
-    """A linear map to 4×4, a residual block for each doubling, and a 3×3 convolution under tanh.
+    """A linear map to 4×4 or a grid alike, a residual block for each doubling, and a 3×3 convolution under tanh.
 
     Args:
-        image: the images' shape; 16, 32, 64, 128 or 256 pixels.
+        image: the images' shape; `blocks.doublings` says which sizes there are.
         latent_dim: length of the noise.
-        width: channels up to 32×32; they are halved at each doubling beyond.
+        width: channels up to 32×32, after three doublings; they are halved at each doubling beyond.
         batch_norm: normalise by the statistics of each process's own batch.
         conditional: make images of given labels: batch norm takes its factors and offsets from the label.
 
     Raises:
-        UserError: the image size is none of the above, or a conditional network gets data without labels.
+        UserError: the image cannot have this size, or a conditional network gets data without labels.
     """
 
     def __init__(
@@ -38,7 +39,8 @@ class ResNetGenerator(Generator):
         check_widths(latent_dim=latent_dim)
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
         widths = [narrowed(width, 4 << i) for i in range(doublings(image) + 1)]
-        self.start = nn.Linear(latent_dim, 16 * widths[0])
+        self.grid = start(image)
+        self.start = nn.Linear(latent_dim, math.prod(self.grid) * widths[0])
         self.blocks = nn.ModuleList(
             _UpBlock(before, after, self.num_classes, batch_norm) for before, after in pairwise(widths)
         )
@@ -49,12 +51,12 @@ class ResNetGenerator(Generator):
 
     @property
     def first_weight(self) -> Tensor:
-        """(16 · channels, latent_dim)."""
+        """(pixels of the start · channels, latent_dim)."""
         return self.start.weight
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (B, latent_dim) and, if conditional, (B,) labels -> (B, C, H, W) in (-1, 1)."""
-        x = self.start(noise).unflatten(1, (-1, 4, 4))
+        x = self.start(noise).unflatten(1, (-1, *self.grid))
         for block in self.blocks:
             x = block(x, labels)
         return torch.tanh(self.last(torch.relu(self.norm(x))))
@@ -64,13 +66,13 @@ class ResNetDiscriminator(Discriminator):
     """Residual blocks that halve the resolution down to 8×8, two that keep it, ReLU, a sum over pixels, a linear map.
 
     Args:
-        image: the images' shape; 16, 32, 64, 128 or 256 pixels.
-        width: channels from 32×32 down; they are halved at each doubling above.
+        image: the images' shape; `blocks.doublings` says which sizes there are.
+        width: channels from 32×32, three doublings of the smallest, down; they are halved at each doubling above.
         spectral_norm: divide every weight by its largest singular value.
         conditional: judge images together with their labels, by projection.
 
     Raises:
-        UserError: the image size is none of the above, or a conditional network gets data without labels.
+        UserError: the image cannot have this size, or a conditional network gets data without labels.
     """
 
     def __init__(

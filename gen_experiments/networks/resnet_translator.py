@@ -8,6 +8,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks import blocks
 from gen_experiments.networks.base import StagedTranslator
+from gen_experiments.sizes import in_words
 
 
 class ResNetTranslator(StagedTranslator):
@@ -42,8 +43,10 @@ class ResNetTranslator(StagedTranslator):
         blocks.check_widths(width=width)
         check_interval(f"[0, {blocks.MOST_BLOCKS}]", residual_blocks=residual_blocks)
         blocks.check_halvings(image, halvings)
-        if image.size >> halvings < 2 or image.size < 4:
-            raise UserError(f"borders of images of {image.size} pixels cannot be mirrored after {halvings} halvings")
+        if image.shorter >> halvings < 2 or image.shorter < 4:
+            raise UserError(
+                f"borders of images of {in_words(image.size)} pixels cannot be mirrored after {halvings} halvings"
+            )
         widths = [width << i for i in range(halvings + 1)]
         bias = not batch_norm
 

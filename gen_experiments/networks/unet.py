@@ -6,6 +6,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks import blocks
 from gen_experiments.networks.base import Translator
+from gen_experiments.sizes import in_words
 
 
 class UNet(Translator):
@@ -76,12 +77,15 @@ class UNet(Translator):
 
 
 def most_halvings(image: ImageSpec) -> int:
-    """Returns how often the size of images can be halved.
+    """Returns how often both sides of images can be halved.
 
     Raises:
         UserError: less than twice.
     """
-    times = (image.size & -image.size).bit_length() - 1
+    both = image.height | image.width
+    times = (both & -both).bit_length() - 1
     if times < 2:
-        raise UserError(f"a U-Net halves images at least twice, and {image.size} pixels cannot be: set a multiple of 4")
+        raise UserError(
+            f"a U-Net halves images at least twice, and {in_words(image.size)} pixels cannot be: set a multiple of 4"
+        )
     return times

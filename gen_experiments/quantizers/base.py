@@ -53,6 +53,10 @@ class Quantizer(Recorded, CastsInputs, KeepsPrecision, ABC):
         Where depth > 1: (B, n, h, w) with 1 <= n <= depth, the first n levels.
         """
 
+    def decode_grid(self, indices: Tensor, height: int, width: int) -> Tensor:
+        """Returns the same of indices of latents of height x width, which their shape need not tell."""
+        return self.decode(indices)
+
     def grids(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
         """Returns the grids of the indices, in their order, of latents of height x width."""
         return ((height, width),) * self.depth

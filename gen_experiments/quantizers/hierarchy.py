@@ -17,7 +17,7 @@ class HierarchicalQuantizer(Quantizer):
     convolution (the paper's decoder takes them side by side, which its first convolution sums as well).
 
     Shapes: (B, D, h, w) latents -> (B, D, h, w) values and (B, hw/4 + hw) indices: the top's row by row, then the
-    bottom's. h and w must be even, and equal for `decode`.
+    bottom's. h and w must be even; `decode` takes square grids, `decode_grid` all.
 
     Args:
         top: quantizes the coarse grid.
@@ -64,8 +64,13 @@ class HierarchicalQuantizer(Quantizer):
 
     def decode(self, indices: Tensor) -> Tensor:
         """Maps (B, hw/4 + hw) int64, of a square grid, -> (B, D, h, w)."""
-        side = math.isqrt(indices.shape[1] // 5)
-        coarse = self.top.decode(indices[:, : side**2].unflatten(1, (side, side)))
-        fine = self.bottom.decode(indices[:, side**2 :].unflatten(1, (2 * side, 2 * side)))
+        side = 2 * math.isqrt(indices.shape[1] // 5)
+        return self.decode_grid(indices, side, side)
+
+    def decode_grid(self, indices: Tensor, height: int, width: int) -> Tensor:
+        """Maps (B, hw/4 + hw) int64, of a grid of height x width, -> (B, D, h, w)."""
+        of_top, of_bottom = self.grids(height, width)
+        coarse = self.top.decode(indices[:, : math.prod(of_top)].unflatten(1, of_top))
+        fine = self.bottom.decode(indices[:, math.prod(of_top) :].unflatten(1, of_bottom))
         values: Tensor = fine + self.up(coarse)
         return values

@@ -67,10 +67,18 @@ def test_without_batch_norm_nothing_ties_the_images_of_a_batch_together():
 
 @pytest.mark.parametrize("network", [DCGANGenerator, DCGANDiscriminator])
 @pytest.mark.parametrize(
-    ("size", "nearest"), [(28, "16 or 32"), (8, "16 or 32"), (48, "32 or 64"), (512, "128 or 256")]
+    ("size", "nearest"),
+    [
+        (8, r"16 or 20"),
+        (36, r"32 or 40"),
+        (512, r"224 or 256"),
+        ((60, 100), r"\[56, 96\] or \[64, 96\]"),
+        ((90, 64), r"\[88, 56\] or \[96, 64\]"),
+    ],
 )
 def test_other_sizes_are_refused_with_the_nearest_that_are_taken(network, size, nearest):
-    with pytest.raises(UserError, match=f"not {size}: .* {nearest}$"):
+    shown = size if isinstance(size, int) else f"{size[0]}x{size[1]}"
+    with pytest.raises(UserError, match=f"images of {shown}: .* {nearest}$"):
         network(ImageSpec(3, size))
 
 

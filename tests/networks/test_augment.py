@@ -58,7 +58,7 @@ def test_a_pixel_moves_down_and_to_the_right():
 
 
 def test_a_square_is_cut_out():
-    cut = cut_out(torch.ones(2, 1, 3, 3), torch.tensor([[1, 1], [-1, 2]]), side=2, fill=0.5)
+    cut = cut_out(torch.ones(2, 1, 3, 3), torch.tensor([[1, 1], [-1, 2]]), sides=(2, 2), fill=0.5)
     assert cut[0, 0].tolist() == [[1, 1, 1], [1, 0.5, 0.5], [1, 0.5, 0.5]]
     assert cut[1, 0].tolist() == [[1, 1, 0.5], [1, 1, 1], [1, 1, 1]]
 

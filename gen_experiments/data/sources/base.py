@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gen_experiments.data.pictures import Pictures, decode_all
 from gen_experiments.errors import UserError
+from gen_experiments.sizes import Size
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Decoded:
     """The images of a split.
 
     Attributes:
-        images: (N, C, S, S) uint8.
+        images: (N, C, H, W) uint8.
         labels: (N,) int64, or None without labels.
     """
 
@@ -81,8 +82,8 @@ class Source(ABC):
         """Returns what the pixels of a split are made from, apart from their size, as a string."""
 
     @abstractmethod
-    def decode(self, split: str, size: int) -> Decoded:
-        """Decodes a split at size x size pixels.
+    def decode(self, split: str, size: Size) -> Decoded:
+        """Decodes a split at a size: a number of pixels for squares, else height and width.
 
         Raises:
             UserError: an image is missing or cannot be decoded.
@@ -101,7 +102,7 @@ class PictureSource(Source):
         """Returns the labels of a split, (N,), or None without labels."""
 
     @final
-    def decode(self, split: str, size: int) -> Decoded:
+    def decode(self, split: str, size: Size) -> Decoded:
         """Decodes every picture into memory."""
         return Decoded(decode_all(self.pictures(split), size, self.channels), self.labels(split))
 

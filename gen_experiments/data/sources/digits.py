@@ -4,6 +4,7 @@ import numpy as np
 
 from gen_experiments.data.pictures import resize_all
 from gen_experiments.data.sources.base import Decoded, Source
+from gen_experiments.sizes import Size
 
 DIGITS = tuple("0123456789")
 
@@ -27,7 +28,7 @@ class Digits(Source):
         """Returns a constant."""
         return "sklearn-digits"
 
-    def decode(self, split: str, size: int) -> Decoded:
+    def decode(self, split: str, size: Size) -> Decoded:
         """Takes them out of scikit-learn."""
         from sklearn.datasets import load_digits
 

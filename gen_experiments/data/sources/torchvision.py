@@ -10,6 +10,7 @@ from gen_experiments.data.pictures import resize_all
 from gen_experiments.data.sources.base import Decoded, Source, stamp
 from gen_experiments.data.sources.digits import DIGITS
 from gen_experiments.errors import UserError
+from gen_experiments.sizes import Size
 
 
 class _Torchvision(Source):
@@ -41,7 +42,7 @@ class _Torchvision(Source):
         root = Path(self.root) / self.folder
         return f"{self.dataset}-{split}-{stamp(root, sorted(os.listdir(root)))}"
 
-    def decode(self, split: str, size: int) -> Decoded:
+    def decode(self, split: str, size: Size) -> Decoded:
         """Reads a split; images of another size are resized with antialiasing."""
         loaded = self._load(split, download=False)
         images = np.asarray(loaded.data)

@@ -1,0 +1,49 @@
+"""Sizes of images: a number for squares, height and width for others."""
+
+from collections.abc import Sequence
+
+from gen_experiments.errors import UserError
+
+Size = int | tuple[int, int]
+"""Pixels a side of squares, or height and width."""
+
+
+def height_and_width(size: Size) -> tuple[int, int]:
+    """Returns both sides of images of a size."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def normalised(size: Size | Sequence[int]) -> Size:
+    """Returns a size as it is stored: two equal sides are one number, so that squares are described in one way.
+
+    Raises:
+        UserError: it is neither a number nor two.
+    """
+    if isinstance(size, int):
+        return size
+    if len(size) != 2 or not all(isinstance(side, int) for side in size):
+        raise UserError(f"a size is a number of pixels, or height and width as in [96, 128], not {list(size)}")
+    height, width = size
+    return height if height == width else (height, width)
+
+
+def in_words(size: Size) -> str:
+    """Returns a size as messages write it: 32, or 96x128 with the height first."""
+    return str(size) if isinstance(size, int) else f"{size[0]}x{size[1]}"
+
+
+def as_set(size: Size) -> str:
+    """Returns a size as one sets it on the command line: 32 or [96, 128]."""
+    return str(size if isinstance(size, int) else list(size))
+
+
+def central_part(height: int, width: int, size: Size) -> tuple[int, int, int, int]:
+    """Returns the central part of a picture that is shaped like `size`, as large as it can be, at whole pixels.
+
+    Returns:
+        Its top, left, height and width.
+    """
+    wanted_height, wanted_width = height_and_width(size)
+    part_height = min(height, max(1, round(width * wanted_height / wanted_width)))
+    part_width = min(width, max(1, round(height * wanted_width / wanted_height)))
+    return (height - part_height) // 2, (width - part_width) // 2, part_height, part_width
