@@ -77,13 +77,14 @@ def configured_data(name: str) -> tuple[ImageDataModule, Path, str] | None:
 def split_images(data: ImageDataModule, split: str) -> Images:
     """Returns a split of a data module."""
     images = data.split(split)
+    usual = data.framing.is_usual and isinstance(data.size, int)
     described = {
         "kind": "split",
         "split": split,
         "source": type(data.source).__name__,
         "origin": data.source.origin(split) if split in data.source.splits() else "held out of train",
         "size": data.size,
-        "crop": "centre square, bicubic" if isinstance(data.size, int) else "centre, bicubic",
+        "crop": "centre square, bicubic" if usual else data.framing.in_words,
         "fingerprint": images.fingerprint,
     }
     return Images(described, len(images), _reader(images), data.source.content)

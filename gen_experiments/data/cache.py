@@ -4,7 +4,7 @@ import hashlib
 import math
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.reading import DecodedAsRead, usable_cores
 from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.errors import UserError
@@ -60,7 +61,9 @@ class ImageArray:
         """Returns the images at `indices`: (len(indices), C, H, W) uint8."""
         return torch.from_numpy(self._at(self.members[indices]))
 
-    def stream(self, batches: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
+    def stream(
+        self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
+    ) -> Iterator[Tensor]:
         """Yields what `read` returns for each batch of indices; what must be decoded is while the last one is used."""
         members = (self.members[indices] for indices in batches)
         ahead = self.pixels.ahead(members) if isinstance(self.pixels, DecodedAsRead) else map(self._at, members)
@@ -99,7 +102,9 @@ def in_words(size: int) -> str:
     return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.3g} MiB"
 
 
-def decoded_as_read(source: PictureSource, split: str, size: Size, workers: int, fast: bool = False) -> ImageArray:
+def decoded_as_read(
+    source: PictureSource, split: str, size: Size, workers: int, framing: Framing = USUAL
+) -> ImageArray:
     """Returns a split of a source that is nowhere decoded as a whole, with the fingerprint of the one that is.
 
     Args:
@@ -107,7 +112,7 @@ def decoded_as_read(source: PictureSource, split: str, size: Size, workers: int,
         split: which of them are meant.
         size: of the images.
         workers: threads that decode.
-        fast: see `pictures.decode_one`.
+        framing: how they are brought to the size.
 
     Raises:
         UserError: the source's labels are no labels. A picture that cannot be decoded is named when it is read.
@@ -115,11 +120,11 @@ def decoded_as_read(source: PictureSource, split: str, size: Size, workers: int,
     source.fetch()
     pictures, labels = source.pictures(split), source.labels(split)
     _check_labels(labels, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
-    pixels = DecodedAsRead(pictures, size, source.channels, workers, fast)
-    return ImageArray(pixels, labels, np.arange(len(pictures)), _fingerprint(source, split, size, fast))
+    pixels = DecodedAsRead(pictures, size, source.channels, workers, framing)
+    return ImageArray(pixels, labels, np.arange(len(pictures)), _fingerprint(source, split, size, framing))
 
 
-def decoded(source: Source, split: str, size: Size, fast: bool = False) -> ImageArray:
+def decoded(source: Source, split: str, size: Size, framing: Framing = USUAL) -> ImageArray:
     """Returns a split of a source, from the cache or, the first time, decoded into it.
 
     Several processes may ask at once: each writes a file of its own and renames it, so whoever reads finds a whole one.
@@ -129,21 +134,21 @@ def decoded(source: Source, split: str, size: Size, fast: bool = False) -> Image
         source: where the images are.
         split: which of them are meant.
         size: of the images.
-        fast: see `pictures.decode_one`; for a source of pictures.
+        framing: how images are brought to the size.
 
     Raises:
         UserError: see `Source.decode`; or the cache cannot be written, or has no room.
     """
     source.fetch()
-    key = _fingerprint(source, split, size, fast)
+    key = _fingerprint(source, split, size, framing)
     folder = cache_root() / "images"
     pixels, labels = folder / f"{key[:32]}.npy", folder / f"{key[:32]}-labels.npy"
     stored = _read(pixels, labels, source, split, size)
     if stored is None:
         if isinstance(source, PictureSource):
-            _decode_pictures(pixels, labels, source, split, size, fast)
+            _decode_pictures(pixels, labels, source, split, size, framing)
         else:
-            _decode(pixels, labels, source, split, size)
+            _decode(pixels, labels, source, split, size, framing)
         stored = _read(pixels, labels, source, split, size)
     if stored is None:
         raise UserError(f"{pixels} cannot be read after it was written: choose another cache by {CACHE_VARIABLE}")
@@ -151,13 +156,16 @@ def decoded(source: Source, split: str, size: Size, fast: bool = False) -> Image
     return ImageArray(images, known, np.arange(len(images)), key)
 
 
-def _fingerprint(source: Source, split: str, size: Size, fast: bool) -> str:
-    other = "fast|" if fast and isinstance(source, PictureSource) else ""
+def _fingerprint(source: Source, split: str, size: Size, framing: Framing) -> str:
+    other = "" if framing.is_usual else f"{framing.crop}-{framing.filter}|"
+    other += "fast|" if framing.fast and isinstance(source, PictureSource) else ""
     description = f"{other}{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
     return hashlib.sha256(description.encode()).hexdigest()
 
 
-def _decode_pictures(pixels: Path, labels: Path, source: PictureSource, split: str, size: Size, fast: bool) -> None:
+def _decode_pictures(
+    pixels: Path, labels: Path, source: PictureSource, split: str, size: Size, framing: Framing
+) -> None:
     """Decodes a split into the cache, of which never more than a few hundred megabytes are in memory."""
     pictures, known = source.pictures(split), source.labels(split)
     _check_labels(known, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
@@ -173,7 +181,7 @@ def _decode_pictures(pixels: Path, labels: Path, source: PictureSource, split: s
     with atomic_write(pixels) as temporary, temporary.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for chunk in DecodedAsRead(pictures, size, source.channels, usable_cores(), fast).ahead(chunks):
+        for chunk in DecodedAsRead(pictures, size, source.channels, usable_cores(), framing).ahead(chunks):
             file.write(chunk.data)
 
 
@@ -190,9 +198,10 @@ def _say_size(folder: Path, split: str, count: int, each: int) -> None:
         print(f"decoding {count} images of {split} into {folder}: {in_words(count * each)}", flush=True)
 
 
-def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size) -> None:
+def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size, framing: Framing) -> None:
     """Takes a split of any other source into the cache, after refusing what one's own may return by mistake."""
-    found = source.decode(split, size)
+    # A source of one's own need not know any framing but the usual one.
+    found = source.decode(split, size) if framing.is_usual else source.decode(split, size, replace(framing, fast=False))
     images, name = found.images, f"{type(source).__name__}.decode({split!r}, {size})"
     channels = source.sides * source.channels
     shape = (len(images), channels, *height_and_width(size))

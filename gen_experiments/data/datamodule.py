@@ -10,7 +10,8 @@ from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.data.division import check_apart, held_out
-from gen_experiments.data.opening import Opening
+from gen_experiments.data.framing import Crop, Filter, Framing
+from gen_experiments.data.opening import Opening, check_framing
 from gen_experiments.data.pairs import PairSource, ShuffledPairs
 from gen_experiments.data.reading import usable_cores
 from gen_experiments.data.sampling import EvaluationBatches, StreamedSet, TrainingBatches, evaluation_batch
@@ -43,12 +44,16 @@ class ImageDataModule(LightningDataModule):
             Larger ones are decoded as they are read, and with 0 all are.
         workers: threads of each process that decode as it reads; by default the cores of a machine are shared out.
         fast_decoding: decode picture files in less time to slightly other pixels, as `data.turbo` does.
+        crop: what is kept of pictures of other proportions: centre, random, none or pad, as `data.framing` says. With
+            random the training decodes its pictures anew in each epoch, and all that is compared sees the centre.
+        filter: by which pictures are resized: nearest, box, bilinear, hamming, bicubic or lanczos.
         damage: what the images go through, one after the other, to give the `sources` that a model is to restore; of
             pairs the first picture of each goes through it. Drawn anew for each image and epoch; validation and test
             always see the same. None damages nothing.
 
     Raises:
-        UserError: a size that makes no sense, or the library for fast decoding is not installed.
+        UserError: a size that makes no sense, a framing that the source or fast decoding does not know, or the library
+            for fast decoding is not installed.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class ImageDataModule(LightningDataModule):
         cache_limit: float = 32.0,
         workers: int | None = None,
         fast_decoding: bool = False,
+        crop: Crop = "centre",
+        filter: Filter = "bicubic",
         damage: list[Damage] | None = None,
     ) -> None:
         super().__init__()
@@ -74,6 +81,7 @@ class ImageDataModule(LightningDataModule):
         check_interval("[0, inf)", val_size=val_size, split_seed=split_seed)
         check_interval("(0, inf)", test_size=test_size)
         check_interval("[0, inf]", cache_limit=cache_limit)
+        self.framing = Framing(crop, filter, fast_decoding)
         if fast_decoding:
             load_library()
         if workers is not None:
@@ -81,7 +89,8 @@ class ImageDataModule(LightningDataModule):
         self.source = source or Digits()
         self.size, self.batch_size, self.eval_batch_size = size, batch_size, eval_batch_size
         self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed
-        self.cache_limit, self.workers, self.fast_decoding = cache_limit, workers, fast_decoding
+        self.cache_limit, self.workers = cache_limit, workers
+        check_framing(self.source, self.framing)
         self.damage = damage or []
         self._splits: dict[str, ImageArray] = {}
         self._origins: dict[str, str] = {}
@@ -157,7 +166,7 @@ class ImageDataModule(LightningDataModule):
     def _opening(self) -> Opening:
         processes = 1 if self.trainer is None else self.trainer.num_devices
         threads = self.workers or max(1, usable_cores() // processes)
-        return Opening(self.source, self.size, self.cache_limit, threads, self.fast_decoding)
+        return Opening(self.source, self.size, self.cache_limit, threads, self.framing)
 
     def _divide(self) -> dict[str, ImageArray]:
         """Returns the source's splits; what it lacks is held out of its training images."""
@@ -199,7 +208,9 @@ class ImageDataModule(LightningDataModule):
         items: StreamedSet = whole
         if isinstance(self.source, PairSource) and self.source.shuffled:
             items = ShuffledPairs(whole, self.source.channels, self.split_seed)
-        return TrainingBatches(items, self.batch_size, randomness.run_seed(), self.flip)
+        return TrainingBatches(
+            self._opening.random_crops(whole) or items, self.batch_size, randomness.run_seed(), self.flip
+        )
 
     def val_dataloader(self) -> EvaluationBatches:
         """Returns the validation images in order."""

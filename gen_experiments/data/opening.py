@@ -1,9 +1,14 @@
 """Which images are decoded once and kept, and which as they are read."""
 
-from dataclasses import dataclass
+import inspect
+from dataclasses import dataclass, replace
 
 from gen_experiments.data.cache import ImageArray, decoded, decoded_as_read, decoded_bytes, in_words
+from gen_experiments.data.crops import RandomCrops
+from gen_experiments.data.framing import Framing
+from gen_experiments.data.reading import DecodedAsRead
 from gen_experiments.data.sources.base import PictureSource, Source
+from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size
 from gen_experiments.storage import GIB, cache_root
 
@@ -17,14 +22,19 @@ class Opening:
         size: of the images.
         cache_limit: the most that the decoded images of picture files may take on the disk, in GiB.
         threads: that decode in this process, where it decodes as it reads.
-        fast: see `pictures.decode_one`.
+        framing: how pictures are brought to the size.
     """
 
     source: Source
     size: Size
     cache_limit: float
     threads: int
-    fast: bool
+    framing: Framing
+
+    @property
+    def _compared(self) -> Framing:
+        """The framing wherever images are compared."""
+        return replace(self.framing, crop="centre") if self.framing.crop == "random" else self.framing
 
     @property
     def beyond_limit(self) -> PictureSource | None:
@@ -37,23 +47,50 @@ class Opening:
         """Fetches and decodes what is not in the cache yet."""
         self.source.fetch()
         for split in self.source.splits() if self.beyond_limit is None else ():
-            decoded(self.source, split, self.size, self.fast)
+            decoded(self.source, split, self.size, self._compared)
 
     def split(self, name: str) -> ImageArray:
         """Returns a split of the source, with its decoded images on the disk or not."""
         source = self.beyond_limit
         if source is None:
-            return decoded(self.source, name, self.size, self.fast)
-        return decoded_as_read(source, name, self.size, self.threads, self.fast)
+            return decoded(self.source, name, self.size, self._compared)
+        return decoded_as_read(source, name, self.size, self.threads, self._compared)
+
+    def random_crops(self, train: ImageArray) -> RandomCrops | None:
+        """Returns training images that are cropped at random as they are read; None for any other framing."""
+        if self.framing.crop != "random":
+            return None
+        assert isinstance(self.source, PictureSource)
+        pictures = self.source.pictures("train")
+        pixels = DecodedAsRead(pictures, self.size, self.source.channels, self.threads, self.framing)
+        return RandomCrops(train, pixels)
 
     def lines(self) -> list[str]:
         """Returns a line that says whether the images of picture files were decoded once or are as they are read."""
         if not isinstance(self.source, PictureSource):
             return []
         size = in_words(decoded_bytes(self.source, self.size))
+        as_read = f"decoded as they are read, by {self.threads} thread{'s' if self.threads > 1 else ''} of each process"
+        random = self.framing.crop == "random"
+        lines = [f"training pixels: cropped at random, {as_read}"] if random else []
+        which = "other pixels" if random else "pixels"
         if self.beyond_limit is None:
-            return [f"pixels: decoded once, {size} in {cache_root() / 'images'}"]
-        return [
-            f"pixels: decoded as they are read, by {self.threads} thread{'s' if self.threads > 1 else ''} of each "
-            f"process, as {size} are more than data.cache_limit={self.cache_limit:g}"
-        ]
+            return [*lines, f"{which}: decoded once, {size} in {cache_root() / 'images'}"]
+        return [*lines, f"{which}: {as_read}, as {size} are more than data.cache_limit={self.cache_limit:g}"]
+
+
+def check_framing(source: Source, framing: Framing) -> None:
+    """Refuses a framing that a source knows nothing of.
+
+    Raises:
+        UserError: it draws at random what is kept, and the source's pictures are not decoded one by one, or the source
+            is one that brings its images to their size by itself.
+    """
+    name = type(source).__name__
+    if framing.crop == "random" and not isinstance(source, PictureSource):
+        raise UserError(f"data.crop=random is for picture files that are read one by one, which {name} does not do")
+    if not framing.is_usual and "framing" not in inspect.signature(source.decode).parameters:
+        raise UserError(
+            f"{name} brings its images to their size itself: leave out data.crop and data.filter, or give its decode "
+            "the argument framing"
+        )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pairs import PairSource
 from gen_experiments.data.pictures import FORMATS, decode_all
 from gen_experiments.data.sources.base import Decoded, stamp
@@ -78,14 +79,15 @@ class PairedFolders(PairSource):
             self._folders, [[pair[side] for pair in self._pairs[split]] for side in (0, 1)]
         )
 
-    def decode(self, split: str, size: Size) -> Decoded:
+    def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
         """Decodes every pair.
 
         Raises:
             UserError: the two pictures of a pair differ in size, or one cannot be decoded.
         """
         _check_sizes(self._pairs[split])
-        sides = [decode_all([pair[side] for pair in self._pairs[split]], size, self.channels) for side in (0, 1)]
+        files = ([pair[side] for pair in self._pairs[split]] for side in (0, 1))
+        sides = [decode_all(of_side, size, self.channels, framing) for of_side in files]
         names, labels = self._labels[split], None
         if names is not None:
             numbers = {name: number for number, name in enumerate(self.class_names or ())}
@@ -143,9 +145,9 @@ class UnpairedFolders(PairSource):
         """Returns a hash of names, sizes and times of the files of both."""
         return "unpaired-" + _key(self._folders, self._files[split])
 
-    def decode(self, split: str, size: Size) -> Decoded:
+    def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
         """Decodes both folders and lays their pictures beside each other."""
-        sides = [decode_all(files, size, self.channels) for files in self._files[split]]
+        sides = [decode_all(files, size, self.channels, framing) for files in self._files[split]]
         count = max(map(len, sides))
         return Decoded(np.concatenate([side[np.arange(count) % len(side)] for side in sides], axis=1), None)
 

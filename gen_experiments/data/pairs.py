@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments.data.cache import ImageArray
+from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.sources.base import Decoded, Source
 from gen_experiments.data.sources.digits import Digits
 from gen_experiments.sizes import Size
@@ -74,9 +75,9 @@ class Edges(PairSource):
         """Returns the source's, with what is made of it."""
         return f"edges-{type(self.source).__qualname__}-{self.source.key(split)}"
 
-    def decode(self, split: str, size: Size) -> Decoded:
+    def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
         """Returns outlines and pictures."""
-        decoded = self.source.decode(split, size)
+        decoded = self.source.decode(split, size) if framing.is_usual else self.source.decode(split, size, framing)
         return Decoded(np.concatenate([outlines(decoded.images), decoded.images], axis=1), decoded.labels)
 
 
@@ -119,7 +120,9 @@ class ShuffledPairs:
         first, second = self._items.read(indices), self._items.read(self._partners[indices])
         return torch.cat([first[:, : self._channels], second[:, self._channels :]], dim=1)
 
-    def stream(self, batches: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
+    def stream(
+        self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
+    ) -> Iterator[Tensor]:
         """Yields what `read` returns for each batch of indices."""
         return map(self.read, batches)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.depth import Depth
+from gen_experiments.data.framing import USUAL, Framing, Place, framed
 from gen_experiments.data.turbo import decoded_jpeg, resized
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.sizes import Size, central_part, height_and_width
@@ -79,7 +80,7 @@ class _Budget:
 _pixels = _Budget(PIXELS_AT_ONCE)
 
 
-def decode_all(files: Pictures, size: Size, channels: int) -> NDArray[np.uint8]:
+def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = USUAL) -> NDArray[np.uint8]:
     """Decodes pictures of any size, mode and format to (N, channels, H, W) uint8.
 
     Raises:
@@ -88,7 +89,7 @@ def decode_all(files: Pictures, size: Size, channels: int) -> NDArray[np.uint8]:
     images = np.empty((len(files), channels, *height_and_width(size)), dtype=np.uint8)
 
     def decode(number: int) -> None:
-        images[number] = decode_one(files[number], size, channels)
+        images[number] = decode_one(files[number], size, channels, framing)
 
     # Pillow lets go of the interpreter while it decodes and resizes.
     with ThreadPoolExecutor() as pool:
@@ -97,8 +98,10 @@ def decode_all(files: Pictures, size: Size, channels: int) -> NDArray[np.uint8]:
     return images
 
 
-def decode_one(file: Path | Encoded, size: Size | None, channels: int, fast: bool = False) -> NDArray[np.uint8]:
-    """Returns the central part of an upright picture as (channels, H, W) uint8; transparent parts are white.
+def decode_one(
+    file: Path | Encoded, size: Size | None, channels: int, framing: Framing = USUAL, place: Place | None = None
+) -> NDArray[np.uint8]:
+    """Returns an upright picture as (channels, H, W) uint8; transparent parts are white.
 
     Without a size all of the picture is returned as it is.
 
@@ -106,7 +109,8 @@ def decode_one(file: Path | Encoded, size: Size | None, channels: int, fast: boo
         file: the picture.
         size: that it is brought to.
         channels: 3 for RGB, 1 for grey.
-        fast: in less time to slightly other pixels, as `data.turbo` does it.
+        framing: how it is brought to the size.
+        place: where the part lies that is kept, down and across; None for the middle.
 
     Raises:
         UserError: as for `decode_all`.
@@ -114,14 +118,14 @@ def decode_one(file: Path | Encoded, size: Size | None, channels: int, fast: boo
     from PIL import Image, UnidentifiedImageError
 
     try:
-        data = file.data if isinstance(file, Encoded) else file.read_bytes() if fast else None
+        data = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else None
         opened = Image.open(
             file if isinstance(file, Path) and data is None else io.BytesIO(data or b""), formats=FORMATS
         )
         count = opened.width * opened.height
         with _pixels.holding(count):
             with opened:
-                pixels = _framed(opened, size, channels, data if fast else None)
+                pixels = _decoded(opened, size, channels, framing, place, data if framing.fast else None)
             del opened
             if count > LARGE:
                 _give_back_memory()
@@ -139,14 +143,16 @@ def decode_one(file: Path | Encoded, size: Size | None, channels: int, fast: boo
         raise UserError(f"{file} cannot be decoded ({reason}): mend or remove it") from error
 
 
-def _framed(picture: "Image", size: Size | None, channels: int, data: bytes | None) -> NDArray[np.uint8]:
+def _decoded(
+    picture: "Image", size: Size | None, channels: int, framing: Framing, place: Place | None, data: bytes | None
+) -> NDArray[np.uint8]:
     """Returns an opened picture as `decode_one` returns it; with its file's contents, in the fast way."""
     from PIL import Image, ImageOps
 
     if data is not None and size is not None:
         upright = decoded_jpeg(data, picture, size, channels)
         if upright is not None:
-            return resized(upright, size)
+            return resized(upright, size, framing, place)
     depth = Depth(picture)
     ImageOps.exif_transpose(picture, in_place=True)
     picture = depth.to_eight_bits(picture)
@@ -157,9 +163,9 @@ def _framed(picture: "Image", size: Size | None, channels: int, data: bytes | No
     if picture.mode != mode:
         picture = picture.convert(mode)
     if data is not None and size is not None:
-        return resized(np.asarray(picture).reshape(picture.height, picture.width, channels), size)
-    if size is not None and picture.size != height_and_width(size)[::-1]:
-        picture = ImageOps.fit(picture, height_and_width(size)[::-1], Image.Resampling.BICUBIC)
+        return resized(np.asarray(picture).reshape(picture.height, picture.width, channels), size, framing, place)
+    if size is not None:
+        picture = framed(picture, size, framing, (0.5, 0.5) if place is None else place)
     return np.array(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
 
 
@@ -170,12 +176,18 @@ def _give_back_memory() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def resize_all(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """Maps the central parts of (N, h, w, C) uint8 -> (N, C, H, W), bicubic, with antialiasing where it shrinks."""
+def resize_all(pixels: NDArray[np.uint8], size: Size, framing: Framing = USUAL) -> NDArray[np.uint8]:
+    """Maps (N, h, w, 1 or 3) uint8 -> (N, C, H, W), with antialiasing where it shrinks; by torch in the usual way."""
     import torch
     from torch.nn import functional as F
 
     wanted = height_and_width(size)
+    if not framing.is_usual:
+        from PIL import Image
+
+        pictures = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in pixels)
+        made = np.stack([np.array(framed(picture, size, framing)) for picture in pictures])
+        return np.ascontiguousarray(made.reshape(len(made), *wanted, -1).transpose(0, 3, 1, 2))
     top, left, height, width = central_part(pixels.shape[1], pixels.shape[2], size)
     images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)[..., top : top + height, left : left + width])
     if images.shape[-2:] == wanted:

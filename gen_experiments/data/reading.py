@@ -1,5 +1,6 @@
 """Pictures that are decoded as they are read, by threads that work ahead."""
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import Pictures, decode_one
 from gen_experiments.sizes import Size, height_and_width
 
@@ -25,13 +27,14 @@ class DecodedAsRead:
     Args:
         pictures: what to decode.
         size: of the pixels.
-        channels: 1 or 3.
+        channels: of the pixels.
         workers: threads that decode; none starts before the first picture is read.
-        fast: see `pictures.decode_one`.
+        framing: how pictures are brought to the size.
     """
 
-    def __init__(self, pictures: Pictures, size: Size, channels: int, workers: int, fast: bool = False) -> None:
-        self.pictures, self.size, self.channels, self.workers, self.fast = pictures, size, channels, workers, fast
+    def __init__(self, pictures: Pictures, size: Size, channels: int, workers: int, framing: Framing = USUAL) -> None:
+        self.pictures, self.size, self.channels, self.workers = pictures, size, channels, workers
+        self.framing = framing
 
     def __len__(self) -> int:
         """Returns the number of pictures."""
@@ -45,16 +48,22 @@ class DecodedAsRead:
         """
         return next(self.ahead([indices]))
 
-    def ahead(self, batches: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
+    def ahead(
+        self, batches: Iterable[NDArray[np.int64]], places: Iterable[NDArray[np.float32]] | None = None
+    ) -> Iterator[NDArray[np.uint8]]:
         """Yields the pixels of each batch in turn, while those of the next ones are decoded.
+
+        Args:
+            batches: which pictures.
+            places: for each batch of n where the part lies that is kept, (n, 2) down and across; None for the middle.
 
         Raises:
             UserError: as for one batch, when it is that batch's turn.
         """
         begun: deque[tuple[NDArray[np.uint8], list[Future[None]]]] = deque()
         try:
-            for indices in batches:
-                begun.append(self._begin(indices))
+            for indices, at in zip(batches, itertools.repeat(None) if places is None else places, strict=False):
+                begun.append(self._begin(indices, at))
                 if len(begun) > AHEAD:
                     yield _finished(*begun.popleft())
             while begun:
@@ -68,12 +77,15 @@ class DecodedAsRead:
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self.workers, "decoding")
 
-    def _begin(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[Future[None]]]:
+    def _begin(
+        self, indices: NDArray[np.int64], at: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.uint8], list[Future[None]]]:
         pixels = np.empty((len(indices), self.channels, *height_and_width(self.size)), dtype=np.uint8)
 
         def decode(places: NDArray[np.int64]) -> None:
             for place in places:
-                pixels[place] = decode_one(self.pictures[int(indices[place])], self.size, self.channels, self.fast)
+                picture, kept = self.pictures[int(indices[place])], None if at is None else at[place].tolist()
+                pixels[place] = decode_one(picture, self.size, self.channels, self.framing, kept)
 
         portions = np.array_split(np.arange(len(indices)), min(len(indices), PORTIONS * self.workers) or 1)
         return pixels, [self._pool.submit(decode, portion) for portion in portions]

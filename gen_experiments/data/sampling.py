@@ -28,8 +28,10 @@ def own_part(batch: NDArray[np.int64], rank: int, world_size: int) -> NDArray[np
 class StreamedSet(ImageSet, Protocol):
     """Images that can be read ahead."""
 
-    def stream(self, batches: Iterable[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
-        """Yields what `read` returns for each batch of indices."""
+    def stream(
+        self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
+    ) -> Iterator[torch.Tensor]:
+        """Yields what `read` returns for each batch of indices, or what the images' seeds make of it in training."""
 
 
 class TrainingBatches:
@@ -69,7 +71,8 @@ class TrainingBatches:
         # Of all images at once: for each batch it would cost as much as reading it.
         seeds = randomness.seeds_of(torch.from_numpy(order), CHANGE_STREAM, self.seed, self._epoch).numpy()
         own = zip(self._parts(order, self._done), self._parts(seeds, self._done), strict=True)
-        for (indices, of_images), pixels in zip(own, self.images.stream(self._parts(order, self._done)), strict=True):
+        read = self.images.stream(self._parts(order, self._done), self._parts(seeds, self._done))
+        for (indices, of_images), pixels in zip(own, read, strict=True):
             # Counted when it is given out: what is decoded ahead is not done.
             self._done += 1
             yield _batch(self.images, pixels, indices, self._mirrored(len(indices)), torch.from_numpy(of_images))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.framing import Framing, Place
 from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size, central_part, height_and_width
 
@@ -65,19 +66,24 @@ def decoded_jpeg(data: bytes, opened: "Image", size: Size, channels: int) -> NDA
     return np.flip(pixels.swapaxes(0, 1) if swapped else pixels, axes)
 
 
-def resized(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """Maps the central part of (h, w, C) uint8 -> (C, H, W), bicubic with antialiasing, by torch.
+def resized(pixels: NDArray[np.uint8], size: Size, framing: Framing, place: Place | None = None) -> NDArray[np.uint8]:
+    """Maps (h, w, C) uint8 -> (C, H, W), with antialiasing, by torch; see `Framing`, of which it knows no padding.
 
-    The part is cut at whole pixels; `ImageOps.fit` cuts at halves where the sides differ by an odd number.
+    What is kept is cut at whole pixels; `ImageOps.fit` cuts at halves where the sides differ by an odd number.
     """
     import torch
     from torch.nn import functional as F
 
     wanted = height_and_width(size)
-    top, left, height, width = central_part(pixels.shape[0], pixels.shape[1], size)
+    top, left, height, width = 0, 0, pixels.shape[0], pixels.shape[1]
+    if framing.crop != "none":
+        top, left, height, width = central_part(height, width, size)
+    if place is not None:
+        room = pixels.shape[0] - height, pixels.shape[1] - width
+        top, left = (int(share * (most + 1)) for share, most in zip(place, room, strict=True))
     part = np.ascontiguousarray(pixels[top : top + height, left : left + width])
     if part.shape[:2] == wanted:
         return part.transpose(2, 0, 1)
     image = torch.from_numpy(part).permute(2, 0, 1)[None]
-    result: NDArray[np.uint8] = F.interpolate(image, wanted, mode="bicubic", antialias=True)[0].numpy()
+    result: NDArray[np.uint8] = F.interpolate(image, wanted, mode=framing.filter, antialias=True)[0].numpy()
     return result

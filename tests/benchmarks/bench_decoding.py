@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from gen_experiments.data.cache import decoded, decoded_as_read
+from gen_experiments.data.framing import Framing
 from gen_experiments.data.sampling import EvaluationBatches
 from gen_experiments.data.sources import ImageFolder
 
@@ -65,7 +66,7 @@ def compare(root: str, rounds: int) -> None:
     data = datasets.ImageFolder(root, steps)
     ways = {
         "as read": EvaluationBatches(decoded_as_read(source, "train", SIZE, 2), BATCH),
-        "as read, fast": EvaluationBatches(decoded_as_read(source, "train", SIZE, 2, fast=True), BATCH),
+        "as read, fast": EvaluationBatches(decoded_as_read(source, "train", SIZE, 2, Framing(fast=True)), BATCH),
         "decoded once": EvaluationBatches(decoded(source, "train", SIZE), BATCH),
         **{
             f"torchvision, {n} workers": DataLoader(data, BATCH, num_workers=n, persistent_workers=n > 0)

@@ -10,6 +10,7 @@ from sklearn.datasets import load_sample_image
 
 from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.data.framing import Framing
 from gen_experiments.data.pictures import Encoded, decode_one
 from gen_experiments.data.sources import ImageFolder
 from gen_experiments.errors import UserError
@@ -29,7 +30,7 @@ def jpeg(pixels, orientation=None, **options):
 
 def apart(picture, size, channels=3):
     """How far the fast way is from the plain one, of 255: the mean, and the largest."""
-    plain, fast = (decode_one(picture, size, channels, fast).astype(int) for fast in (False, True))
+    plain, fast = (decode_one(picture, size, channels, Framing(fast=fast)).astype(int) for fast in (False, True))
     assert plain.shape == fast.shape == (channels, size, size)
     difference = np.abs(plain - fast)
     return difference.mean(), difference.max()
@@ -80,15 +81,17 @@ def test_colours_for_print_are_read_in_the_plain_way():
 def test_a_damaged_picture_is_named():
     whole = jpeg(load_sample_image("china.jpg"))
     with pytest.raises(UserError, match="photograph cannot be decoded"):
-        decode_one(Encoded(whole.name, whole.data[:20_000]), 64, 3, fast=True)
+        decode_one(Encoded(whole.name, whole.data[:20_000]), 64, 3, Framing(fast=True))
 
 
 def test_it_has_a_cache_and_a_fingerprint_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
     write_pictures(tmp_path / "set", 20, size=(70, 50), suffix=".jpg")
     source = ImageFolder(str(tmp_path / "set"))
-    plain, fast = (decoded(source, "train", 16, choice) for choice in (False, True))
-    assert fast.fingerprint == decoded_as_read(source, "train", 16, 1, fast=True).fingerprint != plain.fingerprint
+    plain, fast = (decoded(source, "train", 16, Framing(fast=choice)) for choice in (False, True))
+    assert (
+        fast.fingerprint == decoded_as_read(source, "train", 16, 1, Framing(fast=True)).fingerprint != plain.fingerprint
+    )
     for limit in (32, 0):
         data = ImageDataModule(source, size=16, fast_decoding=True, val_size=0, test_size=1, cache_limit=limit)
         train = data.split("train")

@@ -11,6 +11,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import Pictures, decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size
@@ -82,8 +83,14 @@ class Source(ABC):
         """Returns what the pixels of a split are made from, apart from their size, as a string."""
 
     @abstractmethod
-    def decode(self, split: str, size: Size) -> Decoded:
-        """Decodes a split at a size: a number of pixels for squares, else height and width.
+    def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
+        """Decodes a split.
+
+        Args:
+            split: which.
+            size: a number of pixels for squares, else height and width.
+            framing: how images are brought to it. A source of one's own may do without this argument, and is then not
+                asked for any but the usual one.
 
         Raises:
             UserError: an image is missing or cannot be decoded.
@@ -102,9 +109,9 @@ class PictureSource(Source):
         """Returns the labels of a split, (N,), or None without labels."""
 
     @final
-    def decode(self, split: str, size: Size) -> Decoded:
+    def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
         """Decodes every picture into memory."""
-        return Decoded(decode_all(self.pictures(split), size, self.channels), self.labels(split))
+        return Decoded(decode_all(self.pictures(split), size, self.channels, framing), self.labels(split))
 
 
 def check_channels(channels: int) -> None:

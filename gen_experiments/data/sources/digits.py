@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import resize_all
 from gen_experiments.data.sources.base import Decoded, Source
 from gen_experiments.sizes import Size
@@ -28,10 +29,10 @@ class Digits(Source):
         """Returns a constant."""
         return "sklearn-digits"
 
-    def decode(self, split: str, size: Size) -> Decoded:
+    def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
         """Takes them out of scikit-learn."""
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)
         pixels = np.rint(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-        return Decoded(resize_all(pixels, size), labels.astype(np.int64))
+        return Decoded(resize_all(pixels, size, framing), labels.astype(np.int64))

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import resize_all
 from gen_experiments.data.sources.base import Decoded, Source, stamp
 from gen_experiments.data.sources.digits import DIGITS
@@ -42,12 +43,12 @@ class _Torchvision(Source):
         root = Path(self.root) / self.folder
         return f"{self.dataset}-{split}-{stamp(root, sorted(os.listdir(root)))}"
 
-    def decode(self, split: str, size: Size) -> Decoded:
+    def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
         """Reads a split; images of another size are resized with antialiasing."""
         loaded = self._load(split, download=False)
         images = np.asarray(loaded.data)
         pixels = images.reshape(*images.shape[:3], self.channels)
-        return Decoded(resize_all(pixels, size), np.asarray(loaded.targets, dtype=np.int64))
+        return Decoded(resize_all(pixels, size, framing), np.asarray(loaded.targets, dtype=np.int64))
 
     def _load(self, split: str, download: bool) -> Any:
         import torchvision.datasets

@@ -1,0 +1,57 @@
+"""Training pictures of which another part is kept in each epoch."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gen_experiments.data.cache import ImageArray
+from gen_experiments.data.reading import DecodedAsRead
+from gen_experiments.randomness import seeds_of, uniform_of
+
+CROP_STREAM = 30
+
+
+class RandomCrops:
+    """Images of a split that are decoded anew, each at the place that its seed names; an `images.ImageSet`.
+
+    Args:
+        images: the same images as they are seen where images are compared, which is what `read` returns.
+        pixels: the pictures of all that `images` is a part of.
+    """
+
+    def __init__(self, images: ImageArray, pixels: DecodedAsRead) -> None:
+        self._images, self._pixels = images, pixels
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the images without a random place."""
+        return self._images.fingerprint
+
+    def __len__(self) -> int:
+        """Returns the number of images."""
+        return len(self._images)
+
+    def read(self, indices: NDArray[np.int64]) -> Tensor:
+        """Returns the central parts of the images at `indices`: (len(indices), C, H, W) uint8."""
+        return self._images.read(indices)
+
+    def stream(
+        self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
+    ) -> Iterator[Tensor]:
+        """Yields the images of each batch at the places that their seeds name."""
+        members = (self._images.members[indices] for indices in batches)
+        places = None if seeds is None else map(_places, seeds)
+        return map(torch.from_numpy, self._pixels.ahead(members, places))
+
+    def labels(self, indices: NDArray[np.int64]) -> Tensor | None:
+        """Returns the labels at `indices`, int64, or None without labels."""
+        return self._images.labels(indices)
+
+
+def _places(seeds: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Returns how far down and across the part lies that is kept of each of N images, (N, 2) in [0, 1)."""
+    places: NDArray[np.float32] = uniform_of(seeds_of(torch.from_numpy(seeds), CROP_STREAM), 2).numpy()
+    return places
