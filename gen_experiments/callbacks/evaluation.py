@@ -98,6 +98,8 @@ class Evaluation(Callback):
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             _check_shares(data, pl_module, "test" if stage == "test" else "val")
+        if self.extractor is not None:
+            self.extractor.check_channels(data.source.channels)
         for module in (self.extractor, self._psnr, self._ssim, self._l1, self._gain):
             if module is not None:
                 module.to(trainer.strategy.root_device)

@@ -40,6 +40,8 @@ class JPEG(Damage):
         quality: of the Independent JPEG Group's scale, in [1, 100].
     """
 
+    of_colours = True
+
     def __init__(self, quality: tuple[float, float] = (10.0, 50.0)) -> None:
         check_range("[1, 100]", quality=quality)
         self.quality = quality

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Pillow's names of what `IMAGE_SUFFIXES` lists: it knows formats that are handed to other programs, such as PostScript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's names, by the number of channels
 # The decoded pixels that may be in memory at once, over all threads; one larger picture is decoded alone.
 PIXELS_AT_ONCE = 1 << 25
 LARGE = 1 << 22  # pixels of a picture that is worth the time of giving its memory back
@@ -101,14 +102,14 @@ def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = US
 def decode_one(
     file: Path | Encoded, size: Size | None, channels: int, framing: Framing = USUAL, place: Place | None = None
 ) -> NDArray[np.uint8]:
-    """Returns an upright picture as (channels, H, W) uint8; transparent parts are white.
+    """Returns an upright picture as (channels, H, W) uint8; transparent parts are white, unless alpha is asked for.
 
     Without a size all of the picture is returned as it is.
 
     Args:
         file: the picture.
         size: that it is brought to.
-        channels: 3 for RGB, 1 for grey.
+        channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         framing: how it is brought to the size.
         place: where the part lies that is kept, down and across; None for the middle.
 
@@ -118,6 +119,8 @@ def decode_one(
     from PIL import Image, UnidentifiedImageError
 
     try:
+        if channels in (2, 4):
+            framing = replace(framing, fast=False)  # it is resized together with the colours
         data = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else None
         opened = Image.open(
             file if isinstance(file, Path) and data is None else io.BytesIO(data or b""), formats=FORMATS
@@ -156,10 +159,13 @@ def _decoded(
     depth = Depth(picture)
     ImageOps.exif_transpose(picture, in_place=True)
     picture = depth.to_eight_bits(picture)
+    mode = MODES[channels]
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        ground = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(ground, picture if picture.mode == "RGBA" else picture.convert("RGBA"))
-    mode = "RGB" if channels == 3 else "L"
+        picture = picture if picture.mode in (mode, "RGBA") else picture.convert("RGBA")
+        if channels in (1, 3):
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    elif channels in (2, 4) and picture.mode not in ("L", "RGB"):
+        picture = picture.convert("RGB")
     if picture.mode != mode:
         picture = picture.convert(mode)
     if data is not None and size is not None:

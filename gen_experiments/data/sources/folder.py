@@ -41,19 +41,20 @@ class ImageFolder(PictureSource):
     Names that begin with a dot and files that are no pictures are passed over, and so are, beside `train` and another
     split, the pictures of folders that are no split.
 
-    Pictures are turned as their EXIF data says, cropped to their central square and resized with antialiasing;
-    transparent ones are laid on white. Those of more than 8 bits are scaled as `data.depth` says.
+    Pictures are turned as their EXIF data says, cropped to their central part and resized with antialiasing, unless
+    the data say otherwise; transparent ones are laid on white where no alpha is asked for. Those of more than 8 bits
+    are scaled as `data.depth` says.
 
     Args:
         root: the folder.
-        channels: 3 for RGB, 1 for grey.
+        channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         labels: a file that holds the labels; None takes them from the folders.
         groups: which pictures belong together and are held out together; None for each alone.
 
     Raises:
         UserError: the folder is missing, cannot be read or holds no picture; it is not clear what is a split or a
             class, or a split has a class that the training images do not have; a file of labels or groups does not fit
-            the pictures, or a group is in two splits; or channels is neither 1 nor 3.
+            the pictures, or a group is in two splits; or channels is not in 1 ... 4.
     """
 
     def __init__(
