@@ -89,7 +89,7 @@ class Batch(NamedTuple):
     """A batch of images.
 
     Attributes:
-        images: (B, C, H, W), uint8 on its way to the device and float32 in [-1, 1] on it.
+        images: (B, C, H, W), uint8 or uint16 on its way to the device and float32 in [-1, 1] on it.
         labels: (B,) int64 in [0, num_classes), or None for data without labels.
         mirrored: (B,) bool, which images are flipped left to right once they are on the device; None for none.
         indices: (B,) int64, which images of their split these are; None if they are of none.
@@ -124,8 +124,8 @@ class ImageSet(Protocol):
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Maps uint8 [0, 255] onto float32 [-1, 1]; 0 and 255 fall exactly on the ends."""
-    return images.to(torch.float32).div_(127.5).sub_(1.0)
+    """Maps uint8 [0, 255], or uint16 [0, 65535], onto float32 [-1, 1]; both ends fall exactly on the ends."""
+    return images.to(torch.float32).div_(32767.5 if images.dtype == torch.uint16 else 127.5).sub_(1.0)
 
 
 def to_uint8(images: Tensor) -> Tensor:

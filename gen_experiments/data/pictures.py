@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.deep import ARRAY, brought, in_channels, planes_of, read_array
 from gen_experiments.data.depth import Depth
 from gen_experiments.data.framing import USUAL, Framing, Place, framed
 from gen_experiments.data.turbo import decoded_jpeg, resized
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 # Pillow's names of what `IMAGE_SUFFIXES` lists: it knows formats that are handed to other programs, such as PostScript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+Numbers = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's names, by the number of channels
 # The decoded pixels that may be in memory at once, over all threads; one larger picture is decoded alone.
 PIXELS_AT_ONCE = 1 << 25
@@ -81,13 +83,13 @@ class _Budget:
 _pixels = _Budget(PIXELS_AT_ONCE)
 
 
-def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = USUAL) -> NDArray[np.uint8]:
-    """Decodes pictures of any size, mode and format to (N, channels, H, W) uint8.
+def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = USUAL) -> Numbers:
+    """Decodes pictures of any size, mode and format to (N, channels, H, W) uint8, or uint16 if the depth is 16.
 
     Raises:
         UserError: a file is no picture, is cut short or has numbers whose meaning it does not say; its path is named.
     """
-    images = np.empty((len(files), channels, *height_and_width(size)), dtype=np.uint8)
+    images: Numbers = np.empty((len(files), channels, *height_and_width(size)), dtype=framing.dtype)
 
     def decode(number: int) -> None:
         images[number] = decode_one(files[number], size, channels, framing)
@@ -101,10 +103,10 @@ def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = US
 
 def decode_one(
     file: Path | Encoded, size: Size | None, channels: int, framing: Framing = USUAL, place: Place | None = None
-) -> NDArray[np.uint8]:
-    """Returns an upright picture as (channels, H, W) uint8; transparent parts are white, unless alpha is asked for.
+) -> Numbers:
+    """Returns an upright picture as (channels, H, W); transparent parts are white, unless alpha is asked for.
 
-    Without a size all of the picture is returned as it is.
+    Without a size all of the picture is returned as it is. Numbers are uint8, or uint16 if the framing's depth is 16.
 
     Args:
         file: the picture.
@@ -121,6 +123,8 @@ def decode_one(
     try:
         if channels in (2, 4):
             framing = replace(framing, fast=False)  # it is resized together with the colours
+        if isinstance(file, Path) and file.suffix.lower() == ARRAY:
+            return _of_array(file, size, channels, framing, place)
         data = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else None
         opened = Image.open(
             file if isinstance(file, Path) and data is None else io.BytesIO(data or b""), formats=FORMATS
@@ -128,7 +132,7 @@ def decode_one(
         count = opened.width * opened.height
         with _pixels.holding(count):
             with opened:
-                pixels = _decoded(opened, size, channels, framing, place, data if framing.fast else None)
+                pixels = _decoded(opened, file, size, channels, framing, place, data if framing.fast else None)
             del opened
             if count > LARGE:
                 _give_back_memory()
@@ -147,8 +151,14 @@ def decode_one(
 
 
 def _decoded(
-    picture: "Image", size: Size | None, channels: int, framing: Framing, place: Place | None, data: bytes | None
-) -> NDArray[np.uint8]:
+    picture: "Image",
+    file: Path | Encoded,
+    size: Size | None,
+    channels: int,
+    framing: Framing,
+    place: Place | None,
+    data: bytes | None,
+) -> Numbers:
     """Returns an opened picture as `decode_one` returns it; with its file's contents, in the fast way."""
     from PIL import Image, ImageOps
 
@@ -158,6 +168,10 @@ def _decoded(
             return resized(upright, size, framing, place)
     depth = Depth(picture)
     ImageOps.exif_transpose(picture, in_place=True)
+    if framing.is_deep:
+        planes = planes_of(picture, depth, channels, framing, file.data if isinstance(file, Encoded) else file)
+        if planes is not None:
+            return brought(planes, size, framing, place)
     picture = depth.to_eight_bits(picture)
     mode = MODES[channels]
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
@@ -170,9 +184,20 @@ def _decoded(
         picture = picture.convert(mode)
     if data is not None and size is not None:
         return resized(np.asarray(picture).reshape(picture.height, picture.width, channels), size, framing, place)
+    if framing.depth != 8:
+        planes = np.asarray(picture, dtype=np.float32).reshape(picture.height, picture.width, channels) / np.float32(
+            255
+        )
+        return brought(planes, size, framing, place)
     if size is not None:
         picture = framed(picture, size, framing, (0.5, 0.5) if place is None else place)
     return np.array(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
+
+
+def _of_array(file: Path, size: Size | None, channels: int, framing: Framing, place: Place | None) -> Numbers:
+    """Returns the picture of a .npy file as `decode_one` does."""
+    with _pixels.holding(file.stat().st_size // 4):
+        return brought(in_channels(read_array(file, framing), channels), size, framing, place)
 
 
 def _give_back_memory() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pictures import Pictures, decode_all
+from gen_experiments.data.pictures import Numbers, Pictures, decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size
 
@@ -26,7 +26,7 @@ class Decoded:
         labels: (N,) int64, or None without labels.
     """
 
-    images: NDArray[np.uint8]
+    images: Numbers
     labels: NDArray[np.int64] | None
 
 

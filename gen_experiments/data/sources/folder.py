@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.deep import ARRAY
 from gen_experiments.data.division import check_apart
 from gen_experiments.data.folder import Files, list_pictures
 from gen_experiments.data.groups import Groups
@@ -50,6 +51,8 @@ class ImageFolder(PictureSource):
         channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         labels: a file that holds the labels; None takes them from the folders.
         groups: which pictures belong together and are held out together; None for each alone.
+        arrays: take .npy files for pictures too: (h, w) or (h, w, channels), of uint8, or of other numbers whose range
+            `data.value_range` states.
 
     Raises:
         UserError: the folder is missing, cannot be read or holds no picture; it is not clear what is a split or a
@@ -58,17 +61,23 @@ class ImageFolder(PictureSource):
     """
 
     def __init__(
-        self, root: str, channels: int = 3, labels: Labels | None = None, groups: Groups | None = None
+        self,
+        root: str,
+        channels: int = 3,
+        labels: Labels | None = None,
+        groups: Groups | None = None,
+        arrays: bool = False,
     ) -> None:
         check_channels(channels)
         self.root, self.channels = Path(root), channels
-        found, self._passed_over = list_pictures(self.root)
+        suffixes = (*IMAGE_SUFFIXES, ARRAY) if arrays else IMAGE_SUFFIXES
+        found, self._passed_over = list_pictures(self.root, suffixes)
         self._folders = self._find_splits(found)
         names: dict[str, list[str]] = {}
         for split, folder in self._folders.items():
             names[split] = [name for name in found if name.startswith(self._start(split))]
             if not names[split]:
-                raise UserError(f"{folder} holds no picture (files ending in {' '.join(IMAGE_SUFFIXES)})")
+                raise UserError(f"{folder} holds no picture (files ending in {' '.join(suffixes)})")
         self._files = {split: Files(self.root, of_split) for split, of_split in names.items()}
         self._by_file = labels is not None
         self._find_classes(found, names, labels)
