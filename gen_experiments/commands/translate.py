@@ -1,6 +1,7 @@
 """`translate` and `restore`: what a model makes of a folder's pictures, by name; `damage`: what it is given."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,12 +10,14 @@ from torch import Tensor
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Translates
 from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.pictures import read_images, read_named_images
 from gen_experiments.commands.progress import progress
+from gen_experiments.commands.reading import Reading, reading_of
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.commands.training_data import data_of, training_data
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.data.folder import find_pictures
-from gen_experiments.data.pictures import decode_all, decode_one
+from gen_experiments.data.pictures import decode_one
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, in_rows, save_image, to_float, to_uint8
 from gen_experiments.metrics.reconstruction import psnr
@@ -54,7 +57,7 @@ def translate(
     assert isinstance(model, Translates)
     model.translate(torch.zeros(1, *model.image.shape, device=model.device), to)  # refuses an unknown direction
     made: Made = lambda part: model.translate(part.to(model.device), to).cpu()  # noqa: E731
-    _write(made, images, model.image, out, whole)
+    _write(made, images, model.image, reading_of(checkpoint), out, whole)
 
 
 @torch.inference_mode()
@@ -86,7 +89,7 @@ def restore(
     assert isinstance(model, Translates)
     made: Made = lambda part: model.translate(part.to(model.device)).cpu()  # noqa: E731
     if not damaging:
-        _write(made, images, model.image, out, whole)
+        _write(made, images, model.image, reading_of(checkpoint), out, whole)
         return
     if whole or not _is_picture(out):
         raise UserError(
@@ -95,7 +98,7 @@ def restore(
     parts = training_data(checkpoint, None).damage
     if not parts:
         raise UserError(f"the run of {checkpoint} was trained without damage: restore pictures that are damaged")
-    _, clean = _pictures(images, model.image)
+    clean = read_images(images, model.image, checkpoint)
     spoilt = _spoilt(clean, parts, seed)
     restored = torch.cat([to_uint8(made(to_float(part))) for part in spoilt.split(BATCH)])
     before, after = (float(psnr(each, clean).mean()) for each in (spoilt, restored))
@@ -122,31 +125,32 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
     data = data_of(Path(config))
     if not data.damage:
         raise UserError(f"{config} damages nothing: give it data.damage, a list of kinds such as GaussianNoise")
-    files, clean = _pictures(images, data.image)
+    compared = replace(data.framing, crop="centre" if data.framing.crop == "random" else data.framing.crop, depth=8)
+    files, clean = _pictures(images, data.image, Reading(compared))
     _give(files, clean, _spoilt(clean, data.damage, seed), Path(images), out, "damaged images")
 
 
-def _write(made: Made, folder: str, spec: ImageSpec, out: str, whole: bool) -> None:
+def _write(made: Made, folder: str, spec: ImageSpec, reading: Reading, out: str, whole: bool) -> None:
     """Makes pictures of those of a folder and writes them."""
     if whole:
         if _is_picture(out):
             raise UserError("--whole writes pictures as large as they are: name a folder by --out")
-        files, _ = find_pictures(Path(folder))
+        files, _ = find_pictures(Path(folder), reading.suffixes)
         names = _names(files, Path(folder), Path(out))
         for (number,) in progress(len(files), "images"):
-            picture = to_float(torch.from_numpy(decode_one(files[number], None, spec.channels)))
+            picture = to_float(torch.from_numpy(decode_one(files[number], None, spec.channels, reading.framing)))
             save_image(to_uint8(tiled(made, picture, spec.size)), names[number])
         print(f"wrote {len(files)} images, as large as they were, to {out}")
         return
-    files, originals = _pictures(folder, spec)
+    files, originals = _pictures(folder, spec, reading)
     parts = [originals[part.start : part.stop] for part in progress(len(originals), "images", BATCH)]
     _give(files, originals, torch.cat([to_uint8(made(to_float(part))) for part in parts]), Path(folder), out, "images")
 
 
-def _pictures(folder: str, spec: ImageSpec) -> tuple[list[Path], Tensor]:
+def _pictures(folder: str, spec: ImageSpec, reading: Reading) -> tuple[list[Path], Tensor]:
     """Returns the files of a folder and their pictures, (N, C, H, W) uint8."""
-    files, _ = find_pictures(Path(folder))
-    return files, torch.from_numpy(decode_all(files, spec.size, spec.channels))
+    names, images = read_named_images(folder, spec, reading)
+    return [Path(folder) / name for name in names], images
 
 
 def _spoilt(images: Tensor, parts: list[Damage], seed: int) -> Tensor:

@@ -44,9 +44,9 @@ class Files:
             yield os.fsdecode(self._names[start:end])
 
 
-def find_pictures(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
+def find_pictures(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tuple[list[Path], dict[str, list[str]]]:
     """Returns the pictures below a folder, in the order of their paths, and what else there is; see `list_pictures`."""
-    names, passed_over = list_pictures(folder)
+    names, passed_over = list_pictures(folder, suffixes)
     return [folder / name for name in names], passed_over
 
 

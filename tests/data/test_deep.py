@@ -10,6 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from conftest import SHORT, SMALL
+from gen_experiments import load
 from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.codes import encoded
 from gen_experiments.data.datamodule import ImageDataModule
@@ -207,6 +208,15 @@ def test_a_run_over_16_bits_from_a_command_line(experiment, capsys, tmp_path):
     assert "of 16 bits a channel in" in capsys.readouterr().out
     run = tmp_path / "runs" / "vqvae" / "version_0"
     assert re.search(r"value_range:\s*\n\s*- 30000", (run / "config.yaml").read_text())
+    # Commands read a folder as the run does.
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    assert experiment("encode", checkpoint, f"--images={tmp_path / 'in'}") == 0
+    model = load(checkpoint)
+    first = Framing(value_range=(30000, 30200))
+    expected = model.encode(to_float(torch.from_numpy(decode_one(tmp_path / "in" / "00.npy", 16, 1, first))[None]))
+    held = np.load(tmp_path / "codes.npz")
+    assert held["files"].tolist() == [f"{number:02d}.npy" for number in range(40)]
+    assert np.array_equal(held["codes"][0], expected[0])
     # The scores compare what is written, of 8 bits, with the images in 8 bits, from that run's own configuration.
     evaluated = ["evaluate", run, "--metrics=[psnr]", "--extractor=DigitsFeatures", "--extractor.any_images=true"]
     assert experiment(*evaluated) == 0
