@@ -27,10 +27,11 @@ from gen_experiments.commands.memorisation import memorisation
 from gen_experiments.commands.project import project
 from gen_experiments.commands.reconstruct import reconstruct
 from gen_experiments.commands.report import report
+from gen_experiments.commands.restore import damage, restore
 from gen_experiments.commands.sample import sample
 from gen_experiments.commands.stats import stats
 from gen_experiments.commands.sweep import sweep
-from gen_experiments.commands.translate import damage, restore, translate
+from gen_experiments.commands.translate import translate
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.experiment import ExperimentCLI, import_rooms

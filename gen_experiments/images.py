@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gen_experiments.channels import viewable
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.sizes import Size, height_and_width, normalised
 from gen_experiments.storage import atomic_write
@@ -29,7 +30,7 @@ class ImageSpec:
     """What a network must know of the images it reads or makes.
 
     Attributes:
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (grey), 2 (grey and alpha, or any two), 3 (RGB) or 4 (RGB and alpha).
         size: pixels a side of squares, or height and width; two equal sides become one number.
         num_classes: number of labels, or None for data without labels.
         class_names: their names in the order of their numbers, each of which can be that of a folder; None if they have
@@ -88,7 +89,7 @@ class Batch(NamedTuple):
     """A batch of images.
 
     Attributes:
-        images: (B, C, H, W), uint8 on its way to the device and float32 in [-1, 1] on it.
+        images: (B, C, H, W), uint8 or uint16 on its way to the device and float32 in [-1, 1] on it.
         labels: (B,) int64 in [0, num_classes), or None for data without labels.
         mirrored: (B,) bool, which images are flipped left to right once they are on the device; None for none.
         indices: (B,) int64, which images of their split these are; None if they are of none.
@@ -128,8 +129,8 @@ class ImageSet(Protocol):
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Maps uint8 [0, 255] onto float32 [-1, 1]; 0 and 255 fall exactly on the ends."""
-    return images.to(torch.float32).div_(127.5).sub_(1.0)
+    """Maps uint8 [0, 255], or uint16 [0, 65535], onto float32 [-1, 1]; both ends fall exactly on the ends."""
+    return images.to(torch.float32).div_(32767.5 if images.dtype == torch.uint16 else 127.5).sub_(1.0)
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -146,17 +147,20 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor
         padding: grey pixels between and around the images.
 
     Returns:
-        (C, rows * (H + padding) + padding, columns * (W + padding) + padding) uint8.
+        (C, rows * (H + padding) + padding, columns * (W + padding) + padding) uint8; of images of two channels one that
+        shows both beside each other (`viewable`). Its ground is opaque.
 
     Raises:
         UserError: more than 2^14 images.
     """
+    images = viewable(images)
     count, channels, height, width = images.shape
     if count > MOST_IN_GRID:
         raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {count}")
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     sheet = images.new_full((channels, rows * (height + padding) + padding, columns * (width + padding) + padding), 128)
+    sheet[3:] = 255
     for i, image in enumerate(images):
         top = padding + (i // columns) * (height + padding)
         left = padding + (i % columns) * (width + padding)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gen_experiments.channels import viewable
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import MOST_IN_GRID, grid, save_image
 
@@ -56,6 +57,7 @@ def grid_pages(
     together: int = 1,
 ) -> list[Tensor]:
     """Returns the pages of a grid, each (C, height, width) uint8; see `save_grid`."""
+    images = viewable(images)
     count, _, height, width = images.shape
     if count > MOST_IN_GRID:
         raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {count}")
@@ -109,7 +111,9 @@ def with_names(sheet: Tensor, names: Sequence[str], pitch: int) -> Tensor:
         middle = PADDING + pitch * number + (pitch - PADDING) / 2
         draw.text((PADDING, middle - (top + bottom) / 2), text, fill=255, font=font)
     drawn = torch.from_numpy(np.array(margin)).to(sheet.device)
-    return torch.cat([sheet, drawn.expand(sheet.shape[0], -1, -1)], dim=2)
+    beside = drawn.repeat(sheet.shape[0], 1, 1)
+    beside[3:] = 255
+    return torch.cat([sheet, beside], dim=2)
 
 
 def listed(paths: Sequence[Path]) -> str:

@@ -9,6 +9,7 @@ import gen_experiments
 
 PACKAGE = Path(gen_experiments.__file__).parent
 FLOOR = {
+    "channels",
     "images",
     "distributed",
     "randomness",

@@ -61,7 +61,7 @@ class CodePictures(Callback):
         assert isinstance(pl_module, Tokenizes)
         images, codes = torch.cat(self._images), torch.cat(self._codes)
         maps = to_uint8(code_maps(pl_module.code_latents(codes), images.shape[-2:]))
-        pairs = in_rows(images.expand(-1, 3, -1, -1), maps, columns=self.columns)
+        pairs = in_rows(*_beside(images, maps), columns=self.columns)
         write_picture(trainer, pl_module, folder, "code_maps", grid(pairs, self.columns), "images above their codes")
         shown = "the codes most used, and below each its nearest codes"
         write_picture(trainer, pl_module, folder, "codebook", self._codebook(pl_module, codes.shape[1:]), shown)
@@ -76,6 +76,14 @@ class CodePictures(Callback):
         shown = nearest_codes(latents, min(self.columns, len(used)), self.neighbours)
         pictures = torch.cat([to_uint8(model.decode(part)) for part in uniform[shown.flatten()].split(CHUNK)])
         return grid(pictures, shown.shape[1])
+
+
+def _beside(images: Tensor, maps: Tensor) -> list[Tensor]:
+    """Returns images and (N, 3, H, W) maps in as many channels; images of two channels are two pictures."""
+    if images.shape[1] == 4:
+        return [images, torch.cat([maps, maps.new_full((len(maps), 1, *maps.shape[2:]), 255)], dim=1)]
+    parts = images.split(1, dim=1) if images.shape[1] == 2 else (images,)
+    return [*(part.expand(-1, 3, -1, -1) for part in parts), maps]
 
 
 def code_maps(latents: Tensor, size: Sequence[int]) -> Tensor:

@@ -103,6 +103,7 @@ class Evaluation(Callback):
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             _check_shares(data, pl_module, "test" if stage == "test" else "val")
         if self.extractor is not None:
+            self.extractor.check_channels(data.source.channels)
             self.extractor.to(trainer.strategy.root_device)
         if self._scores is not None and self._scores.extractor.fits(data.source.content):
             name, mode = self._scores.best_by

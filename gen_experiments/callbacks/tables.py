@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
+from gen_experiments.channels import viewable
 from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSet, evenly_spaced, to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
@@ -104,7 +105,7 @@ def _log(logger: WandbLogger, name: str, columns: list[str], rows: list[list[Any
     def cell(value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
-        pixels = value.movedim(0, -1).numpy()
+        pixels = viewable(value).movedim(0, -1).numpy()
         return wandb.Image(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
     table = wandb.Table(columns=[*columns], data=[[cell(value) for value in row] for row in rows])

@@ -61,7 +61,7 @@ def inpaint(
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
-    originals = read_images(images, model.image)
+    originals = read_images(images, model.image, checkpoint)
     if len(originals) * (proposals + 2) > MOST_IN_GRID:
         raise UserError(
             f"a grid has room for {MOST_IN_GRID} images, and {len(originals)} pictures with {proposals} proposals each "

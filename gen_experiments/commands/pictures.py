@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gen_experiments.commands.reading import Reading, reading_of
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import decode_all
 from gen_experiments.errors import UserError
@@ -14,23 +15,28 @@ from gen_experiments.sheets import save_grid
 from gen_experiments.untrusted import Unreadable, read_archive
 
 
-def read_images(folder: str, image: ImageSpec) -> Tensor:
+def read_images(folder: str, image: ImageSpec, checkpoint: str) -> Tensor:
     """Returns the pictures below a folder, in the order of their paths, as a model takes them: (N, C, H, W) uint8.
+
+    Args:
+        folder: where they are.
+        image: what the model takes.
+        checkpoint: whose run says how pictures are read.
 
     Raises:
         UserError: the folder is missing or empty, or a picture cannot be decoded.
     """
-    return read_named_images(folder, image)[1]
+    return read_named_images(folder, image, reading_of(checkpoint))[1]
 
 
-def read_named_images(folder: str, image: ImageSpec) -> tuple[list[Path], Tensor]:
+def read_named_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[list[Path], Tensor]:
     """Returns the same, and before them the paths of the pictures below the folder.
 
     Raises:
         UserError: as for `read_images`.
     """
-    files, _ = find_pictures(Path(folder))
-    images = torch.from_numpy(decode_all(files, image.size, image.channels))
+    files, _ = find_pictures(Path(folder), reading.suffixes)
+    images = torch.from_numpy(decode_all(files, image.size, image.channels, reading.framing))
     return [file.relative_to(folder) for file in files], images
 
 

@@ -76,7 +76,7 @@ def project(
         raise UserError("the GAN is conditional: name the pictures' --class")
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
     others = [] if classes is None else class_numbers("--classes", classes, model)
-    originals = read_images(images, model.image)
+    originals = read_images(images, model.image, checkpoint)
     features = Perceptual(net=net, weights=weights) if perceptual > 0 else None
 
     def distances(made: Tensor, targets: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ def reconstruct(
     """
     model = loaded(checkpoint, Reconstructs, "reconstruct", device)
     assert isinstance(model, Reconstructs)
-    originals = read_images(images, model.image)
+    originals = read_images(images, model.image, checkpoint)
     remade = torch.cat(
         [to_uint8(model.reconstruct(to_float(part.to(model.device)))).cpu() for part in originals.split(BATCH)]
     )

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,19 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gen_experiments.data.footprint import say_size
 from gen_experiments.data.framing import USUAL, Framing
+from gen_experiments.data.pictures import Numbers
 from gen_experiments.data.reading import DecodedAsRead, usable_cores
 from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.errors import UserError
 from gen_experiments.progress import progress
 from gen_experiments.sizes import Size, height_and_width
-from gen_experiments.storage import CACHE_VARIABLE, GIB, atomic_write, cache_root
+from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
 from gen_experiments.untrusted import map_array
 
 # Raised whenever decoding would give other pixels.
 DECODING = 2
 CHUNK = 1 << 27  # bytes that are decoded between two writes
-WORTH_SAYING = GIB  # bytes of a split whose size is said before it is written
 
 
 class Pixels(Protocol):
@@ -34,7 +34,7 @@ class Pixels(Protocol):
     def __len__(self) -> int:
         """Returns how many there are."""
 
-    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
+    def __getitem__(self, indices: NDArray[np.int64], /) -> Numbers:
         """Returns those at `indices`: (len(indices), C, H, W)."""
 
 
@@ -43,7 +43,7 @@ class ImageArray:
     """Some of the images of a split; an `images.ImageSet`.
 
     Attributes:
-        pixels: (N, C, H, W) uint8, perhaps memory-mapped, or decoded as they are read.
+        pixels: (N, C, H, W) uint8 or uint16, perhaps memory-mapped, or decoded as they are read.
         all_labels: (N,) int64, or None without labels.
         members: which of the N are meant, int64.
         fingerprint: a hash of what the images are made from and which are meant.
@@ -59,13 +59,18 @@ class ImageArray:
         return len(self.members)
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
-        """Returns the images at `indices`: (len(indices), C, H, W) uint8."""
+        """Returns the images at `indices`: (len(indices), C, H, W) uint8, rounded where they are kept with 16 bits."""
+        numbers = self._at(self.members[indices])
+        return torch.from_numpy(numbers if numbers.dtype == np.uint8 else ((numbers + 128.0) // 257).astype(np.uint8))
+
+    def kept(self, indices: NDArray[np.int64]) -> Tensor:
+        """Returns the images at `indices` in the depth in which they are kept: uint8 or uint16."""
         return torch.from_numpy(self._at(self.members[indices]))
 
     def stream(
         self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
     ) -> Iterator[Tensor]:
-        """Yields what `read` returns for each batch of indices; what must be decoded is while the last one is used."""
+        """Yields what `kept` returns for each batch of indices; what must be decoded is while the last one is used."""
         members = (self.members[indices] for indices in batches)
         ahead = self.pixels.ahead(members) if isinstance(self.pixels, DecodedAsRead) else map(self._at, members)
         return map(torch.from_numpy, ahead)
@@ -74,7 +79,7 @@ class ImageArray:
         """Returns the labels at `indices`, int64, or None without labels."""
         return None if self.all_labels is None else torch.from_numpy(self.all_labels[self.members[indices]])
 
-    def _at(self, members: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _at(self, members: NDArray[np.int64]) -> Numbers:
         return self.pixels[members]
 
     def part(self, members: NDArray[np.int64]) -> "ImageArray":
@@ -87,20 +92,6 @@ class ImageArray:
         fingerprint = hashlib.sha256(f"{self.fingerprint}|{first}:{last}".encode()).hexdigest()
         assert isinstance(self.pixels, np.ndarray)  # pairs are always in the cache
         return ImageArray(self.pixels[:, first:last], self.all_labels, self.members, fingerprint)
-
-
-def decoded_bytes(source: PictureSource, size: Size) -> int:
-    """Returns how much all splits of a source take once they are decoded."""
-    return (
-        sum(len(source.pictures(split)) for split in source.splits())
-        * source.channels
-        * math.prod(height_and_width(size))
-    )
-
-
-def in_words(size: int) -> str:
-    """Returns a number of bytes as a person says it."""
-    return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.3g} MiB"
 
 
 def decoded_as_read(
@@ -144,13 +135,13 @@ def decoded(source: Source, split: str, size: Size, framing: Framing = USUAL) ->
     key = _fingerprint(source, split, size, framing)
     folder = cache_root() / "images"
     pixels, labels = folder / f"{key[:32]}.npy", folder / f"{key[:32]}-labels.npy"
-    stored = _read(pixels, labels, source, split, size)
+    stored = _read(pixels, labels, source, split, size, framing)
     if stored is None:
         if isinstance(source, PictureSource):
             _decode_pictures(pixels, labels, source, split, size, framing)
         else:
             _decode(pixels, labels, source, split, size, framing)
-        stored = _read(pixels, labels, source, split, size)
+        stored = _read(pixels, labels, source, split, size, framing)
     if stored is None:
         raise UserError(f"{pixels} cannot be read after it was written: choose another cache by {CACHE_VARIABLE}")
     images, known = stored
@@ -158,9 +149,8 @@ def decoded(source: Source, split: str, size: Size, framing: Framing = USUAL) ->
 
 
 def _fingerprint(source: Source, split: str, size: Size, framing: Framing) -> str:
-    other = "" if framing.is_usual else f"{framing.crop}-{framing.filter}|"
-    other += "fast|" if framing.fast and isinstance(source, PictureSource) else ""
-    description = f"{other}{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
+    key = framing.key if isinstance(source, PictureSource) else framing.key.removesuffix("fast|")
+    description = f"{key}{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
     return hashlib.sha256(description.encode()).hexdigest()
 
 
@@ -171,8 +161,8 @@ def _decode_pictures(
     pictures, known = source.pictures(split), source.labels(split)
     _check_labels(known, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
     shape = (len(pictures), source.channels, *height_and_width(size))
-    each = math.prod(shape[1:])
-    _say_size(pixels.parent, split, len(pictures), each)
+    each = math.prod(shape[1:]) * framing.depth // 8
+    say_size(pixels.parent, split, len(pictures), each)
     if known is not None:
         _save(labels, known)
     # Last, because it is what is looked for. It is written as it comes: a full disk is an error, and under a
@@ -180,23 +170,10 @@ def _decode_pictures(
     parts = progress(len(pictures), f"images of {split} decoded", max(1, CHUNK // each))
     chunks = (np.arange(part.start, part.stop) for part in parts)
     with atomic_write(pixels) as temporary, temporary.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        header = {"descr": np.dtype(framing.dtype).str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for chunk in DecodedAsRead(pictures, size, source.channels, usable_cores(), framing).ahead(chunks):
             file.write(chunk.data)
-
-
-def _say_size(folder: Path, split: str, count: int, each: int) -> None:
-    """Says how much is about to be written, and refuses what the disk has no room for."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
-    if count * each > free:
-        raise UserError(
-            f"the {count} images of {split} take {in_words(count * each)} decoded and {there} has {in_words(free)}: "
-            f"choose another cache by {CACHE_VARIABLE}, or set data.cache_limit=0 to decode them as they are read"
-        )
-    if count * each >= WORTH_SAYING:
-        print(f"decoding {count} images of {split} into {folder}: {in_words(count * each)}", flush=True)
 
 
 def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size, framing: Framing) -> None:
@@ -229,10 +206,10 @@ def _check_labels(labels: NDArray[np.int64] | None, count: int, source: Source, 
 
 
 def _read(
-    pixels: Path, labels: Path, source: Source, split: str, size: Size
-) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None] | None:
+    pixels: Path, labels: Path, source: Source, split: str, size: Size, framing: Framing
+) -> tuple[Numbers, NDArray[np.int64] | None] | None:
     """Returns the images and labels of a split, or None if they are not there or not what the source gives."""
-    images = map_array(pixels, np.uint8, (None, source.sides * source.channels, *height_and_width(size)))
+    images = map_array(pixels, framing.dtype, (None, source.sides * source.channels, *height_and_width(size)))
     if images is None or not len(images):
         return None
     if source.num_classes is None or not source.labelled(split):

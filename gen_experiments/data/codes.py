@@ -79,7 +79,7 @@ def _encode(
     whole: Tensor | None = None
     for start in range(0, len(own), batch_size):
         indices = own[start : start + batch_size]
-        batch = to_float(images.read(indices).to(device))
+        batch = to_float(images.kept(indices).to(device))
         codes = encode(batch.flip(-1) if mirrored else batch)
         if whole is None:
             whole = torch.zeros(len(images), codes.shape[1], dtype=torch.int32, device=device)

@@ -21,9 +21,11 @@ class Damage(Recorded, ABC):
 
     Attributes:
         strength: the argument that is the strength; None for a kind that has no such.
+        of_colours: whether it knows grey and RGB images alone.
     """
 
     strength: ClassVar[str | None] = None
+    of_colours: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
@@ -76,6 +78,10 @@ class OneOf(Damage):
 def damaged(images: Tensor, parts: Sequence[Damage], seeds: Tensor) -> Tensor:
     """Returns (B, C, H, W) images in [-1, 1] after all kinds of damage, one after the other, by (B,) int64 seeds."""
     for number, part in enumerate(parts):
+        if part.of_colours and images.shape[1] not in (1, 3):
+            raise UserError(
+                f"{type(part).__name__} is for images of 1 or 3 channels, not {images.shape[1]}: leave it out"
+            )
         images = part(images, randomness.seeds_of(seeds, PART_STREAM, number)).clamp(-1, 1)
     return images
 

@@ -207,6 +207,8 @@ class Scratches(Damage):
 class Grey(Damage):
     """Colour is lost: every channel becomes the luminance of BT.601. Grey images stay as they are."""
 
+    of_colours = True
+
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
         """Returns the images in grey, with as many channels as before."""
         if images.shape[1] == 1:

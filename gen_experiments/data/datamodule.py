@@ -10,7 +10,7 @@ from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.data.division import check_apart, held_out
-from gen_experiments.data.framing import Crop, Filter, Framing
+from gen_experiments.data.framing import Crop, Depth, Filter, Framing
 from gen_experiments.data.opening import Opening, check_framing
 from gen_experiments.data.pairs import PairSource, ShuffledPairs
 from gen_experiments.data.reading import usable_cores
@@ -47,6 +47,10 @@ class ImageDataModule(LightningDataModule):
         crop: what is kept of pictures of other proportions: centre, random, none or pad, as `data.framing` says. With
             random the training decodes its pictures anew in each epoch, and all that is compared sees the centre.
         filter: by which pictures are resized: nearest, box, bilinear, hamming, bicubic or lanczos.
+        value_range: of the numbers of pictures of more than 8 bits, [black, white], such as [0, 4095] of 12 bits; what
+            lies beyond is cut off. None takes what the files say (`data.depth`).
+        depth: bits of a channel that are kept of picture files: with 16 the training and the losses see them all, and
+            the cache is twice as large. What models make is scored and written with 8, beside images rounded to 8.
         damage: what the images go through, one after the other, to give the `sources` that a model is to restore; of
             pairs the first picture of each goes through it. Drawn anew for each image and epoch; validation and test
             always see the same. None damages nothing.
@@ -71,6 +75,8 @@ class ImageDataModule(LightningDataModule):
         fast_decoding: bool = False,
         crop: Crop = "centre",
         filter: Filter = "bicubic",
+        value_range: tuple[float, float] | None = None,
+        depth: Depth = 8,
         damage: list[Damage] | None = None,
     ) -> None:
         super().__init__()
@@ -81,7 +87,7 @@ class ImageDataModule(LightningDataModule):
         check_interval("[0, inf)", val_size=val_size, split_seed=split_seed)
         check_interval("(0, inf)", test_size=test_size)
         check_interval("[0, inf]", cache_limit=cache_limit)
-        self.framing = Framing(crop, filter, fast_decoding)
+        self.framing = Framing(crop, filter, fast_decoding, value_range, depth)
         if fast_decoding:
             load_library()
         if workers is not None:

@@ -16,7 +16,8 @@ WHITE_IS_ZERO = 0
 SIXTEEN_BITS = 65535
 # Of 65535, the largest number that a picture of 12 bits can hold: as 16 bits it would be all but black.
 TWELVE_BITS = 4095
-REMEDY = "save it with 8 bits, or scaled to 16"
+NOT_FINITE = "its numbers are not all finite: mend or remove it"
+REMEDY = "save it with 8 bits, or scaled to 16, or state the range by data.value_range=[black, white]"
 
 
 class Depth:
@@ -44,6 +45,31 @@ class Depth:
             # Pillow brings what the file says is the largest number to 16 bits.
             self._declared = SIXTEEN_BITS
 
+    def sixteen_bit_colours(self, picture: "Image") -> bool:
+        """Returns whether the file has 16 bits a channel, with colours or alpha, of which Pillow keeps 8."""
+        return self._sixteen and picture.mode in ("RGB", "RGBA", "LA")
+
+    def shares(self, picture: "Image", value_range: tuple[float, float] | None = None) -> NDArray[np.float32] | None:
+        """Returns a grey picture of more than 8 bits as (h, w) from 0 for black to 1 for white; None for others.
+
+        Args:
+            picture: as Pillow read it.
+            value_range: which numbers are black and white, where the user says it; others are cut off. None takes what
+                `to_eight_bits` says.
+
+        Raises:
+            UserError: as for `to_eight_bits`, but with a range only for numbers that are not finite.
+        """
+        if picture.mode != "F" and not picture.mode.startswith("I"):
+            return None
+        numbers = np.asarray(picture)
+        if value_range is not None:
+            shares = within(numbers, value_range)
+        else:
+            white = _white_of_floats(numbers) if picture.mode == "F" else self._white(numbers)
+            shares = numbers.astype(np.float32) / np.float32(white)
+        return 1 - shares if self._inverted else shares
+
     def to_eight_bits(self, picture: "Image") -> "Image":
         """Returns a picture that was read in a mode of 8 bits a channel; one that is in such a mode stays.
 
@@ -56,16 +82,14 @@ class Depth:
         """
         from PIL import Image
 
-        if picture.mode == "F" or picture.mode.startswith("I"):
-            numbers = np.asarray(picture)
-            white = _white_of_floats(numbers) if picture.mode == "F" else self._white(numbers)
-            shares = numbers.astype(np.float32) / np.float32(white)
-            return Image.fromarray(np.rint(255 * (1 - shares if self._inverted else shares)).astype(np.uint8))
-        if self._sixteen and picture.mode in ("RGB", "RGBA", "LA"):
+        shares = self.shares(picture)
+        if shares is not None:
+            return Image.fromarray(np.rint(255 * shares).astype(np.uint8))
+        if self.sixteen_bit_colours(picture):
             # Pillow keeps the upper byte, in which 12 bits leave 15 at most.
             colours = np.asarray(picture)[..., : 3 if picture.mode.startswith("RGB") else 1]
             if colours.max() <= TWELVE_BITS >> 8:
-                raise UserError(_too_dark())
+                raise UserError(too_dark())
         return picture
 
     def _white(self, numbers: NDArray[Any]) -> float:
@@ -82,23 +106,37 @@ class Depth:
                 f"{REMEDY}"
             )
         if 0 < most <= TWELVE_BITS:
-            raise UserError(_too_dark())
+            raise UserError(too_dark())
         return float(SIXTEEN_BITS)
+
+
+def within(numbers: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np.float32]:
+    """Returns where numbers lie between black (0) and white (1); what lies beyond is cut off.
+
+    Raises:
+        UserError: not all are finite.
+    """
+    low, high = value_range
+    if not np.isfinite(numbers).all():
+        raise UserError(NOT_FINITE)
+    shares: NDArray[np.float32] = ((numbers.astype(np.float64) - low) / (high - low)).clip(0, 1).astype(np.float32)
+    return shares
 
 
 def _white_of_floats(numbers: NDArray[Any]) -> float:
     if not np.isfinite(numbers).all():
-        raise UserError("its numbers are not all finite: mend or remove it")
+        raise UserError(NOT_FINITE)
     least, most = numbers.min(), numbers.max()
     if least < 0 or most > 1:
         raise UserError(
             f"its numbers lie in [{least:.4g}, {most:.4g}], and a picture in floating point must be in [0, 1]: scale "
-            "it, or save it with 8 bits"
+            f"it, or {REMEDY}"
         )
     return 1.0
 
 
-def _too_dark() -> str:
+def too_dark() -> str:
+    """Returns what is said of a picture of 16 bits that may well have 12."""
     return (
         f"it has 16 bits and no number above {TWELVE_BITS} of {SIXTEEN_BITS}, and would come out black: if it has 12 "
         f"bits, {REMEDY}, or have a TIFF say so (MaxSampleValue)"

@@ -44,13 +44,13 @@ class Files:
             yield os.fsdecode(self._names[start:end])
 
 
-def find_pictures(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
+def find_pictures(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tuple[list[Path], dict[str, list[str]]]:
     """Returns the pictures below a folder, in the order of their paths, and what else there is; see `list_pictures`."""
-    names, passed_over = list_pictures(folder)
+    names, passed_over = list_pictures(folder, suffixes)
     return [folder / name for name in names], passed_over
 
 
-def list_pictures(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
+def list_pictures(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tuple[list[str], dict[str, list[str]]]:
     """Returns the names of the pictures below a folder, and what else there is, by why it is left out.
 
     Links are followed, but not back into a folder that they lie in. The names are paths below the folder, with forward
@@ -86,7 +86,7 @@ def list_pictures(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
             elif is_folder:
                 pending.append((f"{name}/", above | {identity}))
                 continue
-            elif os.path.splitext(entry.name)[1].lower() not in IMAGE_SUFFIXES:
+            elif os.path.splitext(entry.name)[1].lower() not in suffixes:
                 reason = NO_PICTURE
             elif is_file:
                 names.append(name)
@@ -95,7 +95,7 @@ def list_pictures(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
                 reason = BROKEN
             passed_over[reason].append(f"{name}{'/' if is_folder else ''}")
     if not names:
-        raise UserError(f"{folder} holds no picture (files ending in {' '.join(IMAGE_SUFFIXES)})")
+        raise UserError(f"{folder} holds no picture (files ending in {' '.join(suffixes)})")
     # As a character below all others the slash puts the parts in order: `a/b` stands before `a-b`.
     names.sort(key=lambda name: name.replace("/", "\0"))
     return names, {reason: sorted(left) for reason, left in sorted(passed_over.items())}

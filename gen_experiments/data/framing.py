@@ -1,7 +1,10 @@
-"""How a picture of any size is brought to one: which part of it is kept, and by which filter it is resized."""
+"""How a picture of any size and depth is brought to one: which part and range is kept, and by which filter."""
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size, height_and_width
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
 
 Crop = Literal["centre", "random", "none", "pad"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+Depth = Literal[8, 16]
 FAST_FILTERS = ("bilinear", "bicubic")  # those that torch has, with antialiasing
 Place = tuple[float, float]  # of what is kept: 0 at the top and at the left, 1 at the bottom and at the right
 
@@ -25,17 +29,30 @@ class Framing:
             "none" keeps all of the picture and changes its proportions; "pad" keeps all of it and its proportions, on a
             ground that is white, or transparent where there is an alpha channel.
         filter: by which Pillow resizes, as it calls it; all but "nearest" look at every pixel where they shrink.
+        value_range: of the numbers of pictures of more than 8 bits, (black, white); others are cut off. None takes
+            what the files say, or refuses those that say nothing (`data.depth`).
+        depth: bits of a channel in which pixels are kept, 8 or 16; with 16 they are resized in floating point.
         fast: in less time to slightly other pixels, as `data.turbo` does it.
 
     Raises:
-        UserError: the fast way knows no such crop or filter.
+        UserError: the fast way knows no such crop, filter or depth, or the range is none.
     """
 
     crop: Crop = "centre"
     filter: Filter = "bicubic"
     fast: bool = False
+    value_range: tuple[float, float] | None = None
+    depth: Depth = 8
 
     def __post_init__(self) -> None:
+        if self.value_range is not None and not -math.inf < self.value_range[0] < self.value_range[1] < math.inf:
+            raise UserError(
+                f"data.value_range must be [black, white], the first below the second, not {list(self.value_range)}"
+            )
+        if self.fast and self.is_deep:
+            raise UserError(
+                "data.fast_decoding is for pictures of 8 bits: leave out data.value_range and data.depth, or it"
+            )
         if self.fast and (self.crop == "pad" or self.filter not in FAST_FILTERS):
             raise UserError(
                 f"data.fast_decoding knows the crops centre, random and none and the filters "
@@ -44,19 +61,39 @@ class Framing:
 
     @property
     def is_usual(self) -> bool:
-        """Whether the pixels are those of the central part, by the bicubic filter."""
-        return (self.crop, self.filter) == ("centre", "bicubic")
+        """Whether the pixels are those of the central part, by the bicubic filter, in 8 bits that files say."""
+        return not self.key.removesuffix("fast|")
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether pictures of more than 8 bits are read in another way than the usual."""
+        return self.value_range is not None or self.depth != 8
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """The kind of number that a pixel is kept as."""
+        return np.uint8 if self.depth == 8 else np.uint16
+
+    @property
+    def key(self) -> str:
+        """What distinguishes its pixels from those of the usual one, whose key is empty."""
+        parts = [] if (self.crop, self.filter) == ("centre", "bicubic") else [f"{self.crop}-{self.filter}"]
+        parts += [] if self.value_range is None else [f"range {self.value_range[0]!r} {self.value_range[1]!r}"]
+        parts += [] if self.depth == 8 else [f"{self.depth} bits"]
+        return "".join(f"{part}|" for part in [*parts, *(["fast"] if self.fast else [])])
 
     @property
     def in_words(self) -> str:
         """What stands in the protocol of an evaluation, for which no place is drawn."""
-        return f"{'centre' if self.crop == 'random' else self.crop}, {self.filter}"
+        depth = "" if self.depth == 8 else f", of {self.depth} bits, scored in 8"
+        numbers = "" if self.value_range is None else f", numbers in {list(self.value_range)}"
+        return f"{'centre' if self.crop == 'random' else self.crop}, {self.filter}{numbers}{depth}"
 
 
 USUAL = Framing()
 
 
-def framed(picture: "Image", size: Size, framing: Framing, place: Place = (0.5, 0.5)) -> "Image":
+def framed(picture: "Image", size: Size, framing: Framing, place: Place = (0.5, 0.5), ground: float = 1.0) -> "Image":
     """Returns a picture at a size.
 
     Args:
@@ -64,6 +101,7 @@ def framed(picture: "Image", size: Size, framing: Framing, place: Place = (0.5, 
         size: the wanted one.
         framing: the policy.
         place: of what is kept, (down, across); for the crops "centre" and "random".
+        ground: what a plane in floating point is padded with.
     """
     from PIL import Image, ImageOps
 
@@ -74,7 +112,7 @@ def framed(picture: "Image", size: Size, framing: Framing, place: Place = (0.5, 
     if framing.crop == "none":
         return picture.resize((width, height), method)
     if framing.crop == "pad":
-        ground = {"LA": (255, 0), "RGBA": (255, 255, 255, 0)}.get(picture.mode, "white")
-        return ImageOps.pad(picture, (width, height), method, color=ground)
+        grounds: dict[str, Any] = {"LA": (255, 0), "RGBA": (255, 255, 255, 0), "F": ground}
+        return ImageOps.pad(picture, (width, height), method, color=grounds.get(picture.mode, "white"))
     down, across = place
     return ImageOps.fit(picture, (width, height), method, centering=(across, down))

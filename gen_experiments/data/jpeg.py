@@ -41,6 +41,7 @@ class JPEG(Damage):
     """
 
     strength = "quality"
+    of_colours = True
 
     def __init__(self, quality: tuple[float, float] = (10.0, 50.0)) -> None:
         check_range("[1, 100]", quality=quality)

@@ -3,8 +3,9 @@
 import inspect
 from dataclasses import dataclass, replace
 
-from gen_experiments.data.cache import ImageArray, decoded, decoded_as_read, decoded_bytes, in_words
+from gen_experiments.data.cache import ImageArray, decoded, decoded_as_read
 from gen_experiments.data.crops import RandomCrops
+from gen_experiments.data.footprint import decoded_bytes, in_words
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.reading import DecodedAsRead
 from gen_experiments.data.sources.base import PictureSource, Source
@@ -40,7 +41,10 @@ class Opening:
     def beyond_limit(self) -> PictureSource | None:
         """The source, if its pictures are to be decoded as they are read."""
         source = self.source
-        beyond = isinstance(source, PictureSource) and decoded_bytes(source, self.size) > self.cache_limit * GIB
+        beyond = (
+            isinstance(source, PictureSource)
+            and decoded_bytes(source, self.size, self.framing.depth) > self.cache_limit * GIB
+        )
         return source if isinstance(source, PictureSource) and beyond else None
 
     def prepare(self) -> None:
@@ -69,7 +73,8 @@ class Opening:
         """Returns a line that says whether the images of picture files were decoded once or are as they are read."""
         if not isinstance(self.source, PictureSource):
             return []
-        size = in_words(decoded_bytes(self.source, self.size))
+        size = in_words(decoded_bytes(self.source, self.size, self.framing.depth))
+        size += "" if self.framing.depth == 8 else f" of {self.framing.depth} bits a channel"
         as_read = f"decoded as they are read, by {self.threads} thread{'s' if self.threads > 1 else ''} of each process"
         random = self.framing.crop == "random"
         lines = [f"training pixels: cropped at random, {as_read}"] if random else []
@@ -83,12 +88,18 @@ def check_framing(source: Source, framing: Framing) -> None:
     """Refuses a framing that a source knows nothing of.
 
     Raises:
-        UserError: it draws at random what is kept, and the source's pictures are not decoded one by one, or the source
-            is one that brings its images to their size by itself.
+        UserError: it draws at random what is kept and the source's pictures are not decoded one by one; it states the
+            range or depth of files, and there are none; or the source brings its images to their size by itself.
     """
     name = type(source).__name__
     if framing.crop == "random" and not isinstance(source, PictureSource):
         raise UserError(f"data.crop=random is for picture files that are read one by one, which {name} does not do")
+    if framing.depth != 8 and not isinstance(source, PictureSource):
+        raise UserError(
+            f"data.depth={framing.depth} is for picture files that are read one by one, which {name} does not do"
+        )
+    if framing.value_range is not None and not isinstance(source, PictureSource) and source.sides == 1:
+        raise UserError(f"data.value_range is of the numbers of picture files, and {name} has none: leave it out")
     if not framing.is_usual and "framing" not in inspect.signature(source.decode).parameters:
         raise UserError(
             f"{name} brings its images to their size itself: leave out data.crop and data.filter, or give its decode "

@@ -25,7 +25,7 @@ class PairedFolders(PairSource):
     Args:
         a: the folder of what is translated.
         b: the folder of what it becomes.
-        channels: 3 for RGB, 1 for grey.
+        channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         shuffled: show the training a picture of A with another's B: for unpaired models, which so learn from no more
             than they claim, and are still judged by true pairs.
 
@@ -105,7 +105,7 @@ class UnpairedFolders(PairSource):
     Args:
         a: the folder of what is translated.
         b: the folder of pictures such as they are to become.
-        channels: 3 for RGB, 1 for grey.
+        channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         held_out: the share of each folder that validation, and the test, get where there is no such split; in (0, ½).
 
     Raises:

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.deep import ARRAY, brought, in_channels, planes_of, read_array
 from gen_experiments.data.depth import Depth
 from gen_experiments.data.framing import USUAL, Framing, Place, framed
 from gen_experiments.data.turbo import decoded_jpeg, resized
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Pillow's names of what `IMAGE_SUFFIXES` lists: it knows formats that are handed to other programs, such as PostScript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+Numbers = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's names, by the number of channels
 # The decoded pixels that may be in memory at once, over all threads; one larger picture is decoded alone.
 PIXELS_AT_ONCE = 1 << 25
 LARGE = 1 << 22  # pixels of a picture that is worth the time of giving its memory back
@@ -80,13 +83,13 @@ class _Budget:
 _pixels = _Budget(PIXELS_AT_ONCE)
 
 
-def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = USUAL) -> NDArray[np.uint8]:
-    """Decodes pictures of any size, mode and format to (N, channels, H, W) uint8.
+def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = USUAL) -> Numbers:
+    """Decodes pictures of any size, mode and format to (N, channels, H, W) uint8, or uint16 if the depth is 16.
 
     Raises:
         UserError: a file is no picture, is cut short or has numbers whose meaning it does not say; its path is named.
     """
-    images = np.empty((len(files), channels, *height_and_width(size)), dtype=np.uint8)
+    images: Numbers = np.empty((len(files), channels, *height_and_width(size)), dtype=framing.dtype)
 
     def decode(number: int) -> None:
         images[number] = decode_one(files[number], size, channels, framing)
@@ -100,15 +103,15 @@ def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = US
 
 def decode_one(
     file: Path | Encoded, size: Size | None, channels: int, framing: Framing = USUAL, place: Place | None = None
-) -> NDArray[np.uint8]:
-    """Returns an upright picture as (channels, H, W) uint8; transparent parts are white.
+) -> Numbers:
+    """Returns an upright picture as (channels, H, W); transparent parts are white, unless alpha is asked for.
 
-    Without a size all of the picture is returned as it is.
+    Without a size all of the picture is returned as it is. Numbers are uint8, or uint16 if the framing's depth is 16.
 
     Args:
         file: the picture.
         size: that it is brought to.
-        channels: 3 for RGB, 1 for grey.
+        channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         framing: how it is brought to the size.
         place: where the part lies that is kept, down and across; None for the middle.
 
@@ -118,6 +121,10 @@ def decode_one(
     from PIL import Image, UnidentifiedImageError
 
     try:
+        if channels in (2, 4):
+            framing = replace(framing, fast=False)  # it is resized together with the colours
+        if isinstance(file, Path) and file.suffix.lower() == ARRAY:
+            return _of_array(file, size, channels, framing, place)
         data = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else None
         opened = Image.open(
             file if isinstance(file, Path) and data is None else io.BytesIO(data or b""), formats=FORMATS
@@ -125,7 +132,7 @@ def decode_one(
         count = opened.width * opened.height
         with _pixels.holding(count):
             with opened:
-                pixels = _decoded(opened, size, channels, framing, place, data if framing.fast else None)
+                pixels = _decoded(opened, file, size, channels, framing, place, data if framing.fast else None)
             del opened
             if count > LARGE:
                 _give_back_memory()
@@ -143,17 +150,23 @@ def decode_one(
         raise UserError(f"{file} cannot be decoded ({reason}): mend or remove it") from error
 
 
-def channels_of(file: Path) -> int:
-    """Returns 1 for a grey picture and 3 for one of colours, by what its file says; it must be one that is decoded."""
+def is_grey(file: Path) -> bool:
+    """Returns whether a picture has no colours, by what its file says; it must be one that is decoded."""
     from PIL import Image
 
     with Image.open(file, formats=FORMATS) as picture:
-        return 1 if Image.getmodebase(picture.mode) == "L" else 3
+        return Image.getmodebase(picture.mode) == "L"
 
 
 def _decoded(
-    picture: "Image", size: Size | None, channels: int, framing: Framing, place: Place | None, data: bytes | None
-) -> NDArray[np.uint8]:
+    picture: "Image",
+    file: Path | Encoded,
+    size: Size | None,
+    channels: int,
+    framing: Framing,
+    place: Place | None,
+    data: bytes | None,
+) -> Numbers:
     """Returns an opened picture as `decode_one` returns it; with its file's contents, in the fast way."""
     from PIL import Image, ImageOps
 
@@ -163,18 +176,36 @@ def _decoded(
             return resized(upright, size, framing, place)
     depth = Depth(picture)
     ImageOps.exif_transpose(picture, in_place=True)
+    if framing.is_deep:
+        planes = planes_of(picture, depth, channels, framing, file.data if isinstance(file, Encoded) else file)
+        if planes is not None:
+            return brought(planes, size, framing, place)
     picture = depth.to_eight_bits(picture)
+    mode = MODES[channels]
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        ground = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(ground, picture if picture.mode == "RGBA" else picture.convert("RGBA"))
-    mode = "RGB" if channels == 3 else "L"
+        picture = picture if picture.mode in (mode, "RGBA") else picture.convert("RGBA")
+        if channels in (1, 3):
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    elif channels in (2, 4) and picture.mode not in ("L", "RGB"):
+        picture = picture.convert("RGB")
     if picture.mode != mode:
         picture = picture.convert(mode)
     if data is not None and size is not None:
         return resized(np.asarray(picture).reshape(picture.height, picture.width, channels), size, framing, place)
+    if framing.depth != 8:
+        planes = np.asarray(picture, dtype=np.float32).reshape(picture.height, picture.width, channels) / np.float32(
+            255
+        )
+        return brought(planes, size, framing, place)
     if size is not None:
         picture = framed(picture, size, framing, (0.5, 0.5) if place is None else place)
     return np.array(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
+
+
+def _of_array(file: Path, size: Size | None, channels: int, framing: Framing, place: Place | None) -> Numbers:
+    """Returns the picture of a .npy file as `decode_one` does."""
+    with _pixels.holding(file.stat().st_size // 4):
+        return brought(in_channels(read_array(file, framing), channels), size, framing, place)
 
 
 def _give_back_memory() -> None:

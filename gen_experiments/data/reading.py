@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pictures import Pictures, decode_one
+from gen_experiments.data.pictures import Numbers, Pictures, decode_one
 from gen_experiments.sizes import Size, height_and_width
 
 AHEAD = 2  # batches that are decoded while one is used
@@ -20,7 +20,7 @@ PORTIONS = 4
 
 
 class DecodedAsRead:
-    """The pixels of pictures, an array of (N, channels, H, W) uint8 that exists only where it is read.
+    """The pixels of pictures, an array of (N, channels, H, W) uint8 or uint16 that exists only where it is read.
 
     Threads do this as well as processes would: Pillow lets go of the interpreter while it decodes and resizes.
 
@@ -40,7 +40,7 @@ class DecodedAsRead:
         """Returns the number of pictures."""
         return len(self.pictures)
 
-    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
+    def __getitem__(self, indices: NDArray[np.int64], /) -> Numbers:
         """Returns the pixels of some of the pictures: (len(indices), channels, H, W).
 
         Raises:
@@ -50,7 +50,7 @@ class DecodedAsRead:
 
     def ahead(
         self, batches: Iterable[NDArray[np.int64]], places: Iterable[NDArray[np.float32]] | None = None
-    ) -> Iterator[NDArray[np.uint8]]:
+    ) -> Iterator[Numbers]:
         """Yields the pixels of each batch in turn, while those of the next ones are decoded.
 
         Args:
@@ -60,7 +60,7 @@ class DecodedAsRead:
         Raises:
             UserError: as for one batch, when it is that batch's turn.
         """
-        begun: deque[tuple[NDArray[np.uint8], list[Future[None]]]] = deque()
+        begun: deque[tuple[Numbers, list[Future[None]]]] = deque()
         try:
             for indices, at in zip(batches, itertools.repeat(None) if places is None else places, strict=False):
                 begun.append(self._begin(indices, at))
@@ -77,10 +77,10 @@ class DecodedAsRead:
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self.workers, "decoding")
 
-    def _begin(
-        self, indices: NDArray[np.int64], at: NDArray[np.float32] | None
-    ) -> tuple[NDArray[np.uint8], list[Future[None]]]:
-        pixels = np.empty((len(indices), self.channels, *height_and_width(self.size)), dtype=np.uint8)
+    def _begin(self, indices: NDArray[np.int64], at: NDArray[np.float32] | None) -> tuple[Numbers, list[Future[None]]]:
+        pixels: Numbers = np.empty(
+            (len(indices), self.channels, *height_and_width(self.size)), dtype=self.framing.dtype
+        )
 
         def decode(places: NDArray[np.int64]) -> None:
             for place in places:
@@ -91,7 +91,7 @@ class DecodedAsRead:
         return pixels, [self._pool.submit(decode, portion) for portion in portions]
 
 
-def _finished(pixels: NDArray[np.uint8], portions: list[Future[None]]) -> NDArray[np.uint8]:
+def _finished(pixels: Numbers, portions: list[Future[None]]) -> Numbers:
     try:
         for portion in portions:
             portion.result()

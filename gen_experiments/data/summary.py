@@ -10,6 +10,7 @@ from gen_experiments.errors import quoted, shortened
 from gen_experiments.images import ImageSpec
 from gen_experiments.sizes import Size, height_and_width
 
+CHANNELS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
 MOST_CLASSES, MOST_FILES = 12, 3  # that a line names
 
 
@@ -33,8 +34,7 @@ def summary(source: Source, size: Size, splits: Mapping[str, ImageArray], origin
             parts.append(f"{name} {len(splits[name])} ({origins[name]}{', without labels' if unlabelled else ''})")
     height, width = height_and_width(size)
     lines = [
-        f"images: {count} of {height}x{width} pixels, {'grey' if source.channels == 1 else 'RGB'}, "
-        f"from {type(source).__name__}{place}",
+        f"images: {count} of {height}x{width} pixels, {CHANNELS[source.channels]}, from {type(source).__name__}{place}",
         f"classes: {_classes(source, splits['train'])}",
         f"splits: {', '.join(parts)}",
     ]

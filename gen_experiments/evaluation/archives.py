@@ -74,14 +74,14 @@ def read_samples(path: Path) -> Tensor:
     """Returns the images of an archive as guided-diffusion's (ADM's) evaluator reads them: `arr_0`, (N, H, W, C) uint8.
 
     Returns:
-        (N, C, H, W) uint8, C = 1 or 3.
+        (N, C, H, W) uint8, C = 1 to 4.
 
     Raises:
         UserError: it holds no such array.
     """
     array = _read(path, "arr_0", "u", (None, None, None))
-    if array.dtype != np.uint8 or array.shape[-1] not in (1, 3):
-        raise UserError(f"{path} holds {array.dtype} images of {array.shape[-1]} channels: needed are uint8 of 1 or 3")
+    if array.dtype != np.uint8 or not 1 <= array.shape[-1] <= 4:
+        raise UserError(f"{path} holds {array.dtype} images of {array.shape[-1]} channels: needed are uint8 of 1 to 4")
     return torch.from_numpy(array).permute(0, 3, 1, 2)
 
 

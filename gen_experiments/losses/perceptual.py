@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from gen_experiments.channels import check_chosen, chosen
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.losses.reconstruction import L1, ReconstructionLoss
 from gen_experiments.untrusted import Unreadable, read_tensors
@@ -36,11 +37,12 @@ class Perceptual(ReconstructionLoss):
         pixel: a distance of pixels that is added; by default L1 of weight 1.
         weight: the factor of LPIPS.
         net: the backbone, VGG-16 or AlexNet.
+        channels: those that LPIPS is to see, as in [0, 1, 1]; needed for images of 2 or 4 channels alone.
         weights: a local copy of torchvision's `vgg16-397923af.pth` or `alexnet-owt-7be5be79.pth`; None fetches it.
 
     Raises:
-        UserError: at the first use: the file is missing or is no such network, or there is neither a file nor a network
-            connection.
+        UserError: channels that are not one or three, or, at the first use, that the images do not have; then also: the
+            file is missing or is no such network, or there is neither a file nor a network connection.
     """
 
     def __init__(
@@ -49,8 +51,12 @@ class Perceptual(ReconstructionLoss):
         weight: float = 1.0,
         net: Literal["vgg", "alex"] = "vgg",
         weights: str | None = None,
+        channels: tuple[int, ...] | None = None,
     ) -> None:
         check_interval("[0, inf)", weight=weight)
+        if channels is not None:
+            check_chosen(channels)
+        self.channels = channels
         self.pixel = L1() if pixel is None else pixel
         self.weight, self.net, self.weights = weight, net, weights
         self._network: nn.Module | None = None
@@ -60,10 +66,11 @@ class Perceptual(ReconstructionLoss):
         return self.weight * self.lpips(reconstruction, images).mean() + self.pixel(reconstruction, images)
 
     def lpips(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        """Returns the perceptual distance of each of (B, 1 or 3, H, W) reconstructions to its image: (B,), >= 0."""
+        """Returns the perceptual distance of each of (B, C, H, W) reconstructions to its image: (B,), >= 0."""
+        pair = self._prepared(reconstruction), self._prepared(images)
         network = self._network_on(images.device)
         with torch.autocast(images.device.type, enabled=False):
-            distances: Tensor = network(_prepared(reconstruction), _prepared(images))
+            distances: Tensor = network(*pair)
         return distances.flatten()
 
     def _network_on(self, device: torch.device) -> nn.Module:
@@ -74,16 +81,22 @@ class Perceptual(ReconstructionLoss):
             self._network.to(device)
         return self._network
 
-
-def _prepared(images: Tensor) -> Tensor:
-    """Returns images as float32 of three channels and at least 64 pixels a side."""
-    images = images.float().expand(-1, 3, -1, -1)
-    sides, shorter = images.shape[-2:], min(images.shape[-2:])
-    if shorter >= SMALLEST:
-        return images
-    return interpolate(
-        images, [round(side * SMALLEST / shorter) for side in sides], mode="bilinear", align_corners=False
-    )
+    def _prepared(self, images: Tensor) -> Tensor:
+        """Returns images as float32 of three channels and at least 64 pixels a side."""
+        images = images.float()
+        if self.channels is not None:
+            images = chosen(images, self.channels)
+        elif images.shape[1] not in (1, 3):
+            raise UserError(
+                f"LPIPS compares images of 1 or 3 channels, not {images.shape[1]}: name three of them by channels of "
+                "Perceptual, as in [0, 1, 1]"
+            )
+        images = images.expand(-1, 3, -1, -1)
+        sides, shorter = images.shape[-2:], min(images.shape[-2:])
+        if shorter >= SMALLEST:
+            return images
+        enlarged = [round(side * SMALLEST / shorter) for side in sides]
+        return interpolate(images, enlarged, mode="bilinear", align_corners=False)
 
 
 def _lpips(net: Literal["vgg", "alex"], weights: str | None) -> nn.Module:

@@ -34,6 +34,7 @@ class FeatureExtractor(nn.Module, ABC):
         weights_hash: SHA-256 of the weights.
         content: what images must show for distances between features to mean something; None if anything.
         any_images: whether the user asks for distances between other images too.
+        takes: the numbers of channels that images may have.
     """
 
     num_features: int
@@ -41,6 +42,21 @@ class FeatureExtractor(nn.Module, ABC):
     weights_hash: str
     content: str | None = None
     any_images = False
+    takes: tuple[int, ...] = (1, 3)
+
+    def check_channels(self, channels: int) -> None:
+        """Refuses images of a number of channels that the network does not take.
+
+        Raises:
+            UserError: the line says how to name those that it is to see.
+        """
+        if channels not in self.takes:
+            name, taken = type(self).__name__, " or ".join(map(str, self.takes))
+            raise UserError(
+                f"{name} takes images of {taken} channels, not {channels}: name those that it is to see, as in "
+                f"--evaluation.extractor=ChosenChannels --evaluation.extractor.channels=[0,1,1] "
+                f"--evaluation.extractor.of={name}, or leave scores out by --evaluation.extractor=null"
+            )
 
     def fits(self, content: str | None, option: str = "--evaluation.extractor") -> bool:
         """Returns whether the features mean something for images of that content.
@@ -68,6 +84,7 @@ class FeatureExtractor(nn.Module, ABC):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Maps (N, 1 or 3, H, W) uint8 images of any size -> (N, num_features) float32."""
+        self.check_channels(images.shape[1])
         with torch.autocast(images.device.type, enabled=False):
             return self.extract(images)
 

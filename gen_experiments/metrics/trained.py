@@ -37,6 +37,7 @@ class TrainedFeatures(FeatureExtractor):
         self.network = _network(path)
         self.num_features = self.network.dim
         image = self.network.image
+        self.takes = (1, 3) if image.channels in (1, 3) else (image.channels,)
         self.resize = f"bilinear, antialiased, to {image.height}x{image.width}"
         self.weights_hash = file_sha256(file_of(path))
         self.eval().requires_grad_(False)

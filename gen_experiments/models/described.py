@@ -27,7 +27,10 @@ ALLOWED = (
         for module in ("data.datamodule", "data.folder", "data.groups", "data.labels", "data.sources", "images")
     ),
     *(f"gen_experiments.data.{module}" for module in ("pairs", "pair_folders", "damage", "damage_parts", "jpeg")),
-    *(f"gen_experiments.metrics.{module}" for module in ("features", "trained", "fidelity", "classifier_net")),
+    *(
+        f"gen_experiments.metrics.{module}"
+        for module in ("features", "trained", "fidelity", "classifier_net", "channels")
+    ),
     *("torch.optim", "torch.nn"),
 )
 # Packages of which only the parts above may be allowed: to trust one of them whole would be to trust everything.

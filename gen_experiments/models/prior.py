@@ -90,8 +90,8 @@ class CodePrior(CodeModel, GenerativeModel):
         if split in self._codes or not isinstance(data, ImageDataModule):
             return
         self._require_labels(split)
-        if split == "train" and data.framing.crop == "random":
-            return  # in each epoch there are others: they are encoded batch by batch
+        if split == "train" and data.framing.crop == "random":  # others in each epoch: encoded batch by batch
+            return
         digest = hashlib.sha256()
         for name, value in self.vqvae.state_dict().items():
             # As bytes: NumPy has no bfloat16.

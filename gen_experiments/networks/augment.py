@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gen_experiments.errors import check_interval
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.recorded import Recorded
 
 
@@ -56,6 +56,10 @@ class DiffAugment(Augmentation):
     def __call__(self, images: Tensor, p: float | Tensor, draws: Tensor) -> Tensor:
         """Returns the first three numbers choose which of the three an image goes through, the others how."""
         chosen, amounts = draws[:, :3] < p, draws[:, 3:]
+        if self.colour and images.shape[1] not in (1, 3):
+            raise UserError(
+                f"DiffAugment's colour is for images of 1 or 3 channels, not {images.shape[1]}: set colour to false"
+            )
         if self.colour:
             images = _where(chosen[:, 0], recoloured(images, amounts[:, :3]), images)
         # Halves are rounded up, as the authors' code does; Python's round would take some of them down.

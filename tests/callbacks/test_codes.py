@@ -21,7 +21,7 @@ def cell(path, row, column):
 
 
 def test_a_map_of_one_channel_is_red_from_its_least_to_its_most():
-    maps = code_maps(torch.tensor([[3.0, 1.0], [2.0, 5.0]]).reshape(1, 1, 2, 2), 4)
+    maps = code_maps(torch.tensor([[3.0, 1.0], [2.0, 5.0]]).reshape(1, 1, 2, 2), (4, 4))
     red = torch.tensor([[0.0, -1.0], [-0.5, 1.0]])
     expected = torch.stack([red, -torch.ones(2, 2), -torch.ones(2, 2)])[None]
     torch.testing.assert_close(maps, expected.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
@@ -31,14 +31,14 @@ def test_the_widest_direction_is_red_whichever_channel_it_is():
     across = torch.tensor([[0.0, 1.0, 0.0, 1.0]])
     along = torch.tensor([[-9.0, -9.0, 9.0, 9.0]])
     for latents, sign in (((across, along), 1), ((along, across), 1), ((across, -along), -1)):
-        maps = code_maps(torch.stack(latents)[None], 4)[0, :, :1, :]
+        maps = code_maps(torch.stack(latents)[None], (4, 4))[0, :, :1, :]
         assert maps.shape == (3, 1, 4)
         torch.testing.assert_close(sign * maps[0, 0], torch.tensor([-1.0, -1.0, 1.0, 1.0]))
         torch.testing.assert_close(maps[1, 0], torch.tensor([-1.0, 1.0, -1.0, 1.0]))
 
 
 def test_codes_that_are_all_alike_have_a_colour():
-    assert torch.equal(code_maps(torch.ones(2, 4, 2, 2), 2), torch.full((2, 3, 2, 2), -1.0))
+    assert torch.equal(code_maps(torch.ones(2, 4, 2, 2), (2, 2)), torch.full((2, 3, 2, 2), -1.0))
 
 
 def test_nearest_codes_by_hand():

@@ -19,6 +19,7 @@ SOURCES = {
     "shards": lambda root: Shards(str(root / "shards"), class_names=list(CLASSES)),
 }
 KINDS = [(name, limit) for name in SOURCES for limit in (32, 0)]
+RANDOM = ("folder", 32, "random")  # crops, for which the training decodes as it reads
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,9 @@ def kind(request):
 
 
 def module(root, kind, workers=2):
-    name, limit = kind
+    name, limit, *crop = kind
     options = {"size": 8, "batch_size": 4, "eval_batch_size": 5, "flip": True, "test_size": 6}
+    options |= {"crop": crop[0]} if crop else {}
     return ImageDataModule(SOURCES[name](root), cache_limit=limit, workers=workers, **options)
 
 
@@ -100,7 +102,7 @@ def test_an_epoch_is_taken_up_in_its_middle_by_another_number_of_threads(root, k
 
 def parts_of_a_process(root, state):
     found = {}
-    for kind in KINDS:
+    for kind in (*KINDS, RANDOM):
         data = module(root, kind, 1)
         loader = data.train_dataloader()
         loader.load_state_dict(state)
@@ -110,18 +112,21 @@ def parts_of_a_process(root, state):
 
 def test_two_processes_go_on_with_the_epoch_of_one(root, tmp_path):
     alone = module(root, ("folder", 32))
-    loader = alone.train_dataloader()
-    epochs(loader, 2)
-    state = loader.state_dict()
-    expected = epochs(loader, 8)
+    expected = {}
+    for kind in (KINDS[0], RANDOM):
+        loader = module(root, kind).train_dataloader()
+        epochs(loader, 2)
+        state = loader.state_dict()
+        expected[str(kind)] = epochs(loader, 8)
+    assert expected[str(KINDS[0])] != expected[str(RANDOM)]
     validation = sorted(index for *_, indices in listed(alone.val_dataloader()) for index in indices)
     first, second = two_processes.run(parts_of_a_process, tmp_path, root, state)
-    for kind in map(str, KINDS):
+    for kind in map(str, (*KINDS, RANDOM)):
         joined = [
             tuple(a + b for a, b in zip(one, other, strict=True))
             for one, other in zip(first[kind]["train"], second[kind]["train"], strict=True)
         ]
-        assert joined == expected, kind
+        assert joined == expected.get(kind, expected[str(KINDS[0])]), kind
         seen = [index for process in (first, second) for *_, indices in process[kind]["val"] for index in indices]
         assert sorted(seen) == validation, kind
 

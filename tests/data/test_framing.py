@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
 from test_own_source import IMAGES, LABELS, Mine
 
-from conftest import SHORT, SMALL_PRIOR
+from conftest import SHORT, SMALL, SMALL_PRIOR
 from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing
@@ -178,6 +178,24 @@ def test_a_prior_learns_the_codes_of_the_parts_that_are_drawn(experiment, checkp
         encoded.append(len(list((tmp_path / "cache" / "codes").glob("*.npy"))))
     # Of random parts only the codes of the validation are kept.
     assert encoded == [1, 2]
+
+
+def test_commands_frame_the_pictures_of_a_folder_as_the_run_did(experiment, tmp_path):
+    write_pictures(tmp_path / "in", 40, size=(60, 20), mode="L")
+    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}", "--data.source.channels=1"]
+    data += ["--data.size=16", "--data.crop=none", "--data.filter=box", "--evaluation.extractor=null"]
+    assert experiment("fit", *SMALL["vqvae"], *SHORT, *data, "--trainer.max_steps=1") == 0
+    assert (
+        experiment(
+            "reconstruct",
+            tmp_path / "runs" / "vqvae" / "version_0" / "checkpoints" / "last.ckpt",
+            f"--images={tmp_path / 'in'}",
+        )
+        == 0
+    )
+    sheet = np.array(Image.open(tmp_path / "reconstructions.png"))
+    expected = Image.open(tmp_path / "in" / "000.png").resize((16, 16), Image.Resampling.BOX)
+    assert np.array_equal(sheet[2:18, 2:18], np.array(expected))
 
 
 def test_a_command_line_names_the_policy(experiment, capsys, ramps):

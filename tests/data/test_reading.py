@@ -133,7 +133,7 @@ def test_what_the_disk_has_no_room_for_is_not_begun(cache):
 
 
 def test_what_is_large_says_its_size_before_it_is_written(monkeypatch, capsys, cache):
-    monkeypatch.setattr("gen_experiments.data.cache.WORTH_SAYING", 1000)
+    monkeypatch.setattr("gen_experiments.data.footprint.WORTH_SAYING", 1000)
     assert (decoded(Endless(1000), "train", 1).pixels[:] == 7).all()
     assert capsys.readouterr().out == f"decoding 1000 images of train into {cache / 'images'}: 0.000954 MiB\n"
 

@@ -133,7 +133,7 @@ GOOD = {"a.png": grey(1), "a.cls": b"0"}
         ({"x.tar": GOOD | {"a.cls": b"3"}}, {}, "has labels up to 3 and none of 0: number the classes from 0"),
         ({"x.tar": GOOD | {"a.cls": b"3"}}, {"num_classes": 3}, r"in 0 \.\.\. 2, as num_classes=3"),
         ({"x.tar": GOOD}, {"class_names": ["a", "b"]}, "2 class_names cannot be those of 1 classes"),
-        ({"x.tar": GOOD}, {"channels": 2}, "1 or 3 channels"),
+        ({"x.tar": GOOD}, {"channels": 5}, "1 channel .* not 5"),
         ({"train.tar": GOOD, "test.tar": GOOD | {"a.cls": b"1"}}, {}, "test shards of .* have labels from 1 to 1"),
         ({"val.tar": GOOD}, {}, "holds shards of val, so that it is not clear what is to train on"),
         ({"train.tar": GOOD, "more.tar": GOOD}, {}, r"holds shards of train beside more\.tar"),
@@ -222,7 +222,7 @@ def test_secret_labels_and_groups_of_a_data_set(tmp_path, files, capsys):
         ({"image_column": "label"}, r"column label of .* holds no pictures"),
         ({"label_column": "odd"}, r"column odd of .* holds 0\.5 in train, .*: labels are whole numbers or names"),
         ({}, "has labels up to 6 and none of 0"),
-        ({"channels": 4}, "1 or 3 channels"),
+        ({"channels": 0}, "1 channel .* not 0"),
     ],
 )
 def test_columns_that_do_not_fit_are_told(tmp_path, files, options, message):

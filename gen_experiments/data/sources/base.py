@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pictures import Pictures, decode_all
+from gen_experiments.data.pictures import Numbers, Pictures, decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size
 
@@ -26,7 +26,7 @@ class Decoded:
         labels: (N,) int64, or None without labels.
     """
 
-    images: NDArray[np.uint8]
+    images: Numbers
     labels: NDArray[np.int64] | None
 
 
@@ -34,7 +34,7 @@ class Source(ABC):
     """Images in splits: always "train", perhaps "val" and "test".
 
     Attributes:
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
         num_classes: number of labels, or None without labels.
         class_names: the names of the classes in the order of their numbers, or None without names. Each may be the name
             of a folder.
@@ -115,13 +115,13 @@ class PictureSource(Source):
 
 
 def check_channels(channels: int) -> None:
-    """Refuses pictures of other than 1 (grey) or 3 channels (RGB).
+    """Refuses pictures of other than 1 to 4 channels.
 
     Raises:
         UserError: they are.
     """
-    if channels not in (1, 3):
-        raise UserError(f"images have 1 or 3 channels, not {channels}")
+    if not 1 <= channels <= 4:
+        raise UserError(f"images have 1 channel (grey), 2 (with alpha), 3 (RGB) or 4 (with alpha), not {channels}")
 
 
 def stamp(root: Path, names: Iterable[str]) -> str:

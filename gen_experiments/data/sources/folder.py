@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.deep import ARRAY
 from gen_experiments.data.division import check_apart
 from gen_experiments.data.folder import Files, list_pictures
 from gen_experiments.data.groups import Groups
@@ -41,33 +42,42 @@ class ImageFolder(PictureSource):
     Names that begin with a dot and files that are no pictures are passed over, and so are, beside `train` and another
     split, the pictures of folders that are no split.
 
-    Pictures are turned as their EXIF data says, cropped to their central square and resized with antialiasing;
-    transparent ones are laid on white. Those of more than 8 bits are scaled as `data.depth` says.
+    Pictures are turned as their EXIF data says, cropped to their central part and resized with antialiasing, unless
+    the data say otherwise; transparent ones are laid on white where no alpha is asked for. Those of more than 8 bits
+    are scaled as `data.depth` says.
 
     Args:
         root: the folder.
-        channels: 3 for RGB, 1 for grey.
+        channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         labels: a file that holds the labels; None takes them from the folders.
         groups: which pictures belong together and are held out together; None for each alone.
+        arrays: take .npy files for pictures too: (h, w) or (h, w, channels), of uint8, or of other numbers whose range
+            `data.value_range` states.
 
     Raises:
         UserError: the folder is missing, cannot be read or holds no picture; it is not clear what is a split or a
             class, or a split has a class that the training images do not have; a file of labels or groups does not fit
-            the pictures, or a group is in two splits; or channels is neither 1 nor 3.
+            the pictures, or a group is in two splits; or channels is not in 1 ... 4.
     """
 
     def __init__(
-        self, root: str, channels: int = 3, labels: Labels | None = None, groups: Groups | None = None
+        self,
+        root: str,
+        channels: int = 3,
+        labels: Labels | None = None,
+        groups: Groups | None = None,
+        arrays: bool = False,
     ) -> None:
         check_channels(channels)
         self.root, self.channels = Path(root), channels
-        found, self._passed_over = list_pictures(self.root)
+        suffixes = (*IMAGE_SUFFIXES, ARRAY) if arrays else IMAGE_SUFFIXES
+        found, self._passed_over = list_pictures(self.root, suffixes)
         self._folders = self._find_splits(found)
         names: dict[str, list[str]] = {}
         for split, folder in self._folders.items():
             names[split] = [name for name in found if name.startswith(self._start(split))]
             if not names[split]:
-                raise UserError(f"{folder} holds no picture (files ending in {' '.join(IMAGE_SUFFIXES)})")
+                raise UserError(f"{folder} holds no picture (files ending in {' '.join(suffixes)})")
         self._files = {split: Files(self.root, of_split) for split, of_split in names.items()}
         self._by_file = labels is not None
         self._find_classes(found, names, labels)

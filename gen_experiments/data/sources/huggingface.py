@@ -36,11 +36,11 @@ class HuggingFace(PictureSource):
         label_column: the column of the labels: classes, whole numbers or names; None for none. Where all labels of a
             split are -1, as of tests whose labels are secret, it has none.
         group_column: the column that tells which pictures belong together and are held out together; None for none.
-        channels: 3 for RGB, 1 for grey.
+        channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         revision: the version of a data set of the hub.
 
     Raises:
-        UserError: channels is neither 1 nor 3; the library is not installed; the data set is not there or has no such
+        UserError: channels is not in 1 ... 4; the library is not installed; the data set is not there or has no such
             column or no pictures in it; its labels are out of range, or a group is in two splits.
     """
 

@@ -31,13 +31,13 @@ class Shards(PictureSource):
 
     Args:
         root: the folder.
-        channels: 3 for RGB, 1 for grey.
+        channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         num_classes: how many classes there are; by default one more than the largest training label.
         class_names: the names of the classes in the order of their numbers; None for none.
 
     Raises:
         UserError: there are no shards, one is compressed or damaged or holds no picture, labels are missing or out of
-            range, names are not as many as classes, or channels is neither 1 nor 3.
+            range, names are not as many as classes, or channels is not in 1 ... 4.
     """
 
     def __init__(

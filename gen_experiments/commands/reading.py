@@ -1,0 +1,49 @@
+"""How the run that wrote a checkpoint reads pictures, so that commands read those of a folder likewise."""
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from gen_experiments.commands.training_data import contents_of, run_config
+from gen_experiments.data.deep import ARRAY
+from gen_experiments.data.framing import USUAL, Crop, Filter, Framing
+from gen_experiments.errors import UserError
+from gen_experiments.images import IMAGE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What to take for a picture, and how to bring it to a model's size.
+
+    Attributes:
+        framing: as where the run compares images, and with 8 bits.
+        suffixes: the endings of files that are pictures.
+    """
+
+    framing: Framing = USUAL
+    suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+
+
+def reading_of(checkpoint: str) -> Reading:
+    """Returns that of the run in whose folder a checkpoint lies; the usual of one that lies elsewhere."""
+    try:
+        contents = contents_of(run_config(checkpoint, None))
+    except UserError:
+        return Reading()
+    data = _arguments(contents.get("data"))
+    crop: Any = data.get("crop")
+    chosen: Any = data.get("filter")
+    numbers: Any = data.get("value_range")
+    is_range = isinstance(numbers, list) and len(numbers) == 2 and all(isinstance(x, (int, float)) for x in numbers)
+    framing = Framing(
+        crop=crop if crop in get_args(Crop) and crop != "random" else "centre",
+        filter=chosen if chosen in get_args(Filter) else "bicubic",
+        value_range=(numbers[0], numbers[1]) if is_range else None,
+    )
+    arrays = _arguments(data.get("source")).get("arrays") is True
+    return Reading(framing, (*IMAGE_SUFFIXES, ARRAY) if arrays else IMAGE_SUFFIXES)
+
+
+def _arguments(described: Any) -> dict[str, Any]:
+    """Returns the arguments of a class that a configuration describes; none where it describes nothing."""
+    arguments = described.get("init_args") if isinstance(described, dict) else None
+    return arguments if isinstance(arguments, dict) else {}

@@ -1,0 +1,149 @@
+"""`restore`: pictures of a folder without their damage; `damage`: pictures with it."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gen_experiments import randomness
+from gen_experiments.callbacks.protocols import Proposes, Reconstructs, remaker
+from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.pictures import read_images
+from gen_experiments.commands.reading import Reading, reading_of
+from gen_experiments.commands.training_data import data_of, training_data
+from gen_experiments.commands.translated import (
+    BATCH,
+    Made,
+    is_picture,
+    made_of,
+    pictures_of,
+    show,
+    write_made,
+    write_named,
+)
+from gen_experiments.data.damage import Damage, damaged
+from gen_experiments.errors import UserError, check_interval
+from gen_experiments.images import to_float, to_uint8
+from gen_experiments.metrics.reconstruction import psnr
+from gen_experiments.models.base import ImageModel
+
+DAMAGE_STREAM = 29
+
+
+@torch.inference_mode()
+def restore(
+    checkpoint: str,
+    images: str,
+    out: str = "restored.png",
+    damaging: bool = False,
+    proposals: int = 1,
+    whole: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Restores the damaged pictures of a folder, by a model that was trained over data with `damage`.
+
+    Args:
+        checkpoint: a checkpoint of such a model.
+        images: the folder; its pictures are cropped and resized to what the model was trained on.
+        out: as for `translate`; several proposals go into the folders proposal_1, proposal_2, … of a folder.
+        damaging: damage the pictures first, as the training of the checkpoint's run did, and print how much closer to
+            the pictures the restored ones are than the damaged.
+        proposals: how many restorations of each picture, by a model that draws them (RestorationPrior): samples of the
+            codes of the clean picture given those of the damaged one, decoded.
+        whole: keep the pictures as large as they are, in overlapping tiles; only into a folder.
+        seed: names the random numbers of the damage and of the proposals.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
+
+    Raises:
+        UserError: as for `translate`, the run knows no damage, or the model makes one restoration only.
+    """
+    check_interval("[1, inf)", proposals=proposals)
+    check_interval("[0, inf)", seed=seed)
+    model = loaded(checkpoint, ImageModel, "restore", device)
+    restorers = _restorers(model, checkpoint, proposals, seed)
+    if not damaging:
+        if proposals == 1:
+            write_made(restorers[0], images, model.image, reading_of(checkpoint), out, whole)
+            return
+        if whole:
+            raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
+        files, spoilt = pictures_of(images, model.image, reading_of(checkpoint))
+        restored = [made_of(made, spoilt) for made in restorers]
+        if is_picture(out):
+            show([spoilt, *restored], out, f"damaged images above {proposals} proposals each")
+            return
+        for number, each in enumerate(restored, start=1):
+            write_named(files, spoilt, each, Path(images), str(Path(out) / f"proposal_{number}"), "images")
+        return
+    if whole or not is_picture(out):
+        raise UserError(
+            "--damaging compares pictures of the model's size: name an image file by --out, without --whole"
+        )
+    parts = training_data(checkpoint, None).damage
+    if not parts:
+        raise UserError(f"the run of {checkpoint} was trained without damage: restore pictures that are damaged")
+    clean = read_images(images, model.image, checkpoint)
+    spoilt = _spoilt(clean, parts, seed)
+    restored = [made_of(made, spoilt) for made in restorers]
+    before, after = (torch.stack([psnr(each, clean) for each in some]).mean().item() for some in ([spoilt], restored))
+    print(f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB")
+    show([spoilt, *restored, clean], out, "damaged images above the restored and the true ones")
+
+
+def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) -> list[Made]:
+    """Returns what makes each of the proposals.
+
+    Raises:
+        UserError: the model restores nothing, or makes fewer.
+    """
+    draws: list[Made]
+    if isinstance(model, Proposes):
+        draws = [partial(model.propose, proposal=number, seed=seed) for number in range(proposals)]
+    elif (remake := remaker(model)) is None:
+        raise UserError(f"{checkpoint} holds a {type(model).__name__}, which cannot restore")
+    elif proposals > 1:
+        raise UserError(
+            f"a {type(model).__name__} makes one restoration of a picture: leave out --proposals, or name the "
+            "checkpoint of a RestorationPrior"
+        )
+    elif isinstance(model, Reconstructs) and not training_data(checkpoint, None).has_sources:
+        raise UserError(f"the run of {checkpoint} was trained without damage: it reconstructs pictures as they are")
+    else:
+        draws = [remake]
+    return [partial(_on_device, draw, model.device) for draw in draws]
+
+
+def _on_device(made: Made, device: torch.device, part: Tensor) -> Tensor:
+    return made(part.to(device)).cpu()
+
+
+@torch.inference_mode()
+def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) -> None:
+    """Damages the pictures of a folder as the training of a configuration would, so that one can look.
+
+    Args:
+        config: a YAML file whose `data` has `damage`: a recipe, or the config.yaml of a run.
+        images: the folder; its pictures are cropped and resized to the size of the configuration.
+        out: as for `translate`.
+        seed: names the random numbers.
+
+    Raises:
+        UserError: the configuration has no damage, the folder cannot be used, or `out` cannot be written.
+    """
+    check_interval("[0, inf)", seed=seed)
+    data = data_of(Path(config))
+    if not data.damage:
+        raise UserError(f"{config} damages nothing: give it data.damage, a list of kinds such as GaussianNoise")
+    compared = replace(data.framing, crop="centre" if data.framing.crop == "random" else data.framing.crop, depth=8)
+    files, clean = pictures_of(images, data.image, Reading(compared))
+    write_named(files, clean, _spoilt(clean, data.damage, seed), Path(images), out, "damaged images")
+
+
+def _spoilt(images: Tensor, parts: list[Damage], seed: int) -> Tensor:
+    """Returns (N, C, H, W) uint8 images after their damage; that of an image depends on its number and the seed."""
+    seeds = randomness.seeds_of(torch.arange(len(images)), DAMAGE_STREAM, seed)
+    pairs = zip(images.split(BATCH), seeds.split(BATCH), strict=True)
+    return torch.cat([to_uint8(damaged(to_float(part), parts, of_part)) for part, of_part in pairs])

@@ -1,0 +1,121 @@
+"""Pictures in more than 8 bits all the way: as floating-point planes from their numbers to the size that is wanted."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_experiments.data.depth import Depth, too_dark, within
+from gen_experiments.data.framing import Framing, Place, framed
+from gen_experiments.errors import UserError
+from gen_experiments.images import LUMINANCE
+from gen_experiments.sizes import Size
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ARRAY = ".npy"
+SIXTEEN_BITS = 65535
+
+
+def planes_of(
+    picture: "Image", depth: Depth, channels: int, framing: Framing, file: Path | bytes
+) -> NDArray[np.float32] | None:
+    """Returns a picture of more than 8 bits as (h, w, channels) numbers in [0, 1]; None for one of 8 bits a channel.
+
+    Args:
+        picture: upright.
+        depth: what its file says of its numbers.
+        channels: as for `pictures.decode_one`.
+        framing: the range of these, where it is stated.
+        file: where it was opened, or its contents.
+
+    Raises:
+        UserError: the range is neither stated nor said by the file, or the file's 16 bits cannot be read.
+    """
+    grey = depth.shares(picture, framing.value_range)
+    if grey is None and not depth.sixteen_bit_colours(picture):
+        return None
+    planes = _colours(file, framing) if grey is None else grey[..., None]
+    has_alpha = planes.shape[2] in (2, 4)
+    colours, alpha = (planes[..., :-1], planes[..., -1:]) if has_alpha else (planes, np.ones_like(planes[..., :1]))
+    if channels in (2, 4):
+        return np.concatenate([in_channels(colours, channels - 1), alpha], axis=2)
+    return in_channels(colours * alpha + (1 - alpha), channels)
+
+
+def _colours(file: Path | bytes, framing: Framing) -> NDArray[np.float32]:
+    """Returns the colours of 16 bits in a PNG, of which Pillow keeps the upper eight."""
+    import torch
+    from torchvision.io import decode_png
+
+    contents = file.read_bytes() if isinstance(file, Path) else file
+    if not contents.startswith(b"\x89PNG"):
+        raise UserError("it has 16 bits a channel, which is read from PNG and .npy files alone: save it as one of them")
+    data = torch.from_numpy(np.frombuffer(contents, dtype=np.uint8).copy())
+    numbers: NDArray[Any] = decode_png(data, apply_exif_orientation=True).permute(1, 2, 0).numpy()
+    colours = 3 if numbers.shape[2] > 2 else 1
+    if framing.value_range is None and numbers[..., :colours].max() <= SIXTEEN_BITS >> 4:
+        raise UserError(too_dark())
+    shares = within(numbers, framing.value_range or (0, SIXTEEN_BITS))
+    shares[..., colours:] = numbers[..., colours:] / np.float32(SIXTEEN_BITS)
+    return shares
+
+
+def read_array(file: Path, framing: Framing) -> NDArray[np.float32]:
+    """Returns a .npy file as (h, w, C) numbers in [0, 1]: those of uint8 over 255, others by the stated range.
+
+    Raises:
+        UserError: its shape is neither (h, w) nor (h, w, 1 to 4), its numbers are no real ones or not finite, or they
+            are not uint8 and no range is stated.
+    """
+    numbers: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    shape = numbers.shape
+    if len(shape) not in (2, 3) or not numbers.size or (len(shape) == 3 and shape[2] > 4):
+        raise UserError(f"it holds an array of shape {shape}: a picture is (h, w), or (h, w, channels) of at most four")
+    if numbers.dtype.kind not in "uif":
+        raise UserError(f"it holds {numbers.dtype}, which are no numbers of pixels")
+    if numbers.dtype != np.uint8 and framing.value_range is None:
+        raise UserError(f"it holds {numbers.dtype}: say by data.value_range=[black, white] which number is white")
+    shares = within(numbers, (0, 255) if numbers.dtype == np.uint8 else framing.value_range or (0, 1))
+    return shares.reshape(*shape[:2], -1)
+
+
+def in_channels(planes: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """Returns (h, w, C) planes as (h, w, channels): grey repeated as colour, colour as its luminance.
+
+    Raises:
+        UserError: anything else would be a guess.
+    """
+    found = planes.shape[2]
+    if found == channels:
+        return planes
+    if (found, channels) == (1, 3):
+        return planes.repeat(3, axis=2)
+    if (found, channels) == (3, 1):
+        return (planes @ np.array(LUMINANCE, dtype=np.float32))[..., None]
+    raise UserError(f"it has {found} channels, and the source's are {channels}: set data.source.channels={found}")
+
+
+def brought(
+    planes: NDArray[np.float32], size: Size | None, framing: Framing, place: Place | None
+) -> NDArray[np.unsignedinteger[Any]]:
+    """Returns (h, w, C) planes in [0, 1] at a size, as (C, H, W) of the depth that the framing names.
+
+    Each is resized in floating point; with alpha (two or four planes) what is transparent does not bleed.
+    """
+    from PIL import Image
+
+    alpha = planes.shape[2] in (2, 4)
+    if size is not None:
+        if alpha:
+            planes = np.concatenate([planes[..., :-1] * planes[..., -1:], planes[..., -1:]], axis=2)
+        at = (0.5, 0.5) if place is None else place
+        each = (Image.fromarray(np.ascontiguousarray(planes[..., number])) for number in range(planes.shape[2]))
+        planes = np.stack([np.asarray(framed(plane, size, framing, at, 0.0 if alpha else 1.0)) for plane in each], 2)
+        if alpha:
+            planes = np.concatenate([planes[..., :-1] / planes[..., -1:].clip(1e-6), planes[..., -1:]], axis=2)
+    white = np.iinfo(framing.dtype).max
+    made: NDArray[Any] = np.rint(planes.clip(0, 1) * white).astype(framing.dtype).transpose(2, 0, 1)
+    return made

@@ -1,0 +1,196 @@
+"""Pictures of one to four channels: alpha is kept where it is asked for, and no colours are guessed."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
+from gen_experiments import load
+from gen_experiments.channels import viewable
+from gen_experiments.data.damage import OneOf, damaged
+from gen_experiments.data.damage_parts import Grey
+from gen_experiments.data.framing import Framing
+from gen_experiments.data.jpeg import JPEG
+from gen_experiments.data.pictures import decode_one
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.archives import read_samples
+from gen_experiments.images import grid, save_image, to_uint8
+from gen_experiments.losses.perceptual import Perceptual
+from gen_experiments.metrics.channels import ChosenChannels
+from gen_experiments.metrics.features import DigitsFeatures
+from gen_experiments.networks.augment import DiffAugment
+from pictures_on_disk import write_shards
+
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+
+def transparent(folder, count=40, mode="RGBA", size=(24, 24)):
+    """Coloured squares on nothing."""
+    folder.mkdir(parents=True)
+    source = np.random.default_rng(0)
+    for number in range(count):
+        array = np.zeros((*size, 4), dtype=np.uint8)
+        top, left = source.integers(0, 12, 2)
+        array[top : top + 10, left : left + 10] = (*source.integers(0, 256, 3), 255)
+        Image.fromarray(array).convert(mode).save(folder / f"{number:02d}.png")
+
+
+@pytest.mark.parametrize("channels", MODES)
+def test_what_is_written_reads_back_equal(tmp_path, channels):
+    image = torch.randint(0, 256, (channels, 5, 7), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    path = save_image(image, tmp_path / "picture.png")
+    assert Image.open(path).mode == MODES[channels]
+    assert np.array_equal(decode_one(path, (5, 7), channels), image)
+
+
+@pytest.mark.parametrize(("channels", "kept"), [(1, [255]), (2, [76, 0]), (3, [255] * 3), (4, [255, 0, 0, 0])])
+def test_what_is_transparent_is_white_or_stays_so(tmp_path, channels, kept):
+    # Red that cannot be seen.
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "red.png")
+    assert (decode_one(tmp_path / "red.png", 4, channels) == np.reshape(kept, (-1, 1, 1))).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P", "CMYK"])
+def test_pictures_without_alpha_are_opaque(tmp_path, mode):
+    path = tmp_path / ("picture.tif" if mode == "CMYK" else "picture.png")
+    Image.new("RGB", (6, 6), (255, 255, 255)).convert(mode).save(path)
+    for channels, framing in itertools.product((2, 4), (Framing(), Framing(fast=True), Framing(crop="pad"))):
+        pixels = decode_one(path, 4, channels, framing)
+        assert pixels.shape == (channels, 4, 4)
+        assert (pixels == 255).all()
+
+
+def test_colours_of_what_is_transparent_do_not_bleed_into_their_surroundings(tmp_path):
+    array = np.zeros((8, 8, 4), dtype=np.uint8)
+    array[:, :4] = (0, 255, 0, 255)
+    array[:, 4:] = (255, 0, 0, 0)
+    Image.fromarray(array).save(tmp_path / "edge.png")
+    red, green, _, alpha = decode_one(tmp_path / "edge.png", 3, 4)
+    seen = alpha > 0
+    assert ((alpha > 0) & (alpha < 255)).any()
+    assert (green[seen] == 255).all()
+    assert (red[seen] == 0).all()
+
+
+def test_padding_is_transparent_where_there_is_alpha(tmp_path):
+    Image.new("RGBA", (8, 4), (9, 9, 9, 255)).save(tmp_path / "wide.png")
+    alpha = decode_one(tmp_path / "wide.png", 8, 4, Framing(crop="pad"))[3]
+    assert alpha[:, 0].tolist() == [0, 0, 255, 255, 255, 255, 0, 0]
+
+
+def test_two_channels_are_shown_beside_each_other_and_four_on_an_opaque_ground():
+    images = torch.stack([torch.full((2, 3), 10), torch.full((2, 3), 20)]).to(torch.uint8)[None]
+    assert viewable(images).tolist() == [[[[10, 10, 10, 20, 20, 20]] * 2]]
+    assert grid(images, padding=1).shape == (1, 4, 8)
+    assert viewable(torch.zeros(3, 4, 4)).shape == (3, 4, 4)
+    sheet = grid(torch.zeros(2, 4, 3, 3, dtype=torch.uint8), padding=1)
+    assert sheet[:, 0, 0].tolist() == [128, 128, 128, 255]
+    assert sheet[:, 1, 1].tolist() == [0, 0, 0, 0]
+
+
+def test_features_are_of_named_channels_or_refused():
+    images = torch.randint(0, 256, (3, 4, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    digits = DigitsFeatures(any_images=True)
+    with pytest.raises(UserError, match=r"takes images of 1 or 3 channels, not 4: .*--evaluation.extractor=Chosen"):
+        digits(images)
+    for channels in ((3,), (2, 0, 0)):
+        chosen = ChosenChannels(digits, channels)
+        assert torch.equal(chosen(images), digits(images[:, list(channels)]))
+        assert chosen.protocol()["channels"] == list(channels)
+        assert chosen.fingerprint != digits.fingerprint
+    with pytest.raises(UserError, match="channels names 2, and the last of these images is 1"):
+        ChosenChannels(digits, (0, 1, 2))(images[:, :2])
+    for wrong in ((), (0, 1), (-1,)):
+        with pytest.raises(UserError, match="one or three of an image's"):
+            ChosenChannels(digits, wrong)
+
+
+def test_lpips_sees_named_channels(backbone_weights):
+    weights = str(backbone_weights / "alexnet-owt-7be5be79.pth")
+    source = torch.Generator().manual_seed(0)
+    first, second = (torch.rand(2, 4, 64, 64, generator=source) * 2 - 1 for _ in range(2))
+    with pytest.raises(UserError, match=r"1 or 3 channels, not 4: name three of them by channels"):
+        Perceptual(net="alex", weights=weights).lpips(first, second)
+    chosen = Perceptual(net="alex", weights=weights, channels=(2, 0, 0)).lpips(first, second)
+    plain = Perceptual(net="alex", weights=weights).lpips(first[:, [2, 0, 0]], second[:, [2, 0, 0]])
+    assert torch.equal(chosen, plain)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_what_knows_colours_alone_refuses_others(channels):
+    images, seeds = torch.zeros(2, channels, 16, 16), torch.arange(2)
+    for part in (Grey(), JPEG(), OneOf([Grey()])):
+        with pytest.raises(UserError, match=f"is for images of 1 or 3 channels, not {channels}"):
+            damaged(images, [part], seeds)
+    with pytest.raises(UserError, match=f"not {channels}: set colour to false"):
+        DiffAugment()(images, 1.0, torch.rand(2, 10))
+    assert DiffAugment(colour=False)(images, 1.0, torch.rand(2, 10)).shape == images.shape
+
+
+def test_samples_of_other_tools_may_have_alpha(tmp_path):
+    np.savez(tmp_path / "samples.npz", arr_0=np.zeros((2, 4, 4, 4), dtype=np.uint8))
+    assert read_samples(tmp_path / "samples.npz").shape == (2, 4, 4, 4)
+
+
+def test_shards_keep_alpha(tmp_path):
+    from gen_experiments.data.sources import Shards
+
+    transparent(tmp_path / "in", 4)
+    files = sorted((tmp_path / "in").glob("*.png"))
+    write_shards(tmp_path / "shards", {"train": files})
+    images = Shards(str(tmp_path / "shards"), channels=4).decode("train", 24).images
+    assert np.array_equal(images, np.stack([np.array(Image.open(file)).transpose(2, 0, 1) for file in files]))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_tokenizer_its_prior_and_a_gan_make_pictures_with_alpha(experiment, tmp_path, channels):
+    transparent(tmp_path / "in" / "one", 60, MODES[channels])
+    transparent(tmp_path / "in" / "two", 60, MODES[channels])
+    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}", "--data.size=16"]
+    data += [f"--data.source.channels={channels}", *SHORT, "--trainer.max_steps=2"]
+    scored = ["--evaluation.extractor=ChosenChannels", "--evaluation.extractor.channels=[0,1,1]"]
+    scored += ["--evaluation.extractor.of=DigitsFeatures", "--evaluation.extractor.of.any_images=true"]
+    scored += ["--evaluation.samples=60"]
+    last = {
+        name: tmp_path / "runs" / name / "version_0" / "checkpoints" / "last.ckpt" for name in ("vqvae", "prior", "gan")
+    }
+    codes = ["--trainer.callbacks+=CodePictures", "--evaluation.samples=60"]
+    assert experiment("fit", *SMALL["vqvae"], *data, *scored, *codes) == 0
+    assert experiment("fit", *SMALL_PRIOR, *data, *scored, f"--model.vqvae={last['vqvae']}") == 0
+    assert experiment("fit", *SMALL["gan"], *data, *scored) == 0
+    for name in ("prior", "gan"):
+        assert experiment("sample", last[name], "--num=3", f"--out={name}") == 0
+        model = load(last[name])
+        with torch.inference_mode():
+            made = to_uint8(model.sample(0, 3, 0))
+        for image, path in zip(made, sorted((tmp_path / name).glob("*.png")), strict=True):
+            assert np.array_equal(decode_one(path, 16, channels), image)
+    assert experiment("sample", last["gan"], "--num=4", "--out=grid.png") == 0
+    assert Image.open(tmp_path / "grid.png").mode == ("L" if channels == 2 else "RGBA")
+    assert experiment("reconstruct", last["vqvae"], f"--images={tmp_path / 'in'}") == 0
+    assert experiment("evaluate", last["gan"], "--num=8", "--metrics=[fid]") == 0
+
+
+@pytest.mark.parametrize("model", ["vqvae", "gan"])
+def test_an_extractor_that_would_have_to_guess_is_refused_before_the_first_step(refused, tmp_path, model):
+    transparent(tmp_path / "in")
+    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}", "--data.source.channels=4"]
+    line = refused("fit", *SMALL[model], *SHORT, *data, "--evaluation.extractor.any_images=true")
+    assert "DigitsFeatures takes images of 1 or 3 channels, not 4" in line
+    assert not list(tmp_path.rglob("metrics.csv"))
+
+
+def test_a_classifier_of_pictures_with_alpha_is_their_extractor(experiment, tmp_path):
+    for name in ("one", "two"):
+        transparent(tmp_path / "in" / name)
+    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}", "--data.source.channels=4"]
+    data += [*SHORT, "--data.size=16", "--trainer.max_steps=2"]
+    quick = [f"--config={CONFIGS / 'extractor.yaml'}", "--model.network.width=4", "--run.name=extractor"]
+    assert experiment("fit", *quick, *data) == 0
+    weights = tmp_path / "runs" / "extractor" / "version_0" / "checkpoints" / "last.ckpt"
+    scored = ["--evaluation.extractor=TrainedFeatures", f"--evaluation.extractor.weights={weights}"]
+    assert experiment("fit", *SMALL["gan"], *data, *scored, "--evaluation.samples=20") == 0
