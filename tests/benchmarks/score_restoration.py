@@ -1,7 +1,7 @@
 """How far restorations are above total-variation and non-local-means denoising of the same damaged pictures.
 
     python tests/benchmarks/score_restoration.py RUN/checkpoints/last.ckpt [--data CONFIG.yaml] [--split test] \
-        [--count 500] [--damage '[{class_path: GaussianNoise, init_args: {deviation: [0.3, 0.3]}}, ...]'] [--grid FILE.png]
+        [--count 500] [--damage '[{class_path: GaussianNoise, init_args: {deviation: [0.3, 0.3]}}]'] [--grid FILE.png]
 
 Prints, for each kind of damage, the mean PSNR in dB of so many pictures of the split, evenly spaced: damaged, restored,
 and by scikit-image's two methods, each with the one of six strengths that is best on these very pictures.
