@@ -11,7 +11,7 @@ from typing import Any
 import docstring_parser
 from jsonargparse import ActionYesNo
 
-from gen_experiments import metrics
+from gen_experiments import data, metrics
 from gen_experiments.callbacks.tracking import SaveConfig
 from gen_experiments.commands.augment_score import augment_score
 from gen_experiments.commands.compare import compare
@@ -63,6 +63,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 # These share their work between the processes of torchrun.
 SHARED = {"evaluate", "compare", "stats", "sample"}
+# Whose classes an option may name.
+ROOMS = {"extractor": metrics, "damage": data}
 # What a command takes by its place on the line, where it is not just a checkpoint.
 POSITIONALS = {
     "evaluate": ("evaluated", "reference"),
@@ -116,8 +118,7 @@ def _run_command(name: str, arguments: list[str]) -> None:
     # A parameter that ends in an underscore is an option whose name, such as `class`, Python keeps for itself.
     parameters = inspect.signature(command).parameters
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
-    if "extractor" in parameters:
-        import_rooms([metrics])
+    import_rooms([room for option, room in ROOMS.items() if option in parameters])
     positionals = POSITIONALS.get(name, ("checkpoint",))
     for place in positionals:
         more: dict[str, Any] = {"type": parameters[place].annotation}

@@ -9,6 +9,8 @@ In `configs/experiments/*/README.md` the lines between the marks `records` and `
 import json
 from pathlib import Path
 
+from gen_experiments.commands.printed import described_damage
+
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- records: python tests/results.py -->\n", "<!-- end of records -->\n"
 HEADER = ("recipe", "images seen", "compared with", "features", "scores")
@@ -24,9 +26,32 @@ def written(page):
     """Returns the text of a page with its table made anew."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    rows = [HEADER, ["---"] * len(HEADER), *map(row, sorted((page.parent / "records").glob("*.json")))]
-    table = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
-    return f"{before}{BEGIN}{table}{END}{after}"
+    records = sorted((page.parent / "records").glob("*.json"))
+    parts = [table([HEADER, ["---"] * len(HEADER), *map(row, records)]), *map(by_damage, records)]
+    return f"{before}{BEGIN}{''.join(parts)}{END}{after}"
+
+
+def table(rows):
+    """Returns rows of cells as Markdown."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+
+
+def by_damage(path):
+    """Returns the table of a record's kinds of damage, with a line above it; nothing where there are none."""
+    kinds = json.loads(path.read_text(encoding="utf-8")).get("by_damage", [])
+    if not kinds:
+        return ""
+    names = list(kinds[0]["scores"])
+    rows = [["damage", *names], ["---"] * (1 + len(names))]
+    for kind in kinds:
+        scores = [kind["scores"][name] for name in names]
+        rows.append([described_damage(kind["damage"]), *(f"{found['value']:.4g}{interval(found)}" for found in scores)])
+    return f"\n`{path.stem}`, every picture damaged alike:\n\n{table(rows)}"
+
+
+def interval(found):
+    """Returns the interval of a score in brackets, if it has one."""
+    return " ({:.4g} to {:.4g})".format(*found["interval"]) if "interval" in found else ""
 
 
 def row(path):
@@ -36,8 +61,7 @@ def row(path):
     reference, evaluated = protocol["reference"], protocol["evaluated"]
     scores = []
     for name, found in held["scores"].items():
-        interval = " ({:.4g} to {:.4g})".format(*found["interval"]) if "interval" in found else ""
-        scores.append(f"{name} {found['value']:.4g}{interval}")
+        scores.append(f"{name} {found['value']:.4g}{interval(found)}")
     return (
         f"`{path.stem}`",
         f"{evaluated['images_seen']:,}",

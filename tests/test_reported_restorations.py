@@ -12,6 +12,7 @@ from gen_experiments import load
 from gen_experiments.images import to_float, to_uint8
 from independent import column, psnr, read_pictures, ssim
 from pictures_on_disk import write_pictures
+from processes import fit
 
 FOLDER = ("--data.source=ImageFolder", "--data.source.root=pictures", "--data.source.channels=1", "--data.size=16")
 # Nothing here is drawn, so that the damaged pictures are known without the package.
@@ -76,7 +77,8 @@ def test_every_kind_of_damage_is_scored_alone(experiment, refused, tmp_path, tru
     assert low < held["scores"]["psnr_gain"]["value"] < high
     # Strengths that the training did not see, by hand.
     kinds = "--damage=[{class_path: DownScaling, init_args: {factors: [8]}}]"
-    assert experiment("evaluate", last, f"{run / 'config.yaml'}:test", metrics, kinds, "--json=other.json") == 0
+    # In a process of its own, which knows the kinds by their short names too.
+    fit(tmp_path, last, f"{run / 'config.yaml'}:test", metrics, kinds, "--json=other.json", command="evaluate")
     (row,) = json.loads((tmp_path / "other.json").read_text())["by_damage"]
     assert values(row) == pytest.approx(expected(model.translate, smaller(truth, 8), truth), rel=1e-3)
     assert "a split of its data" in refused("evaluate", last, "pictures/test", metrics, kinds)

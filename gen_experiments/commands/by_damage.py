@@ -1,5 +1,6 @@
 """How well a model restores each kind of damage alone."""
 
+from collections.abc import Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ def scores_by_damage(
     split: str,
     damage: list[Damage] | None,
     lpips: Perceptual | None,
+    wanted: Sequence[str] | None,
     bootstrap: int,
 ) -> list[dict[str, Any]]:
     """Returns what a record says of the restoration of pictures that are all damaged in the same way.
@@ -39,7 +41,8 @@ def scores_by_damage(
         split: which of their images.
         damage: kinds, each of which all images go through alone; None for those of the data, each at its least and at
             its greatest strength.
-        lpips: by what LPIPS is measured; None for none.
+        lpips: by what LPIPS is measured; None for none, unless it is wanted.
+        wanted: names of metrics; None for all of pairs. Where none of these is wanted, nothing is computed.
         bootstrap: resamples for 95% intervals; 0 for none.
     """
     kinds = [kind for part in data.damage for kind in part.fixed()] if damage is None else damage
@@ -49,9 +52,13 @@ def scores_by_damage(
         alone = copy(data)
         alone.damage = [kind]
         sources = partial(sources_of_split, alone, split)
-        remade = Reconstructions(model, checkpoint, originals, sources, lpips=lpips, with_codes=False)
+        remade = Reconstructions(model, checkpoint, originals, sources, alone.in_pairs, lpips, wanted, with_codes=False)
+        names = [name for name in remade.metrics if wanted is None or name in wanted]
+        if not names:
+            return []
         collected_of(remade.images, [], torch.device("cpu"))
-        scores = remade.scores()
+        found_of_all = remade.scores()
+        scores = {name: found_of_all[name] for name in names}
         if bootstrap and originals.count is not None:
             add_intervals(scores, originals.count, bootstrap)
         found.append(_described(kind, scores))

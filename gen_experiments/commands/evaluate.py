@@ -38,7 +38,11 @@ from gen_experiments.progress import progress
 from gen_experiments.runs.checkpoint_files import checkpoint_of, run_of
 from gen_experiments.runs.job import is_first_process
 
-NEEDS = {"ms_ssim": f" of {MS_SSIM_SIZE} pixels a side", **dict.fromkeys(OF_CODES, " by codes")}
+NEEDS = {
+    "ms_ssim": f" of {MS_SSIM_SIZE} pixels a side",
+    GAIN: " of damaged pictures",
+    **dict.fromkeys(OF_CODES, " by codes"),
+}
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,8 @@ def evaluation_of(
         assert model is not None
         assert checkpoint is not None
         kinds, intervals = protocol.damage, protocol.bootstrap
-        others["by_damage"] = scores_by_damage(model, checkpoint, *compared, kinds, protocol.lpips, intervals)
+        alone = scores_by_damage(model, checkpoint, *compared, kinds, protocol.lpips, protocol.metrics, intervals)
+        others |= {"by_damage": alone} if alone else {}
     return records[0] | others
 
 

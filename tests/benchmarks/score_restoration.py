@@ -1,7 +1,7 @@
 """How far restorations are above total-variation and non-local-means denoising of the same damaged pictures.
 
-    python tests/benchmarks/score_restoration.py RUN/checkpoints/last.ckpt [--split test] [--count 500] \
-        [--damage '[{class_path: GaussianNoise, init_args: {deviation: [0.3, 0.3]}}, ...]'] [--grid FILE.png]
+    python tests/benchmarks/score_restoration.py RUN/checkpoints/last.ckpt [--data CONFIG.yaml] [--split test] \
+        [--count 500] [--damage '[{class_path: GaussianNoise, init_args: {deviation: [0.3, 0.3]}}]'] [--grid FILE.png]
 
 Prints, for each kind of damage, the mean PSNR in dB of so many pictures of the split, evenly spaced: damaged, restored,
 and by scikit-image's two methods, each with the one of six strengths that is best on these very pictures.
@@ -61,12 +61,13 @@ def main():
     """Prints the table."""
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=str)
+    parser.add_argument("--data", type=str | None, default=None)
     parser.add_argument("--split", default="test")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--damage", type=list[Damage] | None, default=None)
     parser.add_argument("--grid", type=str | None, default=None)
     chosen = parser.instantiate(parser.parse_args())
-    data, restore = training_data(chosen.checkpoint, None), remaker(load(chosen.checkpoint))
+    data, restore = training_data(chosen.checkpoint, chosen.data), remaker(load(chosen.checkpoint))
     numbers = evenly_spaced(len(data.split(chosen.split)), chosen.count)
     truth = data.split(chosen.split).read(numbers)
     kinds = chosen.damage or [kind for part in data.damage for kind in part.fixed()]

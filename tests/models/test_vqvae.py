@@ -52,7 +52,7 @@ def test_it_learns_to_make_the_images_of_their_sources(tmp_path):
     watch = Weights()
     trainer = quiet_trainer(watch, 1, tmp_path, log_every_n_steps=1)
     trainer.fit(model, DataLoader([batch], batch_size=None))
-    remade = untrained(-images)[0]
+    remade = untrained(-images)[0].detach()
     assert watch.logged[0]["train/reconstruction"] == pytest.approx(float((remade - images).square().mean()), rel=1e-5)
 
 

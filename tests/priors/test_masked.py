@@ -153,7 +153,8 @@ def test_numbers_out_of_range(wrong):
 def test_given_codes_are_never_hidden():
     """Of codes of which one is left to draw the bound is the likelihood itself, given the other."""
     torch.manual_seed(0)
-    prior = MaskedPrior(CodeSpec(((1, 1), (1, 1)), 3, given=1), width=16, depth=1, heads=2, label_smoothing=0.0)
+    exact = {"dropout": 0.0, "label_smoothing": 0.0}
+    prior = MaskedPrior(CodeSpec(((1, 1), (1, 1)), 3, given=1), width=16, depth=1, heads=2, **exact)
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     codes = torch.tensor(list(product(range(3), repeat=2)))
