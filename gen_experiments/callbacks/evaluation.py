@@ -16,7 +16,7 @@ from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOf
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.collapse import ClassVariety
 from gen_experiments.evaluation.online import OnlineScores
-from gen_experiments.evaluation.scores import METRICS
+from gen_experiments.evaluation.scores import IN_TRAINING
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.reconstruction import l1, psnr, ssim
@@ -72,10 +72,10 @@ class Evaluation(Callback):
         check_interval("[1, inf)", batch_size=batch_size)
         check_interval("[0, inf)", seed=seed)
         check_interval("[0, 1]", collapsed=collapsed)
-        unknown = sorted(set(metrics) - set(METRICS))
+        unknown = sorted(set(metrics) - set(IN_TRAINING))
         if unknown or not metrics:
             wrong = unknown[0] if unknown else "nothing"
-            raise UserError(f"evaluation.metrics cannot hold {wrong}: choose from {', '.join(METRICS)}")
+            raise UserError(f"evaluation.metrics cannot hold {wrong}: choose from {', '.join(IN_TRAINING)}")
         self.extractor = extractor
         self.samples = samples
         self.batch_size = batch_size

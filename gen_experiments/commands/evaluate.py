@@ -93,8 +93,8 @@ def evaluate(
         evaluated: what is scored.
         reference: what it is compared with: as above, or a split (train, val, test) of the data that the evaluated
             run was trained on; by default the split that its training compared with.
-        metrics: names, such as [fid,kid]; by default all that what is known allows, but for fid_infinity, near_copies
-            and near_copies_p (see `memorisation`) and, without --lpips, lpips.
+        metrics: names, such as [fid,kid]; by default all that what is known allows, but for fid_infinity, sfid (ADM's,
+            by InceptionFeatures), near_copies and near_copies_p (see `memorisation`) and, without --lpips, lpips.
         num: images that a model generates.
         seed: names the sequence of a model's samples.
         extractor: whose features are compared, or a list of several; by default that of the evaluated run, or of a data

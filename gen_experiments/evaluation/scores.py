@@ -27,7 +27,7 @@ from gen_experiments.metrics.uncertainty import (
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
 # Of two runs the one with the smaller number is the better one; of all other metrics, with the larger.
-SMALLER_IS_BETTER = ("fid", "fid_infinity", "kid", "mind", "lpips", "l1", "near_copies", "bits_per_pixel")
+SMALLER_IS_BETTER = ("fid", "sfid", "fid_infinity", "kid", "mind", "lpips", "l1", "near_copies", "bits_per_pixel")
 Statistic = Callable[[Tensor], float]
 Steps = Callable[[int], Iterable[object]]
 
@@ -125,7 +125,8 @@ def computable(generated: Collected, real: Collected, extractor: FeatureExtracto
     """Returns the names of the metrics that what is known allows."""
     if generated.features is None or real.features is None:
         return ["fid"]
-    left_out = {"fid_infinity"}  # of few images it cannot be had, of many it takes long: by its name only
+    # By their names only: one cannot be had of few images and takes long of many, the other few extractors have.
+    left_out = {"fid_infinity", "sfid"}
     if extractor.classify(generated.features[:1].to(extractor.device)) is None:
         left_out.add("is")
     return [name for name in METRICS if name not in left_out]
@@ -144,6 +145,14 @@ def _frechet(generated: Collected, real: Collected, extractor: FeatureExtractor)
         return float(frechet_distance(reference, generated.divided(Moments.of_features(features[rows]))))
 
     return {"fid": Score(value, statistic=statistic)}
+
+
+def _spatial(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+    if not extractor.num_spatial:
+        raise UserError("sfid is by InceptionFeatures with its resizing of tensorflow: leave it out")
+    if generated.spatial is None or real.spatial is None:
+        raise UserError("sfid needs images, or statistics with mu_s and sigma_s: leave it out, or write them by stats")
+    return {"sfid": Score(float(frechet_distance(real.divided(real.spatial), generated.divided(generated.spatial))))}
 
 
 def _extrapolated(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
@@ -225,12 +234,14 @@ def mean_of(values: Tensor) -> Statistic:
 
 METRICS: dict[str, Callable[[Collected, Collected, FeatureExtractor], dict[str, Score]]] = {
     "fid": _frechet,
+    "sfid": _spatial,
     "fid_infinity": _extrapolated,
     "kid": _kernel,
     "is": _classes,
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _overlap),
     "mind": _transport,
 }
+IN_TRAINING = tuple(name for name in METRICS if name != "sfid")
 
 
 def _features(metric: str, generated: Collected, real: Collected) -> tuple[Tensor, Tensor]:
