@@ -19,6 +19,7 @@ from gen_experiments.evaluation.online import OnlineScores
 from gen_experiments.evaluation.scores import IN_TRAINING
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.modes import ALARM
 from gen_experiments.metrics.reconstruction import l1, psnr, ssim
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ class Evaluation(Callback):
         reference: the split that samples are compared with; another than the training images where these are few.
         collapsed: the `variety` or `class_variety` below which a warning says that the samples have collapsed, once the
             model has seen 10,000 images; in [0, 1], 0 for no warning.
-        metrics: of fid, fid_infinity, kid, is, precision, recall, density, coverage and mind; the first chooses the
-            best checkpoint. Of few samples (1,000, say) MIND and KID mean more than FID. All but FID keep the features
-            of all images in memory and compute those of the reference once in a run.
+        metrics: of fid, fid_infinity, kid, is, precision, recall, density, coverage, mind and missed, the share of the
+            data that is hardly generated, of which more than a quarter is warned of. The first chooses the best
+            checkpoint. Of few samples (1,000, say) MIND and KID mean more than FID. All but FID keep the features of
+            all images in memory and compute those of the reference once in a run.
 
     Raises:
         UserError: a number out of range, such as fewer than two samples, or an unknown metric.
@@ -194,6 +196,8 @@ class Evaluation(Callback):
                 scores |= self._varieties(pl_module, self._scores)
             found = self._scores.scores(paired=remakes and self._in_pairs)
             scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": value for name, value in found.items()}
+            if not remakes:
+                self._warn_of_missed(pl_module, found.get("missed", 0.0))
         values = {f"{stage}/{name}": torch.as_tensor(value, dtype=torch.float32) for name, value in scores.items()}
         pl_module.log_dict(values)
 
@@ -214,6 +218,14 @@ class Evaluation(Callback):
                 stacklevel=2,
             )
         return shares
+
+    def _warn_of_missed(self, pl_module: LightningModule, share: float) -> None:
+        learned = getattr(pl_module, "images_seen", 0) >= LEARNED_SOMETHING
+        if self.collapsed and share > ALARM and learned and distributed.rank() == 0:
+            warnings.warn(
+                f"{share:.1%} of the reference is hardly generated: modes are missing; look at a grid of samples",
+                stacklevel=2,
+            )
 
     def _sample(self, trainer: Trainer, model: Samples, scores: OnlineScores) -> None:
         starts = range(0, self.samples, self.batch_size)

@@ -28,8 +28,9 @@ from gen_experiments.commands.progress import progress
 from gen_experiments.commands.reconstructed import OF_CODES, PAIRED, Reconstructions
 from gen_experiments.commands.training_data import contents_of, run_config, training_data
 from gen_experiments.errors import UserError, check_interval
+from gen_experiments.evaluation.intervals import add_intervals
 from gen_experiments.evaluation.record import record, write_record
-from gen_experiments.evaluation.scores import METRICS, add_intervals, computable, score
+from gen_experiments.evaluation.scores import METRICS, computable, score
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE

@@ -75,7 +75,7 @@ class Moments:
         """
         from scipy.linalg.lapack import dpotrf, dpstrf
 
-        matrix = self.covariance.cpu().numpy()
+        matrix = self.covariance.cpu().numpy().T  # symmetric, and in LAPACK's order without being rewritten
         triangle, failure = dpotrf(matrix, lower=True)
         if not failure:
             return triangle, True
@@ -106,7 +106,7 @@ def _trace_of_root(first: Moments, second: Moments) -> float:
     from scipy.linalg import eigvalsh
     from scipy.linalg.lapack import dsygst
 
-    (factor, triangular), other = first.factor, second.covariance.cpu().numpy()
+    (factor, triangular), other = first.factor, second.covariance.cpu().numpy().T
     if triangular:  # only half of a symmetric product of triangles: a quarter of the work
         product, _ = dsygst(other, factor, itype=2, lower=True)
     else:
