@@ -16,10 +16,11 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.collapse import ClassVariety
 from gen_experiments.evaluation.online import OnlineScores
 from gen_experiments.evaluation.pairs import PairScores
-from gen_experiments.evaluation.scores import METRICS
+from gen_experiments.evaluation.scores import IN_TRAINING
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.modes import ALARM
 
 if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
@@ -51,9 +52,10 @@ class Evaluation(Callback):
         reference: the split that samples are compared with; another than the training images where these are few.
         collapsed: the `variety` or `class_variety` below which a warning says that the samples have collapsed, once the
             model has seen 10,000 images; in [0, 1], 0 for no warning.
-        metrics: of fid, fid_infinity, kid, is, precision, recall, density, coverage and mind; the first chooses the
-            best checkpoint. Of few samples (1,000, say) MIND and KID mean more than FID. All but FID keep the features
-            of all images in memory and compute those of the reference once in a run.
+        metrics: of fid, fid_infinity, kid, is, precision, recall, density, coverage, mind and missed, the share of the
+            data that is hardly generated, of which more than a quarter is warned of. The first chooses the best
+            checkpoint. Of few samples (1,000, say) MIND and KID mean more than FID. All but FID keep the features of
+            all images in memory and compute those of the reference once in a run.
         lpips: the network of LPIPS and its weights, which are fetched; None for no LPIPS.
 
     Raises:
@@ -75,10 +77,10 @@ class Evaluation(Callback):
         check_interval("[1, inf)", batch_size=batch_size)
         check_interval("[0, inf)", seed=seed)
         check_interval("[0, 1]", collapsed=collapsed)
-        unknown = sorted(set(metrics) - set(METRICS))
+        unknown = sorted(set(metrics) - set(IN_TRAINING))
         if unknown or not metrics:
             wrong = unknown[0] if unknown else "nothing"
-            raise UserError(f"evaluation.metrics cannot hold {wrong}: choose from {', '.join(METRICS)}")
+            raise UserError(f"evaluation.metrics cannot hold {wrong}: choose from {', '.join(IN_TRAINING)}")
         self.extractor = extractor
         self.samples = samples
         self.batch_size = batch_size
@@ -191,6 +193,8 @@ class Evaluation(Callback):
                 scores |= self._varieties(pl_module, self._scores)
             found = self._scores.scores(paired=remakes and self._in_pairs)
             scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": value for name, value in found.items()}
+            if not remakes:
+                self._warn_of_missed(pl_module, found.get("missed", 0.0))
         values = {f"{stage}/{name}": torch.as_tensor(value, dtype=torch.float32) for name, value in scores.items()}
         pl_module.log_dict(values)
 
@@ -211,6 +215,14 @@ class Evaluation(Callback):
                 stacklevel=2,
             )
         return shares
+
+    def _warn_of_missed(self, pl_module: LightningModule, share: float) -> None:
+        learned = getattr(pl_module, "images_seen", 0) >= LEARNED_SOMETHING
+        if self.collapsed and share > ALARM and learned and distributed.rank() == 0:
+            warnings.warn(
+                f"{share:.1%} of the reference is hardly generated: modes are missing; look at a grid of samples",
+                stacklevel=2,
+            )
 
     def _sample(self, trainer: Trainer, model: Samples, scores: OnlineScores) -> None:
         starts = range(0, self.samples, self.batch_size)

@@ -10,7 +10,7 @@ from gen_experiments.commands.inputs import Images, split_images
 from gen_experiments.commands.passes import collected_of
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.scores import Score
+from gen_experiments.evaluation.intervals import Score
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.memorisation import near_copies, nearer_p_value, nearest
 

@@ -27,8 +27,9 @@ from gen_experiments.commands.remade import data_compared_with, remade_of, remak
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.damage import Damage
 from gen_experiments.errors import UserError, check_interval
+from gen_experiments.evaluation.intervals import add_intervals
 from gen_experiments.evaluation.record import record, write_record
-from gen_experiments.evaluation.scores import METRICS, add_intervals, computable, score
+from gen_experiments.evaluation.scores import METRICS, computable, score
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
@@ -100,8 +101,8 @@ def evaluate(
         evaluated: what is scored.
         reference: what it is compared with: as above, or a split (train, val, test) of the data that the evaluated
             run was trained on; by default the split that its training compared with.
-        metrics: names, such as [fid,kid]; by default all that what is known allows, but for fid_infinity, near_copies
-            and near_copies_p (see `memorisation`) and, without --lpips, lpips.
+        metrics: names, such as [fid,kid]; by default all that what is known allows, but for fid_infinity, sfid (ADM's,
+            by InceptionFeatures), near_copies and near_copies_p (see `memorisation`) and, without --lpips, lpips.
         num: images that a model generates.
         seed: names the sequence of a model's samples.
         extractor: whose features are compared, or a list of several; by default that of the evaluated run, or of a data

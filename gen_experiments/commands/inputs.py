@@ -31,12 +31,14 @@ class Images:
         count: how many there are; None for as many as one likes.
         read: returns those of a range, (N, C, H, W) uint8.
         content: what they show, where that is known (`FeatureExtractor.content`).
+        archive: the .npz file that they are in.
     """
 
     described: dict[str, Any]
     count: int | None
     read: Callable[[range], Tensor]
     content: str | None = None
+    archive: Path | None = None
 
 
 @dataclass
@@ -105,7 +107,7 @@ def stored_images(path: Path, spec: ImageSpec | None) -> Images:
         samples = read_samples(path)
         size = list(samples.shape[2:])
         described: dict[str, Any] = {"kind": "samples", "path": str(path), "sha256": file_sha256(path), "size": size}
-        return Images(described, len(samples), lambda part: samples[part.start : part.stop])
+        return Images(described, len(samples), lambda part: samples[part.start : part.stop], archive=path)
     if not path.exists():
         raise UserError(f"there is no {path}: name a checkpoint, a run, a folder, a data configuration or an .npz file")
     if not path.is_dir():

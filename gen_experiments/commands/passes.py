@@ -9,7 +9,7 @@ from torch import Tensor
 from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data
 from gen_experiments.commands.training_data import extractor_of, run_extractor
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.archives import read_features, read_statistics
+from gen_experiments.evaluation.archives import has_statistics, read_features, read_spatial, read_statistics
 from gen_experiments.evaluation.collected import Collected, collect
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
@@ -59,7 +59,11 @@ def collected_of(side: Images | Archive, networks: Sequence[FeatureExtractor], d
         UserError: there are fewer than two images, or the statistics are of other features.
     """
     if isinstance(side, Images):
-        return collect(_batches(side), networks, device)
+        found = collect(_batches(side), networks, device)
+        if side.archive is not None and has_statistics(side.archive):
+            for network, collected in zip(networks, found, strict=True):
+                _take_statistics(side.archive, network, collected)
+        return found
     return [_read(side, network) for network in networks]
 
 
@@ -67,7 +71,20 @@ def _read(side: Archive, network: FeatureExtractor) -> Collected:
     if side.kind == "features":
         features = read_features(side.path, network.num_features, network.fingerprint)
         return Collected(Moments.of_features(features), features)
-    return Collected(read_statistics(side.path, network.num_features, network.fingerprint))
+    moments = read_statistics(side.path, network.num_features, network.fingerprint)
+    spatial = read_spatial(side.path, network.num_spatial) if network.num_spatial else None
+    return Collected(moments, spatial=spatial)
+
+
+def _take_statistics(path: Path, network: FeatureExtractor, collected: Collected) -> None:
+    """Puts the statistics beside the images of ADM's references, which are of more images, in the place of theirs."""
+    name = type(network).__name__
+    if not network.num_spatial:  # they are by Inception
+        print(f"the statistics in {path} are passed over: {name} is compared by the images there")
+        return
+    print(f"mu and sigma in {path} are taken for FID by {name}, not the images there, as ADM does")
+    collected.moments = read_statistics(path, network.num_features, network.fingerprint)
+    collected.spatial = read_spatial(path, network.num_spatial)
 
 
 def _batches(images: Images) -> Iterator[tuple[Tensor, Tensor]]:

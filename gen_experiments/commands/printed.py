@@ -5,6 +5,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gen_experiments.metrics.modes import ALARM
+
 # Of what the record says about each side, what is printed.
 SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "seed", "count")
 
@@ -23,6 +25,8 @@ def print_record(held: dict[str, Any]) -> None:
     without = [name for name, found in held["scores"].items() if "interval" not in found]
     if protocol["bootstrap"] and without:
         print(f"no interval is known to hold for {', '.join(without)}")
+    if (missed := held["scores"].get("missed")) is not None and missed["value"] > ALARM:
+        print(f"{missed['value']:.0%} of the reference is hardly generated: modes are missing, whatever the FID")
     if "by_damage" in held:
         _print_by_damage(held["by_damage"])
     for role in ("evaluated", "reference"):

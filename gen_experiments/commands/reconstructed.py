@@ -12,7 +12,7 @@ from gen_experiments.commands.inputs import Archive, Images
 from gen_experiments.commands.model_images import described_checkpoint
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import RECONSTRUCTIONS
-from gen_experiments.evaluation.scores import Score, mean_of
+from gen_experiments.evaluation.intervals import Score, mean_of
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.codebook import entropy_bits, perplexity, usage

@@ -22,6 +22,7 @@ def stats(
     seed: int = 0,
     extractor: FeatureExtractor | None = None,
     features: bool = False,
+    spatial: bool = False,
     device: str = "auto",
 ) -> None:
     """Writes the statistics of images, `mu` and `sigma`, as clean-fid, EDM and ADM read and write them.
@@ -35,6 +36,7 @@ def stats(
         seed: names the sequence of a model's samples.
         extractor: whose features they are; by default that of the run, or of the data configuration.
         features: whether to write all features instead of their moments.
+        spatial: whether to write `mu_s` and `sigma_s` too, of which ADM's sFID is; by InceptionFeatures only.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
@@ -50,12 +52,14 @@ def stats(
     if isinstance(side, Archive):
         raise UserError(f"{images} holds {side.kind} already")
     network.fits(side.content, "--extractor")
+    if spatial and (features or not network.num_spatial):
+        raise UserError("--spatial is for moments by InceptionFeatures, resizing as tensorflow: leave it out here")
     (collected,) = collected_of(side, [network], place)
     if not is_first_process():
         return
     if features and collected.features is not None:
         write_features(Path(out), collected.features, network.fingerprint)
     else:
-        write_statistics(Path(out), collected.moments, network.fingerprint)
-    written = "the features" if features else "mu and sigma"
+        write_statistics(Path(out), collected.moments, network.fingerprint, collected.spatial if spatial else None)
+    written = "the features" if features else "mu, sigma, mu_s and sigma_s" if spatial else "mu and sigma"
     print(f"wrote {written} of {collected.moments.count} images by {type(network).__name__} to {out}")

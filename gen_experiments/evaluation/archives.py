@@ -85,6 +85,11 @@ def read_samples(path: Path) -> Tensor:
     return torch.from_numpy(array).permute(0, 3, 1, 2)
 
 
+def has_statistics(path: Path) -> bool:
+    """Returns whether an archive holds statistics, as ADM's references do beside images."""
+    return {"mu", "sigma"} <= archive_names(path)
+
+
 def read_statistics(path: Path, dim: int, fingerprint: str) -> Moments:
     """Returns the statistics of an archive: `mu` (D,) and `sigma` (D, D), as clean-fid, EDM and ADM have them.
 
@@ -96,27 +101,44 @@ def read_statistics(path: Path, dim: int, fingerprint: str) -> Moments:
     Raises:
         UserError: it holds no such arrays, they are of other features, or are not finite or not symmetric.
     """
-    mean, covariance = _read(path, "mu", "f", ()), _read(path, "sigma", "f", (None,))
-    _check_extractor(path, len(mean), dim, fingerprint)
-    if covariance.shape != (dim, dim):
-        raise UserError(f"{path} holds a sigma of shape {covariance.shape}, not {(dim, dim)}: it is no covariance")
+    _check_extractor(path, len(_read(path, "mu", "f", ())), dim, fingerprint)
+    return _moments(path, dim, "mu", "sigma")
+
+
+def read_spatial(path: Path, dim: int) -> Moments | None:
+    """Returns the statistics of features at places, `mu_s` and `sigma_s`, as ADM has them; None where there are none.
+
+    Raises:
+        UserError: they are of another count of features, or are not finite or not symmetric.
+    """
+    return _moments(path, dim, "mu_s", "sigma_s") if {"mu_s", "sigma_s"} <= archive_names(path) else None
+
+
+def _moments(path: Path, dim: int, mu: str, sigma: str) -> Moments:
+    mean, covariance = _read(path, mu, "f", ()), _read(path, sigma, "f", (None,))
+    if mean.shape != (dim,) or covariance.shape != (dim, dim):
+        raise UserError(f"{path} holds a {sigma} of shape {covariance.shape}, not {(dim, dim)}: it is no covariance")
     if not np.isfinite(mean).all() or not np.isfinite(covariance).all():
         raise UserError(f"{path} holds statistics that are not finite: make them anew")
     if not np.allclose(covariance, covariance.T, rtol=1e-5, atol=1e-8 * float(np.abs(covariance).max())):
-        raise UserError(f"{path} holds a sigma that is not symmetric: it is no covariance")
+        raise UserError(f"{path} holds a {sigma} that is not symmetric: it is no covariance")
     count = int(_read(path, COUNT, "i", ())[0]) if COUNT in archive_names(path) else None
     symmetric = torch.from_numpy(covariance.astype(np.float64))
     return Moments(torch.from_numpy(mean.astype(np.float64)), (symmetric + symmetric.T) / 2, count)
 
 
-def write_statistics(path: Path, moments: Moments, fingerprint: str) -> None:
+def write_statistics(path: Path, moments: Moments, fingerprint: str, spatial: Moments | None = None) -> None:
     """Writes moments as `mu` and `sigma`, float64, the covariance by N − 1, beside the extractor and the count.
+
+    Those of features at places, if they are given, are written as `mu_s` and `sigma_s`.
 
     Raises:
         UserError: the file cannot be written.
     """
     arrays: dict[str, Any] = {"mu": moments.mean.cpu().numpy(), "sigma": moments.covariance.cpu().numpy()}
     arrays[EXTRACTOR] = np.array([fingerprint])
+    if spatial is not None:
+        arrays |= {"mu_s": spatial.mean.cpu().numpy(), "sigma_s": spatial.covariance.cpu().numpy()}
     if moments.count is not None:
         arrays[COUNT] = np.array([moments.count])
     with atomic_write(path) as temporary, temporary.open("wb") as file:

@@ -22,6 +22,7 @@ class Collected:
         pixels_sha256: a hash of all pixels in order, by which equal images are told; None with the features.
         paired: whether these are reconstructions of the images they are compared with, in the same order: a sample of
             both is then one of pairs.
+        spatial: moments of their features at places, where the extractor has such.
         by_n: whether covariances are divided by the count of images rather than by one less.
     """
 
@@ -30,6 +31,7 @@ class Collected:
     pixels_sha256: str | None = None
     paired: bool = False
     by_n: bool = False
+    spatial: Moments | None = None
 
     def divided(self, moments: Moments) -> Moments:
         """Returns moments of such images with their covariance divided as these want it."""
@@ -53,22 +55,28 @@ def collect(
         UserError: there are fewer than two images.
     """
     sums = [FeatureSums(extractor.num_features).to(device) for extractor in extractors]
+    at_places = [FeatureSums(extractor.num_spatial).to(device) for extractor in extractors]
     rows: list[list[Tensor]] = [[torch.empty(0, extractor.num_features)] for extractor in extractors]
     places, digests = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, 32, dtype=torch.uint8)]
     for numbers, images in batches:
         places.append(numbers)
         digests.append(torch.stack([_digest(image) for image in images]))
         inputs = images.to(device)
-        for extractor, own, kept in zip(extractors, sums, rows, strict=True):
-            features = extractor(inputs)
+        for extractor, own, places_of_own, kept in zip(extractors, sums, at_places, rows, strict=True):
+            features, spatial = extractor.with_spatial(inputs)
             own.update(features)
+            places_of_own.update(spatial)
             kept.append(features.cpu())
     moments = [own.moments() for own in sums]
     order = torch.cat(places).to(device)
     gathered = [distributed.gather_in_order([torch.cat(kept).to(device)], [order])[0].cpu() for kept in rows]
     pixels, _ = distributed.gather_in_order([torch.cat(digests).to(device)], [order])
     sha256 = hashlib.sha256(pixels.cpu().numpy().tobytes()).hexdigest()
-    return [Collected(*known, sha256) for known in zip(moments, gathered, strict=True)]
+    spatial_moments = [own.moments() if own.dim else None for own in at_places]
+    return [
+        Collected(known, features, sha256, spatial=spatial)
+        for known, features, spatial in zip(moments, gathered, spatial_moments, strict=True)
+    ]
 
 
 def _digest(image: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gen_experiments.evaluation.scores import Score
+from gen_experiments.evaluation.intervals import Score
 from gen_experiments.storage import atomic_write
 
 PACKAGES = ("gen_experiments", "torch", "torchmetrics", "torch-fidelity", "numpy")

@@ -1,73 +1,38 @@
 """The metrics of two sets of features by name."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 from torch import Tensor
 
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.collected import Collected
+from gen_experiments.evaluation.intervals import Score, Steps, mean_of
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
 from gen_experiments.metrics.kernel import inception_score, kid, kid_deviation
+from gen_experiments.metrics.modes import missed
 from gen_experiments.metrics.neighbours import overlap
 from gen_experiments.metrics.overlap_deviation import Deviations, overlap_deviations
 from gen_experiments.metrics.sliced import drawn_for_mind, sliced_distance
-from gen_experiments.metrics.uncertainty import (
-    Interval,
-    bootstrap_interval,
-    frechet_infinity,
-    normal_interval,
-    wilson_interval,
-)
+from gen_experiments.metrics.uncertainty import frechet_infinity
 
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
 # Of two runs the one with the smaller number is the better one; of all other metrics, with the larger.
-SMALLER_IS_BETTER = ("fid", "fid_infinity", "kid", "mind", "lpips", "l1", "near_copies", "bits_per_pixel")
-Statistic = Callable[[Tensor], float]
-Steps = Callable[[int], Iterable[object]]
-
-
-@dataclass
-class Score:
-    """A number and how it came about.
-
-    Attributes:
-        value: the number.
-        deviation: of KID and IS over subsets of the images; of FID∞ that of the number itself.
-        settings: what must be equal for two such numbers to be compared.
-        statistic: maps (N,) int64 indices of the evaluated images -> the number of a sample of these; None where images
-            that occur twice would spoil it.
-        plug_in: the statistic of infinitely many resampled images, where it is not the value.
-        resampled: N, where not all of the evaluated images are compared.
-        trials: N, where the number is a share of the evaluated images.
-        spread: the number's deviation over samples of the evaluated images, from a count of subsamples, where it is
-            had in another way.
-        interval: the number's 95% interval, if it was asked for.
-    """
-
-    value: float
-    deviation: float | None = None
-    settings: dict[str, int] = field(default_factory=dict)
-    statistic: Statistic | None = None
-    plug_in: float | None = None
-    resampled: int | None = None
-    trials: int | None = None
-    spread: Callable[[int, Steps], float] | None = None
-    interval: Interval | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns it as plain values, without what it does not have."""
-        found: dict[str, Any] = {"value": self.value, "settings": self.settings}
-        if self.deviation is not None:
-            found["deviation"] = self.deviation
-        if self.interval is not None:
-            found["interval"] = list(self.interval)
-        return found
+SMALLER_IS_BETTER = (
+    "fid",
+    "sfid",
+    "fid_infinity",
+    "kid",
+    "mind",
+    "lpips",
+    "l1",
+    "near_copies",
+    "missed",
+    "bits_per_pixel",
+)
 
 
 def score(
@@ -91,41 +56,12 @@ def score(
     return {name: found[name] for name in metrics}
 
 
-def add_intervals(scores: dict[str, Score], count: int, repeats: int, steps: Steps = range) -> None:
-    """Gives each score its 95% interval, as far as one is known that holds, by resamples of the evaluated images.
-
-    It is about the number of infinitely many evaluated images, or, for recall and coverage, which depend on the count,
-    about their mean over samples of as many. The other side is taken as it is, but for reconstructions, which are
-    resampled with their originals; their KID, precision, recall, density and coverage get no interval.
-
-    Args:
-        scores: what they are of.
-        count: of the evaluated images.
-        repeats: how many resamples.
-        steps: goes through as many steps as it is given, and may show how far it is.
-    """
-    for name, found in scores.items():
-        if name == "fid_infinity" and found.deviation is not None:
-            found.interval = normal_interval(found.value, found.deviation)
-        elif found.trials is not None:
-            found.interval = wilson_interval(round(found.value * found.trials), found.trials)
-        elif found.spread is not None:
-            # None of all real images or all of them in every subsample: how many then in a sample, nobody knows.
-            if (deviation := found.spread(repeats, steps)) > 0:
-                low, high = normal_interval(found.value, deviation)
-                found.interval = Interval(low, high) if name == "kid" else Interval(max(low, 0.0), min(high, 1.0))
-        elif found.statistic is not None:
-            rows = found.resampled or count
-            found.interval = bootstrap_interval(
-                found.value, found.statistic, rows, repeats, plug_in=found.plug_in, steps=steps
-            )
-
-
 def computable(generated: Collected, real: Collected, extractor: FeatureExtractor) -> list[str]:
     """Returns the names of the metrics that what is known allows."""
     if generated.features is None or real.features is None:
         return ["fid"]
-    left_out = {"fid_infinity"}  # of few images it cannot be had, of many it takes long: by its name only
+    # By their names only: one cannot be had of few images and takes long of many, the other few extractors have.
+    left_out = {"fid_infinity", "sfid"}
     if extractor.classify(generated.features[:1].to(extractor.device)) is None:
         left_out.add("is")
     return [name for name in METRICS if name not in left_out]
@@ -144,6 +80,14 @@ def _frechet(generated: Collected, real: Collected, extractor: FeatureExtractor)
         return float(frechet_distance(reference, generated.divided(Moments.of_features(features[rows]))))
 
     return {"fid": Score(value, statistic=statistic)}
+
+
+def _spatial(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+    if not extractor.num_spatial:
+        raise UserError("sfid is by InceptionFeatures with its resizing of tensorflow: leave it out")
+    if generated.spatial is None or real.spatial is None:
+        raise UserError("sfid needs images, or statistics with mu_s and sigma_s: leave it out, or write them by stats")
+    return {"sfid": Score(float(frechet_distance(real.divided(real.spatial), generated.divided(generated.spatial))))}
 
 
 def _extrapolated(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
@@ -175,12 +119,15 @@ def _classes(generated: Collected, real: Collected, extractor: FeatureExtractor)
             f"is needs an extractor that classifies, which {type(extractor).__name__} does not: leave it out"
         )
     known = logits.cpu()
+    found, of_all = inception_score(known, IS_SPLITS), inception_score(known, 1).mean
+    # Of n images it is too small by about b/n: of a part by so much more than of all, of all by a ninth of that.
+    infinite = of_all + (of_all - found.mean) / (IS_SPLITS - 1)
     return {
         "is": Score(
-            *inception_score(known, IS_SPLITS),
+            *found,
             {"splits": IS_SPLITS},
             lambda rows: inception_score(known[rows], IS_SPLITS).mean,
-            inception_score(known, 1).mean,
+            infinite,
         )
     }
 
@@ -218,19 +165,21 @@ def _transport(generated: Collected, real: Collected, extractor: FeatureExtracto
     return {"mind": Score(value, settings=settings, statistic=statistic, resampled=len(first))}
 
 
-def mean_of(values: Tensor) -> Statistic:
-    """Returns the statistic of a number that is the mean of the (N,) values of the evaluated images."""
-    return lambda rows: float(values[rows].double().mean())
+def _missed(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+    return {"missed": Score(float(missed(*_features("missed", generated, real)).double().mean()))}
 
 
 METRICS: dict[str, Callable[[Collected, Collected, FeatureExtractor], dict[str, Score]]] = {
     "fid": _frechet,
+    "sfid": _spatial,
     "fid_infinity": _extrapolated,
     "kid": _kernel,
     "is": _classes,
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _overlap),
     "mind": _transport,
+    "missed": _missed,
 }
+IN_TRAINING = tuple(name for name in METRICS if name != "sfid")
 
 
 def _features(metric: str, generated: Collected, real: Collected) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from gen_experiments.storage import file_sha256
 from gen_experiments.untrusted import read_tensors
 
 DIGITS_WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
-
+SPATIAL_CHANNELS = 7
 
 INCEPTION_RESIZES = {
     "tensorflow": "bilinear as in TensorFlow 1, not antialiased, to 299x299",
@@ -30,6 +30,7 @@ class FeatureExtractor(nn.Module, ABC):
 
     Attributes:
         num_features: length of a feature vector.
+        num_spatial: length of a vector of features at places, of which sFID is; 0 where there are none.
         resize: how images are brought to the network's size, in words.
         weights_hash: SHA-256 of the weights.
         content: what images must show for distances between features to mean something; None if anything.
@@ -38,6 +39,7 @@ class FeatureExtractor(nn.Module, ABC):
     """
 
     num_features: int
+    num_spatial = 0
     resize: str
     weights_hash: str
     content: str | None = None
@@ -87,6 +89,10 @@ class FeatureExtractor(nn.Module, ABC):
         self.check_channels(images.shape[1])
         with torch.autocast(images.device.type, enabled=False):
             return self.extract(images)
+
+    def with_spatial(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps images as `forward` does -> its features, and (N, num_spatial) float32 features at places."""
+        return self(images), torch.empty(len(images), 0, device=images.device)
 
     @torch.no_grad()
     def classify(self, features: Tensor) -> Tensor | None:
@@ -176,10 +182,13 @@ class InceptionFeatures(FeatureExtractor):
     """
 
     num_features = 2048
+    num_spatial = SPATIAL_CHANNELS * 17 * 17
 
     def __init__(self, weights: str | None = None, resizing: Literal["tensorflow", "clean"] = "tensorflow") -> None:
         super().__init__()
         self.resizing, self.resize = resizing, INCEPTION_RESIZES[resizing]
+        if resizing != "tensorflow":
+            self.num_spatial = 0  # nobody computes sFID of other inputs
         path = Path(weights) if weights is not None else _fetched_inception()
         self.network = _inception(path)
         self.weights_hash = file_sha256(path)
@@ -201,6 +210,23 @@ class InceptionFeatures(FeatureExtractor):
                 break
             values = layer(values)
         return values.flatten(1)
+
+    def with_spatial(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps images -> (N, 2048) and (N, 2023) float32 features, those of sFID as guided-diffusion (ADM) has them.
+
+        They are the first 7 channels of `mixed_6/conv`, after its ReLU, at all 17x17 places, the channels of a place
+        beside each other (https://github.com/openai/guided-diffusion/blob/main/evaluations/evaluator.py).
+        """
+        if not self.num_spatial:
+            return super().with_spatial(images)
+        kept: list[Tensor] = []
+        layer: nn.Module = self.network.Mixed_6d.branch1x1  # type: ignore[union-attr,assignment]
+        hook = layer.register_forward_hook(lambda module, inputs, output: kept.append(output[:, :SPATIAL_CHANNELS]))
+        try:
+            features = self(images)
+        finally:
+            hook.remove()
+        return features, kept[0].permute(0, 2, 3, 1).flatten(1)
 
     @torch.no_grad()
     def classify(self, features: Tensor) -> Tensor:

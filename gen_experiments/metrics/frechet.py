@@ -4,7 +4,9 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -66,28 +68,53 @@ class Moments:
         return symmetric_root(self.covariance)
 
     @cached_property
-    def factor(self) -> Tensor:
-        """A (D, D) matrix F with F Fᵀ = Σ: the lower Cholesky factor or, of a singular covariance, the root."""
-        factor, failure = torch.linalg.cholesky_ex(self.covariance)
-        return self.root if int(failure) else factor
+    def factor(self) -> tuple[NDArray[np.float64], bool]:
+        """A (D, rank) matrix F with F Fᵀ = Σ, and whether it is lower triangular.
+
+        It is the Cholesky factor or, of a singular covariance, the one with pivots.
+        """
+        from scipy.linalg.lapack import dpotrf, dpstrf
+
+        matrix = self.covariance.cpu().numpy().T  # symmetric, and in LAPACK's order without being rewritten
+        triangle, failure = dpotrf(matrix, lower=True)
+        if not failure:
+            return triangle, True
+        triangle, pivots, rank, _ = dpstrf(matrix, lower=True)
+        factor = np.empty((len(matrix), rank))
+        factor[pivots - 1] = np.tril(triangle)[:, :rank]
+        return factor, False
 
 
 def frechet_distance(first: Moments, second: Moments) -> Tensor:
     """Returns ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of two Gaussians (https://arxiv.org/abs/1706.08500).
 
     The trace of the root is Σ √λ over the eigenvalues λ of the symmetric Fᵀ Σ₂ F, where F Fᵀ = Σ₁. That is quicker than
-    the root of the product, and rounding cannot make it complex.
+    the root of the product, and rounding cannot make it complex. It is computed on the CPU.
 
     Args:
         first: the moments that are compared with again, as their factor is kept.
         second: the others, of as many dimensions.
 
     Returns:
-        float64 scalar.
+        float64 scalar; NaN of moments that are not finite.
     """
-    cross = torch.linalg.eigvalsh(first.factor.T @ second.covariance @ first.factor).clamp_min(0).sqrt().sum()
-    distance: Tensor = _separation(first, second) - 2 * cross
+    distance: Tensor = _separation(first, second) - 2 * _trace_of_root(first, second)
     return distance
+
+
+def _trace_of_root(first: Moments, second: Moments) -> float:
+    from scipy.linalg import eigvalsh
+    from scipy.linalg.lapack import dsygst
+
+    (factor, triangular), other = first.factor, second.covariance.cpu().numpy().T
+    if triangular:  # only half of a symmetric product of triangles: a quarter of the work
+        product, _ = dsygst(other, factor, itype=2, lower=True)
+    else:
+        product = factor.T @ other @ factor
+    if not np.isfinite(product).all():
+        return float("nan")
+    values = eigvalsh(product, lower=True, driver="evd", overwrite_a=True, check_finite=False) if product.size else 0
+    return float(np.sqrt(np.maximum(values, 0)).sum())
 
 
 def frechet_distance_of_features(first: Tensor, second: Tensor) -> Tensor:

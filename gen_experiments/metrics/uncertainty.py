@@ -47,8 +47,8 @@ def bootstrap_interval(
         repeats: resamples; 39 or more, of which the first and the last bound an interval of 95%.
         level: 1 − α in (0, 1), the confidence.
         seed: of the draws.
-        plug_in: what the statistic of infinitely many resampled images would be; None where that is t, as it is not of
-            a mean over parts of the sample.
+        plug_in: the statistic of infinitely many images as the sample has it; None where that is t, as it is not of a
+            mean over parts of the sample.
         steps: goes through as many steps as it is given, and may show how far it is.
     """
     source = torch.Generator().manual_seed(seed)

@@ -4,7 +4,7 @@
 
 Features of moved and noisy embedded digits, smoothed so that no two are equal, are drawn again and again and scored
 against those of embedded digits ("far"), or drawn about the latter ("near"), by the code behind the command. The true
-value is that of 20 times as many features; of recall and coverage, which depend on the count, the mean of the samples.
+value is that of 100 times as many features; of recall and coverage, which depend on the count, the mean of the samples.
 To be done in minutes KID has 20 subsets of 300 images, MIND 100 directions.
 """
 
@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import independent
 from gen_experiments.evaluation import scores
 from gen_experiments.evaluation.collected import Collected
+from gen_experiments.evaluation.intervals import add_intervals
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.metrics.kernel import inception_score
@@ -56,12 +57,12 @@ def draws(world: Tensor, count: int, repeats: range) -> Iterator[Collected]:
 
 
 def truths(world: Tensor, real: Collected, network: DigitsFeatures, count: int) -> dict[str, float]:
-    """Returns the numbers of a sample of 20 times as many images against the same real ones."""
-    (large,) = draws(world, 20 * count, range(10**6, 10**6 + 1))
+    """Returns the numbers of a sample of 100 times as many images against the same real ones."""
+    (large,) = draws(world, 100 * count, range(10**6, 10**6 + 1))
     assert large.features is not None
     assert real.features is not None
-    # Each real image 20 times: so MIND compares all images with all that it compares of a sample, and KID is as it was.
-    many = Collected(real.moments, real.features.repeat(20, 1))
+    # Each real image as often: so MIND compares all images with all that it compares of a sample, and KID is as it was.
+    many = Collected(real.moments, real.features.repeat(100, 1))
     found = scores.score(large, real, network, ["fid", "precision", "density"])
     known = {name: each.value for name, each in found.items()}
     known["mind"] = scores.score(large, many, network, ["mind"])["mind"].value
@@ -96,7 +97,7 @@ def main(repeats: int, count: int, bootstrap: int, metrics: list[str]) -> None:
         found: dict[str, list[tuple[float, float, float]]] = {metric: [] for metric in metrics}
         for sample in draws(world, count, range(repeats)):
             scored = scores.score(sample, real, network, metrics)
-            scores.add_intervals(scored, count, bootstrap)
+            add_intervals(scored, count, bootstrap)
             for metric, each in scored.items():
                 assert each.interval is not None
                 found[metric].append((each.value, *each.interval))

@@ -63,6 +63,24 @@ def test_covariances_may_be_divided_by_n(experiment, tmp_path):
     assert scores()["fid"] == pytest.approx(independent.frechet(*rows), rel=1e-4)
 
 
+def test_missing_modes_are_named_with_the_scores(experiment, tmp_path, capsys):
+    labels = np.asarray(independent.digits(32)[1])
+    digits(tmp_path / "real", np.arange(0, 600))
+    digits(tmp_path / "other", np.arange(600, 1200))
+    digits(tmp_path / "half", np.flatnonzero(labels < 5)[300:900])
+    command = ("real", *BY_DIGITS, "--metrics=[missed,precision]", "--bootstrap=40", "--json=record.json")
+    assert experiment("evaluate", "other", *command) == 0
+    assert scores()["missed"] < 0.05
+    said = capsys.readouterr().out
+    assert "modes are missing" not in said
+    assert "no interval is known to hold for missed\n" in said
+    assert experiment("evaluate", "half", *command) == 0
+    assert (
+        f"{scores()['missed']:.0%} of the reference is hardly generated: modes are missing" in capsys.readouterr().out
+    )
+    assert scores()["missed"] > 0.25
+
+
 def test_lpips_of_reconstructions_is_that_of_torchmetrics(experiment, checkpoints, backbone_weights, tmp_path):
     from torchmetrics.functional.image.lpips import _NoTrainLpips
 

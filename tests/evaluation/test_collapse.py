@@ -47,12 +47,19 @@ class Recalls(Generator):
         return to_float(torch.stack(chosen)) + 0 * self.weight
 
 
-def validated(known, images_seen=10_000, **options):
+class ShowsHalf(Recalls):
+    """Shows digits from 0 to 4 for those from 5 to 9, too."""
+
+    def forward(self, noise, labels=None):
+        return super().forward(noise, labels % 5)
+
+
+def validated(known, images_seen=10_000, generator=Recalls, **options):
     """Returns what the validation of such a generator logs, and its warnings of a collapse."""
     data = ImageDataModule(Digits(), size=32, batch_size=32)
     model = GAN(
         data.image,
-        lambda image: Recalls(image, known),
+        lambda image: generator(image, known),
         functools.partial(PlainDiscriminator, hidden=4, conditional=True),
         NonSaturating(),
         ADAM,
@@ -71,7 +78,8 @@ def validated(known, images_seen=10_000, **options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         (scores,) = trainer.validate(model, data, verbose=False)
-    return scores, [str(each.message) for each in caught if "have collapsed" in str(each.message)]
+    said = ("have collapsed", "modes are missing")
+    return scores, [str(each.message) for each in caught if any(words in str(each.message) for words in said)]
 
 
 def test_one_picture_for_each_class_is_a_collapse():
@@ -96,6 +104,20 @@ def test_samples_as_varied_as_the_data_raise_no_alarm():
 def test_no_alarm_before_anything_was_learned_or_where_it_is_turned_off(options):
     scores, said = validated([1] * 10, **options)
     assert scores["val/class_variety"] < 1e-6
+    assert not said
+
+
+def test_missing_modes_are_noticed_where_every_class_is_varied():
+    scores, said = validated([100] * 10, generator=ShowsHalf, metrics=("fid", "missed"))
+    assert scores["val/variety"] > 0.5
+    assert scores["val/class_variety"] > 0.5
+    assert scores["val/missed"] > 0.25
+    assert len(said) == 1
+    assert "of the reference is hardly generated: modes are missing" in said[0]
+    for options in ({"collapsed": 0.0}, {"images_seen": 9_999}):
+        assert not validated([100] * 10, generator=ShowsHalf, metrics=("fid", "missed"), **options)[1]
+    scores, said = validated([100] * 10, metrics=("fid", "missed"))
+    assert scores["val/missed"] < 0.05
     assert not said
 
 

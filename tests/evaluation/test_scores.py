@@ -4,7 +4,8 @@ import torch
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation import scores
 from gen_experiments.evaluation.collected import Collected
-from gen_experiments.evaluation.scores import add_intervals, score
+from gen_experiments.evaluation.intervals import add_intervals
+from gen_experiments.evaluation.scores import score
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.frechet import Moments
 

@@ -70,6 +70,30 @@ def test_fewer_features_than_dimensions_by_singular_values(counts):
     assert float(frechet_distance_of_features(first, second)) == pytest.approx(expected, rel=1e-7)
 
 
+def exact(dim, ranks, seed=0):
+    """Two covariances of given ranks with common eigenvectors, and the trace of the root of their product."""
+    source = np.random.default_rng(seed)
+    vectors = np.linalg.qr(source.normal(size=(dim, dim)))[0]
+    values = [np.where(np.arange(dim) < rank, source.uniform(0.01, 5, dim), 0) for rank in ranks]
+    covariances = [torch.from_numpy(vectors * each @ vectors.T) for each in values]
+    return [(each + each.T) / 2 for each in covariances], np.sqrt(values[0] * values[1]).sum()
+
+
+@pytest.mark.parametrize("ranks", [(120, 120), (120, 30), (30, 120), (30, 40), (0, 120), (120, 0), (119, 119)])
+def test_covariances_of_any_rank(ranks):
+    (first, second), root = exact(120, ranks)
+    none = torch.zeros(120, dtype=torch.float64)
+    expected = float(first.trace() + second.trace()) - 2 * root
+    assert float(frechet_distance(Moments(none, first), Moments(none, second))) == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_is_not_finite_has_no_distance():
+    good, bad = Moments.of_features(features(50, 0)), Moments.of_features(features(50, 1))
+    bad.covariance[0, 1] = bad.covariance[1, 0] = float("nan")
+    for sides in ((good, bad), (bad, good)):
+        assert frechet_distance(*sides).isnan()
+
+
 def test_sums_start_anew_after_a_reset():
     sums = FeatureSums(4)
     sums.update(features(50, 0))
