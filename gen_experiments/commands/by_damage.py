@@ -14,7 +14,7 @@ from gen_experiments.commands.reconstructed import Reconstructions
 from gen_experiments.commands.remade import sources_of_split
 from gen_experiments.data.damage import Damage
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.evaluation.scores import Score, add_intervals
+from gen_experiments.evaluation.intervals import Score, add_intervals
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.models.base import ImageModel
 from gen_experiments.recorded import arguments_of, class_path
