@@ -179,7 +179,9 @@ def in_rows(*parts: Tensor, columns: int) -> Tensor:
         (parts · N, C, H, W), N rounded up to full rows by grey images.
     """
     missing = -parts[0].shape[0] % columns
-    rows = [torch.cat([part, part.new_full((missing, *part.shape[1:]), 128)]).split(columns) for part in parts]
+    grey = parts[0].new_full((missing, *parts[0].shape[1:]), 128)
+    grey[:, 3:] = 255
+    rows = [torch.cat([part, grey]).split(columns) for part in parts]
     return torch.cat([row for together in zip(*rows, strict=True) for row in together])
 
 

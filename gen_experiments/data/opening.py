@@ -100,8 +100,11 @@ def check_framing(source: Source, framing: Framing) -> None:
         )
     if framing.value_range is not None and not isinstance(source, PictureSource) and source.sides == 1:
         raise UserError(f"data.value_range is of the numbers of picture files, and {name} has none: leave it out")
-    if not framing.is_usual and "framing" not in inspect.signature(source.decode).parameters:
+    # What a source of pairs is made of is asked too.
+    named = {type(each).__name__: each for each in (source, getattr(source, "source", source))}
+    deaf = [each for each in named if "framing" not in inspect.signature(named[each].decode).parameters]
+    if deaf and not framing.is_usual:
         raise UserError(
-            f"{name} brings its images to their size itself: leave out data.crop and data.filter, or give its decode "
-            "the argument framing"
+            f"{deaf[0]} brings its images to their size itself: leave out data.crop and data.filter, or give its "
+            "decode the argument framing"
         )

@@ -14,6 +14,7 @@ from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.pair_folders import PairedFolders
+from gen_experiments.data.pairs import Edges
 from gen_experiments.data.pictures import decode_one
 from gen_experiments.data.sources import Digits, ImageFolder
 from gen_experiments.errors import UserError
@@ -157,6 +158,7 @@ def test_arrays_and_pairs_are_framed_as_files_are(tmp_path):
     [
         (lambda: ImageDataModule(Digits(), crop="random"), "data.crop=random is for picture files .* Digits"),
         (lambda: ImageDataModule(Mine(IMAGES, LABELS), crop="none"), "Mine brings its images to their size itself"),
+        (lambda: ImageDataModule(Edges(Mine(IMAGES, LABELS)), filter="box"), "Mine brings its images to their size"),
         (lambda: Framing(crop="pad", fast=True), "fast_decoding knows the crops centre, random and none"),
         (lambda: Framing(filter="lanczos", fast=True), "the filters bilinear and bicubic, not centre with lanczos"),
     ],

@@ -50,7 +50,7 @@ def test_a_file_that_a_description_names_is_not_read(tmp_path):
             built(description, Callable[[Any], Optimizer])
 
 
-@pytest.mark.parametrize("size", [0, 4097])
+@pytest.mark.parametrize("size", [0, 4097, [32, 4097], [0, 32]])
 def test_images_of_impossible_sizes_are_refused(size):
     with pytest.raises(UserError, match="possible are 1 to 4096"):
         built({"image": {"size": size}}, dict[str, Any])
