@@ -215,7 +215,8 @@ class InceptionFeatures(FeatureExtractor):
         """Maps images -> (N, 2048) and (N, 2023) float32 features, those of sFID as guided-diffusion (ADM) has them.
 
         They are the first 7 channels of `mixed_6/conv`, after its ReLU, at all 17x17 places, the channels of a place
-        beside each other (https://github.com/openai/guided-diffusion/blob/main/evaluations/evaluator.py).
+        beside each other (https://github.com/openai/guided-diffusion/blob/main/evaluations/evaluator.py). sFID is the
+        Fréchet distance of them (https://arxiv.org/abs/2103.03841).
         """
         if not self.num_spatial:
             return super().with_spatial(images)

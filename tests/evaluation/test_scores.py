@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+import independent
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation import scores
 from gen_experiments.evaluation.collected import Collected
@@ -62,8 +63,26 @@ def test_every_metric_of_samples_has_an_interval(sides, monkeypatch):
             assert low <= each.value <= high, name
     assert found["recall"].interval.high <= 1
     assert found["mind"].resampled == 300
-    # Of ten parts of 30 images IS is too small by more than its deviation.
-    assert found["is"].interval.low > found["is"].value - 1
+
+
+def test_the_interval_of_is_is_about_that_of_infinitely_many_images():
+    """Of labels that are certain IS is the exponential of their entropy: 10 here, of parts of 40 images less."""
+    network = DigitsFeatures()
+    features, labels = torch.zeros(1000, 64), torch.arange(1000) % 10
+    pixels, _ = independent.digits(32)
+    known = 5 * network(pixels)  # so that labels are certain
+    for label in range(10):
+        logits = network.classify(known).softmax(1)[:, label]
+        features[labels == label] = known[logits.argmax()]
+    chosen = torch.randperm(1000, generator=torch.Generator().manual_seed(0))[:400]
+    found = score(collected(features[chosen]), collected(features), network, ["is"])
+    add_intervals(found, 400, 99)
+    shares = network.classify(features).double().softmax(1)
+    expected = float((shares * (shares / shares.mean(0)).log()).sum(1).mean().exp())
+    assert expected == pytest.approx(10, abs=0.1)
+    low, high = found["is"].interval
+    assert found["is"].value < low < expected < high
+    assert found["is"].value < 9.2
 
 
 def test_reconstructions_have_intervals_only_where_one_is_known(sides, monkeypatch):
