@@ -209,7 +209,7 @@ def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
         ("empty", "real", *BY_DIGITS): "empty",
         ("sizes", "real", *BY_DIGITS): "differ in size",
         ("run", *BY_DIGITS): "has no checkpoint yet",
-        ("real", "real", *BY_DIGITS, "--metrics=[fud]"): "there is no metric fud: choose from fid, sfid, fid_infinity, kid",
+        ("real", "real", *BY_DIGITS, "--metrics=[fud]"): "no metric fud: choose from fid, sfid, fid_infinity, kid",
         ("real", "real", *BY_DIGITS, "--metrics=[psnr]"): "psnr is for reconstructions",
         (checkpoints["vqvae"], "--metrics=[ms_ssim]"): "ms_ssim is for reconstructions of 176 pixels a side",
         ("real", "real", *BY_DIGITS, "--device=cuda:99"): "there is no device cuda:99",
