@@ -29,7 +29,7 @@ from gen_experiments.data.damage import Damage
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.intervals import add_intervals
 from gen_experiments.evaluation.record import record, write_record
-from gen_experiments.evaluation.scores import METRICS, computable, score
+from gen_experiments.evaluation.scores import METRICS, check_counts, computable, score
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
@@ -172,6 +172,7 @@ def evaluation_of(
     else:
         fake = stored(evaluated, spec)
     # Before the pass, which may take minutes.
+    check_counts(protocol.metrics or (), getattr(fake, "count", None), getattr(real, "count", None))
     for name in protocol.metrics or ():
         if name in OF_COPIES and (checkpoint is None or remade is not None):
             raise UserError(f"{name} is for samples of a run: leave it out here")

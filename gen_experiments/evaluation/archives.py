@@ -123,6 +123,8 @@ def _moments(path: Path, dim: int, mu: str, sigma: str) -> Moments:
     if not np.allclose(covariance, covariance.T, rtol=1e-5, atol=1e-8 * float(np.abs(covariance).max())):
         raise UserError(f"{path} holds a {sigma} that is not symmetric: it is no covariance")
     count = int(_read(path, COUNT, "i", ())[0]) if COUNT in archive_names(path) else None
+    if np.diagonal(covariance).min() < -1e-8 * float(np.abs(covariance).max()):
+        raise UserError(f"{path} holds a {sigma} with negative variances: it is no covariance")
     symmetric = torch.from_numpy(covariance.astype(np.float64))
     return Moments(torch.from_numpy(mean.astype(np.float64)), (symmetric + symmetric.T) / 2, count)
 

@@ -20,6 +20,7 @@ from gen_experiments.metrics.uncertainty import frechet_infinity
 
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
+LEAST = dict.fromkeys(("precision", "recall", "density", "coverage"), WIDE_NEIGHBOURS + 1)  # images of either kind
 # Of two runs the one with the smaller number is the better one; of all other metrics, with the larger.
 SMALLER_IS_BETTER = (
     "fid",
@@ -56,13 +57,33 @@ def score(
     return {name: found[name] for name in metrics}
 
 
+def check_counts(metrics: Sequence[str], evaluated: int | None, reference: int | None) -> None:
+    """Refuses metrics that need more images than there are, before these are passed through a network.
+
+    Args:
+        metrics: names.
+        evaluated: images; None where that is not known.
+        reference: the same.
+
+    Raises:
+        UserError: there are too few.
+    """
+    for name in metrics:
+        counts = (evaluated, reference) if name in LEAST else (evaluated,)
+        least = LEAST.get(name, IS_SPLITS if name == "is" else 0)
+        if few := [count for count in counts if count is not None and count < least]:
+            raise UserError(f"{name} needs {least} images, not {few[0]}: leave it out of --metrics, or name more")
+
+
 def computable(generated: Collected, real: Collected, extractor: FeatureExtractor) -> list[str]:
     """Returns the names of the metrics that what is known allows."""
     if generated.features is None or real.features is None:
         return ["fid"]
     # By their names only: one cannot be had of few images and takes long of many, the other few extractors have.
-    left_out = {"fid_infinity", "sfid"}
-    if extractor.classify(generated.features[:1].to(extractor.device)) is None:
+    left_out = {"fid_infinity", "sfid"} | {
+        name for name, least in LEAST.items() if min(len(generated.features), len(real.features)) < least
+    }
+    if len(generated.features) < IS_SPLITS or extractor.classify(generated.features[:1].to(extractor.device)) is None:
         left_out.add("is")
     return [name for name in METRICS if name not in left_out]
 

@@ -195,6 +195,7 @@ def test_pictures_are_brought_to_the_size_of_the_data(experiment, checkpoints, t
 
 def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
     digits(tmp_path / "real", slice(0, 30))
+    digits(tmp_path / "few", slice(0, 5))
     write_pictures(tmp_path / "sizes", count=1, size=(20, 20))
     write_pictures(tmp_path / "sizes" / "more", count=1, size=(16, 16))
     (tmp_path / "empty").mkdir()
@@ -208,16 +209,31 @@ def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
         ("empty", "real", *BY_DIGITS): "empty",
         ("sizes", "real", *BY_DIGITS): "differ in size",
         ("run", *BY_DIGITS): "has no checkpoint yet",
-        ("real", "real", *BY_DIGITS, "--metrics=[fud]"): "there is no metric fud: choose from fid, fid_infinity, kid",
+        ("real", "real", *BY_DIGITS, "--metrics=[fud]"): "no metric fud: choose from fid, sfid, fid_infinity, kid",
         ("real", "real", *BY_DIGITS, "--metrics=[psnr]"): "psnr is for reconstructions",
         (checkpoints["vqvae"], "--metrics=[ms_ssim]"): "ms_ssim is for reconstructions of 176 pixels a side",
         ("real", "real", *BY_DIGITS, "--device=cuda:99"): "there is no device cuda:99",
+        ("few", "real", *BY_DIGITS, "--metrics=[fid,is]"): "is needs 10 images, not 5: leave it out of --metrics",
+        ("real", "few", *BY_DIGITS, "--metrics=[recall]"): "recall needs 6 images, not 5",
         ("real", "own.yaml:tset", *BY_DIGITS): "names no split",
         ("real", "real", *BY_DIGITS, "--num=1"): "num must be >= 2",
         (checkpoints["prior"], checkpoints["vqvae"], "--num=4"): "which cannot sample",
     }
     for words, expected in refusals.items():
         assert expected in refused("evaluate", *words), words
+
+
+@pytest.mark.filterwarnings("ignore:FID of")
+def test_of_few_images_what_they_allow_is_scored(experiment, tmp_path):
+    digits(tmp_path / "real", slice(0, 30))
+    digits(tmp_path / "few", slice(40, 45))
+    for sides, left_out in (
+        (("few", "real"), {"is", "precision", "recall", "density", "coverage"}),
+        (("real", "few"), {"precision", "recall", "density", "coverage"}),
+    ):
+        assert experiment("evaluate", *sides, *BY_DIGITS, "--bootstrap=40", "--json=record.json") == 0
+        every = {"fid", "kid", "is", "precision", "recall", "density", "coverage", "mind", "missed"}
+        assert scores().keys() == every - left_out
 
 
 def test_archives_that_do_not_fit_are_said(refused, checkpoints, tmp_path):
@@ -230,6 +246,7 @@ def test_archives_that_do_not_fit_are_said(refused, checkpoints, tmp_path):
         "other": ({"mu": mean, "sigma": covariance, "extractor": np.array(["Other-1"])}, "statistics by Other-1"),
         "nan": ({"mu": mean, "sigma": spoilt}, "not finite"),
         "skewed": ({"mu": mean, "sigma": skewed}, "not symmetric"),
+        "negative": ({"mu": mean, "sigma": -covariance}, "negative variances"),
         "neither": ({"means": mean}, "neither images (arr_0) nor statistics"),
         "reps": ({"reps": np.zeros((9, 5))}, "statistics of 5 features where the extractor has 64"),
         "infinite": ({"reps": np.full((9, 64), np.inf)}, "features that are not finite"),
