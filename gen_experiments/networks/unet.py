@@ -25,8 +25,6 @@ class UNet(Translator):
             one) each image by itself.
         dropout: of a half, behind the layers up that come to 8 · width channels, but for the innermost, as published.
             The paper keeps it after the training, as the model's noise; here a trained model has none.
-        residual: add what the last layer makes to the given images, without tanh. For restoration, where these are
-            close to what is wanted; not published so.
 
     Raises:
         UserError: a number out of range, or the images cannot be halved so often.
@@ -39,11 +37,9 @@ class UNet(Translator):
         halvings: int | None = None,
         batch_norm: bool = False,
         dropout: bool = True,
-        residual: bool = False,
     ) -> None:
         super().__init__()
         blocks.check_widths(width=width)
-        self.residual = residual
         halvings = most_halvings(image) if halvings is None else halvings
         check_interval(f"[2, {blocks.MOST_HALVINGS}]", halvings=halvings)
         blocks.check_halvings(image, halvings)
@@ -60,17 +56,14 @@ class UNet(Translator):
             up: list[nn.Module] = [nn.ReLU()]
             beside = after if innermost else 2 * after
             up += [nn.ConvTranspose2d(beside, before, 4, stride=2, padding=1, bias=outermost or not batch_norm)]
-            if not outermost:
-                up.append(blocks.batch_or_instance_norm(before, batch_norm))
-            elif not residual:
-                up.append(nn.Tanh())
+            up += [nn.Tanh()] if outermost else [blocks.batch_or_instance_norm(before, batch_norm)]
             up += [nn.Dropout(0.5)] if dropout and before == 8 * width and not innermost else []
             self.down.append(nn.Sequential(*down))
             self.up.append(nn.Sequential(*up))
         self.apply(blocks.normal_init(0.02))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps (B, C, H, W) -> the same shape, in (-1, 1) unless what is made is added to the images."""
+        """Maps (B, C, H, W) -> the same shape, in (-1, 1)."""
         went_down: list[Tensor] = []
         x = images
         for down in self.down:
@@ -80,7 +73,7 @@ class UNet(Translator):
             x = self.up[depth](x)
             if depth:
                 x = cat([went_down[depth - 1], x], dim=1)
-        return images + x if self.residual else x
+        return x
 
 
 def most_halvings(image: ImageSpec) -> int:
