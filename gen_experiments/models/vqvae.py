@@ -1,42 +1,35 @@
 """The VQ-VAE (https://arxiv.org/abs/1711.00937): an autoencoder whose latents are codes of a finite codebook."""
 
 import warnings
-from functools import cached_property, partial
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
-from gen_experiments.errors import UserError
-from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
-from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.adversary import Adversary, adaptive_weight
-from gen_experiments.models.autoencoding import autoencoding
 from gen_experiments.models.base import (
     NOISE_STREAM,
     DecoderFactory,
     EncoderFactory,
-    ImageModel,
     OptimizerFactory,
     global_size,
 )
-from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.judging import due_penalties, judged
 from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.statistics import logit_statistics
-from gen_experiments.networks.base import Decoder, Encoder
+from gen_experiments.models.tokenizer import Tokenizer
 from gen_experiments.precision import at_least_float32
-from gen_experiments.quantizers.base import Quantized, Quantizer
+from gen_experiments.quantizers.base import Quantizer
 from gen_experiments.quantizers.learned import LearnedCodebook
 from gen_experiments.schedules import Schedule
 
 
-class VQVAE(ImageModel):
+class VQVAE(Tokenizer):
     """Trains encoder, quantizer and decoder by reconstruction loss + the quantizer's own loss.
 
     Over data with `damage` or pairs it remakes the `images` of a batch of its `sources`: a tokenizer that restores.
@@ -59,10 +52,8 @@ class VQVAE(ImageModel):
             schedule is taken as it is.
 
     Attributes:
-        code_counts: (codebook_size,), how often the last validation or test met each code, over all processes.
+        code_counts: see `Tokenizer`.
     """
-
-    score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
 
     def __init__(
         self,
@@ -77,19 +68,8 @@ class VQVAE(ImageModel):
         compile: bool = False,
         ema_half_life: float | Schedule | None = None,
     ) -> None:
-        super().__init__(image, lr_schedule)
-        self.encoder = encoder(image, quantizer.dim)
-        self.decoder = decoder(image, quantizer.dim)
-        self.quantizer = quantizer
-        self.ema_half_life = None if ema_half_life is None else half_life_schedule(ema_half_life)
-        if self.ema_half_life is not None:
-            self.averages = nn.ModuleList(EMA(part, average_buffers=True) for part in self._trained())
-        self.reconstruction = reconstruction
+        super().__init__(image, encoder, decoder, quantizer, reconstruction, lr_schedule, ema_half_life)
         self.optimizer = optimizer
-        self.codebook_usage = CodebookUsage(quantizer.codebook_size)
-        self.batch_perplexity = BatchPerplexity()
-        self.code_counts: Tensor | None = None
-        self._means = ImageMeans("loss", "recon_mse")
         if compile:
             self.compile_in_training(self.encoder, self.decoder)
         self.adversary = adversary
@@ -97,66 +77,6 @@ class VQVAE(ImageModel):
             self.automatic_optimization = False
             self.discriminator = adversary.discriminator(image)
             self.penalties = nn.ModuleList(adversary.penalties)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
-        """Reconstructs (B, C, H, W) images in [-1, 1], at least in float32, and says through which codes."""
-        quantized = self._quantized(images)
-        return at_least_float32(self._parts()[2](quantized.values)), quantized
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Maps (B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""
-        return self._quantized(images).indices
-
-    @property
-    def code_grids(self) -> tuple[tuple[int, int], ...]:
-        """The grids of an image's codes, (h, w) of each level of the quantizer in their order."""
-        return self.quantizer.grids(*self._grid)
-
-    @cached_property
-    def _grid(self) -> tuple[int, int]:
-        """Height and width of the latents."""
-        with torch.no_grad():
-            height, width = self.encoder(torch.zeros(1, *self.image.shape, device=self.device)).shape[-2:]
-        return height, width
-
-    def code_latents(self, indices: Tensor) -> Tensor:
-        """Maps (B, h, w) int64 codes -> (B, D, h, w) quantized latents."""
-        latents: Tensor = self._parts()[1].decode_grid(indices, *self._grid)
-        return latents
-
-    def decode(self, indices: Tensor) -> Tensor:
-        """Maps (B, h, w) int64 codes -> (B, C, H, W) images."""
-        images: Tensor = self._parts()[2](self.code_latents(indices))
-        return images
-
-    def _quantized(self, images: Tensor) -> Quantized:
-        encoder, quantizer, _ = self._parts()
-        quantized = quantizer(encoder(images))
-        if not isinstance(quantized, Quantized):
-            raise UserError(
-                f"{type(quantizer).__name__}.forward returned a {type(quantized).__name__}: "
-                "return a gen_experiments.quantizers.base.Quantized"
-            )
-        return quantized
-
-    def _trained(self) -> tuple[Encoder, Quantizer, Decoder]:
-        return self.encoder, self.quantizer, self.decoder
-
-    def _parts(self) -> tuple[Encoder, Quantizer, Decoder]:
-        """Returns what is trained or, outside of training and where they are kept, the averages."""
-        if self.training or self.ema_half_life is None:
-            return self._trained()
-        encoder, quantizer, decoder = (average.module for average in self.averages)
-        return encoder, quantizer, decoder  # type: ignore[return-value]
-
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """Maps (B, C, H, W) images in [-1, 1] -> their reconstructions."""
-        reconstructions: Tensor = self(images)[0]
-        return reconstructions
-
-    def pure_functions(self) -> dict[str, PureFunction]:
-        """Returns `encoder`, `codebook` and `decoder`; see `autoencoding`."""
-        return autoencoding(self.image, *self._parts())
 
     def setup(self, stage: str) -> None:
         """Refuses sources that show something else than the images, beside what every model does.
@@ -192,13 +112,6 @@ class VQVAE(ImageModel):
         self.log_training(loss=loss, **logs)
         return loss
 
-    def after_step(self, images: int) -> None:
-        """Moves the averages."""
-        if self.ema_half_life is not None:
-            half_life = self.ema_half_life(self.images_seen - images)
-            for average, part in zip(self.averages, self._trained(), strict=True):
-                average.update(part, images, half_life)  # type: ignore[operator]
-
     def _adversarial_steps(
         self,
         adversary: Adversary,
@@ -233,47 +146,6 @@ class VQVAE(ImageModel):
         logits: Tensor = self.discriminator(images, batch.labels)
         return at_least_float32(logits)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Counts the losses and codes of a batch; gives codes and reconstructions to the callbacks."""
-        return self._evaluation_step(batch, "val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Returns the same on the test split."""
-        return self._evaluation_step(batch, "test")
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Returns the reconstructions of a batch."""
-        return self.reconstruct(batch.inputs)
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs the losses and how much of the codebook the epoch used."""
-        self._log_evaluation("val")
-
-    def on_test_epoch_end(self) -> None:
-        """The same on the test split."""
-        self._log_evaluation("test")
-
-    def _evaluation_step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
-        reconstructions, quantized = self(batch.inputs)
-        error = self.reconstruction(reconstructions, batch.images)
-        squared = (reconstructions.float() - batch.images).square().mean()
-        self._means.update(len(batch.images), loss=error + quantized.loss, recon_mse=squared)
-        self.codebook_usage.update(quantized.indices)
-        self.batch_perplexity.update(quantized.indices)
-        return {"reconstructions": reconstructions, "codes": quantized.indices}
-
-    def _log_evaluation(self, stage: str) -> None:
-        self.code_counts = counts = self.codebook_usage.compute()
-        self.codebook_usage.reset()
-        logs = self._means.compute(self.device)
-        logs |= {"perplexity": perplexity(counts), "codebook_usage": usage(counts)}
-        of_batches = self.batch_perplexity.compute()
-        self.batch_perplexity.reset()
-        if not of_batches.isnan():
-            logs["batch_perplexity"] = of_batches
-        self.log_dict({f"{stage}/{name}": value for name, value in logs.items()})
-        self.log_images_seen()
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the codes that were revived since they were last logged."""
         super().on_save_checkpoint(checkpoint)
@@ -290,7 +162,7 @@ class VQVAE(ImageModel):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns one optimizer over the autoencoder and, with an adversary, one over its discriminator."""
-        optimizers = [self.optimizer([weight for part in self._trained() for weight in part.parameters()])]
+        optimizers = [self.optimizer([weight for part in self.trained_parts() for weight in part.parameters()])]
         if self.adversary is not None:
             optimizers.append(self.adversary.optimizer(self.discriminator.parameters()))
         return self.scheduled(*optimizers)

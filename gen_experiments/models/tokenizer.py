@@ -1,0 +1,178 @@
+"""A tokenizer: encoder, codebook and decoder, their averages, and what is counted of the codes."""
+
+from abc import abstractmethod
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError
+from gen_experiments.functions import PureFunction
+from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.losses.reconstruction import ReconstructionLoss
+from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
+from gen_experiments.metrics.means import ImageMeans
+from gen_experiments.models.autoencoding import autoencoding
+from gen_experiments.models.base import DecoderFactory, EncoderFactory, ImageModel
+from gen_experiments.models.ema import EMA, half_life_schedule
+from gen_experiments.networks.base import Decoder, Encoder
+from gen_experiments.precision import at_least_float32
+from gen_experiments.quantizers.base import Quantized, Quantizer
+from gen_experiments.schedules import Schedule
+
+
+class Tokenizer(ImageModel):
+    """The base of models that turn images into codes and back; a subclass says how they are trained.
+
+    Args:
+        image: what the images are like.
+        encoder: images to latents of the quantizer's channels.
+        decoder: quantized latents to images.
+        quantizer: latents to codes and back.
+        reconstruction: the distance of images and reconstructions.
+        lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
+        ema_half_life: half-life, in real images, of moving averages of encoder, codebook and decoder, which are then
+            what is validated and used; None keeps none.
+
+    Attributes:
+        code_counts: (codebook_size,), how often the last validation or test met each code, over all processes.
+    """
+
+    score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        encoder: EncoderFactory,
+        decoder: DecoderFactory,
+        quantizer: Quantizer,
+        reconstruction: ReconstructionLoss,
+        lr_schedule: Schedule | None,
+        ema_half_life: float | Schedule | None,
+    ) -> None:
+        super().__init__(image, lr_schedule)
+        self.encoder = encoder(image, quantizer.dim)
+        self.decoder = decoder(image, quantizer.dim)
+        self.quantizer = quantizer
+        self.ema_half_life = None if ema_half_life is None else half_life_schedule(ema_half_life)
+        if self.ema_half_life is not None:
+            self.averages = nn.ModuleList(EMA(part, average_buffers=True) for part in self.trained_parts())
+        self.reconstruction = reconstruction
+        self.codebook_usage = CodebookUsage(quantizer.codebook_size)
+        self.batch_perplexity = BatchPerplexity()
+        self.code_counts: Tensor | None = None
+        self._means = ImageMeans("loss", "recon_mse")
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
+        """Reconstructs (B, C, H, W) images in [-1, 1], at least in float32, and says through which codes."""
+        quantized = self._quantized(images)
+        return at_least_float32(self._parts()[2](quantized.values)), quantized
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Maps (B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""
+        return self._quantized(images).indices
+
+    @property
+    def code_grids(self) -> tuple[tuple[int, int], ...]:
+        """The grids of an image's codes, (h, w) of each level of the quantizer in their order."""
+        return self.quantizer.grids(*self._grid)
+
+    @cached_property
+    def _grid(self) -> tuple[int, int]:
+        """Height and width of the latents."""
+        with torch.no_grad():
+            height, width = self.encoder(torch.zeros(1, *self.image.shape, device=self.device)).shape[-2:]
+        return height, width
+
+    def code_latents(self, indices: Tensor) -> Tensor:
+        """Maps (B, h, w) int64 codes -> (B, D, h, w) quantized latents."""
+        latents: Tensor = self._parts()[1].decode_grid(indices, *self._grid)
+        return latents
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """Maps (B, h, w) int64 codes -> (B, C, H, W) images."""
+        images: Tensor = self._parts()[2](self.code_latents(indices))
+        return images
+
+    def _quantized(self, images: Tensor) -> Quantized:
+        encoder, quantizer, _ = self._parts()
+        quantized = quantizer(encoder(images))
+        if not isinstance(quantized, Quantized):
+            raise UserError(
+                f"{type(quantizer).__name__}.forward returned a {type(quantized).__name__}: "
+                "return a gen_experiments.quantizers.base.Quantized"
+            )
+        return quantized
+
+    def trained_parts(self) -> tuple[Encoder, Quantizer, Decoder]:
+        """Returns what the optimizer trains."""
+        return self.encoder, self.quantizer, self.decoder
+
+    def _parts(self) -> tuple[Encoder, Quantizer, Decoder]:
+        """Returns what is trained or, outside of training and where they are kept, the averages."""
+        if self.training or self.ema_half_life is None:
+            return self.trained_parts()
+        encoder, quantizer, decoder = (average.module for average in self.averages)
+        return encoder, quantizer, decoder  # type: ignore[return-value]
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Maps (B, C, H, W) images in [-1, 1] -> their reconstructions."""
+        reconstructions: Tensor = self(images)[0]
+        return reconstructions
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns `encoder`, `codebook` and `decoder`; see `autoencoding`."""
+        return autoencoding(self.image, *self._parts())
+
+    @abstractmethod
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Makes a step and returns the loss."""
+
+    def after_step(self, images: int) -> None:
+        """Moves the averages."""
+        if self.ema_half_life is not None:
+            half_life = self.ema_half_life(self.images_seen - images)
+            for average, part in zip(self.averages, self.trained_parts(), strict=True):
+                average.update(part, images, half_life)  # type: ignore[operator]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Counts the losses and codes of a batch; gives codes and reconstructions to the callbacks."""
+        return self._evaluation_step(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Returns the same on the test split."""
+        return self._evaluation_step(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the reconstructions of a batch."""
+        return self.reconstruct(batch.inputs)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the losses and how much of the codebook the epoch used."""
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        """The same on the test split."""
+        self._log_evaluation("test")
+
+    def _evaluation_step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+        reconstructions, quantized = self(batch.inputs)
+        error = self.reconstruction(reconstructions, batch.images)
+        squared = (reconstructions.float() - batch.images).square().mean()
+        self._means.update(len(batch.images), loss=error + quantized.loss, recon_mse=squared)
+        self.codebook_usage.update(quantized.indices)
+        self.batch_perplexity.update(quantized.indices)
+        return {"reconstructions": reconstructions, "codes": quantized.indices}
+
+    def _log_evaluation(self, stage: str) -> None:
+        self.code_counts = counts = self.codebook_usage.compute()
+        self.codebook_usage.reset()
+        logs = self._means.compute(self.device)
+        logs |= {"perplexity": perplexity(counts), "codebook_usage": usage(counts)}
+        of_batches = self.batch_perplexity.compute()
+        self.batch_perplexity.reset()
+        if not of_batches.isnan():
+            logs["batch_perplexity"] = of_batches
+        self.log_dict({f"{stage}/{name}": value for name, value in logs.items()})
+        self.log_images_seen()
