@@ -1,9 +1,8 @@
 """Splits as memory-mapped uint8 arrays on disk, decoded once for all processes and runs, or as they are read."""
 
 import hashlib
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen_experiments.data.footprint import say_size
+from gen_experiments.data.footprint import image_bytes, say_size
 from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import Numbers
 from gen_experiments.data.reading import DecodedAsRead, usable_cores
-from gen_experiments.data.sources.base import PictureSource, Source
+from gen_experiments.data.sources.base import PictureSource, Source, decode_framed
 from gen_experiments.errors import UserError
 from gen_experiments.progress import progress
 from gen_experiments.sizes import Size, height_and_width
@@ -149,7 +148,7 @@ def decoded(source: Source, split: str, size: Size, framing: Framing = USUAL) ->
 
 
 def _fingerprint(source: Source, split: str, size: Size, framing: Framing) -> str:
-    key = framing.key if isinstance(source, PictureSource) else framing.key.removesuffix("fast|")
+    key = framing.key if isinstance(source, PictureSource) else framing.exact.key
     description = f"{key}{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
     return hashlib.sha256(description.encode()).hexdigest()
 
@@ -161,7 +160,7 @@ def _decode_pictures(
     pictures, known = source.pictures(split), source.labels(split)
     _check_labels(known, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
     shape = (len(pictures), source.channels, *height_and_width(size))
-    each = math.prod(shape[1:]) * framing.depth // 8
+    each = image_bytes(source, size, framing.depth)
     say_size(pixels.parent, split, len(pictures), each)
     if known is not None:
         _save(labels, known)
@@ -178,8 +177,7 @@ def _decode_pictures(
 
 def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size, framing: Framing) -> None:
     """Takes a split of any other source into the cache, after refusing what one's own may return by mistake."""
-    # A source of one's own need not know any framing but the usual one.
-    found = source.decode(split, size) if framing.is_usual else source.decode(split, size, replace(framing, fast=False))
+    found = decode_framed(source, split, size, framing)
     images, name = found.images, f"{type(source).__name__}.decode({split!r}, {size})"
     channels = source.sides * source.channels
     shape = (len(images), channels, *height_and_width(size))

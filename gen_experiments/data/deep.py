@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.depth import Depth, too_dark, within
+from gen_experiments.data.depth import SIXTEEN_BITS, TWELVE_BITS, Depth, too_dark, within
 from gen_experiments.data.framing import Framing, Place, framed
 from gen_experiments.errors import UserError
 from gen_experiments.images import LUMINANCE
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ARRAY = ".npy"
-SIXTEEN_BITS = 65535
 
 
 def planes_of(
@@ -56,7 +55,7 @@ def _colours(file: Path | bytes, framing: Framing) -> NDArray[np.float32]:
     data = torch.from_numpy(np.frombuffer(contents, dtype=np.uint8).copy())
     numbers: NDArray[Any] = decode_png(data, apply_exif_orientation=True).permute(1, 2, 0).numpy()
     colours = 3 if numbers.shape[2] > 2 else 1
-    if framing.value_range is None and numbers[..., :colours].max() <= SIXTEEN_BITS >> 4:
+    if framing.value_range is None and numbers[..., :colours].max() <= TWELVE_BITS:
         raise UserError(too_dark())
     shares = within(numbers, framing.value_range or (0, SIXTEEN_BITS))
     shares[..., colours:] = numbers[..., colours:] / np.float32(SIXTEEN_BITS)
@@ -111,9 +110,8 @@ def brought(
     if size is not None:
         if alpha:
             planes = np.concatenate([planes[..., :-1] * planes[..., -1:], planes[..., -1:]], axis=2)
-        at = (0.5, 0.5) if place is None else place
         each = (Image.fromarray(np.ascontiguousarray(planes[..., number])) for number in range(planes.shape[2]))
-        planes = np.stack([np.asarray(framed(plane, size, framing, at, 0.0 if alpha else 1.0)) for plane in each], 2)
+        planes = np.stack([np.asarray(framed(plane, size, framing, place, 0.0 if alpha else 1.0)) for plane in each], 2)
         if alpha:
             planes = np.concatenate([planes[..., :-1] / planes[..., -1:].clip(1e-6), planes[..., -1:]], axis=2)
     white = np.iinfo(framing.dtype).max

@@ -14,15 +14,12 @@ WORTH_SAYING = GIB  # bytes of a split whose size is said before it is written
 
 def decoded_bytes(source: PictureSource, size: Size, depth: int = 8) -> int:
     """Returns how much all splits of a source take once they are decoded, at so many bits a channel."""
-    return (
-        depth
-        // 8
-        * (
-            sum(len(source.pictures(split)) for split in source.splits())
-            * source.channels
-            * math.prod(height_and_width(size))
-        )
-    )
+    return sum(len(source.pictures(split)) for split in source.splits()) * image_bytes(source, size, depth)
+
+
+def image_bytes(source: PictureSource, size: Size, depth: int) -> int:
+    """Returns how much a decoded image of a source takes, at so many bits a channel."""
+    return source.channels * math.prod(height_and_width(size)) * depth // 8
 
 
 def in_words(size: int) -> str:

@@ -1,7 +1,7 @@
 """How a picture of any size and depth is brought to one: which part and range is kept, and by which filter."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -62,7 +62,17 @@ class Framing:
     @property
     def is_usual(self) -> bool:
         """Whether the pixels are those of the central part, by the bicubic filter, in 8 bits that files say."""
-        return not self.key.removesuffix("fast|")
+        return self.exact == Framing()
+
+    @property
+    def exact(self) -> "Framing":
+        """The same, not in the fast way."""
+        return replace(self, fast=False)
+
+    @property
+    def compared(self) -> "Framing":
+        """The framing wherever images are compared, for which no place is drawn."""
+        return replace(self, crop="centre") if self.crop == "random" else self
 
     @property
     def is_deep(self) -> bool:
@@ -84,23 +94,23 @@ class Framing:
 
     @property
     def in_words(self) -> str:
-        """What stands in the protocol of an evaluation, for which no place is drawn."""
+        """What stands in the protocol of an evaluation."""
         depth = "" if self.depth == 8 else f", of {self.depth} bits, scored in 8"
         numbers = "" if self.value_range is None else f", numbers in {list(self.value_range)}"
-        return f"{'centre' if self.crop == 'random' else self.crop}, {self.filter}{numbers}{depth}"
+        return f"{self.compared.crop}, {self.filter}{numbers}{depth}"
 
 
 USUAL = Framing()
 
 
-def framed(picture: "Image", size: Size, framing: Framing, place: Place = (0.5, 0.5), ground: float = 1.0) -> "Image":
+def framed(picture: "Image", size: Size, framing: Framing, place: Place | None = None, ground: float = 1.0) -> "Image":
     """Returns a picture at a size.
 
     Args:
         picture: upright, of any size.
         size: the wanted one.
         framing: the policy.
-        place: of what is kept, (down, across); for the crops "centre" and "random".
+        place: of what is kept, (down, across); for the crops "centre" and "random"; None for the middle.
         ground: what a plane in floating point is padded with.
     """
     from PIL import Image, ImageOps
@@ -114,5 +124,5 @@ def framed(picture: "Image", size: Size, framing: Framing, place: Place = (0.5, 
     if framing.crop == "pad":
         grounds: dict[str, Any] = {"LA": (255, 0), "RGBA": (255, 255, 255, 0), "F": ground}
         return ImageOps.pad(picture, (width, height), method, color=grounds.get(picture.mode, "white"))
-    down, across = place
+    down, across = place or (0.5, 0.5)
     return ImageOps.fit(picture, (width, height), method, centering=(across, down))

@@ -1,7 +1,7 @@
 """Which images are decoded once and kept, and which as they are read."""
 
 import inspect
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gen_experiments.data.cache import ImageArray, decoded, decoded_as_read
 from gen_experiments.data.crops import RandomCrops
@@ -33,11 +33,6 @@ class Opening:
     framing: Framing
 
     @property
-    def _compared(self) -> Framing:
-        """The framing wherever images are compared."""
-        return replace(self.framing, crop="centre") if self.framing.crop == "random" else self.framing
-
-    @property
     def beyond_limit(self) -> PictureSource | None:
         """The source, if its pictures are to be decoded as they are read."""
         source = self.source
@@ -51,14 +46,14 @@ class Opening:
         """Fetches and decodes what is not in the cache yet."""
         self.source.fetch()
         for split in self.source.splits() if self.beyond_limit is None else ():
-            decoded(self.source, split, self.size, self._compared)
+            decoded(self.source, split, self.size, self.framing.compared)
 
     def split(self, name: str) -> ImageArray:
         """Returns a split of the source, with its decoded images on the disk or not."""
         source = self.beyond_limit
         if source is None:
-            return decoded(self.source, name, self.size, self._compared)
-        return decoded_as_read(source, name, self.size, self.threads, self._compared)
+            return decoded(self.source, name, self.size, self.framing.compared)
+        return decoded_as_read(source, name, self.size, self.threads, self.framing.compared)
 
     def random_crops(self, train: ImageArray) -> RandomCrops | None:
         """Returns training images that are cropped at random as they are read; None for any other framing."""
@@ -92,12 +87,9 @@ def check_framing(source: Source, framing: Framing) -> None:
             range or depth of files, and there are none; or the source brings its images to their size by itself.
     """
     name = type(source).__name__
-    if framing.crop == "random" and not isinstance(source, PictureSource):
-        raise UserError(f"data.crop=random is for picture files that are read one by one, which {name} does not do")
-    if framing.depth != 8 and not isinstance(source, PictureSource):
-        raise UserError(
-            f"data.depth={framing.depth} is for picture files that are read one by one, which {name} does not do"
-        )
+    for option, unusual in (("crop=random", framing.crop == "random"), (f"depth={framing.depth}", framing.depth != 8)):
+        if unusual and not isinstance(source, PictureSource):
+            raise UserError(f"data.{option} is for picture files that are read one by one, which {name} does not do")
     if framing.value_range is not None and not isinstance(source, PictureSource) and source.sides == 1:
         raise UserError(f"data.value_range is of the numbers of picture files, and {name} has none: leave it out")
     # What a source of pairs is made of is asked too.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.sources.base import Decoded, Source
+from gen_experiments.data.sources.base import Decoded, Source, decode_framed
 from gen_experiments.data.sources.digits import Digits
 from gen_experiments.sizes import Size
 
@@ -77,7 +77,7 @@ class Edges(PairSource):
 
     def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
         """Returns outlines and pictures."""
-        decoded = self.source.decode(split, size) if framing.is_usual else self.source.decode(split, size, framing)
+        decoded = decode_framed(self.source, split, size, framing)
         return Decoded(np.concatenate([outlines(decoded.images), decoded.images], axis=1), decoded.labels)
 
 

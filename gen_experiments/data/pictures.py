@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -122,7 +122,7 @@ def decode_one(
 
     try:
         if channels in (2, 4):
-            framing = replace(framing, fast=False)  # it is resized together with the colours
+            framing = framing.exact  # it is resized together with the colours
         if isinstance(file, Path) and file.suffix.lower() == ARRAY:
             return _of_array(file, size, channels, framing, place)
         data = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else None
@@ -193,12 +193,10 @@ def _decoded(
     if data is not None and size is not None:
         return resized(np.asarray(picture).reshape(picture.height, picture.width, channels), size, framing, place)
     if framing.depth != 8:
-        planes = np.asarray(picture, dtype=np.float32).reshape(picture.height, picture.width, channels) / np.float32(
-            255
-        )
-        return brought(planes, size, framing, place)
+        planes = np.asarray(picture, dtype=np.float32) / np.float32(255)
+        return brought(planes.reshape(picture.height, picture.width, channels), size, framing, place)
     if size is not None:
-        picture = framed(picture, size, framing, (0.5, 0.5) if place is None else place)
+        picture = framed(picture, size, framing, place)
     return np.array(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
 
 

@@ -114,6 +114,11 @@ class PictureSource(Source):
         return Decoded(decode_all(self.pictures(split), size, self.channels, framing), self.labels(split))
 
 
+def decode_framed(source: Source, split: str, size: Size, framing: Framing) -> Decoded:
+    """Decodes a split of a source, which need not know any framing but the usual one; see `Source.decode`."""
+    return source.decode(split, size) if framing.is_usual else source.decode(split, size, framing.exact)
+
+
 def check_channels(channels: int) -> None:
     """Refuses pictures of other than 1 to 4 channels.
 
