@@ -155,13 +155,16 @@ def evaluation_of(
     networks = [network.to(place) for network in networks]
     checkpoint, spec = checkpoint_of(Path(evaluated)), common_spec(evaluated, reference)
     model = None if checkpoint is None else load_model(checkpoint, ImageModel, "be evaluated").to(place)
-    if reference is None or reference in SPLITS:
-        real: Images | Archive = _own_split(evaluated, checkpoint, reference, remakes(model))
+    remade, compared = None, None
+    if checkpoint is not None and remakes(model):
+        compared = data_compared_with(checkpoint, reference)
+    if compared is not None:
+        real: Images | Archive = split_images(*compared)
+    elif reference is None or reference in SPLITS:
+        real = _own_split(evaluated, checkpoint, reference)
     else:
         real = images_of(reference, spec, protocol.num, protocol.seed, place)
-    remade, compared = None, None
     if model is not None and checkpoint is not None and remakes(model):
-        compared = data_compared_with(checkpoint, reference)
         remade = remade_of(model, checkpoint, real, compared, protocol.lpips, protocol.metrics)
     if protocol.damage is not None and compared is None:
         raise UserError("--damage is for a model that restores and a split of its data: leave it out here")
@@ -217,8 +220,8 @@ def _resamples(count: int) -> Iterator[range]:
     return progress(count, "resamples")
 
 
-def _own_split(evaluated: str, checkpoint: Path | None, split: str | None, reconstructs: bool) -> Images:
-    """Returns a split of the data that a checkpoint was trained on, by default the one that training compared with."""
+def _own_split(evaluated: str, checkpoint: Path | None, split: str | None) -> Images:
+    """Returns a split of the data that a model that samples was trained on, by default what training compared with."""
     if checkpoint is None:
         raise UserError(f"{evaluated} has no data of its own to be compared with: name a reference after it")
-    return split_images(training_data(str(checkpoint), None), split or split_compared_with(checkpoint, reconstructs))
+    return split_images(training_data(str(checkpoint), None), split or split_compared_with(checkpoint, False))

@@ -29,18 +29,23 @@ def reading_of(checkpoint: str) -> Reading:
         contents = contents_of(run_config(checkpoint, None))
     except UserError:
         return Reading()
+    return reading_in(contents)
+
+
+def reading_in(contents: dict[str, Any]) -> Reading:
+    """Returns that of the data in a configuration, as far as it makes sense: the data themselves need not be there."""
     data = _arguments(contents.get("data"))
     crop: Any = data.get("crop")
     chosen: Any = data.get("filter")
     numbers: Any = data.get("value_range")
     is_range = isinstance(numbers, list) and len(numbers) == 2 and all(isinstance(x, (int, float)) for x in numbers)
     framing = Framing(
-        crop=crop if crop in get_args(Crop) and crop != "random" else "centre",
+        crop=crop if crop in get_args(Crop) else "centre",
         filter=chosen if chosen in get_args(Filter) else "bicubic",
         value_range=(numbers[0], numbers[1]) if is_range else None,
     )
     arrays = _arguments(data.get("source")).get("arrays") is True
-    return Reading(framing, (*IMAGE_SUFFIXES, ARRAY) if arrays else IMAGE_SUFFIXES)
+    return Reading(framing.compared, (*IMAGE_SUFFIXES, ARRAY) if arrays else IMAGE_SUFFIXES)
 
 
 def _arguments(described: Any) -> dict[str, Any]:

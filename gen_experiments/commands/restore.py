@@ -1,6 +1,5 @@
 """`restore`: pictures of a folder without their damage; `damage`: pictures with it."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,18 +9,18 @@ from torch import Tensor
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, remaker
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.pictures import read_images
-from gen_experiments.commands.reading import Reading, reading_of
-from gen_experiments.commands.training_data import data_of, training_data
+from gen_experiments.commands.pictures import read_images, read_named_images
+from gen_experiments.commands.reading import reading_in, reading_of
+from gen_experiments.commands.training_data import contents_of, data_of, training_data
 from gen_experiments.commands.translated import (
     BATCH,
-    Made,
+    Network,
     is_picture,
-    made_of,
-    pictures_of,
-    show,
-    write_made,
+    on_device,
+    translated,
     write_named,
+    write_rows,
+    write_translated,
 )
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.errors import UserError, check_interval
@@ -66,17 +65,17 @@ def restore(
     restorers = _restorers(model, checkpoint, proposals, seed)
     if not damaging:
         if proposals == 1:
-            write_made(restorers[0], images, model.image, reading_of(checkpoint), out, whole)
+            write_translated(restorers[0], images, model.image, reading_of(checkpoint), out, whole)
             return
         if whole:
             raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
-        files, spoilt = pictures_of(images, model.image, reading_of(checkpoint))
-        restored = [made_of(made, spoilt) for made in restorers]
+        names, spoilt = read_named_images(images, model.image, reading_of(checkpoint))
+        restored = [translated(restorer, spoilt) for restorer in restorers]
         if is_picture(out):
-            show([spoilt, *restored], out, f"damaged images above {proposals} proposals each")
+            write_rows([spoilt, *restored], out, f"damaged images above {proposals} proposals each")
             return
         for number, each in enumerate(restored, start=1):
-            write_named(files, spoilt, each, Path(images), str(Path(out) / f"proposal_{number}"), "images")
+            write_named(names, spoilt, each, images, str(Path(out) / f"proposal_{number}"), "images")
         return
     if whole or not is_picture(out):
         raise UserError(
@@ -87,19 +86,19 @@ def restore(
         raise UserError(f"the run of {checkpoint} was trained without damage: restore pictures that are damaged")
     clean = read_images(images, model.image, checkpoint)
     spoilt = _spoilt(clean, parts, seed)
-    restored = [made_of(made, spoilt) for made in restorers]
+    restored = [translated(restorer, spoilt) for restorer in restorers]
     before, after = (torch.stack([psnr(each, clean) for each in some]).mean().item() for some in ([spoilt], restored))
     print(f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB")
-    show([spoilt, *restored, clean], out, "damaged images above the restored and the true ones")
+    write_rows([spoilt, *restored, clean], out, "damaged images above the restored and the true ones")
 
 
-def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) -> list[Made]:
+def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) -> list[Network]:
     """Returns what makes each of the proposals.
 
     Raises:
         UserError: the model restores nothing, or makes fewer.
     """
-    draws: list[Made]
+    draws: list[Network]
     if isinstance(model, Proposes):
         draws = [partial(model.propose, proposal=number, seed=seed) for number in range(proposals)]
     elif (remake := remaker(model)) is None:
@@ -113,11 +112,7 @@ def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) ->
         raise UserError(f"the run of {checkpoint} was trained without damage: it reconstructs pictures as they are")
     else:
         draws = [remake]
-    return [partial(_on_device, draw, model.device) for draw in draws]
-
-
-def _on_device(made: Made, device: torch.device, part: Tensor) -> Tensor:
-    return made(part.to(device)).cpu()
+    return [on_device(draw, model.device) for draw in draws]
 
 
 @torch.inference_mode()
@@ -137,9 +132,8 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
     data = data_of(Path(config))
     if not data.damage:
         raise UserError(f"{config} damages nothing: give it data.damage, a list of kinds such as GaussianNoise")
-    compared = replace(data.framing, crop="centre" if data.framing.crop == "random" else data.framing.crop, depth=8)
-    files, clean = pictures_of(images, data.image, Reading(compared))
-    write_named(files, clean, _spoilt(clean, data.damage, seed), Path(images), out, "damaged images")
+    names, clean = read_named_images(images, data.image, reading_in(contents_of(Path(config))))
+    write_named(names, clean, _spoilt(clean, data.damage, seed), images, out, "damaged images")
 
 
 def _spoilt(images: Tensor, parts: list[Damage], seed: int) -> Tensor:

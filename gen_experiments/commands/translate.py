@@ -1,5 +1,6 @@
 """`translate`: what a model makes of the pictures of a folder."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from gen_experiments.callbacks.protocols import Translates, TranslatesInStyle
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.reading import reading_of
-from gen_experiments.commands.translated import Made, write_made
+from gen_experiments.commands.translated import on_device, write_translated
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.pictures import decode_one, is_grey
 from gen_experiments.errors import UserError, check_interval
@@ -49,17 +50,16 @@ def translate(
     assert isinstance(model, Translates)
     model.translate(torch.zeros(1, *model.image.shape, device=model.device), to)  # refuses an unknown direction
     reading = reading_of(checkpoint)
-    made: Made = lambda part: model.translate(part.to(model.device), to).cpu()  # noqa: E731
+    network = partial(model.translate, to=to)
     if isinstance(model, TranslatesInStyle):
-        styles = (
-            model.drawn_style(seed, to)
-            if style is None
-            else model.styles_of(_style_picture(style, model, reading.framing), to)
-        )
-        made = lambda part: model.translate(part.to(model.device), to, styles).cpu()  # noqa: E731
+        if style is None:
+            styles = model.drawn_style(seed, to)
+        else:
+            styles = model.styles_of(_style_picture(style, model, reading.framing), to)
+        network = partial(model.translate, to=to, styles=styles)
     elif style is not None:
         raise UserError(f"{checkpoint} holds a {type(model).__name__}, which takes no style: leave out --style")
-    write_made(made, images, model.image, reading, out, whole)
+    write_translated(on_device(network, model.device), images, model.image, reading, out, whole)
 
 
 def _style_picture(file: str, model: ImageModel, framing: Framing) -> Tensor:

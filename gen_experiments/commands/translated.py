@@ -1,6 +1,6 @@
 """Pictures that are made of those of a folder: by their names in another, or as a grid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,71 +18,81 @@ from gen_experiments.sheets import listed, save_grid
 
 BATCH, COLUMNS, SHOWN = 32, 8, 256
 
-Made = Callable[[Tensor], Tensor]
+Network = Callable[[Tensor], Tensor]
+"""Maps (B, C, H, W) in [-1, 1] -> the same shape."""
 
 
-def write_made(made: Made, folder: str, spec: ImageSpec, reading: Reading, out: str, whole: bool) -> None:
-    """Makes pictures of those of a folder and writes them."""
-    if whole:
-        if is_picture(out):
-            raise UserError("--whole writes pictures as large as they are: name a folder by --out")
-        files, _ = find_pictures(Path(folder), reading.suffixes)
-        names = _names(files, Path(folder), Path(out))
-        for (number,) in progress(len(files), "images"):
-            picture = to_float(torch.from_numpy(decode_one(files[number], None, spec.channels, reading.framing)))
-            save_image(to_uint8(tiled(made, picture, spec.size)), names[number])
-        print(f"wrote {len(files)} images, as large as they were, to {out}")
+def on_device(network: Network, device: torch.device) -> Network:
+    """Returns a network of a device that takes and returns tensors of the CPU."""
+    return lambda images: network(images.to(device)).cpu()
+
+
+def write_translated(network: Network, folder: str, spec: ImageSpec, reading: Reading, out: str, whole: bool) -> None:
+    """Writes what a network makes of the pictures of a folder.
+
+    Args:
+        network: takes and returns tensors of the CPU.
+        folder: where the pictures are.
+        spec: what the network takes.
+        reading: how pictures are brought to it.
+        out: a folder or, for a grid, an image file.
+        whole: whether the pictures stay as large as they are, in tiles.
+
+    Raises:
+        UserError: the folder cannot be used, or `out` cannot be written.
+    """
+    if not whole:
+        names, originals = read_named_images(folder, spec, reading)
+        write_named(names, originals, translated(network, originals), folder, out, "images")
         return
-    files, originals = pictures_of(folder, spec, reading)
-    write_named(files, originals, made_of(made, originals), Path(folder), out, "images")
+    if is_picture(out):
+        raise UserError("--whole writes pictures as large as they are: name a folder by --out")
+    files, _ = find_pictures(Path(folder), reading.suffixes)
+    paths = _paths([file.relative_to(folder) for file in files], folder, out)
+    for (number,) in progress(len(files), "images"):
+        picture = to_float(torch.from_numpy(decode_one(files[number], None, spec.channels, reading.framing)))
+        save_image(to_uint8(tiled(network, picture, spec.size)), paths[number])
+    print(f"wrote {len(files)} images, as large as they were, to {out}")
 
 
-def made_of(made: Made, originals: Tensor) -> Tensor:
-    """Returns what is made of (N, C, H, W) uint8 pictures: the same shape."""
+def translated(network: Network, originals: Tensor) -> Tensor:
+    """Returns what a network makes of (N, C, H, W) uint8 pictures: the same shape."""
     parts = [originals[part.start : part.stop] for part in progress(len(originals), "images", BATCH)]
-    return torch.cat([to_uint8(made(to_float(part))) for part in parts])
+    return torch.cat([to_uint8(network(to_float(part))) for part in parts])
 
 
-def show(rows: list[Tensor], out: str, what: str) -> None:
+def write_rows(rows: Sequence[Tensor], out: str, what: str) -> None:
     """Writes pictures as a grid, each above its others."""
     shown = in_rows(*(each[:SHOWN] for each in rows), columns=COLUMNS)
     pages = listed(save_grid(shown, out, COLUMNS, together=len(rows)))
     print(f"wrote {len(rows[0][:SHOWN])} {what} to {pages}")
 
 
-def pictures_of(folder: str, spec: ImageSpec, reading: Reading) -> tuple[list[Path], Tensor]:
-    """Returns the files of a folder and their pictures, (N, C, H, W) uint8."""
-    names, images = read_named_images(folder, spec, reading)
-    return [Path(folder) / name for name in names], images
-
-
-def write_named(files: list[Path], originals: Tensor, made: Tensor, folder: Path, out: str, what: str) -> None:
-    """Writes pictures by the names of their originals, or as a grid below them."""
+def write_named(names: list[Path], originals: Tensor, made: Tensor, folder: str, out: str, what: str) -> None:
+    """Writes pictures by the names of their originals, which are paths below `folder`, or as a grid below them."""
     if is_picture(out):
-        rows = in_rows(originals[:SHOWN], made[:SHOWN], columns=COLUMNS)
-        pages = listed(save_grid(rows, out, COLUMNS, together=2))
-        print(f"wrote {len(made[:SHOWN])} {what} below their originals to {pages}")
+        write_rows([originals, made], out, f"{what} below their originals")
         return
-    for name, picture in zip(_names(files, folder, Path(out)), made, strict=True):
-        save_image(picture, name)
+    for path, picture in zip(_paths(names, folder, out), made, strict=True):
+        save_image(picture, path)
     print(f"wrote {len(made)} {what} to {out}")
-
-
-def _names(files: list[Path], folder: Path, out: Path) -> list[Path]:
-    """Returns where pictures are written, by the names of their originals.
-
-    Raises:
-        UserError: an original or another picture would be overwritten.
-    """
-    names = [out / file.relative_to(folder).with_suffix(".png") for file in files]
-    if out.resolve() == folder.resolve():
-        raise UserError(f"{out} holds the originals, which would be overwritten: name another folder by --out")
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            raise UserError(f"two pictures would both be written to {name}: rename one of their originals")
-    return names
 
 
 def is_picture(out: str) -> bool:
     """Returns whether an output is meant as one picture and not as a folder."""
     return Path(out).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _paths(names: list[Path], folder: str, out: str) -> list[Path]:
+    """Returns where pictures are written, by the names of their originals.
+
+    Raises:
+        UserError: an original or another picture would be overwritten.
+    """
+    paths = [Path(out) / name.with_suffix(".png") for name in names]
+    if Path(out).resolve() == Path(folder).resolve():
+        raise UserError(f"{out} holds the originals, which would be overwritten: name another folder by --out")
+    for number, path in enumerate(paths):
+        if path in paths[:number]:
+            raise UserError(f"two pictures would both be written to {path}: rename one of their originals")
+    return paths

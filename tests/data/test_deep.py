@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
@@ -221,3 +222,19 @@ def test_a_run_over_16_bits_from_a_command_line(experiment, capsys, tmp_path):
     evaluated = ["evaluate", run, "--metrics=[psnr]", "--extractor=DigitsFeatures", "--extractor.any_images=true"]
     assert experiment(*evaluated) == 0
     assert "of 16 bits, scored in 8" in (run / "evaluation.json").read_text()
+
+
+def test_damage_reads_the_files_of_a_folder_as_its_configuration_says(experiment, tmp_path):
+    numbers = np.array([[0, 250], [500, 1000]], dtype=np.uint16).repeat(8, 0).repeat(8, 1)
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        np.save(tmp_path / "in" / f"{number}.npy", numbers)
+    source = {"class_path": "ImageFolder", "init_args": {"root": str(tmp_path / "in"), "channels": 1, "arrays": True}}
+    grey = {"class_path": "gen_experiments.data.damage_parts.Grey"}  # leaves a grey picture as it is
+    data = {"source": source, "size": 16, "value_range": [0, 1000], "damage": [grey]}
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"data": {"class_path": "ImageDataModule", "init_args": data}}))
+    assert experiment("damage", config, f"--images={tmp_path / 'in'}", f"--out={tmp_path / 'out'}") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{number}.png" for number in range(4)]
+    written = np.array(Image.open(tmp_path / "out" / "0.png"))
+    assert np.array_equal(written, np.rint(numbers / 1000 * 255).astype(np.uint8))
