@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,12 +12,10 @@ from torch import Tensor
 from gen_experiments.data.codes import encoded
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.models.base import OptimizerFactory
-from gen_experiments.models.code_model import CodeModel, PriorFactory
+from gen_experiments.images import Batch
+from gen_experiments.models.code_model import CodeModel
 from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.priors.base import CodeSpec, Draws
-from gen_experiments.schedules import Schedule
 
 
 class CodePrior(CodeModel, GenerativeModel):
@@ -27,33 +26,13 @@ class CodePrior(CodeModel, GenerativeModel):
     (`AutoregressivePrior`), an upper bound for the others (`MaskedPrior`). They are no bound for the images, to which a
     decoder trained by a distance gives no density.
 
-    Args:
-        image: what the images are like; the command line links it from the data.
-        vqvae: a VQ-VAE's checkpoint. In this model's own checkpoints, which hold the weights of the VQ-VAE too, its
-            description instead.
-        prior: the density to learn.
-        optimizer: makes the optimizer of the prior.
-        ema_half_life: half-life, in images, of the prior's moving average, which is what is validated and sampled;
-            0 takes the raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is taken as it
-            is.
-        lr_schedule: factor on the learning rate, as a function of images seen; None keeps it.
-
-    Raises:
-        UserError: the checkpoint is no VQ-VAE or was trained on images of another shape; a negative half-life.
+    Args and errors as for `CodeModel`.
     """
 
-    def __init__(
-        self,
-        image: ImageSpec,
-        vqvae: str,
-        prior: PriorFactory,
-        optimizer: OptimizerFactory,
-        ema_half_life: float | Schedule = 50_000.0,
-        lr_schedule: Schedule | None = None,
-    ) -> None:
-        super().__init__(image, vqvae, prior, optimizer, ema_half_life, lr_schedule)
-        # Of each split: the codes of its images and, where some are mirrored, those of the mirrored ones.
-        self._codes: dict[str, list[NDArray[np.int32]]] = {}
+    @cached_property
+    def _codes(self) -> dict[str, list[NDArray[np.int32]]]:
+        """Of each split: the codes of its images and, where some are mirrored, those of the mirrored ones."""
+        return {}
 
     def code_spec(self) -> CodeSpec:
         """Returns those of an image, with its classes."""

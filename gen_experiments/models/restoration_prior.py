@@ -11,7 +11,7 @@ from gen_experiments.images import Batch
 from gen_experiments.models.code_model import CodeModel
 from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.sampling import SAMPLE_STREAM
-from gen_experiments.models.translation import sources_of
+from gen_experiments.models.translation import place_among, sources_of
 from gen_experiments.precision import at_least_float32
 from gen_experiments.priors.base import CodeSpec, Draws
 
@@ -29,7 +29,7 @@ class RestorationPrior(CodeModel):
     likelihood itself for `AutoregressivePrior`, an upper bound for `MaskedPrior`. What is validated and what
     `translate` gives is the first proposal of seed 0.
 
-    Args and errors as for `CodePrior`.
+    Args and errors as for `CodeModel`.
     """
 
     directions: ClassVar[tuple[str, ...]] = ("B",)
@@ -91,8 +91,7 @@ class RestorationPrior(CodeModel):
         Raises:
             UserError: another direction than B is asked for.
         """
-        if to not in (None, *self.directions):
-            raise UserError(f"{type(self).__name__} cannot translate to {to}: choose from {', '.join(self.directions)}")
+        place_among(self.directions, to, type(self).__name__)
         return self.propose(images)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """What models that turn pictures into others share: adversaries that step in turn, averages, directions, validation."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -116,10 +116,7 @@ class TranslationModel(ImageModel):
         Raises:
             UserError: the model has no such direction.
         """
-        to = to or self.directions[0]
-        if to not in self.directions:
-            raise UserError(f"{type(self).__name__} cannot translate to {to}: choose from {', '.join(self.directions)}")
-        return self.directions.index(to)
+        return place_among(self.directions, to, type(self).__name__)
 
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns `to_b` and so on, one for each direction: (B, C, H, W) images in [-1, 1] -> the same shape.
@@ -223,6 +220,19 @@ class TranslationModel(ImageModel):
         return self.scheduled(
             self.optimizer_g(self.generators.parameters()), self.optimizer_d(self.discriminators.parameters())
         )
+
+
+def place_among(directions: Sequence[str], to: str | None, name: str) -> int:
+    """Returns the place of a side among the directions of a model of that name, that of the first for None.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if to is None:
+        return 0
+    if to not in directions:
+        raise UserError(f"{name} cannot translate to {to}: choose from {', '.join(directions)}")
+    return directions.index(to)
 
 
 def sources_of(batch: Batch) -> Tensor:
