@@ -1,6 +1,5 @@
 """Scores of samples or reconstructions at every validation and test."""
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.alarms import warn_of_collapse, warn_of_missed
 from gen_experiments.callbacks.best import choose_best_without_fid
 from gen_experiments.callbacks.interruption import pause_point
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates, made_of
@@ -20,12 +20,9 @@ from gen_experiments.evaluation.scores import IN_TRAINING
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.modes import ALARM
 
 if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
-
-LEARNED_SOMETHING = 10_000  # images seen; before, samples differ as little as the weights they started from make them
 
 
 class Evaluation(Callback):
@@ -193,8 +190,8 @@ class Evaluation(Callback):
                 scores |= self._varieties(pl_module, self._scores)
             found = self._scores.scores(paired=remakes and self._in_pairs)
             scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": value for name, value in found.items()}
-            if not remakes:
-                self._warn_of_missed(pl_module, found.get("missed", 0.0))
+            if not remakes and self.collapsed:
+                warn_of_missed(pl_module, found.get("missed", 0.0))
         values = {f"{stage}/{name}": torch.as_tensor(value, dtype=torch.float32) for name, value in scores.items()}
         pl_module.log_dict(values)
 
@@ -206,23 +203,8 @@ class Evaluation(Callback):
             shares["class_variety"], name = least
             if float(shares["class_variety"]) < self.collapsed:
                 collapsed = f"the samples of class {name}"
-        share = min(map(float, shares.values()))
-        learned = getattr(pl_module, "images_seen", 0) >= LEARNED_SOMETHING
-        if share < self.collapsed and learned and distributed.rank() == 0:
-            warnings.warn(
-                f"{collapsed} have collapsed: their features spread {share:.1%} as much as the data's; "
-                "look at a grid of them, and do not trust the FID",
-                stacklevel=2,
-            )
+        warn_of_collapse(pl_module, min(map(float, shares.values())), self.collapsed, collapsed)
         return shares
-
-    def _warn_of_missed(self, pl_module: LightningModule, share: float) -> None:
-        learned = getattr(pl_module, "images_seen", 0) >= LEARNED_SOMETHING
-        if self.collapsed and share > ALARM and learned and distributed.rank() == 0:
-            warnings.warn(
-                f"{share:.1%} of the reference is hardly generated: modes are missing; look at a grid of samples",
-                stacklevel=2,
-            )
 
     def _sample(self, trainer: Trainer, model: Samples, scores: OnlineScores) -> None:
         starts = range(0, self.samples, self.batch_size)

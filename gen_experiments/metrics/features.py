@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSet
 from gen_experiments.metrics.digits_net import DigitsNet
+from gen_experiments.metrics.inception_net import fetched_inception, read_inception
 from gen_experiments.storage import file_sha256
-from gen_experiments.untrusted import read_tensors
 
 DIGITS_WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
 SPATIAL_CHANNELS = 7
@@ -189,8 +189,8 @@ class InceptionFeatures(FeatureExtractor):
         self.resizing, self.resize = resizing, INCEPTION_RESIZES[resizing]
         if resizing != "tensorflow":
             self.num_spatial = 0  # nobody computes sFID of other inputs
-        path = Path(weights) if weights is not None else _fetched_inception()
-        self.network = _inception(path)
+        path = Path(weights) if weights is not None else fetched_inception()
+        self.network = read_inception(path)
         self.weights_hash = file_sha256(path)
         self.eval().requires_grad_(False)
         # The convolutions run about 1.7 times as fast on CPUs in this layout.
@@ -234,36 +234,3 @@ class InceptionFeatures(FeatureExtractor):
         """Maps (N, 2048) features -> (N, 1008) logits without their bias, of which the inception score is made."""
         weight: Tensor = self.network.fc.weight  # type: ignore[union-attr,assignment]
         return features @ weight.T
-
-
-def _inception(path: Path) -> nn.Module:
-    """Returns torch-fidelity's network with the weights of a file; no code that the file may contain is run."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    if not path.is_file():
-        raise UserError(f"there are no Inception weights at {path}; name the file by --evaluation.extractor.weights")
-    try:
-        # torch-fidelity unpickles whatever the file holds, so this must prove it to be plain tensors first.
-        read_tensors(path, old_format=True)
-        network: nn.Module = FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
-        )
-    except Exception as error:
-        raise UserError(f"{path} does not hold torch-fidelity's Inception weights") from error
-    return network
-
-
-def _fetched_inception() -> Path:
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-
-    path: Path = Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rpartition("/")[2]
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), progress=False)
-        except OSError as error:
-            raise UserError(
-                f"Inception's weights cannot be fetched from {URL_INCEPTION_V3}: "
-                "bring that file and name it by --evaluation.extractor.weights=FILE"
-            ) from error
-    return path

@@ -1,0 +1,51 @@
+"""The Inception v3 of the original FID, as torch-fidelity has it, and its weights."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gen_experiments.errors import UserError
+from gen_experiments.untrusted import read_tensors
+
+
+def read_inception(path: Path) -> nn.Module:
+    """Returns torch-fidelity's network with the weights of a file; no code that the file may contain is run.
+
+    Raises:
+        UserError: the file is missing or is no such network.
+    """
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    if not path.is_file():
+        raise UserError(f"there are no Inception weights at {path}; name the file by --evaluation.extractor.weights")
+    try:
+        # torch-fidelity unpickles whatever the file holds, so this must prove it to be plain tensors first.
+        read_tensors(path, old_format=True)
+        network: nn.Module = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+        )
+    except Exception as error:
+        raise UserError(f"{path} does not hold torch-fidelity's Inception weights") from error
+    return network
+
+
+def fetched_inception() -> Path:
+    """Returns the file of the weights, fetched if it is not there.
+
+    Raises:
+        UserError: it cannot be fetched.
+    """
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    path: Path = Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rpartition("/")[2]
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), progress=False)
+        except OSError as error:
+            raise UserError(
+                f"Inception's weights cannot be fetched from {URL_INCEPTION_V3}: "
+                "bring that file and name it by --evaluation.extractor.weights=FILE"
+            ) from error
+    return path
