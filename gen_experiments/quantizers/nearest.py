@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Latents and codes of one product: 16 MB of scores, so that the largest is sought while they are in cache, and yet
+# Latents and codes of one product: 8 MB of scores, so that the largest is sought while they are in cache, and yet
 # enough of both that to read them costs little beside the product.
-ROWS, COLUMNS = 1024, 4096
+ROWS, COLUMNS = 1024, 2048
+# A row of what is multiplied has a multiple of so many numbers: other products leave a remainder to slower code.
+ALIGNMENT = 8
 # Codes whose largest score is found before it is asked which of them has it: amax is vectorized, argmax is not.
 BLOCK = 64
 
@@ -77,17 +79,19 @@ def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
     """Does what `nearest` does on any device: a GEMM in chunks, reduced while they are in cache."""
     (count, width), num_codes = z.shape, codes.shape[0]
     block = min(BLOCK, num_codes)
-    # A column of ones adds the bias within the product; codes that fill up the last block are infinitely far.
-    table = codes.new_empty(num_codes + -num_codes % block, width + 1)
+    # A column of ones adds the bias within the product, and zeros follow it; codes that fill up the last block are
+    # infinitely far.
+    aligned = width + 1 + -(width + 1) % ALIGNMENT
+    table = codes.new_zeros(num_codes + -num_codes % block, aligned)
     parts = table.split(COLUMNS)
-    rows = z.new_ones(min(ROWS, count), width + 1)
+    rows = z.new_zeros(min(ROWS, count), aligned)
+    rows[:, width] = 1.0
     scores = z.new_empty(len(rows) * len(parts[0]))
     found = []
     with torch.autocast(z.device.type, enabled=False), _full_float32():
         centre = codes.mean(0)
         centred = torch.sub(codes, centre, out=table[:num_codes, :width])
         table[:num_codes, width] = -0.5 * torch.linalg.vecdot(centred, centred)
-        table[num_codes:, :width] = 0.0
         table[num_codes:, width] = -torch.inf
         for chunk in z.split(ROWS):
             latents = rows[: len(chunk)]
