@@ -2,14 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -17,6 +15,7 @@ from torch.optim import Optimizer
 from gen_experiments import distributed, randomness
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.models.manual import ManualOptimization
 from gen_experiments.models.optimizers import raise_eps
 from gen_experiments.networks.base import Decoder, Discriminator, Encoder, Generator
 from gen_experiments.recorded import Recorded, arguments_of, class_path
@@ -37,7 +36,7 @@ def global_size(batch: Batch) -> int:
     return batch.images.shape[0] * distributed.world_size()
 
 
-class ImageModel(Recorded, LightningModule):
+class ImageModel(Recorded, ManualOptimization):
     """The base of all models, and of your own.
 
     A subclass calls `super().__init__(image, lr_schedule)`, builds its optimizers by `scheduled(...)`, and trains.
@@ -52,11 +51,9 @@ class ImageModel(Recorded, LightningModule):
         scores_batches: whether evaluation steps compute something of their images: each process then needs some.
         score_without_fid: what chooses the best checkpoint where no FID does, and `min` or `max` for which is better;
             None if nothing that is logged does.
-        instead_of: what does the work of a trainer's option under manual optimization, by its name.
         logs_this_iteration: whether what `log_training` is given now reaches the loggers (`trainer.log_every_n_steps`).
     """
 
-    instead_of: ClassVar[dict[str, str]] = {}
     scores_batches: ClassVar[bool] = True
     score_without_fid: ClassVar[tuple[str, str] | None] = None
 
@@ -85,21 +82,6 @@ class ImageModel(Recorded, LightningModule):
     def compile_in_training(self, *networks: nn.Module) -> None:
         """Compiles networks when training begins; what only uses a trained model does not wait for a compiler."""
         self._compiled = networks
-
-    def check_trainer(self, trainer: Trainer) -> None:
-        """Refuses options of the trainer that this model cannot obey.
-
-        Raises:
-            UserError: gradient accumulation or clipping by the trainer under manual optimization.
-        """
-        if self.automatic_optimization:
-            return
-        for option, unset in (("accumulate_grad_batches", 1), ("gradient_clip_val", None)):
-            if getattr(trainer, option) != unset:
-                raise UserError(
-                    f"a {type(self).__name__} that steps its own optimizers cannot obey trainer.{option}: "
-                    f"{self.instead_of.get(option, 'leave it out')}"
-                )
 
     def setup(self, stage: str) -> None:
         """Makes batch norm count over all processes where that can be done, which is on GPUs, and compiles.
@@ -141,28 +123,6 @@ class ImageModel(Recorded, LightningModule):
                 "leave out lr_schedule.images and it lasts as long as the run",
                 stacklevel=2,
             )
-
-    def own_optimizer(self, number: int) -> LightningOptimizer:
-        """Returns one of the optimizers, under manual optimization."""
-        optimizers = self.optimizers()
-        assert isinstance(optimizers, list)
-        return optimizers[number]
-
-    @contextmanager
-    def stepping(self, number: int) -> Iterator[None]:
-        """Within it gradients reach the parameters of one optimizer alone, which steps at its end.
-
-        Each `LightningOptimizer.step` advances `global_step`: only the first optimizer steps so, once an iteration.
-        """
-        optimizer = self.own_optimizer(number)
-        self.toggle_optimizer(optimizer)
-        optimizer.zero_grad()
-        yield
-        if number == 0:
-            optimizer.step()
-        else:
-            self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
-        self.untoggle_optimizer(optimizer)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Sets what this iteration depends on: the learning rates, the random state and the images seen.

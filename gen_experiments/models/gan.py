@@ -1,6 +1,5 @@
 """The GAN (https://arxiv.org/abs/1406.2661): a generator and a discriminator, trained in turn."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -10,10 +9,10 @@ from torch.optim import Optimizer
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.augmented import Augmented
+from gen_experiments.models.averaged_generator import AveragedGenerator
 from gen_experiments.models.base import (
     NOISE_STREAM,
     DiscriminatorFactory,
@@ -25,7 +24,6 @@ from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.judging import Judged, due_penalties, judged
 from gen_experiments.models.micro_batches import MicroBatch, split
 from gen_experiments.models.optimizers import clip, norm, set_beta2
-from gen_experiments.models.sampling import GenerativeModel, drawn_labels, sample_sources
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
@@ -33,7 +31,7 @@ from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
 
 
-class GAN(GenerativeModel):
+class GAN(AveragedGenerator):
     """Alternates discriminator and generator steps under manual optimization.
 
     An iteration takes one batch, makes one discriminator step and, every `n_critic` iterations, one generator step.
@@ -128,37 +126,6 @@ class GAN(GenerativeModel):
         self._schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
         self._scheduled_values: dict[str, float] = {}  # of this iteration
         self._logs: dict[str, Tensor] = {}  # of the last step of each network
-
-    @property
-    def num_classes(self) -> int | None:
-        """How many labels images can be asked of, or None if the generator is not conditional."""
-        return self.generator.num_classes
-
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Returns images (B, C, H, W) of the averaged generator from (B, latent_dim) noise."""
-        images: Tensor = self.ema(noise, labels)
-        return images
-
-    def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
-        """Returns an image of each source; see `sample`."""
-        images: Tensor = self(truncation * self.noise(sources), labels)
-        return images
-
-    def noise(self, sources: Sequence[torch.Generator]) -> Tensor:
-        """Returns the noise of each source, (len(sources), latent_dim) on the model's device."""
-        noise = [torch.randn(self.generator.latent_dim, generator=source, dtype=torch.float32) for source in sources]
-        return torch.stack(noise).to(self.device)
-
-    def pure_functions(self) -> dict[str, PureFunction]:
-        """Returns `generator`: (B, latent_dim) latents and, if conditional, (B,) int64 labels -> (B, C, H, W) images.
-
-        It is the averaged one, as `sample` has it; the images are meant to lie in [-1, 1] but not clamped.
-        """
-        sources = sample_sources(0, 3, seed=0)
-        inputs, labels = {"latents": self.noise(sources)}, drawn_labels(sources, self.num_classes)
-        if labels is not None:
-            inputs["labels"] = labels.to(self.device)
-        return {"generator": PureFunction(self.ema, (self.ema,), inputs, ("images",))}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Sets, beside what every model sets, all that follows the images seen before this batch."""

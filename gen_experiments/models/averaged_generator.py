@@ -1,0 +1,54 @@
+"""How a GAN makes images: by the moving average of its generator."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gen_experiments.functions import PureFunction
+from gen_experiments.models.ema import EMA
+from gen_experiments.models.sampling import GenerativeModel, drawn_labels, sample_sources
+from gen_experiments.networks.base import Generator
+
+
+class AveragedGenerator(GenerativeModel):
+    """The half of a GAN that is left after training.
+
+    Attributes:
+        generator: noise to images, as it is trained.
+        ema: its moving average, which makes the images.
+    """
+
+    generator: Generator
+    ema: EMA
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many labels images can be asked of, or None if the generator is not conditional."""
+        return self.generator.num_classes
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Returns images (B, C, H, W) of the averaged generator from (B, latent_dim) noise."""
+        images: Tensor = self.ema(noise, labels)
+        return images
+
+    def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
+        """Returns an image of each source; see `sample`."""
+        images: Tensor = self(truncation * self.noise(sources), labels)
+        return images
+
+    def noise(self, sources: Sequence[torch.Generator]) -> Tensor:
+        """Returns the noise of each source, (len(sources), latent_dim) on the model's device."""
+        noise = [torch.randn(self.generator.latent_dim, generator=source, dtype=torch.float32) for source in sources]
+        return torch.stack(noise).to(self.device)
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns `generator`: (B, latent_dim) latents and, if conditional, (B,) int64 labels -> (B, C, H, W) images.
+
+        It is the averaged one, as `sample` has it; the images are meant to lie in [-1, 1] but not clamped.
+        """
+        sources = sample_sources(0, 3, seed=0)
+        inputs, labels = {"latents": self.noise(sources)}, drawn_labels(sources, self.num_classes)
+        if labels is not None:
+            inputs["labels"] = labels.to(self.device)
+        return {"generator": PureFunction(self.ema, (self.ema,), inputs, ("images",))}

@@ -1,0 +1,57 @@
+"""Manual optimization: a model that steps its own optimizers, in turn."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.core.optimizer import LightningOptimizer
+
+from gen_experiments.errors import UserError
+
+
+class ManualOptimization(LightningModule):
+    """What the steps of several optimizers need where `automatic_optimization` is off; nothing where it is on.
+
+    Attributes:
+        instead_of: what does the work of a trainer's option under manual optimization, by its name.
+    """
+
+    instead_of: ClassVar[dict[str, str]] = {}
+
+    def check_trainer(self, trainer: Trainer) -> None:
+        """Refuses options of the trainer that this model cannot obey.
+
+        Raises:
+            UserError: gradient accumulation or clipping by the trainer under manual optimization.
+        """
+        if self.automatic_optimization:
+            return
+        for option, unset in (("accumulate_grad_batches", 1), ("gradient_clip_val", None)):
+            if getattr(trainer, option) != unset:
+                raise UserError(
+                    f"a {type(self).__name__} that steps its own optimizers cannot obey trainer.{option}: "
+                    f"{self.instead_of.get(option, 'leave it out')}"
+                )
+
+    def own_optimizer(self, number: int) -> LightningOptimizer:
+        """Returns one of the optimizers, under manual optimization."""
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        return optimizers[number]
+
+    @contextmanager
+    def stepping(self, number: int) -> Iterator[None]:
+        """Within it gradients reach the parameters of one optimizer alone, which steps at its end.
+
+        Each `LightningOptimizer.step` advances `global_step`: only the first optimizer steps so, once an iteration.
+        """
+        optimizer = self.own_optimizer(number)
+        self.toggle_optimizer(optimizer)
+        optimizer.zero_grad()
+        yield
+        if number == 0:
+            optimizer.step()
+        else:
+            self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
+        self.untoggle_optimizer(optimizer)
