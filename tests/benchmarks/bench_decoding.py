@@ -5,16 +5,19 @@
 JPEG photographs of 500x375 pixels, cut from the sample pictures of scikit-image and scikit-learn and saved at quality
 90, to batches of 50 at 256x256 as uint8, on two threads or worker processes: all of them by each way in turn, in one
 process. torchvision's transforms are Resize(256), CenterCrop(256) and PILToTensor, with 0, 1 and 2 workers that stay;
-the ratio is to the fastest of these in the same round.
+the ratio is to the fastest of these in the same round. "The decoder alone" is simplejpeg with the same options over
+bytes in memory, by two threads that do nothing else: the ceiling of what is decoded fast and then resized.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 import skimage.data
 import sklearn.datasets
 import torch
@@ -50,6 +53,17 @@ def rate(batches, images) -> float:
     return count / (time.perf_counter() - start)
 
 
+def decoder_alone(root: str):
+    """Yields batches of decoded photographs, as a function that can be called again."""
+    files = [path.read_bytes() for path in sorted(Path(root).rglob("*.jpg"))]
+    pool = ThreadPoolExecutor(2)
+
+    def decode(part):
+        return [simplejpeg.decode_jpeg(data, fastdct=True, fastupsample=True) for data in part]
+
+    return lambda: pool.map(decode, [files[first : first + BATCH] for first in range(0, len(files), BATCH)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
@@ -73,7 +87,8 @@ def compare(root: str, rounds: int) -> None:
             for n in (0, 1, 2)
         },
     }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
+    alone = decoder_alone(root)
+    rates: dict[str, list[float]] = {name: [] for name in [*ways, "the decoder alone"]}
     for turn in range(rounds + 1):
         for name, batches in ways.items():
             measured = rate(
@@ -81,11 +96,18 @@ def compare(root: str, rounds: int) -> None:
             )
             if turn:  # the first pass starts threads and workers, and fills the caches
                 rates[name].append(measured)
+        measured = rate(alone(), lambda batch: batch)
+        if turn:
+            rates["the decoder alone"].append(measured)
     best = [max(others) for others in zip(*(rates[name] for name in ways if "torchvision" in name), strict=True)]
     for name, values in rates.items():
         ratios = [a / b for a, b in zip(values, best, strict=True)]
         print(f"{name}: {statistics.median(values):,.0f} images/s, {statistics.median(ratios):.2f} times torchvision's "
               f"best ({min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
+    shares = [a / b for a, b in zip(rates["as read, fast"], rates["the decoder alone"], strict=True)]
+    print(
+        f"as read, fast: {statistics.median(shares):.2f} of the decoder alone ({min(shares):.2f} to {max(shares):.2f})"
+    )
     print(f"torch computes with {torch.get_num_threads()} threads")
 
 
