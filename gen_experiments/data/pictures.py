@@ -169,7 +169,7 @@ def _decoded(
 
     data = file if framing.fast and isinstance(file, bytes) else None
     if data is not None and size is not None:
-        upright = decoded_jpeg(data, picture, size, channels)
+        upright = decoded_jpeg(data, picture, size, channels, 1.0 if place is None else place.scale)
         if upright is not None:
             return resized(upright, size, framing, place)
     depth = Depth(picture)
