@@ -28,10 +28,10 @@ LOOKS = {
 KINDS = [(name, limit, look) for look in LOOKS for name in SOURCES for limit in (32, 0)]
 ARGUMENTS = {
     "plain": ["--data.source.channels=1"],
-    "alpha": ["--data.source.channels=4", "--data.depth=16", "--data.size=[8, 12]"],
+    "alpha": ["--data.source.channels=4", "--data.depth=16", "--data.size=[12, 20]"],
     "arrays": [
         *("--data.source.channels=1", "--data.source.arrays=true", "--data.value_range=[-1, 3]", "--data.depth=16"),
-        *("--data.size=[12, 8]", "--data.crop=random", "--data.crop_scale=[0.3, 0.9]"),
+        *("--data.size=[20, 12]", "--data.crop=random", "--data.crop_scale=[0.3, 0.9]"),
     ],
 }
 # Crops, for which the training decodes as it reads.
