@@ -152,6 +152,24 @@ def map_array(path: Path, dtype: type, shape: tuple[int | None, ...]) -> NDArray
     return array if fits else None
 
 
+def array_in(contents: bytes) -> NDArray[Any]:
+    """Returns the array that a .npy file of these contents holds.
+
+    Raises:
+        Unreadable: there is none, or its header claims more than there is.
+    """
+    try:
+        shape, dtype = _header(io.BytesIO(contents))
+        if dtype.itemsize * int(np.prod(shape, dtype=object)) > len(contents):
+            raise Unreadable(f"it claims {shape} numbers of {dtype} in {len(contents)} bytes")
+        array: NDArray[Any] = np.load(io.BytesIO(contents), allow_pickle=False)
+        return array
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise Unreadable(quoted(error) or type(error).__name__) from error
+
+
 def _header(entry: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Returns the shape and dtype that stand at the beginning of a .npy file."""
     version = np.lib.format.read_magic(entry)

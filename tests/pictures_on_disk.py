@@ -73,6 +73,27 @@ def write_parquet(folder, pictures, image="image", **columns):
         table.to_parquet(folder / f"{split}-00000-of-00001.parquet")
 
 
+def write_array_parquet(folder, arrays, feature, **columns):
+    """The same with a column of arrays.
+
+    Args:
+        folder: where to.
+        arrays: the .npy files of each split.
+        feature: of the library, such as Array2D, or bytes for the contents of the files.
+        columns: as for `write_parquet`.
+    """
+    import datasets
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, files in arrays.items():
+        others = {name: [column(file) for file in files] for name, column in columns.items()}
+        features = datasets.Dataset.from_dict(others).features if others else {}
+        as_bytes = isinstance(feature, datasets.Value)
+        rows = {"image": [file.read_bytes() if as_bytes else np.load(file) for file in files]} | others
+        table = datasets.Dataset.from_dict(rows, features=datasets.Features({"image": feature, **features}))
+        table.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+
+
 def write_shards(folder, pictures, label=None, each=10):
     """Tar files by webdataset's own writer.
 

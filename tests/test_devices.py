@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from conftest import CONFIGS, SHORT, SMALL
+from pictures_on_disk import write_png16
 from processes import PYTHONPATH
 
 # Networks without batch statistics: where there is batch norm, processes on CPUs normalise by their own batches.
@@ -114,6 +116,22 @@ def test_two_processes_take_a_recipes_first_step_as_one(recipe, tmp_path):
     options = [f"--config={CONFIGS / 'gan.yaml'}", f"--config={path}", *RECIPES[recipe], "--evaluation.samples=20"]
     (alone,) = train(options, "alone", tmp_path, 1)
     assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))
+
+
+@pytest.mark.long
+def test_two_processes_train_as_one_on_pictures_of_16_bits_with_alpha(tmp_path):
+    (tmp_path / "in").mkdir()
+    source = np.random.default_rng(0)
+    for number in range(40):
+        write_png16(tmp_path / "in" / f"{number:02d}.png", source.integers(0, 65536, (20, 30, 4), dtype=np.uint16))
+    options = [*SMALL["vqvae"], "--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}"]
+    options += ["--data.source.channels=4", "--data.size=[16, 24]", "--data.depth=16", "--data.val_size=5"]
+    options += ["--data.crop=random", "--data.crop_scale=[0.5, 1]", "--evaluation.extractor=null"]
+    (alone,) = train(options, "alone", tmp_path, 3)
+    assert_trained_as_one(alone, train(options, "devices", tmp_path, 3))
+    expected, found = (validated(tmp_path / "runs" / "vqvae" / f"version_{number}") for number in range(2))
+    assert expected
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ from gen_experiments.callbacks.protocols import Reconstructs, Samples
 from gen_experiments.commands.inpaint import central_quarter, filled_in
 from gen_experiments.commands.interpolate import images_at, slerp
 from gen_experiments.commands.labels import class_names, one_label
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.commands.reading import Reading, reading_of
 from gen_experiments.errors import UserError
 from gen_experiments.images import grid, to_float, to_uint8
 from gen_experiments.models.base import ImageModel
@@ -31,7 +31,7 @@ def build_page(model: ImageModel, path: Path) -> tuple[Any, Any]:
 
     Args:
         model: the model.
-        path: its checkpoint, for the title.
+        path: its checkpoint, for the title, and whose run says how pictures are read.
 
     Raises:
         UserError: the model can do nothing that the page shows.
@@ -41,11 +41,12 @@ def build_page(model: ImageModel, path: Path) -> tuple[Any, Any]:
     tabs = [(title, build) for title, able, build in TABS if isinstance(model, able)]
     if not tabs:
         raise UserError(f"{path} holds a {type(model).__name__}, which can neither sample nor reconstruct")
+    reading = reading_of(str(path))
     with gr.Blocks(title="gen_experiments", analytics_enabled=False) as page:
         gr.Markdown(f"## {type(model).__name__}\n{path}, {model.images_seen} images seen")
         for title, build in tabs:
             with gr.Tab(title):
-                build(gr, model)
+                build(gr, model, reading)
     # Fonts of the system: the default ones would be fetched.
     return page, gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
 
@@ -96,7 +97,7 @@ def sheet(images: Tensor, columns: int | None = None) -> NDArray[np.uint8]:
     return pixels
 
 
-def _samples_tab(gr: Any, model: Any) -> None:
+def _samples_tab(gr: Any, model: Any, reading: Reading) -> None:
     inputs = [
         *_class_choice(gr, model),
         _seed(gr, "seed"),
@@ -111,7 +112,7 @@ def _samples_tab(gr: Any, model: Any) -> None:
     _connect(gr, "sample", make, inputs)
 
 
-def _way_tab(gr: Any, model: Any) -> None:
+def _way_tab(gr: Any, model: Any, reading: Reading) -> None:
     inputs = [*_class_choice(gr, model), _seed(gr, "from seed", 0), _seed(gr, "to seed", 1)]
 
     def make(*values: Any) -> NDArray[np.uint8]:
@@ -121,14 +122,14 @@ def _way_tab(gr: Any, model: Any) -> None:
     _connect(gr, "interpolate", make, inputs)
 
 
-def _reconstruction_tab(gr: Any, model: Any) -> None:
+def _reconstruction_tab(gr: Any, model: Any, reading: Reading) -> None:
     def make(file: str | None) -> NDArray[np.uint8]:
-        return sheet(remade(model, _picture(model, file)), 2)
+        return sheet(remade(model, _picture(model, file, reading)), 2)
 
     _connect(gr, "reconstruct", make, [_upload(gr)])
 
 
-def _inpainting_tab(gr: Any, model: Any) -> None:
+def _inpainting_tab(gr: Any, model: Any, reading: Reading) -> None:
     image = model.image
     names, most = ("left", "top", "right", "bottom"), (image.width, image.height) * 2
     inputs = [
@@ -144,13 +145,13 @@ def _inpainting_tab(gr: Any, model: Any) -> None:
     def make(file: str | None, left: int, top: int, right: int, bottom: int, *values: Any) -> NDArray[np.uint8]:
         *label, seed = values
         box = int(left), int(top), int(right), int(bottom)
-        made = proposals(model, _picture(model, file), box, _label(model, label), int(seed))
+        made = proposals(model, _picture(model, file, reading), box, _label(model, label), int(seed))
         return sheet(made, len(made))
 
     _connect(gr, "inpaint", make, inputs)
 
 
-TABS: tuple[tuple[str, type, Callable[[Any, Any], None]], ...] = (
+TABS: tuple[tuple[str, type, Callable[[Any, Any, Reading], None]], ...] = (
     ("Sample", Samples, _samples_tab),
     ("Interpolate", GAN, _way_tab),
     ("Reconstruct", Reconstructs, _reconstruction_tab),
@@ -194,8 +195,8 @@ def _upload(gr: Any) -> Any:
     return gr.Image(type="filepath", sources=["upload", "clipboard"], image_mode=None, label="a picture of yours")
 
 
-def _picture(model: ImageModel, file: str | None) -> Tensor:
+def _picture(model: ImageModel, file: str | None, reading: Reading) -> Tensor:
     """Returns a picture as the model takes it: (C, H, W) uint8."""
     if file is None:
         raise UserError("give it a picture first")
-    return torch.from_numpy(decode_one(Path(file), model.image.size, model.image.channels))
+    return reading.picture(Path(file), model.image.size, model.image.channels)

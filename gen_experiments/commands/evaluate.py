@@ -17,9 +17,8 @@ from gen_experiments.commands.inputs import (
     Images,
     split_compared_with,
     split_images,
-    stored,
 )
-from gen_experiments.commands.model_images import common_spec, images_of, samples_of
+from gen_experiments.commands.model_images import images_of, opened
 from gen_experiments.commands.passes import NoFeatures, collected_of, extractor_for
 from gen_experiments.commands.printed import print_record
 from gen_experiments.commands.reconstructed import GAIN, OF_CODES, PAIRED
@@ -33,10 +32,8 @@ from gen_experiments.evaluation.scores import METRICS, check_counts, computable,
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
-from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.progress import progress
-from gen_experiments.runs.checkpoint_files import checkpoint_of, run_of
+from gen_experiments.runs.checkpoint_files import run_of
 from gen_experiments.runs.job import is_first_process
 
 NEEDS = {
@@ -95,7 +92,8 @@ def evaluate(
     (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of samples (`arr_0`), statistics
     (`mu`, `sigma`) or features (`reps`). A model that reconstructs is scored by its reconstructions of the other side,
     one that translates or restores by what it makes of that side's sources, and a model of damaged data also by what it
-    makes of every kind of damage alone. The processes of torchrun share the images.
+    makes of every kind of damage alone. The pictures of a folder are framed as those of the run or the data on the
+    other side. The processes of torchrun share the images.
 
     Args:
         evaluated: what is scored.
@@ -153,27 +151,24 @@ def evaluation_of(
         of_features = set(protocol.metrics or METRICS) & {*METRICS, *OF_COPIES}
         networks = [extractor_for(evaluated, reference) if of_features else NoFeatures()]
     networks = [network.to(place) for network in networks]
-    checkpoint, spec = checkpoint_of(Path(evaluated)), common_spec(evaluated, reference)
-    model = None if checkpoint is None else load_model(checkpoint, ImageModel, "be evaluated").to(place)
+    mine = opened(evaluated, place)
+    theirs = None if reference is None or reference in SPLITS else opened(reference, place)
+    checkpoint, model = mine.checkpoint, mine.model
     remade, compared = None, None
     if checkpoint is not None and remakes(model):
-        compared = data_compared_with(checkpoint, reference)
+        compared = data_compared_with(checkpoint, reference) if theirs is None else theirs.data
+    look = mine.look or (None if theirs is None else theirs.look)
     if compared is not None:
         real: Images | Archive = split_images(*compared)
-    elif reference is None or reference in SPLITS:
+    elif theirs is None:
         real = _own_split(evaluated, checkpoint, reference)
     else:
-        real = images_of(reference, spec, protocol.num, protocol.seed, place)
+        real = images_of(theirs, look, protocol.num, protocol.seed)
     if model is not None and checkpoint is not None and remakes(model):
         remade = remade_of(model, checkpoint, real, compared, protocol.lpips, protocol.metrics)
     if protocol.damage is not None and compared is None:
         raise UserError("--damage is for a model that restores and a split of its data: leave it out here")
-    if remade is not None:
-        fake: Images | Archive = remade.images
-    elif model is not None and checkpoint is not None:
-        fake = samples_of(model, checkpoint, protocol.num, protocol.seed)
-    else:
-        fake = stored(evaluated, spec)
+    fake = images_of(mine, look, protocol.num, protocol.seed) if remade is None else remade.images
     # Before the pass, which may take minutes.
     check_counts(protocol.metrics or (), getattr(fake, "count", None), getattr(real, "count", None))
     for name in protocol.metrics or ():

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gen_experiments.commands.reading import Reading
 from gen_experiments.commands.training_data import contents_of, data_of, run_config
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.folder import find_pictures
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.framing import Framing
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import kind_of, read_samples
 from gen_experiments.images import ImageSet, ImageSpec
+from gen_experiments.sizes import Size
 from gen_experiments.storage import file_sha256
 
 SPLITS = ("train", "val", "test")
@@ -60,6 +62,19 @@ class Archive:
         return {"kind": self.kind, "path": str(self.path), "sha256": file_sha256(self.path)}
 
 
+@dataclass(frozen=True)
+class Look:
+    """What pictures of a folder are brought to, so that they can be compared with others.
+
+    Attributes:
+        image: size and channels.
+        reading: what is taken for a picture, and how it is framed.
+    """
+
+    image: ImageSpec
+    reading: Reading
+
+
 def configured_data(name: str) -> tuple[ImageDataModule, Path, str] | None:
     """Returns the data of a YAML file, that file and the split (`FILE.yaml:SPLIT`, else train); None for other names.
 
@@ -79,26 +94,24 @@ def configured_data(name: str) -> tuple[ImageDataModule, Path, str] | None:
 def split_images(data: ImageDataModule, split: str) -> Images:
     """Returns a split of a data module."""
     images = data.split(split)
-    usual = data.framing.is_usual and isinstance(data.size, int)
     described = {
         "kind": "split",
         "split": split,
         "source": type(data.source).__name__,
         "origin": data.source.origin(split) if split in data.source.splits() else "held out of train",
         "size": data.size,
-        "crop": "centre square, bicubic" if usual else data.framing.in_words,
+        "crop": _cropped(data.framing, data.size),
         "fingerprint": images.fingerprint,
     }
     return Images(described, len(images), _reader(images), data.source.content)
 
 
-def stored_images(path: Path, spec: ImageSpec | None) -> Images:
+def stored_images(path: Path, look: Look | None) -> Images:
     """Returns the pictures below a folder or in an archive.
 
     Args:
         path: the folder, or an .npz file with `arr_0`.
-        spec: the images they are compared with, to whose size and channels pictures are brought; None leaves them as
-            they are, in colour.
+        look: of the images that they are compared with; None leaves pictures as large as they are, in colour.
 
     Raises:
         UserError: there is nothing to read, or images differ in size.
@@ -112,42 +125,40 @@ def stored_images(path: Path, spec: ImageSpec | None) -> Images:
         raise UserError(f"there is no {path}: name a checkpoint, a run, a folder, a data configuration or an .npz file")
     if not path.is_dir():
         raise UserError(f"{path} is nothing that can be evaluated: name a .ckpt, .yaml or .npz file, or a folder")
-    files, _ = find_pictures(path)
-    if not files:
-        raise UserError(f"{path} holds no pictures")
-    channels, wanted = (3, None) if spec is None else (spec.channels, spec.size)
+    reading = Reading() if look is None else look.reading
+    files, _ = find_pictures(path, reading.suffixes)
+    channels, wanted = (3, None) if look is None else (look.image.channels, look.image.size)
 
     def read(part: range) -> Tensor:
-        pictures = [decode_one(files[number], wanted, channels) for number in part]
+        pictures = [reading.picture(files[number], wanted, channels) for number in part]
         for number, picture in zip(part, pictures, strict=True):
             if picture.shape != pictures[0].shape:
                 raise UserError(
                     f"{files[number]} and {files[part.start]} differ in size: describe the folder by a data "
                     "configuration (ImageFolder with data.size), which brings all to one"
                 )
-        return torch.from_numpy(np.stack(pictures))
+        return torch.stack(pictures)
 
     described = {"kind": "folder", "path": str(path), "pictures": len(files), "size": wanted or "as in the files"}
+    if wanted is not None:
+        described["crop"] = _cropped(reading.framing, wanted)
     return Images(described, len(files), read)
 
 
-def stored(name: str, spec: ImageSpec | None) -> Images | Archive:
-    """Returns what a name stands for that is no checkpoint.
+def stored(name: str, look: Look | None) -> Images | Archive:
+    """Returns what a folder or an archive holds.
 
     Args:
-        name: a folder, a data configuration or an archive.
-        spec: see `stored_images`.
+        name: of either.
+        look: see `stored_images`.
 
     Raises:
-        UserError: it stands for nothing, or cannot be read.
+        UserError: it is neither, or cannot be read.
     """
-    configured = configured_data(name)
-    if configured is not None:
-        return split_images(configured[0], configured[2])
     path = Path(name)
     if path.suffix == ".npz" and path.is_file() and (kind := kind_of(path)) != "samples":
         return Archive(path, kind)
-    return stored_images(path, spec)
+    return stored_images(path, look)
 
 
 def split_compared_with(checkpoint: Path, reconstructs: bool) -> str:
@@ -163,6 +174,11 @@ def split_compared_with(checkpoint: Path, reconstructs: bool) -> str:
     if split not in SPLITS:
         raise UserError(f"the run of {checkpoint} compares with {split}, which is no split: name a reference")
     return split
+
+
+def _cropped(framing: Framing, size: Size) -> str:
+    """Returns what the record says of the framing of pictures that are compared."""
+    return "centre square, bicubic" if framing.compared.is_usual and isinstance(size, int) else framing.in_words
 
 
 def _reader(images: ImageSet) -> Callable[[range], Tensor]:

@@ -1,52 +1,79 @@
-"""Images that a checkpoint's model makes, to be scored."""
+"""What the names given to `evaluate` and `stats` stand for, and the images that a checkpoint's model makes."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data, stored
-from gen_experiments.commands.training_data import training_data
+from gen_experiments.commands.inputs import Archive, Images, Look, configured_data, split_images, stored
+from gen_experiments.commands.reading import reading_in, reading_of
+from gen_experiments.commands.training_data import contents_of, training_data
+from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.exported import file_of
-from gen_experiments.images import ImageSpec, to_uint8
+from gen_experiments.images import to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
 from gen_experiments.runs.checkpoint_files import checkpoint_of
 from gen_experiments.storage import file_sha256
 
 
-def images_of(name: str, spec: ImageSpec | None, num: int, seed: int, device: torch.device) -> Images | Archive:
-    """Returns what a name stands for; of a checkpoint or a run, samples.
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint, a run or a data configuration that was opened, or the name of a folder or an archive.
+
+    Attributes:
+        name: as `evaluate` takes it.
+        look: of its images, where it says it: to this the pictures of a folder beside it are brought.
+        checkpoint: the file, of a checkpoint or a run.
+        model: what that holds, on the device.
+        data: what a data configuration describes, and the split of them that is meant.
+    """
+
+    name: str
+    look: Look | None = None
+    checkpoint: Path | None = None
+    model: ImageModel | None = None
+    data: tuple[ImageDataModule, str] | None = None
+
+
+def opened(name: str, device: torch.device) -> Opened:
+    """Opens what a name stands for, once for all that is done with it.
 
     Args:
         name: as `evaluate` takes it.
-        spec: to whose size and channels pictures are brought; None leaves them as they are.
+        device: where its model is to be.
+
+    Raises:
+        UserError: it is a checkpoint or a data configuration that cannot be read.
+    """
+    checkpoint, configured = checkpoint_of(Path(name)), configured_data(name)
+    if checkpoint is not None:
+        model = load_model(checkpoint, ImageModel, "be evaluated").to(device)
+        return Opened(name, Look(model.image, reading_of(str(checkpoint))), checkpoint, model)
+    if configured is not None:
+        data, file, split = configured
+        return Opened(name, Look(data.image, reading_in(contents_of(file))), data=(data, split))
+    return Opened(name)
+
+
+def images_of(side: Opened, look: Look | None, num: int, seed: int) -> Images | Archive:
+    """Returns the images of what was opened; of a checkpoint or a run, samples.
+
+    Args:
+        side: what was opened.
+        look: to which the pictures of a folder are brought; None leaves them as they are.
         num: how many samples.
         seed: names their sequence.
-        device: where they are made.
 
     Raises:
         UserError: it stands for nothing, cannot be read, or its model cannot sample.
     """
-    checkpoint = checkpoint_of(Path(name))
-    if checkpoint is None:
-        return stored(name, spec)
-    return samples_of(load_model(checkpoint, Samples, "sample").to(device), checkpoint, num, seed)
-
-
-def common_spec(*names: str | None) -> ImageSpec | None:
-    """Returns the images of the first name that has a size of its own: a checkpoint, a run or a data configuration."""
-    for name in names:
-        if name is None or name in SPLITS:
-            continue
-        checkpoint, configured = checkpoint_of(Path(name)), configured_data(name)
-        if checkpoint is not None:
-            return load_model(checkpoint, ImageModel, "be evaluated").image
-        if configured is not None:
-            return configured[0].image
-    return None
+    if side.model is not None and side.checkpoint is not None:
+        return samples_of(side.model, side.checkpoint, num, seed)
+    return stored(side.name, look) if side.data is None else split_images(*side.data)
 
 
 def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Images:

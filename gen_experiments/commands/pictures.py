@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.reading import Reading, reading_of
+from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import decode_all
 from gen_experiments.errors import UserError
@@ -36,7 +37,7 @@ def read_named_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[
         UserError: as for `read_images`.
     """
     files, _ = find_pictures(Path(folder), reading.suffixes)
-    images = torch.from_numpy(decode_all(files, image.size, image.channels, reading.framing))
+    images = torch.from_numpy(in_eight_bits(decode_all(files, image.size, image.channels, reading.framing)))
     return [file.relative_to(folder) for file in files], images
 
 

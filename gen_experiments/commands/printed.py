@@ -8,7 +8,7 @@ from rich.table import Table
 from gen_experiments.metrics.modes import ALARM
 
 # Of what the record says about each side, what is printed.
-SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "seed", "count")
+SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "crop", "seed", "count")
 
 
 def print_record(held: dict[str, Any]) -> None:

@@ -1,13 +1,20 @@
 """How the run that wrote a checkpoint reads pictures, so that commands read those of a folder likewise."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
+import torch
+from torch import Tensor
+
 from gen_experiments.commands.training_data import contents_of, run_config
-from gen_experiments.data.deep import ARRAY
+from gen_experiments.data.deep import suffixes
+from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.framing import USUAL, Crop, Filter, Framing
+from gen_experiments.data.pictures import decode_one
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES
+from gen_experiments.sizes import Size
 
 
 @dataclass(frozen=True)
@@ -15,12 +22,20 @@ class Reading:
     """What to take for a picture, and how to bring it to a model's size.
 
     Attributes:
-        framing: as where the run compares images, and with 8 bits.
+        framing: as where the run compares images.
         suffixes: the endings of files that are pictures.
     """
 
     framing: Framing = USUAL
     suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+
+    def picture(self, file: Path, size: Size | None, channels: int) -> Tensor:
+        """Returns a picture as (channels, H, W) uint8, as the run compares it; arguments as for `decode_one`.
+
+        Raises:
+            UserError: it cannot be decoded.
+        """
+        return torch.from_numpy(in_eight_bits(decode_one(file, size, channels, self.framing)))
 
 
 def reading_of(checkpoint: str) -> Reading:
@@ -42,10 +57,11 @@ def reading_in(contents: dict[str, Any]) -> Reading:
     framing = Framing(
         crop=crop if crop in get_args(Crop) else "centre",
         filter=chosen if chosen in get_args(Filter) else "bicubic",
-        value_range=(numbers[0], numbers[1]) if is_range else None,
+        value_range=(float(numbers[0]), float(numbers[1])) if is_range else None,
+        depth=16 if data.get("depth") == 16 else 8,
     )
     arrays = _arguments(data.get("source")).get("arrays") is True
-    return Reading(framing.compared, (*IMAGE_SUFFIXES, ARRAY) if arrays else IMAGE_SUFFIXES)
+    return Reading(framing.compared, suffixes(arrays))
 
 
 def _arguments(described: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Translates, remaker
-from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data, split_compared_with
+from gen_experiments.commands.inputs import SPLITS, Archive, Images, split_compared_with
 from gen_experiments.commands.reconstructed import Reconstructions
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
@@ -22,15 +22,9 @@ def remakes(model: object) -> bool:
     return remaker(model) is not None
 
 
-def data_compared_with(checkpoint: Path, reference: str | None) -> tuple[ImageDataModule, str] | None:
-    """Returns the data and the split of them that a model's reconstructions are compared with, as `evaluate` names it.
-
-    None where the reference is no split of data.
-    """
-    if reference is None or reference in SPLITS:
-        return training_data(str(checkpoint), None), reference or split_compared_with(checkpoint, True)
-    configured = configured_data(reference)
-    return None if configured is None else (configured[0], configured[2])
+def data_compared_with(checkpoint: Path, split: str | None) -> tuple[ImageDataModule, str]:
+    """Returns the data of a model's run, and the split with which its reconstructions are compared by default."""
+    return training_data(str(checkpoint), None), split or split_compared_with(checkpoint, True)
 
 
 def sources_of_split(data: ImageDataModule, split: str, part: range) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.inputs import Archive
-from gen_experiments.commands.model_images import images_of
+from gen_experiments.commands.model_images import images_of, opened
 from gen_experiments.commands.passes import collected_of, extractor_for
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.archives import write_features, write_statistics
@@ -48,7 +48,7 @@ def stats(
         raise UserError(f"statistics are written to a file that ends in .npz, not to {out}")
     place = chosen_device(device)
     network = (extractor or extractor_for(images)).to(place)
-    side = images_of(images, None, num, seed, place)
+    side = images_of(opened(images, place), None, num, seed)
     if isinstance(side, Archive):
         raise UserError(f"{images} holds {side.kind} already")
     network.fits(side.content, "--extractor")

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Translates, TranslatesInStyle
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.reading import reading_of
+from gen_experiments.commands.reading import Reading, reading_of
 from gen_experiments.commands.translated import on_device, write_translated
-from gen_experiments.data.framing import Framing
-from gen_experiments.data.pictures import decode_one, is_grey
+from gen_experiments.data.pictures import is_grey
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_float
 from gen_experiments.models.base import ImageModel
@@ -55,14 +54,14 @@ def translate(
         if style is None:
             styles = model.drawn_style(seed, to)
         else:
-            styles = model.styles_of(_style_picture(style, model, reading.framing), to)
+            styles = model.styles_of(_style_picture(style, model, reading), to)
         network = partial(model.translate, to=to, styles=styles)
     elif style is not None:
         raise UserError(f"{checkpoint} holds a {type(model).__name__}, which takes no style: leave out --style")
     write_translated(on_device(network, model.device), images, model.image, reading, out, whole)
 
 
-def _style_picture(file: str, model: ImageModel, framing: Framing) -> Tensor:
+def _style_picture(file: str, model: ImageModel, reading: Reading) -> Tensor:
     """Returns the picture whose style is asked for: (1, C, H, W) in [-1, 1], on the model's device.
 
     Raises:
@@ -71,7 +70,7 @@ def _style_picture(file: str, model: ImageModel, framing: Framing) -> Tensor:
     if not Path(file).is_file():
         raise UserError(f"there is no picture {file}: name one by --style")
     spec = model.image
-    pixels = torch.from_numpy(decode_one(Path(file), spec.size, spec.channels, framing))
+    pixels = reading.picture(Path(file), spec.size, spec.channels)
     if is_grey(Path(file)) != (spec.channels < 3):
         here, there = ("colours", "grey") if spec.channels < 3 else ("grey", "colours")
         raise UserError(

@@ -10,7 +10,6 @@ from gen_experiments.commands.pictures import read_named_images
 from gen_experiments.commands.reading import Reading
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.data.folder import find_pictures
-from gen_experiments.data.pictures import decode_one
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, in_rows, save_image, to_float, to_uint8
 from gen_experiments.progress import progress
@@ -50,7 +49,7 @@ def write_translated(network: Network, folder: str, spec: ImageSpec, reading: Re
     files, _ = find_pictures(Path(folder), reading.suffixes)
     paths = _paths([file.relative_to(folder) for file in files], folder, out)
     for (number,) in progress(len(files), "images"):
-        picture = to_float(torch.from_numpy(decode_one(files[number], None, spec.channels, reading.framing)))
+        picture = to_float(reading.picture(files[number], None, spec.channels))
         save_image(to_uint8(tiled(network, picture, spec.size)), paths[number])
     print(f"wrote {len(files)} images, as large as they were, to {out}")
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.footprint import image_bytes, say_size
 from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import Numbers
@@ -59,8 +60,7 @@ class ImageArray:
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
         """Returns the images at `indices`: (len(indices), C, H, W) uint8, rounded where they are kept with 16 bits."""
-        numbers = self._at(self.members[indices])
-        return torch.from_numpy(numbers if numbers.dtype == np.uint8 else ((numbers + 128.0) // 257).astype(np.uint8))
+        return torch.from_numpy(in_eight_bits(self._at(self.members[indices])))
 
     def kept(self, indices: NDArray[np.int64]) -> Tensor:
         """Returns the images at `indices` in the depth in which they are kept: uint8 or uint16."""

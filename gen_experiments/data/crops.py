@@ -43,15 +43,17 @@ class RandomCrops:
     ) -> Iterator[Tensor]:
         """Yields the images of each batch at the places that their seeds name."""
         members = (self._images.members[indices] for indices in batches)
-        places = None if seeds is None else map(_places, seeds)
+        places = None if seeds is None else map(self._places, seeds)
         return map(torch.from_numpy, self._pixels.ahead(members, places))
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor | None:
         """Returns the labels at `indices`, int64, or None without labels."""
         return self._images.labels(indices)
 
-
-def _places(seeds: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Returns how far down and across the part lies that is kept of each of N images, (N, 2) in [0, 1)."""
-    places: NDArray[np.float32] = uniform_of(seeds_of(torch.from_numpy(seeds), CROP_STREAM), 2).numpy()
-    return places
+    def _places(self, seeds: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Returns the parts of N images that are kept, (N, 3) as `Place` has them."""
+        drawn = uniform_of(seeds_of(torch.from_numpy(seeds), CROP_STREAM), 3)
+        least, most = self._pixels.framing.crop_scale
+        drawn[:, 2] = (least + (most - least) * drawn[:, 2]).sqrt()  # of the sides, as the areas are even
+        places: NDArray[np.float32] = drawn.numpy()
+        return places

@@ -10,7 +10,7 @@ from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.data.division import check_apart, held_out
-from gen_experiments.data.framing import Crop, Depth, Filter, Framing
+from gen_experiments.data.framing import LARGEST, Crop, Depth, Filter, Framing
 from gen_experiments.data.opening import Opening, check_framing
 from gen_experiments.data.pairs import PairSource, ShuffledPairs
 from gen_experiments.data.reading import usable_cores
@@ -46,6 +46,8 @@ class ImageDataModule(LightningDataModule):
         fast_decoding: decode picture files in less time to slightly other pixels, as `data.turbo` does.
         crop: what is kept of pictures of other proportions: centre, random, none or pad, as `data.framing` says. With
             random the training decodes its pictures anew in each epoch, and all that is compared sees the centre.
+        crop_scale: the area of random crops over that of the largest that fits, drawn evenly in [least, most] such as
+            [0.64, 1], as by torchvision's RandomResizedCrop of one shape; [1, 1] draws the place alone.
         filter: by which pictures are resized: nearest, box, bilinear, hamming, bicubic or lanczos.
         value_range: of the numbers of pictures of more than 8 bits, [black, white], such as [0, 4095] of 12 bits; what
             lies beyond is cut off. None takes what the files say (`data.depth`).
@@ -77,6 +79,7 @@ class ImageDataModule(LightningDataModule):
         filter: Filter = "bicubic",
         value_range: tuple[float, float] | None = None,
         depth: Depth = 8,
+        crop_scale: tuple[float, float] = LARGEST,
         damage: list[Damage] | None = None,
     ) -> None:
         super().__init__()
@@ -87,7 +90,7 @@ class ImageDataModule(LightningDataModule):
         check_interval("[0, inf)", val_size=val_size, split_seed=split_seed)
         check_interval("(0, inf)", test_size=test_size)
         check_interval("[0, inf]", cache_limit=cache_limit)
-        self.framing = Framing(crop, filter, fast_decoding, value_range, depth)
+        self.framing = Framing(crop, filter, fast_decoding, value_range, depth, crop_scale)
         if fast_decoding:
             load_library()
         if workers is not None:

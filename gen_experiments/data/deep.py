@@ -9,13 +9,24 @@ from numpy.typing import NDArray
 from gen_experiments.data.depth import SIXTEEN_BITS, TWELVE_BITS, Depth, too_dark, within
 from gen_experiments.data.framing import Framing, Place, framed
 from gen_experiments.errors import UserError
-from gen_experiments.images import LUMINANCE
+from gen_experiments.images import IMAGE_SUFFIXES, LUMINANCE
 from gen_experiments.sizes import Size
+from gen_experiments.untrusted import array_in
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ARRAY = ".npy"
+ARRAY, MAGIC = ".npy", b"\x93NUMPY"
+
+
+def suffixes(arrays: bool) -> tuple[str, ...]:
+    """Returns the endings of files that are pictures, of which arrays may be some."""
+    return (*IMAGE_SUFFIXES, ARRAY) if arrays else IMAGE_SUFFIXES
+
+
+def is_array(file: Path | bytes) -> bool:
+    """Returns whether a file, or what it would hold, is an array rather than a picture."""
+    return file.suffix.lower() == ARRAY if isinstance(file, Path) else file.startswith(MAGIC)
 
 
 def planes_of(
@@ -62,14 +73,21 @@ def _colours(file: Path | bytes, framing: Framing) -> NDArray[np.float32]:
     return shares
 
 
-def read_array(file: Path, framing: Framing) -> NDArray[np.float32]:
-    """Returns a .npy file as (h, w, C) numbers in [0, 1]: those of uint8 over 255, others by the stated range.
+def read_array(file: Path | bytes, framing: Framing) -> NDArray[np.float32]:
+    """Returns what a .npy file holds as (h, w, C) numbers in [0, 1]: of uint8 over 255, others by the stated range.
+
+    Args:
+        file: the file, or its contents.
+        framing: the range.
 
     Raises:
+        Unreadable: its contents hold no array.
         UserError: its shape is neither (h, w) nor (h, w, 1 to 4), its numbers are no real ones or not finite, or they
             are not uint8 and no range is stated.
     """
-    numbers: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    numbers: NDArray[Any] = (
+        array_in(file) if isinstance(file, bytes) else np.load(file, mmap_mode="r", allow_pickle=False)
+    )
     shape = numbers.shape
     if len(shape) not in (2, 3) or not numbers.size or (len(shape) == 3 and shape[2] > 4):
         raise UserError(f"it holds an array of shape {shape}: a picture is (h, w), or (h, w, channels) of at most four")

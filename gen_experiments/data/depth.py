@@ -147,3 +147,10 @@ def _first(value: Any) -> int | None:
     """Returns the number that a tag holds, the first of several."""
     value = value[0] if isinstance(value, tuple) and value else value
     return int(value) if isinstance(value, (int, float)) else None
+
+
+def in_eight_bits(numbers: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint8]:
+    """Returns pixels as uint8, rounded where they are of 16 bits."""
+    if numbers.dtype == np.uint8:
+        return numbers.astype(np.uint8, copy=False)
+    return ((numbers + 128.0) // 257).astype(np.uint8)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,21 @@ Crop = Literal["centre", "random", "none", "pad"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Depth = Literal[8, 16]
 FAST_FILTERS = ("bilinear", "bicubic")  # those that torch has, with antialiasing
-Place = tuple[float, float]  # of what is kept: 0 at the top and at the left, 1 at the bottom and at the right
+LARGEST = (1.0, 1.0)
+
+
+class Place(NamedTuple):
+    """Which part is kept of a picture.
+
+    Attributes:
+        down: where it lies, 0 at the top and 1 at the bottom.
+        across: likewise, 0 at the left and 1 at the right.
+        scale: its sides over those of the largest part that is shaped as wanted, in (0, 1].
+    """
+
+    down: float
+    across: float
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -33,9 +47,11 @@ class Framing:
             what the files say, or refuses those that say nothing (`data.depth`).
         depth: bits of a channel in which pixels are kept, 8 or 16; with 16 they are resized in floating point.
         fast: in less time to slightly other pixels, as `data.turbo` does it.
+        crop_scale: the area of random crops over that of the largest part that is shaped as wanted, (least, most).
 
     Raises:
-        UserError: the fast way knows no such crop, filter or depth, or the range is none.
+        UserError: the fast way knows no such crop, filter or depth, or the range is none, or crops of
+            another policy are to have a scale.
     """
 
     crop: Crop = "centre"
@@ -43,12 +59,20 @@ class Framing:
     fast: bool = False
     value_range: tuple[float, float] | None = None
     depth: Depth = 8
+    crop_scale: tuple[float, float] = LARGEST
 
     def __post_init__(self) -> None:
         if self.value_range is not None and not -math.inf < self.value_range[0] < self.value_range[1] < math.inf:
             raise UserError(
                 f"data.value_range must be [black, white], the first below the second, not {list(self.value_range)}"
             )
+        least, most = self.crop_scale
+        if not 0 < least <= most <= 1:
+            raise UserError(
+                f"data.crop_scale must be [least, most], shares of an area in (0, 1], not {list(self.crop_scale)}"
+            )
+        if self.crop_scale != LARGEST and self.crop != "random":
+            raise UserError(f"data.crop_scale is of random crops, not of {self.crop}: set data.crop=random")
         if self.fast and self.is_deep:
             raise UserError(
                 "data.fast_decoding is for pictures of 8 bits: leave out data.value_range and data.depth, or it"
@@ -72,7 +96,7 @@ class Framing:
     @property
     def compared(self) -> "Framing":
         """The framing wherever images are compared, for which no place is drawn."""
-        return replace(self, crop="centre") if self.crop == "random" else self
+        return replace(self, crop="centre", crop_scale=LARGEST) if self.crop == "random" else self
 
     @property
     def is_deep(self) -> bool:
@@ -110,13 +134,14 @@ def framed(picture: "Image", size: Size, framing: Framing, place: Place | None =
         picture: upright, of any size.
         size: the wanted one.
         framing: the policy.
-        place: of what is kept, (down, across); for the crops "centre" and "random"; None for the middle.
+        place: which part is kept, by the crops "centre" and "random"; None for the largest in the middle.
         ground: what a plane in floating point is padded with.
     """
     from PIL import Image, ImageOps
 
     height, width = height_and_width(size)
-    if picture.size == (width, height):
+    down, across, scale = place or Place(0.5, 0.5)
+    if picture.size == (width, height) and scale == 1:
         return picture
     method = Image.Resampling[framing.filter.upper()]
     if framing.crop == "none":
@@ -124,5 +149,9 @@ def framed(picture: "Image", size: Size, framing: Framing, place: Place | None =
     if framing.crop == "pad":
         grounds: dict[str, Any] = {"LA": (255, 0), "RGBA": (255, 255, 255, 0), "F": ground}
         return ImageOps.pad(picture, (width, height), method, color=grounds.get(picture.mode, "white"))
-    down, across = place or (0.5, 0.5)
+    if scale < 1:
+        scale *= min(picture.width / width, picture.height / height)
+        left, top = across * (picture.width - scale * width), down * (picture.height - scale * height)
+        box = left, top, left + scale * width, top + scale * height
+        return picture.resize((width, height), method, box)
     return ImageOps.fit(picture, (width, height), method, centering=(across, down))

@@ -72,7 +72,9 @@ class Opening:
         size += "" if self.framing.depth == 8 else f" of {self.framing.depth} bits a channel"
         as_read = f"decoded as they are read, by {self.threads} thread{'s' if self.threads > 1 else ''} of each process"
         random = self.framing.crop == "random"
-        lines = [f"training pixels: cropped at random, {as_read}"] if random else []
+        least, most = self.framing.crop_scale
+        area = "" if least == 1 else f" to {least:g} ... {most:g} of the largest area"
+        lines = [f"training pixels: cropped at random{area}, {as_read}"] if random else []
         which = "other pixels" if random else "pixels"
         if self.beyond_limit is None:
             return [*lines, f"{which}: decoded once, {size} in {cache_root() / 'images'}"]

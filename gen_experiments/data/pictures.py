@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.deep import ARRAY, brought, in_channels, planes_of, read_array
+from gen_experiments.data.deep import brought, in_channels, is_array, planes_of, read_array
 from gen_experiments.data.depth import Depth
 from gen_experiments.data.framing import USUAL, Framing, Place, framed
 from gen_experiments.data.turbo import decoded_jpeg, resized
@@ -113,7 +113,7 @@ def decode_one(
         size: that it is brought to.
         channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         framing: how it is brought to the size.
-        place: where the part lies that is kept, down and across; None for the middle.
+        place: which part is kept, where that is drawn; None for the middle.
 
     Raises:
         UserError: as for `decode_all`.
@@ -123,16 +123,14 @@ def decode_one(
     try:
         if channels in (2, 4):
             framing = framing.exact  # it is resized together with the colours
-        if isinstance(file, Path) and file.suffix.lower() == ARRAY:
-            return _of_array(file, size, channels, framing, place)
-        data = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else None
-        opened = Image.open(
-            file if isinstance(file, Path) and data is None else io.BytesIO(data or b""), formats=FORMATS
-        )
+        contents = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else file
+        if is_array(contents):
+            return _of_array(contents, size, channels, framing, place)
+        opened = Image.open(io.BytesIO(contents) if isinstance(contents, bytes) else contents, formats=FORMATS)
         count = opened.width * opened.height
         with _pixels.holding(count):
             with opened:
-                pixels = _decoded(opened, file, size, channels, framing, place, data if framing.fast else None)
+                pixels = _decoded(opened, contents, size, channels, framing, place)
             del opened
             if count > LARGE:
                 _give_back_memory()
@@ -160,24 +158,24 @@ def is_grey(file: Path) -> bool:
 
 def _decoded(
     picture: "Image",
-    file: Path | Encoded,
+    file: Path | bytes,
     size: Size | None,
     channels: int,
     framing: Framing,
     place: Place | None,
-    data: bytes | None,
 ) -> Numbers:
-    """Returns an opened picture as `decode_one` returns it; with its file's contents, in the fast way."""
+    """Returns a picture as `decode_one` returns it that was opened in its file, or in the contents of it."""
     from PIL import Image, ImageOps
 
+    data = file if framing.fast and isinstance(file, bytes) else None
     if data is not None and size is not None:
-        upright = decoded_jpeg(data, picture, size, channels)
+        upright = decoded_jpeg(data, picture, size, channels, 1.0 if place is None else place.scale)
         if upright is not None:
             return resized(upright, size, framing, place)
     depth = Depth(picture)
     ImageOps.exif_transpose(picture, in_place=True)
     if framing.is_deep:
-        planes = planes_of(picture, depth, channels, framing, file.data if isinstance(file, Encoded) else file)
+        planes = planes_of(picture, depth, channels, framing, file)
         if planes is not None:
             return brought(planes, size, framing, place)
     picture = depth.to_eight_bits(picture)
@@ -200,9 +198,9 @@ def _decoded(
     return np.array(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
 
 
-def _of_array(file: Path, size: Size | None, channels: int, framing: Framing, place: Place | None) -> Numbers:
-    """Returns the picture of a .npy file as `decode_one` does."""
-    with _pixels.holding(file.stat().st_size // 4):
+def _of_array(file: Path | bytes, size: Size | None, channels: int, framing: Framing, place: Place | None) -> Numbers:
+    """Returns the picture of a .npy file, or of the contents of one, as `decode_one` does."""
+    with _pixels.holding((len(file) if isinstance(file, bytes) else file.stat().st_size) // 4):
         return brought(in_channels(read_array(file, framing), channels), size, framing, place)
 
 

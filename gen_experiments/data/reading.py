@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.framing import USUAL, Framing
+from gen_experiments.data.framing import USUAL, Framing, Place
 from gen_experiments.data.pictures import Numbers, Pictures, decode_one
 from gen_experiments.sizes import Size, height_and_width
 
@@ -55,7 +55,7 @@ class DecodedAsRead:
 
         Args:
             batches: which pictures.
-            places: for each batch of n where the part lies that is kept, (n, 2) down and across; None for the middle.
+            places: for each batch of n the parts that are kept, (n, 3) as `Place` has them; None for the middle.
 
         Raises:
             UserError: as for one batch, when it is that batch's turn.
@@ -84,7 +84,8 @@ class DecodedAsRead:
 
         def decode(places: NDArray[np.int64]) -> None:
             for place in places:
-                picture, kept = self.pictures[int(indices[place])], None if at is None else at[place].tolist()
+                picture = self.pictures[int(indices[place])]
+                kept = None if at is None else Place(*at[place].tolist())
                 pixels[place] = decode_one(picture, self.size, self.channels, self.framing, kept)
 
         portions = np.array_split(np.arange(len(indices)), min(len(indices), PORTIONS * self.workers) or 1)

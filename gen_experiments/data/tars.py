@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from gen_experiments.data.pictures import Encoded
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.images import IMAGE_SUFFIXES
 from gen_experiments.storage import atomic_write, cache_root
 from gen_experiments.untrusted import map_array
 
@@ -65,12 +64,13 @@ class _Opened:
             os.close(self.number)
 
 
-def index_of(shards: Sequence[Path], key: str) -> NDArray[np.int64]:
+def index_of(shards: Sequence[Path], key: str, suffixes: Sequence[str]) -> NDArray[np.int64]:
     """Returns where the pictures lie, (N, 4) int64 as for `Members`, from the cache or found and put there.
 
     Args:
         shards: the tar files.
-        key: what changes when one of them does.
+        key: what changes when one of them does, or the suffixes.
+        suffixes: the endings of members that are pictures.
 
     Raises:
         UserError: a shard is damaged or compressed, or they hold no picture; a label is no number, or some pictures
@@ -79,9 +79,9 @@ def index_of(shards: Sequence[Path], key: str) -> NDArray[np.int64]:
     path = cache_root() / "shards" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
     index = _stored(path, shards)
     if index is None:
-        found = [row for number, shard in enumerate(shards) for row in _members(number, shard)]
+        found = [row for number, shard in enumerate(shards) for row in _members(number, shard, suffixes)]
         if not found:
-            raise UserError(f"{shards[0].parent} has no pictures in its shards (members in {' '.join(IMAGE_SUFFIXES)})")
+            raise UserError(f"{shards[0].parent} has no pictures in its shards (members in {' '.join(suffixes)})")
         index = np.array(found, dtype=np.int64)
         without = int((index[:, LABEL] == NO_LABEL).sum())
         if 0 < without < len(index):
@@ -104,7 +104,7 @@ def _stored(path: Path, shards: Sequence[Path]) -> NDArray[np.int64] | None:
     return index if (index[:, OFFSET] + index[:, SIZE] <= lengths[index[:, SHARD]]).all() else None
 
 
-def _members(number: int, shard: Path) -> Iterator[tuple[int, int, int, int]]:
+def _members(number: int, shard: Path, suffixes: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
     """Yields the rows of a shard's pictures, in its order."""
     pictures: dict[str, tuple[int, int]] = {}
     labels: dict[str, int] = {}
@@ -117,7 +117,7 @@ def _members(number: int, shard: Path) -> Iterator[tuple[int, int, int, int]]:
                     continue
                 # As webdataset has it: what stands before the first dot tells what belongs together.
                 sample = f"{folder}/{stem}"
-                if f".{ending.lower()}" in IMAGE_SUFFIXES:
+                if f".{ending.lower()}" in suffixes:
                     if sample in pictures:
                         raise UserError(f"{shard} has two pictures called {quoted(sample.lstrip('/'))}: keep one")
                     pictures[sample] = member.offset_data, member.size

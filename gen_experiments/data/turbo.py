@@ -35,7 +35,9 @@ def load_library() -> Any:
     return simplejpeg
 
 
-def decoded_jpeg(data: bytes, opened: "Image", size: Size, channels: int) -> NDArray[np.uint8] | None:
+def decoded_jpeg(
+    data: bytes, opened: "Image", size: Size, channels: int, scale: float = 1.0
+) -> NDArray[np.uint8] | None:
     """Returns an upright JPEG as (H, W, channels), or None for one of other colours than RGB or grey, or no JPEG.
 
     The cosine transform is the faster of libjpeg-turbo's, which in 8 bits is off by one here and there, and colours of
@@ -47,13 +49,14 @@ def decoded_jpeg(data: bytes, opened: "Image", size: Size, channels: int) -> NDA
         opened: what Pillow makes of its header.
         size: that it is to be resized to.
         channels: 3 for RGB, 1 for grey.
+        scale: of what is used, as `Place` has it.
     """
     if opened.format != "JPEG" or opened.mode not in ("RGB", "L"):
         return None
     swapped, axes = TURNS.get(opened.getexif().get(ORIENTATION, 1), (False, ()))
     height, width = opened.size if swapped else opened.size[::-1]
     wanted_height, wanted_width = height_and_width(size)
-    larger = min(height / wanted_height, width / wanted_width)
+    larger = scale * min(height / wanted_height, width / wanted_width)
     parts = next((parts for parts in (8, 4, 2) if larger >= 2 * parts), 1)
     pixels: NDArray[np.uint8] = load_library().decode_jpeg(
         data,
@@ -79,8 +82,9 @@ def resized(pixels: NDArray[np.uint8], size: Size, framing: Framing, place: Plac
     if framing.crop != "none":
         top, left, height, width = central_part(height, width, size)
     if place is not None:
+        height, width = (max(1, round(place.scale * side)) for side in (height, width))
         room = pixels.shape[0] - height, pixels.shape[1] - width
-        top, left = (int(share * (most + 1)) for share, most in zip(place, room, strict=True))
+        top, left = (int(at * (most + 1)) for at, most in zip(place[:2], room, strict=True))
     part = np.ascontiguousarray(pixels[top : top + height, left : left + width])
     if part.shape[:2] == wanted:
         return part.transpose(2, 0, 1)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import gen_experiments
-from conftest import CONFIGS
+from conftest import CONFIGS, SHORT, SMALL
 from exported_models import write_livened
 from gen_experiments.commands.demo_pages import STEPS, proposals, remade, sampled, sheet, way
 from gen_experiments.errors import UserError
@@ -176,6 +176,23 @@ def test_in_a_browser(served, livened, tmp_path):
         assert process.returncode == 143, said
         assert "Traceback" not in said
     assert not [path for path in (tmp_path / "temporary").rglob("*") if path.suffix == ".png"]
+
+
+@pytest.mark.long
+def test_a_picture_is_framed_as_the_run_did(served, experiment, tmp_path):
+    client = pytest.importorskip("gradio_client")
+    write_pictures(tmp_path / "in", 40, size=(60, 20), mode="L")
+    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}", "--data.source.channels=1"]
+    data += ["--data.size=16", "--data.crop=none", "--data.filter=box", "--evaluation.extractor=null"]
+    assert experiment("fit", *SMALL["vqvae"], *SHORT, *data, "--trainer.max_steps=1") == 0
+    last = tmp_path / "runs" / "vqvae" / "version_0" / "checkpoints" / "last.ckpt"
+    _, address = served(last)
+    file = client.handle_file(tmp_path / "in" / "000.png")
+    answer = client.Client(address, verbose=False).predict(file, api_name="/reconstruct")
+    expected = Image.open(tmp_path / "in" / "000.png").resize((16, 16), Image.Resampling.BOX)
+    with torch.inference_mode():
+        pair = remade(gen_experiments.load(last), torch.from_numpy(np.array(expected))[None])
+    assert np.array_equal(np.asarray(Image.open(answer).convert("RGB")), sheet(pair, 2))
 
 
 @pytest.mark.long

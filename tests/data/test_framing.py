@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
 from test_own_source import IMAGES, LABELS, Mine
@@ -12,7 +13,7 @@ from test_own_source import IMAGES, LABELS, Mine
 from conftest import SHORT, SMALL, SMALL_PRIOR
 from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.data.framing import Framing
+from gen_experiments.data.framing import Framing, Place
 from gen_experiments.data.pair_folders import PairedFolders
 from gen_experiments.data.pairs import Edges
 from gen_experiments.data.pictures import decode_one
@@ -70,10 +71,57 @@ def test_padding_keeps_all_of_a_picture_on_a_white_ground(tmp_path):
 
 def test_a_place_says_which_part_is_kept(ramps):
     path = ramps / "00.png"
-    for place, first in (((0.5, 0.0), 0), ((0.5, 0.5), 8), ((0.5, 1.0), 16)):
+    for place, first in ((Place(0.5, 0.0), 0), (Place(0.5, 0.5), 8), (Place(0.5, 1.0), 16)):
         assert pixels(path, HEIGHT, place, crop="random")[0, :, 0].tolist() == [
             10 * (first + column) for column in range(HEIGHT)
         ]
+
+
+def test_a_scale_says_how_much_of_the_largest_part_is_kept(tmp_path, ramps):
+    for place, first in ((Place(0.5, 0.0, 0.5), 0), (Place(0.5, 0.5, 0.5), 10), (Place(0.5, 1.0, 0.5), 20)):
+        # Four columns of the eight that fit, each twice.
+        expected = [10 * (first + column // 2) for column in range(HEIGHT)]
+        assert pixels(ramps / "00.png", HEIGHT, place, crop="random", filter="nearest")[0, :, 0].tolist() == expected
+    square = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    Image.fromarray(square).save(tmp_path / "square.png")
+    kept = pixels(tmp_path / "square.png", 8, Place(1.0, 0.0, 0.25), crop="random", filter="nearest")[..., 0]
+    assert np.array_equal(kept, square[6:, :2].repeat(4, 0).repeat(4, 1))
+
+
+def test_random_parts_are_as_large_as_those_of_torchvision(tmp_path):
+    from torchvision.transforms import RandomResizedCrop
+
+    side = 240
+    rows, columns = np.mgrid[:side, :side].astype(np.uint8)
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        Image.fromarray(np.stack([rows, columns, columns], 2)).save(tmp_path / "in" / f"{number:02d}.png")
+    options = {"size": HEIGHT, "batch_size": 8, "val_size": 2, "test_size": 2, "workers": 1, "filter": "box"}
+    data = ImageDataModule(ImageFolder(str(tmp_path / "in")), crop="random", crop_scale=(0.25, 1.0), **options)
+    batches = itertools.islice(itertools.chain.from_iterable(itertools.repeat(data.train_dataloader())), 60)
+    seen = torch.cat([batch.images for batch in batches]).double()
+    # Between the middles of the outer pixels lie seven eighths of a part.
+    spans = seen[:, 0, -1, 0] - seen[:, 0, 0, 0], seen[:, 1, 0, -1] - seen[:, 1, 0, 0]
+    height, width = ((8 / 7 * span).numpy() for span in spans)
+    assert np.abs(height - width).max() < 3
+    torch.manual_seed(0)
+    theirs = [RandomResizedCrop.get_params(torch.zeros(1, side, side), [0.25, 1], [1, 1])[2:] for _ in range(3000)]
+    ranks = np.linspace(0.02, 0.98, 25)
+    expected = np.quantile(np.prod(theirs, axis=1), ranks)
+    # Of 480 the largest distance between the quantiles of a uniform share is 0.06 with a chance of 5%.
+    assert np.abs(np.quantile(height * width, ranks) - expected).max() / side**2 < 0.06 * 0.75 + 0.02
+    for first, length in ((seen[:, 0, 0, 0].numpy(), height), (seen[:, 1, 0, 0].numpy(), width)):
+        small = length < 200
+        at = (first - length / 16)[small] / (side - length)[small]
+        assert at.min() > -0.05
+        assert at.max() < 1.05
+        assert abs(at.mean() - 0.5) < 0.06
+        assert abs(at.std() - 12**-0.5) < 0.05
+    # What is compared is the whole.
+    plain = ImageDataModule(ImageFolder(str(tmp_path / "in")), **options)
+    assert data.facts() == plain.facts()
+    for split in ("train", "val"):
+        assert torch.equal(data.split(split).read(np.arange(2)), plain.split(split).read(np.arange(2)))
 
 
 def module(folder, crop="random", **options):
@@ -107,9 +155,10 @@ def test_training_sees_another_part_in_each_epoch_and_validation_the_middle(ramp
     assert (data.split("train").read(np.arange(8))[:, 0, 0, 0] == 80).all()
 
 
-def test_random_parts_are_taken_up_in_the_middle_of_an_epoch(ramps):
-    whole = firsts(module(ramps).train_dataloader(), 9)
-    before, after = module(ramps).train_dataloader(), module(ramps, workers=3).train_dataloader()
+@pytest.mark.parametrize("scale", [(1.0, 1.0), (0.2, 0.8)])
+def test_random_parts_are_taken_up_in_the_middle_of_an_epoch(ramps, scale):
+    whole = firsts(module(ramps, crop_scale=scale).train_dataloader(), 9)
+    before, after = (module(ramps, crop_scale=scale, workers=workers).train_dataloader() for workers in (1, 3))
     assert firsts(before, 3) == whole[:3]
     after.load_state_dict(before.state_dict())
     assert firsts(after, 6) == whole[3:]
@@ -129,11 +178,18 @@ def test_fingerprints_are_those_of_the_pixels(ramps):
     assert kept[0] == kept[1]
 
 
-@pytest.mark.parametrize(("crop", "name"), [("none", "bilinear"), ("centre", "bilinear"), ("random", "bicubic")])
-def test_the_fast_way_knows_them_too(photograph, crop, name):
+@pytest.mark.parametrize(
+    ("crop", "name", "place"),
+    [
+        ("none", "bilinear", None),
+        ("centre", "bilinear", None),
+        ("random", "bicubic", Place(0.5, 0.2)),
+        ("random", "bicubic", Place(0.0, 0.0, 0.45)),
+    ],
+)
+def test_the_fast_way_knows_them_too(photograph, crop, name, place):
     path = photograph.with_suffix(".jpg")
     Image.open(photograph).crop((1, 0, 640, 427)).save(path, quality=90)
-    place = (0.5, 0.2) if crop == "random" else None
     plain, fast = (pixels(path, (64, 80), place, crop=crop, filter=name, fast=fast) for fast in (False, True))
     assert np.abs(plain.astype(int) - fast).mean() < 3
 
@@ -160,6 +216,16 @@ def test_arrays_and_pairs_are_framed_as_files_are(tmp_path):
         (lambda: ImageDataModule(Mine(IMAGES, LABELS), crop="none"), "Mine brings its images to their size itself"),
         (lambda: ImageDataModule(Edges(Mine(IMAGES, LABELS)), filter="box"), "Mine brings its images to their size"),
         (lambda: Framing(crop="pad", fast=True), "fast_decoding knows the crops centre, random and none"),
+        (
+            lambda: Framing(crop_scale=(0.5, 1.0)),
+            "data.crop_scale is of random crops, not of centre: set data.crop=ran",
+        ),
+        (
+            lambda: Framing("random", crop_scale=(0.0, 1.0)),
+            r"must be \[least, most\], shares of an area in \(0, 1\], not",
+        ),
+        (lambda: Framing("random", crop_scale=(0.9, 0.5)), r"not \[0.9, 0.5\]"),
+        (lambda: Framing("random", crop_scale=(0.5, 1.5)), r"not \[0.5, 1.5\]"),
         (lambda: Framing(filter="lanczos", fast=True), "the filters bilinear and bicubic, not centre with lanczos"),
     ],
 )

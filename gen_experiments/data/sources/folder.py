@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.deep import ARRAY
+from gen_experiments.data.deep import suffixes
 from gen_experiments.data.division import check_apart
 from gen_experiments.data.folder import Files, list_pictures
 from gen_experiments.data.groups import Groups
 from gen_experiments.data.labels import Labels, class_count, in_order, looked_up
 from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.images import IMAGE_SUFFIXES
 
 # What the folder of a split may be called, in any case.
 SPLIT_NAMES = {
@@ -70,14 +69,14 @@ class ImageFolder(PictureSource):
     ) -> None:
         check_channels(channels)
         self.root, self.channels = Path(root), channels
-        suffixes = (*IMAGE_SUFFIXES, ARRAY) if arrays else IMAGE_SUFFIXES
-        found, self._passed_over = list_pictures(self.root, suffixes)
+        endings = suffixes(arrays)
+        found, self._passed_over = list_pictures(self.root, endings)
         self._folders = self._find_splits(found)
         names: dict[str, list[str]] = {}
         for split, folder in self._folders.items():
             names[split] = [name for name in found if name.startswith(self._start(split))]
             if not names[split]:
-                raise UserError(f"{folder} holds no picture (files ending in {' '.join(suffixes)})")
+                raise UserError(f"{folder} holds no picture (files ending in {' '.join(endings)})")
         self._files = {split: Files(self.root, of_split) for split, of_split in names.items()}
         self._by_file = labels is not None
         self._find_classes(found, names, labels)

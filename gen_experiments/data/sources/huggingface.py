@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.columns import Column
 from gen_experiments.data.division import check_apart
 from gen_experiments.data.labels import class_count, in_order
-from gen_experiments.data.pictures import Encoded
 from gen_experiments.data.sources.base import PictureSource, check_channels
 from gen_experiments.data.sources.folder import SPLIT_OF
 from gen_experiments.errors import UserError, quoted
@@ -32,7 +32,8 @@ class HuggingFace(PictureSource):
     Args:
         path: the folder, file or name.
         name: the data set's configuration, where it has several.
-        image_column: the column of the pictures.
+        image_column: the column of the pictures: images, bytes of encoded ones or of .npy files, or `Array2D` and
+            `Array3D` as `ImageFolder` has arrays.
         label_column: the column of the labels: classes, whole numbers or names; None for none. Where all labels of a
             split are -1, as of tests whose labels are secret, it has none.
         group_column: the column that tells which pictures belong together and are held out together; None for none.
@@ -62,7 +63,7 @@ class HuggingFace(PictureSource):
                 if column is not None and column not in rows.column_names:
                     there = ", ".join(map(quoted, rows.column_names))
                     raise UserError(f"{path} has no column {column} in {split} (it has: {there}): name the one meant")
-        self._encoded = {split: _encoded(rows, image_column, path) for split, rows in self._splits.items()}
+        self._pictures = {split: Column(rows, image_column, path, split) for split, rows in self._splits.items()}
         self.num_classes = self.class_names = None
         self._labels: dict[str, NDArray[np.int64] | None] = dict.fromkeys(self._splits)
         if label_column is not None:
@@ -99,9 +100,9 @@ class HuggingFace(PictureSource):
         digest.update(b"" if labels is None else labels.tobytes())
         return f"huggingface-{self.channels}-{digest.hexdigest()}"
 
-    def pictures(self, split: str) -> "_Rows":
+    def pictures(self, split: str) -> Column:
         """Returns the rows."""
-        return _Rows(self._encoded[split], self._image_column, f"{self.path} {split} row")
+        return self._pictures[split]
 
     def labels(self, split: str) -> NDArray[np.int64] | None:
         """Returns the numbers of the classes."""
@@ -156,25 +157,6 @@ def _numbered(names: Sequence[str], known: Sequence[str], where: str) -> NDArray
     return np.array([numbers[name] for name in names], dtype=np.int64)
 
 
-class _Rows:
-    """The pictures of a split, by the numbers of their rows; the library maps its files into memory."""
-
-    def __init__(self, rows: Any, column: str, name: str) -> None:
-        self._rows, self._column, self._name = rows, column, name
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, number: int, /) -> Path | Encoded:
-        found = self._rows[number][self._column]
-        data = found and found["bytes"]
-        if data is not None:
-            return Encoded(f"{self._name} {number}", data)
-        if not found or found["path"] is None:
-            raise UserError(f"{self._name} {number} holds no picture: remove it")
-        return Path(found["path"])
-
-
 def _loaded(path: str, name: str | None, revision: str | None) -> Any:
     """Returns what the library makes of a path: a data set, or several by their splits."""
     try:
@@ -217,19 +199,6 @@ def _by_split(loaded: Any, path: str) -> tuple[dict[str, Any], dict[str, list[st
     if "train" not in found:
         raise UserError(f"{path} has the splits {', '.join(given)} and none that is called train: there must be one")
     return found, {OTHER_SPLITS: others} if others else {}
-
-
-def _encoded(rows: Any, column: str, path: str) -> Any:
-    """Returns only the column of the pictures, which are not decoded.
-
-    Raises:
-        UserError: it does not hold pictures.
-    """
-    import datasets
-
-    if not isinstance(rows.features[column], datasets.Image):
-        raise UserError(f"column {column} of {path} holds no pictures but {quoted(rows.features[column])}")
-    return rows.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
 
 
 def _as_folders(names: Sequence[str]) -> tuple[str, ...] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.data.deep import suffixes
 from gen_experiments.data.labels import class_count
 from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
 from gen_experiments.data.sources.folder import SPLIT_OF
@@ -34,6 +35,7 @@ class Shards(PictureSource):
         channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         num_classes: how many classes there are; by default one more than the largest training label.
         class_names: the names of the classes in the order of their numbers; None for none.
+        arrays: take .npy members for pictures too, as `ImageFolder` takes files.
 
     Raises:
         UserError: there are no shards, one is compressed or damaged or holds no picture, labels are missing or out of
@@ -46,17 +48,21 @@ class Shards(PictureSource):
         channels: int = 3,
         num_classes: int | None = None,
         class_names: list[str] | None = None,
+        arrays: bool = False,
     ) -> None:
         check_channels(channels)
         if num_classes is not None:
             check_interval("[1, 1000000]", **{"source.num_classes": num_classes})
         self.root, self.channels = Path(root), channels
         self._shards = _find_shards(self.root)
+        kind = "-arrays" if arrays else ""
         self._stamps = {
-            split: stamp(self.root, (str(shard.relative_to(self.root)) for shard in shards))
+            split: stamp(self.root, (str(shard.relative_to(self.root)) for shard in shards)) + kind
             for split, shards in self._shards.items()
         }
-        self._indices = {split: index_of(shards, self._stamps[split]) for split, shards in self._shards.items()}
+        self._indices = {
+            split: index_of(shards, self._stamps[split], suffixes(arrays)) for split, shards in self._shards.items()
+        }
         train = self._labels_in("train")
         self.num_classes = None if train is None else class_count(train, num_classes, str(self.root))
         if class_names is not None and len(class_names) != self.num_classes:
@@ -83,7 +89,7 @@ class Shards(PictureSource):
         return self.labels(split) is not None
 
     def key(self, split: str) -> str:
-        """Returns a hash of the names, sizes and times of the shards."""
+        """Returns a hash of the names, sizes and times of the shards, and whether arrays are pictures."""
         return f"shards-{self.channels}-{self._stamps[split]}"
 
     def pictures(self, split: str) -> Members:

@@ -1,0 +1,72 @@
+"""The column of a data set of Hugging Face's library that holds its pictures."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gen_experiments.data.pictures import Encoded
+from gen_experiments.errors import UserError, quoted
+
+BYTES = ("binary", "large_binary")  # as Arrow calls them
+
+
+class Column:
+    """The pictures of a split by the numbers of their rows; the library maps its files into memory.
+
+    They are what it calls images, which it is kept from decoding; the contents of files of pictures or of .npy files;
+    or its arrays, `Array2D` and `Array3D`, which are handed on as the .npy files that they would be.
+
+    Args:
+        rows: the split.
+        name: of the column.
+        path: of the data set, for messages.
+        split: likewise.
+
+    Raises:
+        UserError: the column holds something else.
+    """
+
+    def __init__(self, rows: Any, name: str, path: str, split: str) -> None:
+        import datasets
+
+        kind = rows.features[name]
+        rows = rows.with_format(None).select_columns([name])
+        self._arrays = isinstance(kind, (datasets.Array2D, datasets.Array3D))
+        if isinstance(kind, datasets.Image):
+            rows = rows.cast_column(name, datasets.Image(decode=False))
+        elif self._arrays:
+            rows = rows.with_format("arrow")  # as numbers of Python they would take a hundred times as long
+        elif not isinstance(kind, datasets.Value) or kind.dtype not in BYTES:
+            raise UserError(
+                f"column {name} of {path} holds no pictures but {quoted(kind)}: images, bytes of encoded ones, or "
+                "Array2D and Array3D are"
+            )
+        self._rows, self._column, self._name = rows, name, f"{path} {split} row"
+
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+        return len(self._rows)
+
+    def __getitem__(self, number: int, /) -> Path | Encoded:
+        """Returns the picture of a row.
+
+        Raises:
+            UserError: there is none.
+        """
+        found = self._rows[number][self._column]
+        if self._arrays:
+            found = None if found.null_count else _file_of(found)
+        if isinstance(found, dict):
+            found = found["path"] if found["bytes"] is None else found["bytes"]
+        if found is None:
+            raise UserError(f"{self._name} {number} holds no picture: remove it")
+        return Path(found) if isinstance(found, str) else Encoded(f"{self._name} {number}", found)
+
+
+def _file_of(cell: Any) -> bytes:
+    """Returns what a .npy file would hold of the only array of a column of Arrow."""
+    file = io.BytesIO()
+    np.save(file, cell.chunk(0).to_numpy(zero_copy_only=False)[0], allow_pickle=False)
+    return file.getvalue()
