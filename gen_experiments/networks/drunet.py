@@ -22,7 +22,8 @@ class DRUNet(Translator):
         width: channels at full resolution; they double with each halving.
         residual_blocks: of each resolution, on the way down, in the middle and on the way up.
         halvings: how often the resolution is halved; with 0 the network is flat.
-        identity: add the image to what comes out, so that the network learns what is to be changed; not in DRUNet.
+        identity: add the image to what comes out, which is nothing at first: the network learns what is to be changed.
+            DRUNet as published does not.
 
     Raises:
         UserError: a number out of range, or the images cannot be halved so often.
@@ -57,6 +58,8 @@ class DRUNet(Translator):
             doubling = nn.ConvTranspose2d(2 * channels, channels, 2, stride=2, bias=False)
             self.up.append(nn.Sequential(doubling, *residual(channels)))
         self.tail = nn.Conv2d(width, image.channels, 3, padding=1, bias=False)
+        if identity:
+            nn.init.zeros_(self.tail.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) -> the same shape, meant to lie in [-1, 1] but not clamped."""

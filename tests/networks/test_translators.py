@@ -139,6 +139,11 @@ def test_drunet(identity):
     torch.testing.assert_close(network(x), expected, **CLOSE)
 
 
+def test_a_drunet_that_changes_images_leaves_them_as_they_are_at_first():
+    images = torch.rand(1, 3, 16, 16)
+    assert torch.equal(DRUNet(ImageSpec(3, 16), width=2, residual_blocks=1, identity=True)(images), images)
+
+
 def test_drunet_has_its_published_size():
     """That of colour has 32.641 M weights, 576 of which see a fourth channel that this one has not."""
     with torch.device("meta"):
