@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import independent
-from conftest import SHORT, SMALL, SMALL_PRIOR
+from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
 from processes import said, start, wait_until
 
 KILLS = 8
 OTHER_DEVICE = Path("/dev/shm")
+RESTORING = CONFIGS / "experiments" / "translation" / "restoration_prior_digits.yaml"
 ADAPTIVE = json.dumps({"class_path": "AdaptiveStrength", "init_args": {"images": 500}})
 ADVERSARY = json.dumps(
     {
@@ -39,6 +40,7 @@ FAMILIES = {
         f"--model.augmentation_strength={ADAPTIVE}",
     ],
     "prior": [*SMALL_PRIOR, "--evaluation.samples=20"],
+    "restoration_prior": [SMALL_PRIOR[0], f"--config={RESTORING}", *SMALL_PRIOR[1:], "--evaluation.extractor=null"],
 }
 OFTEN = [
     "--trainer.max_steps=240",
@@ -99,7 +101,7 @@ def writing(checkpoints):
 def test_killed_at_any_moment(family, tmp_path, checkpoints):
     if not OTHER_DEVICE.is_dir() or OTHER_DEVICE.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second device for temporary files")
-    vqvae = [f"--model.vqvae={checkpoints['vqvae']}"] if family == "prior" else []
+    vqvae = [f"--model.vqvae={checkpoints['vqvae']}"] if "prior" in family else []
     options = ["fit", *FAMILIES[family], *vqvae, *SHORT, *OFTEN]
     environment = {"TMPDIR": str(OTHER_DEVICE)}
     assert start(*options, "--run.name=whole", folder=tmp_path, **environment).wait(300) == 0, said(tmp_path)

@@ -21,6 +21,8 @@ def recipes():
     for name in ("vqvae.yaml", "gan.yaml", "translation.yaml", "extractor.yaml"):
         yield pytest.param(["--config", CONFIGS / name], id=name)
     yield pytest.param([*SMALL_PRIOR], id="masked prior")
+    restoring = CONFIGS / "experiments" / "translation" / "restoration_prior_digits.yaml"
+    yield pytest.param([SMALL_PRIOR[0], f"--config={restoring}", *SMALL_PRIOR[1:]], id="restoration prior")
     small = ["--model.prior.width=16", "--model.prior.depth=2", "--model.prior.heads=2"]
     yield pytest.param([SMALL_PRIOR[0], AUTOREGRESSIVE, *small], id="autoregressive prior")
 

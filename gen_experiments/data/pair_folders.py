@@ -1,5 +1,6 @@
 """Pairs of pictures in two folders: by equal file names, or as they come."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +21,9 @@ class PairedFolders(PairSource):
     """Two folders of pictures, of which those with equal names below the folder, but for the ending, are pairs.
 
     Both folders are read as `ImageFolder` reads one: splits, classes, upright central squares, transparent pictures
-    laid on white. Pictures without a partner are passed over, and the first line of a run says how many and which.
+    laid on white. The two pictures of a pair may differ in size, as for super-resolution, but not in shape: both are
+    brought to the size of the data. Pictures without a partner are passed over, and the first line of a run says how
+    many and which.
 
     Args:
         a: the folder of what is translated.
@@ -83,9 +86,9 @@ class PairedFolders(PairSource):
         """Decodes every pair.
 
         Raises:
-            UserError: the two pictures of a pair differ in size, or one cannot be decoded.
+            UserError: the two pictures of a pair differ in shape, or one cannot be decoded.
         """
-        _check_sizes(self._pairs[split])
+        _check_shapes(self._pairs[split])
         files = ([pair[side] for pair in self._pairs[split]] for side in (0, 1))
         sides = [decode_all(of_side, size, self.channels, framing) for of_side in files]
         names, labels = self._labels[split], None
@@ -204,8 +207,8 @@ def _key(folders: Sequence[ImageFolder], files: Sequence[Sequence[Path]]) -> str
     return f"folders-{folders[0].channels}-{'-'.join(stamps)}"
 
 
-def _check_sizes(pairs: Sequence[tuple[Path, Path]]) -> None:
-    """Refuses pairs of different size; what cannot be opened is left to the decoder, which says why."""
+def _check_shapes(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Refuses pairs of different proportions; what cannot be opened is left to the decoder, which says why."""
     from PIL import Image
 
     for pair in pairs:
@@ -213,10 +216,18 @@ def _check_sizes(pairs: Sequence[tuple[Path, Path]]) -> None:
             sizes = []
             for file in pair:
                 with Image.open(file, formats=FORMATS) as picture:
-                    sizes.append(f"{picture.width}x{picture.height}")
+                    sizes.append(picture.size)
         except OSError:
             continue
-        if sizes[0] != sizes[1]:
+        if not _shaped_alike(*sizes):
+            first, second = (f"{width}x{height}" for width, height in sizes)
             raise UserError(
-                f"{quoted(pair[0])} has {sizes[0]} pixels and {quoted(pair[1])} {sizes[1]}: bring both to one"
+                f"{quoted(pair[0])} has {first} pixels and {quoted(pair[1])} {second}: the pictures of a pair may "
+                "differ in size, but not in proportions"
             )
+
+
+def _shaped_alike(*sizes: tuple[int, int]) -> bool:
+    """Returns whether the larger of two (width, height) has the size of the smaller, once brought to a side of it."""
+    (width, height), (wide, high) = sorted(sizes, key=math.prod)
+    return width == round(wide * height / high) or height == round(high * width / wide)

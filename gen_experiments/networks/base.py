@@ -58,7 +58,7 @@ class Translator(CastsInputs, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Maps (B, C, H, W) in [-1, 1] -> the same shape, in (-1, 1)."""
+        """Maps (B, C, H, W) in [-1, 1] -> the same shape, meant to lie in [-1, 1] but not always clamped."""
 
 
 class StagedTranslator(Translator):

@@ -34,7 +34,8 @@ NLM_STRENGTHS = (0.05, 0.1, 0.2, 0.35, 0.6, 0.9)
 def of_each(images, method):
     """Returns (N, C, H, W) uint8 images after a method of arrays (H, W, C) in [0, 1]."""
     arrays = images.permute(0, 2, 3, 1).numpy() / 255
-    made = np.stack([method(array) for array in arrays]).clip(0, 1)
+    # Non-local means drop a single channel.
+    made = np.stack([method(array) for array in arrays]).reshape(arrays.shape).clip(0, 1)
     return torch.from_numpy(np.rint(made * 255).astype(np.uint8)).permute(0, 3, 1, 2)
 
 

@@ -12,6 +12,8 @@ from gen_experiments import load
 from gen_experiments.images import to_float, to_uint8
 from independent import column, digits, held_out, psnr, read_pictures
 from pictures_on_disk import write_pictures
+from test_devices import assert_trained_as_one, train
+from test_resuming import checkpoint, curve, equal
 
 RECIPE = CONFIGS / "experiments" / "translation" / "restoration_prior_digits.yaml"
 # Nothing of this is drawn, so that the damaged digits are known without the package.
@@ -51,6 +53,10 @@ def test_the_recipe_proposes_restorations_of_each_picture(experiment, refused, o
     assert read_pictures([tmp_path / "restored.png"]).shape[-2:] == (5 * 34 + 2, 8 * 34 + 2)
     assert experiment("restore", last, "--images=in", "--damaging", "--proposals=2") == 0
     assert "dB damaged" in capsys.readouterr().out
+    assert experiment("export", last, "--formats=[safetensors]", "--out=exported") == 0
+    assert experiment("restore", "exported", "--images=in", "--out=again", "--proposals=2", "--seed=5") == 0
+    again = read_pictures(sorted((tmp_path / "again" / "proposal_2" / "class").iterdir()))
+    assert torch.equal(again, drawn[1])
     assert "leave out --proposals" in refused("restore", last, "--images=in", "--proposals=2", "--whole", "--out=out")
     assert "proposals must be >= 1" in refused("restore", last, "--images=in", "--proposals=0")
     assert "damage the images by data.damage" in refused("fit", *options, "--data.damage=null")
@@ -77,3 +83,25 @@ def test_what_is_validated_is_the_first_proposal_and_the_likelihood_of_the_image
     }
     found = {name: column(run / "metrics.csv", f"val/{name}")[-1] for name in expected}
     assert found == pytest.approx(expected, rel=2e-3)
+
+
+# Of 1,437 training digits 400 make three iterations an epoch: the run stops within the first, and the second damages
+# every digit anew.
+def test_a_resumed_run_ends_with_the_same_weights(experiment, options, tmp_path):
+    options = [*options, "--data.batch_size=400", "--data.flip=true", "--trainer.val_check_interval=5"]
+    options += ["--evaluation.extractor=null", "--trainer.limit_val_batches=1", "--model.lr_schedule.images=4000"]
+    assert experiment("fit", *options, "--run.name=whole", "--trainer.max_steps=5") == 0
+    assert experiment("fit", *options, "--run.name=part", "--trainer.max_steps=2") == 0
+    assert experiment("fit", *options, "--run.name=part", "--trainer.max_steps=5", "--ckpt_path=last") == 0
+    folders = [tmp_path / "runs" / name / "version_0" for name in ("part", "whole")]
+    resumed, unbroken = (checkpoint(folder / "checkpoints" / "last.ckpt") for folder in folders)
+    assert resumed["global_step"] == unbroken["global_step"] == 5
+    for key in ("state_dict", "optimizer_states", "images_seen", "epoch"):
+        assert equal(resumed[key], unbroken[key]), key
+    assert curve(folders[0]) == curve(folders[1])
+
+
+@pytest.mark.long
+def test_two_processes_train_as_one(options, tmp_path):
+    (alone,) = train(options, "alone", tmp_path, 1)
+    assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))

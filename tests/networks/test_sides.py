@@ -11,6 +11,7 @@ from gen_experiments.networks.autoencoder import ConvDecoder, ConvEncoder, Plain
 from gen_experiments.networks.blocks import doublings, start
 from gen_experiments.networks.deep_autoencoder import DeepDecoder, DeepEncoder
 from gen_experiments.networks.discriminators import DCGANDiscriminator, PlainDiscriminator
+from gen_experiments.networks.drunet import DRUNet
 from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
 from gen_experiments.networks.patch import PatchDiscriminator
 from gen_experiments.networks.r3gan import R3GANDiscriminator, R3GANGenerator
@@ -84,6 +85,7 @@ def test_translators_and_the_discriminator_of_patches(image):
     assert UNet(image, width=2)(images).shape == images.shape
     # 24 × 40 can be halved three times, 64 × 16 four times.
     assert len(UNet(image, width=2).down) == (3 if image is WIDE else 4)
+    assert DRUNet(image, width=2, residual_blocks=1)(images).shape == images.shape
     assert ResNetTranslator(image, width=2, residual_blocks=1)(images).shape == images.shape
     patches = PatchDiscriminator(image, width=2, layers=2)(images)
     assert patches.shape == (2, (image.height // 4 - 2) * (image.width // 4 - 2))

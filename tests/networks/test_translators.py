@@ -1,4 +1,4 @@
-"""pix2pix's and CycleGAN's networks against their public PyTorch code, followed layer by layer."""
+"""pix2pix's, CycleGAN's and DRUNet's networks against their public PyTorch code, followed layer by layer."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from formula_weights import CLOSE, prepared, waves
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
+from gen_experiments.networks.drunet import DRUNet
 from gen_experiments.networks.patch import PatchDiscriminator
 from gen_experiments.networks.resnet_translator import ResNetTranslator
 from gen_experiments.networks.unet import UNet
@@ -112,6 +113,50 @@ def test_cyclegans_generator_has_its_published_size():
         assert round(size(ResNetTranslator(ImageSpec(3, 256))) / 1e6, 3) == 11.378
 
 
+def drunet(x, weights, residual_blocks):
+    """UNetRes of DPIR's code: blocks of mode CRC, strideconv down, convtranspose up, no bias anywhere."""
+
+    def blocks(h):
+        for _ in range(residual_blocks):
+            h = h + F.conv2d(F.conv2d(h, next(weights), padding=1).relu(), next(weights), padding=1)
+        return h
+
+    x1 = F.conv2d(x, next(weights), padding=1)
+    x2 = F.conv2d(blocks(x1), next(weights), stride=2)
+    x3 = F.conv2d(blocks(x2), next(weights), stride=2)
+    x4 = F.conv2d(blocks(x3), next(weights), stride=2)
+    h = blocks(x4)
+    for beside in (x4, x3, x2):
+        h = blocks(F.conv_transpose2d(h + beside, next(weights), stride=2))
+    return F.conv2d(h + x1, next(weights), padding=1)
+
+
+@pytest.mark.parametrize("identity", [False, True])
+def test_drunet(identity):
+    network, weights = prepared(DRUNet(COLOUR, width=4, residual_blocks=2, identity=identity))
+    x = waves(2, 3, 32, 32)
+    expected = drunet(x, weights, 2) + (x if identity else 0)
+    torch.testing.assert_close(network(x), expected, **CLOSE)
+
+
+def test_a_drunet_that_changes_images_leaves_them_as_they_are_at_first():
+    images = torch.rand(1, 3, 16, 16)
+    assert torch.equal(DRUNet(ImageSpec(3, 16), width=2, residual_blocks=1, identity=True)(images), images)
+
+
+def test_drunet_has_its_published_size():
+    """That of colour has 32.641 M weights, 576 of which see a fourth channel that this one has not."""
+    with torch.device("meta"):
+        assert size(DRUNet(ImageSpec(3, 256))) + 9 * 64 == 32_640_960
+
+
+def test_a_flat_drunet_takes_any_size():
+    assert DRUNet(ImageSpec(3, (7, 5)), width=2, residual_blocks=1, halvings=0)(torch.zeros(1, 3, 7, 5)).shape[2:] == (
+        7,
+        5,
+    )
+
+
 def test_features_are_those_on_the_way():
     torch.manual_seed(0)
     network, x = ResNetTranslator(COLOUR, width=4, residual_blocks=2), torch.randn(2, 3, 32, 32)
@@ -145,6 +190,8 @@ def test_cyclegans_discriminator():
         (lambda: UNet(ImageSpec(3, 32), halvings=6), "cannot be halved 6 times"),
         (lambda: UNet(ImageSpec(3, 32), halvings=1), "halvings must be in"),
         (lambda: UNet(ImageSpec(3, 32), width=0), "width must be in"),
+        (lambda: DRUNet(ImageSpec(3, 36)), "cannot be halved 3 times"),
+        (lambda: DRUNet(ImageSpec(3, 32), residual_blocks=-1), "residual_blocks must be in"),
         (lambda: ResNetTranslator(ImageSpec(3, 30)), "cannot be halved 2 times"),
         (lambda: ResNetTranslator(ImageSpec(3, 4)), "cannot be mirrored after 2 halvings"),
         (lambda: PatchDiscriminator(ImageSpec(3, 32), instance_norm=True), "normalised once"),
