@@ -1,3 +1,6 @@
+import ast
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -47,3 +50,20 @@ def test_the_run_seed_is_what_lightning_announces(monkeypatch):
     assert randomness.run_seed() == 17
     monkeypatch.delenv("PL_GLOBAL_SEED")
     assert randomness.run_seed() == 0
+
+
+def test_no_two_purposes_share_a_stream():
+    """The first words of the keys: two purposes of one number would draw the same numbers."""
+    streams = {}
+    for file in Path(randomness.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign):
+                names = [part.id for part in ast.walk(node.targets[0]) if isinstance(part, ast.Name)]
+                values = [part.value for part in ast.walk(node.value) if isinstance(part, ast.Constant)]
+                streams |= {
+                    (file.name, name): value
+                    for name, value in zip(names, values, strict=False)
+                    if name.endswith("_STREAM")
+                }
+    assert len(streams) > 20
+    assert len(set(streams.values())) == len(streams)

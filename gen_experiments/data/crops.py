@@ -11,7 +11,7 @@ from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.reading import DecodedAsRead
 from gen_experiments.randomness import seeds_of, uniform_of
 
-CROP_STREAM = 30
+CROP_STREAM = 31
 
 
 class RandomCrops:

@@ -99,6 +99,20 @@ def batch_or_instance_norm(channels: int, batch: bool) -> nn.Module:
     return nn.BatchNorm2d(channels) if batch else nn.InstanceNorm2d(channels)
 
 
+def mirrored(before: int, after: int, kernel: int, stride: int = 1, bias: bool = True) -> list[nn.Module]:
+    """Returns a convolution of mirrored borders that keeps the resolution, or divides it by the stride."""
+    return [nn.ReflectionPad2d((kernel - 1) // 2), nn.Conv2d(before, after, kernel, stride, bias=bias)]
+
+
+def resize_convolution(before: int, after: int, kernel: int = 3, bias: bool = True) -> list[nn.Module]:
+    """Returns what doubles the resolution by repeating each pixel before a convolution of mirrored borders.
+
+    Odena, Dumoulin and Olah (https://doi.org/10.23915/distill.00003) put it in place of transposed convolutions, which
+    draw patterns of their stride on flat areas: neighbouring pixels are made by different weights of the kernel.
+    """
+    return [nn.Upsample(scale_factor=2), *mirrored(before, after, kernel, bias=bias)]
+
+
 def check_widths(**widths: int) -> None:
     """Refuses numbers of channels or of units outside [1, 2^16].
 

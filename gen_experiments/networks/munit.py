@@ -106,17 +106,12 @@ class _LayerNorm(nn.Module):
         return normalised * self.factor[:, None, None] + self.offset[:, None, None]
 
 
-def _mirrored(before: int, after: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    """Returns a convolution of mirrored borders that keeps the resolution, or divides it by the stride."""
-    return [nn.ReflectionPad2d((kernel - 1) // 2), nn.Conv2d(before, after, kernel, stride)]
-
-
 class _ContentEncoder(CastsInputs):
     def __init__(self, channels: int, width: int, halvings: int, residual_blocks: int) -> None:
         super().__init__()
-        layers = [*_mirrored(channels, width, 7), nn.InstanceNorm2d(width), nn.ReLU()]
+        layers = [*blocks.mirrored(channels, width, 7), nn.InstanceNorm2d(width), nn.ReLU()]
         for _ in range(halvings):
-            layers += [*_mirrored(width, 2 * width, 4, stride=2), nn.InstanceNorm2d(2 * width), nn.ReLU()]
+            layers += [*blocks.mirrored(width, 2 * width, 4, stride=2), nn.InstanceNorm2d(2 * width), nn.ReLU()]
             width *= 2
         self.layers = nn.Sequential(*layers, *(_Block(width) for _ in range(residual_blocks)))
 
@@ -130,7 +125,7 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        first, second = (_mirrored(channels, channels, 3) for _ in range(2))
+        first, second = (blocks.mirrored(channels, channels, 3) for _ in range(2))
         self.layers = nn.Sequential(
             *first, nn.InstanceNorm2d(channels), nn.ReLU(), *second, nn.InstanceNorm2d(channels)
         )
@@ -143,10 +138,10 @@ class _Block(nn.Module):
 class _StyleEncoder(CastsInputs):
     def __init__(self, channels: int, width: int, halvings: int, style_dim: int) -> None:
         super().__init__()
-        layers = [*_mirrored(channels, width, 7), nn.ReLU()]
+        layers = [*blocks.mirrored(channels, width, 7), nn.ReLU()]
         for number in range(halvings):
             after = 2 * width if number < 2 else width
-            layers += [*_mirrored(width, after, 4, stride=2), nn.ReLU()]
+            layers += [*blocks.mirrored(width, after, 4, stride=2), nn.ReLU()]
             width = after
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Conv2d(width, style_dim, 1), nn.Flatten())
 
@@ -160,7 +155,7 @@ class _StyledBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first, self.second = (nn.Sequential(*_mirrored(channels, channels, 3)) for _ in range(2))
+        self.first, self.second = (nn.Sequential(*blocks.mirrored(channels, channels, 3)) for _ in range(2))
         self.norm = AdaIN()
 
     def forward(self, x: Tensor, given: list[Tensor]) -> Tensor:
@@ -186,9 +181,9 @@ class _Decoder(CastsInputs):
         self.blocks = nn.ModuleList(_StyledBlock(width) for _ in range(residual_blocks))
         layers: list[nn.Module] = []
         for _ in range(halvings):
-            layers += [nn.Upsample(scale_factor=2), *_mirrored(width, width // 2, 5), _LayerNorm(width // 2), nn.ReLU()]
+            layers += [*blocks.resize_convolution(width, width // 2, 5), _LayerNorm(width // 2), nn.ReLU()]
             width //= 2
-        self.layers = nn.Sequential(*layers, *_mirrored(width, channels, 7), nn.Tanh())
+        self.layers = nn.Sequential(*layers, *blocks.mirrored(width, channels, 7), nn.Tanh())
 
     def forward(self, contents: Tensor, styles: Tensor) -> Tensor:
         given = self.mlp(styles).chunk(self.given, dim=1)

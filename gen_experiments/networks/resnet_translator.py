@@ -25,6 +25,8 @@ class ResNetTranslator(StagedTranslator):
         halvings: how often the resolution is halved before the blocks.
         batch_norm: normalise by the statistics of each process's own batch, else each image by itself.
         dropout: of a half, within the blocks, as in pix2pix.
+        resize_convolution: double the resolution by repeating pixels before 3×3 convolutions of mirrored borders, which
+            leave no pattern on flat areas as transposed ones do (`blocks.resize_convolution`). Not in the paper.
 
     Raises:
         UserError: a number out of range, or the images cannot be halved so often, or are then below 2 pixels.
@@ -38,6 +40,7 @@ class ResNetTranslator(StagedTranslator):
         halvings: int = 2,
         batch_norm: bool = False,
         dropout: bool = False,
+        resize_convolution: bool = False,
     ) -> None:
         super().__init__()
         blocks.check_widths(width=width)
@@ -50,18 +53,20 @@ class ResNetTranslator(StagedTranslator):
         widths = [width << i for i in range(halvings + 1)]
         bias = not batch_norm
 
-        def normalised(convolution: nn.Module, channels: int) -> list[nn.Module]:
-            return [convolution, blocks.batch_or_instance_norm(channels, batch_norm), nn.ReLU()]
+        def normalised(channels: int, *layers: nn.Module) -> list[nn.Module]:
+            return [*layers, blocks.batch_or_instance_norm(channels, batch_norm), nn.ReLU()]
 
-        start = normalised(nn.Conv2d(image.channels, width, 7, bias=bias), width)
-        stages = [nn.Sequential(nn.ReflectionPad2d(3), *start)]
+        stages = [nn.Sequential(*normalised(width, *blocks.mirrored(image.channels, width, 7, bias=bias)))]
         for channels in widths[:-1]:
             halving = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)
-            stages.append(nn.Sequential(*normalised(halving, 2 * channels)))
+            stages.append(nn.Sequential(*normalised(2 * channels, halving)))
         stages += [nn.Sequential(_Block(widths[-1], batch_norm, dropout)) for _ in range(residual_blocks)]
         for channels in reversed(widths[:-1]):
-            doubling = nn.ConvTranspose2d(2 * channels, channels, 3, 2, padding=1, output_padding=1, bias=bias)
-            stages.append(nn.Sequential(*normalised(doubling, channels)))
+            if resize_convolution:
+                doubling = blocks.resize_convolution(2 * channels, channels, bias=bias)
+            else:
+                doubling = [nn.ConvTranspose2d(2 * channels, channels, 3, 2, padding=1, output_padding=1, bias=bias)]
+            stages.append(nn.Sequential(*normalised(channels, *doubling)))
         stages.append(nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, image.channels, 7), nn.Tanh()))
         self.stages = nn.ModuleList(stages)
         self.feature_channels = [image.channels, *widths, *[widths[-1]] * residual_blocks, *reversed(widths[:-1])]

@@ -25,6 +25,8 @@ class UNet(Translator):
             one) each image by itself.
         dropout: of a half, behind the layers up that come to 8 · width channels, but for the innermost, as published.
             The paper keeps it after the training, as the model's noise; here a trained model has none.
+        resize_convolution: come up by repeating pixels before 3×3 convolutions of mirrored borders, which leave no
+            pattern on flat areas as transposed ones do (`blocks.resize_convolution`). Not in the paper.
 
     Raises:
         UserError: a number out of range, or the images cannot be halved so often.
@@ -37,6 +39,7 @@ class UNet(Translator):
         halvings: int | None = None,
         batch_norm: bool = False,
         dropout: bool = True,
+        resize_convolution: bool = False,
     ) -> None:
         super().__init__()
         blocks.check_widths(width=width)
@@ -51,11 +54,15 @@ class UNet(Translator):
             normalised = not outermost and not innermost
             down: list[nn.Module] = [] if outermost else [nn.LeakyReLU(0.2)]
             # A bias in front of batch norm would do nothing; the authors keep it in front of instance norm.
-            down += [nn.Conv2d(before, after, 4, stride=2, padding=1, bias=outermost or not batch_norm)]
+            bias = outermost or not batch_norm
+            down += [nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias)]
             down += [blocks.batch_or_instance_norm(after, batch_norm)] if normalised else []
             up: list[nn.Module] = [nn.ReLU()]
             beside = after if innermost else 2 * after
-            up += [nn.ConvTranspose2d(beside, before, 4, stride=2, padding=1, bias=outermost or not batch_norm)]
+            if resize_convolution:
+                up += blocks.resize_convolution(beside, before, bias=bias)
+            else:
+                up += [nn.ConvTranspose2d(beside, before, 4, stride=2, padding=1, bias=bias)]
             up += [nn.Tanh()] if outermost else [blocks.batch_or_instance_norm(before, batch_norm)]
             up += [nn.Dropout(0.5)] if dropout and before == 8 * width and not innermost else []
             self.down.append(nn.Sequential(*down))

@@ -4,16 +4,19 @@
         [--checkpoint RUN/checkpoints/best.ckpt] [--grid FILE.png] [--examples FILE.png]
 
 Prints, for each and for the checkpoint, L1 (pixels on a [0, 1] scale), PSNR and SSIM as means over the split, and with
-an extractor the FID against the split's true pictures. A model that takes styles is scored in the mean of all, in one
-drawn for each picture, in those of training pictures that are drawn, and in that of each true picture: the last two say
-whether a style carries over. `--examples` shows sources, each in the styles of the pictures of the first row.
+an extractor the distance in its classifier's features (`feature_distance`) and the FID, both to the split's true
+pictures. A model that takes styles is scored in the mean of all, in one drawn for each picture, in those of training
+pictures that are drawn, and in that of each true picture: the last two say whether a style carries over. `--examples`
+shows sources, each in the styles of the pictures of the first row.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from gen_experiments import load
 from gen_experiments.callbacks.protocols import TranslatesInStyle
@@ -47,10 +50,44 @@ def with_colours_of(sources, targets):
 
 
 def partner_of_nearest(sources, known, partners):
-    """Returns the partner of the training source that differs least, pixel by pixel."""
+    """Returns the partner of the training source that differs least, number by number of (N, ...) rows."""
     known = known.flatten(1).float()
     nearest = [torch.cdist(part.flatten(1).float(), known).argmin(1) for part in sources.split(BATCH)]
     return partners[torch.cat(nearest)]
+
+
+def in_parts(function, *images):
+    """Returns the values that a function has on so many images at a time."""
+    return torch.cat([function(*parts) for parts in zip(*(each.split(BATCH) for each in images), strict=True)])
+
+
+def activations(classifier, images):
+    """Returns a `ClassifierNet`'s features on the way, (N, channels, h, w) each: all that its norms and ReLUs leave.
+
+    They are what each of its blocks convolves and what its mean is taken of, as LPIPS takes what ReLUs leave.
+    """
+    values, found = classifier.prepare(images), []
+    for layer in classifier.layers:
+        if hasattr(layer, "first"):
+            found.append(layer.first(values))
+        values = layer(values)
+        if isinstance(layer, nn.ReLU) and values.ndim == 4:
+            found.append(values)
+    return found
+
+
+def feature_distance(classifier, images, others):
+    """Returns how far apart (N, C, H, W) uint8 images are in a classifier's features: (N,).
+
+    The formula of LPIPS (https://arxiv.org/abs/1801.03924, 1) with all its learned weights 1, so no LPIPS: features of
+    each place divided by their length, squared differences, their sum over channels and mean over places, the sum over
+    layers.
+    """
+    distances = []
+    for pair in zip(activations(classifier, images), activations(classifier, others), strict=True):
+        first, second = (values / (values.norm(dim=1, keepdim=True) + 1e-10) for values in pair)
+        distances.append((first - second).square().sum(1).mean((1, 2)))
+    return torch.stack(distances).sum(0)
 
 
 def styles_of(model, images):
@@ -106,25 +143,31 @@ def main():
         "colours matched": with_colours_of(sources, partners),
         "nearest's partner": partner_of_nearest(sources, known, partners),
     }
+    network = None if chosen.extractor is None else TrainedFeatures(chosen.extractor)
+    if network is not None:
+        rows["nearest's partner by features"] = partner_of_nearest(
+            in_parts(network, sources), in_parts(network, known), partners
+        )
+    baselines = len(rows)
     if chosen.checkpoint is not None:
         model = load(chosen.checkpoint)
         rows |= made_by(model, sources, partners, truth)
         if chosen.examples is not None:
             apart = torch.arange(0, len(sources), len(sources) // 6)[:6]
             save_image(in_styles(model, sources[apart], partners[:: len(partners) // 8][:8]), Path(chosen.examples))
-    network = None if chosen.extractor is None else TrainedFeatures(chosen.extractor)
-    moments = {}
-    for name, images in {"truth": truth, **rows}.items():
-        if network is not None:
-            moments[name] = Moments.of_features(torch.cat([network(part) for part in images.split(BATCH)]))
     print(f"{len(truth)} pictures of the split {chosen.split}")
     for name, images in rows.items():
         scores = [float(score(images, truth).mean()) for score in (l1, psnr, ssim)]
-        fid = "" if network is None else f"  FID {float(frechet_distance(moments['truth'], moments[name])):.3f}"
-        print(f"{name:44} L1 {scores[0]:.4f}  PSNR {scores[1]:.2f} dB  SSIM {scores[2]:.4f}{fid}")
+        print(f"{name:44} L1 {scores[0]:.4f}  PSNR {scores[1]:.2f} dB  SSIM {scores[2]:.4f}", end="")
+        if network is not None:
+            apart = in_parts(partial(feature_distance, network.network), images, truth).mean()
+            moments = (Moments.of_features(in_parts(network, each)) for each in (truth, images))
+            fid = frechet_distance(*moments)
+            print(f"  features {float(apart):.4f}  FID {float(fid):.3f}", end="")
+        print()
     if chosen.grid is not None:
         shown = torch.arange(0, len(truth), max(1, len(truth) // 40))[:40]
-        parts = [part[shown] for part in (sources, *list(rows.values())[3:], truth)]
+        parts = [part[shown] for part in (sources, *list(rows.values())[baselines:], truth)]
         save_grid(in_rows(*parts, columns=10), chosen.grid, 10)
 
 

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from formula_weights import CLOSE, prepared, waves
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
+from gen_experiments.networks import blocks
 from gen_experiments.networks.drunet import DRUNet
 from gen_experiments.networks.patch import PatchDiscriminator
 from gen_experiments.networks.resnet_translator import ResNetTranslator
@@ -30,7 +31,17 @@ def batch(x, factor, offset):
     return (x - mean) / (var + 1e-5).sqrt() * factor[:, None, None] + offset[:, None, None]
 
 
-def unet_block(x, down, up, depth, batch_norm):
+def mirrored(x, by):
+    return F.pad(x, (by,) * 4, mode="reflect")
+
+
+def resized(x, weight, bias=None):
+    """Odena et al.: each pixel four times, then a convolution."""
+    larger = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    return F.conv2d(mirrored(larger, 1), weight, bias)
+
+
+def unet_block(x, down, up, depth, batch_norm, resize):
     """UnetSkipConnectionBlock: what it returns beside what it got, but for the outermost."""
     outermost, innermost = depth == 0, depth == len(down) - 1
     h = x if outermost else F.leaky_relu(x, 0.2)
@@ -39,9 +50,12 @@ def unet_block(x, down, up, depth, batch_norm):
     if not outermost and not innermost:
         h = batch(h, *weights["norm"]) if batch_norm else instance(h)
     if not innermost:
-        h = unet_block(h, down, up, depth + 1, batch_norm)
+        h = unet_block(h, down, up, depth + 1, batch_norm, resize)
     weights = up[depth]
-    h = F.conv_transpose2d(h.relu(), weights["conv"], weights.get("bias"), stride=2, padding=1)
+    if resize:
+        h = resized(h.relu(), weights["conv"], weights.get("bias"))
+    else:
+        h = F.conv_transpose2d(h.relu(), weights["conv"], weights.get("bias"), stride=2, padding=1)
     if outermost:
         return h.tanh()
     h = batch(h, *weights["norm"]) if batch_norm else instance(h)
@@ -62,13 +76,15 @@ def layers(modules):
     return found
 
 
+@pytest.mark.parametrize("resize", [False, True])
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_pix2pixs_unet(batch_norm):
+def test_pix2pixs_unet(batch_norm, resize):
     """UnetGenerator of pytorch-CycleGAN-and-pix2pix, without its dropout."""
-    network, _ = prepared(UNet(COLOUR, width=4, batch_norm=batch_norm, dropout=False))
+    built = UNet(COLOUR, width=4, batch_norm=batch_norm, dropout=False, resize_convolution=resize)
+    network, _ = prepared(built)
     x = waves(2, 3, 32, 32)
     assert [held["conv"].shape[:2] for held in layers(network.down)] == [(4, 3), (8, 4), (16, 8), (32, 16), (32, 32)]
-    expected = unet_block(x, layers(network.down), layers(network.up), 0, batch_norm)
+    expected = unet_block(x, layers(network.down), layers(network.up), 0, batch_norm, resize)
     torch.testing.assert_close(network(x), expected, **CLOSE)
 
 
@@ -83,11 +99,7 @@ def test_the_unet_has_its_published_size_and_dropout():
     assert sum(isinstance(part, nn.Dropout) for part in plain.modules()) == 1
 
 
-def mirrored(x, by):
-    return F.pad(x, (by,) * 4, mode="reflect")
-
-
-def resnet(x, weights, residual_blocks):
+def resnet(x, weights, residual_blocks, resize):
     """ResnetGenerator of the same code, with instance norm and therefore with biases."""
     h = instance(F.conv2d(mirrored(x, 3), next(weights), next(weights))).relu()
     for _ in range(2):
@@ -96,15 +108,19 @@ def resnet(x, weights, residual_blocks):
         inner = instance(F.conv2d(mirrored(h, 1), next(weights), next(weights))).relu()
         h = h + instance(F.conv2d(mirrored(inner, 1), next(weights), next(weights)))
     for _ in range(2):
-        doubled = F.conv_transpose2d(h, next(weights), next(weights), stride=2, padding=1, output_padding=1)
+        if resize:
+            doubled = resized(h, next(weights), next(weights))
+        else:
+            doubled = F.conv_transpose2d(h, next(weights), next(weights), stride=2, padding=1, output_padding=1)
         h = instance(doubled).relu()
     return F.conv2d(mirrored(h, 3), next(weights), next(weights)).tanh()
 
 
-def test_cyclegans_generator():
-    network, weights = prepared(ResNetTranslator(COLOUR, width=4, residual_blocks=3))
+@pytest.mark.parametrize("resize", [False, True])
+def test_cyclegans_generator(resize):
+    network, weights = prepared(ResNetTranslator(COLOUR, width=4, residual_blocks=3, resize_convolution=resize))
     x = waves(2, 3, 32, 32)
-    torch.testing.assert_close(network(x), resnet(x, weights, 3), **CLOSE)
+    torch.testing.assert_close(network(x), resnet(x, weights, 3, resize), **CLOSE)
 
 
 def test_cyclegans_generator_has_its_published_size():
@@ -155,6 +171,65 @@ def test_a_flat_drunet_takes_any_size():
         7,
         5,
     )
+
+
+def test_pixels_are_repeated_before_a_convolution_of_mirrored_borders():
+    """Each pixel of [1 1 2 2; 1 1 2 2; 3 3 4 4; 3 3 4 4], ten times the left one and a hundred times that above it."""
+    doubling = nn.Sequential(*blocks.resize_convolution(1, 1))
+    with torch.no_grad():
+        doubling[-1].weight.copy_(torch.tensor([[[[0.0, 100, 0], [10, 1, 0], [0, 0, 0]]]]))
+        doubling[-1].bias.fill_(0.5)
+    found = doubling(torch.tensor([[[[1.0, 2], [3, 4]]]]))
+    above = [111.5, 111.5, 212.5, 222.5]
+    assert found[0, 0].tolist() == [above, above, [133.5, 133.5, 234.5, 244.5], [333.5, 333.5, 434.5, 444.5]]
+
+
+@pytest.mark.parametrize("build", [UNet, ResNetTranslator])
+def test_flat_areas_stay_flat_without_transposed_convolutions(build):
+    """A picture of one colour, far from its border: what a network of random weights makes of it."""
+    torch.manual_seed(0)
+    image = ImageSpec(3, 64)
+    options = {"halvings": 2} | ({"residual_blocks": 1} if build is ResNetTranslator else {})
+    spreads = []
+    for resize in (False, True):
+        network = build(image, width=8, resize_convolution=resize, **options).eval()
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.mul_(10)
+            middle = network(torch.full((1, 3, 64, 64), 0.5))[:, :, 28:36, 28:36]
+        spreads.append(float(middle.std((2, 3)).max()))
+    assert spreads[0] > 1e-2
+    assert spreads[1] < 1e-5
+
+
+def test_weights_are_named_as_in_checkpoints_from_before_there_was_a_choice():
+    def shapes(network):
+        return {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
+
+    assert shapes(UNet(ImageSpec(3, 16), width=2, halvings=2)) == {
+        "down.0.0.weight": (2, 3, 4, 4),
+        "down.0.0.bias": (2,),
+        "down.1.1.weight": (4, 2, 4, 4),
+        "down.1.1.bias": (4,),
+        "up.0.1.weight": (4, 3, 4, 4),
+        "up.0.1.bias": (3,),
+        "up.1.1.weight": (4, 2, 4, 4),
+        "up.1.1.bias": (2,),
+    }
+    assert shapes(ResNetTranslator(ImageSpec(3, 16), width=2, residual_blocks=1, halvings=1)) == {
+        "stages.0.1.weight": (2, 3, 7, 7),
+        "stages.0.1.bias": (2,),
+        "stages.1.0.weight": (4, 2, 3, 3),
+        "stages.1.0.bias": (4,),
+        "stages.2.0.layers.1.weight": (4, 4, 3, 3),
+        "stages.2.0.layers.1.bias": (4,),
+        "stages.2.0.layers.5.weight": (4, 4, 3, 3),
+        "stages.2.0.layers.5.bias": (4,),
+        "stages.3.0.weight": (4, 2, 3, 3),
+        "stages.3.0.bias": (2,),
+        "stages.4.1.weight": (3, 2, 7, 7),
+        "stages.4.1.bias": (3,),
+    }
 
 
 def test_features_are_those_on_the_way():
