@@ -8,6 +8,7 @@ import pickle
 import pickletools
 import re
 import zipfile
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,16 @@ NAMES = re.compile(
 )
 # Compressed archives hold the codes of pictures: several of them may be alike, but not everything in a large file.
 FREE_BYTES, RATIO = 64 << 20, 100
+building: ContextVar[str | None] = ContextVar("building", default=None)
 
 
 class Unreadable(Exception):  # noqa: N818 - the reader's caller says it in its own words
     """A file is damaged or hostile; the message is one line."""
+
+
+def being_built() -> str | None:
+    """Returns the file whose description is being built, if any: what it names must not make us read another file."""
+    return building.get()
 
 
 def read_tensors(path: str | Path, old_format: bool = False) -> Any:

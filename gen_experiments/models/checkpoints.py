@@ -10,9 +10,9 @@ from gen_experiments.errors import UserError, quoted
 from gen_experiments.exported import file_of, read_contents
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
-from gen_experiments.models.described import being_built, build, described_by
+from gen_experiments.models.described import build, described_by
 from gen_experiments.plain import check_plain
-from gen_experiments.untrusted import Unreadable, is_backed
+from gen_experiments.untrusted import Unreadable, being_built, is_backed
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.judging import Bout
+from gen_experiments.models.optimizers import trained
 from gen_experiments.models.translation import TranslationModel, TranslatorFactory, sources_of
 from gen_experiments.networks.base import StagedTranslator
 from gen_experiments.networks.projector import PatchProjector, drawn_places
@@ -110,4 +111,4 @@ class CUT(TranslationModel):
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the optimizers of generator and projector, whose steps count, and of the discriminator."""
         made_by = [*self.generators.parameters(), *self.projector.parameters()]
-        return self.scheduled(self.optimizer_g(made_by), self.optimizer_d(self.discriminators.parameters()))
+        return self.scheduled(self.optimizer_g(made_by), self.optimizer_d(trained(self.discriminators)))

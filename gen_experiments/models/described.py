@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from jsonargparse._common import parsing_settings
 from gen_experiments.errors import UserError, quoted, shortened
 from gen_experiments.parser import OneLineParser, one_line
 from gen_experiments.plain import check_plain
+from gen_experiments.untrusted import building
 
 TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
 # Only classes below these are built, never functions. None of them does more, when it is built, than a part must.
@@ -41,7 +41,6 @@ MAX_SIZE = 4096
 TEXTS = ("weights", "file", "path")
 
 T = TypeVar("T")
-_building: ContextVar[str | None] = ContextVar("building", default=None)
 
 
 def trusted_packages() -> list[str]:
@@ -57,11 +56,6 @@ def trusted_packages() -> list[str]:
     return packages
 
 
-def being_built() -> str | None:
-    """Returns the file whose description is being built, if any: what it names must not make us read another file."""
-    return _building.get()
-
-
 @contextmanager
 def described_by(path: str | Path) -> Iterator[None]:
     """While it lasts, jsonargparse imports only allowed classes; then its settings are what they were.
@@ -74,7 +68,7 @@ def described_by(path: str | Path) -> Iterator[None]:
     """
     allowed = [*ALLOWED, *trusted_packages()]
     # jsonargparse has no public way to take a setting back.
-    before, token = dict(parsing_settings), _building.set(str(path))
+    before, token = dict(parsing_settings), building.set(str(path))
     try:
         set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed)
         yield
@@ -84,7 +78,7 @@ def described_by(path: str | Path) -> Iterator[None]:
     finally:
         parsing_settings.clear()
         parsing_settings.update(before)
-        _building.reset(token)
+        building.reset(token)
 
 
 def build(add: Callable[[OneLineParser], Any], description: Any, path: str | Path) -> Any:

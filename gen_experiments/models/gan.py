@@ -23,7 +23,7 @@ from gen_experiments.models.base import (
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.judging import Judged, due_penalties, judged
 from gen_experiments.models.micro_batches import MicroBatch, split
-from gen_experiments.models.optimizers import clip, norm, set_beta2
+from gen_experiments.models.optimizers import clip, norm, set_beta2, trained
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
@@ -202,7 +202,7 @@ class GAN(AveragedGenerator):
             return
         gradient = clip(network, self.gradient_clip_norm, self.trainer)
         if self.logs_this_iteration:
-            self._logs |= {f"gradient_norm_{which}": gradient, f"weight_norm_{which}": norm(network.parameters())}
+            self._logs |= {f"gradient_norm_{which}": gradient, f"weight_norm_{which}": norm(trained(network))}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Nothing: a generator is judged by its samples, not batch by batch."""
@@ -223,5 +223,5 @@ class GAN(AveragedGenerator):
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the discriminator's optimizer, whose steps count as iterations, and the generator's."""
         return self.scheduled(
-            self.optimizer_d(self.discriminator.parameters()), self.optimizer_g(self.generator.parameters())
+            self.optimizer_d(trained(self.discriminator)), self.optimizer_g(self.generator.parameters())
         )

@@ -44,6 +44,11 @@ def raise_eps(optimizers: Iterable[Optimizer]) -> None:
                 group["eps"] = 1e-4
 
 
+def trained(network: nn.Module) -> list[nn.Parameter]:
+    """Returns the parameters that learn: what a network holds frozen belongs in no optimizer."""
+    return [weight for weight in network.parameters() if weight.requires_grad]
+
+
 def norm(tensors: Iterable[Tensor | None]) -> Tensor:
     """Returns the Euclidean norm of all tensors together; None counts for nothing."""
     return nn.utils.get_total_norm([tensor.detach() for tensor in tensors if tensor is not None])

@@ -17,6 +17,7 @@ from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.base import NOISE_STREAM, ImageModel, OptimizerFactory, global_size
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.judging import Bout, due_penalties, judged
+from gen_experiments.models.optimizers import trained
 from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.networks.base import Translator
@@ -218,7 +219,7 @@ class TranslationModel(ImageModel):
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the optimizers of the generators, whose steps count as iterations, and of the discriminators."""
         return self.scheduled(
-            self.optimizer_g(self.generators.parameters()), self.optimizer_d(self.discriminators.parameters())
+            self.optimizer_g(self.generators.parameters()), self.optimizer_d(trained(self.discriminators))
         )
 
 

@@ -20,6 +20,7 @@ from gen_experiments.models.base import (
     global_size,
 )
 from gen_experiments.models.judging import due_penalties, judged
+from gen_experiments.models.optimizers import trained
 from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.tokenizer import Tokenizer
@@ -164,5 +165,5 @@ class VQVAE(Tokenizer):
         """Returns one optimizer over the autoencoder and, with an adversary, one over its discriminator."""
         optimizers = [self.optimizer([weight for part in self.trained_parts() for weight in part.parameters()])]
         if self.adversary is not None:
-            optimizers.append(self.adversary.optimizer(self.discriminator.parameters()))
+            optimizers.append(self.adversary.optimizer(trained(self.discriminator)))
         return self.scheduled(*optimizers)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSpec
-from gen_experiments.networks.base import Decoder, Encoder
+from gen_experiments.networks.base import Decoder, Encoder, StagedEncoder
 from gen_experiments.networks.blocks import (
     MOST_BLOCKS,
     MOST_CHANNELS,
@@ -20,7 +20,7 @@ from gen_experiments.networks.blocks import (
 )
 
 
-class ConvEncoder(Encoder):
+class ConvEncoder(StagedEncoder):
     """The encoder of the VQ-VAE (https://arxiv.org/abs/1711.00937), at the defaults layer by layer that of sonnet.
 
     4×4 convolutions of stride 2 (the first of hidden/2 channels) and a 3×3 convolution, each under a ReLU, the residual
@@ -66,6 +66,16 @@ class ConvEncoder(Encoder):
         """Maps (B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
         latents: Tensor = self.layers(images)
         return latents
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """Maps (B, C, H, W) in [-1, 1] -> `downsamplings` of (B, channels, h, w), the last of which are the latents."""
+        found: list[Tensor] = []
+        for layer in self.layers:
+            images = layer(images)
+            if found and found[-1].shape[-2:] == images.shape[-2:]:
+                found.pop()
+            found.append(images)
+        return found
 
 
 class ConvDecoder(Decoder):

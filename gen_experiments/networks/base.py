@@ -19,6 +19,17 @@ class Encoder(CastsInputs, ABC):
         """Maps (B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
 
 
+class StagedEncoder(Encoder):
+    """One whose features on the way to the latents can be asked for."""
+
+    @abstractmethod
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """Returns the last features at each resolution, the largest first: (B, channels, h, w) each.
+
+        Each has half the height and width of the one before; those of the images themselves are not among them.
+        """
+
+
 class Decoder(CastsInputs, ABC):
     """Latents to images; built as `decoder(image: ImageSpec, dim: int)`."""
 
