@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.metrics.modes import ALARM
+from gen_experiments.metrics.modes import ALARM, hardly_generated
 
 # Of what the record says about each side, what is printed.
 SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "seed", "count")
@@ -17,6 +17,7 @@ def print_record(held: dict[str, Any]) -> None:
     table = Table("metric", "value", *(["95% interval"] if protocol["bootstrap"] else []), "settings")
     for name, found in held["scores"].items():
         settings = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in found["settings"].items())
+        settings = f"class {found['class']}" if "class" in found else settings
         cells = [f"{found['value']:.6g}" + (f" ± {found['deviation']:.4g}" if "deviation" in found else "")]
         if protocol["bootstrap"]:
             cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
@@ -25,8 +26,10 @@ def print_record(held: dict[str, Any]) -> None:
     without = [name for name, found in held["scores"].items() if "interval" not in found]
     if protocol["bootstrap"] and without:
         print(f"no interval is known to hold for {', '.join(without)}")
-    if (missed := held["scores"].get("missed")) is not None and missed["value"] > ALARM:
-        print(f"{missed['value']:.0%} of the reference is hardly generated: modes are missing, whatever the FID")
+    for name in ("missed", "class_missed"):
+        if (found := held["scores"].get(name)) is not None and found["value"] > ALARM:
+            said = hardly_generated(f"{found['value']:.0%}", found.get("class"))
+            print(f"{said}: modes are missing, whatever the FID")
     if "by_damage" in held:
         _print_by_damage(held["by_damage"])
     for role in ("evaluated", "reference"):

@@ -5,7 +5,7 @@ import torch
 
 import independent
 from gen_experiments.metrics.features import DigitsFeatures
-from gen_experiments.metrics.modes import ALARM, missed
+from gen_experiments.metrics.modes import ALARM, missed, missed_by_class
 from gen_experiments.metrics.neighbours import overlap
 
 
@@ -68,3 +68,43 @@ def test_images_that_look_bad_are_not_taken_for_missing_ones(digits):
 
 def test_of_too_few_images_nothing_is_said():
     assert share(drawn(5, 0), drawn(40, 1) + 9) == 0
+
+
+def test_a_few_real_images_are_not_missed_by_many_samples_like_them():
+    """The part of space that is nearest to one of 60 images may be small by chance, that of 20 together is not."""
+    for seed in range(20):
+        assert share(drawn(2000, seed), drawn(60, 100 + seed)) == 0
+
+
+def test_classes_are_judged_by_themselves():
+    generated, real = drawn(300, 0), drawn(400, 1) + torch.tensor([2.0, 0, 0])
+    labels, real_labels = torch.arange(300) % 3, torch.arange(400) % 4
+    found = missed_by_class(generated, labels, real, real_labels, 5)
+    expected = [share(generated[labels == k], real[real_labels == k]) for k in range(3)]
+    assert found[:3].tolist() == expected
+    assert min(expected) > 0
+    assert found[3:].isnan().all()
+
+
+@pytest.mark.parametrize("counts", [(79, 80), (80, 79)])
+def test_a_class_of_few_images_is_not_judged(counts):
+    sides = [(drawn(count, seed) + 9 * seed, torch.zeros(count).long()) for seed, count in enumerate(counts)]
+    assert missed_by_class(*sides[0], *sides[1], 1).isnan()
+    more = [(drawn(80, seed) + 9 * seed, torch.zeros(80).long()) for seed in range(2)]
+    assert missed_by_class(*more[0], *more[1], 1) > ALARM
+
+
+def test_a_class_without_half_of_its_kinds_is_noticed_and_no_other_is(digits):
+    """Classes of two digits each: one shows only one of them, which is a tenth of all images."""
+    features, labels = digits
+    source = torch.Generator().manual_seed(3)
+    for number in range(10):
+        order = torch.randperm(len(features), generator=source)
+        made, real = order[:900], order[900:]
+        asked, chosen = labels[made] % 5, made.clone()
+        own = asked == number % 5
+        pool = made[labels[made] == number]
+        chosen[own] = pool[torch.randint(len(pool), (int(own.sum()),), generator=source)]
+        assert share(features[chosen], features[real]) < ALARM
+        found = missed_by_class(features[chosen], asked, features[real], labels[real] % 5, 5)
+        assert (found > ALARM).tolist() == [k == number % 5 for k in range(5)]
