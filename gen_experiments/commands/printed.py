@@ -16,20 +16,20 @@ def print_record(held: dict[str, Any]) -> None:
     protocol = held["protocol"]
     table = Table("metric", "value", *(["95% interval"] if protocol["bootstrap"] else []), "settings")
     for name, found in held["scores"].items():
-        settings = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in found["settings"].items())
-        settings = f"class {found['class']}" if "class" in found else settings
+        settings = [f"{value} {key.replace('_', ' ')}" for key, value in found["settings"].items()]
+        settings += [f"class {found['class']}"] if "class" in found else []
         cells = [f"{found['value']:.6g}" + (f" ± {found['deviation']:.4g}" if "deviation" in found else "")]
         if protocol["bootstrap"]:
             cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
-        table.add_row(name, *cells, settings)
+        table.add_row(name, *cells, ", ".join(settings))
     Console(soft_wrap=True).print(table)
     without = [name for name, found in held["scores"].items() if "interval" not in found]
     if protocol["bootstrap"] and without:
         print(f"no interval is known to hold for {', '.join(without)}")
     for name in ("missed", "class_missed"):
-        if (found := held["scores"].get(name)) is not None and found["value"] > ALARM:
-            said = hardly_generated(f"{found['value']:.0%}", found.get("class"))
-            print(f"{said}: modes are missing, whatever the FID")
+        if name in held["scores"] and (share := held["scores"][name]["value"]) > ALARM:
+            hardly = hardly_generated(f"{share:.0%}", held["scores"][name].get("class"))
+            print(f"{hardly}: modes are missing, whatever the FID")
     if "by_damage" in held:
         _print_by_damage(held["by_damage"])
     for role in ("evaluated", "reference"):
