@@ -13,7 +13,7 @@ from gen_experiments.evaluation.intervals import Score, Steps, mean_of
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
 from gen_experiments.metrics.kernel import inception_score, kid, kid_deviation
-from gen_experiments.metrics.modes import missed, missed_by_class
+from gen_experiments.metrics.modes import missed_by_class, missed_share
 from gen_experiments.metrics.neighbours import overlap
 from gen_experiments.metrics.overlap_deviation import Deviations, overlap_deviations
 from gen_experiments.metrics.sliced import drawn_for_mind, sliced_distance
@@ -184,7 +184,7 @@ def _transport(generated: Collected, real: Collected, extractor: FeatureExtracto
 
 def _missed(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
     first, second = _features("missed", generated, real)
-    found = {"missed": Score(float(missed(first, second).double().mean()))}
+    found = {"missed": Score(missed_share(first, second))}
     if generated.labels is None or real.labels is None or generated.labels.names != real.labels.names:
         return found
     names = real.labels.names
