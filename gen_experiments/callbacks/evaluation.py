@@ -51,7 +51,7 @@ class Evaluation(Callback):
         collapsed: the `variety` or `class_variety` below which a warning says that the samples have collapsed, once the
             model has seen 10,000 images; in [0, 1], 0 for no warning.
         metrics: of fid, fid_infinity, kid, is, precision, recall, density, coverage, mind and missed, the share of the
-            data that is hardly generated, of which more than a quarter is warned of. Of a conditional model it brings
+            data that is missed for certain, of which more than a quarter is warned of. Of a conditional model it brings
             `class_missed`, the largest such share within a class, with a warning of its own; classes with fewer than 80
             samples or real images are not judged. The first chooses the best checkpoint. Of few samples (1,000, say)
             MIND and KID mean more than FID. All but FID keep the features of all images in memory and compute those of
