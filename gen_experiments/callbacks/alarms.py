@@ -5,7 +5,7 @@ import warnings
 from lightning.pytorch import LightningModule
 
 from gen_experiments import distributed
-from gen_experiments.metrics.modes import ALARM
+from gen_experiments.metrics.modes import ALARM, hardly_generated
 
 LEARNED_SOMETHING = 10_000  # images seen; before, samples differ as little as the weights they started from make them
 
@@ -27,10 +27,18 @@ def warn_of_collapse(model: LightningModule, share: float, least: float, samples
         )
 
 
-def warn_of_missed(model: LightningModule, share: float) -> None:
-    """Warns where a model hardly generates so large a share of the data; see `metrics.modes`."""
+def warn_of_missed(model: LightningModule, share: float, of_class: str | None = None, so_far: bool = False) -> None:
+    """Warns where a model hardly generates so large a share of the data; see `metrics.modes`.
+
+    Args:
+        model: what was to generate it.
+        share: in [0, 1].
+        of_class: the class whose images and samples were compared; None for all of them.
+        so_far: whether the model goes on learning.
+    """
     if share > ALARM:
-        _warn(model, f"{share:.1%} of the reference is hardly generated: modes are missing; look at a grid of samples")
+        said = hardly_generated(f"{share:.1%}", of_class) + (" so far" if so_far else "")
+        _warn(model, f"{said}: modes are missing; look at a grid of samples")
 
 
 def _warn(model: LightningModule, message: str) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from gen_experiments import distributed
@@ -50,9 +51,11 @@ class Evaluation(Callback):
         collapsed: the `variety` or `class_variety` below which a warning says that the samples have collapsed, once the
             model has seen 10,000 images; in [0, 1], 0 for no warning.
         metrics: of fid, fid_infinity, kid, is, precision, recall, density, coverage, mind and missed, the share of the
-            data that is hardly generated, of which more than a quarter is warned of. The first chooses the best
-            checkpoint. Of few samples (1,000, say) MIND and KID mean more than FID. All but FID keep the features of
-            all images in memory and compute those of the reference once in a run.
+            data that is missed for certain, of which more than a quarter is warned of. Of a conditional model it brings
+            `class_missed`, the largest such share within a class, with a warning of its own; classes with fewer than 80
+            samples or real images are not judged. The first chooses the best checkpoint. Of few samples (1,000, say)
+            MIND and KID mean more than FID. All but FID keep the features of all images in memory and compute those of
+            the reference once in a run.
         lpips: the network of LPIPS and its weights, which are fetched; None for no LPIPS.
 
     Raises:
@@ -157,8 +160,10 @@ class Evaluation(Callback):
         if self._scores is not None:
             reference: ImageSet = data.split(self.reference if isinstance(pl_module, Samples) else split)
             device = trainer.strategy.root_device
-            self._scores.start(reference, self.batch_size, device, lambda: pause_point(trainer))
-            if isinstance(pl_module, SamplesOfClasses) and pl_module.num_classes and data.image.num_classes:
+            of_classes = isinstance(pl_module, SamplesOfClasses) and pl_module.num_classes and data.image.num_classes
+            names = data.image.class_labels if of_classes else ()
+            self._scores.start(reference, self.batch_size, device, lambda: pause_point(trainer), names)
+            if of_classes:
                 if self._variety is None and self.extractor is not None:
                     self._variety = ClassVariety(self.extractor, data.image.class_labels)
                 if self._variety is not None:
@@ -188,12 +193,20 @@ class Evaluation(Callback):
                 assert isinstance(pl_module, Samples)
                 self._sample(trainer, pl_module, self._scores)
                 scores |= self._varieties(pl_module, self._scores)
-            found = self._scores.scores(paired=remakes and self._in_pairs)
-            scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": value for name, value in found.items()}
-            if not remakes and self.collapsed:
-                warn_of_missed(pl_module, found.get("missed", 0.0))
+            found = self._scores.scores(remakes and self._in_pairs, self._labels(pl_module))
+            scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": each.value for name, each in found.items()}
+            so_far = trainer.state.fn is TrainerFn.FITTING and not trainer.should_stop
+            for name in ("missed", "class_missed"):
+                if name in found and not remakes and self.collapsed:
+                    warn_of_missed(pl_module, found[name].value, found[name].of_class, so_far)
         values = {f"{stage}/{name}": torch.as_tensor(value, dtype=torch.float32) for name, value in scores.items()}
         pl_module.log_dict(values)
+
+    def _labels(self, model: LightningModule) -> Tensor | None:
+        """Returns the classes of all samples, where a metric is also computed by class."""
+        if "missed" not in self.metrics or not isinstance(model, SamplesOfClasses):
+            return None
+        return model.sample_labels(0, self.samples, self.seed)
 
     def _varieties(self, pl_module: LightningModule, scores: OnlineScores) -> dict[str, float | Tensor]:
         """Returns how varied the samples are, overall and in the least varied class; warns of a collapse."""

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from gen_experiments.callbacks import wandb_client
 from gen_experiments.callbacks.wandb_rows import WandbRows
-from gen_experiments.evaluation.scores import METRICS, SMALLER_IS_BETTER
+from gen_experiments.evaluation.scores import BY_CLASS, METRICS, SMALLER_IS_BETTER
 from gen_experiments.runs.logged import IMAGES_SEEN, LoggedValues
 from gen_experiments.runs.record import RunRecord
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 PROJECT = "gen_experiments"
 # The scores of which the best is worth a column, and whether that is the least or the most.
 BEST_OF = {
-    f"val/{prefix}{name}": "min" if name in SMALLER_IS_BETTER else "max" for name in METRICS for prefix in ("", "r")
+    f"val/{prefix}{name}": "min" if name in SMALLER_IS_BETTER else "max"
+    for name in (*METRICS, *BY_CLASS)
+    for prefix in ("", "r")
 } | {"val/loss": "min", "val/nll": "min", "val/recon_mse": "min", "val/psnr": "max", "val/ssim": "max"}
 GLOBAL_STEP = "trainer/global_step"  # Lightning's name
 

@@ -28,7 +28,7 @@ from gen_experiments.data.damage import Damage
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.intervals import add_intervals
 from gen_experiments.evaluation.record import record, write_record
-from gen_experiments.evaluation.scores import METRICS, check_counts, computable, score
+from gen_experiments.evaluation.scores import BY_CLASS, METRICS, check_counts, computable, score
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
@@ -186,10 +186,13 @@ def evaluation_of(
             each.by_n = protocol.covariance == "n"
             each.moments = each.divided(each.moments)
         wanted = protocol.metrics or [*computable(generated, originals, network), *of_pairs]
+        if "missed" in wanted:
+            for side, each in ((fake, generated), (real, originals)):
+                each.labels = side.labels() if isinstance(side, Images) else None
         found = of_pairs | score(generated, originals, network, [name for name in wanted if name in METRICS])
         if checkpoint is not None and generated.features is not None and set(wanted) & set(OF_COPIES):
             found |= copies(checkpoint, generated.features, real.described, originals.features, network)
-        found = {name: found[name] for name in wanted}
+        found = {name: found[name] for name in (*wanted, *BY_CLASS) if name in found}
         if protocol.bootstrap and generated.moments.count is not None:
             add_intervals(found, generated.moments.count, protocol.bootstrap, _resamples)
         told = network.protocol() | {

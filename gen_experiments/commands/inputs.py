@@ -16,6 +16,7 @@ from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.framing import Framing
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import kind_of, read_samples
+from gen_experiments.evaluation.collected import Labels
 from gen_experiments.images import ImageSet, ImageSpec
 from gen_experiments.sizes import Size
 from gen_experiments.storage import file_sha256
@@ -34,6 +35,7 @@ class Images:
         read: returns those of a range, (N, C, H, W) uint8.
         content: what they show, where that is known (`FeatureExtractor.content`).
         archive: the .npz file that they are in.
+        labels: returns their classes, where these are known.
     """
 
     described: dict[str, Any]
@@ -41,6 +43,7 @@ class Images:
     read: Callable[[range], Tensor]
     content: str | None = None
     archive: Path | None = None
+    labels: Callable[[], Labels | None] = lambda: None
 
 
 @dataclass
@@ -103,7 +106,12 @@ def split_images(data: ImageDataModule, split: str) -> Images:
         "crop": _cropped(data.framing, data.size),
         "fingerprint": images.fingerprint,
     }
-    return Images(described, len(images), _reader(images), data.source.content)
+
+    def labels() -> Labels | None:
+        numbers = images.labels(np.arange(len(images)))
+        return None if numbers is None else Labels(numbers, data.image.class_labels)
+
+    return Images(described, len(images), _reader(images), data.source.content, labels=labels)
 
 
 def stored_images(path: Path, look: Look | None) -> Images:

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.metrics.modes import ALARM
+from gen_experiments.metrics.modes import ALARM, hardly_generated
 
 # Of what the record says about each side, what is printed.
 SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "crop", "seed", "count")
@@ -16,17 +16,20 @@ def print_record(held: dict[str, Any]) -> None:
     protocol = held["protocol"]
     table = Table("metric", "value", *(["95% interval"] if protocol["bootstrap"] else []), "settings")
     for name, found in held["scores"].items():
-        settings = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in found["settings"].items())
+        settings = [f"{value} {key.replace('_', ' ')}" for key, value in found["settings"].items()]
+        settings += [f"class {found['class']}"] if "class" in found else []
         cells = [f"{found['value']:.6g}" + (f" ± {found['deviation']:.4g}" if "deviation" in found else "")]
         if protocol["bootstrap"]:
             cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
-        table.add_row(name, *cells, settings)
+        table.add_row(name, *cells, ", ".join(settings))
     Console(soft_wrap=True).print(table)
     without = [name for name, found in held["scores"].items() if "interval" not in found]
     if protocol["bootstrap"] and without:
         print(f"no interval is known to hold for {', '.join(without)}")
-    if (missed := held["scores"].get("missed")) is not None and missed["value"] > ALARM:
-        print(f"{missed['value']:.0%} of the reference is hardly generated: modes are missing, whatever the FID")
+    for name in ("missed", "class_missed"):
+        if name in held["scores"] and (share := held["scores"][name]["value"]) > ALARM:
+            hardly = hardly_generated(f"{share:.0%}", held["scores"][name].get("class"))
+            print(f"{hardly}: modes are missing, whatever the FID")
     if "by_damage" in held:
         _print_by_damage(held["by_damage"])
     for role in ("evaluated", "reference"):

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,18 @@ from torch import Tensor
 from gen_experiments import distributed
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import FeatureSums, Moments
+
+
+class Labels(NamedTuple):
+    """The classes of images.
+
+    Attributes:
+        numbers: (N,) int64, those of the images.
+        names: of the classes, in the order of their numbers.
+    """
+
+    numbers: Tensor
+    names: tuple[str, ...]
 
 
 @dataclass
@@ -24,6 +37,7 @@ class Collected:
             both is then one of pairs.
         spatial: moments of their features at places, where the extractor has such.
         by_n: whether covariances are divided by the count of images rather than by one less.
+        labels: their classes, where these are known.
     """
 
     moments: Moments
@@ -32,6 +46,7 @@ class Collected:
     paired: bool = False
     by_n: bool = False
     spatial: Moments | None = None
+    labels: Labels | None = None
 
     def divided(self, moments: Moments) -> Moments:
         """Returns moments of such images with their covariance divided as these want it."""

@@ -22,12 +22,13 @@ class Score:
         settings: what must be equal for two such numbers to be compared.
         statistic: maps (N,) int64 indices of the evaluated images -> the number of a sample of these; None where images
             that occur twice would spoil it.
-        plug_in: the number of infinitely many images as it is estimated best, where it is not the value.
+        plug_in: the statistic of all evaluated images, where that is not the value.
         resampled: N, where not all of the evaluated images are compared.
         trials: N, where the number is a share of the evaluated images.
         spread: the number's deviation over samples of the evaluated images, from a count of subsamples, where it is
             had in another way.
         interval: the number's 95% interval, if it was asked for.
+        of_class: the name of the class that has it, where it is the largest of all classes.
     """
 
     value: float
@@ -39,6 +40,7 @@ class Score:
     trials: int | None = None
     spread: Callable[[int, Steps], float] | None = None
     interval: Interval | None = None
+    of_class: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns it as plain values, without what it does not have."""
@@ -47,6 +49,8 @@ class Score:
             found["deviation"] = self.deviation
         if self.interval is not None:
             found["interval"] = list(self.interval)
+        if self.of_class is not None:
+            found["class"] = self.of_class
         return found
 
 
@@ -80,6 +84,5 @@ def add_intervals(scores: dict[str, Score], count: int, repeats: int, steps: Ste
                 found.interval = Interval(low, high) if name == "kid" else Interval(max(low, 0.0), min(high, 1.0))
         elif found.statistic is not None:
             rows = found.resampled or count
-            found.interval = bootstrap_interval(
-                found.value, found.statistic, rows, repeats, plug_in=found.plug_in, steps=steps
-            )
+            of_all = found.value if found.plug_in is None else found.plug_in
+            found.interval = bootstrap_interval(of_all, found.statistic, rows, repeats, steps=steps)

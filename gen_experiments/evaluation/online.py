@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.evaluation.collected import Collected
+from gen_experiments.evaluation.collected import Collected, Labels
+from gen_experiments.evaluation.intervals import Score
 from gen_experiments.evaluation.reference import ReferenceStatistics
 from gen_experiments.evaluation.scores import SMALLER_IS_BETTER, score
 from gen_experiments.images import ImageSet
@@ -44,7 +45,12 @@ class OnlineScores:
         return self.metrics[0], "min" if self.metrics[0] in SMALLER_IS_BETTER else "max"
 
     def start(
-        self, reference: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None] = lambda: None
+        self,
+        reference: ImageSet,
+        batch_size: int,
+        device: torch.device,
+        between: Callable[[], None] = lambda: None,
+        class_names: Sequence[str] = (),
     ) -> None:
         """Starts counting afresh. All processes must call it; each passes a part of a reference that is new.
 
@@ -53,6 +59,7 @@ class OnlineScores:
             batch_size: images in a pass of the extractor.
             device: the extractor's device.
             between: called before each of the passes that every process has.
+            class_names: of the reference's labels, in the order of their numbers; none where labels do not matter.
 
         Raises:
             UserError: fewer than two reference images.
@@ -63,6 +70,8 @@ class OnlineScores:
             self._reference = Collected(self._statistics.moments(reference, batch_size, device, between))
         elif self._reference is None or self._reference_name != reference.fingerprint:
             self._reference = self._collected(reference, batch_size, device, between)
+            numbers = reference.labels(np.arange(len(reference))) if class_names else None
+            self._reference.labels = None if numbers is None else Labels(numbers, tuple(class_names))
             self._reference_name = reference.fingerprint
 
     def count(self, features: Tensor, positions: Tensor) -> None:
@@ -72,11 +81,12 @@ class OnlineScores:
             self._rows.append(features.cpu())
             self._positions.append(positions.cpu())
 
-    def scores(self, paired: bool = False) -> dict[str, float]:
+    def scores(self, paired: bool = False, labels: Tensor | None = None) -> dict[str, Score]:
         """Returns the metrics by name, the same on every process. All processes must call it.
 
         Args:
             paired: whether the images are reconstructions of the reference, in the same order.
+            labels: (N,) int64, the classes of all images in the order of their places, as the reference counts them.
 
         Raises:
             UserError: fewer than two images, or too few for a metric.
@@ -84,9 +94,9 @@ class OnlineScores:
         assert self._reference is not None
         features = self._gathered(self._rows, self._positions) if self._keeps_features else None
         counted = Collected(self._sums.moments(), features, paired=paired)
-        return {
-            name: found.value for name, found in score(counted, self._reference, self.extractor, self.metrics).items()
-        }
+        if labels is not None and self._reference.labels is not None:
+            counted.labels = self._reference.labels._replace(numbers=labels)
+        return score(counted, self._reference, self.extractor, self.metrics)
 
     def variety(self) -> float:
         """Returns tr Σ / tr Σᵣ of what was counted and of the reference. All processes must call it."""

@@ -31,7 +31,6 @@ def bootstrap_interval(
     repeats: int,
     level: float = 0.95,
     seed: int = 0,
-    plug_in: float | None = None,
     steps: Callable[[int], Iterable[object]] = range,
 ) -> Interval:
     """Returns the basic bootstrap's interval [2t − q(1 − α/2), 2t − q(α/2)] (Davison and Hinkley 1997, equation 5.6).
@@ -47,16 +46,13 @@ def bootstrap_interval(
         repeats: resamples; 39 or more, of which the first and the last bound an interval of 95%.
         level: 1 − α in (0, 1), the confidence.
         seed: of the draws.
-        plug_in: the statistic of infinitely many images as the sample has it; None where that is t, as it is not of a
-            mean over parts of the sample.
         steps: goes through as many steps as it is given, and may show how far it is.
     """
     source = torch.Generator().manual_seed(seed)
     found = [statistic(torch.randint(count, (count,), generator=source)) for _ in steps(repeats)]
     tail = (1 - level) / 2
     low, high = np.quantile(found, [tail, 1 - tail], method="weibull")  # of the order (repeats + 1)α
-    centre = value + (value if plug_in is None else plug_in)
-    return Interval(centre - float(high), centre - float(low))
+    return Interval(2 * value - float(high), 2 * value - float(low))
 
 
 def normal_interval(value: float, deviation: float) -> Interval:

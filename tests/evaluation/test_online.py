@@ -36,7 +36,7 @@ def counted(metrics=METRICS):
     for start in reversed(starts[distributed.rank() :: distributed.world_size()]):
         chosen = torch.arange(start, min(start + 7, 50))
         scores.count(network(generated[chosen]), chosen)
-    return scores.scores() | {"variety": scores.variety()}
+    return {name: found.value for name, found in scores.scores().items()} | {"variety": scores.variety()}
 
 
 def expected(metrics=METRICS):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -83,6 +84,24 @@ def test_the_interval_of_is_is_about_that_of_infinitely_many_images():
     low, high = found["is"].interval
     assert found["is"].value < low < expected < high
     assert found["is"].value < 9.2
+
+
+def test_the_interval_of_is_is_the_basic_bootstraps_of_all_images_at_once():
+    """Not of the ten parts over which the number is a mean: these make it smaller, here by more than 0.5."""
+    network, count = DigitsFeatures(), 200
+    sample = network(independent.digits(32)[0])[:count]
+    shares = network.classify(sample).double().softmax(1).numpy()
+
+    def by_definition(rows):
+        return np.exp((rows * np.log(rows / rows.mean(0))).sum(1).mean())
+
+    source = np.random.default_rng(0)
+    found = score(collected(sample), collected(sample), network, ["is"])
+    add_intervals(found, count, 1000)
+    resampled = [by_definition(shares[source.integers(0, count, count)]) for _ in range(1000)]
+    expected = 2 * by_definition(shares) - np.quantile(resampled, [0.975, 0.025])
+    assert found["is"].interval == pytest.approx(expected, abs=0.03)
+    assert found["is"].value < by_definition(shares) - 0.5
 
 
 def test_reconstructions_have_intervals_only_where_one_is_known(sides, monkeypatch):

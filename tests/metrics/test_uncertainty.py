@@ -45,21 +45,6 @@ def test_the_bootstrap_agrees_with_scipy():
     assert ours == pytest.approx(tuple(theirs.confidence_interval), rel=0.02)
 
 
-def test_a_mean_over_parts_of_the_sample_is_corrected_by_what_all_of_it_gives():
-    """The square of a mean of n is too large by σ²/n: here by 0.1, of which the whole sample knows all but 0.01."""
-    covered = 0
-    for number in range(100):
-        values = drawn(100, number, 1)[:, 0]
-
-        def statistic(rows, values=values):
-            return float(values[rows].reshape(10, 10).mean(1).square().mean())
-
-        value = statistic(torch.arange(100))
-        low, high = bootstrap_interval(value, statistic, 100, 99, plug_in=float(values.mean() ** 2))
-        covered += low <= 0 <= high
-    assert covered >= 90
-
-
 @pytest.mark.long
 def test_bootstrap_intervals_of_fid_cover_the_value_of_a_very_large_sample(digits):
     reference, world = digits
