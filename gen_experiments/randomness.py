@@ -21,7 +21,10 @@ def run_seed() -> int:
 
 
 def key_seed(*key: int) -> int:
-    """Mixes non-negative integers into one 63-bit seed; keys that differ anywhere give unrelated seeds."""
+    """Mixes non-negative integers into one 63-bit seed.
+
+    Keys of one length that differ anywhere give unrelated seeds; zeros at the end of a key change nothing.
+    """
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
 
