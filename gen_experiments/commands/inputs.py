@@ -16,7 +16,7 @@ from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.framing import Framing
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import kind_of, read_samples
-from gen_experiments.evaluation.collected import Labels
+from gen_experiments.evaluation.collected import ClassLabels
 from gen_experiments.images import ImageSet, ImageSpec
 from gen_experiments.sizes import Size
 from gen_experiments.storage import file_sha256
@@ -43,7 +43,7 @@ class Images:
     read: Callable[[range], Tensor]
     content: str | None = None
     archive: Path | None = None
-    labels: Callable[[], Labels | None] = lambda: None
+    labels: Callable[[], ClassLabels | None] = lambda: None
 
 
 @dataclass
@@ -107,9 +107,9 @@ def split_images(data: ImageDataModule, split: str) -> Images:
         "fingerprint": images.fingerprint,
     }
 
-    def labels() -> Labels | None:
+    def labels() -> ClassLabels | None:
         numbers = images.labels(np.arange(len(images)))
-        return None if numbers is None else Labels(numbers, data.image.class_labels)
+        return ClassLabels.of(numbers, data.image.class_labels)
 
     return Images(described, len(images), _reader(images), data.source.content, labels=labels)
 

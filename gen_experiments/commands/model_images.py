@@ -12,7 +12,7 @@ from gen_experiments.commands.reading import reading_in, reading_of
 from gen_experiments.commands.training_data import contents_of, training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.collected import Labels
+from gen_experiments.evaluation.collected import ClassLabels
 from gen_experiments.exported import file_of
 from gen_experiments.images import to_uint8
 from gen_experiments.models.base import ImageModel
@@ -87,9 +87,9 @@ def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Imag
         raise UserError(f"{checkpoint} holds a {type(model).__name__}, which cannot sample")
     described = {**described_checkpoint(model, checkpoint), "kind": "samples of a model", "seed": seed}
 
-    def labels() -> Labels | None:
+    def labels() -> ClassLabels | None:
         numbers = model.sample_labels(0, num, seed) if isinstance(model, SamplesOfClasses) else None
-        return None if numbers is None else Labels(numbers, model.image.class_labels)
+        return ClassLabels.of(numbers, model.image.class_labels)
 
     content = _content(checkpoint)
     return Images(

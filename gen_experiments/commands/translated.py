@@ -91,7 +91,9 @@ def _paths(names: list[Path], folder: str, out: str) -> list[Path]:
     paths = [Path(out) / name.with_suffix(".png") for name in names]
     if Path(out).resolve() == Path(folder).resolve():
         raise UserError(f"{out} holds the originals, which would be overwritten: name another folder by --out")
-    for number, path in enumerate(paths):
-        if path in paths[:number]:
+    taken: set[Path] = set()
+    for path in paths:
+        if path in taken:
             raise UserError(f"two pictures would both be written to {path}: rename one of their originals")
+        taken.add(path)
     return paths

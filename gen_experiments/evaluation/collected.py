@@ -13,7 +13,7 @@ from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import FeatureSums, Moments
 
 
-class Labels(NamedTuple):
+class ClassLabels(NamedTuple):
     """The classes of images.
 
     Attributes:
@@ -23,6 +23,11 @@ class Labels(NamedTuple):
 
     numbers: Tensor
     names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, numbers: Tensor | None, names: Sequence[str]) -> "ClassLabels | None":
+        """Returns them, or None for images whose classes are not known."""
+        return None if numbers is None else cls(numbers, tuple(names))
 
 
 @dataclass
@@ -46,7 +51,7 @@ class Collected:
     paired: bool = False
     by_n: bool = False
     spatial: Moments | None = None
-    labels: Labels | None = None
+    labels: ClassLabels | None = None
 
     def divided(self, moments: Moments) -> Moments:
         """Returns moments of such images with their covariance divided as these want it."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.evaluation.collected import Collected, Labels
+from gen_experiments.evaluation.collected import ClassLabels, Collected
 from gen_experiments.evaluation.intervals import Score
 from gen_experiments.evaluation.reference import ReferenceStatistics
 from gen_experiments.evaluation.scores import SMALLER_IS_BETTER, score
@@ -71,7 +71,7 @@ class OnlineScores:
         elif self._reference is None or self._reference_name != reference.fingerprint:
             self._reference = self._collected(reference, batch_size, device, between)
             numbers = reference.labels(np.arange(len(reference))) if class_names else None
-            self._reference.labels = None if numbers is None else Labels(numbers, tuple(class_names))
+            self._reference.labels = ClassLabels.of(numbers, class_names)
             self._reference_name = reference.fingerprint
 
     def count(self, features: Tensor, positions: Tensor) -> None:

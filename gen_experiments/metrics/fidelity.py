@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.metrics.features import FeatureExtractor, in_passes
+from gen_experiments.metrics.features import CPU_PASS, FeatureExtractor
 from gen_experiments.storage import file_sha256
 from gen_experiments.untrusted import read_tensors
 
@@ -46,6 +46,8 @@ class FidelityFeatures(FeatureExtractor):
             connection.
     """
 
+    cpu_pass = CPU_PASS
+
     def __init__(self, name: Name, weights: str | None = None, sha256: str | None = None) -> None:
         super().__init__()
         self.name = name
@@ -63,9 +65,6 @@ class FidelityFeatures(FeatureExtractor):
 
     def extract(self, images: Tensor) -> Tensor:
         """Maps (N, 1 or 3, H, W) uint8 images -> (N, num_features) float32."""
-        return in_passes(self._seen, images)
-
-    def _seen(self, images: Tensor) -> Tensor:
         features: Tensor = self.network(images.expand(-1, 3, -1, -1).contiguous())[0]
         return features
 

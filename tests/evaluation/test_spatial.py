@@ -44,7 +44,7 @@ def pictures(count, seed, brightest):
 
 
 def test_spatial_features_are_those_of_adms_graph(inception_weights, monkeypatch):
-    monkeypatch.setattr("gen_experiments.metrics.features.CPU_PASS", 2)  # so that three images take two passes
+    monkeypatch.setattr(InceptionFeatures, "cpu_pass", 2)  # so that three images take two passes
     images = pictures(3, 0, 255)
     network = InceptionFeatures(str(inception_weights))
     features, spatial = network.with_spatial(images)
