@@ -24,6 +24,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from gen_experiments import BEGAN, callbacks, data, losses, metrics, models, networks, priors, quantizers
 from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
+from gen_experiments.callbacks.cost import Cost
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.interruption import Interruption
 from gen_experiments.callbacks.plan import Plan
@@ -136,7 +137,7 @@ class ExperimentCLI(LightningCLI):
             # Both come after every callback of the user's, and checkpoints are written between the two.
             callbacks = trainer.callbacks  # type: ignore[attr-defined]
             first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
-            callbacks.insert(first, Resumption(start))
+            callbacks[first:first] = [Resumption(start), Cost()]
             callbacks.append(Interruption(start.folder, self._signals))
             if self._planning is not None:
                 callbacks[:] = [each for each in callbacks if not isinstance(each, Summary)]

@@ -56,6 +56,7 @@ def config_of(checkpoint: dict[str, Any], image: dict[str, Any], functions: dict
         "image": image,
         "images_seen": checkpoint["images_seen"],
         "global_step": checkpoint["global_step"],
+        "training": checkpoint.get("training"),
         "functions": functions,
     }
 
@@ -84,6 +85,7 @@ def read_exported(folder: Path) -> dict[str, Any]:
         "state_dict": state,
         "images_seen": config.get("images_seen"),
         "global_step": config.get("global_step"),
+        "training": config.get("training"),
     }
 
 

@@ -116,5 +116,6 @@ def described_checkpoint(model: ImageModel, path: Path) -> dict[str, Any]:
         "step": held["global_step"],
         "images_seen": held["images_seen"],
         "ema_half_life": held["hyper_parameters"].get("ema_half_life"),  # of the weights that sample; 0: the raw ones
+        "training": held.get("training"),  # by the callback Cost; earlier releases did not say
         "size": model.image.size,
     }

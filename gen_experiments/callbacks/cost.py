@@ -1,0 +1,44 @@
+"""What a training has cost, in its checkpoints."""
+
+import os
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from gen_experiments import distributed
+
+
+class Cost(Callback):
+    """Keeps in each checkpoint, as `training`, how it came about: seed, precision, device and time.
+
+    `seconds` are those by the clock from the set-up of `fit` to the checkpoint, validations included, and
+    `processor_seconds` those of the first process alone, without its data workers; both are summed over all starts of a
+    run. What a kill loses after the last checkpoint is not counted. `processes` and `device` are of the last start.
+    """
+
+    def __init__(self) -> None:
+        self._began = self._processor_began = 0.0
+        self._seconds = self._processor_seconds = 0.0  # before this start
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Starts both clocks."""
+        self._began, self._processor_began = time.perf_counter(), time.process_time()
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Adds what was spent so far."""
+        device, seed = pl_module.device, os.environ.get("PL_GLOBAL_SEED")
+        checkpoint["training"] = {
+            "seed": None if seed is None else int(seed),
+            "precision": trainer.precision,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "processes": distributed.world_size(),
+            "seconds": self._seconds + time.perf_counter() - self._began,
+            "processor_seconds": self._processor_seconds + time.process_time() - self._processor_began,
+        }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Goes on from what was spent before; a checkpoint of an earlier release does not say."""
+        before = checkpoint.get("training", {"seconds": 0.0, "processor_seconds": 0.0})
+        self._seconds, self._processor_seconds = before["seconds"], before["processor_seconds"]
