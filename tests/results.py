@@ -3,79 +3,108 @@
     python tests/results.py
 
 In `configs/experiments/*/README.md` the lines between the marks `records` and `end of records` are made anew from
-`records/*.json`, which `evaluate --json` wrote. `test_results.py` holds both together.
+`records/*.json`, or between `records FOLDER` and `end of records` from `records/FOLDER/*.json`, which `evaluate --json`
+wrote. `test_results.py` holds both together.
 """
 
 import json
+import re
 from pathlib import Path
 
 from gen_experiments.commands.printed import described_damage
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- records: python tests/results.py -->\n", "<!-- end of records -->\n"
-HEADER = ("recipe", "images seen", "compared with", "features", "scores")
+BLOCK = re.compile(r"(<!-- records ?(\w*): python tests/results\.py -->\n).*?(<!-- end of records -->\n)", re.DOTALL)
 
 
 def pages():
-    """Returns the pages that have such a table."""
+    """Returns the pages that have such tables."""
     found = sorted((ROOT / "configs" / "experiments").glob("*/README.md"))
-    return [page for page in found if BEGIN in page.read_text(encoding="utf-8")]
+    return [page for page in found if BLOCK.search(page.read_text(encoding="utf-8"))]
 
 
 def written(page):
-    """Returns the text of a page with its table made anew."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    records = sorted((page.parent / "records").glob("*.json"))
-    parts = [table([HEADER, ["---"] * len(HEADER), *map(row, records)]), *map(by_damage, records)]
-    return f"{before}{BEGIN}{''.join(parts)}{END}{after}"
+    """Returns the text of a page with its tables made anew."""
+
+    def block(found):
+        begin, folder, end = found.groups()
+        return f"{begin}\n{tables(page.parent / 'records' / folder)}{end}"
+
+    return BLOCK.sub(block, page.read_text(encoding="utf-8"))
 
 
-def table(rows):
-    """Returns rows of cells as Markdown."""
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+def tables(folder):
+    """Returns a table for the records of each protocol, as only these can be compared, and tables by kind of damage."""
+    records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    together = {}
+    for name, record in records.items():
+        together.setdefault(compared(record), {})[name] = record
+    parts = [f"{said}:\n\n{table(rows(group))}\n" for said, group in together.items()]
+    return "".join([*parts, *(by_damage(name, record) for name, record in records.items())])
 
 
-def by_damage(path):
+def compared(record):
+    """Returns what the scores of a record are against, and by."""
+    protocol = record["protocol"]
+    reference = protocol["reference"]
+    features = f", features {protocol['extractor']} {protocol['weights_sha256'][:8]}" if protocol["extractor"] else ""
+    origin = reference["fingerprint"][:8]
+    return f"{reference['count']:,} {reference['split']} images ({origin}){features}"
+
+
+def rows(group):
+    """Returns the rows of a table of records: records or scores, whichever are more, run down."""
+    names = list(dict.fromkeys(name for record in group.values() for name in record["scores"]))
+    header = ["recipe", "images seen", "seed", "cost", *names]
+    found = [header, *([f"`{name}`", *cells(record, names)] for name, record in group.items())]
+    columns = [column for column in zip(*found, strict=True) if any(column[1:])]
+    return list(zip(*columns, strict=True)) if len(group) > len(names) else columns
+
+
+def cells(record, names):
+    """Returns the images seen, seed, cost and scores of a record."""
+    evaluated = record["protocol"]["evaluated"]
+    training = evaluated.get("training")
+    how = (str(training["seed"]), cost(training)) if training else ("", "")
+    return [f"{evaluated['images_seen']:,}", *how, *(cell(record["scores"], name) for name in names)]
+
+
+def cost(training):
+    """Returns what a training took: a CPU's seconds depend on what else runs there, those of its process less so."""
+    if training["device"] == "cpu":
+        return f"{training['processor_seconds'] / 60:.1f} processor minutes"
+    return f"{training['seconds'] / 60:.1f} minutes of {training['processes']} {training['device']}"
+
+
+def cell(scores, name):
+    """Returns a score, with its interval where it has one."""
+    if name not in scores:
+        return ""
+    found = scores[name]
+    return f"{found['value']:.4g}" + (" ({:.4g} to {:.4g})".format(*found["interval"]) if "interval" in found else "")
+
+
+def by_damage(name, record):
     """Returns the table of a record's kinds of damage, with a line above it; nothing where there are none."""
-    kinds = json.loads(path.read_text(encoding="utf-8")).get("by_damage", [])
+    kinds = record.get("by_damage", [])
     if not kinds:
         return ""
     names = list(kinds[0]["scores"])
-    rows = [["damage", *names], ["---"] * (1 + len(names))]
-    for kind in kinds:
-        scores = [kind["scores"][name] for name in names]
-        rows.append([described_damage(kind["damage"]), *(f"{found['value']:.4g}{interval(found)}" for found in scores)])
-    return f"\n`{path.stem}`, every picture damaged alike:\n\n{table(rows)}"
+    found = [[described_damage(kind["damage"]), *(cell(kind["scores"], score) for score in names)] for kind in kinds]
+    return f"`{name}`, every picture damaged alike:\n\n{table([['damage', *names], *found])}\n"
 
 
-def interval(found):
-    """Returns the interval of a score in brackets, if it has one."""
-    return " ({:.4g} to {:.4g})".format(*found["interval"]) if "interval" in found else ""
-
-
-def row(path):
-    """Returns the cells of a record."""
-    held = json.loads(path.read_text(encoding="utf-8"))
-    protocol = held["protocol"]
-    reference, evaluated = protocol["reference"], protocol["evaluated"]
-    scores = []
-    for name, found in held["scores"].items():
-        scores.append(f"{name} {found['value']:.4g}{interval(found)}")
-    return (
-        f"`{path.stem}`",
-        f"{evaluated['images_seen']:,}",
-        f"{reference['count']:,} {reference['split']} images",
-        f"{protocol['extractor']} {protocol['weights_sha256'][:8]}" if protocol["extractor"] else "none",
-        ", ".join(scores),
-    )
+def table(found):
+    """Returns rows of cells, the first of them the header, as Markdown."""
+    header, *others = found
+    return "".join(f"| {' | '.join(row)} |\n" for row in (header, ["---"] * len(header), *others))
 
 
 def main():
     """Writes all pages."""
     for page in pages():
         page.write_text(written(page), encoding="utf-8")
-        print(f"wrote the table of {page.relative_to(ROOT)}")
+        print(f"wrote the tables of {page.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -10,25 +10,70 @@ import results
 @pytest.mark.parametrize("page", results.pages(), ids=lambda page: page.parent.name)
 def test_a_page_is_what_its_records_make_it(page):
     assert page.read_text(encoding="utf-8") == results.written(page)
-    records = sorted((page.parent / "records").glob("*.json"))
+    records = sorted((page.parent / "records").rglob("*.json"))
     assert records
     for path in records:
         protocol = json.loads(path.read_text())["protocol"]
         assert {"extractor", "weights_sha256", "resize", "versions", "evaluated", "reference"} <= protocol.keys()
         assert protocol["evaluated"]["sha256"]
         assert protocol["reference"]["fingerprint"]
+        assert f"| `{path.stem}` |" in page.read_text(encoding="utf-8")
 
 
-def test_a_changed_record_changes_the_page(tmp_path, monkeypatch):
-    (page,) = [page for page in results.pages() if page.parent.name == "vqvae"]
-    record = json.loads(next(iter(sorted((page.parent / "records").glob("*.json")))).read_text())
-    record["scores"] = {"psnr": {"value": 12.3456, "interval": [12.0, 13.0], "settings": {}}}
-    (tmp_path / "records").mkdir()
-    (tmp_path / "records" / "mine.json").write_text(json.dumps(record))
-    (tmp_path / "README.md").write_text(f"a\n{results.BEGIN}old\n{results.END}z\n")
-    text = results.written(tmp_path / "README.md")
-    assert text.startswith("a\n")
-    assert text.endswith("z\n")
-    assert "| `mine` |" in text
-    assert "psnr 12.35 (12 to 13) |" in text
-    assert "old" not in text
+def record(features, training=None, **scores):
+    return {
+        "scores": {name: {"value": value, "interval": [value - 1, value + 1]} for name, value in scores.items()},
+        "protocol": {
+            "extractor": "Features",
+            "weights_sha256": features * 8,
+            "evaluated": {"images_seen": 2000, "training": training},
+            "reference": {"count": 10000, "split": "test", "fingerprint": "0123456789"},
+        },
+    }
+
+
+TRAINING = {"seed": 3, "device": "cpu", "processes": 1, "seconds": 600.0, "processor_seconds": 150.0}
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A page of two blocks, and how a record is put under it."""
+    (tmp_path / "README.md").write_text(
+        "a\n<!-- records: python tests/results.py -->\nold\n<!-- end of records -->\nbetween\n"
+        "<!-- records more: python tests/results.py -->\n<!-- end of records -->\nz\n"
+    )
+
+    def put(name, held):
+        path = tmp_path / "records" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(held))
+
+    return tmp_path / "README.md", put
+
+
+def test_records_of_one_protocol_stand_in_one_table(page):
+    path, put = page
+    put("one", record("a", fid=12.3456))
+    put("two", record("b", fid=3.0))
+    put("three", record("a", TRAINING, psnr=30.0))
+    assert results.written(path).split("between")[0] == (
+        "a\n<!-- records: python tests/results.py -->\n\n"
+        "10,000 test images (01234567), features Features aaaaaaaa:\n\n"
+        "| recipe | `one` | `three` |\n| --- | --- | --- |\n| images seen | 2,000 | 2,000 |\n| seed |  | 3 |\n"
+        "| cost |  | 2.5 processor minutes |\n| fid | 12.35 (11.35 to 13.35) |  |\n| psnr |  | 30 (29 to 31) |\n\n"
+        "10,000 test images (01234567), features Features bbbbbbbb:\n\n"
+        "| recipe | `two` |\n| --- | --- |\n| images seen | 2,000 |\n| fid | 3 (2 to 4) |\n\n<!-- end of records -->\n"
+    )
+
+
+def test_many_records_run_down(page):
+    path, put = page
+    put("more/b", record("a", fid=2.0))
+    put("more/a", record("a", TRAINING | {"device": "H200", "processes": 4}, fid=1.0))
+    assert results.written(path).split("between")[1] == (
+        "\n<!-- records more: python tests/results.py -->\n\n"
+        "10,000 test images (01234567), features Features aaaaaaaa:\n\n"
+        "| recipe | images seen | seed | cost | fid |\n| --- | --- | --- | --- | --- |\n"
+        "| `a` | 2,000 | 3 | 10.0 minutes of 4 H200 | 1 (0 to 2) |\n| `b` | 2,000 |  |  | 2 (1 to 3) |\n\n"
+        "<!-- end of records -->\nz\n"
+    )
