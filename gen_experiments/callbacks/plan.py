@@ -24,11 +24,13 @@ PROCESSES = (8, 64)
 
 
 class Plan(Callback):
-    """Trains for some seconds, validates once, stops, and prints what the whole run will take.
+    """Trains for some seconds, validates twice, stops, and prints what the whole run will take.
 
     The time is that of the probe's iterations, after the first three, times the iterations of the run, and that of its
-    validation from the first batch on, times the validations; what only the first validation needs, such as the
-    statistics of the reference images, is told apart. Checkpoints are written as in the run, and their sizes are read.
+    second validation, times the validations; what only the first one needs, such as the statistics of the reference
+    images, is told apart. The second one also needs memory beside what the first has left. A first one that is longer
+    than the probe is the only one, and stands for the others from its first batch on. Checkpoints are written as in the
+    run, and their sizes are read.
 
     Args:
         began: when the program began, of `time.monotonic`.
@@ -39,7 +41,8 @@ class Plan(Callback):
         self.began, self.seconds = began, seconds
         self._first_iteration = self._timed_from = self._timed_to = 0.0
         self._done = self._timed = 0
-        self._validation_began = self._batches_began = self._validation_ended = 0.0
+        self._validation_began = self._batches_began = 0.0
+        self._validations: list[tuple[float, float]] = []  # whole seconds, and those before the first batch
         self._wanted: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -53,7 +56,9 @@ class Plan(Callback):
         self._done += 1
         if self._done == WARM_UP:
             self._timed_from = now
-        if self._done > WARM_UP and not trainer.should_stop:
+        if self._validations:
+            trainer.should_stop = True
+        elif self._done > WARM_UP and not trainer.should_stop:
             self._timed, self._timed_to = self._done - WARM_UP, now
             if now - self._timed_from >= self.seconds or self._timed >= MOST_ITERATIONS:
                 trainer.should_stop = True
@@ -61,7 +66,7 @@ class Plan(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the validation's clock, and stops that of training."""
         if not trainer.sanity_checking:
-            self._validation_began = time.monotonic()
+            self._validation_began, self._batches_began = time.monotonic(), 0.0
 
     def on_validation_batch_start(self, *_: Any) -> None:
         """Notes the first batch."""
@@ -69,22 +74,25 @@ class Plan(Callback):
             self._batches_began = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stops the validation's clock."""
+        """Stops the validation's clock and, when no other is to come, the probe."""
         if self._validation_began:
-            self._validation_ended = time.monotonic()
-            trainer.should_stop = True
+            whole = time.monotonic() - self._validation_began
+            self._validations.append((whole, self._batches_began - self._validation_began))
+            trainer.should_stop = len(self._validations) == 2 or whole > self.seconds
 
     def lines(self, trainer: Trainer, model: LightningModule) -> list[str]:
         """Returns what the run will take, in words, once the probe has ended."""
         if not self._timed:
             return [f"the run has {self._done} iterations, too few for a plan: it ends before one could be made"]
         per_iteration = (self._timed_to - self._timed_from) / self._timed
-        first = self._batches_began - self._validation_began
-        validation = self._validation_ended - self._batches_began
+        (whole_first, before_batches), *second = self._validations or [(0.0, 0.0)]
+        validation = second[0][0] if second else whole_first - before_batches
+        first = max(0.0, whole_first - validation)
         start = self._first_iteration - self.began
-        said = [f"measured: {self._timed} iterations of {per_iteration * 1e3:.3g} ms and one validation"]
+        validated = ("no validation", "one validation", "two validations")[len(self._validations)]
+        said = [f"measured: {self._timed} iterations of {per_iteration * 1e3:.3g} ms and {validated}"]
         if self._wanted is not None:
-            validations = self._validations(trainer, self._wanted)
+            validations = self._of_the_run(trainer, self._wanted)
             whole = start + self._wanted * per_iteration + first + validations * validation
             said.append(
                 f"time: {duration(whole)}, of {self._wanted:,} iterations ({duration(self._wanted * per_iteration)}), "
@@ -95,12 +103,12 @@ class Plan(Callback):
             said.append(f"time: without end; {3600 / per_iteration:,.0f} iterations an hour without validations")
         said.append(f"a validation: {duration(validation)}, the first one {duration(first)} more")
         where = f"on {model.device}" if model.device.type == "cuda" else "in RAM"
-        said.append(f"peak memory: {peak_memory(model.device) / GIB:.2f} GiB {where}, of each process")
+        said.append(f"peak memory: {peak_memory(model.device) / GIB:.2f} GiB {where}, of each process, loggers apart")
         said.append(f"disk: {_sizes(trainer)}")
         return [*said, *_exchanged(model)]
 
     @staticmethod
-    def _validations(trainer: Trainer, iterations: int) -> int:
+    def _of_the_run(trainer: Trainer, iterations: int) -> int:
         """Returns how many validations a run has; one always ends it."""
         every = trainer.val_check_batch or math.inf
         if trainer.check_val_every_n_epoch is not None:

@@ -6,7 +6,9 @@ JPEG photographs of 500x375 pixels, cut from the sample pictures of scikit-image
 90, to batches of 50 at 256x256 as uint8, on two threads or worker processes: all of them by each way in turn, in one
 process. torchvision's transforms are Resize(256), CenterCrop(256) and PILToTensor, with 0, 1 and 2 workers that stay;
 the ratio is to the fastest of these in the same round. "The decoder alone" is simplejpeg with the same options over
-bytes in memory, by two threads that do nothing else: the ceiling of what is decoded fast and then resized.
+bytes in memory, by two threads that do nothing else: the ceiling of what is decoded fast and then resized. At the end a
+step of half, once and twice the time of a batch takes each batch and waits, as a step on a GPU leaves the cores alone:
+printed is the time of the pass over the time of loading or of all steps, whichever is longer.
 """
 
 import argparse
@@ -108,7 +110,27 @@ def compare(root: str, rounds: int) -> None:
     print(
         f"as read, fast: {statistics.median(shares):.2f} of the decoder alone ({min(shares):.2f} to {max(shares):.2f})"
     )
+    for part in (0.5, 1.0, 2.0):
+        print("as read, fast, with a step of {:.1f} batches: {:.2f} times the slower of both ({:.2f} to {:.2f})".format(
+            part, *with_a_step(ways["as read, fast"], part, rounds)
+        ))  # fmt: skip
     print(f"torch computes with {torch.get_num_threads()} threads")
+
+
+def with_a_step(batches, part: float, rounds: int) -> tuple[float, float, float]:
+    """Returns the median, least and most of the ratios of passes with a step to the slower of step and loader."""
+    ratios = []
+    images = sum(len(batch.images) for batch in batches)
+    for _ in range(rounds):
+        loading = images / rate(batches, lambda batch: batch.images)
+        step = part * loading * BATCH / images
+
+        def images_of(batch, step=step):
+            time.sleep(step)
+            return batch.images
+
+        ratios.append(images / rate(batches, images_of) / max(loading, step * -(-images // BATCH)))
+    return statistics.median(ratios), min(ratios), max(ratios)
 
 
 if __name__ == "__main__":

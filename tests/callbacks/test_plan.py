@@ -20,7 +20,7 @@ def test_a_plan_says_time_memory_and_disk_and_leaves_nothing(experiment, capsys,
     said, plan = planned(experiment, capsys, *options)
     assert not list(tmp_path.iterdir())
     assert "everything was written to" not in said
-    count, each = re.search(r"measured: (\d+) iterations of ([\d.]+) ms and one validation", plan).groups()
+    count, each = re.search(r"measured: (\d+) iterations of ([\d.]+) ms and two validations", plan).groups()
     # The first validation ends the probe: three iterations warm up before that.
     assert int(count) == 17
     whole = re.search(r"of 100,000 iterations \((.*?)\), 5000 validations \((.*?)\) and the start", plan)
@@ -45,6 +45,13 @@ def test_a_plan_says_time_memory_and_disk_and_leaves_nothing(experiment, capsys,
     if model == "gan":
         sent = float(re.search(r"8 GPUs: each sends ([\d.]+) MB of gradients an iteration", plan)[1])
         assert sent == pytest.approx(2 * 7 / 8 * 4 * trained / 1e6, abs=0.05)
+
+
+def test_a_plan_of_a_run_without_validation_says_so(experiment, capsys):
+    options = ["--trainer.max_steps=20", "--trainer.limit_val_batches=0"]
+    _, plan = planned(experiment, capsys, *SMALL["vqvae"], *SHORT, *options)
+    assert " ms and no validation\n" in plan
+    assert re.search(r"validations \(0 s\) and the start", plan)
 
 
 def test_a_run_that_ends_within_the_probe_is_said_to(experiment, capsys, tmp_path):
