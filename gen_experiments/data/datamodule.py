@@ -48,7 +48,8 @@ class ImageDataModule(LightningDataModule):
             random the training decodes its pictures anew in each epoch, both of a pair alike, and all that is compared
             sees the centre.
         crop_scale: the area of random crops over that of the largest that fits, drawn evenly in [least, most] such as
-            [0.64, 1], as by torchvision's RandomResizedCrop of one shape; [1, 1] draws the place alone.
+            [0.64, 1], as by torchvision's RandomResizedCrop of one shape; [1, 1] draws the place alone, and beyond 1,
+            up to 4, there is ground around the picture as with pad.
         filter: by which pictures are resized: nearest, box, bilinear, hamming, bicubic or lanczos.
         value_range: of the numbers of pictures of more than 8 bits, [black, white], such as [0, 4095] of 12 bits; what
             lies beyond is cut off. None takes what the files say (`data.depth`).

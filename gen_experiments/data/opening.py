@@ -8,7 +8,7 @@ import numpy as np
 from gen_experiments.data.cache import ImageArray, decoded, decoded_as_read
 from gen_experiments.data.crops import RandomCrops
 from gen_experiments.data.footprint import decoded_bytes, in_words
-from gen_experiments.data.framing import Framing
+from gen_experiments.data.framing import LARGEST, Framing
 from gen_experiments.data.pairs import PicturePairs, ShuffledPairs
 from gen_experiments.data.reading import DecodedAsRead
 from gen_experiments.data.sources.base import PictureSource, Source
@@ -72,7 +72,7 @@ class Opening:
         as_read = f"decoded as they are read, by {self.threads} thread{'s' if self.threads > 1 else ''} of each process"
         random = self.framing.crop == "random"
         least, most = self.framing.crop_scale
-        area = "" if least == 1 else f" to {least:g} ... {most:g} of the largest area"
+        area = "" if self.framing.crop_scale == LARGEST else f" to {least:g} ... {most:g} of the largest area"
         lines = [f"training pixels: cropped at random{area}, {as_read}"] if random else []
         if not isinstance(self.source, PictureSource):
             return lines
