@@ -88,6 +88,15 @@ def test_a_scale_says_how_much_of_the_largest_part_is_kept(tmp_path, ramps):
     assert np.array_equal(kept, square[6:, :2].repeat(4, 0).repeat(4, 1))
 
 
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (7, 23), (30, 30)])
+def test_a_scale_makes_the_random_crops_of_pix2pix(photograph, row, column):
+    # https://arxiv.org/abs/1611.07004, 6.2: resized to 286 pixels, of which 256 are kept.
+    Image.open(photograph).crop((100, 50, 356, 306)).save(photograph)
+    resized = np.array(Image.open(photograph).resize((286, 286), Image.Resampling.BICUBIC))
+    kept = pixels(photograph, 256, Place(row / 30, column / 30, 256 / 286), crop="random")
+    assert np.abs(kept.astype(int) - resized[row : row + 256, column : column + 256]).max() <= 1
+
+
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_beyond_the_picture_is_ground_on_the_sides_that_the_place_says(tmp_path, channels, depth):
