@@ -52,6 +52,8 @@ def small(path, few, checkpoints, backbone_weights):
         options.append("--model.scales=1")
     if "adversary" in parts:
         options.append("--model.adversary.start=0")
+    if data.get("crop") == "random":  # of picture files, and these are digits
+        options += ["--data.crop=centre", "--data.crop_scale=[1, 1]"]
     if size > LARGE:
         options.append("--data.batch_size=4")
     if data.get("val_size", 0) > 1000:  # the digits are too few to hold out as many

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.reading import DecodedAsRead
+from gen_experiments.data.sampling import StreamedSet
 from gen_experiments.randomness import seeds_of, uniform_of
 
 CROP_STREAM = 31
@@ -17,13 +17,16 @@ CROP_STREAM = 31
 class RandomCrops:
     """Images of a split that are decoded anew, each at the place that its seed names; an `images.ImageSet`.
 
+    Of a pair both pictures are decoded at that place: a `Place` is relative, so they may differ in size.
+
     Args:
         images: the same images as they are seen where images are compared, which is what `read` returns.
         pixels: the pictures of all that `images` is a part of.
+        numbers: of these the ones that each image consists of, (N, pictures of an image).
     """
 
-    def __init__(self, images: ImageArray, pixels: DecodedAsRead) -> None:
-        self._images, self._pixels = images, pixels
+    def __init__(self, images: StreamedSet, pixels: DecodedAsRead, numbers: NDArray[np.int64]) -> None:
+        self._images, self._pixels, self._numbers = images, pixels, numbers
 
     @property
     def fingerprint(self) -> str:
@@ -35,16 +38,18 @@ class RandomCrops:
         return len(self._images)
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
-        """Returns the central parts of the images at `indices`: (len(indices), C, H, W) uint8."""
+        """Returns the central parts of the images at `indices`: (len(indices), C, H, W) uint8; 2C of pairs."""
         return self._images.read(indices)
 
     def stream(
         self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
     ) -> Iterator[Tensor]:
         """Yields the images of each batch at the places that their seeds name."""
-        members = (self._images.members[indices] for indices in batches)
-        places = None if seeds is None else map(self._places, seeds)
-        return map(torch.from_numpy, self._pixels.ahead(members, places))
+        of_each = self._numbers.shape[1]
+        numbers = (self._numbers[indices].ravel() for indices in batches)
+        places = None if seeds is None else (self._places(each).repeat(of_each, axis=0) for each in seeds)
+        for pixels in self._pixels.ahead(numbers, places):
+            yield torch.from_numpy(pixels).unflatten(0, (-1, of_each)).flatten(1, 2)
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor | None:
         """Returns the labels at `indices`, int64, or None without labels."""

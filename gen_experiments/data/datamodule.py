@@ -14,7 +14,7 @@ from gen_experiments.data.framing import LARGEST, Crop, Depth, Filter, Framing
 from gen_experiments.data.opening import Opening, check_framing
 from gen_experiments.data.pairs import PairSource, ShuffledPairs
 from gen_experiments.data.reading import usable_cores
-from gen_experiments.data.sampling import EvaluationBatches, StreamedSet, TrainingBatches, evaluation_batch
+from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches, evaluation_batch
 from gen_experiments.data.sources.base import Source
 from gen_experiments.data.sources.digits import Digits
 from gen_experiments.data.summary import summary
@@ -45,9 +45,11 @@ class ImageDataModule(LightningDataModule):
         workers: threads of each process that decode as it reads; by default the cores of a machine are shared out.
         fast_decoding: decode picture files in less time to slightly other pixels, as `data.turbo` does.
         crop: what is kept of pictures of other proportions: centre, random, none or pad, as `data.framing` says. With
-            random the training decodes its pictures anew in each epoch, and all that is compared sees the centre.
+            random the training decodes its pictures anew in each epoch, both of a pair alike, and all that is compared
+            sees the centre.
         crop_scale: the area of random crops over that of the largest that fits, drawn evenly in [least, most] such as
-            [0.64, 1], as by torchvision's RandomResizedCrop of one shape; [1, 1] draws the place alone.
+            [0.64, 1], as by torchvision's RandomResizedCrop of one shape; [1, 1] draws the place alone, and beyond 1,
+            up to 4, there is ground around the picture as with pad.
         filter: by which pictures are resized: nearest, box, bilinear, hamming, bicubic or lanczos.
         value_range: of the numbers of pictures of more than 8 bits, [black, white], such as [0, 4095] of 12 bits; what
             lies beyond is cut off. None takes what the files say (`data.depth`).
@@ -214,11 +216,11 @@ class ImageDataModule(LightningDataModule):
     def train_dataloader(self) -> TrainingBatches:
         """Returns the shuffled batches of the training images."""
         whole = self._items("train")
-        items: StreamedSet = whole
+        items: ImageArray | ShuffledPairs = whole
         if isinstance(self.source, PairSource) and self.source.shuffled:
             items = ShuffledPairs(whole, self.source.channels, self.split_seed)
         return TrainingBatches(
-            self._opening.random_crops(whole) or items, self.batch_size, randomness.run_seed(), self.flip
+            self._opening.random_crops(items) or items, self.batch_size, randomness.run_seed(), self.flip
         )
 
     def val_dataloader(self) -> EvaluationBatches:

@@ -17,6 +17,7 @@ Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Depth = Literal[8, 16]
 FAST_FILTERS = ("bilinear", "bicubic")  # those that torch has, with antialiasing
 LARGEST = (1.0, 1.0)
+MOST_AREA = 4.0  # of a random crop, over that of the largest part: twice its sides
 
 
 class Place(NamedTuple):
@@ -25,7 +26,9 @@ class Place(NamedTuple):
     Attributes:
         down: where it lies, 0 at the top and 1 at the bottom.
         across: likewise, 0 at the left and 1 at the right.
-        scale: its sides over those of the largest part that is shaped as wanted, in (0, 1].
+        scale: its sides over those of the largest part that is shaped as wanted, in (0, 2]. Where the part is
+            larger than the picture there is ground as by the crop "pad", of which `down` is the share above the picture
+            and `across` that at its left.
     """
 
     down: float
@@ -47,10 +50,11 @@ class Framing:
             what the files say, or refuses those that say nothing (`data.depth`).
         depth: bits of a channel in which pixels are kept, 8 or 16; with 16 they are resized in floating point.
         fast: in less time to slightly other pixels, as `data.turbo` does it.
-        crop_scale: the area of random crops over that of the largest part that is shaped as wanted, (least, most).
+        crop_scale: the area of random crops over that of the largest part that is shaped as wanted, (least, most) in
+            (0, 4]; see `Place`.
 
     Raises:
-        UserError: the fast way knows no such crop, filter or depth, or the range is none, or crops of
+        UserError: the fast way knows no such crop, scale, filter or depth, or the range is none, or crops of
             another policy are to have a scale.
     """
 
@@ -67,15 +71,20 @@ class Framing:
                 f"data.value_range must be [black, white], the first below the second, not {list(self.value_range)}"
             )
         least, most = self.crop_scale
-        if not 0 < least <= most <= 1:
+        if not 0 < least <= most <= MOST_AREA:
             raise UserError(
-                f"data.crop_scale must be [least, most], shares of an area in (0, 1], not {list(self.crop_scale)}"
+                f"data.crop_scale must be [least, most], shares of an area in (0, {MOST_AREA:g}], not "
+                f"{list(self.crop_scale)}"
             )
         if self.crop_scale != LARGEST and self.crop != "random":
             raise UserError(f"data.crop_scale is of random crops, not of {self.crop}: set data.crop=random")
         if self.fast and self.is_deep:
             raise UserError(
                 "data.fast_decoding is for pictures of 8 bits: leave out data.value_range and data.depth, or it"
+            )
+        if self.fast and most > 1:
+            raise UserError(
+                "data.fast_decoding knows no crops beyond the picture: leave it out, or set data.crop_scale"
             )
         if self.fast and (self.crop == "pad" or self.filter not in FAST_FILTERS):
             raise UserError(
@@ -139,6 +148,8 @@ def framed(picture: "Image", size: Size, framing: Framing, place: Place | None =
     """
     from PIL import Image, ImageOps
 
+    grounds: dict[str, Any] = {"LA": (255, 0), "RGBA": (255, 255, 255, 0), "F": ground}
+    colour = grounds.get(picture.mode, "white")
     height, width = height_and_width(size)
     down, across, scale = place or Place(0.5, 0.5)
     if picture.size == (width, height) and scale == 1:
@@ -147,11 +158,14 @@ def framed(picture: "Image", size: Size, framing: Framing, place: Place | None =
     if framing.crop == "none":
         return picture.resize((width, height), method)
     if framing.crop == "pad":
-        grounds: dict[str, Any] = {"LA": (255, 0), "RGBA": (255, 255, 255, 0), "F": ground}
-        return ImageOps.pad(picture, (width, height), method, color=grounds.get(picture.mode, "white"))
-    if scale < 1:
+        return ImageOps.pad(picture, (width, height), method, color=colour)
+    if scale != 1:
         scale *= min(picture.width / width, picture.height / height)
         left, top = across * (picture.width - scale * width), down * (picture.height - scale * height)
+        beyond = scale * width - picture.width, scale * height - picture.height
+        border = max(0, math.ceil(beyond[0])), max(0, math.ceil(beyond[1]))
+        if any(border):
+            picture, left, top = ImageOps.expand(picture, border, colour), left + border[0], top + border[1]
         box = left, top, left + scale * width, top + scale * height
         return picture.resize((width, height), method, box)
     return ImageOps.fit(picture, (width, height), method, centering=(across, down))

@@ -3,10 +3,13 @@
 import inspect
 from dataclasses import dataclass
 
+import numpy as np
+
 from gen_experiments.data.cache import ImageArray, decoded, decoded_as_read
 from gen_experiments.data.crops import RandomCrops
 from gen_experiments.data.footprint import decoded_bytes, in_words
-from gen_experiments.data.framing import Framing
+from gen_experiments.data.framing import LARGEST, Framing
+from gen_experiments.data.pairs import PicturePairs, ShuffledPairs
 from gen_experiments.data.reading import DecodedAsRead
 from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.errors import UserError
@@ -55,26 +58,26 @@ class Opening:
             return decoded(self.source, name, self.size, self.framing.compared)
         return decoded_as_read(source, name, self.size, self.threads, self.framing.compared)
 
-    def random_crops(self, train: ImageArray) -> RandomCrops | None:
+    def random_crops(self, train: ImageArray | ShuffledPairs) -> RandomCrops | None:
         """Returns training images that are cropped at random as they are read; None for any other framing."""
         if self.framing.crop != "random":
             return None
-        assert isinstance(self.source, PictureSource)
-        pictures = self.source.pictures("train")
+        assert isinstance(self.source, PictureSource | PicturePairs)
+        pictures, sides = self.source.pictures("train"), self.source.sides
         pixels = DecodedAsRead(pictures, self.size, self.source.channels, self.threads, self.framing)
-        return RandomCrops(train, pixels)
+        return RandomCrops(train, pixels, sides * train.members.reshape(len(train), -1) + np.arange(sides))
 
     def lines(self) -> list[str]:
         """Returns a line that says whether the images of picture files were decoded once or are as they are read."""
-        if not isinstance(self.source, PictureSource):
-            return []
-        size = in_words(decoded_bytes(self.source, self.size, self.framing.depth))
-        size += "" if self.framing.depth == 8 else f" of {self.framing.depth} bits a channel"
         as_read = f"decoded as they are read, by {self.threads} thread{'s' if self.threads > 1 else ''} of each process"
         random = self.framing.crop == "random"
         least, most = self.framing.crop_scale
-        area = "" if least == 1 else f" to {least:g} ... {most:g} of the largest area"
+        area = "" if self.framing.crop_scale == LARGEST else f" to {least:g} ... {most:g} of the largest area"
         lines = [f"training pixels: cropped at random{area}, {as_read}"] if random else []
+        if not isinstance(self.source, PictureSource):
+            return lines
+        size = in_words(decoded_bytes(self.source, self.size, self.framing.depth))
+        size += "" if self.framing.depth == 8 else f" of {self.framing.depth} bits a channel"
         which = "other pixels" if random else "pixels"
         if self.beyond_limit is None:
             return [*lines, f"{which}: decoded once, {size} in {cache_root() / 'images'}"]
@@ -89,8 +92,12 @@ def check_framing(source: Source, framing: Framing) -> None:
             range or depth of files, and there are none; or the source brings its images to their size by itself.
     """
     name = type(source).__name__
-    for option, unusual in (("crop=random", framing.crop == "random"), (f"depth={framing.depth}", framing.depth != 8)):
-        if unusual and not isinstance(source, PictureSource):
+    one_by_one = isinstance(source, PictureSource)
+    for option, unusual, known in (
+        ("crop=random", framing.crop == "random", one_by_one or isinstance(source, PicturePairs)),
+        (f"depth={framing.depth}", framing.depth != 8, one_by_one),
+    ):
+        if unusual and not known:
             raise UserError(f"data.{option} is for picture files that are read one by one, which {name} does not do")
     if framing.value_range is not None and not isinstance(source, PictureSource) and source.sides == 1:
         raise UserError(f"data.value_range is of the numbers of picture files, and {name} has none: leave it out")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pairs import PairSource
-from gen_experiments.data.pictures import FORMATS, decode_all
+from gen_experiments.data.pairs import PicturePairs
+from gen_experiments.data.pictures import FORMATS
 from gen_experiments.data.sources.base import Decoded, stamp
 from gen_experiments.data.sources.folder import ImageFolder
 from gen_experiments.errors import UserError, quoted
@@ -17,7 +17,7 @@ from gen_experiments.sizes import Size
 HOLD_STREAM = 28
 
 
-class PairedFolders(PairSource):
+class PairedFolders(PicturePairs):
     """Two folders of pictures, of which those with equal names below the folder, but for the ending, are pairs.
 
     Both folders are read as `ImageFolder` reads one: splits, classes, upright central squares, transparent pictures
@@ -82,6 +82,10 @@ class PairedFolders(PairSource):
             self._folders, [[pair[side] for pair in self._pairs[split]] for side in (0, 1)]
         )
 
+    def pictures(self, split: str) -> list[Path]:
+        """Returns the files of both pictures of every pair."""
+        return [file for pair in self._pairs[split] for file in pair]
+
     def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
         """Decodes every pair.
 
@@ -89,16 +93,14 @@ class PairedFolders(PairSource):
             UserError: the two pictures of a pair differ in shape, or one cannot be decoded.
         """
         _check_shapes(self._pairs[split])
-        files = ([pair[side] for pair in self._pairs[split]] for side in (0, 1))
-        sides = [decode_all(of_side, size, self.channels, framing) for of_side in files]
         names, labels = self._labels[split], None
         if names is not None:
             numbers = {name: number for number, name in enumerate(self.class_names or ())}
             labels = np.array([numbers[name] for name in names], dtype=np.int64)
-        return Decoded(np.concatenate(sides, axis=1), labels)
+        return Decoded(self.decode_pairs(split, size, framing), labels)
 
 
-class UnpairedFolders(PairSource):
+class UnpairedFolders(PicturePairs):
     """Two folders of pictures that have nothing to do with each other, as for CycleGAN (horses and zebras).
 
     Each is read as `ImageFolder` reads one, without its classes. An item is a picture of each, in a random order that
@@ -148,11 +150,14 @@ class UnpairedFolders(PairSource):
         """Returns a hash of names, sizes and times of the files of both."""
         return "unpaired-" + _key(self._folders, self._files[split])
 
+    def pictures(self, split: str) -> list[Path]:
+        """Returns the files of both folders in turn, those of the smaller again and again."""
+        sides = self._files[split]
+        return [side[number % len(side)] for number in range(max(map(len, sides))) for side in sides]
+
     def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
         """Decodes both folders and lays their pictures beside each other."""
-        sides = [decode_all(files, size, self.channels, framing) for files in self._files[split]]
-        count = max(map(len, sides))
-        return Decoded(np.concatenate([side[np.arange(count) % len(side)] for side in sides], axis=1), None)
+        return Decoded(self.decode_pairs(split, size, framing), None)
 
 
 def _both(a: str, b: str, channels: int) -> tuple[ImageFolder, ImageFolder]:

@@ -1,7 +1,7 @@
 """Pairs of pictures: what is to be translated, and what it is to become."""
 
 import hashlib
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.framing import USUAL, Framing
+from gen_experiments.data.pictures import Numbers, Pictures, decode_all
 from gen_experiments.data.sources.base import Decoded, Source, decode_framed
 from gen_experiments.data.sources.digits import Digits
 from gen_experiments.sizes import Size
@@ -33,6 +34,19 @@ class PairSource(Source, ABC):
     sides: ClassVar[int] = 2
     paired: bool = True
     shuffled: bool = False
+
+
+class PicturePairs(PairSource):
+    """Pairs of encoded pictures, each of which can be decoded alone."""
+
+    @abstractmethod
+    def pictures(self, split: str) -> Pictures:
+        """Returns the pictures of a split, A and B of each pair in turn; none is read yet."""
+
+    def decode_pairs(self, split: str, size: Size, framing: Framing) -> Numbers:
+        """Decodes every pair into memory: (N, 2C, H, W)."""
+        images = decode_all(self.pictures(split), size, self.channels, framing)
+        return images.reshape(-1, 2 * self.channels, *images.shape[2:])
 
 
 class Edges(PairSource):
@@ -105,6 +119,11 @@ class ShuffledPairs:
     def __init__(self, items: ImageArray, channels: int, seed: int) -> None:
         self._items, self._channels = items, channels
         self._partners = np.random.default_rng([SHUFFLE_STREAM, seed]).permutation(len(items))
+
+    @property
+    def members(self) -> NDArray[np.int64]:
+        """Of all pairs of which the items are a part those that A and B of each come from, (N, 2)."""
+        return np.stack([self._items.members, self._items.members[self._partners]], axis=1)
 
     @property
     def fingerprint(self) -> str:

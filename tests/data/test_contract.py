@@ -9,6 +9,7 @@ from conftest import SHORT, SMALL
 from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing
+from gen_experiments.data.pair_folders import PairedFolders
 from gen_experiments.data.sources import HuggingFace, ImageFolder, Shards
 from pictures_on_disk import write_array_parquet, write_parquet, write_pictures, write_png16, write_shards
 from processes import start, wait_until
@@ -18,6 +19,13 @@ SOURCES = {
     "folder": lambda root, **options: ImageFolder(str(root / "folder"), **options),
     "huggingface": lambda root, arrays=False, **options: HuggingFace(str(root / "parquet"), **options),
     "shards": lambda root, **options: Shards(str(root / "shards"), class_names=list(CLASSES), **options),
+}
+# Pairs of pictures with themselves, for which a training decodes as it reads only if it crops at random.
+PAIRS = {
+    name: lambda root, shuffled=name == "shuffled", **options: PairedFolders(
+        str(root / "folder"), str(root / "folder"), shuffled=shuffled, **options
+    )
+    for name in ("pairs", "shuffled")
 }
 # What the source and the data are told of pictures of 8 bits, of 16 with alpha, and of arrays in floating point.
 LOOKS = {
@@ -35,7 +43,8 @@ ARGUMENTS = {
     ],
 }
 # Crops, for which the training decodes as it reads.
-RANDOM = [("folder", 32, look, {"crop": "random", "crop_scale": (0.3, 0.9)}) for look in LOOKS]
+CROPPED = [*(("folder", look) for look in LOOKS), *((name, "plain") for name in PAIRS)]
+RANDOM = [(name, 32, look, {"crop": "random", "crop_scale": (0.3, 0.9)}) for name, look in CROPPED]
 FIRST = [next(kind for kind in KINDS if kind[2] == look) for look in LOOKS]
 
 
@@ -81,7 +90,7 @@ def kind(request):
 
 def source_of(root, kind):
     name, _, look, *_ = kind
-    return SOURCES[name](root / look, **LOOKS[look][0])
+    return (SOURCES | PAIRS)[name](root / look, **LOOKS[look][0])
 
 
 def module(root, kind, workers=2):

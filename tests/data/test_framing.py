@@ -88,6 +88,39 @@ def test_a_scale_says_how_much_of_the_largest_part_is_kept(tmp_path, ramps):
     assert np.array_equal(kept, square[6:, :2].repeat(4, 0).repeat(4, 1))
 
 
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (7, 23), (30, 30)])
+def test_a_scale_makes_the_random_crops_of_pix2pix(photograph, row, column):
+    # https://arxiv.org/abs/1611.07004, 6.2: resized to 286 pixels, of which 256 are kept.
+    Image.open(photograph).crop((100, 50, 356, 306)).save(photograph)
+    resized = np.array(Image.open(photograph).resize((286, 286), Image.Resampling.BICUBIC))
+    kept = pixels(photograph, 256, Place(row / 30, column / 30, 256 / 286), crop="random")
+    assert np.abs(kept.astype(int) - resized[row : row + 256, column : column + 256]).max() <= 1
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_beyond_the_picture_is_ground_on_the_sides_that_the_place_says(tmp_path, channels, depth):
+    # Of 4 rows and 8 columns; twice the largest square is one of 8, of which the picture fills all columns.
+    square = np.arange(32, dtype=np.uint8).reshape(4, 8)
+    Image.fromarray(square).save(tmp_path / "wide.png")
+    framing = Framing("random", "nearest", crop_scale=(1.0, 4.0), depth=depth)
+    for down, top in ((0.0, 0), (0.5, 2), (1.0, 4)):
+        kept = decode_one(tmp_path / "wide.png", 8, channels, framing, Place(down, 0.3, 2.0))
+        kept = kept if depth == 8 else kept // 257
+        alpha = kept[3] if channels == 4 else None
+        expected = np.full((8, 8), 255)
+        expected[top : top + 4] = square
+        for plane in kept[:3]:
+            shown = plane if alpha is None else np.where(alpha == 0, 255, plane)
+            assert np.array_equal(shown, expected)
+        if alpha is not None:
+            assert (alpha == np.where(expected == 255, 0, 255)).all()
+    # A square and a half of it: four of its columns, no more, and rows of ground above alone.
+    kept = decode_one(tmp_path / "wide.png", 6, channels, framing, Place(1.0, 1.0, 1.5))[0]
+    kept = kept if depth == 8 else kept // 257
+    assert np.array_equal(kept[2:], square[:, 2:])
+
+
 def test_random_parts_are_as_large_as_those_of_torchvision(tmp_path):
     from torchvision.transforms import RandomResizedCrop
 
@@ -222,10 +255,14 @@ def test_arrays_and_pairs_are_framed_as_files_are(tmp_path):
         ),
         (
             lambda: Framing("random", crop_scale=(0.0, 1.0)),
-            r"must be \[least, most\], shares of an area in \(0, 1\], not",
+            r"must be \[least, most\], shares of an area in \(0, 4\], not",
         ),
         (lambda: Framing("random", crop_scale=(0.9, 0.5)), r"not \[0.9, 0.5\]"),
-        (lambda: Framing("random", crop_scale=(0.5, 1.5)), r"not \[0.5, 1.5\]"),
+        (lambda: Framing("random", crop_scale=(0.5, 4.5)), r"not \[0.5, 4.5\]"),
+        (
+            lambda: Framing("random", fast=True, crop_scale=(1.0, 1.5)),
+            "fast_decoding knows no crops beyond the picture",
+        ),
         (lambda: Framing(filter="lanczos", fast=True), "the filters bilinear and bicubic, not centre with lanczos"),
     ],
 )
