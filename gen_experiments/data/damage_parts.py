@@ -86,7 +86,7 @@ class DownScaling(Damage):
     """Lost resolution: averages over squares of pixels, enlarged again bicubically.
 
     Args:
-        factors: of which one is drawn for each image; each >= 1.
+        factors: of which one is drawn for each image, a repeated one more often; each >= 1.
 
     Raises:
         UserError: there is none, or one is below 1.
@@ -111,7 +111,7 @@ class DownScaling(Damage):
 
     def fixed(self) -> list[Damage]:
         """Returns each factor alone."""
-        return [DownScaling([factor]) for factor in self.factors]
+        return [DownScaling([factor]) for factor in dict.fromkeys(self.factors)]
 
 
 class Mask(Damage):

@@ -84,7 +84,7 @@ def test_an_image_is_damaged_by_its_own_seed_alone(part):
 
 
 def test_a_kind_at_its_ends():
-    mixed = OneOf([GaussianNoise((0.1, 0.5)), DownScaling([2, 4]), Mask((0.2, 0.2), fill=0.5), Grey()])
+    mixed = OneOf([GaussianNoise((0.1, 0.5)), DownScaling([2, 4, 4]), Mask((0.2, 0.2), fill=0.5), Grey()])
     described = [(type(kind), arguments_of(kind)) for kind in mixed.fixed()]
     assert described == [
         (GaussianNoise, {"deviation": [0.1, 0.1]}),
