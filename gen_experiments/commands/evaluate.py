@@ -92,8 +92,8 @@ def evaluate(
     (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of samples (`arr_0`), statistics
     (`mu`, `sigma`) or features (`reps`). A model that reconstructs is scored by its reconstructions of the other side,
     one that translates or restores by what it makes of that side's sources, and a model of damaged data also by what it
-    makes of every kind of damage alone. The pictures of a folder are framed as those of the run or the data on the
-    other side. The processes of torchrun share the images.
+    makes of every kind of damage alone. The pictures of a folder are framed, and where `data.fast_decoding` is
+    set decoded, as those of the run or the data on the other side. The processes of torchrun share the images.
 
     Args:
         evaluated: what is scored.
