@@ -65,6 +65,21 @@ def end(run: "Run | RunDisabled", exit_code: int) -> None:
     wandb.teardown(exit_code)
 
 
+def ask(run: "Run | RunDisabled") -> None:
+    """Asks the server of a run for a sign of life: without an answer the client would wait for one for a minute.
+
+    Raises:
+        CommError: there is none, as `is_unanswered` says; never of a run that asks no server.
+    """
+    from wandb.errors import CommError
+
+    if run.disabled or run.offline:
+        return
+    reason = _failure(run.settings.base_url, run.settings.api_key)
+    if reason is not None:
+        raise CommError(reason)
+
+
 def is_lost(error: Exception) -> bool:
     """Returns whether an error says that the client's process has ended: out of memory, a full disk, the job's end."""
     from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
@@ -106,7 +121,6 @@ def _offline_reason() -> str | None:
     Asks the server who the key belongs to, as the client would, but for 5 s rather than 90. Other failures than those
     named here are left to the client.
     """
-    import requests
     import wandb
     from requests.utils import get_netrc_auth
 
@@ -119,6 +133,13 @@ def _offline_reason() -> str | None:
     key = settings.api_key or (netrc[1] if netrc else None)
     if not (key or settings.identity_token_file):
         return "no API key was found"
+    return _failure(host, key)
+
+
+def _failure(host: str, key: str | None) -> str | None:
+    """Returns why a server does not serve a key, or None where it does, or other things go wrong than are known."""
+    import requests
+
     try:
         answer = requests.post(
             f"{host}/graphql",
