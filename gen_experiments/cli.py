@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import re
 import sys
 import warnings
@@ -150,7 +151,10 @@ def _silence() -> None:
     """Turns off what Lightning says about itself: what it offers for sale, and what is meant to be as it is."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    # Inside a job of SLURM's it may be a mistake.
+    outside_of_jobs = () if "SLURM_JOB_ID" in os.environ else (r"The `srun` command is available",)
     for message in (
+        *outside_of_jobs,
         r".*isinstance\(treespec, LeafSpec\).*",
         r"Found .* module\(s\) in eval mode",  # moving averages and extractors
         r".*tensorboardX.*",
