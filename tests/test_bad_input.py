@@ -290,6 +290,22 @@ def test_parts_of_the_users_own(mistake, tmp_path, monkeypatch, model, option, m
     assert message in mistake("fit", f"--config={CONFIGS / model}.yaml", *SHORT, option)
 
 
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (
+            "vqvae",
+            ["--data.val_size=1"],
+            "fid needs 2 images, not 1: leave it out of --evaluation.metrics, or give more",
+        ),
+        ("gan", ["--evaluation.samples=5", "--evaluation.metrics=[fid,recall]"], "recall needs 6 images, not 5"),
+    ],
+)
+def test_too_few_images_for_a_metric_are_found_before_the_first_step(mistake, tmp_path, model, options, message):
+    assert message in mistake("fit", *SMALL[model], *SHORT, *options)
+    assert not list(tmp_path.rglob("version_*"))
+
+
 @pytest.mark.long
 def test_a_gan_trains_on_more_devices_than_there_are_validation_images(tmp_path):
     import os
