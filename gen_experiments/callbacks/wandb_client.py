@@ -48,6 +48,13 @@ def begin(settings: dict[str, Any], folder: Path, finish_timeout: int) -> "Run":
     return run
 
 
+def hush(run: "Run | RunDisabled") -> None:
+    """Says that nothing of an offline run is kept, and has the client not say at its end how to upload it."""
+    if not run.disabled and run.offline:
+        run._settings.quiet = True
+        say("no iteration has ended, so there is nothing to upload")
+
+
 def end(run: "Run | RunDisabled", exit_code: int) -> None:
     """Uploads what is left, in the time that there is, and ends the client's processes.
 

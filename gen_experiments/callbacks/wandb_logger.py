@@ -161,6 +161,12 @@ class WandbRun(WandbLogger):
         self.finish(0 if status == "success" else 1)
 
     @rank_zero_only
+    def forget(self) -> None:
+        """Has a run that is about to end with its folder say nothing of what could be uploaded from there."""
+        if self._experiment is not None:
+            wandb_client.hush(self._experiment)
+
+    @rank_zero_only
     def finish(self, exit_code: int) -> None:
         """Uploads what is left and ends the client's processes; does nothing where there is no run.
 

@@ -30,6 +30,11 @@ class Start:
     checkpoint: Path | None = None
     resumes: bool = False
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the run is new and has no checkpoint, so that its folder holds nothing until an iteration ends."""
+        return not self.resumes and next(readable_checkpoints(self.folder), None) is None
+
     def to_json(self) -> str:
         """Returns it as text."""
         checkpoint = None if self.checkpoint is None else str(self.checkpoint)
@@ -122,7 +127,7 @@ class Run:
 
     def discard(self, start: Start) -> None:
         """Removes the folder of a new run that has not trained, so that a failed start leaves nothing behind."""
-        if not start.resumes and next(readable_checkpoints(start.folder), None) is None:
+        if start.is_new:
             shutil.rmtree(start.folder, ignore_errors=True)
 
     def _resumed(self, folder: Path, path: Path | None) -> Start:
