@@ -43,6 +43,9 @@ def test_image_folders(mistake, tmp_path):
     (tmp_path / "pictures").mkdir()
     assert "pictures holds no picture" in mistake(*options)
     write_pictures(tmp_path / "pictures", 30, size=(64, 64))
+    (tmp_path / "pictures" / "000.png").write_bytes(b"")
+    assert "pictures/000.png is empty" in mistake(*options)
+    (tmp_path / "pictures" / "000.png").unlink()
     cut = tmp_path / "pictures" / "007.png"
     cut.write_bytes(cut.read_bytes()[:3000])
     assert "pictures/007.png cannot be decoded" in mistake(*options)
@@ -226,6 +229,8 @@ def test_numbers_of_commands(mistake, trained, tmp_path):
 
 def test_file_names_that_are_no_text(mistake, experiment, trained):
     assert "there is no checkpoint at" in mistake("sample", "\udcff.ckpt")
+    run = trained["gan"].parents[1]
+    assert f"it is a run, so name one of those in {run / 'checkpoints'}" in mistake("sample", run)
     assert "there is no image folder" in mistake("reconstruct", trained["vqvae"], "--images=\udcff")
     assert "config" in mistake("fit", "--config=\udcff.yaml")
     assert experiment("sample", trained["gan"], "--out=\udcff.png") == 0

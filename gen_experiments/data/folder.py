@@ -60,7 +60,7 @@ def list_pictures(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tup
         UserError: the folder is missing or holds no picture, or a folder below it cannot be read.
     """
     if not folder.is_dir():
-        raise UserError(f"there is no image folder {folder} in {Path.cwd()}; name it by --data.source.root")
+        raise UserError(f"there is no image folder {folder} in {Path.cwd()}: mend its path")
     names: list[str] = []
     passed_over: defaultdict[str, list[str]] = defaultdict(list)
     pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
