@@ -126,8 +126,16 @@ def evaluate(
     for each in (held, *held.get("by_other_extractors", ())):
         print_record(each)
     kept = json or (Path(evaluated) / EVALUATION_FILE if run_of(Path(evaluated)) is not None else None)
-    if kept is not None:
+    if kept is None:
+        return
+    try:
         write_record(held, Path(kept))
+    except UserError as error:
+        if json is not None:
+            raise
+        # The scores are on the screen; in somebody else's run one may not be allowed to write.
+        print(f"the record is not kept ({error}): name a file for it by --json")
+    else:
         print(f"wrote the record to {kept}")
 
 

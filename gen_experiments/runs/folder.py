@@ -12,7 +12,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.exported import file_of, is_exported
 from gen_experiments.runs.checkpoint_files import CHECKPOINTS, is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_restart, job_name
-from gen_experiments.runs.lock import is_locked, lock
+from gen_experiments.runs.lock import is_locked, lock, release
 from gen_experiments.runs.record import RunRecord
 
 
@@ -152,7 +152,12 @@ class Run:
                     ) from None
                 version += 1  # another run was quicker
         lock(folder)
-        RunRecord.new(self.name, seed, job_name()).write(folder)
+        try:
+            RunRecord.new(self.name, seed, job_name()).write(folder)
+        except OSError:  # on a full disk there may be room for a folder alone
+            release(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return Start(folder, source)
 
     def _own_run(self, seed: int | None) -> Path | None:
