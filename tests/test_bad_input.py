@@ -296,6 +296,34 @@ def test_parts_of_the_users_own(mistake, tmp_path, monkeypatch, model, option, m
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data:\n\tsize: 3\n", "mine.yaml: no YAML in line 2, column 1: found character"),
+        ("", "mine.yaml holds no configuration"),
+        ("[1, 2]", "mine.yaml holds no configuration"),
+        ("trainer: 5", "mine.yaml: trainer must have keys of its own below it, and holds 5"),
+        ("run: [a]", "mine.yaml: run must have keys of its own below it, and holds ['a']"),
+        ("evaluation:", "mine.yaml holds no configuration"),
+        ("data: 5", "mine.yaml: data must have keys of its own below it, and holds 5"),
+        ("modell: {a: 1}", "(accepted: config, print_config, model, data, trainer, "),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_named(mistake, tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    for words in (["--config=mine.yaml"], ["--config", "mine.yaml"]):
+        assert message in mistake("fit", *SMALL["gan"], *SHORT, *words)
+    assert not list(tmp_path.rglob("version_*"))
+
+
+@pytest.mark.parametrize("option", ["max_steps", "max_epochs", "limit_train_batches"])
+def test_a_run_without_an_iteration_is_none(mistake, tmp_path, option):
+    without_end = [] if option == "max_steps" else ["--trainer.max_steps=-1"]
+    said = mistake("fit", *SMALL["gan"], *SHORT, *without_end, f"--trainer.{option}=0")
+    assert f"trainer.{option}=0 trains nothing" in said
+    assert not list(tmp_path.rglob("version_*"))
+
+
+@pytest.mark.parametrize(
     ("model", "options", "message"),
     [
         (
