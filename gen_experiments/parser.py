@@ -30,7 +30,6 @@ ABSTRACT_CLASS = re.compile(
     r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
 )
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
-CONFIG = ("--config", "-c")
 NO_KEYS = ("help", "subcommand", "print_shtab")  # what the libraries add for themselves
 EXPLAINED = "there is no "
 UNFINISHED = "is not finished"
@@ -43,6 +42,8 @@ class OneLineParser(ArgumentParser):
 
     # Keys of a subcommand, which the parser above it does not know.
     subcommand_keys: ClassVar[tuple[str, ...]] = ()
+    # Options that name configurations of what is parsed.
+    config_options: ClassVar[tuple[str, ...]] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Ends the program with code 2; the parser of a nested class hands the explained mistake to the outer one."""
@@ -59,7 +60,7 @@ class OneLineParser(ArgumentParser):
         words = sys.argv[1:] if args is None else args
         for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
             option, is_one_word, value = word.partition("=")
-            if option in CONFIG:
+            if option in self.config_options:
                 self._check_config(value if is_one_word else following)
         found = [(word, WHOLE_NUMBER.match(word)) for word in words]
         whole = [f"{m[1]}={m[2]}" if m and m[1] not in texts else word for word, m in found]
@@ -128,6 +129,7 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
     """The same for LightningCLI."""
 
     subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
+    config_options = ("--config", "-c")
 
 
 def one_line(message: str) -> str:
