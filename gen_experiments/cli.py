@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import re
 import sys
 import warnings
@@ -150,7 +151,10 @@ def _silence() -> None:
     """Turns off what Lightning says about itself: what it offers for sale, and what is meant to be as it is."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    # Inside a job of SLURM's it may be a mistake.
+    outside_of_jobs = () if "SLURM_JOB_ID" in os.environ else (r"The `srun` command is available",)
     for message in (
+        *outside_of_jobs,
         r".*isinstance\(treespec, LeafSpec\).*",
         r"Found .* module\(s\) in eval mode",  # moving averages and extractors
         r".*tensorboardX.*",
@@ -158,6 +162,7 @@ def _silence() -> None:
         r"The number of training batches .* is smaller than the logging interval",  # intervals are counted over epochs
         r"Using ModelCheckpoint with manual optimization",
         r"Checkpoint directory .* exists and is not empty",  # that of the run that goes on
+        r"The dirpath has changed from",  # what it says is not reloaded is so where it matters (`callbacks.resumption`)
         r"It is recommended to use `self\.log\(.*sync_dist=True",  # whatever is logged is the same on all processes
     ):
         warnings.filterwarnings("ignore", message=message)

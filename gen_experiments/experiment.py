@@ -113,6 +113,8 @@ class ExperimentCLI(LightningCLI):
             start, trainer = self._start, self.trainer
             # What cannot end well is refused before anything starts.
             self.model.check_trainer(trainer)
+            if subcommand == "fit" and start.checkpoint is None:
+                _check_trains(trainer)
             if isinstance(trainer.accelerator, CPUAccelerator) and not _launched_externally():
                 check_processes(trainer.num_devices)
             held = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
@@ -210,6 +212,13 @@ def import_rooms(rooms: Iterable[ModuleType] = ROOMS) -> None:
                 # Triton is not there on every machine.
                 if error.name is None or error.name.startswith("gen_experiments"):
                     raise
+
+
+def _check_trains(trainer: Trainer) -> None:
+    """Refuses a new run without an iteration, which would end well and leave nothing."""
+    for option in ("max_steps", "max_epochs", "limit_train_batches"):
+        if getattr(trainer, option) == 0:
+            raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out")
 
 
 def _announce(subcommand: str, start: Start, held: dict[str, Any] | None) -> None:

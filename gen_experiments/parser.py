@@ -3,9 +3,12 @@
 import difflib
 import enum
 import importlib
+import itertools
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn, get_args
 
 import yaml
@@ -27,6 +30,7 @@ ABSTRACT_CLASS = re.compile(
     r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
 )
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
+NO_KEYS = ("help", "subcommand", "print_shtab")  # what the libraries add for themselves
 EXPLAINED = "there is no "
 UNFINISHED = "is not finished"
 MOST_KEYS = 24  # accepted ones that a message lists
@@ -38,6 +42,8 @@ class OneLineParser(ArgumentParser):
 
     # Keys of a subcommand, which the parser above it does not know.
     subcommand_keys: ClassVar[tuple[str, ...]] = ()
+    # Options that name configurations of what is parsed.
+    config_options: ClassVar[tuple[str, ...]] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Ends the program with code 2; the parser of a nested class hands the explained mistake to the outer one."""
@@ -52,9 +58,30 @@ class OneLineParser(ArgumentParser):
         """Takes `--key=32.0`, as Weights & Biases' sweeps write a whole number, for 32 unless the key is a text."""
         texts = {option for parser in (self, *self._parsers_below()) for option in parser._text_options()}
         words = sys.argv[1:] if args is None else args
+        for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
+            option, is_one_word, value = word.partition("=")
+            if option in self.config_options:
+                self._check_config(value if is_one_word else following)
         found = [(word, WHOLE_NUMBER.match(word)) for word in words]
         whole = [f"{m[1]}={m[2]}" if m and m[1] not in texts else word for word, m in found]
         return super().parse_args(whole, *others, **options)
+
+    def _check_config(self, path: str) -> None:
+        """Ends the program where a configuration is none, which jsonargparse says without its name or not at all."""
+        if not os.path.isfile(path):
+            return
+        try:
+            held = _load_yaml(Path(path).read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeError, OSError) as error:
+            self.error(f"{path}: {error}")
+        if not isinstance(held, dict):
+            self.error(f"{path} holds no configuration: its keys are sections such as data, model and trainer")
+        dests = {action.dest for parser in (self, *self._parsers_below()) for action in parser._actions}
+        sections = {dest.partition(".")[0] for dest in dests if "." in dest}
+        for key in sections & held.keys():
+            # Of a class, such as the model, the name alone is enough.
+            if not isinstance(held[key], dict) and not (key in dests and isinstance(held[key], str)):
+                self.error(f"{path}: {key} must have keys of its own below it, and holds {held[key]!r}")
 
     def _parsers_below(self) -> Iterator["OneLineParser"]:
         for action in self._actions:
@@ -84,7 +111,7 @@ class OneLineParser(ArgumentParser):
         key = UNKNOWN_KEY.search(message)
         if key:
             name = next(filter(None, key.groups())).lstrip("-").partition("=")[0]
-            keys = [*(action.dest for action in self._actions if action.dest != "help"), *self.subcommand_keys]
+            keys = [*(action.dest for action in self._actions if action.dest not in NO_KEYS), *self.subcommand_keys]
             return message.replace(key[0], f"{EXPLAINED}key {name}{_suggestion(name, keys)}")
         wrong = UNKNOWN_CLASS.search(message)
         if wrong:
@@ -102,6 +129,7 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
     """The same for LightningCLI."""
 
     subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
+    config_options = ("--config", "-c")
 
 
 def one_line(message: str) -> str:

@@ -43,6 +43,9 @@ def test_image_folders(mistake, tmp_path):
     (tmp_path / "pictures").mkdir()
     assert "pictures holds no picture" in mistake(*options)
     write_pictures(tmp_path / "pictures", 30, size=(64, 64))
+    (tmp_path / "pictures" / "000.png").write_bytes(b"")
+    assert "pictures/000.png is empty" in mistake(*options)
+    (tmp_path / "pictures" / "000.png").unlink()
     cut = tmp_path / "pictures" / "007.png"
     cut.write_bytes(cut.read_bytes()[:3000])
     assert "pictures/007.png cannot be decoded" in mistake(*options)
@@ -226,6 +229,8 @@ def test_numbers_of_commands(mistake, trained, tmp_path):
 
 def test_file_names_that_are_no_text(mistake, experiment, trained):
     assert "there is no checkpoint at" in mistake("sample", "\udcff.ckpt")
+    run = trained["gan"].parents[1]
+    assert f"it is a run, so name one of those in {run / 'checkpoints'}" in mistake("sample", run)
     assert "there is no image folder" in mistake("reconstruct", trained["vqvae"], "--images=\udcff")
     assert "config" in mistake("fit", "--config=\udcff.yaml")
     assert experiment("sample", trained["gan"], "--out=\udcff.png") == 0
@@ -288,6 +293,50 @@ def test_parts_of_the_users_own(mistake, tmp_path, monkeypatch, model, option, m
     (tmp_path / "users_parts.py").write_text(USER_PARTS)
     monkeypatch.syspath_prepend(tmp_path)
     assert message in mistake("fit", f"--config={CONFIGS / model}.yaml", *SHORT, option)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data:\n\tsize: 3\n", "mine.yaml: no YAML in line 2, column 1: found character"),
+        ("", "mine.yaml holds no configuration"),
+        ("[1, 2]", "mine.yaml holds no configuration"),
+        ("trainer: 5", "mine.yaml: trainer must have keys of its own below it, and holds 5"),
+        ("run: [a]", "mine.yaml: run must have keys of its own below it, and holds ['a']"),
+        ("evaluation:", "mine.yaml holds no configuration"),
+        ("data: 5", "mine.yaml: data must have keys of its own below it, and holds 5"),
+        ("modell: {a: 1}", "(accepted: config, print_config, model, data, trainer, "),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_named(mistake, tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    for words in (["--config=mine.yaml"], ["--config", "mine.yaml"]):
+        assert message in mistake("fit", *SMALL["gan"], *SHORT, *words)
+    assert not list(tmp_path.rglob("version_*"))
+
+
+@pytest.mark.parametrize("option", ["max_steps", "max_epochs", "limit_train_batches"])
+def test_a_run_without_an_iteration_is_none(mistake, tmp_path, option):
+    without_end = [] if option == "max_steps" else ["--trainer.max_steps=-1"]
+    said = mistake("fit", *SMALL["gan"], *SHORT, *without_end, f"--trainer.{option}=0")
+    assert f"trainer.{option}=0 trains nothing" in said
+    assert not list(tmp_path.rglob("version_*"))
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (
+            "vqvae",
+            ["--data.val_size=1"],
+            "fid needs 2 images, not 1: leave it out of --evaluation.metrics, or give more",
+        ),
+        ("gan", ["--evaluation.samples=5", "--evaluation.metrics=[fid,recall]"], "recall needs 6 images, not 5"),
+    ],
+)
+def test_too_few_images_for_a_metric_are_found_before_the_first_step(mistake, tmp_path, model, options, message):
+    assert message in mistake("fit", *SMALL[model], *SHORT, *options)
+    assert not list(tmp_path.rglob("version_*"))
 
 
 @pytest.mark.long

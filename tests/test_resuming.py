@@ -6,27 +6,13 @@ import json
 import pytest
 import torch
 
-import independent
 from conftest import SHORT, SMALL
+from run_files import checkpoint, curve, equal
 
 RUNS = {
     "vqvae": [*SMALL["vqvae"], "--model.quantizer.revive_below=0.5", "--model.lr_schedule.images=2000"],
     "gan": [*SMALL["gan"], "--model.n_critic=2"],
 }
-
-
-def checkpoint(path):
-    return torch.load(path, weights_only=True)
-
-
-def equal(a, b):
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return a == b
 
 
 # 1,437 training digits in batches of 96 make 14 iterations an epoch: both stops lie in the middle of one.
@@ -49,13 +35,6 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, s
     curves = [curve(folder / name / "version_0") for name in ("part", "whole")]
     assert curves[0] == curves[1]
     assert [row["step"] for row in curves[0]] == [str(step) for step in range(2 * stop)]
-
-
-def curve(folder):
-    """The rows of training in metrics.csv, without their times and what validations add."""
-    rows = independent.curves(folder / "metrics.csv")
-    names = [name for name in rows[0] if not name.startswith("val/")]
-    return [{name: row[name] for name in names} for row in rows if any(row[n] for n in names if n.startswith("train/"))]
 
 
 # Of 1,437 training digits 400 make three iterations an epoch.

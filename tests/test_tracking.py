@@ -239,6 +239,9 @@ def test_a_start_that_fails_leaves_nothing(tmp_path):
     done = fit(tmp_path, *SMALL["vqvae"], *SHORT, "--model.encoder=broken.Broken", code=1)
     assert "a mistake of the user" in done.stderr
     assert not list(tmp_path.glob("runs/*/*"))
+    # The client offers to upload what is gone by then.
+    assert "You can sync this run" not in done.stdout + done.stderr
+    assert "Weights & Biases: no iteration has ended, so there is nothing to upload" in done.stdout
 
 
 @pytest.mark.parametrize("logger", ["false", "lightning.pytorch.loggers.CSVLogger", "true"])

@@ -10,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import wandb
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from conftest import SHORT, SMALL
 from gen_experiments.callbacks.wandb_logger import WandbRun
@@ -146,6 +148,32 @@ def test_only_a_lost_client_is_done_without(monkeypatch, tmp_path):
         logger.log_metrics({"images_seen": 1.0, 3: 1.0})
     assert not logger.experiment.disabled
     logger.finish(0)
+
+
+@pytest.mark.parametrize("what", ["table", "dataset", "checkpoint"])
+def test_a_server_without_answer_is_asked_once_before_anything_waits_for_it(monkeypatch, tmp_path, capsys, what):
+    """The client asks for the type of each artifact, again and again for a minute."""
+    with Server() as server:
+        for name, value in (server.environment | {"WANDB_MODE": "online", "WANDB_FINISH_TIMEOUT": "1"}).items():
+            monkeypatch.setenv(name, value)
+        logger = WandbRun(save_dir=str(tmp_path), log_model="all")
+        assert not logger.experiment.disabled
+        assert not logger.experiment.offline
+        server.failing, server.status = "", 500
+        server.failed.clear()
+        if what == "table":
+            logger.log_metrics({"val/table": wandb.Table(columns=["a"], data=[[1]]), "images_seen": 1.0})
+        elif what == "dataset":
+            logger.log_inputs({"dataset": {"count": 1}})
+        else:
+            (tmp_path / "last.ckpt").write_bytes(b"weights")
+            saved = ModelCheckpoint(save_last=True)
+            saved.last_model_path = str(tmp_path / "last.ckpt")
+            logger.after_save_checkpoint(saved)
+        assert [query for query in server.failed if "rtifact" in query] == []
+        assert sum("viewer { id }" in query for query in server.failed) == 1
+        logger.finish(0)
+    assert "the server did not answer, and a table or artifact is missing there" in capsys.readouterr().out
 
 
 def _started(folder, *arguments, **environment):

@@ -59,6 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         state = self.server.state
         query = request.get("query", "")
         if state.failing in query:
+            state.failed.append(query)
             if state.hangs:
                 state.closed.wait()
             if state.status != 200:
@@ -95,6 +96,7 @@ class Server:
 
     Attributes:
         runs: by id, each with its sweep, project, display name, config, history rows and summary.
+        failed: the questions that failed or were not answered.
         uploads: (path, bytes) of every uploaded file.
         artifacts: by id, each with its type, name, aliases, metadata, the names of its files and whether a run used it.
         environment: what points a client here.
@@ -103,7 +105,7 @@ class Server:
     def __init__(self, most_runs=2, status=200, hangs=False, failing=""):
         self.status, self.hangs, self.failing, self.closed = status, hangs, failing, threading.Event()
         self.runs, self.sweeps, self.uploads, self.most_runs = {}, {}, [], most_runs
-        self.artifacts = {}
+        self.artifacts, self.failed = {}, []
         self.started, self.lock, self.source = 0, threading.Lock(), random.Random(0)
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.state = self

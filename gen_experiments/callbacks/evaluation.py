@@ -13,11 +13,12 @@ from gen_experiments.callbacks.alarms import warn_of_collapse, warn_of_missed
 from gen_experiments.callbacks.best import choose_best_without_fid
 from gen_experiments.callbacks.interruption import pause_point
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates, made_of
+from gen_experiments.callbacks.shares import check_shares
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.collapse import ClassVariety
 from gen_experiments.evaluation.online import OnlineScores
 from gen_experiments.evaluation.pairs import PairScores
-from gen_experiments.evaluation.scores import IN_TRAINING
+from gen_experiments.evaluation.scores import IN_TRAINING, check_counts
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
@@ -103,7 +104,12 @@ class Evaluation(Callback):
         """
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
-            _check_shares(data, pl_module, "test" if stage == "test" else "val")
+            split = "test" if stage == "test" else "val"
+            check_shares(data, pl_module, split)
+            if self._scores is not None:
+                reference = len(self._reference(data, pl_module, split))
+                made = self.samples if isinstance(pl_module, Samples) else reference
+                check_counts(self.metrics, made, reference, "--evaluation.metrics")
         if self.extractor is not None:
             self.extractor.check_channels(data.source.channels)
             self.extractor.to(trainer.strategy.root_device)
@@ -155,10 +161,14 @@ class Evaluation(Callback):
         chosen = {"samples": self.samples, "seed": self.seed, "reference": self.reference}
         return {**(self.extractor.protocol() if self.extractor is not None else {"extractor": None}), **chosen}
 
+    def _reference(self, data: "ImageDataModule", model: LightningModule, split: str) -> ImageSet:
+        """Returns what a model is compared with where a split is evaluated."""
+        return data.split(self.reference if isinstance(model, Samples) else split)
+
     def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if self._scores is not None:
-            reference: ImageSet = data.split(self.reference if isinstance(pl_module, Samples) else split)
+            reference = self._reference(data, pl_module, split)
             device = trainer.strategy.root_device
             of_classes = isinstance(pl_module, SamplesOfClasses) and pl_module.num_classes and data.image.num_classes
             names = data.image.class_labels if of_classes else ()
@@ -236,13 +246,3 @@ class Evaluation(Callback):
 def _prefix(model: LightningModule) -> str:
     """Returns what stands before the names of scores: those of reconstructions are called rFID and so on."""
     return "r" if isinstance(model, Reconstructs) else ""
-
-
-def _check_shares(data: "ImageDataModule", model: LightningModule, split: str) -> None:
-    """Refuses a split of which some process would get nothing, if the model scores its batches."""
-    images, processes = len(data.split(split)), distributed.world_size()
-    if getattr(model, "scores_batches", True) and min(images, data.eval_batch_size) < processes:
-        raise UserError(
-            f"{processes} devices cannot share {images} {split} images in batches of {data.eval_batch_size}: "
-            f"set fewer devices, or a larger data.{split}_size or data.eval_batch_size"
-        )

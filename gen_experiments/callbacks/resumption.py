@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gen_experiments.callbacks.csv_logger import MetricsCSV
+from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.errors import Stopped
 from gen_experiments.runs.checkpoint_files import CHECKPOINTS, LAST
 from gen_experiments.runs.folder import Start
@@ -120,6 +121,9 @@ class Resumption(Callback):
         """Notes that it has not; ends the processes that would wait for this one for ever."""
         if trainer.is_global_zero and trainer.state.fn == TrainerFn.FITTING:
             update_record(self.start.folder, status="stopped")
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbRun) and not self.trained and self.start.is_new:
+                    logger.forget()
         launcher = trainer.strategy.launcher
         if not isinstance(exception, Stopped) and launcher is not None:
             launcher.kill(signal.SIGKILL)

@@ -48,6 +48,13 @@ def begin(settings: dict[str, Any], folder: Path, finish_timeout: int) -> "Run":
     return run
 
 
+def hush(run: "Run | RunDisabled") -> None:
+    """Says that nothing of an offline run is kept, and has the client not say at its end how to upload it."""
+    if not run.disabled and run.offline:
+        run._settings.quiet = True
+        say("no iteration has ended, so there is nothing to upload")
+
+
 def end(run: "Run | RunDisabled", exit_code: int) -> None:
     """Uploads what is left, in the time that there is, and ends the client's processes.
 
@@ -63,6 +70,21 @@ def end(run: "Run | RunDisabled", exit_code: int) -> None:
         folder = Path(run.dir).parent
         say(f"not everything was uploaded in time; upload the rest by `wandb sync --include-online {folder}`")
     wandb.teardown(exit_code)
+
+
+def ask(run: "Run | RunDisabled") -> None:
+    """Asks the server of a run for a sign of life: without an answer the client would wait for one for a minute.
+
+    Raises:
+        CommError: there is none, as `is_unanswered` says; never of a run that asks no server.
+    """
+    from wandb.errors import CommError
+
+    if run.disabled or run.offline:
+        return
+    reason = _failure(run.settings.base_url, run.settings.api_key)
+    if reason is not None:
+        raise CommError(reason)
 
 
 def is_lost(error: Exception) -> bool:
@@ -106,7 +128,6 @@ def _offline_reason() -> str | None:
     Asks the server who the key belongs to, as the client would, but for 5 s rather than 90. Other failures than those
     named here are left to the client.
     """
-    import requests
     import wandb
     from requests.utils import get_netrc_auth
 
@@ -119,6 +140,13 @@ def _offline_reason() -> str | None:
     key = settings.api_key or (netrc[1] if netrc else None)
     if not (key or settings.identity_token_file):
         return "no API key was found"
+    return _failure(host, key)
+
+
+def _failure(host: str, key: str | None) -> str | None:
+    """Returns why a server does not serve a key, or None where it does, or other things go wrong than are known."""
+    import requests
+
     try:
         answer = requests.post(
             f"{host}/graphql",

@@ -114,6 +114,8 @@ class WandbRun(WandbLogger):
         # Before it is logged: what is lost in between is found missing, and logged when the run goes on.
         self._rows.append(row)
         with self._without_client():
+            if any(type(value).__name__ == "Table" for value in row.values()):
+                wandb_client.ask(self.experiment)
             super().log_metrics(row)
 
     @rank_zero_only
@@ -140,6 +142,7 @@ class WandbRun(WandbLogger):
         import wandb
 
         with self._without_client():
+            wandb_client.ask(self.experiment)
             for kind, described in inputs.items():
                 try:
                     self.experiment.use_artifact(wandb.Artifact(kind, kind, metadata=dict(described)))
@@ -158,6 +161,12 @@ class WandbRun(WandbLogger):
         self.finish(0 if status == "success" else 1)
 
     @rank_zero_only
+    def forget(self) -> None:
+        """Has a run that is about to end with its folder say nothing of what could be uploaded from there."""
+        if self._experiment is not None:
+            wandb_client.hush(self._experiment)
+
+    @rank_zero_only
     def finish(self, exit_code: int) -> None:
         """Uploads what is left and ends the client's processes; does nothing where there is no run.
 
@@ -168,6 +177,11 @@ class WandbRun(WandbLogger):
             run, self._experiment = self._experiment, None
             if run is not None:
                 wandb_client.end(run, exit_code)
+
+    def _scan_and_log_checkpoints(self, checkpoint_callback: ModelCheckpoint) -> None:
+        """Uploads the checkpoints that are new."""
+        wandb_client.ask(self.experiment)
+        super()._scan_and_log_checkpoints(checkpoint_callback)
 
     @contextmanager
     def _without_client(self) -> Iterator[None]:

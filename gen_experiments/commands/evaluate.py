@@ -92,8 +92,8 @@ def evaluate(
     (`FILE.yaml`, or `FILE.yaml:test` for another split than train), or an .npz file of samples (`arr_0`), statistics
     (`mu`, `sigma`) or features (`reps`). A model that reconstructs is scored by its reconstructions of the other side,
     one that translates or restores by what it makes of that side's sources, and a model of damaged data also by what it
-    makes of every kind of damage alone. The pictures of a folder are framed as those of the run or the data on the
-    other side. The processes of torchrun share the images.
+    makes of every kind of damage alone. The pictures of a folder are framed, and where `data.fast_decoding` is
+    set decoded, as those of the run or the data on the other side. The processes of torchrun share the images.
 
     Args:
         evaluated: what is scored.
@@ -126,8 +126,16 @@ def evaluate(
     for each in (held, *held.get("by_other_extractors", ())):
         print_record(each)
     kept = json or (Path(evaluated) / EVALUATION_FILE if run_of(Path(evaluated)) is not None else None)
-    if kept is not None:
+    if kept is None:
+        return
+    try:
         write_record(held, Path(kept))
+    except UserError as error:
+        if json is not None:
+            raise
+        # The scores are on the screen; in somebody else's run one may not be allowed to write.
+        print(f"the record is not kept ({error}): name a file for it by --json")
+    else:
         print(f"wrote the record to {kept}")
 
 

@@ -14,6 +14,7 @@ from gen_experiments.commands.training_data import contents_of, data_of, run_con
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.framing import Framing
+from gen_experiments.data.sources.base import PictureSource
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import kind_of, read_samples
 from gen_experiments.evaluation.collected import ClassLabels
@@ -103,7 +104,7 @@ def split_images(data: ImageDataModule, split: str) -> Images:
         "source": type(data.source).__name__,
         "origin": data.source.origin(split) if split in data.source.splits() else "held out of train",
         "size": data.size,
-        "crop": _cropped(data.framing, data.size),
+        "crop": _cropped(data.framing if isinstance(data.source, PictureSource) else data.framing.exact, data.size),
         "fingerprint": images.fingerprint,
     }
 
@@ -186,7 +187,8 @@ def split_compared_with(checkpoint: Path, reconstructs: bool) -> str:
 
 def _cropped(framing: Framing, size: Size) -> str:
     """Returns what the record says of the framing of pictures that are compared."""
-    return "centre square, bicubic" if framing.compared.is_usual and isinstance(size, int) else framing.in_words
+    usual = framing.compared.is_usual and isinstance(size, int)
+    return ("centre square, bicubic" if usual else framing.in_words) + (", decoded fast" if framing.fast else "")
 
 
 def _reader(images: ImageSet) -> Callable[[range], Tensor]:

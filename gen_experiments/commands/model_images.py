@@ -53,10 +53,10 @@ def opened(name: str, device: torch.device) -> Opened:
     checkpoint, configured = checkpoint_of(Path(name)), configured_data(name)
     if checkpoint is not None:
         model = load_model(checkpoint, ImageModel, "be evaluated").to(device)
-        return Opened(name, Look(model.image, reading_of(str(checkpoint))), checkpoint, model)
+        return Opened(name, Look(model.image, reading_of(str(checkpoint), compared=True)), checkpoint, model)
     if configured is not None:
         data, file, split = configured
-        return Opened(name, Look(data.image, reading_in(contents_of(file))), data=(data, split))
+        return Opened(name, Look(data.image, reading_in(contents_of(file), compared=True)), data=(data, split))
     return Opened(name)
 
 

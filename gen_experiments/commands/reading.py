@@ -38,17 +38,28 @@ class Reading:
         return torch.from_numpy(in_eight_bits(decode_one(file, size, channels, self.framing)))
 
 
-def reading_of(checkpoint: str) -> Reading:
-    """Returns that of the run in whose folder a checkpoint lies; the usual of one that lies elsewhere."""
+def reading_of(checkpoint: str, compared: bool = False) -> Reading:
+    """Returns that of the run in whose folder a checkpoint lies; the usual of one that lies elsewhere.
+
+    Args:
+        checkpoint: its file.
+        compared: see `reading_in`.
+    """
     try:
         contents = contents_of(run_config(checkpoint, None))
     except UserError:
         return Reading()
-    return reading_in(contents)
+    return reading_in(contents, compared)
 
 
-def reading_in(contents: dict[str, Any]) -> Reading:
-    """Returns that of the data in a configuration, as far as it makes sense: the data themselves need not be there."""
+def reading_in(contents: dict[str, Any], compared: bool = False) -> Reading:
+    """Returns that of the data in a configuration, as far as it makes sense: the data themselves need not be there.
+
+    Args:
+        contents: of the configuration.
+        compared: whether the pictures are scored against those of the data, so that where these are decoded in the fast
+            way they must be too. What else is done with pictures needs no library for it and gets their exact pixels.
+    """
     data = _arguments(contents.get("data"))
     crop: Any = data.get("crop")
     chosen: Any = data.get("filter")
@@ -58,6 +69,7 @@ def reading_in(contents: dict[str, Any]) -> Reading:
         crop=crop if crop in get_args(Crop) else "centre",
         filter=chosen if chosen in get_args(Filter) else "bicubic",
         value_range=(float(numbers[0]), float(numbers[1])) if is_range else None,
+        fast=compared and data.get("fast_decoding") is True,
         depth=16 if data.get("depth") == 16 else 8,
     )
     arrays = _arguments(data.get("source")).get("arrays") is True

@@ -25,6 +25,7 @@ from gen_experiments.untrusted import map_array
 
 # Raised whenever decoding would give other pixels.
 DECODING = 2
+DECODING_WITH_ALPHA = 3  # likewise, of pictures of two or four channels
 CHUNK = 1 << 27  # bytes that are decoded between two writes
 
 
@@ -149,7 +150,8 @@ def decoded(source: Source, split: str, size: Size, framing: Framing = USUAL) ->
 
 def _fingerprint(source: Source, split: str, size: Size, framing: Framing) -> str:
     key = framing.key if isinstance(source, PictureSource) else framing.exact.key
-    description = f"{key}{DECODING}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
+    decoding = DECODING_WITH_ALPHA if source.channels in (2, 4) else DECODING
+    description = f"{key}{decoding}|{type(source).__qualname__}|{source.key(split)}|{split}|{size}"
     return hashlib.sha256(description.encode()).hexdigest()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.depth import SIXTEEN_BITS, TWELVE_BITS, Depth, too_dark, within
-from gen_experiments.data.framing import Framing, Place, framed
+from gen_experiments.data.framing import Framing, Place, framed, is_framed
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, LUMINANCE
 from gen_experiments.sizes import Size
@@ -120,17 +120,19 @@ def brought(
 ) -> NDArray[np.unsignedinteger[Any]]:
     """Returns (h, w, C) planes in [0, 1] at a size, as (C, H, W) of the depth that the framing names.
 
-    Each is resized in floating point; with alpha (two or four planes) what is transparent does not bleed.
+    Each is resized in floating point; with alpha (two or four planes) what is transparent does not bleed. As of files
+    of 8 bits, what is under an alpha of 0 is kept where no pixels are blended, and black where they are.
     """
     from PIL import Image
 
-    alpha = planes.shape[2] in (2, 4)
-    if size is not None:
-        if alpha:
+    if size is not None and not is_framed(planes.shape[0], planes.shape[1], size, place):
+        alpha = planes.shape[2] in (2, 4)
+        blends = alpha and framing.filter != "nearest"
+        if blends:
             planes = np.concatenate([planes[..., :-1] * planes[..., -1:], planes[..., -1:]], axis=2)
         each = (Image.fromarray(np.ascontiguousarray(planes[..., number])) for number in range(planes.shape[2]))
         planes = np.stack([np.asarray(framed(plane, size, framing, place, 0.0 if alpha else 1.0)) for plane in each], 2)
-        if alpha:
+        if blends:
             planes = np.concatenate([planes[..., :-1] / planes[..., -1:].clip(1e-6), planes[..., -1:]], axis=2)
     white = np.iinfo(framing.dtype).max
     made: NDArray[Any] = np.rint(planes.clip(0, 1) * white).astype(framing.dtype).transpose(2, 0, 1)

@@ -59,8 +59,10 @@ def list_pictures(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tup
     Raises:
         UserError: the folder is missing or holds no picture, or a folder below it cannot be read.
     """
+    if folder.is_file():
+        raise UserError(f"{folder} is a file: name the folder that it lies in")
     if not folder.is_dir():
-        raise UserError(f"there is no image folder {folder} in {Path.cwd()}; name it by --data.source.root")
+        raise UserError(f"there is no image folder {folder} in {Path.cwd()}: mend its path")
     names: list[str] = []
     passed_over: defaultdict[str, list[str]] = defaultdict(list)
     pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]

@@ -136,6 +136,11 @@ class Framing:
 USUAL = Framing()
 
 
+def is_framed(height: int, width: int, size: Size, place: Place | None) -> bool:
+    """Returns whether a picture is kept as it is, as all of it is meant and it has the wanted size already."""
+    return (height, width) == height_and_width(size) and (place is None or place.scale == 1)
+
+
 def framed(picture: "Image", size: Size, framing: Framing, place: Place | None = None, ground: float = 1.0) -> "Image":
     """Returns a picture at a size.
 
@@ -152,7 +157,7 @@ def framed(picture: "Image", size: Size, framing: Framing, place: Place | None =
     colour = grounds.get(picture.mode, "white")
     height, width = height_and_width(size)
     down, across, scale = place or Place(0.5, 0.5)
-    if picture.size == (width, height) and scale == 1:
+    if is_framed(picture.height, picture.width, size, place):
         return picture
     method = Image.Resampling[framing.filter.upper()]
     if framing.crop == "none":

@@ -136,6 +136,8 @@ def decode_one(
                 _give_back_memory()
         return pixels
     except UnidentifiedImageError as error:
+        if (len(file.data) if isinstance(file, Encoded) else file.stat().st_size) == 0:
+            raise UserError(f"{file} is empty: mend or remove it") from error
         raise UserError(
             f"{file} cannot be decoded (it is none of {', '.join(FORMATS)}, or has numbers of a kind that Pillow does "
             "not read, such as colours in floating point): mend or remove it"

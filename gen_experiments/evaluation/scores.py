@@ -60,22 +60,25 @@ def score(
     return {name: found[name] for name in (*metrics, *BY_CLASS) if name in found}
 
 
-def check_counts(metrics: Sequence[str], evaluated: int | None, reference: int | None) -> None:
+def check_counts(
+    metrics: Sequence[str], evaluated: int | None, reference: int | None, option: str = "--metrics"
+) -> None:
     """Refuses metrics that need more images than there are, before these are passed through a network.
 
     Args:
         metrics: names.
         evaluated: images; None where that is not known.
         reference: the same.
+        option: that names the metrics.
 
     Raises:
         UserError: there are too few.
     """
     for name in metrics:
-        counts = (evaluated, reference) if name in LEAST else (evaluated,)
-        least = LEAST.get(name, IS_SPLITS if name == "is" else 0)
+        counts = (evaluated,) if name == "is" else (evaluated, reference)
+        least = IS_SPLITS if name == "is" else LEAST.get(name, 2 if name in METRICS else 0)
         if few := [count for count in counts if count is not None and count < least]:
-            raise UserError(f"{name} needs {least} images, not {few[0]}: leave it out of --metrics, or name more")
+            raise UserError(f"{name} needs {least} images, not {few[0]}: leave it out of {option}, or give more")
 
 
 def computable(generated: Collected, real: Collected, extractor: FeatureExtractor) -> list[str]:

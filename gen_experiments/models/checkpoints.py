@@ -27,7 +27,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if outer is not None:
         raise UserError(f"{outer} names another checkpoint, {path}, which is not read")
     if not file_of(Path(path)).is_file():
-        raise UserError(f"there is no checkpoint at {path}")
+        of_run = Path(path) / "checkpoints"
+        hint = f": it is a run, so name one of those in {of_run}" if of_run.is_dir() else ""
+        raise UserError(f"there is no checkpoint at {path}{hint}")
     try:
         checkpoint: dict[str, Any] = read_contents(Path(path))
     except Unreadable as error:

@@ -13,8 +13,9 @@ class AdaptiveStrength(Recorded, KeepsPrecision):
     """ADA (https://arxiv.org/abs/2006.06676): the strength p rises while the discriminator is too sure of real images.
 
     r = E[sign D(real)] over the last `every` iterations and all processes; p then moves by (images since) / `images`
-    upwards if r > `target`, else downwards, within [0, 1]. Its state is in buffers: in the checkpoint, and the same on
-    all processes.
+    upwards if r > `target`, else downwards, within [0, 1]; the authors' code lets it rise beyond 1, and so come down
+    from there later. The iteration that moves p still has the old one. Its state is in buffers: in the checkpoint, and
+    the same on all processes.
 
     Args:
         target: the r that is aimed at, in (-1, 1).

@@ -19,8 +19,8 @@ class LearnedCodebook(LookupQuantizer):
     """A table of codes that starts from the first training batch and replaces codes which nothing uses.
 
     Both draw from the global batch by keys of (seed, purpose, step), so that all processes, and a run that was resumed,
-    draw the same. Every training batch counts as a step, and the count is part of the state_dict: a codebook that was
-    loaded goes on as it is, without a new start.
+    draw the same. Every training batch counts as a step, unless the codes are to start from it and none of its latents
+    is finite. The count is part of the state_dict: a codebook that was loaded goes on as it is, without a new start.
 
     Args:
         num_codes: K; >= 1.
@@ -91,6 +91,9 @@ class LearnedCodebook(LookupQuantizer):
         total = rows.shape[0] * distributed.world_size()
         if self.steps == 0 and self.kmeans_start:
             means, counts = codebook.kmeans(rows, self.codebook_size, self._source(START_STREAM, rows), self._project)
+            if not counts.any():  # no latent is finite: this batch does not count, and the next is the first
+                self.steps -= 1
+                return
             # A cluster without rows would have a code of no weight, which the averages could not keep.
             self._replace(torch.ones_like(counts), means, counts.clamp(min=1.0))
         elif self.online_clustering:

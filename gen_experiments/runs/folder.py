@@ -12,7 +12,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.exported import file_of, is_exported
 from gen_experiments.runs.checkpoint_files import CHECKPOINTS, is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_restart, job_name
-from gen_experiments.runs.lock import is_locked, lock
+from gen_experiments.runs.lock import is_locked, lock, release
 from gen_experiments.runs.record import RunRecord
 
 
@@ -29,6 +29,11 @@ class Start:
     folder: Path
     checkpoint: Path | None = None
     resumes: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the run is new and has no checkpoint, so that its folder holds nothing until an iteration ends."""
+        return not self.resumes and next(readable_checkpoints(self.folder), None) is None
 
     def to_json(self) -> str:
         """Returns it as text."""
@@ -122,7 +127,7 @@ class Run:
 
     def discard(self, start: Start) -> None:
         """Removes the folder of a new run that has not trained, so that a failed start leaves nothing behind."""
-        if not start.resumes and next(readable_checkpoints(start.folder), None) is None:
+        if start.is_new:
             shutil.rmtree(start.folder, ignore_errors=True)
 
     def _resumed(self, folder: Path, path: Path | None) -> Start:
@@ -147,7 +152,12 @@ class Run:
                     ) from None
                 version += 1  # another run was quicker
         lock(folder)
-        RunRecord.new(self.name, seed, job_name()).write(folder)
+        try:
+            RunRecord.new(self.name, seed, job_name()).write(folder)
+        except OSError:  # on a full disk there may be room for a folder alone
+            release(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return Start(folder, source)
 
     def _own_run(self, seed: int | None) -> Path | None:

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import independent
+from conftest import SMALL
 from gen_experiments.metrics.features import DigitsFeatures
 from pictures_on_disk import write_pictures
 
@@ -49,6 +50,23 @@ def test_a_runs_fid_is_that_of_its_training_to_the_last_digit(experiment, checkp
     assert protocol["evaluated"]["step"] == 2
     assert protocol["extractor"] == "DigitsFeatures"
     assert len(protocol["weights_sha256"]) == 64
+
+
+def test_scores_of_a_run_that_takes_no_file_are_still_printed(experiment, checkpoints, tmp_path, capsys):
+    run = shutil.copytree(checkpoints["gan"].parent.parent, tmp_path / "run")
+    (run / "evaluation.json").mkdir()
+    asked = ("evaluate", "run", "--num=20", "--metrics=[kid]")
+    assert experiment(*asked) == 0
+    said = capsys.readouterr().out
+    assert "kid" in said
+    assert "the record is not kept (cannot write run/evaluation.json: Is a directory): name a file" in said
+    assert experiment(*asked, "--json=run/evaluation.json") == 1
+
+
+def test_a_copied_run_is_scored_where_it_lies_without_a_word(experiment, checkpoints, tmp_path, recwarn):
+    run = shutil.copytree(checkpoints["vqvae"].parent.parent, tmp_path / "run")
+    assert experiment("test", *SMALL["vqvae"], f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}") == 0
+    assert not [str(each.message) for each in recwarn if "dirpath" in str(each.message)]
 
 
 def test_reconstructions_score_as_in_validation(experiment, checkpoints):

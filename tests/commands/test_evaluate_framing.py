@@ -13,22 +13,26 @@ from gen_experiments.models.base import ImageModel
 SPLITS = ("train", "val", "test")
 
 
-def write_wide(root, arrays=False, count=30):
-    """Wide pictures of 16 bits in three splits, rough enough for filters to differ."""
+def write_wide(root, kind="png", count=30):
+    """Wide pictures in three splits, rough enough for filters to differ; of 16 bits, unless they are JPEGs."""
     source = np.random.default_rng(0)
     for split in SPLITS:
         (root / split).mkdir(parents=True)
         for number in range(count):
-            coarse = source.integers(0, 1000 if arrays else 65536, (10, 30)).astype(np.uint16)
+            coarse = source.integers(0, 1000 if kind == "npy" else 65536, (10, 30)).astype(np.uint16)
             numbers = coarse.repeat(2, 0).repeat(2, 1)
-            path = root / split / f"{number:02d}"
-            np.save(path, numbers) if arrays else Image.fromarray(numbers).save(path.with_suffix(".png"))
+            path = root / split / f"{number:02d}.{kind}"
+            if kind == "npy":
+                np.save(path, numbers)
+            else:
+                Image.fromarray(numbers if kind == "png" else (numbers >> 8).astype(np.uint8)).save(path)
 
 
 FRAMINGS = {
     "usual": ({"size": 16}, "centre square, bicubic"),
     "squeezed": ({"size": 16, "crop": "none", "filter": "box"}, "none, box"),
     "padded": ({"size": [16, 24], "crop": "pad", "filter": "lanczos"}, "pad, lanczos"),
+    "fast": ({"size": 16, "fast_decoding": True}, "centre square, bicubic, decoded fast"),
     "random": ({"size": 16, "crop": "random", "crop_scale": [0.5, 1.0]}, "centre square, bicubic"),
     "deep": ({"size": [24, 16], "depth": 16}, "centre, bicubic, of 16 bits, scored in 8"),
     "arrays": (
@@ -42,7 +46,7 @@ FRAMINGS = {
 @pytest.mark.parametrize("name", FRAMINGS)
 def test_a_folder_is_framed_as_the_data_beside_it(experiment, tmp_path, name):
     options, said = FRAMINGS[name]
-    write_wide(tmp_path / "in", arrays=name == "arrays")
+    write_wide(tmp_path / "in", {"arrays": "npy", "fast": "jpg"}.get(name, "png"))
     source = {"root": "in", "channels": 1, "arrays": name == "arrays"}
     data = {"source": {"class_path": "ImageFolder", "init_args": source}, **options}
     described = {"data": {"class_path": "ImageDataModule", "init_args": data}}

@@ -1,6 +1,8 @@
 """Pictures of one to four channels: alpha is kept where it is asked for, and no colours are guessed."""
 
 import itertools
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.channels import ChosenChannels
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.networks.augment import DiffAugment
-from pictures_on_disk import write_shards
+from pictures_on_disk import write_png16, write_shards
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -73,6 +75,29 @@ def test_colours_of_what_is_transparent_do_not_bleed_into_their_surroundings(tmp
     assert ((alpha > 0) & (alpha < 255)).any()
     assert (green[seen] == 255).all()
     assert (red[seen] == 0).all()
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("framing", [Framing(), Framing(depth=16), Framing(value_range=(0, 255))], ids=str)
+def test_colours_under_an_alpha_of_zero_are_kept_until_pixels_are_blended(tmp_path, channels, framing):
+    array = np.full((4, 4, channels), 200, dtype=np.uint8)
+    array[:2, :, -1] = 0
+    paths = [tmp_path / "a.npy", tmp_path / "a.png", tmp_path / "a16.png"]
+    np.save(paths[0], array)
+    Image.fromarray(array).save(paths[1])
+    write_png16(paths[2], array.astype(np.uint16) * 257)
+    for path in paths:
+        scale = 257 if framing.depth == 16 else 1
+        if path.name == "a16.png" and framing.value_range is not None:
+            framing = replace(framing, value_range=(0, 65535))
+        read = partial(decode_one, path, channels=channels)
+        for whole in (None, 4):
+            assert np.array_equal(read(size=whole, framing=framing), array.astype(int).transpose(2, 0, 1) * scale), path
+        # Every other pixel.
+        assert (read(size=2, framing=replace(framing, filter="nearest"))[:-1] == 200 * scale).all(), path
+        halved = read(size=2, framing=replace(framing, filter="box"))
+        assert (halved[:-1, 0] == 0).all(), path
+        assert (halved[:-1, 1] == 200 * scale).all(), path
 
 
 def test_padding_is_transparent_where_there_is_alpha(tmp_path):

@@ -51,6 +51,9 @@ def test_missing_and_empty_folders_are_told(tmp_path):
         ImageFolder(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="holds no picture"):
         ImageFolder(str(tmp_path))
+    (tmp_path / "one.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"one\.png is a file: name the folder"):
+        ImageFolder(str(tmp_path / "one.png"))
 
 
 def test_the_key_changes_with_the_files(tmp_path):

@@ -11,9 +11,9 @@ from gen_experiments.models.base import NOISE_STREAM
 from gen_experiments.models.cut import CUT
 from gen_experiments.networks.base import StagedTranslator
 from gen_experiments.networks.projector import drawn_places
+from run_files import checkpoint, equal
 from small_translators import SPEC, Means, Scale, fit
 from test_devices import assert_trained_as_one, train
-from test_resuming import checkpoint, equal
 
 SMALL = (
     f"--config={CONFIGS / 'translation.yaml'}",

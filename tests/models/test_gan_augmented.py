@@ -3,7 +3,7 @@ import torch
 
 from gen_experiments.errors import UserError
 from gen_experiments.images import to_float
-from gen_experiments.losses.adversarial import LeastSquares, RelativisticPaired
+from gen_experiments.losses.adversarial import Hinge, LeastSquares, RelativisticPaired
 from gen_experiments.losses.penalties import R1, R2, squared_gradient_norms
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation, DiffAugment
@@ -70,6 +70,22 @@ def test_adaptation_counts_logits_beyond_the_boundary_of_the_loss(tmp_path, logi
         weight.fill_(logit)  # the last one is the logit's bias
     train(model, 1, tmp_path)
     assert model.augment.strength.p.item() == pytest.approx(strength)
+
+
+def test_an_iteration_has_the_strength_that_it_has_in_the_authors_code(tmp_path):
+    """There an iteration ends by counting itself and, where its number is a multiple of the interval, moving p.
+
+    With 4 images an iteration and a discriminator that is always too sure the first four have p = 0, and each four
+    more have 16 of 100 images more.
+    """
+    model = gan(augmentation=DiffAugment(), augmentation_strength=AdaptiveStrength(images=100, every=4), loss=Hinge())
+    with torch.no_grad():
+        for weight in model.discriminator.parameters():
+            weight.zero_()
+        weight.fill_(100.0)
+    _, history = train(model, 9, tmp_path, log_every_n_steps=1)
+    expected = [0.0] * 4 + [0.16] * 4 + [0.32]
+    assert [logged["train/augmentation_p"] for logged in history.logged] == pytest.approx(expected)
 
 
 def test_a_resumed_run_adapts_on_bit_for_bit(tmp_path):

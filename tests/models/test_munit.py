@@ -14,10 +14,10 @@ from gen_experiments.losses.reconstruction import L1
 from gen_experiments.models.base import NOISE_STREAM
 from gen_experiments.models.munit import MUNIT
 from gen_experiments.networks.base import Discriminator, StyledAutoencoder
+from run_files import checkpoint, curve, equal
 from small_models import quiet_trainer
 from small_translators import SPEC, Means, Watch, fit
 from test_devices import assert_trained_as_one, train
-from test_resuming import checkpoint, curve, equal
 
 SMALL = (
     f"--config={CONFIGS / 'translation.yaml'}",

@@ -14,8 +14,8 @@ from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.priors.base import Draws
+from run_files import checkpoint, equal, last
 from test_devices import assert_trained_as_one, train
-from test_resuming import equal
 
 EMA = {"class_path": "EMAQuantizer", "init_args": {"num_codes": 16, "dim": 8}}
 
@@ -30,17 +30,9 @@ def model(checkpoints):
     return load_model(checkpoints["prior"], CodePrior, "test")
 
 
-def last(folder, name="prior", version=0):
-    return folder / "runs" / name / f"version_{version}" / "checkpoints" / "last.ckpt"
-
-
 def logged(path, name):
     with open(path, newline="") as file:
         return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
-
-
-def state(path):
-    return torch.load(path, weights_only=True)
 
 
 def test_an_autoregressive_prior_trains_and_is_scored(experiment, tmp_path, checkpoints):
@@ -77,7 +69,7 @@ def test_truncation_makes_samples_more_alike(model):
 
 
 def test_the_vqvae_stays_as_it_is(checkpoints):
-    before, after = state(checkpoints["vqvae"])["state_dict"], state(checkpoints["prior"])["state_dict"]
+    before, after = checkpoint(checkpoints["vqvae"])["state_dict"], checkpoint(checkpoints["prior"])["state_dict"]
     assert all(torch.equal(value, after[f"vqvae.{name}"]) for name, value in before.items())
 
 
@@ -110,7 +102,7 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, options)
     assert experiment("fit", *options, "--run.name=whole", "--trainer.max_steps=8") == 0
     assert experiment("fit", *options, "--run.name=part", "--trainer.max_steps=4") == 0
     assert experiment("fit", *options, "--run.name=part", "--trainer.max_steps=8", "--ckpt_path=last") == 0
-    unbroken, resumed = state(last(tmp_path, "whole")), state(last(tmp_path, "part"))
+    unbroken, resumed = checkpoint(last(tmp_path, "whole")), checkpoint(last(tmp_path, "part"))
     for key in ("state_dict", "optimizer_states", "images_seen"):
         assert equal(resumed[key], unbroken[key]), key
 
@@ -130,7 +122,7 @@ def test_codes_of_several_levels(experiment, tmp_path, kind):
     assert experiment("fit", *networks, *short, f"--model.quantizer={quantizer}") == 0
     tokenizer = last(tmp_path, "vqvae")
     assert experiment("fit", *SMALL_PRIOR, *short, f"--model.vqvae={tokenizer}") == 0
-    model = load_model(last(tmp_path), CodePrior, "test")
+    model = load_model(last(tmp_path, "prior"), CodePrior, "test")
     assert model.prior.codes.grids == grids
     images = torch.zeros(2, 1, 32, 32)
     with torch.no_grad():
@@ -170,10 +162,10 @@ def test_mistakes_get_one_line(experiment, capsys, options, checkpoints, change,
 
 
 def test_a_checkpoint_that_names_a_foreign_class_inside_the_vqvae_is_refused(experiment, checkpoints, capsys):
-    checkpoint = state(checkpoints["prior"])
-    described = json.loads(checkpoint["hyper_parameters"]["vqvae"]) | {"_class_path": "os.path.Model"}
-    checkpoint["hyper_parameters"]["vqvae"] = json.dumps(described)
-    torch.save(checkpoint, "changed.ckpt")
+    held = checkpoint(checkpoints["prior"])
+    described = json.loads(held["hyper_parameters"]["vqvae"]) | {"_class_path": "os.path.Model"}
+    held["hyper_parameters"]["vqvae"] = json.dumps(described)
+    torch.save(held, "changed.ckpt")
     assert experiment("sample", "changed.ckpt") not in (0, None)
     assert "names os.path.Model" in capsys.readouterr().err
 

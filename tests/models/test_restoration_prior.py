@@ -12,8 +12,8 @@ from gen_experiments import load
 from gen_experiments.images import to_float, to_uint8
 from independent import column, digits, held_out, psnr, read_pictures
 from pictures_on_disk import write_pictures
+from run_files import checkpoint, curve, equal
 from test_devices import assert_trained_as_one, train
-from test_resuming import checkpoint, curve, equal
 
 RECIPE = CONFIGS / "experiments" / "translation" / "restoration_prior_digits.yaml"
 # Nothing of this is drawn, so that the damaged digits are known without the package.

@@ -5,12 +5,13 @@ import torch
 import gen_experiments
 import independent
 from conftest import SHORT, SMALL
+from run_files import checkpoint
 
 OTHER = (*SHORT, "--run.root=other", "--trainer.max_steps=2")
 
 
 def state(path):
-    return torch.load(path, weights_only=True)["state_dict"]
+    return checkpoint(path)["state_dict"]
 
 
 def test_what_fits_is_loaded_and_the_rest_is_named(experiment, checkpoints, capsys):
@@ -29,7 +30,7 @@ def test_what_fits_is_loaded_and_the_rest_is_named(experiment, checkpoints, caps
     (line,) = [line for line in said.splitlines() if line.startswith("not loaded: ")]
     first = next(name for name in after if name not in fitting)
     assert first in line
-    held = torch.load("other/gan/version_0/checkpoints/last.ckpt", weights_only=True)
+    held = checkpoint("other/gan/version_0/checkpoints/last.ckpt")
     assert (held["images_seen"], held["global_step"]) == (32, 2)
 
 

@@ -13,11 +13,11 @@ from gen_experiments.losses.reconstruction import L1
 from gen_experiments.models.cyclegan import CycleGAN
 from gen_experiments.models.pix2pix import Pix2Pix
 from gen_experiments.schedules import Constant
+from run_files import checkpoint, curve, equal
 from small_models import sgd
 from small_translators import SPEC, Means, Scale, fit
 from test_devices import assert_trained_as_one
 from test_devices import train as train_processes
-from test_resuming import checkpoint, curve, equal
 
 TRANSLATION = CONFIGS / "translation.yaml"
 MODELS = {

@@ -9,8 +9,8 @@ from gen_experiments.errors import UserError
 from gen_experiments.losses.adversarial import RelativisticPaired
 from gen_experiments.models.adversary import Adversary, adaptive_weight
 from gen_experiments.networks.patch import PatchDiscriminator
+from run_files import checkpoint, equal, last
 from test_devices import assert_trained_as_one, train
-from test_resuming import equal
 
 VQGAN = (
     *SMALL["vqvae"],
@@ -23,11 +23,6 @@ VQGAN = (
 
 def adversary(**options):
     return Adversary(PatchDiscriminator, lambda parameters: torch.optim.Adam(parameters), **options)
-
-
-def last(folder, name="vqgan", version=0):
-    path = folder / "runs" / name / f"version_{version}" / "checkpoints" / "last.ckpt"
-    return torch.load(path, weights_only=True)
 
 
 def test_the_adaptive_weight_by_hand():
@@ -58,7 +53,7 @@ def test_before_its_start_the_adversary_does_nothing(experiment, tmp_path):
     short = [*SHORT, "--trainer.max_steps=3", "--trainer.val_check_interval=3"]
     assert experiment("fit", *VQGAN, *short, "--model.adversary.start=1000000") == 0
     assert experiment("fit", *VQGAN, *short, "--model.adversary=null", "--run.name=plain") == 0
-    held, plain = last(tmp_path), last(tmp_path, "plain")
+    held, plain = (checkpoint(last(tmp_path, name)) for name in ("vqgan", "plain"))
     assert held["global_step"] == plain["global_step"] == 3
     for name, value in plain["state_dict"].items():
         torch.testing.assert_close(held["state_dict"][name], value, msg=name)
@@ -71,7 +66,7 @@ def test_from_its_start_both_learn_and_an_iteration_counts_once(experiment, tmp_
     for count in (1, 2):
         chosen = [f"--trainer.max_steps={count}", f"--trainer.val_check_interval={count}"]
         assert experiment("fit", *options, *SHORT, *chosen) == 0
-        steps.append(last(tmp_path, version=count - 1))
+        steps.append(checkpoint(last(tmp_path, "vqgan", count - 1)))
     before, after = (step["state_dict"] for step in steps)
     assert steps[1]["global_step"] == 2
     for part in ("discriminator", "decoder", "encoder"):
@@ -85,7 +80,7 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path):
     assert experiment("fit", *options, "--run.name=whole", "--trainer.max_steps=6") == 0
     assert experiment("fit", *options, "--trainer.max_steps=3") == 0
     assert experiment("fit", *options, "--trainer.max_steps=6", "--ckpt_path=last") == 0
-    unbroken, resumed = last(tmp_path, "whole"), last(tmp_path)
+    unbroken, resumed = (checkpoint(last(tmp_path, name)) for name in ("whole", "vqgan"))
     for key in ("state_dict", "optimizer_states", "images_seen"):
         assert equal(resumed[key], unbroken[key]), key
 

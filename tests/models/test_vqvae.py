@@ -17,8 +17,8 @@ from gen_experiments.images import Batch, to_float
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.schedules import Constant
+from run_files import checkpoint, equal
 from small_models import fit, quiet_trainer, vqvae
-from test_resuming import checkpoint, equal
 
 PARTS = ("encoder", "quantizer", "decoder")
 

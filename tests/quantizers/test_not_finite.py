@@ -38,8 +38,21 @@ def test_a_codebook_recovers(maker, value, when, whole):
     assert all(tensor.isfinite().all() for tensor in quantizer.state_dict().values())
     quantized = quantizer.eval()(latents(9))
     assert quantized.values.isfinite().all()
-    if not whole:
-        assert len(quantized.indices.unique()) > 1
+    assert len(quantized.indices.unique()) > 1
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_first_batch_without_a_number_is_no_start(maker):
+    torch.manual_seed(0)
+    with_nan = MAKERS[maker]()
+    torch.manual_seed(0)
+    without = MAKERS[maker]()
+    with_nan(latents(0) * torch.nan)
+    assert with_nan.steps == 0
+    for quantizer in (with_nan, without):
+        quantizer(latents(1))
+        assert quantizer.steps == 1
+    assert torch.equal(with_nan.codes(), without.codes())
 
 
 def test_the_other_codes_move_as_if_the_latent_were_not_there():

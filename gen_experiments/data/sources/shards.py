@@ -112,7 +112,7 @@ def _find_shards(root: Path) -> Mapping[str, Sequence[Path]]:
         UserError: there are none, or it is not clear which are to train on.
     """
     if not root.is_dir():
-        raise UserError(f"there is no folder of shards {root} in {Path.cwd()}; name it by --data.source.root")
+        raise UserError(f"there is no folder of shards {root} in {Path.cwd()}: mend its path")
     shards = sorted(path for path in (*root.glob("*.tar"), *root.glob("*/*.tar")) if not path.name.startswith("."))
     if not shards:
         raise UserError(f"{root} holds no shards: tar files that are not compressed, ending in .tar")
