@@ -4,16 +4,19 @@
 
 In `configs/experiments/*/README.md` the lines between the marks `records` and `end of records` are made anew from
 `records/*.json`, or between `records FOLDER` and `end of records` from `records/FOLDER/*.json`, which `evaluate --json`
-wrote. `test_results.py` holds both together.
+wrote. The comment at the head of a recipe ends with what the record of its name says. `test_results.py` holds all
+together.
 """
 
 import json
 import re
+import textwrap
 from pathlib import Path
 
 from gen_experiments.commands.printed import described_damage
 
 ROOT = Path(__file__).parents[1]
+SEEN = "# Seen here, by "
 BLOCK = re.compile(r"(<!-- records ?(\w*): python tests/results\.py -->\n).*?(<!-- end of records -->\n)", re.DOTALL)
 
 
@@ -94,6 +97,27 @@ def by_damage(name, record):
     return f"`{name}`, every picture damaged alike:\n\n{table([['damage', *names], *found])}\n"
 
 
+def recipes(page):
+    """Returns the records of a page that have a recipe of their name, each with its recipe."""
+    found = {path.stem: path for path in page.parent.rglob("*.yaml")}
+    records = sorted((page.parent / "records").rglob("*.json"))
+    return [(record, found[record.stem]) for record in records if record.stem in found]
+
+
+def headed(record, recipe):
+    """Returns the text of a recipe whose comment says what the record does."""
+    lines = recipe.read_text(encoding="utf-8").splitlines(keepends=True)
+    end = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    begin = next((number for number, line in enumerate(lines[:end]) if line.startswith(SEEN)), end)
+    held = json.loads(record.read_text(encoding="utf-8"))
+    scores = ", ".join(f"{name} {found['value']:.4g}" for name, found in held["scores"].items())
+    images, _, took = cells(held, [])
+    took = f", {took}" if took else ""
+    text = f"{SEEN}{record.relative_to(ROOT)}: {scores}; {images} images seen{took}."
+    seen = textwrap.wrap(text, 130, subsequent_indent="# ", break_on_hyphens=False)
+    return "".join([*lines[:begin], *(f"{line}\n" for line in seen), *lines[end:]])
+
+
 def table(found):
     """Returns rows of cells, the first of them the header, as Markdown."""
     header, *others = found
@@ -104,7 +128,9 @@ def main():
     """Writes all pages."""
     for page in pages():
         page.write_text(written(page), encoding="utf-8")
-        print(f"wrote the tables of {page.relative_to(ROOT)}")
+        for record, recipe in recipes(page):
+            recipe.write_text(headed(record, recipe), encoding="utf-8")
+        print(f"wrote the tables of {page.relative_to(ROOT)}, and what was seen into its recipes")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ def test_a_page_is_what_its_records_make_it(page):
         assert protocol["evaluated"]["sha256"]
         assert protocol["reference"]["fingerprint"]
         assert f"| `{path.stem}` |" in page.read_text(encoding="utf-8")
+    for record, recipe in results.recipes(page):
+        assert recipe.read_text(encoding="utf-8") == results.headed(record, recipe)
 
 
 def record(features, training=None, **scores):
@@ -63,6 +65,27 @@ def test_records_of_one_protocol_stand_in_one_table(page):
         "| cost |  | 2.5 processor minutes |\n| fid | 12.35 (11.35 to 13.35) |  |\n| psnr |  | 30 (29 to 31) |\n\n"
         "10,000 test images (01234567), features Features bbbbbbbb:\n\n"
         "| recipe | `two` |\n| --- | --- |\n| images seen | 2,000 |\n| fid | 3 (2 to 4) |\n\n<!-- end of records -->\n"
+    )
+
+
+def test_a_recipe_says_what_its_record_says(page, monkeypatch):
+    path, put = page
+    monkeypatch.setattr(results, "ROOT", path.parent)
+    put("more/mine", record("a", TRAINING, fid=12.3456, psnr=30.0))
+    recipe = path.parent / "parts" / "mine.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text("# Mine.\n#   command\nrun: {}\n# end\n")
+    ((found, its),) = results.recipes(path)
+    assert its == recipe
+    written = results.headed(found, recipe)
+    assert written == (
+        "# Mine.\n#   command\n# Seen here, by records/more/mine.json: fid 12.35, psnr 30; 2,000 images seen, "
+        "2.5 processor minutes.\nrun: {}\n# end\n"
+    )
+    recipe.write_text(written)
+    put("more/mine", record("a", fid=1.0))
+    assert results.headed(found, recipe) == (
+        "# Mine.\n#   command\n# Seen here, by records/more/mine.json: fid 1; 2,000 images seen.\nrun: {}\n# end\n"
     )
 
 
