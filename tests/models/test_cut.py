@@ -25,6 +25,8 @@ SMALL = (
     "--model.stages=[0,2,4]",
     "--model.patches=16",
     "--model.width=8",
+    "--data.crop=centre",  # the recipe's random crops are of picture files
+    "--data.crop_scale=[1, 1]",
 )
 
 

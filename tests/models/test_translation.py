@@ -30,6 +30,8 @@ MODELS = {
         "--model.discriminator.width=4",
         "--model.discriminator.layers=1",
         "--model.buffer=20",
+        "--data.crop=centre",  # the recipe's random crops are of picture files
+        "--data.crop_scale=[1, 1]",
     ),
 }
 
