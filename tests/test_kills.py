@@ -84,6 +84,7 @@ def read(folder, name):
         del held["hparams_name"]
         # Lightning's count of the iterations whose hooks have ended, which a validation that was made up for precedes.
         del held["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        del held["training"]["seconds"], held["training"]["processor_seconds"]
         found[which] = neutral(held, name)
     found["curves"] = independent.curves(folder / "metrics.csv")
     found["pictures"] = {path.name: path.read_bytes() for path in (folder / "images").iterdir()}
