@@ -15,9 +15,15 @@ from torch import Tensor
 from gen_experiments import distributed
 
 
+def announced_seed() -> int | None:
+    """Returns the seed that `lightning.seed_everything` announced to all processes of this run; None without one."""
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    return None if seed is None else int(seed)
+
+
 def run_seed() -> int:
-    """Returns the seed that `lightning.seed_everything` announced to all processes of this run; 0 without one."""
-    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+    """Returns the announced seed; 0 without one."""
+    return announced_seed() or 0
 
 
 def key_seed(*key: int) -> int:

@@ -14,6 +14,7 @@ import textwrap
 from pathlib import Path
 
 from gen_experiments.commands.printed import described_damage
+from gen_experiments.evaluation.comparison import differences
 
 ROOT = Path(__file__).parents[1]
 SEEN = "# Seen here, by "
@@ -39,20 +40,25 @@ def written(page):
 def tables(folder):
     """Returns a table for the records of each protocol, as only these can be compared, and tables by kind of damage."""
     records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    together = {}
+    together = []
     for name, record in records.items():
-        together.setdefault(compared(record), {})[name] = record
-    parts = [f"{said}:\n\n{table(rows(group))}\n" for said, group in together.items()]
+        alike = (group for group in together if not differences([record, *group.values()]))
+        group = next(alike, None)
+        if group is None:
+            together.append(group := {})
+        group[name] = record
+    parts = [f"{compared(next(iter(group.values())))}:\n\n{table(rows(group))}\n" for group in together]
     return "".join([*parts, *(by_damage(name, record) for name, record in records.items())])
 
 
 def compared(record):
-    """Returns what the scores of a record are against, and by."""
+    """Returns what the scores of a record are of, against, and by."""
     protocol = record["protocol"]
     reference = protocol["reference"]
     features = f", features {protocol['extractor']} {protocol['weights_sha256'][:8]}" if protocol["extractor"] else ""
-    origin = reference["fingerprint"][:8]
-    return f"{reference['count']:,} {reference['split']} images ({origin}){features}"
+    pixels = reference["pixels_sha256"][:8]
+    kind = protocol["evaluated"]["kind"]
+    return f"{kind} against {reference['count']:,} {reference['split']} images ({pixels}){features}"
 
 
 def rows(group):

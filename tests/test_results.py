@@ -28,8 +28,8 @@ def record(features, training=None, **scores):
         "protocol": {
             "extractor": "Features",
             "weights_sha256": features * 8,
-            "evaluated": {"images_seen": 2000, "training": training},
-            "reference": {"count": 10000, "split": "test", "fingerprint": "0123456789"},
+            "evaluated": {"kind": "samples of a model", "images_seen": 2000, "training": training},
+            "reference": {"count": 10000, "split": "test", "pixels_sha256": "0123456789"},
         },
     }
 
@@ -60,12 +60,27 @@ def test_records_of_one_protocol_stand_in_one_table(page):
     put("three", record("a", TRAINING, psnr=30.0))
     assert results.written(path).split("between")[0] == (
         "a\n<!-- records: python tests/results.py -->\n\n"
-        "10,000 test images (01234567), features Features aaaaaaaa:\n\n"
+        "samples of a model against 10,000 test images (01234567), features Features aaaaaaaa:\n\n"
         "| recipe | `one` | `three` |\n| --- | --- | --- |\n| images seen | 2,000 | 2,000 |\n| seed |  | 3 |\n"
         "| cost |  | 2.5 processor minutes |\n| fid | 12.35 (11.35 to 13.35) |  |\n| psnr |  | 30 (29 to 31) |\n\n"
-        "10,000 test images (01234567), features Features bbbbbbbb:\n\n"
+        "samples of a model against 10,000 test images (01234567), features Features bbbbbbbb:\n\n"
         "| recipe | `two` |\n| --- | --- |\n| images seen | 2,000 |\n| fid | 3 (2 to 4) |\n\n<!-- end of records -->\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("role", "field", "value"),
+    [("reference", "pixels_sha256", "9876543210"), ("evaluated", "kind", "reconstructions"), (None, "covariance", "n")],
+)
+def test_what_compare_does_not_rank_stands_in_different_tables(page, role, field, value):
+    path, put = page
+    put("one", record("a", fid=1.0))
+    other = record("a", fid=2.0)
+    (other["protocol"] if role is None else other["protocol"][role])[field] = value
+    put("two", other)
+    text = results.written(path)
+    assert "| recipe | `one` |\n" in text
+    assert "| recipe | `two` |\n" in text
 
 
 def test_a_recipe_says_what_its_record_says(page, monkeypatch):
@@ -95,7 +110,7 @@ def test_many_records_run_down(page):
     put("more/a", record("a", TRAINING | {"device": "H200", "processes": 4}, fid=1.0))
     assert results.written(path).split("between")[1] == (
         "\n<!-- records more: python tests/results.py -->\n\n"
-        "10,000 test images (01234567), features Features aaaaaaaa:\n\n"
+        "samples of a model against 10,000 test images (01234567), features Features aaaaaaaa:\n\n"
         "| recipe | images seen | seed | cost | fid |\n| --- | --- | --- | --- | --- |\n"
         "| `a` | 2,000 | 3 | 10.0 minutes of 4 H200 | 1 (0 to 2) |\n| `b` | 2,000 |  |  | 2 (1 to 3) |\n\n"
         "<!-- end of records -->\nz\n"

@@ -1,13 +1,12 @@
 """What a training has cost, in its checkpoints."""
 
-import os
 import time
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from gen_experiments import distributed
+from gen_experiments import distributed, randomness
 
 
 class Cost(Callback):
@@ -28,9 +27,9 @@ class Cost(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds what was spent so far."""
-        device, seed = pl_module.device, os.environ.get("PL_GLOBAL_SEED")
+        device = pl_module.device
         checkpoint["training"] = {
-            "seed": None if seed is None else int(seed),
+            "seed": randomness.announced_seed(),
             "precision": trainer.precision,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "processes": distributed.world_size(),

@@ -13,6 +13,7 @@ import yaml
 import independent
 import one_node_slurm
 from jobs import MODELS, STEPS, TORCHRUN, submit
+from run_files import equal
 from wandb_files import records, values
 
 pytestmark = [
@@ -40,16 +41,6 @@ def uninterrupted(slurm, tmp_path_factory):
 def curves(run):
     """All rows of metrics.csv, without what depends on the machine."""
     return independent.curves(run / "metrics.csv")
-
-
-def equal(a, b):
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return a == b
 
 
 def assert_same_end(job, expected):
