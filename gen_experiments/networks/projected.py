@@ -41,6 +41,8 @@ class ProjectedDiscriminator(Discriminator):
         mixed: channels of the mixture at the largest resolution; the paper's code has 64.
         width: channels of the judging networks from 64×64 up; they double at each halving, to 8 · width at 8×8.
         conditional: judge images together with their labels, by projection.
+        pixels: let one more network of the same kind judge the images themselves: features of an encoder that halves
+            the images first show little of patterns as fine as a pixel. The paper's discriminator is without.
 
     Raises:
         UserError: the file is missing or holds no such encoder, the smallest mixture has less than 4 pixels a side, or
@@ -56,6 +58,7 @@ class ProjectedDiscriminator(Discriminator):
         mixed: int = 64,
         width: int = 64,
         conditional: bool = False,
+        pixels: bool = False,
     ) -> None:
         super().__init__()
         check_widths(dim=dim, mixed=mixed, width=width)
@@ -73,10 +76,12 @@ class ProjectedDiscriminator(Discriminator):
                 f"the encoder of a projected discriminator leaves {min(sides) // 2} pixels of {in_words(image.size)}, "
                 "and 2 are needed: set fewer downsamplings"
             )
+        judged = list(zip(self.mixing.channels, sides, strict=True))
+        if pixels:
+            judged.insert(0, (image.channels, min(image.shape[1:])))
+        self.pixels = pixels
         classes = classes_of(image, conditional)
-        self.judges = nn.ModuleList(
-            _Judge(channels, side, width, classes) for channels, side in zip(self.mixing.channels, sides, strict=True)
-        )
+        self.judges = nn.ModuleList(_Judge(channels, side, width, classes) for channels, side in judged)
 
     def train(self, mode: bool = True) -> "ProjectedDiscriminator":
         """Trains what judges; encoder and mixing stay as they are."""
@@ -86,9 +91,13 @@ class ProjectedDiscriminator(Discriminator):
         return self
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Maps (B, C, H, W) and, if conditional, (B,) labels -> (B, n) logits, of the largest mixture first."""
-        mixtures = self.mixing(self.encoder.pyramid(images))
-        logits = [judge(mixture, labels) for judge, mixture in zip(self.judges, mixtures, strict=True)]
+        """Maps (B, C, H, W) and, if conditional, (B,) labels -> (B, n) logits.
+
+        Those of the images themselves come first, if they are judged, then those of the largest mixture.
+        """
+        judged = [images] if self.pixels else []
+        judged += self.mixing(self.encoder.pyramid(images))
+        logits = [judge(x, labels) for judge, x in zip(self.judges, judged, strict=True)]
         return torch.cat(logits, dim=1)
 
 
@@ -133,7 +142,7 @@ class _Judge(nn.Module):
     With classes the last has 64 channels, whose product with a map of the label's embedding is the logit.
 
     Args:
-        before: channels of the mixture.
+        before: channels of what is judged.
         side: pixels of its shorter side.
         width: see `ProjectedDiscriminator`.
         classes: number of classes, or None.
@@ -153,9 +162,9 @@ class _Judge(nn.Module):
         self.embedding = None if classes is None else nn.Embedding(classes, LABEL_EMBEDDING)
         self.map = None if classes is None else nn.Linear(LABEL_EMBEDDING, LABEL_FEATURES)
 
-    def forward(self, mixture: Tensor, labels: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """Maps (B, before, h, w) and (B,) labels -> (B, n) logits, row by row."""
-        features: Tensor = self.layers(mixture).flatten(2)
+        features: Tensor = self.layers(x).flatten(2)
         if self.embedding is None or self.map is None:
             return features[:, 0]
         of_label = leaky_relu(self.map(self.embedding(require_labels(labels))), 0.2)

@@ -43,10 +43,13 @@ def normalised(x, factor, offset):
     return (x - mean) / (var + 1e-5).sqrt() * factor[None, :, None, None] + offset[None, :, None, None]
 
 
-@pytest.mark.parametrize("labels", [None, torch.tensor([4, 0, 2])])
-def test_it_is_the_authors_network(labels):
-    """Its official code's pg_modules: projector.py (CCM and CSM, `expand`), blocks.py, and discriminator.py."""
-    network, weights = prepared(small(conditional=labels is not None))
+@pytest.mark.parametrize(("labels", "pixels"), [(None, False), (torch.tensor([4, 0, 2]), False), (None, True)])
+def test_it_is_the_authors_network(labels, pixels):
+    """Its official code's pg_modules: projector.py (CCM and CSM, `expand`), blocks.py, and discriminator.py.
+
+    With pixels there is one more of its discriminators, which sees the images.
+    """
+    network, weights = prepared(small(conditional=labels is not None, pixels=pixels))
     settled(network)
     x = waves(3, 3, 32, 32)
 
@@ -65,13 +68,14 @@ def test_it_is_the_authors_network(labels):
     assert [mixture.shape[1:] for mixture in mixtures] == [(2, 32, 32), (2, 16, 16)]
 
     logits = []
-    for mixture, halvings in zip(mixtures, (2, 1), strict=True):
+    for judged, halvings in [*([(x, 2)] if pixels else []), (mixtures[0], 2), (mixtures[1], 1)]:
+        h = judged
         for _ in range(halvings):
             bias, kernel = next(weights), of_norm_one(next(weights))
-            mixture = F.conv2d(mixture, kernel, bias, stride=2, padding=1)
-            mixture = leaky(normalised(mixture, next(weights), next(weights)))
-        assert mixture.shape[1:] == (8, 8, 8)
-        patches = F.conv2d(mixture, of_norm_one(next(weights)))
+            h = F.conv2d(h, kernel, bias, stride=2, padding=1)
+            h = leaky(normalised(h, next(weights), next(weights)))
+        assert h.shape[1:] == (8, 8, 8)
+        patches = F.conv2d(h, of_norm_one(next(weights)))
         if labels is not None:
             embedded = next(weights)[labels]
             factors = leaky(embedded @ next(weights).T + next(weights))
