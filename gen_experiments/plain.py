@@ -73,7 +73,7 @@ def _count(value: Any, path: str | Path, counted: dict[int, int], depth: int) ->
 
 
 def _check_text(text: str, path: str | Path) -> None:
-    """The parser reads text as YAML where it expects more than text, so what it would find there counts too."""
+    """Checks what the parser would find in a text, which it reads as YAML where it expects more than a text."""
     try:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError):

@@ -117,26 +117,6 @@ def _trace_of_root(first: Moments, second: Moments) -> float:
     return float(np.sqrt(np.maximum(values, 0)).sum())
 
 
-def frechet_distance_of_features(first: Tensor, second: Tensor) -> Tensor:
-    """Returns the same distance of (N, D) and (M, D) features, quicker where N and M are fewer than dimensions.
-
-    With centred rows A and B, Σ₁ = AᵀA/(N − 1) and Σ₂ = BᵀB/(M − 1): tr((Σ₁Σ₂)^½) is the sum of the singular values of
-    the (N, M) matrix A Bᵀ/√((N − 1)(M − 1)).
-
-    Returns:
-        float64 scalar.
-    """
-    moments = [Moments.of_features(features) for features in (first, second)]
-    if min(len(first), len(second)) >= first.shape[1]:
-        return frechet_distance(*moments)
-    rows = [
-        (features.double() - moment.mean) / (len(features) - 1) ** 0.5
-        for features, moment in zip((first, second), moments, strict=True)
-    ]
-    distance: Tensor = _separation(*moments) - 2 * torch.linalg.svdvals(rows[0] @ rows[1].T).sum()
-    return distance
-
-
 def warn_of_few(first: Moments, second: Moments) -> None:
     """Warns, once for all processes, of a distance between fewer images than features have dimensions."""
     counts = [moments.count for moments in (first, second) if moments.count is not None]
