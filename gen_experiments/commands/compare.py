@@ -6,9 +6,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.commands.evaluate import Protocol, evaluation_of
+from gen_experiments.commands.evaluate import evaluation_of
 from gen_experiments.commands.inputs import EVALUATION_FILE, split_compared_with
 from gen_experiments.commands.passes import extractor_for
+from gen_experiments.commands.protocol import Protocol
 from gen_experiments.commands.remade import remakes
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import better, differences, differing_settings, read_record
