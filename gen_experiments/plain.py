@@ -7,10 +7,7 @@ import yaml
 
 from gen_experiments.errors import UserError
 
-# More than any configuration of an experiment has.
-MAX_VALUES = 100_000
-MAX_DEPTH = 64
-MAX_BYTES = 4 << 20
+MAX_VALUES, MAX_DEPTH, MAX_BYTES = 100_000, 64, 4 << 20  # more than any configuration of an experiment has
 
 
 def read_yaml(path: Path) -> Any:
