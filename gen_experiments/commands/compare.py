@@ -56,9 +56,10 @@ def compare(
     if rescore:
         reference = reference or _first_reference(runs[0])
         network = extractor or extractor_for(*runs)
+        protocol = Protocol(metrics=metrics, num=num, seed=seed, bootstrap=bootstrap, device=device)
         for run in runs:
             _check_run(run)
-            held = evaluation_of(run, reference, [network], Protocol(metrics, num, seed, bootstrap, device))
+            held = evaluation_of(run, reference, [network], protocol)
             if is_first_process():
                 write_record(held, Path(run) / EVALUATION_FILE)
     if not is_first_process():

@@ -74,7 +74,16 @@ def evaluate(
     Raises:
         UserError: something named cannot be used, a number is out of range, a metric needs more than there is.
     """
-    protocol = Protocol(metrics, num, seed, bootstrap, device, covariance, lpips, damage)
+    protocol = Protocol(
+        metrics=metrics,
+        num=num,
+        seed=seed,
+        bootstrap=bootstrap,
+        device=device,
+        covariance=covariance,
+        lpips=lpips,
+        damage=damage,
+    )
     networks = extractor if isinstance(extractor, list) else [extractor] if extractor is not None else []
     held = evaluation_of(evaluated, reference, networks, protocol)
     if not is_first_process():
@@ -136,9 +145,14 @@ def evaluation_of(
     if sides.data is not None and (sides.data[0].damage or protocol.damage):
         assert sides.model is not None
         assert sides.checkpoint is not None
-        kinds, wanted_of_kinds, intervals = protocol.damage, protocol.metrics, protocol.bootstrap
         alone = scores_by_damage(
-            sides.model, sides.checkpoint, *sides.data, kinds, protocol.lpips, wanted_of_kinds, intervals
+            sides.model,
+            sides.checkpoint,
+            *sides.data,
+            damage=protocol.damage,
+            lpips=protocol.lpips,
+            wanted=protocol.metrics,
+            bootstrap=protocol.bootstrap,
         )
         others |= {"by_damage": alone} if alone else {}
     return records[0] | others

@@ -11,7 +11,7 @@ from gen_experiments.evaluation.scores import METRICS
 from gen_experiments.losses.perceptual import Perceptual
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """How images are scored; the fields are the options of `evaluate`.
 
