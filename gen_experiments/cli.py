@@ -162,6 +162,7 @@ def _silence() -> None:
         r"The number of training batches .* is smaller than the logging interval",  # intervals are counted over epochs
         r"Using ModelCheckpoint with manual optimization",
         r"Checkpoint directory .* exists and is not empty",  # that of the run that goes on
+        r"Couldn't infer the batch indices",  # of predictions, whose files are named without them
         r"The dirpath has changed from",  # what it says is not reloaded is so where it matters (`callbacks.resumption`)
         r"It is recommended to use `self\.log\(.*sync_dist=True",  # whatever is logged is the same on all processes
     ):

@@ -24,7 +24,7 @@ def rank() -> int:
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """Returns the sum of `tensor` over all processes, as a new tensor; not differentiable."""
+    """Returns the sum over all processes, as a new tensor without gradient; on a single process `tensor` itself."""
     if not is_distributed():
         return tensor
     total = tensor.detach().clone(memory_format=torch.contiguous_format)

@@ -153,7 +153,7 @@ class ExperimentCLI(LightningCLI):
                 dist.destroy_process_group()
 
     def _find_start(self, checkpoint: str | None, seed: int | bool) -> Start:
-        """Returns the first process looks on the disk; those that Lightning starts beside it read a variable."""
+        """Returns where the command starts: the first process looks on the disk, the others read what it has found."""
         if self.subcommand != "fit":
             return self._run.scored(checkpoint)
         if can_requeue():

@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
+from gen_experiments.plain import MAX_BYTES
 from gen_experiments.untrusted import Unreadable, read_tensors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT = 1
-MAX_BYTES = 4 << 20  # more than any configuration has
 
 
 def is_exported(path: Path) -> bool:

@@ -15,7 +15,8 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
 
-from gen_experiments.errors import shortened
+from gen_experiments.errors import UserError, shortened
+from gen_experiments.plain import check_plain
 
 # What jsonargparse tells about every alternative that a type has, and nobody wants to read.
 NOISE = re.compile(
@@ -34,7 +35,6 @@ NO_KEYS = ("help", "subcommand", "print_shtab")  # what the libraries add for th
 EXPLAINED = "there is no "
 UNFINISHED = "is not finished"
 MOST_KEYS = 24  # accepted ones that a message lists
-MOST_NODES = 100_000  # of a YAML document, those that it refers to again counted anew
 
 
 class OneLineParser(ArgumentParser):
@@ -178,33 +178,19 @@ def _load_yaml(text: str) -> Any:
         return None
     try:
         value = _jsonargparse_yaml(text)
-        _count(value, {}, set())
+        check_plain(value, "the YAML")
     except yaml.MarkedYAMLError as error:
         # Its message has three lines or more, of which the last tells what is wrong.
         mark = error.problem_mark or error.context_mark
         place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise yaml.YAMLError(f"no YAML{place}: {error.problem}") from error
+    except UserError as error:
+        raise yaml.YAMLError(str(error)) from None
     except RecursionError:
         raise yaml.YAMLError("the YAML is nested too deeply") from None
     except (ValueError, OverflowError) as error:
         raise yaml.YAMLError(f"the YAML cannot be read: {error}") from error
     return value
-
-
-def _count(value: Any, known: dict[int, int], above: set[int]) -> int:
-    """Returns the nodes of a tree of dicts and lists, where what is referred to twice counts twice."""
-    if not isinstance(value, (dict, list)):
-        return 1
-    if id(value) in above:
-        raise yaml.YAMLError("the YAML contains itself")
-    if id(value) not in known:
-        above.add(id(value))
-        items = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_count(item, known, above) for item in items)
-        above.remove(id(value))
-        if known[id(value)] > MOST_NODES:
-            raise yaml.YAMLError(f"the YAML unfolds into more than {MOST_NODES} values")
-    return known[id(value)]
 
 
 # So that config.yaml can hold the defaults of foreign classes, such as those of Lightning's Timer.

@@ -7,10 +7,7 @@ import yaml
 
 from gen_experiments.errors import UserError
 
-# More than any configuration of an experiment has.
-MAX_VALUES = 100_000
-MAX_DEPTH = 64
-MAX_BYTES = 4 << 20
+MAX_VALUES, MAX_DEPTH, MAX_BYTES = 100_000, 64, 4 << 20  # more than any configuration of an experiment has
 
 
 def read_yaml(path: Path) -> Any:
@@ -73,7 +70,7 @@ def _count(value: Any, path: str | Path, counted: dict[int, int], depth: int) ->
 
 
 def _check_text(text: str, path: str | Path) -> None:
-    """The parser reads text as YAML where it expects more than text, so what it would find there counts too."""
+    """Checks what the parser would find in a text, which it reads as YAML where it expects more than a text."""
     try:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError):

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "configs").rglob("README.md")),
+    *sorted((ROOT / "gen_experiments").rglob("README.md")),
     ROOT / "tests" / "benchmarks" / "README.md",
 ]
 

@@ -21,7 +21,7 @@ class StopOnDivergence(Callback):
     learning rates; the images seen are not set back. That needs a `ModelCheckpoint` on the same `monitor`.
 
     Args:
-        monitor: the score that is watched; the smaller the better.
+        monitor: the score that is watched, above 0; the smaller the better.
         factor: the score has diverged when it is more than this times its best, or no number; > 1.
         patience: validations in a row at which it must have; >= 1.
         accuracy: the share of images that a perfect discriminator judges rightly, in [0, 1]; watched where it is

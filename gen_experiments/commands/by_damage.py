@@ -25,6 +25,7 @@ def scores_by_damage(
     checkpoint: Path,
     data: ImageDataModule,
     split: str,
+    *,
     damage: list[Damage] | None,
     lpips: Perceptual | None,
     wanted: Sequence[str] | None,
@@ -52,7 +53,16 @@ def scores_by_damage(
         alone = copy(data)
         alone.damage = [kind]
         sources = partial(sources_of_split, alone, split)
-        remade = Reconstructions(model, checkpoint, originals, sources, alone.in_pairs, lpips, wanted, with_codes=False)
+        remade = Reconstructions(
+            model,
+            checkpoint,
+            originals,
+            sources=sources,
+            in_pairs=alone.in_pairs,
+            lpips=lpips,
+            wanted=wanted,
+            with_codes=False,
+        )
         names = [name for name in remade.metrics if wanted is None or name in wanted]
         if not names:
             return []

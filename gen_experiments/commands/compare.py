@@ -6,9 +6,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.commands.evaluate import Protocol, evaluation_of
+from gen_experiments.commands.evaluate import evaluation_of
 from gen_experiments.commands.inputs import EVALUATION_FILE, split_compared_with
 from gen_experiments.commands.passes import extractor_for
+from gen_experiments.commands.protocol import Protocol
 from gen_experiments.commands.remade import remakes
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import better, differences, differing_settings, read_record
@@ -55,9 +56,10 @@ def compare(
     if rescore:
         reference = reference or _first_reference(runs[0])
         network = extractor or extractor_for(*runs)
+        protocol = Protocol(metrics=metrics, num=num, seed=seed, bootstrap=bootstrap, device=device)
         for run in runs:
             _check_run(run)
-            held = evaluation_of(run, reference, [network], Protocol(metrics, num, seed, bootstrap, device))
+            held = evaluation_of(run, reference, [network], protocol)
             if is_first_process():
                 write_record(held, Path(run) / EVALUATION_FILE)
     if not is_first_process():

@@ -107,7 +107,7 @@ def _samples_tab(gr: Any, model: Any, reading: Reading) -> None:
 
     def make(*values: Any) -> NDArray[np.uint8]:
         *label, seed, num, truncation = values
-        return sheet(sampled(model, _label(model, label), int(seed), int(num), float(truncation)))
+        return sheet(sampled(model, _label(label), int(seed), int(num), float(truncation)))
 
     _connect(gr, "sample", make, inputs)
 
@@ -117,7 +117,7 @@ def _way_tab(gr: Any, model: Any, reading: Reading) -> None:
 
     def make(*values: Any) -> NDArray[np.uint8]:
         *label, start, stop = values
-        return sheet(way(model, _label(model, label), int(start), int(stop)), STEPS)
+        return sheet(way(model, _label(label), int(start), int(stop)), STEPS)
 
     _connect(gr, "interpolate", make, inputs)
 
@@ -145,7 +145,7 @@ def _inpainting_tab(gr: Any, model: Any, reading: Reading) -> None:
     def make(file: str | None, left: int, top: int, right: int, bottom: int, *values: Any) -> NDArray[np.uint8]:
         *label, seed = values
         box = int(left), int(top), int(right), int(bottom)
-        made = proposals(model, _picture(model, file, reading), box, _label(model, label), int(seed))
+        made = proposals(model, _picture(model, file, reading), box, _label(label), int(seed))
         return sheet(made, len(made))
 
     _connect(gr, "inpaint", make, inputs)
@@ -183,7 +183,7 @@ def _class_choice(gr: Any, model: Any) -> list[Any]:
     return [gr.Dropdown([(OPEN, -1), *((name, number) for number, name in enumerate(names))], value=-1, label="class")]
 
 
-def _label(model: Any, chosen: list[Any]) -> int | None:
+def _label(chosen: list[Any]) -> int | None:
     return int(chosen[0]) if chosen and int(chosen[0]) >= 0 else None
 
 

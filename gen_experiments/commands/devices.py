@@ -13,20 +13,24 @@ from gen_experiments.models.checkpoints import load_model
 
 
 def chosen_device(name: str) -> torch.device:
-    """Returns a device by its name; `auto` is a GPU where there is one, and each process of torchrun's has its own.
+    """Returns a device by its name; `auto` is a GPU where there is one. `auto` and `cuda` are a GPU for each process.
 
     Raises:
         UserError: there is no such device.
     """
     if name == "auto":
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        return torch.device(f"cuda:{local}" if torch.cuda.is_available() else "cpu")
+        return torch.device(f"cuda:{_local_rank()}" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"there is no device {name} here: choose auto, cpu, cuda or cuda:N") from error
     return device
+
+
+def _local_rank() -> int:
+    """Returns this process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def loaded(checkpoint: str, able: type, task: str, device: str) -> ImageModel:
@@ -45,6 +49,8 @@ def process_group() -> Iterator[None]:
     if num_processes() == 1:
         yield
         return
+    if _local_rank() < torch.cuda.device_count():
+        torch.cuda.set_device(_local_rank())  # what `cuda` is for this process
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield

@@ -1,7 +1,6 @@
 """`evaluate`: scores of images against others, each metric from one pass of each extractor, with the whole protocol."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,65 +9,22 @@ import torch
 from gen_experiments.commands.by_damage import scores_by_damage
 from gen_experiments.commands.copies import OF_COPIES, copies
 from gen_experiments.commands.devices import chosen_device
-from gen_experiments.commands.inputs import (
-    EVALUATION_FILE,
-    SPLITS,
-    Archive,
-    Images,
-    split_compared_with,
-    split_images,
-)
-from gen_experiments.commands.model_images import images_of, opened
+from gen_experiments.commands.inputs import EVALUATION_FILE, Images
 from gen_experiments.commands.passes import NoFeatures, collected_of, extractor_for
 from gen_experiments.commands.printed import print_record
-from gen_experiments.commands.reconstructed import GAIN, OF_CODES, PAIRED
-from gen_experiments.commands.remade import data_compared_with, remade_of, remakes
-from gen_experiments.commands.training_data import training_data
+from gen_experiments.commands.protocol import Protocol
+from gen_experiments.commands.sides import Sides, opened_sides
 from gen_experiments.data.damage import Damage
-from gen_experiments.errors import UserError, check_interval
-from gen_experiments.evaluation.intervals import add_intervals
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.collected import Collected
+from gen_experiments.evaluation.intervals import Score, add_intervals
 from gen_experiments.evaluation.record import record, write_record
-from gen_experiments.evaluation.scores import BY_CLASS, METRICS, check_counts, computable, score
+from gen_experiments.evaluation.scores import BY_CLASS, METRICS, computable, score
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
 from gen_experiments.progress import progress
 from gen_experiments.runs.checkpoint_files import run_of
 from gen_experiments.runs.job import is_first_process
-
-NEEDS = {
-    "ms_ssim": f" of {MS_SSIM_SIZE} pixels a side",
-    GAIN: " of damaged pictures",
-    **dict.fromkeys(OF_CODES, " by codes"),
-}
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How images are scored; the fields are the options of `evaluate`.
-
-    Raises:
-        UserError: a number is out of range, or there is no such metric.
-    """
-
-    metrics: list[str] | None
-    num: int
-    seed: int
-    bootstrap: int
-    device: str
-    covariance: Literal["n-1", "n"] = "n-1"
-    lpips: Perceptual | None = None
-    damage: list[Damage] | None = None
-
-    def __post_init__(self) -> None:
-        check_interval("[2, inf)", num=self.num)
-        check_interval("[0, inf)", seed=self.seed)
-        if self.bootstrap:
-            check_interval("[39, inf)", bootstrap=self.bootstrap)  # fewer resamples have no quantile of 2.5%
-        known = (*METRICS, *OF_COPIES, *PAIRED, GAIN, "lpips", *OF_CODES)
-        unknown = sorted(set(self.metrics or ()) - set(known))
-        if unknown:
-            raise UserError(f"there is no metric {unknown[0]}: choose from {', '.join(known)}")
 
 
 def evaluate(
@@ -118,7 +74,16 @@ def evaluate(
     Raises:
         UserError: something named cannot be used, a number is out of range, a metric needs more than there is.
     """
-    protocol = Protocol(metrics, num, seed, bootstrap, device, covariance, lpips, damage)
+    protocol = Protocol(
+        metrics=metrics,
+        num=num,
+        seed=seed,
+        bootstrap=bootstrap,
+        device=device,
+        covariance=covariance,
+        lpips=lpips,
+        damage=damage,
+    )
     networks = extractor if isinstance(extractor, list) else [extractor] if extractor is not None else []
     held = evaluation_of(evaluated, reference, networks, protocol)
     if not is_first_process():
@@ -159,75 +124,75 @@ def evaluation_of(
         of_features = set(protocol.metrics or METRICS) & {*METRICS, *OF_COPIES}
         networks = [extractor_for(evaluated, reference) if of_features else NoFeatures()]
     networks = [network.to(place) for network in networks]
-    mine = opened(evaluated, place)
-    theirs = None if reference is None or reference in SPLITS else opened(reference, place)
-    checkpoint, model = mine.checkpoint, mine.model
-    remade, compared = None, None
-    if checkpoint is not None and remakes(model):
-        compared = data_compared_with(checkpoint, reference) if theirs is None else theirs.data
-    look = mine.look or (None if theirs is None else theirs.look)
-    if compared is not None:
-        real: Images | Archive = split_images(*compared)
-    elif theirs is None:
-        real = _own_split(evaluated, checkpoint, reference)
-    else:
-        real = images_of(theirs, look, protocol.num, protocol.seed)
-    if model is not None and checkpoint is not None and remakes(model):
-        remade = remade_of(model, checkpoint, real, compared, protocol.lpips, protocol.metrics)
-    if protocol.damage is not None and compared is None:
-        raise UserError("--damage is for a model that restores and a split of its data: leave it out here")
-    fake = images_of(mine, look, protocol.num, protocol.seed) if remade is None else remade.images
-    # Before the pass, which may take minutes.
-    check_counts(protocol.metrics or (), getattr(fake, "count", None), getattr(real, "count", None))
-    for name in protocol.metrics or ():
-        if name in OF_COPIES and (checkpoint is None or remade is not None):
-            raise UserError(f"{name} is for samples of a run: leave it out here")
-        if name not in (*METRICS, *OF_COPIES) and (remade is None or name not in remade.metrics):
-            raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
-    known = [network.fits(real.content or fake.content, "--extractor") for network in networks]
-    sides = [collected_of(side, networks, place) for side in (fake, real)]
-    of_pairs = {} if remade is None else remade.scores()
+    sides = opened_sides(evaluated, reference, protocol, place)
+    sides.check(protocol)
+    known = [network.fits(sides.content, "--extractor") for network in networks]
+    passed = [collected_of(side, networks, place) for side in (sides.fake, sides.real)]
+    of_pairs = {} if sides.remade is None else sides.remade.scores()
     records = []
-    for network, knows, generated, originals in zip(networks, known, *sides, strict=True):
-        generated.paired = remade is not None and remade.in_pairs
-        for each in (generated, originals):
-            each.by_n = protocol.covariance == "n"
-            each.moments = each.divided(each.moments)
-        wanted = protocol.metrics or [*computable(generated, originals, network), *of_pairs]
-        if "missed" in wanted:
-            for side, each in ((fake, generated), (real, originals)):
-                each.labels = side.labels() if isinstance(side, Images) else None
-        found = of_pairs | score(generated, originals, network, [name for name in wanted if name in METRICS])
-        if checkpoint is not None and generated.features is not None and set(wanted) & set(OF_COPIES):
-            found |= copies(checkpoint, generated.features, real.described, originals.features, network)
-        found = {name: found[name] for name in (*wanted, *BY_CLASS) if name in found}
-        if protocol.bootstrap and generated.moments.count is not None:
-            add_intervals(found, generated.moments.count, protocol.bootstrap, _resamples)
+    for network, knows, generated, originals in zip(networks, known, *passed, strict=True):
+        scores, wanted = _scores(sides, network, generated, originals, of_pairs, protocol)
         told = network.protocol() | {
             "extractor_knows_the_images": knows,
             "covariance": protocol.covariance,
             "metrics": wanted,
             "bootstrap": protocol.bootstrap,
         }
-        for role, side, held in (("evaluated", fake, generated), ("reference", real, originals)):
+        for role, side, held in (("evaluated", sides.fake, generated), ("reference", sides.real, originals)):
             told[role] = {**side.described, "count": held.moments.count, "pixels_sha256": held.pixels_sha256}
-        records.append(record(found, told))
+        records.append(record(scores, told))
     others: dict[str, Any] = {"by_other_extractors": records[1:]} if len(records) > 1 else {}
-    if compared is not None and (compared[0].damage or protocol.damage):
-        assert model is not None
-        assert checkpoint is not None
-        kinds, intervals = protocol.damage, protocol.bootstrap
-        alone = scores_by_damage(model, checkpoint, *compared, kinds, protocol.lpips, protocol.metrics, intervals)
+    if sides.data is not None and (sides.data[0].damage or protocol.damage):
+        assert sides.model is not None
+        assert sides.checkpoint is not None
+        alone = scores_by_damage(
+            sides.model,
+            sides.checkpoint,
+            *sides.data,
+            damage=protocol.damage,
+            lpips=protocol.lpips,
+            wanted=protocol.metrics,
+            bootstrap=protocol.bootstrap,
+        )
         others |= {"by_damage": alone} if alone else {}
     return records[0] | others
 
 
+def _scores(
+    sides: Sides,
+    network: FeatureExtractor,
+    generated: Collected,
+    originals: Collected,
+    of_pairs: Mapping[str, Score],
+    protocol: Protocol,
+) -> tuple[dict[str, Score], list[str]]:
+    """Returns the scores by one extractor, and the names of those that were asked for.
+
+    Args:
+        sides: of the evaluation.
+        network: the extractor.
+        generated: what it made of the images that are scored.
+        originals: what it made of the others.
+        of_pairs: the scores that need no extractor.
+        protocol: how they are scored.
+    """
+    generated.paired = sides.remade is not None and sides.remade.in_pairs
+    for each in (generated, originals):
+        each.by_n = protocol.covariance == "n"
+        each.moments = each.divided(each.moments)
+    wanted = protocol.metrics or [*computable(generated, originals, network), *of_pairs]
+    if "missed" in wanted:
+        for side, each in ((sides.fake, generated), (sides.real, originals)):
+            each.labels = side.labels() if isinstance(side, Images) else None
+    found = {**of_pairs, **score(generated, originals, network, [name for name in wanted if name in METRICS])}
+    if sides.checkpoint is not None and generated.features is not None and set(wanted) & set(OF_COPIES):
+        reference = sides.real.described
+        found |= copies(sides.checkpoint, generated.features, reference, originals.features, network)
+    found = {name: found[name] for name in (*wanted, *BY_CLASS) if name in found}
+    if protocol.bootstrap and generated.moments.count is not None:
+        add_intervals(found, generated.moments.count, protocol.bootstrap, _resamples)
+    return found, wanted
+
+
 def _resamples(count: int) -> Iterator[range]:
     return progress(count, "resamples")
-
-
-def _own_split(evaluated: str, checkpoint: Path | None, split: str | None) -> Images:
-    """Returns a split of the data that a model that samples was trained on, by default what training compared with."""
-    if checkpoint is None:
-        raise UserError(f"{evaluated} has no data of its own to be compared with: name a reference after it")
-    return split_images(training_data(str(checkpoint), None), split or split_compared_with(checkpoint, False))

@@ -70,7 +70,7 @@ class ImageArray:
     def stream(
         self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
     ) -> Iterator[Tensor]:
-        """Yields what `kept` returns for each batch of indices; what must be decoded is while the last one is used."""
+        """Yields what `kept` returns for each batch of indices; what is decoded as it is read is decoded ahead."""
         members = (self.members[indices] for indices in batches)
         ahead = self.pixels.ahead(members) if isinstance(self.pixels, DecodedAsRead) else map(self._at, members)
         return map(torch.from_numpy, ahead)

@@ -20,6 +20,7 @@ from gen_experiments.untrusted import map_array
 def encoded(
     images: ImageArray,
     encode: Callable[[Tensor], Tensor],
+    *,
     encoder: str,
     length: int,
     num_codes: int,

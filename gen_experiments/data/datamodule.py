@@ -202,17 +202,6 @@ class ImageDataModule(LightningDataModule):
             splits["val"], self._origins["val"] = splits["train"], "the training images, as data.val_size=0"
         return splits
 
-    @property
-    def variance(self) -> float:
-        """The variance of all pixels of the training images about their mean, on a [0, 1] scale."""
-        train = self.split("train")
-        histogram = np.zeros(256, dtype=np.int64)
-        for part in np.array_split(np.arange(len(train)), max(1, len(train) // 1000)):
-            histogram += np.bincount(train.read(part).numpy().ravel(), minlength=256)
-        values, weights = np.arange(256) / 255, histogram / histogram.sum()
-        mean = (values * weights).sum()
-        return float(((values - mean) ** 2 * weights).sum())
-
     def train_dataloader(self) -> TrainingBatches:
         """Returns the shuffled batches of the training images."""
         whole = self._items("train")
@@ -236,7 +225,7 @@ class ImageDataModule(LightningDataModule):
         return self.test_dataloader()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Converts uint8 to float32 in [-1, 1], mirrors, parts what lies in pairs and damages, on the device."""
+        """Makes float32 images in [-1, 1] of a batch, on the device, some of them mirrored, and their sources."""
         images = to_float(batch.images)
         if batch.mirrored is not None:
             # At 0 and 1 this is exact, and it takes a quarter of the time of `where`.

@@ -122,7 +122,7 @@ class ShuffledPairs:
 
     @property
     def members(self) -> NDArray[np.int64]:
-        """Of all pairs of which the items are a part those that A and B of each come from, (N, 2)."""
+        """(N, 2), the numbers of the pairs that A and B of each item come from, among all pairs of the source."""
         return np.stack([self._items.members, self._items.members[self._partners]], axis=1)
 
     @property

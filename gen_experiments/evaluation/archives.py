@@ -137,10 +137,10 @@ def write_statistics(path: Path, moments: Moments, fingerprint: str, spatial: Mo
     Raises:
         UserError: the file cannot be written.
     """
-    arrays: dict[str, Any] = {"mu": moments.mean.cpu().numpy(), "sigma": moments.covariance.cpu().numpy()}
+    arrays: dict[str, Any] = {"mu": moments.mean.numpy(), "sigma": moments.covariance.numpy()}
     arrays[EXTRACTOR] = np.array([fingerprint])
     if spatial is not None:
-        arrays |= {"mu_s": spatial.mean.cpu().numpy(), "sigma_s": spatial.covariance.cpu().numpy()}
+        arrays |= {"mu_s": spatial.mean.numpy(), "sigma_s": spatial.covariance.numpy()}
     if moments.count is not None:
         arrays[COUNT] = np.array([moments.count])
     with atomic_write(path) as temporary, temporary.open("wb") as file:

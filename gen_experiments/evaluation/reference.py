@@ -25,7 +25,7 @@ class ReferenceStatistics:
 
     def __init__(self, extractor: FeatureExtractor) -> None:
         self.extractor = extractor
-        self._latest: tuple[tuple[str, torch.device], Moments] | None = None
+        self._latest: tuple[str, Moments] | None = None
 
     def moments(
         self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None] = lambda: None
@@ -44,15 +44,15 @@ class ReferenceStatistics:
         if len(images) < 2:
             raise UserError(f"FID needs at least two reference images, not {len(images)}: give the split more images")
         name = f"{images.fingerprint}-{len(images)}-{self.extractor.fingerprint}"
-        if self._latest is None or self._latest[0] != (name, device):
-            self._latest = (name, device), self._found(name, images, batch_size, device, between)
+        if self._latest is None or self._latest[0] != name:
+            self._latest = name, self._found(name, images, batch_size, device, between)
         return self._latest[1]
 
     def _found(
         self, name: str, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
     ) -> Moments:
         path = cache_root() / "statistics" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.safetensors"
-        moments = _read(path, self.extractor.num_features, device)
+        moments = _read(path, self.extractor.num_features)
         # All processes must go the same way, also when one of them found the file just before another wrote it.
         found = distributed.all_reduce_sum(torch.tensor(int(moments is not None), device=device))
         if moments is None or int(found) < distributed.world_size():
@@ -73,13 +73,13 @@ class ReferenceStatistics:
         return sums.moments()
 
 
-def _read(path: Path, dim: int, device: torch.device) -> Moments | None:
+def _read(path: Path, dim: int) -> Moments | None:
     """Returns the moments in a file, or None if they are not there, or not those of features of this dimension."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        tensors = load_file(path, device=str(device))
+        tensors = load_file(path)
     except (OSError, SafetensorError):
         return None
     shapes = {"mean": (dim,), "covariance": (dim, dim), "count": ()}
@@ -96,8 +96,8 @@ def _write(path: Path, moments: Moments) -> None:
     from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {
-        "mean": moments.mean.cpu(),
-        "covariance": moments.covariance.cpu().contiguous(),
+        "mean": moments.mean,
+        "covariance": moments.covariance.contiguous(),
         "count": torch.tensor(moments.count),
     }
     # Not by `save_file`, whose error on a full disk names no reason.

@@ -90,7 +90,7 @@ class DRAGAN(Penalty):
 
 
 def squared_gradient_norms(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """‖∇D(x)‖², summed over C, H and W, for each of the (B, C, H, W) images: (B,), differentiable once more.
+    """Returns ‖∇D(x)‖², summed over C, H and W, of each of (B, C, H, W) images: (B,), differentiable once more.
 
     The logit of an image is taken to depend on that image alone.
     """

@@ -23,7 +23,7 @@ def usage(counts: Tensor) -> Tensor:
 
 
 def entropy_bits(codes: Tensor, grids: Sequence[tuple[int, int]]) -> list[float]:
-    """Returns the bits an image that an ideal coder takes which knows how often each code occurs at each level.
+    """Returns the bits for an image, of each level, of an ideal coder that knows how often each code occurs there.
 
     Args:
         codes: (N, ...) int64.

@@ -164,13 +164,6 @@ class DigitsFeatures(FeatureExtractor):
         logits: Tensor = self.network.head(features)
         return logits
 
-    @torch.no_grad()
-    def logits(self, images: Tensor) -> Tensor:
-        """Maps (N, 1 or 3, H, W) uint8 images -> (N, 10) logits of the digits."""
-        with torch.autocast(images.device.type, enabled=False):
-            logits: Tensor = self.network(self.network.prepare(images))
-        return logits
-
 
 class InceptionFeatures(FeatureExtractor):
     """The 2048 pool features of the Inception v3 of the original FID, as torch-fidelity has it.

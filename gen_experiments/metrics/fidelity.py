@@ -104,9 +104,8 @@ def _network(name: str, weights: str | None) -> nn.Module:
     layer = kind.get_default_feature_layer_for_metric("fid")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # how torch.hub and TorchScript archives are read is not the user's to change
+            # How torch.hub and TorchScript archives are read is not the user's to change.
+            warnings.simplefilter("ignore")
             network: nn.Module = kind(name, [layer], feature_extractor_weights_path=weights, verbose=False)
     except OSError as error:
         raise UserError(

@@ -23,7 +23,7 @@ def symmetric_root(matrix: Tensor) -> Tensor:
 
 @dataclass
 class Moments:
-    """The first two moments of N feature vectors.
+    """The first two moments of N feature vectors, on the CPU, where all that is made of them is computed.
 
     Attributes:
         mean: (D,) float64.
@@ -39,7 +39,8 @@ class Moments:
     def of_sums(cls, total: Tensor, products: Tensor, count: Tensor) -> "Moments":
         """Returns them from the sums of x (D,) and of x xᵀ (D, D), float64, over `count` vectors."""
         mean = total / count
-        return cls(mean, (products - count * torch.outer(mean, mean)) / (count - 1), int(count))
+        covariance = (products - count * torch.outer(mean, mean)) / (count - 1)
+        return cls(mean.cpu(), covariance.cpu(), int(count))
 
     @classmethod
     def of_features(cls, features: Tensor) -> "Moments":
@@ -50,7 +51,7 @@ class Moments:
         """
         _check_count(len(features))
         rows = features.double()
-        return cls(rows.mean(0), rows.T.cov().reshape(rows.shape[1], -1), len(rows))
+        return cls(rows.mean(0).cpu(), rows.T.cov().reshape(rows.shape[1], -1).cpu(), len(rows))
 
     def of_all(self) -> "Moments":
         """Returns them with the covariance of N, as that of all there is rather than of a sample.
@@ -75,7 +76,7 @@ class Moments:
         """
         from scipy.linalg.lapack import dpotrf, dpstrf
 
-        matrix = self.covariance.cpu().numpy().T  # symmetric, and in LAPACK's order without being rewritten
+        matrix = self.covariance.numpy().T  # symmetric, and in LAPACK's order without being rewritten
         triangle, failure = dpotrf(matrix, lower=True)
         if not failure:
             return triangle, True
@@ -89,7 +90,7 @@ def frechet_distance(first: Moments, second: Moments) -> Tensor:
     """Returns ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of two Gaussians (https://arxiv.org/abs/1706.08500).
 
     The trace of the root is Σ √λ over the eigenvalues λ of the symmetric Fᵀ Σ₂ F, where F Fᵀ = Σ₁. That is quicker than
-    the root of the product, and rounding cannot make it complex. It is computed on the CPU.
+    the root of the product, and rounding cannot make it complex.
 
     Args:
         first: the moments that are compared with again, as their factor is kept.
@@ -106,7 +107,7 @@ def _trace_of_root(first: Moments, second: Moments) -> float:
     from scipy.linalg import eigvalsh
     from scipy.linalg.lapack import dsygst
 
-    (factor, triangular), other = first.factor, second.covariance.cpu().numpy().T
+    (factor, triangular), other = first.factor, second.covariance.numpy().T
     if triangular:  # only half of a symmetric product of triangles: a quarter of the work
         product, _ = dsygst(other, factor, itype=2, lower=True)
     else:
@@ -115,26 +116,6 @@ def _trace_of_root(first: Moments, second: Moments) -> float:
         return float("nan")
     values = eigvalsh(product, lower=True, driver="evd", overwrite_a=True, check_finite=False) if product.size else 0
     return float(np.sqrt(np.maximum(values, 0)).sum())
-
-
-def frechet_distance_of_features(first: Tensor, second: Tensor) -> Tensor:
-    """Returns the same distance of (N, D) and (M, D) features, quicker where N and M are fewer than dimensions.
-
-    With centred rows A and B, Σ₁ = AᵀA/(N − 1) and Σ₂ = BᵀB/(M − 1): tr((Σ₁Σ₂)^½) is the sum of the singular values of
-    the (N, M) matrix A Bᵀ/√((N − 1)(M − 1)).
-
-    Returns:
-        float64 scalar.
-    """
-    moments = [Moments.of_features(features) for features in (first, second)]
-    if min(len(first), len(second)) >= first.shape[1]:
-        return frechet_distance(*moments)
-    rows = [
-        (features.double() - moment.mean) / (len(features) - 1) ** 0.5
-        for features, moment in zip((first, second), moments, strict=True)
-    ]
-    distance: Tensor = _separation(*moments) - 2 * torch.linalg.svdvals(rows[0] @ rows[1].T).sum()
-    return distance
 
 
 def warn_of_few(first: Moments, second: Moments) -> None:

@@ -80,7 +80,7 @@ def frechet_deviation(reference: Moments, features: Tensor) -> float:
         reference: moments that are taken as they are.
         features: (N, D) of the sample, N > D.
     """
-    rows = features.double()
+    rows = features.double().cpu()
     moments = Moments.of_features(rows)
     values, vectors = torch.linalg.eigh(reference.root @ moments.covariance @ reference.root)
     floor = values[-1] * torch.finfo(torch.float64).eps * len(values)
@@ -122,5 +122,5 @@ def frechet_infinity(reference: Moments, features: Tensor, seed: int = 0) -> Est
         means.append(torch.stack(found).mean())
     inverse_counts = torch.tensor([1 / (count // k) for k in parts], dtype=torch.float64)
     line = torch.stack([torch.ones_like(inverse_counts), inverse_counts], 1)
-    intercept = torch.linalg.lstsq(line, torch.stack(means).cpu()[:, None]).solution[0, 0]
+    intercept = torch.linalg.lstsq(line, torch.stack(means)[:, None]).solution[0, 0]
     return Estimate(float(intercept), frechet_deviation(reference, features))

@@ -48,6 +48,9 @@ class ImageModel(Recorded, ManualOptimization):
     Attributes:
         images_seen: real images that training has consumed, over all processes, the current batch included; saved in
             checkpoints.
+        iteration: the number of the batch that is trained on, from 0, over all starts of a run: `global_step`, unless a
+            step is made of several batches (`trainer.accumulate_grad_batches`), each of which has random numbers of its
+            own.
         scores_batches: whether evaluation steps compute something of their images: each process then needs some.
         score_without_fid: what chooses the best checkpoint where no FID does, and `min` or `max` for which is better;
             None if nothing that is logged does.
@@ -62,6 +65,7 @@ class ImageModel(Recorded, ManualOptimization):
         self.image = image
         self.lr_schedule = lr_schedule
         self.images_seen = 0
+        self.iteration = 0
         self.logs_this_iteration = False
         self._batch_images = 0
         self._lr_factor = 1.0
@@ -136,7 +140,9 @@ class ImageModel(Recorded, ManualOptimization):
         for optimizer, rates in self._scheduled:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * self._lr_factor
-        seed = randomness.key_seed(randomness.run_seed(), GLOBAL_STREAM, self.global_step, distributed.rank())
+        accumulated = self.trainer.accumulate_grad_batches
+        self.iteration = self.global_step * accumulated + batch_idx % accumulated
+        seed = randomness.key_seed(randomness.run_seed(), GLOBAL_STREAM, self.iteration, distributed.rank())
         # `torch.manual_seed` would format a stack trace for every kind of device that is absent.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":

@@ -28,7 +28,7 @@ class EMA(CastsInputs, KeepsPrecision):
 
     The average decays by β = 0.5^(images / half-life) at each update, so it means the same at every batch size
     (StyleGAN2, https://arxiv.org/abs/1912.04958). Buffers, such as batch norm's statistics, are copied. Both are part
-    of the state_dict, and neither is seen by optimizers or DDP.
+    of the state_dict. No optimizer steps them, and they have no gradients that processes would exchange.
 
     Args:
         module: the network to follow; it is copied as it is now.

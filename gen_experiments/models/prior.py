@@ -81,11 +81,11 @@ class CodePrior(CodeModel, GenerativeModel):
             encoded(
                 data.split(split),
                 self.encode,
-                digest.hexdigest(),
-                codes.length,
-                codes.codebook_size,
-                self.device,
-                mirrored,
+                encoder=digest.hexdigest(),
+                length=codes.length,
+                num_codes=codes.codebook_size,
+                device=self.device,
+                mirrored=mirrored,
             )
             for mirrored in kinds
         ]

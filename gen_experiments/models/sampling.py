@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gen_experiments import distributed, randomness
+from gen_experiments import randomness
 from gen_experiments.images import Batch
 from gen_experiments.models.base import ImageModel
 
@@ -53,11 +53,12 @@ class GenerativeModel(ImageModel, ABC):
         return drawn_labels(sample_sources(first, count, seed), self.num_classes)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Returns as many samples as the batch has images, numbered on over batches and processes."""
+        """Returns as many samples as the batch has images, by the numbers of these in their split."""
         count = batch.images.shape[0]
         if not count:
             return batch.images
-        return self.sample((batch_idx * distributed.world_size() + distributed.rank()) * count, count)
+        first = batch_idx * count if batch.indices is None else int(batch.indices[0])
+        return self.sample(first, count)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the images seen, the x-axis of the evaluation's curves."""

@@ -138,11 +138,11 @@ class Tokenizer(ImageModel):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Counts the losses and codes of a batch; gives codes and reconstructions to the callbacks."""
-        return self._evaluation_step(batch, "val")
+        return self._evaluation_step(batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Returns the same on the test split."""
-        return self._evaluation_step(batch, "test")
+        return self._evaluation_step(batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the reconstructions of a batch."""
@@ -156,7 +156,7 @@ class Tokenizer(ImageModel):
         """The same on the test split."""
         self._log_evaluation("test")
 
-    def _evaluation_step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+    def _evaluation_step(self, batch: Batch) -> dict[str, Tensor]:
         reconstructions, quantized = self(batch.inputs)
         error = self.reconstruction(reconstructions, batch.images)
         squared = (reconstructions.float() - batch.images).square().mean()

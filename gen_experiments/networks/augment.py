@@ -54,7 +54,7 @@ class DiffAugment(Augmentation):
         self.colour, self.translation, self.cutout, self.fill = colour, translation, cutout, fill
 
     def __call__(self, images: Tensor, p: float | Tensor, draws: Tensor) -> Tensor:
-        """Returns the first three numbers choose which of the three an image goes through, the others how."""
+        """Augments images; the first three numbers choose which of the three an image goes through, the others how."""
         chosen, amounts = draws[:, :3] < p, draws[:, 3:]
         if self.colour and images.shape[1] not in (1, 3):
             raise UserError(

@@ -22,8 +22,8 @@ class DCGANGenerator(Generator):
         image: the images' shape.
         latent_dim: length of the noise.
         width: channels before the last layer; they double towards the start, up to 8 · width.
-        batch_norm: normalise by the statistics of each process's own batch; without it the network has no buffers, and
-            several processes do the mathematics of one.
+        batch_norm: normalise by the statistics of the batch, on CPUs of each process's part of it; without it several
+            processes do the mathematics of one there too.
         conditional: make images of given labels: an embedding is appended to the noise.
 
     Raises:

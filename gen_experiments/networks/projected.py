@@ -29,8 +29,8 @@ class ProjectedDiscriminator(Discriminator):
     mixing get no gradients and stay in evaluation mode; their weights are part of a model's checkpoints, which need no
     other file. The paper takes an EfficientNet of ImageNet; what an encoder of few images sees is less.
 
-    It gives (B, n) logits, to be trained by `Hinge` without penalties. The networks that judge have batch norm, by the
-    statistics of each process's own batch, and spectral norm.
+    It gives (B, n) logits, to be trained by `Hinge` without penalties. The networks that judge have batch norm, on
+    CPUs by the statistics of each process's part of the batch, and spectral norm.
 
     Args:
         image: the images' shape.

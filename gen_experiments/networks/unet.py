@@ -21,8 +21,8 @@ class UNet(Translator):
         image: the images' shape.
         width: channels after the first layer; they double with each, up to 8 · width.
         halvings: how often the resolution is halved; >= 2. By default down to one pixel, or as often as it can be.
-        batch_norm: normalise by the statistics of each process's own batch, else (the authors' choice for batches of
-            one) each image by itself.
+        batch_norm: normalise by the statistics of the batch, on CPUs of each process's part of it, else (the authors'
+            choice for batches of one) each image by itself.
         dropout: of a half, behind the layers up that come to 8 · width channels, but for the innermost, as published.
             The paper keeps it after the training, as the model's noise; here a trained model has none.
         resize_convolution: come up by repeating pixels before 3×3 convolutions of mirrored borders, which leave no

@@ -14,7 +14,8 @@ class HierarchicalQuantizer(Quantizer):
 
     The latents are halved once more to a top grid and quantized; the bottom grid quantizes the latents together with
     what the top says of them. The values are the sum of both, the top's brought to the bottom's grid by a transposed
-    convolution (the paper's decoder takes them side by side, which its first convolution sums as well).
+    convolution (the paper's decoder takes them side by side, which its first convolution sums as well). Convolutions
+    between the levels follow autocast, the quantizers of both do not.
 
     Shapes: (B, D, h, w) latents -> (B, D, h, w) values and (B, hw/4 + hw) indices: the top's row by row, then the
     bottom's. h and w must be even; `decode` takes square grids, `decode_grid` all.

@@ -19,7 +19,7 @@ class LoggedValues:
         self._furthest: dict[str, float] = {}
 
     def new(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the part of a row that goes beyond what is logged, which it is then; empty where that is nothing."""
+        """Returns the values of a row that are not logged yet, and counts them as logged; empty if there are none."""
         position = row.get(IMAGES_SEEN, row.get(STEP))
         if position is None:
             return dict(row)

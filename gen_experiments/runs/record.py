@@ -40,7 +40,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: Path) -> "RunRecord | None":
-        """Returns the record of the run in a folder; None where there is none, as in folders of versions before 0.2.
+        """Returns the record of the run in a folder; None where there is none.
 
         Raises:
             UserError: the file is damaged.

@@ -47,6 +47,16 @@ def test_predict_writes_an_image_for_every_test_image_into_the_run(experiment, c
         assert not (tmp_path / "runs").exists()
 
 
+def test_predicted_samples_are_the_first_of_those_that_sample_writes(experiment, checkpoints, tmp_path):
+    path = checkpoints["gan"]
+    batches = ["--data.test_size=30", "--data.eval_batch_size=20"]  # the last one is short
+    assert experiment("predict", *SMALL["gan"], *batches, f"--ckpt_path={path}") == 0
+    assert experiment("sample", path, "--num=30", "--out=made") == 0
+    made = [pixels(file) for file in sorted((tmp_path / "made").glob("*.png"))]
+    predicted = [pixels(file) for file in sorted((path.parent.parent / "predictions").glob("*.png"))]
+    assert np.array_equal(predicted, made)
+
+
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory):
     from gen_experiments.__main__ import main

@@ -112,12 +112,6 @@ def test_processes_that_start_at_once_read_the_same(tmp_path):
     assert sorted(path.suffix for path in (tmp_path / "other" / "images").iterdir()) == [".npy"]
 
 
-def test_variance_by_hand(tmp_path):
-    data = ImageDataModule(Digits(), size=8)
-    values = pixels(data.split("train")) / 255
-    assert data.variance == pytest.approx(values.var())
-
-
 @pytest.mark.parametrize("options", [{"size": 0}, {"batch_size": 0}, {"val_size": -1}, {"test_size": 0.0}])
 def test_sizes_that_make_no_sense_are_refused(options):
     with pytest.raises(UserError, match="must be"):

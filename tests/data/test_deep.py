@@ -136,7 +136,12 @@ def test_codes_are_of_the_depth_that_is_kept(tmp_path, monkeypatch):
     write_deep(tmp_path / "in", 3)
     images = decoded(ImageFolder(str(tmp_path / "in"), channels=1), "train", 16, Framing(depth=16))
     codes = encoded(
-        images, lambda x: ((x[:, 0, 0, :1] + 1) * 32767.5).round().long(), "any", 1, 65536, torch.device("cpu")
+        images,
+        lambda x: ((x[:, 0, 0, :1] + 1) * 32767.5).round().long(),
+        encoder="any",
+        length=1,
+        num_codes=65536,
+        device=torch.device("cpu"),
     )
     assert codes[:, 0].tolist() == [30000, 30001, 30002]
 

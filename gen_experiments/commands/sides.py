@@ -1,0 +1,105 @@
+"""The two sides of an evaluation: what is scored, and what it is compared with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gen_experiments.commands.copies import OF_COPIES
+from gen_experiments.commands.inputs import SPLITS, Archive, Images, split_compared_with, split_images
+from gen_experiments.commands.model_images import images_of, opened
+from gen_experiments.commands.protocol import Protocol
+from gen_experiments.commands.reconstructed import GAIN, OF_CODES, Reconstructions
+from gen_experiments.commands.remade import data_compared_with, remade_of, remakes
+from gen_experiments.commands.training_data import training_data
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.scores import METRICS, check_counts
+from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
+from gen_experiments.models.base import ImageModel
+
+NEEDS = {
+    "ms_ssim": f" of {MS_SSIM_SIZE} pixels a side",
+    GAIN: " of damaged pictures",
+    **dict.fromkeys(OF_CODES, " by codes"),
+}
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is scored, and what it is compared with.
+
+    Attributes:
+        fake: what is scored.
+        real: what it is compared with.
+        checkpoint: the file of the model that is scored; None where a folder, data or an archive are.
+        model: what it holds.
+        remade: what that model makes of the images that it is compared with, which `fake` is then.
+        data: the data, and their split, of which these are.
+    """
+
+    fake: Images | Archive
+    real: Images | Archive
+    checkpoint: Path | None
+    model: ImageModel | None
+    remade: Reconstructions | None
+    data: tuple[ImageDataModule, str] | None
+
+    @property
+    def content(self) -> str | None:
+        """What the images show, where that is known (`FeatureExtractor.content`)."""
+        return self.real.content or self.fake.content
+
+    def check(self, protocol: Protocol) -> None:
+        """Refuses what cannot be had of these images, before a pass over them that may take minutes.
+
+        Raises:
+            UserError: a metric is of other images or of more, or the images cannot be damaged.
+        """
+        if protocol.damage is not None and self.data is None:
+            raise UserError("--damage is for a model that restores and a split of its data: leave it out here")
+        evaluated, reference = (side.count if isinstance(side, Images) else None for side in (self.fake, self.real))
+        check_counts(protocol.metrics or (), evaluated, reference)
+        for name in protocol.metrics or ():
+            if name in OF_COPIES and (self.checkpoint is None or self.remade is not None):
+                raise UserError(f"{name} is for samples of a run: leave it out here")
+            if name not in (*METRICS, *OF_COPIES) and (self.remade is None or name not in self.remade.metrics):
+                raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
+
+
+def opened_sides(evaluated: str, reference: str | None, protocol: Protocol, device: torch.device) -> Sides:
+    """Opens both sides of an evaluation.
+
+    Args:
+        evaluated: as for `evaluate`.
+        reference: as for `evaluate`.
+        protocol: how they are scored.
+        device: where models are to be.
+
+    Raises:
+        UserError: see `evaluate`.
+    """
+    mine = opened(evaluated, device)
+    theirs = None if reference is None or reference in SPLITS else opened(reference, device)
+    checkpoint, model = mine.checkpoint, mine.model
+    data, remade = None, None
+    if checkpoint is not None and remakes(model):
+        data = data_compared_with(checkpoint, reference) if theirs is None else theirs.data
+    look = mine.look or (None if theirs is None else theirs.look)
+    if data is not None:
+        real: Images | Archive = split_images(*data)
+    elif theirs is None:
+        real = _own_split(evaluated, checkpoint, reference)
+    else:
+        real = images_of(theirs, look, protocol.num, protocol.seed)
+    if model is not None and checkpoint is not None and remakes(model):
+        remade = remade_of(model, checkpoint, real, data, protocol.lpips, protocol.metrics)
+    fake = images_of(mine, look, protocol.num, protocol.seed) if remade is None else remade.images
+    return Sides(fake, real, checkpoint, model, remade, data)
+
+
+def _own_split(evaluated: str, checkpoint: Path | None, split: str | None) -> Images:
+    """Returns a split of the data that a model that samples was trained on, by default what training compared with."""
+    if checkpoint is None:
+        raise UserError(f"{evaluated} has no data of its own to be compared with: name a reference after it")
+    return split_images(training_data(str(checkpoint), None), split or split_compared_with(checkpoint, False))

@@ -1,0 +1,58 @@
+"""What every model does around its steps."""
+
+import json
+from functools import partial
+
+import torch
+from lightning.pytorch import Callback
+from torch import nn
+
+from gen_experiments.models.prior import CodePrior
+from gen_experiments.networks.autoencoder import PlainDecoder, PlainEncoder
+from gen_experiments.priors.masked import MaskedPrior
+from gen_experiments.quantizers.gradient import GradientQuantizer
+from small_models import SPEC, adam, fit, vqvae
+
+
+class Dropping(PlainEncoder):
+    """An encoder that notes which of its inputs dropout has left, of the same inputs always."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.dropout, self.kept = nn.Dropout(0.5), []
+
+    def forward(self, images):
+        self.kept.append(self.dropout(torch.ones(32)) > 0)
+        return super().forward(images)
+
+
+class Watching(MaskedPrior):
+    """A prior that notes the first numbers of what it is to draw from."""
+
+    drawn: list = []  # noqa: RUF012
+
+    def loss(self, codes, labels, source, images_seen):
+        self.drawn.append(torch.rand(8, generator=source))
+        return super().loss(codes, labels, source, images_seen)
+
+
+def all_differ(values):
+    return len({tuple(value.tolist()) for value in values}) == len(values)
+
+
+def test_each_of_the_batches_of_a_step_has_a_dropout_of_its_own(tmp_path):
+    model = vqvae(encoder=lambda image, dim: Dropping(image, dim, hidden=8))
+    fit(model, Callback(), 3, tmp_path, accumulate_grad_batches=2)
+    assert len(model.encoder.kept) == 6
+    assert all_differ(model.encoder.kept)
+
+
+def test_each_of_the_batches_of_a_step_has_masks_of_its_own(tmp_path):
+    parts = {"encoder": partial(PlainEncoder, hidden=8), "decoder": partial(PlainDecoder, hidden=8)}
+    frozen = vqvae(**parts, quantizer=GradientQuantizer(8, 4), optimizer=torch.optim.Adam)
+    prior = partial(Watching, width=8, depth=1, heads=2)
+    model = CodePrior(SPEC, json.dumps(frozen.hyper_parameters()), prior, adam)
+    Watching.drawn.clear()
+    fit(model, Callback(), 3, tmp_path, accumulate_grad_batches=2)
+    assert len(Watching.drawn) == 6
+    assert all_differ(Watching.drawn)
