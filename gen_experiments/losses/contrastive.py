@@ -10,6 +10,7 @@ def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
 
     Each place of what was made is to be recognised as the same place of its source, among the other places of the same
     source: mean over images and places i of −log(exp(qᵢ·kᵢ / τ) / Σⱼ exp(qᵢ·kⱼ / τ)). No gradient passes to the keys.
+    It is computed in float32, also under autocast: a small τ enlarges what bfloat16 rounds.
 
     Args:
         queries: (B, N, D) features of N places of what was made, each of length one.
@@ -19,6 +20,10 @@ def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     Returns:
         A scalar.
     """
-    similarities = queries @ keys.detach().transpose(1, 2) / temperature  # (B, N, N), in whose rows the sum over j runs
+    with torch.autocast(queries.device.type, enabled=False):
+        products = queries.float() @ keys.detach().float().transpose(
+            1, 2
+        )  # (B, N, N), a row for each i
+    similarities = products / temperature
     targets = torch.arange(keys.shape[1], device=keys.device).repeat(len(keys))
     return cross_entropy(similarities.flatten(0, 1), targets)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from formula_weights import waves
 from gen_experiments.losses.contrastive import patch_nce
 
 
@@ -29,3 +30,10 @@ def test_it_is_that_of_the_authors_code():
     scores = torch.cat([positive, negative], dim=2).flatten(0, 1) / 0.07
     expected = (scores.logsumexp(1) - scores[:, 0]).mean()
     torch.testing.assert_close(patch_nce(queries, keys, 0.07), expected)
+
+
+def test_autocast_does_not_round_the_similarities():
+    queries, keys = (torch.nn.functional.normalize(waves(2, 6, 8 + n)[..., :8].float(), dim=2) for n in (0, 1))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = patch_nce(queries, keys, 0.07)
+    torch.testing.assert_close(loss, patch_nce(queries, keys, 0.07), rtol=1e-6, atol=0)
