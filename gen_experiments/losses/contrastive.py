@@ -21,9 +21,7 @@ def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         A scalar.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        products = queries.float() @ keys.detach().float().transpose(
-            1, 2
-        )  # (B, N, N), a row for each i
+        products = queries.float() @ keys.detach().float().transpose(1, 2)  # (B, N, N), a row for each i
     similarities = products / temperature
     targets = torch.arange(keys.shape[1], device=keys.device).repeat(len(keys))
     return cross_entropy(similarities.flatten(0, 1), targets)
