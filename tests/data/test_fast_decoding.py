@@ -21,10 +21,11 @@ PHOTOGRAPHS = ("china.jpg", "flower.jpg")  # of 640x427 pixels
 
 def jpeg(pixels, orientation=None, **options):
     """The picture in a file, 4:2:0 unless said otherwise."""
-    file, exif = io.BytesIO(), Image.Exif()
+    file = io.BytesIO()
     if orientation is not None:
-        exif[274] = orientation
-    Image.fromarray(pixels).save(file, "JPEG", quality=90, exif=exif, **options)
+        options["exif"] = Image.Exif()
+        options["exif"][274] = orientation
+    Image.fromarray(pixels).save(file, "JPEG", quality=90, **options)
     return Encoded("photograph", file.getvalue())
 
 
