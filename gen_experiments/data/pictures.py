@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gen_experiments.data.deep import brought, in_channels, is_array, planes_of, read_array
 from gen_experiments.data.depth import Depth
 from gen_experiments.data.framing import USUAL, Framing, Place, framed
-from gen_experiments.data.turbo import decoded_jpeg, resized
+from gen_experiments.data.turbo import header, jpeg, quick_header, resized
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.sizes import Size, central_part, height_and_width
 
@@ -126,6 +126,11 @@ def decode_one(
         contents = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else file
         if is_array(contents):
             return _of_array(contents, size, channels, framing, place)
+        if framing.fast and isinstance(contents, bytes) and size is not None:
+            known = quick_header(contents)
+            if known is not None and known.pixels <= LARGE:  # of too many Pillow warns
+                with _pixels.holding(known.pixels):
+                    return jpeg(contents, known, size, channels, framing, place)
         opened = Image.open(io.BytesIO(contents) if isinstance(contents, bytes) else contents, formats=FORMATS)
         count = opened.width * opened.height
         with _pixels.holding(count):
@@ -171,9 +176,9 @@ def _decoded(
 
     data = file if framing.fast and isinstance(file, bytes) else None
     if data is not None and size is not None:
-        upright = decoded_jpeg(data, picture, size, channels, 1.0 if place is None else place.scale)
-        if upright is not None:
-            return resized(upright, size, framing, place)
+        known = header(picture)
+        if known is not None:
+            return jpeg(data, known, size, channels, framing, place)
     depth = Depth(picture)
     ImageOps.exif_transpose(picture, in_place=True)
     if framing.is_deep:
@@ -191,7 +196,7 @@ def _decoded(
     if picture.mode != mode:
         picture = picture.convert(mode)
     if data is not None and size is not None:
-        return resized(np.asarray(picture).reshape(picture.height, picture.width, channels), size, framing, place)
+        return resized(np.array(picture).reshape(picture.height, picture.width, channels), size, framing, place)
     if framing.depth != 8:
         planes = np.asarray(picture, dtype=np.float32) / np.float32(255)
         return brought(planes.reshape(picture.height, picture.width, channels), size, framing, place)

@@ -21,10 +21,11 @@ PHOTOGRAPHS = ("china.jpg", "flower.jpg")  # of 640x427 pixels
 
 def jpeg(pixels, orientation=None, **options):
     """The picture in a file, 4:2:0 unless said otherwise."""
-    file, exif = io.BytesIO(), Image.Exif()
+    file = io.BytesIO()
     if orientation is not None:
-        exif[274] = orientation
-    Image.fromarray(pixels).save(file, "JPEG", quality=90, exif=exif, **options)
+        options["exif"] = Image.Exif()
+        options["exif"][274] = orientation
+    Image.fromarray(pixels).save(file, "JPEG", quality=90, **options)
     return Encoded("photograph", file.getvalue())
 
 
@@ -56,6 +57,33 @@ def test_grey_photographs_and_those_of_one_size_too():
 def test_every_orientation_is_upright(orientation):
     pixels = load_sample_image("flower.jpg")[:, 1:]
     assert apart(jpeg(pixels, orientation), 64)[0] < 2.5
+
+
+def segment(marker, contents):
+    return b"\xff" + marker + (len(contents) + 2).to_bytes(2, "big") + contents
+
+
+def test_the_orientation_is_found_behind_other_segments_and_in_xmp():
+    """A comment may hold what would elsewhere mark the beginning of the pixels."""
+    pixels = load_sample_image("flower.jpg")[:, 1:]
+    behind = jpeg(pixels, orientation=6).data
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
+    for data in (
+        behind[:2] + segment(b"\xfe", b"\xff\xda") + behind[2:],
+        behind[:2] + segment(b"\xe1", xmp) + jpeg(pixels).data[2:],
+    ):
+        assert apart(Encoded("photograph", data), 64)[0] < 2.5
+        turned = decode_one(Encoded("photograph", data), 64, 3, Framing(fast=True))
+        assert np.array_equal(turned, decode_one(jpeg(pixels, 6), 64, 3, Framing(fast=True)))
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(fast):
+    """20,000 by 20,000 by its header."""
+    data = jpeg(np.zeros((48, 48, 3), dtype=np.uint8)).data
+    large = data.replace(bytes([8, 0, 48, 0, 48, 3]), bytes([8, 78, 32, 78, 32, 3]))
+    with pytest.raises(UserError, match="decompression bomb"):
+        decode_one(Encoded("photograph", large), 64, 3, Framing(fast=fast))
 
 
 @pytest.mark.parametrize("times", [1, 2, 4, 8])
