@@ -138,6 +138,15 @@ def test_down_scaling_averages_squares():
     assert is_kind[4].any()
 
 
+def test_down_scaling_by_broken_factors_rounds_what_is_left_down():
+    """24 pixels by 5 are 4.8, of which 4 are left, as of 6; by 2.4 they are 10, whose windows overlap or do not meet."""
+    images = photos(4)
+    assert torch.equal(DownScaling([5])(images, SEEDS[:4]), DownScaling([6])(images, SEEDS[:4]))
+    small = torch.nn.functional.adaptive_avg_pool2d(images, 10)
+    expected = torch.nn.functional.interpolate(small, (24, 24), mode="bicubic")
+    assert torch.allclose(DownScaling([2.4])(images, SEEDS[:4]), expected, atol=1e-5)
+
+
 def test_a_mask_covers_a_square_of_its_share():
     covered = Mask((0.25, 0.25), fill=0.5)(FLAT, SEEDS) == 0.5
     assert torch.equal(covered.sum((1, 2, 3)), torch.full((64,), 3 * 12 * 12))
