@@ -1,4 +1,5 @@
 import io
+import math
 
 import numpy as np
 import pytest
@@ -139,10 +140,12 @@ def test_down_scaling_averages_squares():
 
 
 def test_down_scaling_by_broken_factors_rounds_what_is_left_down():
-    """24 pixels by 5 are 4.8, of which 4 are left, as of 6; by 2.4 they are 10, whose windows overlap or do not meet."""
+    """Of 24 pixels a factor of 5 leaves 4, as 6 does; 2.4 leaves 10, each the mean of all that its 2.4 touch."""
     images = photos(4)
     assert torch.equal(DownScaling([5])(images, SEEDS[:4]), DownScaling([6])(images, SEEDS[:4]))
-    small = torch.nn.functional.adaptive_avg_pool2d(images, 10)
+    touched = [slice(math.floor(2.4 * i), math.ceil(2.4 * (i + 1))) for i in range(10)]
+    rows = [[images[:, :, y, x].mean((2, 3)) for x in touched] for y in touched]
+    small = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
     expected = torch.nn.functional.interpolate(small, (24, 24), mode="bicubic")
     assert torch.allclose(DownScaling([2.4])(images, SEEDS[:4]), expected, atol=1e-5)
 
