@@ -86,13 +86,14 @@ class DownScaling(Damage):
     """Lost resolution: averages over squares of pixels, enlarged again bicubically.
 
     Args:
-        factors: of which one is drawn for each image, a repeated one more often; each >= 1.
+        factors: of which one is drawn for each image, a repeated one more often; each >= 1, and not only whole ones:
+            what is left of a side is rounded down.
 
     Raises:
         UserError: there is none, or one is below 1.
     """
 
-    def __init__(self, factors: list[int]) -> None:
+    def __init__(self, factors: list[int | float]) -> None:
         if not factors:
             raise UserError("DownScaling needs at least one of factors, such as [2, 4]")
         for factor in factors:
@@ -104,7 +105,7 @@ class DownScaling(Damage):
         chosen = (uniform_of(seeds) * len(self.factors)).long()[:, None, None, None]
         size, result = images.shape[-2:], images
         for number, factor in enumerate(self.factors):
-            small = F.interpolate(images, [max(1, side // factor) for side in size], mode="area")
+            small = F.interpolate(images, [max(1, int(side // factor)) for side in size], mode="area")
             enlarged = F.interpolate(small, size, mode="bicubic", align_corners=False)
             result = torch.where(chosen == number, enlarged, result)
         return result

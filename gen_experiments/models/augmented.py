@@ -67,7 +67,7 @@ class Augmented(nn.Module):
         return self.augmentation(images, self.p, draws)
 
     def update(self, real: Tensor, iteration: int) -> None:
-        """Lets an adaptive strength learn from logits (B,) of real images."""
+        """Lets an adaptive strength learn from logits (B,) or (B, n) of real images."""
         if isinstance(self.strength, AdaptiveStrength) and self.boundary is not None:
             self.strength.update(real - self.boundary, iteration)
 

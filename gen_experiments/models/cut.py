@@ -11,10 +11,14 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.contrastive import patch_nce
+from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.judging import Bout
 from gen_experiments.models.optimizers import trained
-from gen_experiments.models.translation import TranslationModel, TranslatorFactory, sources_of
+from gen_experiments.models.strength import AdaptiveStrength
+from gen_experiments.models.translating import sources_of
+from gen_experiments.models.translation import TranslationModel, TranslatorFactory
+from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import StagedTranslator
 from gen_experiments.networks.projector import PatchProjector, drawn_places
 from gen_experiments.schedules import Schedule
@@ -46,6 +50,10 @@ class CUT(TranslationModel):
         penalties: terms on the discriminator.
         ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
+        augmentation: what all pictures go through on their way to the discriminator; see `TranslationModel`.
+        augmentation_strength: its p: a number, a function of images seen, or adaptive.
+        compile: whether to compile the generator's whole passes, not those that stop at a feature.
+        compile_discriminator: whether to compile the discriminator; it then allows no penalty on gradients.
 
     Raises:
         UserError: a number out of range, or the generator has no such stages.
@@ -70,8 +78,13 @@ class CUT(TranslationModel):
         penalties: list[Penalty] | None = None,
         ema_half_life: float | Schedule = 10_000.0,
         lr_schedule: Schedule | None = None,
+        augmentation: Augmentation | None = None,
+        augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
+        compile: bool = False,
+        compile_discriminator: bool = False,
     ) -> None:
-        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule)
+        augment = Augmented(augmentation, augmentation_strength, loss)
+        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
         check_interval("[0, inf)", contrast=contrast)
         check_interval("[2, inf)", patches=patches)
         self.contrast, self.identity, self.stages, self.patches = contrast, identity, tuple(sorted(stages)), patches
@@ -84,7 +97,7 @@ class CUT(TranslationModel):
         if not stages or self.stages[0] < 0 or self.stages[-1] >= len(channels):
             raise UserError(f"stages must be some of 0 to {len(channels) - 1} for this generator, not {list(stages)}")
         self.projector = PatchProjector([channels[stage] for stage in self.stages], width)
-        self.finish_building([network], [discriminator(image)])
+        self.finish_building([network], [discriminator(image)], compile, compile_discriminator)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of generator and projector."""

@@ -8,10 +8,14 @@ from torch import Tensor, nn
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
+from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.image_buffer import ImageBuffer
 from gen_experiments.models.judging import Bout
-from gen_experiments.models.translation import TranslationModel, TranslatorFactory, sources_of
+from gen_experiments.models.strength import AdaptiveStrength
+from gen_experiments.models.translating import sources_of
+from gen_experiments.models.translation import TranslationModel, TranslatorFactory
+from gen_experiments.networks.augment import Augmentation
 from gen_experiments.schedules import Schedule
 
 
@@ -37,6 +41,10 @@ class CycleGAN(TranslationModel):
         penalties: terms on the discriminators.
         ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
+        augmentation: what all pictures go through on their way to the discriminators; see `TranslationModel`.
+        augmentation_strength: its p: a number, a function of images seen, or adaptive.
+        compile: whether to compile both generators.
+        compile_discriminator: whether to compile the discriminators; they then allow no penalty on gradients.
     """
 
     directions: ClassVar[tuple[str, ...]] = ("B", "A")
@@ -58,10 +66,16 @@ class CycleGAN(TranslationModel):
         penalties: list[Penalty] | None = None,
         ema_half_life: float | Schedule = 10_000.0,
         lr_schedule: Schedule | None = None,
+        augmentation: Augmentation | None = None,
+        augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
+        compile: bool = False,
+        compile_discriminator: bool = False,
     ) -> None:
-        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule)
+        augment = Augmented(augmentation, augmentation_strength, loss)
+        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
         self.cycle, self.identity = cycle, identity
-        self.finish_building([generator(image) for _ in "BA"], [discriminator(image) for _ in "BA"])
+        generators, discriminators = [generator(image) for _ in "BA"], [discriminator(image) for _ in "BA"]
+        self.finish_building(generators, discriminators, compile, compile_discriminator)
         self.buffers_of_sides = nn.ModuleList(ImageBuffer(image, buffer) for _ in "BA")
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

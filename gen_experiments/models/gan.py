@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
-from gen_experiments.errors import UserError, check_interval
+from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.augmented import Augmented
@@ -21,7 +21,7 @@ from gen_experiments.models.base import (
     global_size,
 )
 from gen_experiments.models.ema import EMA, half_life_schedule
-from gen_experiments.models.judging import Judged, due_penalties, judged
+from gen_experiments.models.judging import Judged, due_penalties, judged, require_first_order
 from gen_experiments.models.micro_batches import MicroBatch, split
 from gen_experiments.models.optimizers import clip, norm, set_beta2, trained
 from gen_experiments.models.statistics import logit_statistics
@@ -106,12 +106,8 @@ class GAN(AveragedGenerator):
             for network in self.generator, self.discriminator:
                 network.to(memory_format=torch.channels_last)
         self.ema = EMA(self.generator)
-        second_order = [type(penalty).__name__ for penalty in penalties or [] if penalty.second_order]
-        if compile_discriminator and second_order:
-            raise UserError(
-                f"{second_order[0]} needs gradients of a discriminator's gradients, which no compiled one gives: "
-                "set model.compile_discriminator=false (model.compile compiles the generator)"
-            )
+        if compile_discriminator:
+            require_first_order(penalties or [])
         chosen = ((self.generator, compile), (self.discriminator, compile_discriminator))
         self.compile_in_training(*(network for network, compiled in chosen if compiled))
         self.loss = loss

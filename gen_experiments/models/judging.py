@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gen_experiments.errors import UserError
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 
 Logits = Callable[[Tensor], Tensor]
@@ -16,16 +17,18 @@ class Bout:
     """What a discriminator is to tell apart.
 
     Attributes:
-        logits: of images, at least in float32.
+        logits: of what the discriminator sees, at least in float32.
         real: (B, C, H, W) real images.
         made: (B, C, H, W) images that a generator made, with gradients.
         shown: those that the discriminator learns from, by default the same; gradients do not pass.
+        beside: (B, C, H, W) images that it sees with either, in further channels before theirs; None for none.
     """
 
     logits: Logits
     real: Tensor
     made: Tensor
     shown: Tensor | None = None
+    beside: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,20 @@ class Judged:
 def due_penalties(penalties: nn.ModuleList, iteration: int) -> list[Penalty]:
     """Returns the penalties whose turn it is."""
     return [part for part in penalties if isinstance(part, Penalty) and iteration % part.every == 0]
+
+
+def require_first_order(penalties: Iterable[Penalty]) -> None:
+    """Makes sure that penalties can be computed of a compiled discriminator.
+
+    Raises:
+        UserError: one is on its gradients.
+    """
+    second_order = [type(penalty).__name__ for penalty in penalties if penalty.second_order]
+    if second_order:
+        raise UserError(
+            f"{second_order[0]} needs gradients of a discriminator's gradients, which no compiled one gives: "
+            "set model.compile_discriminator=false (model.compile compiles the generator)"
+        )
 
 
 def judged(

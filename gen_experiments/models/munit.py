@@ -1,6 +1,6 @@
 """MUNIT (https://arxiv.org/abs/1804.04732): pictures of one side in the style of a given picture of the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -16,9 +16,13 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.codes import recovery
 from gen_experiments.losses.reconstruction import ReconstructionLoss
+from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.judging import Bout
-from gen_experiments.models.translation import TranslationModel, sources_of
+from gen_experiments.models.strength import AdaptiveStrength
+from gen_experiments.models.translating import sources_of
+from gen_experiments.models.translation import TranslationModel
+from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import StyledAutoencoder
 from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
@@ -55,6 +59,10 @@ class MUNIT(TranslationModel):
         penalties: terms on the discriminators.
         ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
+        augmentation: what all pictures go through on their way to the discriminators; see `TranslationModel`.
+        augmentation_strength: its p: a number, a function of images seen, or adaptive.
+        compile: whether to compile the parts of both autoencoders.
+        compile_discriminator: whether to compile the discriminators; they then allow no penalty on gradients.
 
     Raises:
         UserError: a number out of range.
@@ -81,8 +89,13 @@ class MUNIT(TranslationModel):
         penalties: list[Penalty] | None = None,
         ema_half_life: float | Schedule = 10_000.0,
         lr_schedule: Schedule | None = None,
+        augmentation: Augmentation | None = None,
+        augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
+        compile: bool = False,
+        compile_discriminator: bool = False,
     ) -> None:
-        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule)
+        augment = Augmented(augmentation, augmentation_strength, loss)
+        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
         check_interval("[0, inf)", style=style, content=content)
         check_interval(f"[1, {MOST_SCALES}]", scales=scales)
         self.reconstruction, self.cycle = reconstruction, cycle
@@ -91,7 +104,13 @@ class MUNIT(TranslationModel):
         self.finish_building(
             [autoencoder(image) for _ in self.directions],
             [discriminator(spec) for _ in self.directions for spec in specs],
+            compile,
+            compile_discriminator,
         )
+
+    def networks_called(self, generator: nn.Module) -> Iterable[nn.Module]:
+        """Returns an autoencoder's parts: it is never called as a whole."""
+        return generator.children()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminators and one of the autoencoders."""

@@ -3,15 +3,18 @@
 from dataclasses import replace
 from functools import partial
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
+from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.judging import Bout
-from gen_experiments.models.translation import TranslationModel, TranslatorFactory, sources_of
+from gen_experiments.models.strength import AdaptiveStrength
+from gen_experiments.models.translating import sources_of
+from gen_experiments.models.translation import TranslationModel, TranslatorFactory
+from gen_experiments.networks.augment import Augmentation
 from gen_experiments.schedules import Schedule
 
 
@@ -33,6 +36,10 @@ class Pix2Pix(TranslationModel):
             source.
         ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
+        augmentation: what all pictures go through on their way to the discriminator; see `TranslationModel`.
+        augmentation_strength: its p: a number, a function of images seen, or adaptive.
+        compile: whether to compile the generator.
+        compile_discriminator: whether to compile the discriminator; it then allows no penalty on gradients.
     """
 
     def __init__(
@@ -47,21 +54,22 @@ class Pix2Pix(TranslationModel):
         penalties: list[Penalty] | None = None,
         ema_half_life: float | Schedule = 10_000.0,
         lr_schedule: Schedule | None = None,
+        augmentation: Augmentation | None = None,
+        augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
+        compile: bool = False,
+        compile_discriminator: bool = False,
     ) -> None:
-        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule)
+        augment = Augmented(augmentation, augmentation_strength, loss)
+        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
         self.reconstruction = reconstruction
         pair = replace(image, channels=2 * image.channels)
-        self.finish_building([generator(image)], [discriminator(pair)])
+        self.finish_building([generator(image)], [discriminator(pair)], compile, compile_discriminator)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of the generator."""
         sources = sources_of(batch)
         made = self.generators[0](sources)
-        logits = partial(self._logits_of_pair, self.discriminators[0], sources)
-        bouts = {"": Bout(logits, batch.images, made)}
+        bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made, beside=sources)}
         logs = self.discriminator_step(bouts, self.draws())
         logs |= self.generator_step(bouts, {"reconstruction": self.reconstruction(made, batch.images)})
         return self.end_iteration(batch, logs)
-
-    def _logits_of_pair(self, discriminator: nn.Module, sources: Tensor, images: Tensor) -> Tensor:
-        return self.logits(discriminator, torch.cat([sources.to(images.dtype), images], dim=1))

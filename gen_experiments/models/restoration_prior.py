@@ -11,7 +11,7 @@ from gen_experiments.images import Batch
 from gen_experiments.models.code_model import CodeModel
 from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.sampling import SAMPLE_STREAM
-from gen_experiments.models.translation import place_among, sources_of
+from gen_experiments.models.translating import place_among, sources_of
 from gen_experiments.precision import at_least_float32
 from gen_experiments.priors.base import CodeSpec, Draws
 

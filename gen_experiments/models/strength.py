@@ -47,9 +47,9 @@ class AdaptiveStrength(Recorded, KeepsPrecision):
 
     @torch.no_grad()
     def update(self, real: Tensor, iteration: int) -> None:
-        """Counts logits (B,) of real images, 0 for undecided, and on every `every`-th iteration moves p."""
-        signs = real.sign().sum()
-        self.sums += distributed.all_reduce_sum(torch.stack([signs, torch.full_like(signs, real.numel())]))
+        """Counts logits (B,) or (B, n) of real images, 0 for undecided, and on every `every`-th iteration moves p."""
+        signs = real.sign().reshape(len(real), -1).mean(1).sum()
+        self.sums += distributed.all_reduce_sum(torch.stack([signs, torch.full_like(signs, len(real))]))
         if (iteration + 1) % self.every == 0:
             step = torch.sign(self.sums[0] / self.sums[1] - self.target) * self.sums[1] / self.images
             self.p.add_(step).clamp_(0, 1)

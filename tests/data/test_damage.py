@@ -1,4 +1,5 @@
 import io
+import math
 
 import numpy as np
 import pytest
@@ -136,6 +137,17 @@ def test_down_scaling_averages_squares():
     assert (is_kind[2] ^ is_kind[4]).all()
     assert is_kind[2].any()
     assert is_kind[4].any()
+
+
+def test_down_scaling_by_broken_factors_rounds_what_is_left_down():
+    """Of 24 pixels a factor of 5 leaves 4, as 6 does; 2.4 leaves 10, each the mean of all that its 2.4 touch."""
+    images = photos(4)
+    assert torch.equal(DownScaling([5])(images, SEEDS[:4]), DownScaling([6])(images, SEEDS[:4]))
+    touched = [slice(math.floor(2.4 * i), math.ceil(2.4 * (i + 1))) for i in range(10)]
+    rows = [[images[:, :, y, x].mean((2, 3)) for x in touched] for y in touched]
+    small = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    expected = torch.nn.functional.interpolate(small, (24, 24), mode="bicubic")
+    assert torch.allclose(DownScaling([2.4])(images, SEEDS[:4]), expected, atol=1e-5)
 
 
 def test_a_mask_covers_a_square_of_its_share():

@@ -26,6 +26,12 @@ def test_adaptive_strength_by_hand():
     assert strength.p.item() == 1
 
 
+def test_an_image_of_several_patches_counts_once():
+    strength = AdaptiveStrength(target=0.4, images=100, every=1)
+    strength.update(torch.tensor([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, -3.0, 4.0]]), 0)
+    assert strength.p.item() == pytest.approx(0.02)  # r = 0.75: up by 2 of 100 images
+
+
 def _adaptive_in_two():
     strength = AdaptiveStrength(target=0.0, images=40, every=2)
     rank = distributed.rank()

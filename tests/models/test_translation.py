@@ -21,7 +21,16 @@ from test_devices import train as train_processes
 
 TRANSLATION = CONFIGS / "translation.yaml"
 MODELS = {
-    "pix2pix": (f"--config={TRANSLATION}", "--model.generator.width=4", "--model.discriminator.width=4"),
+    "pix2pix": (
+        f"--config={TRANSLATION}",
+        "--model.generator.width=4",
+        "--model.discriminator.width=4",
+        "--model.augmentation=DiffAugment",
+        "--model.augmentation_strength=AdaptiveStrength",
+        "--model.augmentation_strength.images=200",
+        "--model.augmentation_strength.target=-0.9",  # nearly always up
+        "--model.augmentation_strength.every=2",
+    ),
     "cyclegan": (
         f"--config={TRANSLATION}",
         f"--config={CONFIGS / 'experiments' / 'translation' / 'cyclegan.yaml'}",
@@ -168,7 +177,9 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, s
     assert resumed["global_step"] == unbroken["global_step"] == 2 * stop
     for key in ("state_dict", "optimizer_states", "images_seen"):
         assert equal(resumed[key], unbroken[key]), key
-    if model == "cyclegan":
+    if model == "pix2pix":
+        assert resumed["state_dict"]["augment.strength.p"] > 0
+    else:
         assert int(resumed["state_dict"]["buffers_of_sides.0.filled"]) == 20
     assert curve(folders[0]) == curve(folders[1])
 

@@ -1,0 +1,132 @@
+"""What models that turn pictures into others do once they are trained: directions, translations, their evaluation."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gen_experiments.errors import UserError
+from gen_experiments.functions import PureFunction
+from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.metrics.means import ImageMeans
+from gen_experiments.models.base import ImageModel
+from gen_experiments.precision import at_least_float32
+from gen_experiments.schedules import Schedule
+
+
+class Translating(ImageModel):
+    """The base of models that turn pictures of one side into the other by the averages of their generators.
+
+    A subclass sets `averages`, one for each of its `directions`.
+
+    Args:
+        image: what the images are like; the command line links it from the data.
+        lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
+
+    Attributes:
+        directions: the sides that pictures can be turned into, the one that is validated first.
+        means: further names of what `evaluated` returns.
+    """
+
+    score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
+    directions: ClassVar[tuple[str, ...]] = ("B",)
+    means: ClassVar[tuple[str, ...]] = ()
+
+    averages: nn.ModuleList
+
+    def __init__(self, image: ImageSpec, lr_schedule: Schedule | None) -> None:
+        super().__init__(image, lr_schedule)
+        self._means = ImageMeans(*self.means) if self.means else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turns (B, C, H, W) images in [-1, 1] into the first direction, by the averaged generator."""
+        return self.translate(images)
+
+    def translate(self, images: Tensor, to: str | None = None) -> Tensor:
+        """Turns (B, C, H, W) images in [-1, 1] into the side `to`, the first direction by default; same shape.
+
+        Raises:
+            UserError: the model has no such direction.
+        """
+        translations: Tensor = self.averages[self.place_of(to)](images)
+        return at_least_float32(translations)
+
+    def place_of(self, to: str | None) -> int:
+        """Returns the place of a side among the directions, that of the first for None.
+
+        Raises:
+            UserError: the model has no such direction.
+        """
+        return place_among(self.directions, to, type(self).__name__)
+
+    def pure_functions(self) -> dict[str, PureFunction]:
+        """Returns `to_b` and so on, one for each direction: (B, C, H, W) images in [-1, 1] -> the same shape.
+
+        They are the averaged generators, as `translate` has them.
+        """
+        images = 2 * torch.rand(3, *self.image.shape, generator=torch.Generator().manual_seed(0)) - 1
+        return {
+            f"to_{side.lower()}": PureFunction(average, (average,), {"images": images}, ("translations",))
+            for side, average in zip(self.directions, self.averages, strict=True)
+        }
+
+    def evaluated(self, sources: Tensor, batch: Batch, translations: Tensor) -> dict[str, Tensor]:
+        """Returns the scalars that `means` names, of a batch that is evaluated."""
+        return {}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Gives the translations of a batch to the callbacks."""
+        return self._evaluation_step(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The same on the test split."""
+        return self._evaluation_step(batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the translations of a batch."""
+        return self.translate(sources_of(batch))
+
+    def _evaluation_step(self, batch: Batch) -> dict[str, Tensor]:
+        sources = sources_of(batch)
+        translations = self.translate(sources)
+        if self._means is not None:
+            self._means.update(len(sources), **self.evaluated(sources, batch, translations))
+        return {"translations": translations}
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the means and the images seen."""
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        """The same on the test split."""
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        if self._means is not None:
+            self.log_dict({f"{stage}/{name}": value for name, value in self._means.compute(self.device).items()})
+        self.log_images_seen()
+
+
+def place_among(directions: Sequence[str], to: str | None, name: str) -> int:
+    """Returns the place of a side among the directions of a model of that name, that of the first for None.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if to is None:
+        return 0
+    if to not in directions:
+        raise UserError(f"{name} cannot translate to {to}: choose from {', '.join(directions)}")
+    return directions.index(to)
+
+
+def sources_of(batch: Batch) -> Tensor:
+    """Returns the pictures of a batch that are to be translated: (B, C, H, W) in [-1, 1].
+
+    Raises:
+        UserError: there are none.
+    """
+    if batch.sources is None:
+        raise UserError("these batches hold nothing to translate: choose a source of pairs or data.damage")
+    return batch.sources
