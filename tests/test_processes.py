@@ -1,12 +1,14 @@
 """What the tests start does not outlive them."""
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from processes import kill_all, runs, wait_until
+from processes import PYTHONPATH, kill_all, runs, wait_until
 
 # As torchrun does it: a worker in a session of its own, which has started another process.
 WORKER = """
@@ -32,3 +34,21 @@ def test_all_that_a_process_has_started_is_killed_with_it(tmp_path):
     while any(runs(number) for number in started):
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@pytest.mark.long
+def test_temporary_files_end_with_the_session(tmp_path):
+    # As a process leaves them that is killed.
+    left = "import pathlib, tempfile\ndef test(): pathlib.Path('left').write_text(tempfile.mkdtemp())\n"
+    (tmp_path / "test_leaves.py").write_text(left)
+    (tmp_path / "temporary").mkdir()
+    paths = {"PYTHONPATH": PYTHONPATH, "TMPDIR": str(tmp_path / "temporary")}
+    own = ("PYTEST_DEBUG_TEMPROOT", "TORCHINDUCTOR_CACHE_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in own} | paths
+    options = ["-p", "conftest", "-p", "no:cacheprovider", "-q"]
+    command = [sys.executable, "-m", "pytest", *options, "test_leaves.py"]
+    assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == 0
+    folder = Path((tmp_path / "left").read_text())
+    assert (tmp_path / "temporary") in folder.parents
+    assert not folder.exists()
+    assert not list((tmp_path / "temporary").glob("gen-*"))
