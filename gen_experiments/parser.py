@@ -3,12 +3,10 @@
 import difflib
 import enum
 import importlib
-import itertools
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, NoReturn, get_args
 
 import yaml
@@ -42,8 +40,6 @@ class OneLineParser(ArgumentParser):
 
     # Keys of a subcommand, which the parser above it does not know.
     subcommand_keys: ClassVar[tuple[str, ...]] = ()
-    # Options that name configurations of what is parsed.
-    config_options: ClassVar[tuple[str, ...]] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Ends the program with code 2; the parser of a nested class hands the explained mistake to the outer one."""
@@ -58,21 +54,29 @@ class OneLineParser(ArgumentParser):
         """Takes `--key=32.0`, as Weights & Biases' sweeps write a whole number, for 32 unless the key is a text."""
         texts = {option for parser in (self, *self._parsers_below()) for option in parser._text_options()}
         words = sys.argv[1:] if args is None else args
-        for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
-            option, is_one_word, value = word.partition("=")
-            if option in self.config_options:
-                self._check_config(value if is_one_word else following)
         found = [(word, WHOLE_NUMBER.match(word)) for word in words]
         whole = [f"{m[1]}={m[2]}" if m and m[1] not in texts else word for word, m in found]
         return super().parse_args(whole, *others, **options)
 
-    def _check_config(self, path: str) -> None:
-        """Ends the program where a configuration is none, which jsonargparse says without its name or not at all."""
-        if not os.path.isfile(path):
-            return
+    def parse_path(self, path: str | os.PathLike[str], *others: Any, **options: Any) -> Any:
+        """Reads a configuration, once, as a pipe can be read; what is wrong with it is said with its name."""
+        self._config = os.fspath(path)
         try:
-            held = _load_yaml(Path(path).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeError, OSError) as error:
+            return super().parse_path(path, *others, **options)
+        except (UnicodeError, OSError) as error:
+            self.error(f"{path}: {error}")
+
+    def parse_string(self, content: str, path: str | os.PathLike[str] = "", *others: Any, **options: Any) -> Any:
+        """Checks, beside what jsonargparse does, what was read from a file."""
+        if path:
+            self._check_config(content, self._config)
+        return super().parse_string(content, path, *others, **options)
+
+    def _check_config(self, content: str, path: str) -> None:
+        """Ends the program where a configuration is none, which jsonargparse says without its name or not at all."""
+        try:
+            held = _load_yaml(content)
+        except yaml.YAMLError as error:
             self.error(f"{path}: {error}")
         if not isinstance(held, dict):
             self.error(f"{path} holds no configuration: its keys are sections such as data, model and trainer")
@@ -129,7 +133,6 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
     """The same for LightningCLI."""
 
     subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
-    config_options = ("--config", "-c")
 
 
 def one_line(message: str) -> str:

@@ -1,6 +1,10 @@
 """Values as pure functions of the number of images seen: learning rates, half-lives, weights, strengths.
 
 A schedule has no state, so a resumed run finds it where it was. One whose length is not given lasts as long as the run.
+
+Whatever depends on time in an iteration is asked of the images seen before its batch (`ImageModel.images_before`), as
+the codes of papers ask the steps made so far: the first iteration is at 0. What follows an optimizer's step, such as
+moving averages, is asked of the images seen before the batches of that step, of which accumulation makes several.
 """
 
 import math

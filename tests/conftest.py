@@ -1,7 +1,10 @@
 """What all tests share: no account, no network, a cache of their own, and the command line in a folder of its own."""
 
+import getpass
 import math
 import os
+import shutil
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,6 +55,23 @@ SMALL_PRIOR = (
 
 
 BACKBONE_FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
+
+
+def pytest_configure(config):
+    """Has what the tests and their processes put among temporary files end with the session.
+
+    The client of Weights & Biases, torchrun and whatever is killed leave folders there. pytest's own stay where they
+    are, and so does the compiler's cache, without which each session would wait for it anew.
+    """
+    if hasattr(config, "workerinput"):  # of xdist, which inherits what follows
+        return
+    before = Path(tempfile.gettempdir())
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(before))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(before / f"torchinductor_{getpass.getuser()}"))
+    # Not below pytest's folders: the path of a socket has 104 bytes at most.
+    folder = tempfile.mkdtemp(prefix="gen-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["TMPDIR"], tempfile.tempdir = folder, None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,9 +1,11 @@
 """Training in a process of its own, which a test can signal and kill."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 MODULE = [sys.executable, "-m", "gen_experiments"]
@@ -46,8 +48,29 @@ def without_account(home):
 
 def children(process):
     """The process numbers of a process's children that have not ended, where the system tells."""
-    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(number) for number in tasks.read_text().split()] if tasks.exists() else []
+    return _children(process.pid)
+
+
+def _children(number):
+    found = []
+    for tasks in Path(f"/proc/{number}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, tasks.read_text().split())
+    return found
+
+
+def kill_all(process):
+    """Kills a process that has not ended with all that it has started.
+
+    The workers of torchrun have sessions of their own: to kill its group would leave them.
+    """
+    found = [process.pid] if process.poll() is None else []
+    for number in found:
+        found += _children(number)
+    for number in found:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+    process.wait()
 
 
 def runs(number):
@@ -67,7 +90,7 @@ def wait_until(condition, process, seconds=240):
         if process.poll() is not None:
             return False
         time.sleep(0.002)
-    process.kill()
+    kill_all(process)
     raise AssertionError(f"nothing for {seconds} s")
 
 

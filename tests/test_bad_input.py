@@ -1,5 +1,6 @@
 """What bad input gets: one clear line, an exit code that is not zero, no traceback, nothing lost."""
 
+import os
 from itertools import pairwise
 
 import pytest
@@ -313,6 +314,30 @@ def test_a_file_that_is_no_configuration_is_named(mistake, tmp_path, text, messa
     for words in (["--config=mine.yaml"], ["--config", "mine.yaml"]):
         assert message in mistake("fit", *SMALL["gan"], *SHORT, *words)
     assert not list(tmp_path.rglob("version_*"))
+
+
+def pipe(text):
+    """What `<(…)` hands to a command: the name of a pipe that can be read once."""
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    return f"/dev/fd/{reading}", reading
+
+
+def test_a_configuration_may_come_from_a_pipe(experiment, mistake, capsys):
+    path, reading = pipe((CONFIGS / "vqvae.yaml").read_text().replace("batch_size: 64 ", "batch_size: 48 "))
+    assert experiment("fit", "--config", path, "--print_config") == 0
+    assert "batch_size: 48" in capsys.readouterr().out
+    os.close(reading)
+    path, reading = pipe("trainer: 5")
+    said = mistake("fit", *SMALL["gan"], *SHORT, f"--config={path}")
+    assert f"{path}: trainer must have keys of its own below it, and holds 5" in said
+    os.close(reading)
+
+
+def test_a_configuration_of_no_text_is_named(mistake, tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "mine.yaml: 'utf-8' codec can't decode" in mistake("fit", *SMALL["gan"], *SHORT, "--config=mine.yaml")
 
 
 @pytest.mark.parametrize("option", ["max_steps", "max_epochs", "limit_train_batches"])

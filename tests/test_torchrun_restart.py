@@ -12,7 +12,7 @@ import torch
 
 import independent
 from conftest import SHORT, SMALL
-from processes import PYTHONPATH
+from processes import PYTHONPATH, kill_all
 
 pytestmark = pytest.mark.long
 
@@ -42,11 +42,11 @@ def start(folder, model, *options):
 
 
 def finish(process):
-    """Waits for the exit code."""
+    """Waits for the exit code; nothing that was started outlives this."""
     try:
         return process.wait(timeout=200)
     finally:
-        process.kill()
+        kill_all(process)
 
 
 def killing(folder, rank):

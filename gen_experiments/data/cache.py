@@ -25,7 +25,7 @@ from gen_experiments.untrusted import map_array
 
 # Raised whenever decoding would give other pixels.
 DECODING = 2
-DECODING_WITH_ALPHA = 3  # likewise, of pictures of two or four channels
+DECODING_WITH_ALPHA = 4  # likewise, of pictures of two or four channels
 CHUNK = 1 << 27  # bytes that are decoded between two writes
 
 

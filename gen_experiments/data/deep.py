@@ -121,17 +121,23 @@ def brought(
     """Returns (h, w, C) planes in [0, 1] at a size, as (C, H, W) of the depth that the framing names.
 
     Each is resized in floating point; with alpha (two or four planes) what is transparent does not bleed. As of files
-    of 8 bits, what is under an alpha of 0 is kept where no pixels are blended, and black where they are.
+    of 8 bits, what is under an alpha of 0 is kept where no pixels are blended, and black where they are; the ground of
+    the crop "pad" is white under its alpha.
     """
     from PIL import Image
 
     if size is not None and not is_framed(planes.shape[0], planes.shape[1], size, place):
-        alpha = planes.shape[2] in (2, 4)
+        count = planes.shape[2]
+        alpha = count in (2, 4)
         blends = alpha and framing.filter != "nearest"
+        # A ground that is resized together with the picture must not brighten its border.
+        colour = 0.0 if blends and framing.crop != "pad" else 1.0
+        grounds = [*[colour] * (count - alpha), *[0.0] * alpha]
         if blends:
             planes = np.concatenate([planes[..., :-1] * planes[..., -1:], planes[..., -1:]], axis=2)
-        each = (Image.fromarray(np.ascontiguousarray(planes[..., number])) for number in range(planes.shape[2]))
-        planes = np.stack([np.asarray(framed(plane, size, framing, place, 0.0 if alpha else 1.0)) for plane in each], 2)
+        each = (Image.fromarray(np.ascontiguousarray(planes[..., number])) for number in range(count))
+        parts = [framed(plane, size, framing, place, ground) for plane, ground in zip(each, grounds, strict=True)]
+        planes = np.stack([np.asarray(part) for part in parts], 2)
         if blends:
             planes = np.concatenate([planes[..., :-1] / planes[..., -1:].clip(1e-6), planes[..., -1:]], axis=2)
     white = np.iinfo(framing.dtype).max

@@ -23,7 +23,8 @@ class Adversary(Recorded):
         weight: factor of the decoder's adversarial loss.
         adaptive: multiply that by the ratio of the gradients of reconstruction and adversarial loss at the decoder's
             last layer (the paper's λ), so that both pull equally at `weight` 1.
-        start: real images seen before the discriminator begins to learn and to be listened to.
+        start: real images seen before the first batch on which the discriminator learns and is listened to: the
+            `disc_start` of the authors' code, which is compared with the steps made, times the images of a batch.
         ramp: images over which the weight then rises linearly from 0; 0 for none.
         penalties: terms on the discriminator, such as R1.
 

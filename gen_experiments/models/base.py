@@ -102,6 +102,17 @@ class ImageModel(Recorded, ManualOptimization):
                 network.compile()
 
     @property
+    def images_before(self) -> int:
+        """The images seen before the current batch: what is asked of a schedule in an iteration (`schedules`)."""
+        return self.images_seen - self._batch_images
+
+    @property
+    def images_before_last(self) -> float:
+        """The images that this run will have seen before its last batch; infinity for no end."""
+        images = self.run_images
+        return images if images == math.inf else images - self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+
+    @property
     def run_images(self) -> float:
         """The real images that this run will have seen at its end, from its first step on; infinity for no end."""
         trainer = self.trainer
@@ -120,8 +131,7 @@ class ImageModel(Recorded, ManualOptimization):
         set_run_length(images)
         if self.lr_schedule is None or images == math.inf or not self.trainer.is_global_zero:
             return
-        last = images - self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
-        if images > self.images_seen and self.lr_schedule(last) == 0:
+        if images > self.images_seen and self.lr_schedule(self.images_before_last) == 0:
             warnings.warn(
                 f"lr_schedule reaches 0 before the {images} images of this run: its last steps change nothing; "
                 "leave out lr_schedule.images and it lasts as long as the run",

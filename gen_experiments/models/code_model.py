@@ -143,7 +143,7 @@ class CodeModel(ImageModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the prior's loss of a batch."""
         source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, self.iteration)
-        loss = self.prior.loss(self.codes_of(batch, "train"), batch.labels, source, self.images_seen)
+        loss = self.prior.loss(self.codes_of(batch, "train"), batch.labels, source, self.images_before)
         self.log_training(loss=loss)
         return loss
 

@@ -91,10 +91,11 @@ class VQVAE(Tokenizer):
     def on_train_start(self) -> None:
         """Warns of an adversary that would never begin, beside what every model warns of."""
         super().on_train_start()
-        if self.adversary is not None and self.run_images <= self.adversary.start and self.trainer.is_global_zero:
+        last = self.images_before_last
+        if self.adversary is not None and last < self.adversary.start and self.trainer.is_global_zero:
             warnings.warn(
-                f"adversary.start={self.adversary.start} lies beyond the {self.run_images} images of this run: "
-                "the discriminator is never trained",
+                f"adversary.start={self.adversary.start} lies beyond the {last} images before the last batch of this "
+                "run: the discriminator is never trained",
                 stacklevel=2,
             )
 
@@ -123,7 +124,7 @@ class VQVAE(Tokenizer):
         logs: dict[str, Tensor],
     ) -> Tensor:
         """Steps both optimizers and returns the autoencoder's whole loss; adds to `logs`."""
-        iteration, strength = self.global_step, adversary.strength(self.images_seen)
+        iteration, strength = self.global_step, adversary.strength(self.images_before)
         with self.stepping(0):
             if strength > 0:
                 adversarial = adversary.loss.generator(None, self._logits(reconstructions, batch))
@@ -133,7 +134,7 @@ class VQVAE(Tokenizer):
                 loss = loss + factor * adversarial
                 logs |= {"adversarial": adversarial, "adversarial_weight": factor}
             self.manual_backward(loss)
-        if self.images_seen >= adversary.start:
+        if self.images_before >= adversary.start:
             source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, iteration)
             due, logits = due_penalties(self.penalties, iteration), [partial(self._logits, batch=batch)] * 2
             with self.stepping(1):

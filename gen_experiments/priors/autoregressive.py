@@ -31,8 +31,8 @@ class AutoregressivePrior(Prior):
         heads: number of attention heads; divides the width.
         dropout: share of what a block adds that training leaves out; in [0, 1).
         class_drop: share of the training images whose label is dropped, for guidance; in [0, 1].
-        order_annealing: images seen between which the share of training images read in a random order falls linearly
-            from 1 to 0; None for raster order throughout.
+        order_annealing: images seen before a batch between which the share of its images read in a random order falls
+            linearly from 1 to 0; None for raster order throughout.
         temperature: the logits are divided by it; > 0.
         top_k: only the k likeliest codes are drawn; 0 for all.
         top_p: only the likeliest codes that together have at least this probability are drawn; in (0, 1], 1 for all.

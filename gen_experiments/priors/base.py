@@ -103,7 +103,7 @@ class Prior(nn.Module, ABC):
             codes: (B, L).
             labels: (B,) or None.
             source: where everything random is drawn from, in the same state on every process.
-            images_seen: images trained on so far.
+            images_seen: images trained on before this batch.
 
         Returns:
             A scalar in nats per code.

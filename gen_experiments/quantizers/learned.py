@@ -20,7 +20,8 @@ class LearnedCodebook(LookupQuantizer):
 
     Both draw from the global batch by keys of (seed, purpose, step), so that all processes, and a run that was resumed,
     draw the same. Every training batch counts as a step, unless the codes are to start from it and none of its latents
-    is finite. The count is part of the state_dict: a codebook that was loaded goes on as it is, without a new start.
+    is finite: it then leaves everything as it was. The count is part of the state_dict: a codebook that was loaded goes
+    on as it is, without a new start.
 
     Args:
         num_codes: K; >= 1.
@@ -37,7 +38,8 @@ class LearnedCodebook(LookupQuantizer):
             α = exp(−10·K·p/(1−decay) − 10⁻³) and p is the code's average share of the hits.
 
     Attributes:
-        hits: (K,), the average of hits a step, over all processes.
+        hits: (K,), the average of hits a step, over all processes; before the first batch as if all codes had been used
+            equally, at least once a step.
         steps: training batches seen.
         revived: how many codes were revived since `take_revived` was last called, a scalar.
     """
@@ -91,8 +93,7 @@ class LearnedCodebook(LookupQuantizer):
         total = rows.shape[0] * distributed.world_size()
         if self.steps == 0 and self.kmeans_start:
             means, counts = codebook.kmeans(rows, self.codebook_size, self._source(START_STREAM, rows), self._project)
-            if not counts.any():  # no latent is finite: this batch does not count, and the next is the first
-                self.steps -= 1
+            if not counts.any():  # no latent is finite: the next batch is the first
                 return
             # A cluster without rows would have a code of no weight, which the averages could not keep.
             self._replace(torch.ones_like(counts), means, counts.clamp(min=1.0))
@@ -101,6 +102,9 @@ class LearnedCodebook(LookupQuantizer):
             share = torch.exp(-10 / (1 - self.decay) * used - 1e-3)
             self._replace(share, codebook.anchors(self.codes(), rows), self.hits)
         elif self.revive_below > 0:
+            if self.steps == 0 and total > self.codebook_size:
+                # One hit a step is few where a batch has many latents: all codes would be dead before they were used.
+                self._replace(torch.ones_like(self.hits), self.codes(), self.hits.clamp(min=total / self.codebook_size))
             least = torch.full_like(self.hits, self.revive_below * total / self.codebook_size)
             dead = (self.hits < least).float()
             # To ask a GPU whether any code is dead would be to wait for it.
@@ -108,11 +112,12 @@ class LearnedCodebook(LookupQuantizer):
                 latents = codebook.draw(rows, self.codebook_size, self._source(REVIVAL_STREAM, rows))
                 self.revived += dead.sum()
                 self._replace(dead, latents, least)
+        self.steps += 1
 
     @torch.no_grad()
     def _learn(self, rows: Tensor, indices: Tensor) -> None:
-        self._update(rows, indices)
-        self.steps += 1
+        if self.steps > 0:
+            self._update(rows, indices)
 
     def _source(self, stream: int, rows: Tensor) -> torch.Generator:
         return randomness.generator(rows.device, randomness.run_seed(), stream, self.steps)

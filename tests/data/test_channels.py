@@ -14,7 +14,8 @@ from gen_experiments import load
 from gen_experiments.channels import viewable
 from gen_experiments.data.damage import OneOf, damaged
 from gen_experiments.data.damage_parts import Grey
-from gen_experiments.data.framing import Framing
+from gen_experiments.data.depth import in_eight_bits
+from gen_experiments.data.framing import Framing, Place
 from gen_experiments.data.jpeg import JPEG
 from gen_experiments.data.pictures import decode_one
 from gen_experiments.errors import UserError
@@ -104,6 +105,27 @@ def test_padding_is_transparent_where_there_is_alpha(tmp_path):
     Image.new("RGBA", (8, 4), (9, 9, 9, 255)).save(tmp_path / "wide.png")
     alpha = decode_one(tmp_path / "wide.png", 8, 4, Framing(crop="pad"))[3]
     assert alpha[:, 0].tolist() == [0, 0, 255, 255, 255, 255, 0, 0]
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("filter", ["nearest", "box", "bicubic"])
+@pytest.mark.parametrize(("crop", "place"), [("pad", None), ("random", Place(0.5, 0.5, 2.0))])
+def test_the_ground_under_the_alpha_is_the_same_in_8_and_16_bits(tmp_path, channels, filter, crop, place):
+    array = np.full((4, 8, channels), 60, dtype=np.uint8)
+    array[..., -1] = 255
+    paths = [tmp_path / "a.png", tmp_path / "a.npy", tmp_path / "a16.png"]
+    Image.fromarray(array).save(paths[0])
+    np.save(paths[1], array)
+    write_png16(paths[2], array.astype(np.uint16) * 257)
+    usual, deep = Framing(crop, filter), Framing(crop, filter, depth=16)
+    eight = decode_one(paths[0], 8, channels, usual, place)
+    # By hand: transparent above and below, white where it is laid there, black where the filter blends it.
+    hidden = 0 if crop == "random" and filter != "nearest" else 255
+    assert eight[:, 0, 4].tolist() == [hidden] * (channels - 1) + [0]
+    assert eight[:, 4, 4].tolist() == [60] * (channels - 1) + [255]
+    assert np.array_equal(decode_one(paths[1], 8, channels, usual, place), eight)
+    for path in paths:
+        assert np.array_equal(in_eight_bits(decode_one(path, 8, channels, deep, place)), eight), path
 
 
 def test_two_channels_are_shown_beside_each_other_and_four_on_an_opaque_ground():

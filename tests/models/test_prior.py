@@ -45,6 +45,19 @@ def test_an_autoregressive_prior_trains_and_is_scored(experiment, tmp_path, chec
     assert len(logged(metrics, "val/fid")) == 1
 
 
+def test_the_first_batch_is_read_in_random_orders(experiment, tmp_path, options):
+    # The annealing ends with the 16 images of the first batch, before which none were seen.
+    short = ["--model.prior=AutoregressivePrior", "--model.lr_schedule=null", "--trainer.max_steps=1"]
+    short += ["--trainer.val_check_interval=1"]
+    orders = {"raster": "null", "random": "[0, 16]"}
+    held = {}
+    for name, annealing in orders.items():
+        chosen = [f"--model.prior.order_annealing={annealing}", f"--run.name={name}", "--evaluation.extractor=null"]
+        assert experiment("fit", *options, *short, *chosen) == 0
+        held[name] = checkpoint(last(tmp_path, name))["state_dict"]
+    assert not equal(held["random"], held["raster"])
+
+
 def test_a_masked_prior_is_scored_and_drawn(checkpoints):
     folder = checkpoints["prior"].parent.parent
     assert logged(folder / "metrics.csv", "val/nll")[0] == pytest.approx(5, abs=0.6)

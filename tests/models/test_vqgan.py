@@ -60,15 +60,17 @@ def test_before_its_start_the_adversary_does_nothing(experiment, tmp_path):
 
 
 def test_from_its_start_both_learn_and_an_iteration_counts_once(experiment, tmp_path):
-    # 16 images an iteration: the first is before the start.
+    # 16 images an iteration: none and 16 were seen before the first two, 32 before the third, as in the authors' code,
+    # where a start of two steps is compared with the steps made before this one.
     options = [*VQGAN, "--model.adversary.ramp=0", "--model.adversary.start=32"]
     steps = []
-    for count in (1, 2):
+    for count in (2, 3):
         chosen = [f"--trainer.max_steps={count}", f"--trainer.val_check_interval={count}"]
         assert experiment("fit", *options, *SHORT, *chosen) == 0
-        steps.append(checkpoint(last(tmp_path, "vqgan", count - 1)))
+        steps.append(checkpoint(last(tmp_path, "vqgan", count - 2)))
     before, after = (step["state_dict"] for step in steps)
-    assert steps[1]["global_step"] == 2
+    assert steps[1]["global_step"] == 3
+    assert not steps[0]["optimizer_states"][1]["state"]
     for part in ("discriminator", "decoder", "encoder"):
         assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith(part)), part
     discriminator_steps = steps[1]["optimizer_states"][1]["state"][0]["step"]
@@ -92,6 +94,10 @@ def test_two_processes_train_as_one(tmp_path):
     assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))
 
 
-def test_a_start_beyond_the_end_is_warned_about(experiment):
-    with pytest.warns(UserWarning, match="the discriminator is never trained"):
-        experiment("fit", *VQGAN, *SHORT, "--trainer.max_steps=1", "--trainer.val_check_interval=1")
+def test_a_start_beyond_the_end_is_warned_about(experiment, recwarn):
+    # Before the second and last batch 16 images were seen.
+    for start, warned in ((17, True), (16, False)):
+        recwarn.clear()
+        short = [*SHORT, "--trainer.max_steps=2", f"--model.adversary.start={start}"]
+        assert experiment("fit", *VQGAN, *short) == 0
+        assert any("the discriminator is never trained" in str(each.message) for each in recwarn) == warned

@@ -142,11 +142,28 @@ def test_a_dead_code_is_put_onto_a_latent_and_is_used(kind):
     with torch.no_grad():
         quantizer.codes().copy_(torch.tensor([[0.0], [50.0], [-100.0]]))
     quantizer.hits.copy_(torch.tensor([3.0, 3.0, 0.1]))
+    quantizer.steps = 1
     z = torch.tensor([1.0, 2.0, 3.0, 48.0, 49.0, 51.0]).reshape(1, 1, 1, 6)
     quantized = quantizer(z)
     used = quantized.indices.flatten() == 2
     assert used.any()
     assert (quantized.values.flatten()[used] == z.flatten()[used]).any()
+
+
+def test_codes_without_a_start_from_the_data_are_not_dead_before_they_were_used(kind):
+    quantizer = kind(2, 1, kmeans_start=False, revive_below=0.1)
+    with torch.no_grad():
+        quantizer.codes().copy_(torch.tensor([[0.0], [5.0]]))
+    if kind is EMAQuantizer:
+        quantizer.sums.copy_(quantizer.codebook)
+    # 64 latents make 32 hits of each code, of which a tenth is more than the one that codes begin with.
+    z = torch.tensor([1.0, 4.0]).repeat(32).reshape(1, 1, 8, 8)
+    assert quantizer(z).values.unique().tolist() == [0.0, 5.0]
+    assert quantizer.hits.tolist() == pytest.approx([32.0, 32.0])
+    assert quantizer.take_revived() == 0
+    if kind is EMAQuantizer:
+        # Weighed as 32 hits a step, as the batch: 0.99 · 0 + 0.01 · 1 and 0.99 · 5 + 0.01 · 4.
+        assert quantizer.codebook.flatten().tolist() == pytest.approx([0.01, 4.99], abs=1e-5)
 
 
 def test_online_clustering_draws_codes_to_their_nearest_latents_the_more_the_less_they_are_used(kind):

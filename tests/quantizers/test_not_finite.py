@@ -49,10 +49,23 @@ def test_a_first_batch_without_a_number_is_no_start(maker):
     without = MAKERS[maker]()
     with_nan(latents(0) * torch.nan)
     assert with_nan.steps == 0
+    assert all(torch.equal(value, without.state_dict()[name]) for name, value in with_nan.state_dict().items())
     for quantizer in (with_nan, without):
         quantizer(latents(1))
         assert quantizer.steps == 1
     assert torch.equal(with_nan.codes(), without.codes())
+
+
+def test_a_first_batch_that_fails_is_no_start():
+    torch.manual_seed(0)
+    quantizer = EMAQuantizer(8, 4)
+    estimator, quantizer.estimator = quantizer.estimator, lambda z, codes: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        quantizer(latents(0) * torch.nan)
+    quantizer.estimator = estimator
+    quantizer(latents(1))
+    # The latents of the batch are as far apart as those of a standard normal; codes that were not started are tiny.
+    assert quantizer.codes().std() > 0.3
 
 
 def test_the_other_codes_move_as_if_the_latent_were_not_there():

@@ -101,3 +101,26 @@ def test_a_process_without_latents_evaluates_too(quantizer):
     quantized = quantizer.eval()(_latents()[:0])
     assert quantized.values.shape == (0, quantizer.dim, 3, 5)
     assert len(quantized.indices) == 0
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_training_under_autocast_is_that_of_float32(maker):
+    torch.manual_seed(0)
+    expected = MAKERS[maker]()
+    torch.manual_seed(0)
+    found = MAKERS[maker]()
+    for seed in range(2):
+        held = _latents(seed, torch.bfloat16).requires_grad_()
+        exact = held.detach().float().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            quantized = found(held)
+        wanted = expected(exact)
+        assert torch.equal(quantized.loss, wanted.loss)
+        assert torch.equal(quantized.values, wanted.values.bfloat16())
+        (quantized.values.float().sum() + quantized.loss).backward()
+        (wanted.values.sum() + wanted.loss).backward()
+        # The latents alone are of bfloat16, and so is their gradient.
+        assert torch.equal(held.grad, exact.grad.bfloat16())
+    for weight, other in zip(found.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(weight.grad, other.grad)
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in found.state_dict().items())

@@ -51,7 +51,8 @@ class ImageFolder(PictureSource):
         labels: a file that holds the labels; None takes them from the folders.
         groups: which pictures belong together and are held out together; None for each alone.
         arrays: take .npy files for pictures too: (h, w) or (h, w, channels), of uint8, or of other numbers whose range
-            `data.value_range` states.
+            `data.value_range` states. Where they are resized, the last of two or four channels is taken for alpha:
+            bring what is none, such as two stains, to the size beforehand.
 
     Raises:
         UserError: the folder is missing, cannot be read or holds no picture; it is not clear what is a split or a
