@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import docstring_parser
@@ -39,6 +40,8 @@ from gen_experiments.experiment import ExperimentCLI, import_rooms
 from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import ExperimentParser, OneLineParser
 from gen_experiments.reporting import warning_line
+from gen_experiments.runs.checkpoint_files import checkpoint_of
+from gen_experiments.runs.job import is_first_process
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "sample": sample,
@@ -143,8 +146,20 @@ def _run_command(name: str, arguments: list[str]) -> None:
     chosen = vars(parser.instantiate(parser.parse_args(spelled)))
     if num_processes() > 1 and name not in SHARED:
         raise UserError(f"{name} runs in one process: start it without torchrun")
+    if "checkpoint" in positionals:
+        chosen["checkpoint"] = _checkpoint(chosen["checkpoint"])
     with process_group():
         command(**{reserved[key].name if key in reserved else key: value for key, value in chosen.items()})
+
+
+def _checkpoint(named: str) -> str:
+    """Returns the checkpoint that is meant by a path; which one of a run it is, is said."""
+    path = checkpoint_of(Path(named))
+    if path is None or path == Path(named):
+        return named
+    if is_first_process():
+        print(f"{named} is a run: taken is {path}")
+    return str(path)
 
 
 def _silence() -> None:

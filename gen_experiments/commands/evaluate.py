@@ -19,8 +19,8 @@ from gen_experiments.commands.inputs import (
     split_images,
 )
 from gen_experiments.commands.model_images import images_of, opened
-from gen_experiments.commands.passes import NoFeatures, collected_of, extractor_for
-from gen_experiments.commands.printed import print_record
+from gen_experiments.commands.passes import collected_of, extractor_needed
+from gen_experiments.commands.printed import keep_record, print_record
 from gen_experiments.commands.reconstructed import GAIN, OF_CODES, PAIRED
 from gen_experiments.commands.remade import data_compared_with, remade_of, remakes
 from gen_experiments.commands.training_data import training_data
@@ -69,6 +69,11 @@ class Protocol:
         unknown = sorted(set(self.metrics or ()) - set(known))
         if unknown:
             raise UserError(f"there is no metric {unknown[0]}: choose from {', '.join(known)}")
+
+    @property
+    def of_features(self) -> bool | None:
+        """Whether a metric needs features; None where all are meant that can be computed."""
+        return None if self.metrics is None else bool({*self.metrics} & {*METRICS, *OF_COPIES})
 
 
 def evaluate(
@@ -125,18 +130,11 @@ def evaluate(
         return
     for each in (held, *held.get("by_other_extractors", ())):
         print_record(each)
-    kept = json or (Path(evaluated) / EVALUATION_FILE if run_of(Path(evaluated)) is not None else None)
-    if kept is None:
-        return
-    try:
-        write_record(held, Path(kept))
-    except UserError as error:
-        if json is not None:
-            raise
-        # The scores are on the screen; in somebody else's run one may not be allowed to write.
-        print(f"the record is not kept ({error}): name a file for it by --json")
-    else:
-        print(f"wrote the record to {kept}")
+    if json is not None:
+        write_record(held, Path(json))
+        print(f"wrote the record to {json}")
+    elif run_of(Path(evaluated)) is not None:
+        keep_record(held, Path(evaluated) / EVALUATION_FILE, ": name a file for it by --json")
 
 
 @torch.inference_mode()
@@ -155,11 +153,11 @@ def evaluation_of(
         UserError: see `evaluate`.
     """
     place = chosen_device(protocol.device)
-    if not networks:
-        of_features = set(protocol.metrics or METRICS) & {*METRICS, *OF_COPIES}
-        networks = [extractor_for(evaluated, reference) if of_features else NoFeatures()]
-    networks = [network.to(place) for network in networks]
     mine = opened(evaluated, place)
+    if not networks:
+        of_pairs = mine.model is not None and remakes(mine.model)
+        networks = [extractor_needed((evaluated, reference), protocol.of_features, of_pairs)]
+    networks = [network.to(place) for network in networks]
     theirs = None if reference is None or reference in SPLITS else opened(reference, place)
     checkpoint, model = mine.checkpoint, mine.model
     remade, compared = None, None

@@ -99,3 +99,12 @@ def test_what_cannot_be_sampled(experiment, checkpoints, capsys, options, messag
 def test_classes_that_there_are_not(experiment, conditional, capsys):
     assert experiment("sample", conditional, "--class=10") not in (0, None)
     assert "--class must be a class (0, 1, 2, 3, 4, 5, 6, 7, …) or be in 0 ... 9, not 10" in capsys.readouterr().err
+
+
+def test_a_run_stands_for_its_best_checkpoint(experiment, checkpoints, tmp_path, capsys):
+    run = checkpoints["gan"].parents[1]
+    assert experiment("sample", run, "--num=4", "--out=run.png") == 0
+    assert f"{run} is a run: taken is {run / 'checkpoints' / 'best.ckpt'}" in capsys.readouterr().out
+    assert experiment("sample", run / "checkpoints" / "best.ckpt", "--num=4", "--out=best.png") == 0
+    assert "is a run" not in capsys.readouterr().out
+    assert np.array_equal(pixels("run.png"), pixels("best.png"))
