@@ -67,8 +67,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 # These share their work between the processes of torchrun.
 SHARED = {"evaluate", "compare", "stats", "sample"}
-# Whose classes an option may name.
-ROOMS = {"extractor": metrics, "damage": data}
+# Whose classes an option, or a configuration that a command reads, may name by their short names.
+ROOMS = (data, metrics)
 # What a command takes by its place on the line, where it is not just a checkpoint.
 POSITIONALS = {
     "evaluate": ("evaluated", "reference"),
@@ -122,7 +122,7 @@ def _run_command(name: str, arguments: list[str]) -> None:
     # A parameter that ends in an underscore is an option whose name, such as `class`, Python keeps for itself.
     parameters = inspect.signature(command).parameters
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
-    import_rooms([room for option, room in ROOMS.items() if option in parameters])
+    import_rooms(ROOMS)
     positionals = POSITIONALS.get(name, ("checkpoint",))
     for place in positionals:
         more: dict[str, Any] = {"type": parameters[place].annotation}
@@ -175,6 +175,7 @@ def _silence() -> None:
         r".*tensorboardX.*",
         r"Experiment logs directory .* exists and is not empty",  # the run's own folder, which was made just now
         r"The number of training batches .* is smaller than the logging interval",  # intervals are counted over epochs
+        r"Couldn't infer the batch indices",  # what `predict` writes is numbered without them
         r"Using ModelCheckpoint with manual optimization",
         r"Checkpoint directory .* exists and is not empty",  # that of the run that goes on
         r"The dirpath has changed from",  # what it says is not reloaded is so where it matters (`callbacks.resumption`)

@@ -155,8 +155,8 @@ def evaluation_of(
     place = chosen_device(protocol.device)
     mine = opened(evaluated, place)
     if not networks:
-        of_pairs = mine.model is not None and remakes(mine.model)
-        networks = [extractor_needed((evaluated, reference), protocol.of_features, of_pairs)]
+        in_pairs = mine.model is not None and remakes(mine.model)
+        networks = [extractor_needed((evaluated, reference), protocol.of_features, in_pairs)]
     networks = [network.to(place) for network in networks]
     theirs = None if reference is None or reference in SPLITS else opened(reference, place)
     checkpoint, model = mine.checkpoint, mine.model

@@ -11,6 +11,7 @@ from gen_experiments.commands.training_data import extractor_of, names_extractor
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import has_statistics, read_features, read_spatial, read_statistics
 from gen_experiments.evaluation.collected import Collected, collect
+from gen_experiments.exported import is_exported
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.progress import progress
@@ -69,8 +70,11 @@ def _configuration(names: Sequence[str | None]) -> Path | None:
             continue
         checkpoint, configured = checkpoint_of(Path(name)), configured_data(name)
         if checkpoint is not None:
-            return run_config(str(checkpoint), None)
-        if configured is not None:
+            path = run_config(str(checkpoint), None)
+            # An exported model has left its run: what it is compared with may tell.
+            if path.is_file() or not is_exported(checkpoint):
+                return path
+        elif configured is not None:
             return configured[1]
     return None
 

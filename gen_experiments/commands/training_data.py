@@ -89,7 +89,10 @@ def contents_of(path: Path) -> dict[str, Any]:
     """
     contents = read_yaml(path) if path.is_file() else None
     if not isinstance(contents, dict):
-        raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
+        raise UserError(
+            f"{path} does not say what data was trained on: copy the run's config.yaml there, or name it by --config "
+            "where the command has that"
+        )
     return contents
 
 

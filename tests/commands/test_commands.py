@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import SHORT, SMALL
+from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_pictures
+from processes import fit
 
 
 def pixels(path):
@@ -108,3 +109,16 @@ def test_a_run_stands_for_its_best_checkpoint(experiment, checkpoints, tmp_path,
     assert experiment("sample", run / "checkpoints" / "best.ckpt", "--num=4", "--out=best.png") == 0
     assert "is a run" not in capsys.readouterr().out
     assert np.array_equal(pixels("run.png"), pixels("best.png"))
+
+
+@pytest.mark.parametrize("command", ["damage", "stats"])
+def test_a_recipe_names_kinds_of_damage_by_their_short_names(tmp_path, command):
+    """In a process of its own: here other commands may have imported them before."""
+    write_pictures(tmp_path / "pictures", 3, size=(32, 32), mode="L")
+    recipe = CONFIGS / "experiments" / "translation" / "restoration_digits.yaml"
+    options = {
+        "damage": [recipe, "--images=pictures", "--out=damaged.png"],
+        "stats": [recipe, "--extractor=DigitsFeatures", "--out=stats.npz"],
+    }
+    fit(tmp_path, *options[command], command=command)
+    assert (tmp_path / options[command][-1].removeprefix("--out=")).is_file()
