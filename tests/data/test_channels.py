@@ -223,6 +223,22 @@ def test_a_tokenizer_without_an_extractor_is_evaluated_by_its_pixels_and_codes(e
     assert f"{expected:.4g}" in capsys.readouterr().out
 
 
+def test_a_tokenizer_of_16_bits_is_evaluated_on_the_numbers_that_its_training_saw(experiment, tmp_path):
+    (tmp_path / "in").mkdir()
+    source = np.random.default_rng(0)
+    for number in range(40):
+        write_png16(tmp_path / "in" / f"{number:02d}.png", source.integers(0, 65536, (16, 16, 4), dtype=np.uint16))
+    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}", "--data.source.channels=4"]
+    data += [*SHORT, "--data.size=16", "--data.depth=16", "--trainer.max_steps=2", "--evaluation.extractor=null"]
+    assert experiment("fit", *SMALL["vqvae"], *data) == 0
+    run = tmp_path / "runs" / "vqvae" / "version_0"
+    assert experiment("evaluate", run) == 0
+    scores = json.loads((run / "evaluation.json").read_text())["scores"]
+    for name in ("psnr", "ssim"):
+        (expected,) = independent.column(run / "metrics.csv", f"val/{name}")
+        assert scores[name]["value"] == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("model", ["vqvae", "gan"])
 def test_an_extractor_that_would_have_to_guess_is_refused_before_the_first_step(refused, tmp_path, model):
     transparent(tmp_path / "in")
