@@ -3,6 +3,7 @@
 import difflib
 import io
 import os
+import select
 import signal
 import sys
 import threading
@@ -42,6 +43,8 @@ COMMANDS = {
     "stats": "write the statistics of images as other tools read them",
 }
 
+READER_GONE = 141  # as a shell has it of a process that SIGPIPE ended
+
 HELP = """usage: gen_experiments COMMAND [OPTIONS]    (python -m gen_experiments works too)
 
 {commands}
@@ -56,9 +59,21 @@ HELP = """usage: gen_experiments COMMAND [OPTIONS]    (python -m gen_experiments
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command line and returns its exit code.
 
-    0 is success, 1 a mistake in data or values, 2 one in the words of the command line, 130 an interruption by Ctrl-C
-    and 143 one by SIGTERM. Whatever goes wrong is said in one line; `GEN_EXPERIMENTS_DEBUG=1` adds the traceback.
+    0 is success, 1 a mistake in data or values, 2 one in the words of the command line, 130 an interruption by Ctrl-C,
+    143 one by SIGTERM and 141 the end of a program that read the output, such as `head`. Whatever goes wrong is said in
+    one line; `GEN_EXPERIMENTS_DEBUG=1` adds the traceback.
     """
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What would still be written, at the interpreter's end, goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
         # File names need not be text: those that a terminal cannot show are shown escaped.
@@ -86,7 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, SystemExit) as end:
         # Lightning answers an interruption by an exit with code 1.
         interruption = end.__context__ if isinstance(end, SystemExit) else end
+        if isinstance(interruption, BrokenPipeError):  # rich's answer to it
+            return READER_GONE
         if not isinstance(interruption, KeyboardInterrupt):
+            sys.stdout.flush()  # the interpreter would do it, and say so where nobody reads any more
             raise
         number = signal.SIGTERM if isinstance(interruption, _Terminated) else signal.SIGINT
         print(f"stopped by {number.name}: the files that were written so far are whole", file=sys.stderr)
@@ -96,11 +114,23 @@ def main(arguments: list[str] | None = None) -> int:
             print(stop, file=sys.stderr)
         return stop.code
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            raise
         from gen_experiments.reporting import report
 
         report(error)
         return 1
     return 0
+
+
+def _reader_is_gone() -> bool:
+    """Returns whether nobody reads the output any more: a broken pipe may be another, such as one to a process."""
+    try:
+        watched = select.poll()
+        watched.register(sys.stdout.fileno(), select.POLLOUT)
+    except (AttributeError, OSError):  # no such call on this system, or no file
+        return False
+    return any(event & select.POLLERR for _, event in watched.poll(0))
 
 
 class _Terminated(KeyboardInterrupt):

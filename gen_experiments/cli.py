@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import docstring_parser
@@ -39,6 +40,8 @@ from gen_experiments.experiment import ExperimentCLI, import_rooms
 from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import ExperimentParser, OneLineParser
 from gen_experiments.reporting import warning_line
+from gen_experiments.runs.checkpoint_files import checkpoint_of
+from gen_experiments.runs.job import is_first_process
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "sample": sample,
@@ -64,8 +67,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 # These share their work between the processes of torchrun.
 SHARED = {"evaluate", "compare", "stats", "sample"}
-# Whose classes an option may name.
-ROOMS = {"extractor": metrics, "damage": data}
+# Whose classes an option, or a configuration that a command reads, may name by their short names.
+ROOMS = (data, metrics)
 # What a command takes by its place on the line, where it is not just a checkpoint.
 POSITIONALS = {
     "evaluate": ("evaluated", "reference"),
@@ -119,7 +122,7 @@ def _run_command(name: str, arguments: list[str]) -> None:
     # A parameter that ends in an underscore is an option whose name, such as `class`, Python keeps for itself.
     parameters = inspect.signature(command).parameters
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
-    import_rooms([room for option, room in ROOMS.items() if option in parameters])
+    import_rooms(ROOMS)
     positionals = POSITIONALS.get(name, ("checkpoint",))
     for place in positionals:
         more: dict[str, Any] = {"type": parameters[place].annotation}
@@ -143,8 +146,20 @@ def _run_command(name: str, arguments: list[str]) -> None:
     chosen = vars(parser.instantiate(parser.parse_args(spelled)))
     if num_processes() > 1 and name not in SHARED:
         raise UserError(f"{name} runs in one process: start it without torchrun")
+    if "checkpoint" in positionals:
+        chosen["checkpoint"] = _checkpoint(chosen["checkpoint"])
     with process_group():
         command(**{reserved[key].name if key in reserved else key: value for key, value in chosen.items()})
+
+
+def _checkpoint(named: str) -> str:
+    """Returns the checkpoint that is meant by a path; which one of a run it is, is said."""
+    path = checkpoint_of(Path(named))
+    if path is None or path == Path(named):
+        return named
+    if is_first_process():
+        print(f"{named} is a run: taken is {path}")
+    return str(path)
 
 
 def _silence() -> None:
@@ -160,6 +175,7 @@ def _silence() -> None:
         r".*tensorboardX.*",
         r"Experiment logs directory .* exists and is not empty",  # the run's own folder, which was made just now
         r"The number of training batches .* is smaller than the logging interval",  # intervals are counted over epochs
+        r"Couldn't infer the batch indices",  # what `predict` writes is numbered without them
         r"Using ModelCheckpoint with manual optimization",
         r"Checkpoint directory .* exists and is not empty",  # that of the run that goes on
         r"Couldn't infer the batch indices",  # of predictions, whose files are named without them

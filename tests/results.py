@@ -13,8 +13,8 @@ import re
 import textwrap
 from pathlib import Path
 
-from gen_experiments.commands.printed import described_damage
 from gen_experiments.evaluation.comparison import differences
+from gen_experiments.reports.evaluations import described_damage
 
 ROOT = Path(__file__).parents[1]
 SEEN = "# Seen here, by "

@@ -1,5 +1,7 @@
 """The command line: help, configs laid over each other, short overrides, and what a run leaves behind."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import yaml
 import independent
 from conftest import CONFIGS, SHORT, SMALL
 from gen_experiments import __version__
+from pictures_on_disk import write_pictures
 
 
 def python(*arguments, code=None):
@@ -95,3 +98,26 @@ def test_the_final_metrics_are_a_table_and_the_folder_is_named(experiment, capsy
     assert "train/loss_d" in said
     assert "train/loss_g" in said
     assert "everything was written to: runs/gan/version_0" in said
+
+
+RESTORATION = CONFIGS / "experiments" / "translation" / "restoration_digits.yaml"
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["compare", "a.json", "b.json"], ["damage", RESTORATION, "--images=pictures"]]
+)
+def test_a_reader_that_goes_away_is_no_mistake(tmp_path, words):
+    sides = {"evaluated": {}, "reference": {}}
+    held = {"scores": {"fid": {"value": 1.0, "settings": {}}}, "protocol": sides | {"bootstrap": 0}}
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps(held))
+    write_pictures(tmp_path / "pictures", 2, size=(32, 32), mode="L")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "gen_experiments", *words]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

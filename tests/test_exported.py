@@ -70,6 +70,14 @@ def test_it_is_evaluated_without_its_run(experiment, folders, tmp_path, refused)
     assert experiment("evaluate", folders["gan"], f"{config}:test", *options) == 0
     held = json.loads((tmp_path / "record.json").read_text())["protocol"]["evaluated"]
     assert held["path"] == str(folders["gan"])
+    # What it is compared with says by which features.
+    with config.open("a") as file:
+        file.write("evaluation: {extractor: DigitsFeatures}\n")
+    assert experiment("evaluate", folders["gan"], f"{config}:test", *options[:2], "--json=told.json") == 0
+    assert (
+        json.loads((tmp_path / "told.json").read_text())["scores"]
+        == json.loads((tmp_path / "record.json").read_text())["scores"]
+    )
     assert held["sha256"] == file_sha256(folders["gan"] / "model.safetensors")
 
 

@@ -90,7 +90,7 @@ class Plan(Callback):
         first = max(0.0, whole_first - validation)
         start = self._first_iteration - self.began
         validated = ("no validation", "one validation", "two validations")[len(self._validations)]
-        said = [f"measured: {self._timed} iterations of {per_iteration * 1e3:.3g} ms and {validated}"]
+        said = [f"measured: {self._timed} iterations of {_milliseconds(per_iteration, 3)} and {validated}"]
         if self._wanted is not None:
             validations = self._of_the_run(trainer, self._wanted)
             whole = start + self._wanted * per_iteration + first + validations * validation
@@ -139,6 +139,12 @@ def _exchanged(model: LightningModule) -> list[str]:
     said = []
     for count in PROCESSES:
         each = 2 * (count - 1) / count * size
-        times = ", ".join(f"{each / speed * 1e3:.2g} ms by {name}" for name, speed in INTERCONNECTS.items())
+        times = ", ".join(f"{_milliseconds(each / speed, 2)} by {name}" for name, speed in INTERCONNECTS.items())
         said.append(f"on paper, {count} GPUs: each sends {each / 1e6:.1f} MB of gradients an iteration, {times}")
     return said
+
+
+def _milliseconds(seconds: float, digits: int) -> str:
+    """Returns a time as a person writes it: with some digits, and without an exponent however long it is."""
+    value = seconds * 1e3
+    return f"{value:.0f} ms" if value >= 99 else f"{value:.{digits}g} ms"

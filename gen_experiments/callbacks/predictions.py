@@ -36,3 +36,8 @@ class WritePredictions(BasePredictionWriter):
         """Writes a batch."""
         for number, image in enumerate(to_uint8(prediction)):
             save_image(image, self._folder / f"{batch_idx:05d}-{distributed.rank()}-{number:03d}.png")
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Says where they are."""
+        if trainer.is_global_zero:
+            print(f"wrote the images to {self._folder}")

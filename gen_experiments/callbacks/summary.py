@@ -1,7 +1,7 @@
 """What a run came to, as a table, and where it lies."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +35,8 @@ class Summary(Callback):
             table.add_row(name, f"{float(value):.6g}")
         console = Console(soft_wrap=True)
         console.print(table)
+        if _out_of_time(trainer):
+            print("trainer.max_time was over: go on by --ckpt_path=last and a longer --trainer.max_time")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
                 score = callback.best_model_score
@@ -45,3 +47,9 @@ class Summary(Callback):
                 )
                 console.print(f"{label}: {callback.best_model_path}", highlight=False)
         console.print(f"everything was written to: {folder}", highlight=False)
+
+
+def _out_of_time(trainer: Trainer) -> bool:
+    timers = (callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
+    remaining = (timer.time_remaining() for timer in timers)
+    return any(seconds is not None and seconds <= 0 for seconds in remaining)

@@ -52,6 +52,11 @@ def augment_score(
     data = training_data(checkpoint, config)
     if model.num_classes is None or data.source.num_classes != model.num_classes:
         raise UserError("augment-score needs a model of classes and data of the same: train with conditional networks")
+    if model.image.channels not in (1, 3):
+        raise UserError(
+            f"augment-score classifies grey or RGB images, and these have {model.image.channels} channels: train "
+            "with --data.source.channels=3"
+        )
     if data.split("test").all_labels is None:
         raise UserError("augment-score needs test images with labels: lay them in folders of the classes")
     real, test = _all(data.split("train")), _all(data.split("test"))

@@ -8,12 +8,12 @@ from rich.table import Table
 
 from gen_experiments.commands.evaluate import evaluation_of
 from gen_experiments.commands.inputs import EVALUATION_FILE, split_compared_with
-from gen_experiments.commands.passes import extractor_for
+from gen_experiments.commands.passes import extractor_needed
+from gen_experiments.commands.printed import keep_record
 from gen_experiments.commands.protocol import Protocol
 from gen_experiments.commands.remade import remakes
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import better, differences, differing_settings, read_record
-from gen_experiments.evaluation.record import write_record
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
@@ -39,7 +39,8 @@ def compare(
 
     Args:
         runs: two or more folders of runs that `evaluate` has scored, or records (JSON) that it wrote.
-        rescore: evaluate all of them anew under one protocol, which the following options give.
+        rescore: evaluate all of them anew under one protocol, which the following options give; the records of the runs
+            are replaced.
         reference: what all are compared with; by default the split that the first run's training compared with.
         metrics: names; by default all that what is known allows.
         num: images that a model generates.
@@ -55,16 +56,20 @@ def compare(
         raise UserError("name at least two runs or records to compare")
     if rescore:
         reference = reference or _first_reference(runs[0])
-        network = extractor or extractor_for(*runs)
         protocol = Protocol(metrics=metrics, num=num, seed=seed, bootstrap=bootstrap, device=device)
+        network = extractor or extractor_needed(runs, protocol.of_features, False)
         for run in runs:
             _check_run(run)
+        records = []
+        for run in runs:
             held = evaluation_of(run, reference, [network], protocol)
+            records.append(held)
             if is_first_process():
-                write_record(held, Path(run) / EVALUATION_FILE)
+                keep_record(held, Path(run) / EVALUATION_FILE)
+    else:
+        records = [_record_of(name) for name in runs]
     if not is_first_process():
         return
-    records = [_record_of(name) for name in runs]
     print_comparison(runs, records)
 
 

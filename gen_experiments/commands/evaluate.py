@@ -10,12 +10,11 @@ from gen_experiments.commands.by_damage import scores_by_damage
 from gen_experiments.commands.copies import OF_COPIES, copies
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.inputs import EVALUATION_FILE, Images
-from gen_experiments.commands.passes import NoFeatures, collected_of, extractor_for
-from gen_experiments.commands.printed import print_record
+from gen_experiments.commands.passes import collected_of, extractor_needed
+from gen_experiments.commands.printed import keep_record, print_record
 from gen_experiments.commands.protocol import Protocol
 from gen_experiments.commands.sides import Sides, opened_sides
 from gen_experiments.data.damage import Damage
-from gen_experiments.errors import UserError
 from gen_experiments.evaluation.collected import Collected
 from gen_experiments.evaluation.intervals import Score, add_intervals
 from gen_experiments.evaluation.record import record, write_record
@@ -90,18 +89,11 @@ def evaluate(
         return
     for each in (held, *held.get("by_other_extractors", ())):
         print_record(each)
-    kept = json or (Path(evaluated) / EVALUATION_FILE if run_of(Path(evaluated)) is not None else None)
-    if kept is None:
-        return
-    try:
-        write_record(held, Path(kept))
-    except UserError as error:
-        if json is not None:
-            raise
-        # The scores are on the screen; in somebody else's run one may not be allowed to write.
-        print(f"the record is not kept ({error}): name a file for it by --json")
-    else:
-        print(f"wrote the record to {kept}")
+    if json is not None:
+        write_record(held, Path(json))
+        print(f"wrote the record to {json}")
+    elif run_of(Path(evaluated)) is not None:
+        keep_record(held, Path(evaluated) / EVALUATION_FILE, ": name a file for it by --json")
 
 
 @torch.inference_mode()
@@ -120,11 +112,10 @@ def evaluation_of(
         UserError: see `evaluate`.
     """
     place = chosen_device(protocol.device)
-    if not networks:
-        of_features = set(protocol.metrics or METRICS) & {*METRICS, *OF_COPIES}
-        networks = [extractor_for(evaluated, reference) if of_features else NoFeatures()]
-    networks = [network.to(place) for network in networks]
     sides = opened_sides(evaluated, reference, protocol, place)
+    if not networks:
+        networks = [extractor_needed((evaluated, reference), protocol.of_features, sides.remade is not None)]
+    networks = [network.to(place) for network in networks]
     sides.check(protocol)
     known = [network.fits(sides.content, "--extractor") for network in networks]
     passed = [collected_of(side, networks, place) for side in (sides.fake, sides.real)]

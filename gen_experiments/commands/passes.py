@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data
-from gen_experiments.commands.training_data import extractor_of, run_extractor
+from gen_experiments.commands.training_data import extractor_of, names_extractor, run_config
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import has_statistics, read_features, read_spatial, read_statistics
 from gen_experiments.evaluation.collected import Collected, collect
+from gen_experiments.exported import is_exported
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.progress import progress
@@ -19,10 +20,10 @@ from gen_experiments.runs.checkpoint_files import checkpoint_of
 BATCH = 250  # as `callbacks.evaluation` has it, so that sums are equal to the last digit
 
 
-class NoFeatures(FeatureExtractor):
-    """Stands for an extractor where no metric needs features."""
+class _NoFeatures(FeatureExtractor):
+    """Stands for an extractor where no metric needs features; private, so that `--extractor` does not offer it."""
 
-    num_features, weights_hash, resize = 0, "", ""
+    num_features, weights_hash, resize, takes = 0, "", "", (1, 2, 3, 4)
 
     def extract(self, images: Tensor) -> Tensor:
         """Maps (N, C, H, W) images -> (N, 0)."""
@@ -34,20 +35,48 @@ class NoFeatures(FeatureExtractor):
 
 
 def extractor_for(*names: str | None) -> FeatureExtractor:
-    """Returns the extractor of the first of these inputs that names one.
+    """Returns the extractor of the first of these inputs that has a configuration.
 
     Raises:
-        UserError: none does.
+        UserError: it names none, or no input has one.
     """
+    path = _configuration(names)
+    if path is None:
+        raise UserError("nothing here says by which features to compare: name an extractor by --extractor")
+    return extractor_of(path)
+
+
+def extractor_needed(names: Sequence[str | None], of_features: bool | None, of_pairs: bool) -> FeatureExtractor:
+    """Returns what `extractor_for` returns, or one without features where these are not needed.
+
+    Args:
+        names: the inputs.
+        of_features: whether a metric that is asked for needs features; None where all are that can be computed.
+        of_pairs: whether images are compared in pairs, too, which can be done where no extractor is named.
+
+    Raises:
+        UserError: as for `extractor_for`.
+    """
+    if of_features is None:
+        path = _configuration(names) if of_pairs else None
+        of_features = path is None or names_extractor(path)
+    return extractor_for(*names) if of_features else _NoFeatures()
+
+
+def _configuration(names: Sequence[str | None]) -> Path | None:
+    """Returns the configuration of the first input that has one."""
     for name in names:
         if name is None or name in SPLITS:
             continue
         checkpoint, configured = checkpoint_of(Path(name)), configured_data(name)
         if checkpoint is not None:
-            return run_extractor(str(checkpoint), None)
-        if configured is not None:
-            return extractor_of(configured[1])
-    raise UserError("nothing here says by which features to compare: name an extractor by --extractor")
+            path = run_config(str(checkpoint), None)
+            # An exported model has left its run: what it is compared with may tell.
+            if path.is_file() or not is_exported(checkpoint):
+                return path
+        elif configured is not None:
+            return configured[1]
+    return None
 
 
 def collected_of(side: Images | Archive, networks: Sequence[FeatureExtractor], device: torch.device) -> list[Collected]:

@@ -1,11 +1,15 @@
 """The record of an evaluation as a person reads it."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.record import write_record
 from gen_experiments.metrics.modes import ALARM, hardly_generated
+from gen_experiments.reports.evaluations import described_damage
 
 # Of what the record says about each side, what is printed.
 SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "crop", "seed", "count")
@@ -42,6 +46,23 @@ def print_record(held: dict[str, Any]) -> None:
     print(f"features: {protocol['extractor']}{knows}, {protocol['resize']}{divided}")
 
 
+def keep_record(held: dict[str, Any], path: Path, hint: str = "") -> None:
+    """Writes the record of a run into its folder, and says so; in somebody else's run one may not be allowed to.
+
+    Args:
+        held: the record.
+        path: its file.
+        hint: what can be done where it cannot be written.
+    """
+    try:
+        write_record(held, path)
+    except UserError as error:
+        # The scores are known all the same.
+        print(f"the record is not kept ({error}){hint}")
+    else:
+        print(f"wrote the record to {path}")
+
+
 def _print_by_damage(rows: list[dict[str, Any]]) -> None:
     """Prints how well each kind of damage is restored."""
     names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
@@ -50,12 +71,3 @@ def _print_by_damage(rows: list[dict[str, Any]]) -> None:
         cells = [f"{row['scores'][name]['value']:.4g}" if name in row["scores"] else "" for name in names]
         table.add_row(described_damage(row["damage"]), *cells)
     Console(soft_wrap=True).print(table)
-
-
-def described_damage(damage: dict[str, Any]) -> str:
-    """Returns a kind of damage in a few words, a strength that is the same for all images as one number."""
-    words = [damage["class_path"].rpartition(".")[2]]
-    for name, value in damage["init_args"].items():
-        same = isinstance(value, list) and len(set(map(str, value))) == 1
-        words.append(f"{name} {value[0] if same else value}")
-    return ", ".join(words)

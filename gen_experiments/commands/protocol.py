@@ -37,3 +37,8 @@ class Protocol:
         unknown = sorted(set(self.metrics or ()) - set(known))
         if unknown:
             raise UserError(f"there is no metric {unknown[0]}: choose from {', '.join(known)}")
+
+    @property
+    def of_features(self) -> bool | None:
+        """Whether a metric needs features; None where all are meant that can be computed."""
+        return None if self.metrics is None else bool({*self.metrics} & {*METRICS, *OF_COPIES})

@@ -48,14 +48,22 @@ def run_extractor(checkpoint: str, config: str | None) -> FeatureExtractor:
     return extractor_of(run_config(checkpoint, config))
 
 
+def names_extractor(path: Path) -> bool:
+    """Returns whether a configuration describes a feature extractor.
+
+    Raises:
+        UserError: as for `contents_of`.
+    """
+    return _described_extractor(path) is not None
+
+
 def extractor_of(path: Path) -> FeatureExtractor:
     """Returns the feature extractor that a configuration describes.
 
     Raises:
         UserError: it describes none, or as for `data_of`.
     """
-    evaluation = contents_of(path).get("evaluation")
-    described = evaluation.get("extractor") if isinstance(evaluation, dict) else None
+    described = _described_extractor(path)
     if described is None:
         raise UserError(f"{path} names no feature extractor: name one by --extractor")
     with described_by(path):
@@ -81,5 +89,13 @@ def contents_of(path: Path) -> dict[str, Any]:
     """
     contents = read_yaml(path) if path.is_file() else None
     if not isinstance(contents, dict):
-        raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
+        raise UserError(
+            f"{path} does not say what data was trained on: copy the run's config.yaml there, or name it by --config "
+            "where the command has that"
+        )
     return contents
+
+
+def _described_extractor(path: Path) -> object:
+    evaluation = contents_of(path).get("evaluation")
+    return evaluation.get("extractor") if isinstance(evaluation, dict) else None

@@ -14,8 +14,9 @@ from torch import Tensor
 from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.footprint import image_bytes, say_size
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pictures import Numbers
+from gen_experiments.data.pictures import Numbers, decode_one
 from gen_experiments.data.reading import DecodedAsRead, usable_cores
+from gen_experiments.data.refused import refusal
 from gen_experiments.data.sources.base import PictureSource, Source, decode_framed
 from gen_experiments.errors import UserError
 from gen_experiments.progress import progress
@@ -173,8 +174,17 @@ def _decode_pictures(
     with atomic_write(pixels) as temporary, temporary.open("wb") as file:
         header = {"descr": np.dtype(framing.dtype).str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for chunk in DecodedAsRead(pictures, size, source.channels, usable_cores(), framing).ahead(chunks):
-            file.write(chunk.data)
+        done = 0
+        try:
+            for chunk in DecodedAsRead(pictures, size, source.channels, usable_cores(), framing).ahead(chunks):
+                file.write(chunk.data)
+                done += len(chunk)
+        except UserError as error:
+
+            def decode(number: int) -> object:
+                return decode_one(pictures[number], size, source.channels, framing)
+
+            raise refusal(error, pictures, decode, range(done, len(pictures))) from error
 
 
 def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size, framing: Framing) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gen_experiments.data.deep import brought, in_channels, is_array, planes_of, read_array
 from gen_experiments.data.depth import Depth
 from gen_experiments.data.framing import USUAL, Framing, Place, framed
+from gen_experiments.data.refused import refusal
 from gen_experiments.data.turbo import header, jpeg, quick_header, resized
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.sizes import Size, central_part, height_and_width
@@ -87,7 +88,8 @@ def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = US
     """Decodes pictures of any size, mode and format to (N, channels, H, W) uint8, or uint16 if the depth is 16.
 
     Raises:
-        UserError: a file is no picture, is cut short or has numbers whose meaning it does not say; its path is named.
+        UserError: files are no pictures, are cut short or have numbers whose meaning they do not say; their paths are
+            named.
     """
     images: Numbers = np.empty((len(files), channels, *height_and_width(size)), dtype=framing.dtype)
 
@@ -95,9 +97,13 @@ def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = US
         images[number] = decode_one(files[number], size, channels, framing)
 
     # Pillow lets go of the interpreter while it decodes and resizes.
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(decode, range(len(files))):
-            pass
+    done = 0
+    try:
+        with ThreadPoolExecutor() as pool:
+            for _ in pool.map(decode, range(len(files))):
+                done += 1
+    except UserError as error:
+        raise refusal(error, files, decode, range(done, len(files))) from error
     return images
 
 

@@ -83,6 +83,8 @@ def check_counts(
 
 def computable(generated: Collected, real: Collected, extractor: FeatureExtractor) -> list[str]:
     """Returns the names of the metrics that what is known allows."""
+    if not extractor.num_features:
+        return []
     if generated.features is None or real.features is None:
         return ["fid"]
     # By their names only: one cannot be had of few images and takes long of many, the other few extractors have.
@@ -135,7 +137,9 @@ def _kernel(generated: Collected, real: Collected, extractor: FeatureExtractor) 
         return math.hypot(kid_deviation(first, second), found.deviation / KID_SUBSETS**0.5)
 
     settings = {"subsets": KID_SUBSETS, "subset_size": size}
-    return {"kid": Score(*found, settings, spread=None if generated.paired else spread)}
+    # Subsets that all hold the same images do not differ but by rounding, which looks like a very exact number.
+    deviation = None if size == len(first) == len(second) else found.deviation
+    return {"kid": Score(found.mean, deviation, settings, spread=None if generated.paired else spread)}
 
 
 def _classes(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:

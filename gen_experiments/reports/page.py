@@ -3,11 +3,13 @@
 import base64
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gen_experiments.reports.evaluations import evaluations
 from gen_experiments.reports.run_data import RunData
+from gen_experiments.reports.tables import table
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito, 2008
 STYLE = """
@@ -45,7 +47,7 @@ def page(runs: Sequence[RunData], records: Sequence[dict[str, Any] | None]) -> s
     sections = [
         ("Runs", _legend(runs)),
         ("Last and best values", _values(runs)),
-        ("Evaluations", _evaluations(runs, records)),
+        ("Evaluations", evaluations(runs, records)),
         ("Pictures over time", "".join(_pictures(run) for run in runs)),
         ("Curves over images seen", _curves(runs)),
         ("What differs between the configurations", _differences(runs)),
@@ -56,12 +58,6 @@ def page(runs: Sequence[RunData], records: Sequence[dict[str, Any] | None]) -> s
         f'<link rel="icon" href="data:,"><style>{STYLE}</style><script>{get_plotlyjs()}</script></head>'
         f"<body><h1>{html.escape(title)}</h1>{body}<script>{SLIDER}</script></body></html>"
     )
-
-
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def _legend(runs: Sequence[RunData]) -> str:
@@ -81,32 +77,10 @@ def _values(runs: Sequence[RunData]) -> str:
             row += [f"{values[-1]:.6g}", f"{min(values):.6g}", f"{max(values):.6g}"] if values else ["", "", ""]
         rows.append(row)
     header = [f"{what}{f' ({number + 1})' if len(runs) > 1 else ''}" for number in range(len(runs)) for what in WHAT]
-    return _table(["metric", *header], rows) if rows else ""
+    return table(["metric", *header], rows) if rows else ""
 
 
 WHAT = ("last", "smallest", "largest")
-
-
-def _evaluations(runs: Sequence[RunData], records: Sequence[dict[str, Any] | None]) -> str:
-    parts = []
-    for run, held in zip(runs, records, strict=True):
-        if held is None:
-            continue
-        rows = []
-        for name, score in held["scores"].items():
-            interval = "{:.6g} to {:.6g}".format(*score["interval"]) if "interval" in score else ""
-            deviation = f" ± {score['deviation']:.3g}" if score.get("deviation") is not None else ""
-            rows.append([name, f"{score['value']:.6g}{deviation}", interval])
-        protocol = held["protocol"]
-        said = {key: value for key, value in protocol.items() if not isinstance(value, (dict, list))}
-        for role in ("evaluated", "reference"):
-            said |= {f"{role}: {key}": value for key, value in protocol[role].items() if value not in (None, "")}
-        protocol_rows = ([key, str(value)] for key, value in said.items())
-        parts.append(
-            f"<h3>{html.escape(run.name)}</h3>{_table(['metric', 'value', '95% interval'], rows)}"
-            f"<details><summary>protocol</summary>{_table(['field', 'value'], protocol_rows)}</details>"
-        )
-    return "".join(parts)
 
 
 def _curves(runs: Sequence[RunData]) -> str:
@@ -148,8 +122,8 @@ def _differences(runs: Sequence[RunData]) -> str:
     rows = [[key, *(str(run.config.get(key, "")) for run in runs)] for key in keys]
     differing = [row for row in rows if len(set(row[1:])) > 1]
     if len(runs) == 1:
-        return f"<details><summary>{len(rows)} values</summary>{_table(['key', 'value'], rows)}</details>"
-    return _table(["key", *(run.name for run in runs)], differing) if differing else "<p>Nothing.</p>"
+        return f"<details><summary>{len(rows)} values</summary>{table(['key', 'value'], rows)}</details>"
+    return table(["key", *(run.name for run in runs)], differing) if differing else "<p>Nothing.</p>"
 
 
 def _metrics(runs: Sequence[RunData], *prefixes: str) -> list[str]:

@@ -36,3 +36,11 @@ def test_a_run_that_sigterm_has_stopped_goes_on_with_the_same_curves(experiment,
     assert RunRecord.read(run).id == identity
     assert experiment("fit", *options) == 0
     assert rows(run) == rows(tmp_path / "runs" / model / "version_0")
+
+
+def test_a_run_that_ends_by_its_time_says_so(experiment, capsys):
+    options = [*SMALL["gan"], *SHORT, "--trainer.max_steps=1000000", "--trainer.val_check_interval=1000000"]
+    assert experiment("fit", *options, "--trainer.max_time=00:00:00:01") == 0
+    assert "trainer.max_time was over: go on by --ckpt_path=last and a longer" in capsys.readouterr().out
+    assert experiment("fit", *SMALL["gan"], *SHORT, "--trainer.max_time=00:10:00:00") == 0
+    assert "max_time" not in capsys.readouterr().out

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from conftest import SHORT, SMALL
+from gen_experiments.callbacks import plan as plans
 
 
 def planned(experiment, capsys, *options):
@@ -64,3 +65,11 @@ def test_a_plan_of_a_run_without_end_counts_iterations(experiment, capsys):
     options = ["--trainer.max_steps=-1", "--trainer.max_epochs=-1", "--trainer.val_check_interval=20"]
     _, plan = planned(experiment, capsys, *SMALL["gan"], *SHORT, *options)
     assert re.search(r"time: without end; [\d,]+ iterations an hour without validations", plan)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "digits", "said"),
+    [(0.00171, 3, "1.71 ms"), (0.0992, 2, "99 ms"), (0.2241, 2, "224 ms"), (1.7123, 3, "1712 ms")],
+)
+def test_a_time_is_written_without_an_exponent(seconds, digits, said):
+    assert plans._milliseconds(seconds, digits) == said

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import SHORT, SMALL
+from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_pictures
+from processes import fit
 
 
 def pixels(path):
@@ -109,3 +110,25 @@ def test_what_cannot_be_sampled(experiment, checkpoints, capsys, options, messag
 def test_classes_that_there_are_not(experiment, conditional, capsys):
     assert experiment("sample", conditional, "--class=10") not in (0, None)
     assert "--class must be a class (0, 1, 2, 3, 4, 5, 6, 7, …) or be in 0 ... 9, not 10" in capsys.readouterr().err
+
+
+def test_a_run_stands_for_its_best_checkpoint(experiment, checkpoints, tmp_path, capsys):
+    run = checkpoints["gan"].parents[1]
+    assert experiment("sample", run, "--num=4", "--out=run.png") == 0
+    assert f"{run} is a run: taken is {run / 'checkpoints' / 'best.ckpt'}" in capsys.readouterr().out
+    assert experiment("sample", run / "checkpoints" / "best.ckpt", "--num=4", "--out=best.png") == 0
+    assert "is a run" not in capsys.readouterr().out
+    assert np.array_equal(pixels("run.png"), pixels("best.png"))
+
+
+@pytest.mark.parametrize("command", ["damage", "stats"])
+def test_a_recipe_names_kinds_of_damage_by_their_short_names(tmp_path, command):
+    """In a process of its own: here other commands may have imported them before."""
+    write_pictures(tmp_path / "pictures", 3, size=(32, 32), mode="L")
+    recipe = CONFIGS / "experiments" / "translation" / "restoration_digits.yaml"
+    options = {
+        "damage": [recipe, "--images=pictures", "--out=damaged.png"],
+        "stats": [recipe, "--extractor=DigitsFeatures", "--out=stats.npz"],
+    }
+    fit(tmp_path, *options[command], command=command)
+    assert (tmp_path / options[command][-1].removeprefix("--out=")).is_file()

@@ -120,6 +120,15 @@ def test_reconstructions_are_scored_anew_on_the_split_of_training(compared, chec
     assert low < held["scores"]["psnr"]["value"] < high
 
 
+def test_scores_are_compared_also_where_their_records_cannot_be_kept(experiment, compared, checkpoints, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(checkpoints["gan"].parent.parent, tmp_path / name)
+        (tmp_path / name / "evaluation.json").mkdir()  # root may write into any folder
+    out = compared("a", "b", "--rescore", "--num=50", "--metrics=[fid]", "--bootstrap=0")
+    assert out.count("the record is not kept") == 2
+    assert rows(out, "fid").endswith("equal")
+
+
 def test_what_cannot_be_compared_is_said(refused, checkpoints, tmp_path):
     write("a.json", fid=(2.0, 0.1))
     write("b.json", mind=(2.0, 0.1))

@@ -93,6 +93,27 @@ def test_evaluations_are_shown_with_their_protocol(runs, experiment):
     assert page.row("evaluated: count") == ["evaluated: count", "60"]
 
 
+def test_scores_by_other_extractors_and_of_each_damage_are_shown(runs, experiment):
+    def record(extractor, fid):
+        sides = {"evaluated": {"kind": "run"}, "reference": {"kind": "split"}}
+        return {"scores": {"fid": {"value": fid, "settings": {}}}, "protocol": sides | {"extractor": extractor}}
+
+    def damaged(deviation, psnr):
+        noise = {"class_path": "a.GaussianNoise", "init_args": {"deviation": [deviation, deviation]}}
+        return {"damage": noise, "scores": {"psnr": psnr}}
+
+    kinds = [damaged(0.1, {"value": 20.5}), damaged(0.5, {"value": 10.25, "interval": [10.0, 10.5]})]
+    held = record("Inception", 3.5) | {"by_other_extractors": [record("<DINO>", 7.25)], "by_damage": kinds}
+    (runs / "gan" / "evaluation.json").write_text(json.dumps(held))
+    assert experiment("report", "gan") == 0
+    text = (runs / "report.html").read_text()
+    page = Page(text)
+    assert [row[1] for row in page.rows if row[0] == "fid"] == ["3.5", "7.25"]
+    assert "<h4>by &lt;DINO&gt;</h4>" in text
+    assert page.row("GaussianNoise, deviation 0.1") == ["GaussianNoise, deviation 0.1", "20.5"]
+    assert page.row("GaussianNoise, deviation 0.5") == ["GaussianNoise, deviation 0.5", "10.25 (10 to 10.5)"]
+
+
 def test_only_what_differs_between_configurations_is_shown(runs, experiment):
     shutil.copytree("gan", "other")
     config = yaml.safe_load((runs / "other" / "config.yaml").read_text())

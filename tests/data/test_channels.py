@@ -1,6 +1,8 @@
 """Pictures of one to four channels: alpha is kept where it is asked for, and no colours are guessed."""
 
 import itertools
+import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import independent
 from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
 from gen_experiments import load
 from gen_experiments.channels import viewable
@@ -222,6 +225,42 @@ def test_a_tokenizer_its_prior_and_a_gan_make_pictures_with_alpha(experiment, tm
     assert experiment("evaluate", last["gan"], "--num=8", "--metrics=[fid]") == 0
 
 
+def test_a_tokenizer_without_an_extractor_is_evaluated_by_its_pixels_and_codes(experiment, tmp_path, capsys):
+    transparent(tmp_path / "in")
+    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}", "--data.source.channels=4"]
+    data += [*SHORT, "--data.size=16", "--trainer.max_steps=2", "--evaluation.extractor=null"]
+    assert experiment("fit", *SMALL["vqvae"], *data) == 0
+    run = tmp_path / "runs" / "vqvae" / "version_0"
+    (expected,) = independent.column(run / "metrics.csv", "val/psnr")
+    for options in ([], ["--metrics=[psnr,perplexity]"]):
+        assert experiment("evaluate", run, *options) == 0
+        held = json.loads((run / "evaluation.json").read_text())
+        assert held["scores"]["psnr"]["value"] == pytest.approx(expected, rel=1e-5)
+        assert "perplexity" in held["scores"]
+        assert "fid" not in held["scores"]
+        assert held["protocol"]["extractor"] is None
+    shutil.copytree(run, tmp_path / "other")
+    capsys.readouterr()
+    assert experiment("compare", run, "other", "--rescore", "--metrics=[psnr]", "--bootstrap=0") == 0
+    assert f"{expected:.4g}" in capsys.readouterr().out
+
+
+def test_a_tokenizer_of_16_bits_is_evaluated_on_the_numbers_that_its_training_saw(experiment, tmp_path):
+    (tmp_path / "in").mkdir()
+    source = np.random.default_rng(0)
+    for number in range(40):
+        write_png16(tmp_path / "in" / f"{number:02d}.png", source.integers(0, 65536, (16, 16, 4), dtype=np.uint16))
+    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}", "--data.source.channels=4"]
+    data += [*SHORT, "--data.size=16", "--data.depth=16", "--trainer.max_steps=2", "--evaluation.extractor=null"]
+    assert experiment("fit", *SMALL["vqvae"], *data) == 0
+    run = tmp_path / "runs" / "vqvae" / "version_0"
+    assert experiment("evaluate", run) == 0
+    scores = json.loads((run / "evaluation.json").read_text())["scores"]
+    for name in ("psnr", "ssim"):
+        (expected,) = independent.column(run / "metrics.csv", f"val/{name}")
+        assert scores[name]["value"] == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("model", ["vqvae", "gan"])
 def test_an_extractor_that_would_have_to_guess_is_refused_before_the_first_step(refused, tmp_path, model):
     transparent(tmp_path / "in")
@@ -229,6 +268,17 @@ def test_an_extractor_that_would_have_to_guess_is_refused_before_the_first_step(
     line = refused("fit", *SMALL[model], *SHORT, *data, "--evaluation.extractor.any_images=true")
     assert "DigitsFeatures takes images of 1 or 3 channels, not 4" in line
     assert not list(tmp_path.rglob("metrics.csv"))
+
+
+def test_pictures_with_alpha_are_refused_by_a_classifier_of_grey_ones(experiment, refused, tmp_path):
+    for name in ("one", "two"):
+        transparent(tmp_path / "in" / name)
+    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}", "--data.source.channels=4"]
+    data += [*SHORT, "--data.size=16", "--trainer.max_steps=2", "--evaluation.extractor=null"]
+    conditional = [f"--model.{part}.conditional=true" for part in ("generator", "discriminator")]
+    assert experiment("fit", *SMALL["gan"], *data, *conditional, "--model.discriminator.batch_norm=false") == 0
+    line = refused("augment-score", tmp_path / "runs" / "gan" / "version_0", "--steps=10", "--per-class=2")
+    assert "classifies grey or RGB images, and these have 4 channels" in line
 
 
 def test_a_classifier_of_pictures_with_alpha_is_their_extractor(experiment, tmp_path):

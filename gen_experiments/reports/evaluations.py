@@ -1,0 +1,67 @@
+"""What `evaluate` has found of runs, as a page shows it."""
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from gen_experiments.reports.run_data import RunData
+from gen_experiments.reports.tables import table
+
+
+def evaluations(runs: Sequence[RunData], records: Sequence[dict[str, Any] | None]) -> str:
+    """Returns the HTML of the scores of runs: by each extractor, and of each kind of damage alone.
+
+    Args:
+        runs: whose they are.
+        records: that of each run; None where there is none.
+    """
+    parts = []
+    for run, held in zip(runs, records, strict=True):
+        if held is None:
+            continue
+        parts.append(f"<h3>{html.escape(run.name)}</h3>{_scores(held)}")
+        for other in held.get("by_other_extractors", ()):
+            parts.append(f"<h4>by {html.escape(str(other['protocol']['extractor']))}</h4>{_scores(other)}")
+        if "by_damage" in held:
+            parts.append(_by_damage(held["by_damage"]))
+    return "".join(parts)
+
+
+def _scores(held: dict[str, Any]) -> str:
+    rows = []
+    for name, score in held["scores"].items():
+        deviation = f" ± {score['deviation']:.3g}" if score.get("deviation") is not None else ""
+        rows.append([name, f"{score['value']:.6g}{deviation}", _interval(score)])
+    protocol = held["protocol"]
+    said = {key: value for key, value in protocol.items() if not isinstance(value, (dict, list))}
+    for role in ("evaluated", "reference"):
+        said |= {f"{role}: {key}": value for key, value in protocol[role].items() if value not in (None, "")}
+    fields = table(["field", "value"], ([key, str(value)] for key, value in said.items()))
+    return f"{table(['metric', 'value', '95% interval'], rows)}<details><summary>protocol</summary>{fields}</details>"
+
+
+def _by_damage(kinds: Sequence[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for kind in kinds for name in kind["scores"]))
+    rows = []
+    for kind in kinds:
+        found = (kind["scores"].get(name) for name in names)
+        cells = ["" if score is None else f"{score['value']:.4g}{_bounds(score)}" for score in found]
+        rows.append([described_damage(kind["damage"]), *cells])
+    return table(["damage of all images", *names], rows)
+
+
+def _interval(score: dict[str, Any]) -> str:
+    return "{:.6g} to {:.6g}".format(*score["interval"]) if "interval" in score else ""
+
+
+def _bounds(score: dict[str, Any]) -> str:
+    return f" ({_interval(score)})" if "interval" in score else ""
+
+
+def described_damage(damage: dict[str, Any]) -> str:
+    """Returns a kind of damage in a few words, a strength that is the same for all images as one number."""
+    words = [damage["class_path"].rpartition(".")[2]]
+    for name, value in damage["init_args"].items():
+        same = isinstance(value, list) and len(set(map(str, value))) == 1
+        words.append(f"{name} {value[0] if same else value}")
+    return ", ".join(words)
