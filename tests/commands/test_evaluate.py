@@ -220,7 +220,8 @@ def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "config.yaml").write_text("data: {}\n")
     refusals = {
-        ("real",): "name an extractor by --extractor",
+        ("real",): "name a reference",
+        ("real", "real"): "name an extractor by --extractor",
         ("real", *BY_DIGITS): "name a reference",
         ("real", "nowhere", *BY_DIGITS): "there is no nowhere",
         ("real", "real", "--extractor=DigitsFeatures"): "knows, --extractor.any_images=true",
