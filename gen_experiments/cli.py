@@ -178,7 +178,6 @@ def _silence() -> None:
         r"Couldn't infer the batch indices",  # what `predict` writes is numbered without them
         r"Using ModelCheckpoint with manual optimization",
         r"Checkpoint directory .* exists and is not empty",  # that of the run that goes on
-        r"Couldn't infer the batch indices",  # of predictions, whose files are named without them
         r"The dirpath has changed from",  # what it says is not reloaded is so where it matters (`callbacks.resumption`)
         r"It is recommended to use `self\.log\(.*sync_dist=True",  # whatever is logged is the same on all processes
     ):

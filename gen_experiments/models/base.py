@@ -67,7 +67,7 @@ class ImageModel(Recorded, ManualOptimization):
         self.images_seen = 0
         self.iteration = 0
         self.logs_this_iteration = False
-        self._batch_images = 0
+        self._batch_images, self._batch_of_step = 0, 0
         self._lr_factor = 1.0
         self._compiled: tuple[nn.Module, ...] = ()
         self._scheduled: list[tuple[Optimizer, list[float]]] = []
@@ -117,9 +117,14 @@ class ImageModel(Recorded, ManualOptimization):
         """The real images that this run will have seen at its end, from its first step on; infinity for no end."""
         trainer = self.trainer
         size = getattr(trainer.datamodule, "batch_size", math.inf)  # type: ignore[attr-defined]
-        steps = trainer.max_steps * trainer.accumulate_grad_batches if trainer.max_steps > 0 else math.inf
+        of_epoch, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
         epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs >= 0 else math.inf
-        return size * min(steps, epochs * trainer.num_training_batches)
+        batches = epochs * of_epoch
+        if trainer.max_steps > 0:
+            # An epoch's last step has fewer batches than the others where these do not come out even.
+            whole, rest = divmod(trainer.max_steps, math.ceil(of_epoch / accumulated))
+            batches = min(batches, whole * of_epoch + rest * accumulated)
+        return size * batches
 
     def on_train_start(self) -> None:
         """Lets schedules without a length last as long as the run; warns of a learning rate that ends too early.
@@ -151,7 +156,8 @@ class ImageModel(Recorded, ManualOptimization):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * self._lr_factor
         accumulated = self.trainer.accumulate_grad_batches
-        self.iteration = self.global_step * accumulated + batch_idx % accumulated
+        self._batch_of_step = batch_idx % accumulated
+        self.iteration = self.global_step * accumulated + self._batch_of_step
         seed = randomness.key_seed(randomness.run_seed(), GLOBAL_STREAM, self.iteration, distributed.rank())
         # `torch.manual_seed` would format a stack trace for every kind of device that is absent.
         torch.default_generator.manual_seed(seed)
@@ -163,7 +169,7 @@ class ImageModel(Recorded, ManualOptimization):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Steps an optimizer that Lightning steps, and whatever follows the weights."""
         super().optimizer_step(*args, **kwargs)
-        self.after_step(self.trainer.accumulate_grad_batches * self._batch_images)
+        self.after_step((self._batch_of_step + 1) * self._batch_images)
 
     def after_step(self, images: int) -> None:
         """Moves what follows the weights, such as their averages; under manual optimization the model calls it.

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import torch
 from lightning.pytorch import Callback
@@ -56,3 +57,12 @@ def test_each_of_the_batches_of_a_step_has_masks_of_its_own(tmp_path):
     fit(model, Callback(), 3, tmp_path, accumulate_grad_batches=2)
     assert len(Watching.drawn) == 6
     assert all_differ(Watching.drawn)
+
+
+def test_the_last_step_of_an_epoch_counts_the_batches_that_it_has(tmp_path):
+    model, steps = vqvae(), []
+    model.after_step = steps.append
+    trainer = fit(model, Callback(), 8, tmp_path, accumulate_grad_batches=4)  # of 10 batches of 4 images an epoch
+    assert steps == [16, 16, 8, 16, 16, 8, 16, 16]
+    trainer.datamodule = SimpleNamespace(batch_size=4)
+    assert model.run_images == sum(steps) == model.images_seen
