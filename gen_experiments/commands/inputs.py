@@ -12,6 +12,7 @@ from torch import Tensor
 from gen_experiments.commands.reading import Reading
 from gen_experiments.commands.training_data import contents_of, data_of, run_config
 from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.sources.base import PictureSource
@@ -37,6 +38,7 @@ class Images:
         content: what they show, where that is known (`FeatureExtractor.content`).
         archive: the .npz file that they are in.
         labels: returns their classes, where these are known.
+        kept: returns those of a range as a training sees them, (N, C, H, W) uint16; None where `read` does.
     """
 
     described: dict[str, Any]
@@ -45,6 +47,7 @@ class Images:
     content: str | None = None
     archive: Path | None = None
     labels: Callable[[], ClassLabels | None] = lambda: None
+    kept: Callable[[range], Tensor] | None = None
 
 
 @dataclass
@@ -112,7 +115,8 @@ def split_images(data: ImageDataModule, split: str) -> Images:
         numbers = images.labels(np.arange(len(images)))
         return ClassLabels.of(numbers, data.image.class_labels)
 
-    return Images(described, len(images), _reader(images), data.source.content, labels=labels)
+    kept = None if data.framing.depth == 8 else lambda part: images.kept(np.arange(part.start, part.stop))
+    return Images(described, len(images), _reader(images), data.source.content, labels=labels, kept=kept)
 
 
 def stored_images(path: Path, look: Look | None) -> Images:
@@ -138,8 +142,8 @@ def stored_images(path: Path, look: Look | None) -> Images:
     files, _ = find_pictures(path, reading.suffixes)
     channels, wanted = (3, None) if look is None else (look.image.channels, look.image.size)
 
-    def read(part: range) -> Tensor:
-        pictures = [reading.picture(files[number], wanted, channels) for number in part]
+    def kept(part: range) -> Tensor:
+        pictures = [reading.kept(files[number], wanted, channels) for number in part]
         for number, picture in zip(part, pictures, strict=True):
             if picture.shape != pictures[0].shape:
                 raise UserError(
@@ -151,7 +155,12 @@ def stored_images(path: Path, look: Look | None) -> Images:
     described = {"kind": "folder", "path": str(path), "pictures": len(files), "size": wanted or "as in the files"}
     if wanted is not None:
         described["crop"] = _cropped(reading.framing, wanted)
-    return Images(described, len(files), read)
+    return Images(
+        described,
+        len(files),
+        lambda part: torch.from_numpy(in_eight_bits(kept(part).numpy())),
+        kept=None if reading.framing.depth == 8 else kept,
+    )
 
 
 def stored(name: str, look: Look | None) -> Images | Archive:

@@ -37,6 +37,10 @@ class Reading:
         """
         return torch.from_numpy(in_eight_bits(decode_one(file, size, channels, self.framing)))
 
+    def kept(self, file: Path, size: Size | None, channels: int) -> Tensor:
+        """Returns the same as the run trains on it: uint8, or uint16 where its data keep 16 bits."""
+        return torch.from_numpy(decode_one(file, size, channels, self.framing))
+
 
 def reading_of(checkpoint: str, compared: bool = False) -> Reading:
     """Returns that of the run in whose folder a checkpoint lies; the usual of one that lies elsewhere.

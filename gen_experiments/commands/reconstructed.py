@@ -34,13 +34,12 @@ class Reconstructions:
         model: one that reconstructs or translates.
         checkpoint: its file.
         originals: the images.
-        sources: what the model is to turn into a range of the images; None for these themselves.
+        sources: what the model is to turn into a range of the images; None for these themselves, as a training sees
+            them.
         in_pairs: whether what is made can be compared with the images one by one.
         lpips: by what LPIPS is measured; None for none, unless it is wanted.
         wanted: names of scores; None for all.
         with_codes: whether those of codes are counted, where the model has codes.
-        kept: a range of the images as training sees them, where they have no sources: perhaps of 16 bits, which are
-            scored in 8.
 
     Raises:
         UserError: there are no images but only statistics of them.
@@ -56,14 +55,13 @@ class Reconstructions:
         lpips: Perceptual | None = None,
         wanted: Sequence[str] | None = None,
         with_codes: bool = True,
-        kept: Callable[[range], Tensor] | None = None,
     ) -> None:
         if isinstance(originals, Archive):
             raise UserError(f"{originals.path} holds statistics, and {checkpoint} reconstructs: name the images")
         remake = remaker(model)
         assert remake is not None
         self.model, self.originals, self.in_pairs = model, originals, in_pairs
-        self._remake, self._inputs = remake, sources or kept
+        self._remake, self._sources = remake, sources
         kind = TRANSLATIONS if isinstance(model, Translates) else RECONSTRUCTIONS
         self.images = Images({**described_checkpoint(model, checkpoint), "kind": kind}, originals.count, self._read)
         if wanted is not None and "lpips" in wanted:
@@ -90,7 +88,12 @@ class Reconstructions:
     def _read(self, part: range) -> Tensor:
         images = self.originals.read(part)
         truth = to_float(images.to(self.model.device))
-        inputs = truth if self._inputs is None else self._inputs(part).to(self.model.device)
+        if self._sources is not None:
+            inputs = self._sources(part).to(self.model.device)
+        elif self.originals.kept is not None:
+            inputs = to_float(self.originals.kept(part).to(self.model.device))
+        else:
+            inputs = truth
         remade = to_uint8(self._remake(inputs)).cpu()
         for name, measure in PAIRED.items():
             if name in self._values:

@@ -13,7 +13,6 @@ from gen_experiments.commands.reconstructed import Reconstructions
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.images import to_float
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.models.base import ImageModel
 
@@ -31,11 +30,6 @@ def data_compared_with(checkpoint: Path, split: str | None) -> tuple[ImageDataMo
 def sources_of_split(data: ImageDataModule, split: str, part: range) -> Tensor:
     """Returns what is to be turned into a range of a split's images: (N, C, H, W) float32 in [-1, 1]."""
     return data.sources(split, np.arange(part.start, part.stop))
-
-
-def kept_of_split(data: ImageDataModule, split: str, part: range) -> Tensor:
-    """Returns a range of a split's images in the depth in which training sees them: (N, C, H, W) in [-1, 1]."""
-    return to_float(data.split(split).kept(np.arange(part.start, part.stop)))
 
 
 def remade_of(
@@ -64,5 +58,4 @@ def remade_of(
         return Reconstructions(model, checkpoint, real, sources, in_pairs, lpips, wanted)
     if isinstance(model, Translates):
         raise UserError(f"{checkpoint} translates: name a split of its data ({', '.join(SPLITS)}) or a configuration")
-    kept = None if compared is None else partial(kept_of_split, *compared)
-    return Reconstructions(model, checkpoint, real, lpips=lpips, wanted=wanted, kept=kept)
+    return Reconstructions(model, checkpoint, real, lpips=lpips, wanted=wanted)
