@@ -17,7 +17,7 @@ from gen_experiments.untrusted import Unreadable, read_archive
 
 
 def read_images(folder: str, image: ImageSpec, checkpoint: str) -> Tensor:
-    """Returns the pictures below a folder, in the order of their paths, as a model takes them: (N, C, H, W) uint8.
+    """Returns the pictures below a folder, in the order of their paths, as a model shows them: (N, C, H, W) uint8.
 
     Args:
         folder: where they are.
@@ -27,18 +27,31 @@ def read_images(folder: str, image: ImageSpec, checkpoint: str) -> Tensor:
     Raises:
         UserError: the folder is missing or empty, or a picture cannot be decoded.
     """
-    return read_named_images(folder, image, reading_of(checkpoint))[1]
+    return eight_bits(read_named_images(folder, image, reading_of(checkpoint))[1])
 
 
 def read_named_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[list[Path], Tensor]:
-    """Returns the same, and before them the paths of the pictures below the folder.
+    """Returns the paths of the pictures below a folder, and the pictures as the run trains on them.
+
+    Args:
+        folder: where they are.
+        image: what the model takes.
+        reading: how pictures are read.
+
+    Returns:
+        The paths, and (N, C, H, W) uint8, or uint16 where the data of the run keep 16 bits.
 
     Raises:
         UserError: as for `read_images`.
     """
     files, _ = find_pictures(Path(folder), reading.suffixes)
-    images = torch.from_numpy(in_eight_bits(decode_all(files, image.size, image.channels, reading.framing)))
+    images = torch.from_numpy(decode_all(files, image.size, image.channels, reading.framing))
     return [file.relative_to(folder) for file in files], images
+
+
+def eight_bits(images: Tensor) -> Tensor:
+    """Returns images as uint8, rounded where they are uint16."""
+    return torch.from_numpy(in_eight_bits(images.numpy()))
 
 
 def read_latents(file: str, dim: int) -> Tensor:

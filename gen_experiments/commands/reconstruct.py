@@ -4,7 +4,8 @@ import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.pictures import read_images
+from gen_experiments.commands.pictures import eight_bits, read_named_images
+from gen_experiments.commands.reading import reading_of
 from gen_experiments.images import grid, in_rows, save_image, to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
@@ -38,10 +39,11 @@ def reconstruct(
     """
     model = loaded(checkpoint, Reconstructs, "reconstruct", device)
     assert isinstance(model, Reconstructs)
-    originals = read_images(images, model.image, checkpoint)
+    _, kept = read_named_images(images, model.image, reading_of(checkpoint))
     remade = torch.cat(
-        [to_uint8(model.reconstruct(to_float(part.to(model.device)))).cpu() for part in originals.split(BATCH)]
+        [to_uint8(model.reconstruct(to_float(part.to(model.device)))).cpu() for part in kept.split(BATCH)]
     )
+    originals = eight_bits(kept)
     save_image(grid(in_rows(originals[:SHOWN], remade[:SHOWN], columns=COLUMNS), COLUMNS), out)
     print(f"PSNR {float(psnr(remade, originals).mean()):.2f} dB, SSIM {float(ssim(remade, originals).mean()):.4f}")
     if extractor is not None:

@@ -137,7 +137,7 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
 
 
 def _spoilt(images: Tensor, parts: list[Damage], seed: int) -> Tensor:
-    """Returns (N, C, H, W) uint8 images after their damage; that of an image depends on its number and the seed."""
+    """Returns (N, C, H, W) images as uint8 after their damage, which depends on an image's number and the seed."""
     seeds = randomness.seeds_of(torch.arange(len(images)), DAMAGE_STREAM, seed)
     pairs = zip(images.split(BATCH), seeds.split(BATCH), strict=True)
     return torch.cat([to_uint8(damaged(to_float(part), parts, of_part)) for part, of_part in pairs])

@@ -70,7 +70,7 @@ def _style_picture(file: str, model: ImageModel, reading: Reading) -> Tensor:
     if not Path(file).is_file():
         raise UserError(f"there is no picture {file}: name one by --style")
     spec = model.image
-    pixels = reading.picture(Path(file), spec.size, spec.channels)
+    pixels = reading.kept(Path(file), spec.size, spec.channels)
     if is_grey(Path(file)) != (spec.channels < 3):
         here, there = ("colours", "grey") if spec.channels < 3 else ("grey", "colours")
         raise UserError(

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.pictures import read_named_images
+from gen_experiments.commands.pictures import eight_bits, read_named_images
 from gen_experiments.commands.reading import Reading
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.data.folder import find_pictures
@@ -49,20 +49,20 @@ def write_translated(network: Network, folder: str, spec: ImageSpec, reading: Re
     files, _ = find_pictures(Path(folder), reading.suffixes)
     paths = _paths([file.relative_to(folder) for file in files], folder, out)
     for (number,) in progress(len(files), "images"):
-        picture = to_float(reading.picture(files[number], None, spec.channels))
+        picture = to_float(reading.kept(files[number], None, spec.channels))
         save_image(to_uint8(tiled(network, picture, spec.size)), paths[number])
     print(f"wrote {len(files)} images, as large as they were, to {out}")
 
 
 def translated(network: Network, originals: Tensor) -> Tensor:
-    """Returns what a network makes of (N, C, H, W) uint8 pictures: the same shape."""
+    """Returns what a network makes of (N, C, H, W) uint8 or uint16 pictures: the same shape, uint8."""
     parts = [originals[part.start : part.stop] for part in progress(len(originals), "images", BATCH)]
     return torch.cat([to_uint8(network(to_float(part))) for part in parts])
 
 
 def write_rows(rows: Sequence[Tensor], out: str, what: str) -> None:
     """Writes pictures as a grid, each above its others."""
-    shown = in_rows(*(each[:SHOWN] for each in rows), columns=COLUMNS)
+    shown = in_rows(*(eight_bits(each[:SHOWN]) for each in rows), columns=COLUMNS)
     pages = listed(save_grid(shown, out, COLUMNS, together=len(rows)))
     print(f"wrote {len(rows[0][:SHOWN])} {what} to {pages}")
 
