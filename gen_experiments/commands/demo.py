@@ -10,7 +10,6 @@ from gen_experiments.commands.demo_pages import build_page
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
-from gen_experiments.runs.checkpoint_files import checkpoint_of
 
 HOST = "127.0.0.1"
 
@@ -34,7 +33,7 @@ def demo(checkpoint: str, port: int | None = None) -> None:
         raise UserError("the demo needs gradio: pip install 'gen-experiments[demo]'")
     if port is not None:
         check_interval("[1, 65535]", port=port)
-    path = checkpoint_of(Path(checkpoint)) or Path(checkpoint)
+    path = Path(checkpoint)
     model = load_model(path, ImageModel, "be shown")
     with tempfile.TemporaryDirectory() as folder:
         # Before gradio is imported, which reads them then: it is to tell nobody of its use.

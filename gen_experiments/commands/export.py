@@ -18,7 +18,6 @@ from gen_experiments.exported import CONFIG, WEIGHTS, config_of, weights_bytes
 from gen_experiments.functions import HasPureFunctions
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
-from gen_experiments.runs.checkpoint_files import checkpoint_of
 from gen_experiments.storage import atomic_folder, check_empty
 
 SAFETENSORS = "safetensors"
@@ -50,7 +49,7 @@ def export(checkpoint: str, out: str = "exported", formats: list[str] | None = N
     programs = [PROGRAMS[name] for name in chosen if name in PROGRAMS]
     for program in programs:
         program.check_installed()
-    path = checkpoint_of(Path(checkpoint)) or Path(checkpoint)
+    path = Path(checkpoint)
     check_empty(Path(out))
     model, held = load_model(path, ImageModel, "be exported"), read_checkpoint(path)
     with atomic_folder(Path(out)) as folder:
