@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.reading import Reading
+from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.training_data import contents_of, data_of, run_config
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.sources.base import PictureSource
@@ -158,7 +157,7 @@ def stored_images(path: Path, look: Look | None) -> Images:
     return Images(
         described,
         len(files),
-        lambda part: torch.from_numpy(in_eight_bits(kept(part).numpy())),
+        lambda part: eight_bits(kept(part)),
         kept=None if reading.framing.depth == 8 else kept,
     )
 

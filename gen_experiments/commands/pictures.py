@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.reading import Reading, reading_of
-from gen_experiments.data.depth import in_eight_bits
+from gen_experiments.commands.reading import Reading, eight_bits, reading_of
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import decode_all
 from gen_experiments.errors import UserError
@@ -47,11 +46,6 @@ def read_named_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[
     files, _ = find_pictures(Path(folder), reading.suffixes)
     images = torch.from_numpy(decode_all(files, image.size, image.channels, reading.framing))
     return [file.relative_to(folder) for file in files], images
-
-
-def eight_bits(images: Tensor) -> Tensor:
-    """Returns images as uint8, rounded where they are uint16."""
-    return torch.from_numpy(in_eight_bits(images.numpy()))
 
 
 def read_latents(file: str, dim: int) -> Tensor:

@@ -35,11 +35,16 @@ class Reading:
         Raises:
             UserError: it cannot be decoded.
         """
-        return torch.from_numpy(in_eight_bits(decode_one(file, size, channels, self.framing)))
+        return eight_bits(self.kept(file, size, channels))
 
     def kept(self, file: Path, size: Size | None, channels: int) -> Tensor:
         """Returns the same as the run trains on it: uint8, or uint16 where its data keep 16 bits."""
         return torch.from_numpy(decode_one(file, size, channels, self.framing))
+
+
+def eight_bits(images: Tensor) -> Tensor:
+    """Returns images as uint8, rounded where they are uint16."""
+    return torch.from_numpy(in_eight_bits(images.numpy()))
 
 
 def reading_of(checkpoint: str, compared: bool = False) -> Reading:

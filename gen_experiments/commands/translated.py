@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.pictures import eight_bits, read_named_images
-from gen_experiments.commands.reading import Reading
+from gen_experiments.commands.pictures import read_named_images
+from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.errors import UserError
