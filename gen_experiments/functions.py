@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
+
+from gen_experiments.images import ImageSpec
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,11 @@ class PureFunction:
     parts: tuple[nn.Module, ...]
     inputs: Mapping[str, Tensor]
     outputs: tuple[str, ...]
+
+
+def example_images(image: ImageSpec) -> Tensor:
+    """Returns three random images, (3, C, H, W) in [-1, 1], as an example of an input."""
+    return 2 * torch.rand(3, *image.shape, generator=torch.Generator().manual_seed(0)) - 1
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gen_experiments.functions import PureFunction
+from gen_experiments.functions import PureFunction, example_images
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Decoder, Encoder
 from gen_experiments.precision import at_least_float32
@@ -26,7 +26,7 @@ def autoencoding(image: ImageSpec, encoder: Encoder, quantizer: Quantizer, decod
     def decode(quantized: Tensor) -> Tensor:
         return at_least_float32(decoder(quantized))
 
-    images = 2 * torch.rand(3, *image.shape, generator=torch.Generator().manual_seed(0)) - 1
+    images = example_images(image)
     latents, codes = encode(images)
     height, width = latents.shape[-2:]
 

@@ -75,6 +75,10 @@ class ImageModel(Recorded, ManualOptimization):
             # The command line's plain values, from which a checkpoint rebuilds the model.
             self.save_hyperparameters(logger=False)
 
+    def random_source(self) -> torch.Generator:
+        """Returns the source of this iteration's random numbers, in the same state on all processes."""
+        return randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, self.iteration)
+
     def scheduled(self, *optimizers: Optimizer) -> list[Optimizer]:
         """Remembers the learning rates of `optimizers` as those that `lr_schedule` multiplies.
 

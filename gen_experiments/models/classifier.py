@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gen_experiments import randomness
 from gen_experiments.errors import check_interval
-from gen_experiments.functions import PureFunction
+from gen_experiments.functions import PureFunction, example_images
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.models.base import ImageModel, OptimizerFactory
@@ -71,8 +71,8 @@ class Classifier(ImageModel):
 
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns `classifier`: (B, C, H, W) images in [-1, 1] -> (B, num_classes) logits."""
-        images = 2 * torch.rand(3, *self.image.shape, generator=torch.Generator().manual_seed(0)) - 1
-        return {"classifier": PureFunction(self.network, (self.network,), {"images": images}, ("logits",))}
+        inputs = {"images": example_images(self.image)}
+        return {"classifier": PureFunction(self.network, (self.network,), inputs, ("logits",))}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the cross-entropy of a batch."""

@@ -15,7 +15,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.means import ImageMeans
-from gen_experiments.models.base import NOISE_STREAM, ImageModel, OptimizerFactory
+from gen_experiments.models.base import ImageModel, OptimizerFactory
 from gen_experiments.models.checkpoints import build_model, described, load_model
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.vqvae import VQVAE
@@ -142,8 +142,8 @@ class CodeModel(ImageModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the prior's loss of a batch."""
-        source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, self.iteration)
-        loss = self.prior.loss(self.codes_of(batch, "train"), batch.labels, source, self.images_before)
+        codes = self.codes_of(batch, "train")
+        loss = self.prior.loss(codes, batch.labels, self.random_source(), self.images_before)
         self.log_training(loss=loss)
         return loss
 

@@ -101,7 +101,7 @@ class CUT(TranslationModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of generator and projector."""
-        sources, source = sources_of(batch), self.draws()
+        sources, source = sources_of(batch), self.random_source()
         made = self.generators[0](sources)
         bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made)}
         logs = self.discriminator_step(bouts, source)

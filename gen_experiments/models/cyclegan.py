@@ -80,7 +80,7 @@ class CycleGAN(TranslationModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of both generators and one of both discriminators."""
-        a, b, source = sources_of(batch), batch.images, self.draws()
+        a, b, source = sources_of(batch), batch.images, self.random_source()
         to_b, to_a = self.generators
         made_b, made_a = to_b(a), to_a(b)
         terms = {"cycle_a": self.cycle(to_a(made_b), a), "cycle_b": self.cycle(to_b(made_a), b)}

@@ -14,7 +14,6 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_generator import AveragedGenerator
 from gen_experiments.models.base import (
-    NOISE_STREAM,
     DiscriminatorFactory,
     GeneratorFactory,
     OptimizerFactory,
@@ -133,8 +132,8 @@ class GAN(AveragedGenerator):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one discriminator step and, every `n_critic` iterations, one generator step; logs the last of each."""
-        iteration = self.global_step
-        source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, iteration)
+        iteration = self.iteration
+        source = self.random_source()
         draws_d, draws_g = self.augment.draws(len(batch.images), self.device, iteration)
         real = self._discriminator_step(self._micro_batches(batch, source, draws_d), iteration, source)
         if (iteration + 1) % self.n_critic == 0:

@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 
 from gen_experiments import randomness
 from gen_experiments.errors import check_interval
-from gen_experiments.functions import PureFunction
+from gen_experiments.functions import PureFunction, example_images
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.codes import recovery
@@ -114,7 +114,7 @@ class MUNIT(TranslationModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminators and one of the autoencoders."""
-        images, source = (batch.images, sources_of(batch)), self.draws()  # in the order of the directions
+        images, source = (batch.images, sources_of(batch)), self.random_source()  # in the order of the directions
         networks = [_styled(network) for network in self.generators]
         contents = [network.content(part) for network, part in zip(networks, images, strict=True)]
         styles = [network.style(part) for network, part in zip(networks, images, strict=True)]
@@ -182,12 +182,14 @@ class MUNIT(TranslationModel):
 
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns for each direction `to_b`, images and styles -> translations, and `styles_b`, images -> styles."""
-        source = torch.Generator().manual_seed(0)
-        images = 2 * torch.rand(3, *self.image.shape, generator=source) - 1
+        images = example_images(self.image)
         found = {}
         for place, side in enumerate(self.directions):
             into, out_of = self._average(place), self._average(1 - place)
-            given = {"images": images, "styles": torch.randn(3, into.style_dim, generator=source)}
+            given = {
+                "images": images,
+                "styles": torch.randn(3, into.style_dim, generator=torch.Generator().manual_seed(place)),
+            }
             computed = partial(_decoded, into, out_of)
             found[f"to_{side.lower()}"] = PureFunction(computed, (into, out_of), given, ("translations",))
             found[f"styles_{side.lower()}"] = PureFunction(into.style, (into,), {"images": images}, ("styles",))

@@ -1,8 +1,21 @@
-"""What models that learn from pairs need of their data."""
+"""What models that turn pictures into others need of their data."""
 
 from lightning.pytorch import LightningModule
 
 from gen_experiments.errors import UserError
+
+
+def require_sources(model: LightningModule) -> None:
+    """Makes sure that the data hold pictures that are to be turned into others.
+
+    Raises:
+        UserError: they hold single images.
+    """
+    if not getattr(model.trainer.datamodule, "has_sources", True):  # type: ignore[attr-defined]
+        raise UserError(
+            f"{type(model).__name__} turns pictures into others: choose a source of pairs, such as PairedFolders, "
+            "or damage the images by data.damage"
+        )
 
 
 def require_pairs(model: LightningModule) -> None:

@@ -70,6 +70,6 @@ class Pix2Pix(TranslationModel):
         sources = sources_of(batch)
         made = self.generators[0](sources)
         bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made, beside=sources)}
-        logs = self.discriminator_step(bouts, self.draws())
+        logs = self.discriminator_step(bouts, self.random_source())
         logs |= self.generator_step(bouts, {"reconstruction": self.reconstruction(made, batch.images)})
         return self.end_iteration(batch, logs)

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from gen_experiments import randomness
-from gen_experiments.errors import UserError
 from gen_experiments.images import Batch
 from gen_experiments.models.code_model import CodeModel
-from gen_experiments.models.pairs import require_pairs
+from gen_experiments.models.pairs import require_pairs, require_sources
 from gen_experiments.models.sampling import SAMPLE_STREAM
 from gen_experiments.models.translating import place_among, sources_of
 from gen_experiments.precision import at_least_float32
@@ -40,11 +39,7 @@ class RestorationPrior(CodeModel):
         Raises:
             UserError: the data hold single images, or sources that show something else.
         """
-        if not getattr(self.trainer.datamodule, "has_sources", True):  # type: ignore[attr-defined]
-            raise UserError(
-                f"{type(self).__name__} learns what damaged pictures were: damage the images by data.damage, or choose "
-                "a source of pairs, such as PairedFolders"
-            )
+        require_sources(self)
         require_pairs(self)
         super().setup(stage)
 

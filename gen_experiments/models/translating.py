@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from gen_experiments.errors import UserError
-from gen_experiments.functions import PureFunction
+from gen_experiments.functions import PureFunction, example_images
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.base import ImageModel
@@ -65,9 +64,9 @@ class Translating(ImageModel):
 
         They are the averaged generators, as `translate` has them.
         """
-        images = 2 * torch.rand(3, *self.image.shape, generator=torch.Generator().manual_seed(0)) - 1
+        inputs = {"images": example_images(self.image)}
         return {
-            f"to_{side.lower()}": PureFunction(average, (average,), {"images": images}, ("translations",))
+            f"to_{side.lower()}": PureFunction(average, (average,), inputs, ("translations",))
             for side, average in zip(self.directions, self.averages, strict=True)
         }
 

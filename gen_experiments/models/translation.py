@@ -9,16 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gen_experiments import randomness
-from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.augmented import Augmented
-from gen_experiments.models.base import NOISE_STREAM, OptimizerFactory, global_size
+from gen_experiments.models.base import OptimizerFactory, global_size
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.judging import Bout, Logits, due_penalties, judged, require_first_order
 from gen_experiments.models.optimizers import trained
-from gen_experiments.models.pairs import require_pairs
+from gen_experiments.models.pairs import require_pairs, require_sources
 from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.translating import Translating
 from gen_experiments.networks.base import Translator
@@ -117,12 +115,7 @@ class TranslationModel(Translating):
         Raises:
             UserError: the data holds single images, or a model that needs pairs gets others.
         """
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not getattr(data, "has_sources", True):
-            raise UserError(
-                f"{type(self).__name__} turns pictures into others: choose a source of pairs, such as PairedFolders, "
-                "or damage the images by data.damage"
-            )
+        require_sources(self)
         if stage == "fit" and self.needs_pairs:
             require_pairs(self)
         super().setup(stage)
@@ -136,10 +129,6 @@ class TranslationModel(Translating):
     @abstractmethod
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Fights the bouts of a batch and returns the generators' loss."""
-
-    def draws(self) -> torch.Generator:
-        """Returns the source of an iteration's random numbers, the same on all processes."""
-        return randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, self.global_step)
 
     def discriminator_step(self, bouts: Mapping[str, Bout], source: torch.Generator) -> dict[str, Tensor]:
         """Steps the discriminators by the sum of their losses; returns what is logged, named after the bouts."""

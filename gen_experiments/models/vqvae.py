@@ -8,17 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gen_experiments import randomness
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.adversary import Adversary, adaptive_weight
-from gen_experiments.models.base import (
-    NOISE_STREAM,
-    DecoderFactory,
-    EncoderFactory,
-    OptimizerFactory,
-    global_size,
-)
+from gen_experiments.models.base import DecoderFactory, EncoderFactory, OptimizerFactory, global_size
 from gen_experiments.models.judging import due_penalties, judged
 from gen_experiments.models.optimizers import trained
 from gen_experiments.models.pairs import require_pairs
@@ -124,7 +117,7 @@ class VQVAE(Tokenizer):
         logs: dict[str, Tensor],
     ) -> Tensor:
         """Steps both optimizers and returns the autoencoder's whole loss; adds to `logs`."""
-        iteration, strength = self.global_step, adversary.strength(self.images_before)
+        strength = adversary.strength(self.images_before)
         with self.stepping(0):
             if strength > 0:
                 adversarial = adversary.loss.generator(None, self._logits(reconstructions, batch))
@@ -135,10 +128,11 @@ class VQVAE(Tokenizer):
                 logs |= {"adversarial": adversarial, "adversarial_weight": factor}
             self.manual_backward(loss)
         if self.images_before >= adversary.start:
-            source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, iteration)
-            due, logits = due_penalties(self.penalties, iteration), [partial(self._logits, batch=batch)] * 2
+            due, logits = due_penalties(self.penalties, self.iteration), [partial(self._logits, batch=batch)] * 2
             with self.stepping(1):
-                found = judged(adversary.loss, logits, batch.images, reconstructions.detach(), due, source)
+                found = judged(
+                    adversary.loss, logits, batch.images, reconstructions.detach(), due, self.random_source()
+                )
                 self.manual_backward(found.loss)
             logs |= {"loss_d": found.loss, **logit_statistics(found.real, found.fake, adversary.loss.boundary)}
         return loss.detach()

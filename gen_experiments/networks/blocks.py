@@ -104,6 +104,33 @@ def mirrored(before: int, after: int, kernel: int, stride: int = 1, bias: bool =
     return [nn.ReflectionPad2d((kernel - 1) // 2), nn.Conv2d(before, after, kernel, stride, bias=bias)]
 
 
+class MirroredResidualBlock(nn.Module):
+    """x + norm(3×3(dropout(ReLU(norm(3×3(x)))))), borders mirrored.
+
+    Args:
+        channels: channels in and out.
+        batch_norm: normalise by the statistics of the batch, else each image by itself.
+        dropout: of a half, in the middle.
+    """
+
+    def __init__(self, channels: int, batch_norm: bool = False, dropout: bool = False) -> None:
+        super().__init__()
+        first, second = (mirrored(channels, channels, 3, bias=not batch_norm) for _ in range(2))
+        self.layers = nn.Sequential(
+            *first,
+            batch_or_instance_norm(channels, batch_norm),
+            nn.ReLU(),
+            *([nn.Dropout(0.5)] if dropout else []),
+            *second,
+            batch_or_instance_norm(channels, batch_norm),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (B, channels, h, w) -> the same shape."""
+        added: Tensor = self.layers(x)
+        return x + added
+
+
 def resize_convolution(before: int, after: int, kernel: int = 3, bias: bool = True) -> list[nn.Module]:
     """Returns what doubles the resolution by repeating each pixel before a convolution of mirrored borders.
 

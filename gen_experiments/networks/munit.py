@@ -113,26 +113,11 @@ class _ContentEncoder(CastsInputs):
         for _ in range(halvings):
             layers += [*blocks.mirrored(width, 2 * width, 4, stride=2), nn.InstanceNorm2d(2 * width), nn.ReLU()]
             width *= 2
-        self.layers = nn.Sequential(*layers, *(_Block(width) for _ in range(residual_blocks)))
+        self.layers = nn.Sequential(*layers, *(blocks.MirroredResidualBlock(width) for _ in range(residual_blocks)))
 
     def forward(self, images: Tensor) -> Tensor:
         contents: Tensor = self.layers(images)
         return contents
-
-
-class _Block(nn.Module):
-    """x + norm(3×3(ReLU(norm(3×3(x))))), borders mirrored."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        first, second = (blocks.mirrored(channels, channels, 3) for _ in range(2))
-        self.layers = nn.Sequential(
-            *first, nn.InstanceNorm2d(channels), nn.ReLU(), *second, nn.InstanceNorm2d(channels)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = self.layers(x)
-        return x + added
 
 
 class _StyleEncoder(CastsInputs):

@@ -61,7 +61,9 @@ class ResNetTranslator(StagedTranslator):
         for channels in widths[:-1]:
             halving = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)
             stages.append(nn.Sequential(*normalised(2 * channels, halving)))
-        stages += [nn.Sequential(_Block(widths[-1], batch_norm, dropout)) for _ in range(residual_blocks)]
+        stages += [
+            nn.Sequential(blocks.MirroredResidualBlock(widths[-1], batch_norm, dropout)) for _ in range(residual_blocks)
+        ]
         for channels in reversed(widths[:-1]):
             if resize_convolution:
                 doubling = blocks.resize_convolution(2 * channels, channels, bias=bias)
@@ -87,25 +89,3 @@ class ResNetTranslator(StagedTranslator):
             if number in stages:
                 found.append(images)
         return found
-
-
-class _Block(nn.Module):
-    """x + norm(3×3(dropout(ReLU(norm(3×3(x)))))), borders mirrored."""
-
-    def __init__(self, channels: int, batch_norm: bool, dropout: bool) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3, bias=not batch_norm),
-            blocks.batch_or_instance_norm(channels, batch_norm),
-            nn.ReLU(),
-            *([nn.Dropout(0.5)] if dropout else []),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3, bias=not batch_norm),
-            blocks.batch_or_instance_norm(channels, batch_norm),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps (B, channels, h, w) -> the same shape."""
-        added: Tensor = self.layers(x)
-        return x + added
