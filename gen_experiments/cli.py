@@ -36,7 +36,7 @@ from gen_experiments.commands.sweep import sweep
 from gen_experiments.commands.translate import translate
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.experiment import ExperimentCLI, import_rooms
+from gen_experiments.experiment import ExperimentCLI, import_packages
 from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import ExperimentParser, OneLineParser
 from gen_experiments.reporting import warning_line
@@ -68,7 +68,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 # These share their work between the processes of torchrun.
 SHARED = {"evaluate", "compare", "stats", "sample"}
 # Whose classes an option, or a configuration that a command reads, may name by their short names.
-ROOMS = (data, metrics)
+PACKAGES = (data, metrics)
 # What a command takes by its place on the line, where it is not just a checkpoint.
 POSITIONALS = {
     "evaluate": ("evaluated", "reference"),
@@ -122,7 +122,7 @@ def _run_command(name: str, arguments: list[str]) -> None:
     # A parameter that ends in an underscore is an option whose name, such as `class`, Python keeps for itself.
     parameters = inspect.signature(command).parameters
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
-    import_rooms(ROOMS)
+    import_packages(PACKAGES)
     positionals = POSITIONALS.get(name, ("checkpoint",))
     for place in positionals:
         more: dict[str, Any] = {"type": parameters[place].annotation}

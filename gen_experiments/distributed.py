@@ -68,6 +68,11 @@ def gather_in_order(rows: list[Tensor], places: list[Tensor]) -> tuple[Tensor, T
     return gathered[ranked], order[ranked]
 
 
+def everywhere(found: bool, device: torch.device) -> bool:
+    """Returns whether all processes have found something, so that they go the same way; `device` is the process's."""
+    return int(all_reduce_sum(torch.tensor(int(found), device=device))) == world_size()
+
+
 def barrier() -> None:
     """Waits for every process."""
     if is_distributed():

@@ -41,8 +41,8 @@ from gen_experiments.runs.job import can_requeue, check_processes, is_first_proc
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.signals import Signals
 
-# The rooms whose classes the command line knows by their short names.
-ROOMS = (callbacks, data, losses, metrics, models, networks, priors, quantizers)
+# The packages whose classes the command line knows by their short names.
+PACKAGES = (callbacks, data, losses, metrics, models, networks, priors, quantizers)
 # Stands for the run's folder in the trainer's configuration: `save_dir: RUN_DIR`, `dirpath: RUN_DIR/checkpoints`.
 RUN_DIR = "RUN_DIR"
 # Carries what the first process has found to those that Lightning starts for the other devices.
@@ -54,7 +54,7 @@ class ExperimentCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run` and `--evaluation`, and lets the model learn the images' shape from the data."""
-        import_rooms()
+        import_packages()
         parser.add_argument("--run", type=Run, default=Run())
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_argument(
@@ -202,10 +202,10 @@ class ExperimentCLI(LightningCLI):
                     release(self._start.folder)
 
 
-def import_rooms(rooms: Iterable[ModuleType] = ROOMS) -> None:
-    """Imports all modules of rooms: jsonargparse finds a class by its short name once its module is imported."""
-    for room in rooms:
-        for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+def import_packages(packages: Iterable[ModuleType] = PACKAGES) -> None:
+    """Imports all modules of packages: jsonargparse finds a class by its short name once its module is imported."""
+    for package in packages:
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             try:
                 importlib.import_module(module.name)
             except ModuleNotFoundError as error:

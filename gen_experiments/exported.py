@@ -49,16 +49,20 @@ def config_of(checkpoint: dict[str, Any], image: dict[str, Any], functions: dict
         functions: of each exported function, its inputs, outputs and files.
     """
     hyper_parameters = checkpoint["hyper_parameters"]
-    arguments = {key: value for key, value in hyper_parameters.items() if key not in ("_class_path", "_instantiator")}
     return {
         "format": FORMAT,
-        "model": {"class_path": hyper_parameters["_class_path"], "init_args": arguments},
+        "model": {"class_path": hyper_parameters["_class_path"], "init_args": init_args_of(hyper_parameters)},
         "image": image,
         "images_seen": checkpoint["images_seen"],
         "global_step": checkpoint["global_step"],
         "training": checkpoint.get("training"),
         "functions": functions,
     }
+
+
+def init_args_of(hyper_parameters: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a model among what Lightning keeps of it in a checkpoint."""
+    return {key: value for key, value in hyper_parameters.items() if key not in ("_class_path", "_instantiator")}
 
 
 def read_exported(folder: Path) -> dict[str, Any]:

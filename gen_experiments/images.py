@@ -194,13 +194,13 @@ def save_image(image: Tensor, path: str | Path) -> Path:
     return _save([image], path)
 
 
-def save_animation(frames: list[Tensor], path: str | Path, milliseconds: int = 80) -> Path:
-    """Writes (C, H, W) uint8 frames to an endless .gif or .webp, each shown for so many milliseconds.
+def save_animation(frames: list[Tensor], path: str | Path) -> Path:
+    """Writes (C, H, W) uint8 frames to an endless .gif or .webp, each shown for 80 milliseconds.
 
     Raises:
         UserError: as for `save_image`.
     """
-    return _save(frames, path, save_all=True, duration=milliseconds, loop=0, lossless=True)
+    return _save(frames, path, save_all=True, duration=80, loop=0, lossless=True)
 
 
 def _save(frames: list[Tensor], path: str | Path, **options: Any) -> Path:

@@ -8,6 +8,8 @@ import pickle
 import pickletools
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,17 @@ def being_built() -> str | None:
     return building.get()
 
 
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    """Turns whatever a damaged file makes its reader raise into `Unreadable`."""
+    try:
+        yield
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise Unreadable(quoted(error) or type(error).__name__) from error
+
+
 def read_tensors(path: str | Path, old_format: bool = False) -> Any:
     """Returns what `torch.save` wrote: tensors and plain values on the CPU, mapped from the file rather than read.
 
@@ -48,18 +61,13 @@ def read_tensors(path: str | Path, old_format: bool = False) -> Any:
     Raises:
         Unreadable: it is damaged, claims more than it holds, or holds other things than tensors and plain values.
     """
-    try:
-        if not zipfile.is_zipfile(path):
-            if not old_format:
-                raise Unreadable("it is cut short or was not written by torch")
-            return torch.load(path, map_location="cpu", weights_only=True)
-        _check_archive(Path(path))
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Unreadable:
-        raise
-    # A damaged pickle makes its reader fail in any way.
-    except Exception as error:
-        raise Unreadable(quoted(error) or type(error).__name__) from error
+    with _refusing_damage():
+        if zipfile.is_zipfile(path):
+            _check_archive(Path(path))
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if not old_format:
+            raise Unreadable("it is cut short or was not written by torch")
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _check_archive(path: Path) -> None:
@@ -98,11 +106,8 @@ def archive_names(path: str | Path) -> set[str]:
     Raises:
         Unreadable: it is no such archive.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile) as error:
-        raise Unreadable(quoted(error) or type(error).__name__) from error
+    with _refusing_damage(), zipfile.ZipFile(path) as archive:
+        return {name.removesuffix(".npy") for name in archive.namelist()}
 
 
 def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
@@ -118,7 +123,7 @@ def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int | Non
         Unreadable: there is no such array, it has another shape or kind, or its header claims more than such a file
             can hold.
     """
-    try:
+    with _refusing_damage():
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as entry:
             found, dtype = _header(entry)
             if dtype.kind not in kinds:
@@ -135,10 +140,6 @@ def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int | Non
         with np.load(path, allow_pickle=False) as opened:
             array: NDArray[Any] = opened[name]
         return array
-    except Unreadable:
-        raise
-    except Exception as error:
-        raise Unreadable(quoted(error) or type(error).__name__) from error
 
 
 def map_array(path: Path, dtype: type, shape: tuple[int | None, ...]) -> NDArray[Any] | None:
@@ -165,16 +166,12 @@ def array_in(contents: bytes) -> NDArray[Any]:
     Raises:
         Unreadable: there is none, or its header claims more than there is.
     """
-    try:
+    with _refusing_damage():
         shape, dtype = _header(io.BytesIO(contents))
         if dtype.itemsize * int(np.prod(shape, dtype=object)) > len(contents):
             raise Unreadable(f"it claims {shape} numbers of {dtype} in {len(contents)} bytes")
         array: NDArray[Any] = np.load(io.BytesIO(contents), allow_pickle=False)
         return array
-    except Unreadable:
-        raise
-    except Exception as error:
-        raise Unreadable(quoted(error) or type(error).__name__) from error
 
 
 def _header(entry: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -15,7 +15,7 @@ from gen_experiments.channels import viewable
 from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSet, evenly_spaced, to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.memorisation import nearest
+from gen_experiments.metrics.neighbours import nearest
 from gen_experiments.metrics.reconstruction import psnr, ssim
 
 if TYPE_CHECKING:

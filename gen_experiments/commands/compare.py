@@ -6,12 +6,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gen_experiments.callbacks.protocols import remaker
 from gen_experiments.commands.evaluate import evaluation_of
 from gen_experiments.commands.inputs import EVALUATION_FILE, split_compared_with
 from gen_experiments.commands.passes import extractor_needed
 from gen_experiments.commands.printed import keep_record
 from gen_experiments.commands.protocol import Protocol
-from gen_experiments.commands.remade import remakes
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import better, differences, differing_settings, read_record
 from gen_experiments.metrics.features import FeatureExtractor
@@ -117,7 +117,7 @@ def _first_reference(run: str) -> str:
     _check_run(run)
     checkpoint = checkpoint_of(Path(run))
     assert checkpoint is not None
-    reconstructs = remakes(load_model(checkpoint, ImageModel, "be evaluated"))
+    reconstructs = remaker(load_model(checkpoint, ImageModel, "be evaluated")) is not None
     return f"{Path(run) / 'config.yaml'}:{split_compared_with(checkpoint, reconstructs)}"
 
 

@@ -12,7 +12,8 @@ from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.intervals import Score
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.memorisation import near_copies, nearer_p_value, nearest
+from gen_experiments.metrics.memorisation import near_copies, nearer_p_value
+from gen_experiments.metrics.neighbours import nearest
 
 OF_COPIES = ("near_copies", "near_copies_p")
 SHARE = 0.01  # of the distances that count as small

@@ -5,11 +5,12 @@ import torch
 
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.training_data import run_extractor, training_data
+from gen_experiments.commands.training_data import extractor_of, run_config, training_data
 from gen_experiments.errors import check_interval
 from gen_experiments.images import in_rows, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.memorisation import ALPHA, farther_p_value, near_copies, nearer_p_value, nearest
+from gen_experiments.metrics.memorisation import ALPHA, farther_p_value, near_copies, nearer_p_value
+from gen_experiments.metrics.neighbours import nearest
 from gen_experiments.progress import progress
 from gen_experiments.sheets import listed, save_grid
 
@@ -53,7 +54,7 @@ def memorisation(
     model = loaded(checkpoint, Samples, "sample", device)
     assert isinstance(model, Samples)
     data = training_data(checkpoint, config)
-    network = (extractor or run_extractor(checkpoint, config)).to(model.device)
+    network = (extractor or extractor_of(run_config(checkpoint, config))).to(model.device)
     suffix = "" if network.fits(data.source.content, "--extractor") else f", which knows {network.content} only"
     trained_on, held_out = data.split("train"), data.split("test")
     references, unseen = (

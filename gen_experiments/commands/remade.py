@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from gen_experiments.callbacks.protocols import Translates, remaker
+from gen_experiments.callbacks.protocols import Translates
 from gen_experiments.commands.inputs import SPLITS, Archive, Images, split_compared_with
 from gen_experiments.commands.reconstructed import Reconstructions
 from gen_experiments.commands.training_data import training_data
@@ -15,11 +15,6 @@ from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.models.base import ImageModel
-
-
-def remakes(model: object) -> bool:
-    """Returns whether a model makes an image of each that it is given."""
-    return remaker(model) is not None
 
 
 def data_compared_with(checkpoint: Path, split: str | None) -> tuple[ImageDataModule, str]:

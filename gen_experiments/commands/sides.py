@@ -5,12 +5,13 @@ from pathlib import Path
 
 import torch
 
+from gen_experiments.callbacks.protocols import remaker
 from gen_experiments.commands.copies import OF_COPIES
 from gen_experiments.commands.inputs import SPLITS, Archive, Images, split_compared_with, split_images
 from gen_experiments.commands.model_images import images_of, opened
 from gen_experiments.commands.protocol import Protocol
 from gen_experiments.commands.reconstructed import GAIN, OF_CODES, Reconstructions
-from gen_experiments.commands.remade import data_compared_with, remade_of, remakes
+from gen_experiments.commands.remade import data_compared_with, remade_of
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
@@ -82,8 +83,8 @@ def opened_sides(evaluated: str, reference: str | None, protocol: Protocol, devi
     mine = opened(evaluated, device)
     theirs = None if reference is None or reference in SPLITS else opened(reference, device)
     checkpoint, model = mine.checkpoint, mine.model
-    data, remade = None, None
-    if checkpoint is not None and remakes(model):
+    data, remade, makes = None, None, remaker(model) is not None
+    if checkpoint is not None and makes:
         data = data_compared_with(checkpoint, reference) if theirs is None else theirs.data
     look = mine.look or (None if theirs is None else theirs.look)
     if data is not None:
@@ -92,7 +93,7 @@ def opened_sides(evaluated: str, reference: str | None, protocol: Protocol, devi
         real = _own_split(evaluated, checkpoint, reference)
     else:
         real = images_of(theirs, look, protocol.num, protocol.seed)
-    if model is not None and checkpoint is not None and remakes(model):
+    if model is not None and checkpoint is not None and makes:
         remade = remade_of(model, checkpoint, real, data, protocol.lpips, protocol.metrics)
     fake = images_of(mine, look, protocol.num, protocol.seed) if remade is None else remade.images
     return Sides(fake, real, checkpoint, model, remade, data)

@@ -39,15 +39,6 @@ def data_of(path: Path) -> ImageDataModule:
     return data
 
 
-def run_extractor(checkpoint: str, config: str | None) -> FeatureExtractor:
-    """Returns the feature extractor of the run that wrote a checkpoint; arguments as for `training_data`.
-
-    Raises:
-        UserError: the run has none, or as for `training_data`.
-    """
-    return extractor_of(run_config(checkpoint, config))
-
-
 def names_extractor(path: Path) -> bool:
     """Returns whether a configuration describes a feature extractor.
 

@@ -62,26 +62,27 @@ class ImageArray:
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
         """Returns the images at `indices`: (len(indices), C, H, W) uint8, rounded where they are kept with 16 bits."""
-        return torch.from_numpy(in_eight_bits(self._at(self.members[indices])))
+        return torch.from_numpy(in_eight_bits(self.pixels[self.members[indices]]))
 
     def kept(self, indices: NDArray[np.int64]) -> Tensor:
         """Returns the images at `indices` in the depth in which they are kept: uint8 or uint16."""
-        return torch.from_numpy(self._at(self.members[indices]))
+        return torch.from_numpy(self.pixels[self.members[indices]])
 
     def stream(
         self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
     ) -> Iterator[Tensor]:
         """Yields what `kept` returns for each batch of indices; what is decoded as it is read is decoded ahead."""
         members = (self.members[indices] for indices in batches)
-        ahead = self.pixels.ahead(members) if isinstance(self.pixels, DecodedAsRead) else map(self._at, members)
+        ahead = (
+            self.pixels.ahead(members)
+            if isinstance(self.pixels, DecodedAsRead)
+            else map(self.pixels.__getitem__, members)
+        )
         return map(torch.from_numpy, ahead)
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor | None:
         """Returns the labels at `indices`, int64, or None without labels."""
         return None if self.all_labels is None else torch.from_numpy(self.all_labels[self.members[indices]])
-
-    def _at(self, members: NDArray[np.int64]) -> Numbers:
-        return self.pixels[members]
 
     def part(self, members: NDArray[np.int64]) -> "ImageArray":
         """Returns only the images at `members`."""

@@ -48,11 +48,8 @@ def encoded(
     """
     key = f"{images.fingerprint}-{len(images)}-{encoder}-{mirrored}"
     path = cache_root() / "codes" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
-    # All processes must go the same way, also when one of them found the file just before another wrote it.
-    found = distributed.all_reduce_sum(
-        torch.tensor(int(_read(path, len(images), length, num_codes) is not None), device=device)
-    )
-    if int(found) < distributed.world_size():
+    # One process may have found the file just before another wrote it.
+    if not distributed.everywhere(_read(path, len(images), length, num_codes) is not None, device):
         codes = _encode(images, encode, device, mirrored, batch_size)
         # Processes on other machines may have a cache of their own; a second writer does no harm.
         if _read(path, len(images), length, num_codes) is None:

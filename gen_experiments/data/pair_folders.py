@@ -70,11 +70,7 @@ class PairedFolders(PicturePairs):
 
     def passed_over(self) -> Mapping[str, Sequence[str]]:
         """Returns the names without a partner, by where they are, and what each folder passes over."""
-        found: dict[str, list[str]] = {name: list(names) for name, names in self._alone.items()}
-        for folder in self._folders:
-            for reason, names in folder.passed_over().items():
-                found.setdefault(reason, []).extend(names)
-        return found
+        return self._alone | _passed_over(self._folders)
 
     def key(self, split: str) -> str:
         """Returns a hash of the classes, and of names, sizes and times of both files of every pair."""
@@ -140,11 +136,7 @@ class UnpairedFolders(PicturePairs):
 
     def passed_over(self) -> Mapping[str, Sequence[str]]:
         """Returns what each folder passes over."""
-        found: dict[str, list[str]] = {}
-        for folder in self._folders:
-            for reason, names in folder.passed_over().items():
-                found.setdefault(reason, []).extend(names)
-        return found
+        return _passed_over(self._folders)
 
     def key(self, split: str) -> str:
         """Returns a hash of names, sizes and times of the files of both."""
@@ -169,6 +161,14 @@ def _both(a: str, b: str, channels: int) -> tuple[ImageFolder, ImageFolder]:
             "give both the same folders"
         )
     return folders
+
+
+def _passed_over(folders: Sequence[ImageFolder]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for folder in folders:
+        for reason, names in folder.passed_over().items():
+            found.setdefault(reason, []).extend(names)
+    return found
 
 
 def _files(folder: ImageFolder, split: str) -> list[Path]:

@@ -53,9 +53,8 @@ class ReferenceStatistics:
     ) -> Moments:
         path = cache_root() / "statistics" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.safetensors"
         moments = _read(path, self.extractor.num_features)
-        # All processes must go the same way, also when one of them found the file just before another wrote it.
-        found = distributed.all_reduce_sum(torch.tensor(int(moments is not None), device=device))
-        if moments is None or int(found) < distributed.world_size():
+        # One process may have found the file just before another wrote it.
+        if not distributed.everywhere(moments is not None, device) or moments is None:
             moments = self._computed(images, batch_size, device, between)
             if distributed.rank() == 0:
                 _write(path, moments)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from gen_experiments.errors import UserError
+from gen_experiments.metrics.neighbours import CHUNK
 
-CHUNK = 1024  # rows compared at once
+SEED = 2020  # of the draws, as torch-fidelity has it
 
 
 class Estimate(NamedTuple):
@@ -18,7 +19,7 @@ class Estimate(NamedTuple):
     deviation: float
 
 
-def kid(generated: Tensor, real: Tensor, subsets: int = 100, size: int = 1000, seed: int = 2020) -> Estimate:
+def kid(generated: Tensor, real: Tensor, subsets: int = 100, size: int = 1000) -> Estimate:
     """Returns the kernel distance (https://arxiv.org/abs/1801.01401): the unbiased MMD² of (xᵀy/D + 1)³.
 
     Args:
@@ -26,7 +27,6 @@ def kid(generated: Tensor, real: Tensor, subsets: int = 100, size: int = 1000, s
         real: (M, D) features.
         subsets: pairs of subsets drawn, each without replacement.
         size: images in a subset.
-        seed: of the draws.
 
     Raises:
         UserError: there are fewer images than a subset has.
@@ -36,7 +36,7 @@ def kid(generated: Tensor, real: Tensor, subsets: int = 100, size: int = 1000, s
     if min(len(generated), len(real)) < size:
         raise UserError(f"KID over subsets of {size} needs as many images, not {min(len(generated), len(real))}")
     found = kid_features_to_metric(
-        generated, real, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False
+        generated, real, kid_subsets=subsets, kid_subset_size=size, rng_seed=SEED, verbose=False
     )
     return Estimate(found["kernel_inception_distance_mean"], found["kernel_inception_distance_std"])
 
@@ -73,13 +73,12 @@ def kid_deviation(generated: Tensor, real: Tensor) -> float:
     return math.sqrt(max(4 * float(of_images.var()) / count - least, least))
 
 
-def inception_score(logits: Tensor, splits: int = 10, seed: int = 2020) -> Estimate:
+def inception_score(logits: Tensor, splits: int = 10) -> Estimate:
     """Returns exp E KL(p(y|x) ‖ p(y)) over splits of the images (https://arxiv.org/abs/1606.03498).
 
     Args:
         logits: (N, classes) of the generated images.
-        splits: parts of the images, drawn by `seed`, over which mean and deviation are taken.
-        seed: of the draw.
+        splits: parts of the images, drawn at random, over which mean and deviation are taken.
 
     Raises:
         UserError: there are fewer images than splits.
@@ -88,5 +87,5 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int = 2020) -> Estim
 
     if len(logits) < splits:
         raise UserError(f"the inception score over {splits} splits needs as many images, not {len(logits)}")
-    found = isc_features_to_metric(logits.cpu(), splits, rng_seed=seed)
+    found = isc_features_to_metric(logits.cpu(), splits, rng_seed=SEED)
     return Estimate(found["inception_score_mean"], found["inception_score_std"])

@@ -4,14 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK = 1024  # queries compared at once
 ALPHA = 0.025  # of false accusations
-
-
-def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the Euclidean distances (N,) of (N, D) queries to the nearest of (M, D) references, and these (N,)."""
-    found = [torch.cdist(part, references).min(dim=1) for part in queries.split(CHUNK)]
-    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
 def near_copies(generated: Tensor, held_out: Tensor, share: float) -> tuple[Tensor, float]:

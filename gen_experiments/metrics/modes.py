@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.images import evenly_spaced
-from gen_experiments.metrics.memorisation import nearest
-from gen_experiments.metrics.neighbours import CHUNK, radii
+from gen_experiments.metrics.neighbours import CHUNK, nearest, radii
 
 IMAGES = 2000  # of either kind, evenly spaced
 PART = 0.02  # of the real images: a neighbourhood

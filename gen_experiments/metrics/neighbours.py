@@ -10,6 +10,12 @@ from gen_experiments.errors import UserError
 CHUNK = 1024  # rows compared at once
 
 
+def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the Euclidean distances (N,) of (N, D) queries to the nearest of (M, D) references, and its row (N,)."""
+    found = [torch.cdist(part, references).min(dim=1) for part in queries.split(CHUNK)]
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+
+
 class Overlap(NamedTuple):
     """Scores in [0, 1], but for the density, which no number bounds.
 
@@ -73,6 +79,6 @@ def overlap(generated: Tensor, real: Tensor, neighbours: int = 3, wide_neighbour
 
 def radii(rows: Tensor, neighbours: tuple[int, ...]) -> list[Tensor]:
     """Returns the distances of (N, D) rows to their k-th nearest others, (N,) for each k."""
-    nearest = [torch.cdist(part, rows).topk(1 + max(neighbours), largest=False).values for part in rows.split(CHUNK)]
-    sorted_distances = torch.cat(nearest).cpu()
+    parts = [torch.cdist(part, rows).topk(1 + max(neighbours), largest=False).values for part in rows.split(CHUNK)]
+    sorted_distances = torch.cat(parts).cpu()
     return [sorted_distances[:, k] for k in neighbours]  # the nearest is the row itself

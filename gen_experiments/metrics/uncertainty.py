@@ -29,11 +29,10 @@ def bootstrap_interval(
     statistic: Callable[[Tensor], float],
     count: int,
     repeats: int,
-    level: float = 0.95,
     seed: int = 0,
     steps: Callable[[int], Iterable[object]] = range,
 ) -> Interval:
-    """Returns the basic bootstrap's interval [2t − q(1 − α/2), 2t − q(α/2)] (Davison and Hinkley 1997, equation 5.6).
+    """Returns the basic bootstrap's 95% interval [2t − q₀.₉₇₅, 2t − q₀.₀₂₅] (Davison and Hinkley 1997, equation 5.6).
 
     The quantiles q are those of the statistic over resamples, drawn with replacement. A resample is to the sample as
     the sample is to the whole: what the statistic is biased by, it is biased by once more. So the interval is about
@@ -44,14 +43,12 @@ def bootstrap_interval(
         statistic: its value for (count,) int64 indices.
         count: of the sample.
         repeats: resamples; 39 or more, of which the first and the last bound an interval of 95%.
-        level: 1 − α in (0, 1), the confidence.
         seed: of the draws.
         steps: goes through as many steps as it is given, and may show how far it is.
     """
     source = torch.Generator().manual_seed(seed)
     found = [statistic(torch.randint(count, (count,), generator=source)) for _ in steps(repeats)]
-    tail = (1 - level) / 2
-    low, high = np.quantile(found, [tail, 1 - tail], method="weibull")  # of the order (repeats + 1)α
+    low, high = np.quantile(found, [0.025, 0.975], method="weibull")  # of the order (repeats + 1)α
     return Interval(2 * value - float(high), 2 * value - float(low))
 
 
@@ -60,13 +57,13 @@ def normal_interval(value: float, deviation: float) -> Interval:
     return Interval(value - Z * deviation, value + Z * deviation)
 
 
-def wilson_interval(count: int, total: int, z: float = Z) -> Interval:
+def wilson_interval(count: int, total: int) -> Interval:
     """Returns Wilson's 95% confidence interval of a proportion (https://doi.org/10.1080/01621459.1927.10502953).
 
     (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n), p = count / total, n = total.
     """
-    p, square = count / total, z * z / total
-    centre, half = p + square / 2, z * math.sqrt(p * (1 - p) / total + square / (4 * total))
+    p, square = count / total, Z * Z / total
+    centre, half = p + square / 2, Z * math.sqrt(p * (1 - p) / total + square / (4 * total))
     return Interval((centre - half) / (1 + square), (centre + half) / (1 + square))
 
 

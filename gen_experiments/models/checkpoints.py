@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.exported import file_of, read_contents
+from gen_experiments.exported import file_of, init_args_of, read_contents
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
 from gen_experiments.models.described import build, described_by
@@ -141,9 +141,10 @@ def _kind(hyper_parameters: dict[str, Any], path: str | Path) -> type[ImageModel
 
 
 def _build(kind: type[ImageModel], hyper_parameters: dict[str, Any], path: str | Path) -> ImageModel:
-    arguments = {key: value for key, value in hyper_parameters.items() if key not in ("_class_path", "_instantiator")}
     model: ImageModel = build(
-        lambda parser: parser.add_class_arguments(kind, "described", fail_untyped=False), arguments, path
+        lambda parser: parser.add_class_arguments(kind, "described", fail_untyped=False),
+        init_args_of(hyper_parameters),
+        path,
     )
     return model
 

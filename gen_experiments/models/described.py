@@ -21,16 +21,11 @@ from gen_experiments.untrusted import building
 TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
 # Only classes below these are built, never functions. None of them does more, when it is built, than a part must.
 ALLOWED = (
-    *(f"gen_experiments.{room}" for room in ("networks", "quantizers", "losses", "priors", "models", "schedules")),
-    *(
-        f"gen_experiments.{module}"
-        for module in ("data.datamodule", "data.folder", "data.groups", "data.labels", "data.sources", "images")
-    ),
-    *(f"gen_experiments.data.{module}" for module in ("pairs", "pair_folders", "damage", "damage_parts", "jpeg")),
-    *(
-        f"gen_experiments.metrics.{module}"
-        for module in ("features", "trained", "fidelity", "classifier_net", "channels")
-    ),
+    *(f"gen_experiments.{name}" for name in ("images", "losses", "models", "networks", "priors", "quantizers")),
+    *(f"gen_experiments.{name}" for name in ("schedules", "data.sources")),
+    *(f"gen_experiments.data.{name}" for name in ("damage", "damage_parts", "datamodule", "folder", "groups", "jpeg")),
+    *(f"gen_experiments.data.{name}" for name in ("labels", "pair_folders", "pairs")),
+    *(f"gen_experiments.metrics.{name}" for name in ("channels", "classifier_net", "features", "fidelity", "trained")),
     *("torch.optim", "torch.nn"),
 )
 # Packages of which only the parts above may be allowed: to trust one of them whole would be to trust everything.

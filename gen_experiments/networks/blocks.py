@@ -12,6 +12,7 @@ from gen_experiments.sizes import as_set, in_words, normalised
 
 # No network of this project has use for more, and a slip of the keyboard should not ask for all memory.
 MOST_CHANNELS, MOST_BLOCKS, MOST_HALVINGS = 2**16, 1000, 16
+SMALLEST_SIDE, LARGEST_SIDE = 16, 256  # of images that are made by doubling a small grid, the shorter side
 
 
 class ResidualStack(nn.Module):
@@ -168,23 +169,18 @@ def check_halvings(image: ImageSpec, times: int) -> None:
         )
 
 
-def doublings(image: ImageSpec, smallest: int = 16, largest: int = 256) -> int:
+def doublings(image: ImageSpec) -> int:
     """Returns how often a small grid must be doubled to give the image: one whose shorter side has 4 to 7 pixels.
 
     For squares of a power of two that is log₂(size / 4), from 4×4; 96 × 128 are four doublings from 6 × 8.
 
-    Args:
-        image: the images' shape.
-        smallest: the fewest pixels that the shorter side may have.
-        largest: the most.
-
     Raises:
-        UserError: the shorter side is out of range, or one is no multiple of 2^doublings.
+        UserError: the shorter side is out of [16, 256], or a side is no multiple of 2^doublings.
     """
     count = image.shorter.bit_length() - 3
-    if smallest <= image.shorter <= largest and not (image.height | image.width) % 2**count:
+    if SMALLEST_SIDE <= image.shorter <= LARGEST_SIDE and not (image.height | image.width) % 2**count:
         return count
-    taken = [pixels for pixels in range(smallest, largest + 1) if not pixels % 2 ** (pixels.bit_length() - 3)]
+    taken = [pixels for pixels in range(SMALLEST_SIDE, LARGEST_SIDE + 1) if not pixels % 2 ** (pixels.bit_length() - 3)]
     nearest = sorted(sorted(taken, key=lambda pixels: abs(pixels - image.shorter))[:2])
     sizes = []
     for shorter in nearest:
@@ -194,8 +190,8 @@ def doublings(image: ImageSpec, smallest: int = 16, largest: int = 256) -> int:
             [shorter if side == image.shorter else long for side, long in zip(image.shape[1:], longer, strict=True)]
         )
     raise UserError(
-        f"these networks double a grid of 4 to 7 pixels on its shorter side to one of {smallest} to {largest}, which "
-        f"gives no images of {in_words(image.size)}: set the data's size to {_suggested(sizes)}"
+        f"these networks double a grid of 4 to 7 pixels on its shorter side to one of {SMALLEST_SIDE} to "
+        f"{LARGEST_SIDE}, which gives no images of {in_words(image.size)}: set the data's size to {_suggested(sizes)}"
     )
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from gen_experiments.precision import CastsInputs, KeepsPrecision
 from gen_experiments.recorded import Recorded
 
+MOST_CODES = 2**24
+
 
 @dataclass(frozen=True)
 class Quantized:

@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 from gen_experiments.errors import UserError
-from gen_experiments.quantizers.base import Quantized, Quantizer
+from gen_experiments.quantizers.base import MOST_CODES, Quantized, Quantizer
 from gen_experiments.quantizers.estimators import straight_through
-
-MOST_CODES = 2**24
 
 
 class FSQ(Quantizer):

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gen_experiments.errors import check_interval
-from gen_experiments.quantizers.base import Quantized, Quantizer
+from gen_experiments.quantizers.base import MOST_CODES, Quantized, Quantizer
 from gen_experiments.quantizers.estimators import Estimator, StraightThrough
 from gen_experiments.quantizers.nearest import nearest
 
-MOST_CODES, MOST_CHANNELS = 2**24, 2**16
+MOST_CHANNELS = 2**16
 
 
 class LookupQuantizer(Quantizer):

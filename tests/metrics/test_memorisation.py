@@ -7,13 +7,8 @@ import torch
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources import Digits
 from gen_experiments.metrics.features import DigitsFeatures
-from gen_experiments.metrics.memorisation import (
-    CHUNK,
-    farther_p_value,
-    near_copies,
-    nearer_p_value,
-    nearest,
-)
+from gen_experiments.metrics.memorisation import farther_p_value, near_copies, nearer_p_value
+from gen_experiments.metrics.neighbours import CHUNK, nearest
 
 
 def drawn(count, seed):
