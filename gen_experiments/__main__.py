@@ -79,17 +79,8 @@ def _run(arguments: list[str] | None) -> int:
         # File names need not be text: those that a terminal cannot show are shown escaped.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP.format(commands="\n".join(f"  {name:14} {text}" for name, text in COMMANDS.items())))
-        return 0
-    if arguments[0] == "--version":
-        print(__version__)
-        return 0
-    if arguments[0] not in COMMANDS:
-        near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-        print(f"error: {shortened(f'there is no command {arguments[0]}; {hint}')}", file=sys.stderr)
-        return 2
+    if not arguments or arguments[0] not in COMMANDS:
+        return _answer(arguments)
     if "SLURM_JOB_ID" in os.environ:
         # SLURM sends it before the time limit. It waits until a run can act on it: by itself it would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
@@ -121,6 +112,20 @@ def _run(arguments: list[str] | None) -> int:
         report(error)
         return 1
     return 0
+
+
+def _answer(arguments: list[str]) -> int:
+    """Prints the help, the version, or that there is no such command; returns the exit code."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP.format(commands="\n".join(f"  {name:14} {text}" for name, text in COMMANDS.items())))
+        return 0
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+    print(f"error: {shortened(f'there is no command {arguments[0]}; {hint}')}", file=sys.stderr)
+    return 2
 
 
 def _reader_is_gone() -> bool:

@@ -27,6 +27,7 @@ from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
 from gen_experiments.callbacks.cost import Cost
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.interruption import Interruption
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.plan import Plan
 from gen_experiments.callbacks.progress import RunProgress
 from gen_experiments.callbacks.resumption import Resumption
@@ -146,7 +147,7 @@ class ExperimentCLI(LightningCLI):
                 callbacks.append(Plan(BEGAN))
             super()._run_subcommand(subcommand)
             if self._planning is not None and trainer.is_global_zero:
-                (plan,) = (each for each in callbacks if isinstance(each, Plan))
+                (plan,) = callbacks_of(trainer, Plan)
                 print("\n".join(plan.lines(trainer, self.model)), flush=True)
             if is_distributed():
                 # Its threads would now and then abort a process that is about to end well.
@@ -191,9 +192,7 @@ class ExperimentCLI(LightningCLI):
             failed = False
         finally:
             trainer = getattr(self, "trainer", None)
-            trained = trainer is not None and any(
-                callback.trained for callback in trainer.callbacks if isinstance(callback, Resumption)
-            )
+            trained = trainer is not None and any(each.trained for each in callbacks_of(trainer, Resumption))
             trial = trainer is not None and trainer.fast_dev_run
             if self.subcommand == "fit" and is_first_process():
                 if trial or (failed and not trained):

@@ -1,8 +1,10 @@
 """Which checkpoint is the best where no FID is computed that means something."""
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+
+from gen_experiments.callbacks.of_kind import callbacks_of
 
 FID_SCORES = ("val/fid", "val/rfid")
 
@@ -14,11 +16,11 @@ def choose_best_without_fid(trainer: Trainer, score: tuple[str, str] | None) -> 
         trainer: whose `ModelCheckpoint`s are changed.
         score: a name such as `val/psnr`, and `min` or `max` for which values are better; None if there is none.
     """
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    chosen = [each for each in callbacks if isinstance(each, ModelCheckpoint) and each.monitor in FID_SCORES]
+    chosen = [callback for callback in callbacks_of(trainer, ModelCheckpoint) if callback.monitor in FID_SCORES]
     if score is None:
         # A new list: Lightning may be going through the old one.
-        trainer.callbacks = [each for each in callbacks if each not in chosen]  # type: ignore[attr-defined]
+        left = [callback for callback in callbacks_of(trainer, Callback) if callback not in chosen]
+        trainer.callbacks = left  # type: ignore[attr-defined]
     else:
         for callback in chosen:
             callback.monitor, callback.mode = score

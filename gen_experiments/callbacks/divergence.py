@@ -10,6 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.throughput import is_logged
 from gen_experiments.errors import check_interval
 
@@ -130,7 +131,5 @@ class StopOnDivergence(Callback):
             print(f"diverged by step {trainer.global_step}: {saw}; {done}", flush=True)
 
     def _best_checkpoint(self, trainer: Trainer) -> str:
-        checkpoints = [c for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
-        return next(
-            (str(c.best_model_path) for c in checkpoints if c.monitor == self.monitor and c.best_model_path), ""
-        )
+        by_score = [each for each in callbacks_of(trainer, ModelCheckpoint) if each.monitor == self.monitor]
+        return next((str(each.best_model_path) for each in by_score if each.best_model_path), "")

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.errors import Stopped
 from gen_experiments.runs.checkpoint_files import CHECKPOINTS, LAST
@@ -125,6 +126,5 @@ class Interruption(Callback):
 
 def pause_point(trainer: Trainer) -> None:
     """Lets a run be stopped here, between two passes of something long. All processes must call it."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Interruption):
-            callback.check(trainer)
+    for callback in callbacks_of(trainer, Interruption):
+        callback.check(trainer)

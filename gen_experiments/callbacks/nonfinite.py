@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.throughput import is_logged
 from gen_experiments.errors import UserError
 
@@ -53,7 +54,7 @@ class StopOnNonFinite(Callback):
         broken = bool(distributed.all_reduce_sum(self._broken.int()))
         self._broken = None
         if broken:
-            paths = [c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]  # type: ignore[attr-defined]
+            paths = [callback.best_model_path for callback in callbacks_of(trainer, ModelCheckpoint)]
             good = next((path for path in reversed(paths) if path), "none, as none was written yet")
             raise UserError(
                 f"the loss or a weight became NaN or infinite by step {trainer.global_step}: lower the learning rate "

@@ -9,6 +9,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.progress import duration, num_iterations
 from gen_experiments.callbacks.throughput import peak_memory
 from gen_experiments.storage import GIB, cache_root
@@ -120,8 +121,8 @@ def _sizes(trainer: Trainer) -> str:
     data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
     written = [
         path
-        for callback in trainer.callbacks  # type: ignore[attr-defined]
-        if isinstance(callback, ModelCheckpoint) and callback.dirpath
+        for callback in callbacks_of(trainer, ModelCheckpoint)
+        if callback.dirpath
         for path in Path(callback.dirpath).glob("*.ckpt")
     ]
     checkpoints = {path.resolve(): path.stat().st_size for path in written}

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from tqdm import tqdm
 
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.errors import check_interval
 
 
@@ -171,8 +172,7 @@ def duration(seconds: float) -> str:
 
 def _latest(trainer: Trainer) -> Iterator[str]:
     """Returns the latest losses and the latest of the score that chooses the best checkpoint."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    monitored = {each.monitor for each in callbacks if isinstance(each, ModelCheckpoint) and each.monitor}
+    monitored = {callback.monitor for callback in callbacks_of(trainer, ModelCheckpoint)}
     for name, value in sorted(trainer.callback_metrics.items()):
         if name.startswith("train/loss") or name in monitored:
             yield f"{name} {float(value):.4g}"

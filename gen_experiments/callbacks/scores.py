@@ -5,6 +5,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gen_experiments.callbacks.evaluation import Evaluation
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.errors import UserError
 from gen_experiments.runs.table import CsvTable
 
@@ -35,9 +36,8 @@ class Scores(Callback):
             return
         row: dict[str, object] = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row |= {"checkpoint": self.checkpoint.name, "step": self.step, "images_seen": pl_module.images_seen}
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Evaluation):
-                row |= {f"protocol/{name}": value for name, value in callback.protocol().items()}
+        for callback in callbacks_of(trainer, Evaluation):
+            row |= {f"protocol/{name}": value for name, value in callback.protocol().items()}
         try:
             self.table.append(row)
         except UserError as error:

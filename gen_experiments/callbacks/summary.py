@@ -6,6 +6,7 @@ from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
 
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
 
 
@@ -20,11 +21,12 @@ class Summary(Callback):
         folder = trainer.log_dir
         if not trainer.is_global_zero:
             return
+        checkpoints = callbacks_of(trainer, ModelCheckpoint)
         table = Table("metric", "value", title=f"after {trainer.global_step} iterations")
         best = {
             f"{callback.monitor}_best": callback.best_model_score.item()
-            for callback in trainer.callbacks  # type: ignore[attr-defined]
-            if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None
+            for callback in checkpoints
+            if callback.best_model_score is not None
         }
         for logger in trainer.loggers:
             if isinstance(logger, WandbRun):
@@ -37,8 +39,8 @@ class Summary(Callback):
         console.print(table)
         if _out_of_time(trainer):
             print("trainer.max_time was over: go on by --ckpt_path=last and a longer --trainer.max_time")
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
+        for callback in checkpoints:
+            if callback.best_model_path:
                 score = callback.best_model_score
                 label = (
                     f"best checkpoint, {callback.monitor} {float(score):.6g}"
@@ -50,6 +52,5 @@ class Summary(Callback):
 
 
 def _out_of_time(trainer: Trainer) -> bool:
-    timers = (callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
-    remaining = (timer.time_remaining() for timer in timers)
+    remaining = (timer.time_remaining() for timer in callbacks_of(trainer, Timer))
     return any(seconds is not None and seconds <= 0 for seconds in remaining)

@@ -10,6 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from gen_experiments.callbacks.evaluation import Evaluation
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
 from gen_experiments.channels import viewable
 from gen_experiments.errors import check_interval
@@ -95,8 +96,7 @@ def _classes(data: "ImageDataModule", images: ImageSet, chosen: np.ndarray[Any, 
 
 
 def _extractor(trainer: Trainer) -> FeatureExtractor | None:
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return next((each.extractor for each in callbacks if isinstance(each, Evaluation)), None)
+    return next((callback.extractor for callback in callbacks_of(trainer, Evaluation)), None)
 
 
 def _log(logger: WandbLogger, name: str, columns: list[str], rows: list[list[Any]], images_seen: float) -> None:

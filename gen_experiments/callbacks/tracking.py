@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from gen_experiments import __version__
 from gen_experiments.callbacks.evaluation import Evaluation
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
 
 WANDB_HISTOGRAM_BINS = 512
@@ -54,9 +55,8 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Called on the first process only."""
         config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Evaluation):
-                config["protocol"] = callback.protocol()
+        for callback in callbacks_of(trainer, Evaluation):
+            config["protocol"] = callback.protocol()
         config["images"] = trainer.datamodule.facts()  # type: ignore[attr-defined]
         config["parameters"] = parameters(pl_module)
         config["code"] = {"gen_experiments": __version__, **commit(Path.cwd())}

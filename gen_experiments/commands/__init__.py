@@ -1,11 +1,11 @@
-"""Commands: plain typed functions. Each has a file of its name; `decode` stands in `encode`, `damage` in `restore`.
+"""Commands: plain typed functions, each in the file of its name; `decode` is in `encode`, `damage` in `restore`.
 
-What several need stands beside them:
+The other files hold what commands share:
 
-- `devices`, `labels`, `training_data`: where it is computed, classes by name, what a checkpoint was trained on;
+- `devices`, `labels`, `training_data`: devices and processes, classes by name, the data that a checkpoint has seen;
 - `pictures`, `reading`: pictures of folders, read as the run of a checkpoint reads them, and written;
-- `translated`, `tiles`: pictures that are made of those of a folder;
-- `protocol`, `inputs`, `model_images`, `sides`, `passes`, `printed`: `evaluate`, from its options to its table;
-- `remade`, `reconstructed`, `by_damage`, `copies`: what it scores beside distributions;
-- `programs`, `demo_pages`: the formats of `export`, the page of `demo`.
+- `translated`, `tiles`: what a model makes of the pictures of a folder;
+- the parts of `evaluate`: `protocol` (its options), `inputs`, `model_images` and `sides` (what is compared), `passes`
+  (features), `remade`, `reconstructed`, `by_damage` and `copies` (further scores), `printed` (its table);
+- `programs`: the formats of `export`; `demo_pages`: the page of `demo`.
 """

@@ -1,10 +1,12 @@
-"""Data: where images come from, decoded once, sharded, shuffled, resumable. `datamodule` is the door.
+"""Data: where images come from, decoded once, sharded, shuffled, resumable. Start with `datamodule`.
 
-- `sources`, `pairs`, `pair_folders`: where pictures come from; `folder`, `labels`, `groups`, `division`, `tars`,
-  `columns`: what they find there;
-- `pictures`, `framing`, `turbo`: from a file to pixels of one size; `depth`, `deep`: of more than 8 bits;
-- `opening`, `cache`, `reading`, `crops`, `footprint`: which pixels are decoded once, and which as they are read;
+- `sources`, `pairs`, `pair_folders`: the sources of images; `folder`, `labels`, `groups`, `division`, `tars`,
+  `columns`: what they find in files;
+- `pictures`, `framing`, `turbo`: from a file to pixels of one size; `depth`, `deep`: pictures of more than 8 bits;
+  `refused`: pictures that cannot be decoded;
+- `opening`, `cache`, `reading`, `crops`, `footprint`: pixels that are decoded once, and pixels that are decoded when
+  they are read;
 - `sampling`: which images make up a batch;
-- `damage`, `damage_parts`, `jpeg`: what damages them;
-- `codes`: the codes of a split; `summary`: what a run says before it begins.
+- `damage`, `damage_parts`, `jpeg`: the damage that a model learns to restore;
+- `codes`: the codes of a split; `summary`: what a run prints before it begins.
 """

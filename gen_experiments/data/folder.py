@@ -68,39 +68,42 @@ def list_pictures(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tup
     pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while pending:
         below, above = pending.pop()
-        current = folder / below
-        try:
-            stat = current.stat()
-            identity = stat.st_dev, stat.st_ino
-            if identity in above:
-                continue
-            entries = sorted(os.scandir(current), key=lambda entry: entry.name)
-        except OSError as error:
-            raise UserError(f"{current} cannot be read: {error.strerror or error}") from error
-        for entry in entries:
-            name = f"{below}{entry.name}"
-            try:
-                is_folder, is_file = entry.is_dir(), entry.is_file()
-            except OSError:  # a link to itself
-                is_folder, is_file = False, False
+        identity, entries = _contents(folder / below)
+        for entry in entries if identity not in above else ():
+            is_folder, is_file = _kind(entry)
+            name = f"{below}{entry.name}{'/' if is_folder else ''}"
             if entry.name.startswith("."):
-                reason = HIDDEN
+                passed_over[HIDDEN].append(name)
             elif is_folder:
-                pending.append((f"{name}/", above | {identity}))
-                continue
+                pending.append((name, above | {identity}))
             elif os.path.splitext(entry.name)[1].lower() not in suffixes:
-                reason = NO_PICTURE
+                passed_over[NO_PICTURE].append(name)
             elif is_file:
                 names.append(name)
-                continue
             else:
-                reason = BROKEN
-            passed_over[reason].append(f"{name}{'/' if is_folder else ''}")
+                passed_over[BROKEN].append(name)
     if not names:
         raise UserError(f"{folder} holds no picture (files ending in {' '.join(suffixes)})")
     # As a character below all others the slash puts the parts in order: `a/b` stands before `a-b`.
     names.sort(key=lambda name: name.replace("/", "\0"))
     return names, {reason: sorted(left) for reason, left in sorted(passed_over.items())}
+
+
+def _contents(folder: Path) -> tuple[tuple[int, int], list[os.DirEntry[str]]]:
+    """Returns what identifies a folder, by whatever path, and its entries in the order of their names."""
+    try:
+        stat = folder.stat()
+        return (stat.st_dev, stat.st_ino), sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror or error}") from error
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Returns whether an entry is a folder, and whether it is a file; a link to itself is neither."""
+    try:
+        return entry.is_dir(), entry.is_file()
+    except OSError:
+        return False, False
 
 
 def __getattr__(name: str) -> object:

@@ -1,1 +1,9 @@
-"""Metrics: extractors, FID, reconstruction errors, codebook usage."""
+"""Metrics: pure formulas over features or pixels, and the networks that extract features.
+
+- `features`, `channels`, `trained`, `fidelity`, `scripted`: feature extractors; `digits_net`, `inception_net`,
+  `classifier_net`: their networks; `prepared`: the input of a network; `train_digits`: how `digits_net` was trained;
+- `frechet`, `kernel`, `neighbours`, `sliced`, `modes`, `memorisation`: two sets of features compared; `spread`: how
+  much the images of a class differ;
+- `uncertainty`, `overlap_deviation`: error bars;
+- `reconstruction`: pairs of images compared; `codebook`: how a codebook is used; `means`: means over all processes.
+"""

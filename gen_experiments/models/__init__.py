@@ -1,9 +1,10 @@
-"""Models: LightningModules that say who steps, when, and what is logged. `base` holds what all share.
+"""Models: LightningModules that say which network steps when, and what is logged.
 
-- `gan`; `vqvae`, a `tokenizer` that is trained; `prior` and `restoration_prior`, each a `code_model`; `pix2pix`,
-  `cyclegan`, `cut` and `munit`, each a `translation`; `classifier`;
-- `manual`, `optimizers`, `micro_batches`: models that step their own optimizers;
-- `judging`, `adversary`, `statistics`, `augmented`, `strength`, `image_buffer`: discriminators and what they are shown;
-- `ema`, `averaged_generator`, `sampling`, `autoencoding`: what is left after training, and how it is used;
-- `checkpoints`, `described`, `building`, `transfer`: models from files; `pairs`: what their data must hold.
+- `base`: what all models share; `manual`, `optimizers`, `micro_batches`: models that step their own optimizers;
+- `gan`; `vqvae`, on `tokenizer`; `prior` and `restoration_prior`, on `code_model`; `pix2pix`, `cyclegan`, `cut` and
+  `munit`, on `translation` (training) and `translating` (use); `classifier`;
+- `judging`, `adversary`, `statistics`: discriminators, their losses and logs; `augmented`, `strength`, `image_buffer`:
+  the images that they see;
+- `ema`: moving averages; `averaged_generator`, `sampling`, `autoencoding`: how a trained model is used;
+- `checkpoints`, `described`, `building`, `transfer`: models from files; `pairs`: checks of a model's data.
 """

@@ -1,1 +1,4 @@
-"""What a person reads of runs: pages made from their folders alone."""
+"""Reports: pages about runs, made from their folders alone.
+
+- `page`: the page; `evaluations`, `tables`: parts of it; `run_data`: what the folder of a run holds.
+"""

@@ -1,1 +1,4 @@
-"""Searches for hyperparameters on one machine: what was tried, and what is tried next."""
+"""Searches for hyperparameters on one machine.
+
+- `sweep_file`: the file of a W&B sweep; `trials`: the trials so far, and the next one.
+"""
