@@ -8,23 +8,23 @@ if TYPE_CHECKING:
     from gen_experiments.models.base import ImageModel
 
 __version__ = "0.1.0"
-BEGAN = time.monotonic()  # when the program began: nothing of it is imported before
+BEGAN = time.monotonic()  # when the program began: this module is imported first
 
 
 def load(path: str | Path) -> "ImageModel":
     """Returns a trained model, in evaluation mode on the CPU.
 
-    Nothing in the file is run, and no class is imported that is not this package's, torch's or of a package in
-    `$GEN_EXPERIMENTS_TRUST`.
+    Nothing in the file is run. Only classes of this package, of torch and of the packages in `$GEN_EXPERIMENTS_TRUST`
+    are imported.
 
     Args:
-        path: a checkpoint, the folder of a run, of which the best checkpoint is taken, else the last, or the folder of
-            an export.
+        path: a checkpoint; the folder of a run, whose best checkpoint is taken, or else its last; or the folder of an
+            export.
 
     Raises:
         UserError: there is no such file, or it holds no model of this project.
     """
-    # Imported here: the command line must not wait for Lightning before it knows what is wanted.
+    # Imported here, so that `import gen_experiments` does not wait for Lightning.
     from gen_experiments.models.base import ImageModel
     from gen_experiments.models.checkpoints import load_model
     from gen_experiments.runs.checkpoint_files import checkpoint_of

@@ -1,4 +1,4 @@
-"""`python -m gen_experiments`: the door. It imports nothing heavy before it knows what is wanted."""
+"""`python -m gen_experiments`: the entry point. It imports nothing heavy before it knows the command."""
 
 import difflib
 import io
@@ -26,24 +26,24 @@ COMMANDS = {
     "translate": "turn the pictures of a folder into others, by their names or as a grid",
     "restore": "restore the damaged pictures of a folder",
     "damage": "damage the pictures of a folder as a configuration's training would",
-    "interpolate": "write the way between samples of a GAN, as a grid or an animation",
+    "interpolate": "write interpolations between samples of a GAN, as a grid or an animation",
     "explore": "write samples moved along a GAN's semantic directions",
     "project": "find the noise from which a GAN makes given images",
     "memorisation": "count samples that are near-copies of training images",
-    "augment-score": "train a classifier on real, on generated and on both, and compare",
+    "augment-score": "train a classifier on real, on generated and on both kinds of images, and compare",
     "inpaint": "fill the covered part of given images by a prior",
     "encode": "write the codes of given images: a VQ-VAE as a compressor",
     "decode": "make images from codes",
     "export": "write a checkpoint as safetensors, ONNX and torch.export files, for other programs",
     "demo": "serve a page on this machine: samples, interpolations, reconstructions, inpainting",
     "evaluate": "score a checkpoint, a run, a folder or samples against others by every metric",
-    "compare": "lay scores of several runs beside each other, ranked only where they mean the same",
+    "compare": "print the scores of several runs beside each other, ranked only under equal protocols",
     "report": "write one page with the curves, pictures, scores and configurations of runs",
     "sweep": "run the trials of a W&B sweep on this machine, without a server",
     "stats": "write the statistics of images as other tools read them",
 }
 
-READER_GONE = 141  # as a shell has it of a process that SIGPIPE ended
+READER_GONE = 141  # the exit code that a shell gives a process that SIGPIPE has ended
 
 HELP = """usage: gen_experiments COMMAND [OPTIONS]    (python -m gen_experiments works too)
 
@@ -59,15 +59,15 @@ HELP = """usage: gen_experiments COMMAND [OPTIONS]    (python -m gen_experiments
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command line and returns its exit code.
 
-    0 is success, 1 a mistake in data or values, 2 one in the words of the command line, 130 an interruption by Ctrl-C,
-    143 one by SIGTERM and 141 the end of a program that read the output, such as `head`. Whatever goes wrong is said in
-    one line; `GEN_EXPERIMENTS_DEBUG=1` adds the traceback.
+    The code is 0 for success, 1 for a mistake in data or values, 2 for a mistake in the words of the command line, 130
+    after Ctrl-C, 143 after SIGTERM, and 141 if the program that read the output, such as `head`, has ended. An error is
+    printed as one line; `GEN_EXPERIMENTS_DEBUG=1` adds the traceback.
     """
     try:
         code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # What would still be written, at the interpreter's end, goes nowhere.
+        # The interpreter flushes stdout at its end: what is left goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
     return code
@@ -76,13 +76,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
-        # File names need not be text: those that a terminal cannot show are shown escaped.
+        # The name of a file need not be text: what a terminal cannot show is escaped.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] not in COMMANDS:
         return _answer(arguments)
     if "SLURM_JOB_ID" in os.environ:
-        # SLURM sends it before the time limit. It waits until a run can act on it: by itself it would end the process.
+        # SLURM sends it before the time limit. It is blocked until a run handles it: unhandled it ends the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:
         with _stopped_by_sigterm():
@@ -95,7 +95,7 @@ def _run(arguments: list[str] | None) -> int:
         if isinstance(interruption, BrokenPipeError):  # rich's answer to it
             return READER_GONE
         if not isinstance(interruption, KeyboardInterrupt):
-            sys.stdout.flush()  # the interpreter would do it, and say so where nobody reads any more
+            sys.stdout.flush()  # or the interpreter would, and print an error where nobody reads any more
             raise
         number = signal.SIGTERM if isinstance(interruption, _Terminated) else signal.SIGINT
         print(f"stopped by {number.name}: the files that were written so far are whole", file=sys.stderr)
@@ -129,25 +129,25 @@ def _answer(arguments: list[str]) -> int:
 
 
 def _reader_is_gone() -> bool:
-    """Returns whether nobody reads the output any more: a broken pipe may be another, such as one to a process."""
+    """Returns whether nobody reads stdout any more: a `BrokenPipeError` may also come from another pipe."""
     try:
         watched = select.poll()
         watched.register(sys.stdout.fileno(), select.POLLOUT)
-    except (AttributeError, OSError):  # no such call on this system, or no file
+    except (AttributeError, OSError):  # the system has no `poll`, or stdout is no file
         return False
     return any(event & select.POLLERR for _, event in watched.poll(0))
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM came, which whoever waits for Ctrl-C answers in the same way."""
+    """SIGTERM arrived; code that handles Ctrl-C handles it in the same way."""
 
 
 @contextmanager
 def _stopped_by_sigterm() -> Iterator[None]:
-    """Has SIGTERM raise an exception, as Ctrl-C does, so that no file is left half written.
+    """Lets SIGTERM raise an exception, as Ctrl-C does, so that no file is left half written.
 
-    A run takes the signal over while it trains. Processes other than the first die of it at once: where they wait for
-    each other, Python's handlers do not run.
+    A run replaces the handler while it trains. Processes other than the first have no handler and end at once: Python
+    runs no handlers while they wait for each other.
     """
     if threading.current_thread() is not threading.main_thread() or not is_first_process():
         yield

@@ -1,4 +1,4 @@
-"""Images of two or four channels where grey or colour is wanted: a choice that the user names, never a guess."""
+"""Channels of images: the user chooses which of two or four are seen as grey or colour; nothing is guessed."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from gen_experiments.errors import UserError
 
 
 def check_chosen(channels: Sequence[int]) -> None:
-    """Refuses a choice of channels that gives no grey or coloured image.
+    """Refuses a choice that does not make a grey image of one channel or a coloured image of three.
 
     Raises:
-        UserError: it is not of one or three, or one is negative.
+        UserError: there are not one or three channels, or one is negative.
     """
     if len(channels) not in (1, 3) or min(channels) < 0:
         raise UserError(f"channels names one or three of an image's, counted from 0, not {list(channels)}")
@@ -30,12 +30,12 @@ def chosen(images: Tensor, channels: Sequence[int]) -> Tensor:
 
 
 def viewable(images: Tensor) -> Tensor:
-    """Returns images as a screen can show them: of two channels, which have no colours, both in grey beside each other.
+    """Returns images as a screen can show them: two channels, which are no colours, as grey images side by side.
 
     Args:
-        images: (..., C, H, W); of another C they come back as they are.
+        images: (..., C, H, W); with another C than 2 they are returned unchanged.
 
     Returns:
-        (..., 1, H, 2W) of two channels.
+        (..., 1, H, 2W) for two channels.
     """
     return torch.cat(images.split(1, dim=-3), dim=-1) if images.shape[-3] == 2 else images

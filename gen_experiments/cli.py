@@ -67,9 +67,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 # These share their work between the processes of torchrun.
 SHARED = {"evaluate", "compare", "stats", "sample"}
-# Whose classes an option, or a configuration that a command reads, may name by their short names.
+# An option, or a configuration that a command reads, may name the classes of these packages by their short names.
 PACKAGES = (data, metrics)
-# What a command takes by its place on the line, where it is not just a checkpoint.
+# The positional arguments of commands whose only one is not a checkpoint.
 POSITIONALS = {
     "evaluate": ("evaluated", "reference"),
     "stats": ("images",),
@@ -94,7 +94,7 @@ def run(arguments: list[str]) -> None:
     _silence()
 
     class OneCommandCLI(ExperimentCLI):
-        """Builds the parser of this command alone: those of its siblings take longer than all else before training."""
+        """Builds the parser of this command alone: building all four takes longer than the rest of the start."""
 
         @staticmethod
         def subcommands() -> dict[str, set[str]]:
@@ -109,17 +109,17 @@ def run(arguments: list[str]) -> None:
         parser_class=ExperimentParser,
         save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
-        # Lightning warns where it is handed what it would read by itself.
+        # Lightning warns if it is given the arguments that it would read by itself.
         args=None if arguments == sys.argv[1:] else arguments,
     )
 
 
 def _run_command(name: str, arguments: list[str]) -> None:
-    """Runs a function: a checkpoint, or what `POSITIONALS` names, goes by its place, and all others are options."""
+    """Runs a command's function: `POSITIONALS`, or a checkpoint, are positional arguments; all others are options."""
     command = COMMANDS[name]
     docstring = docstring_parser.parse(inspect.getdoc(command) or "")
     parser = OneLineParser(prog=f"gen_experiments {name}", description=docstring.short_description)
-    # A parameter that ends in an underscore is an option whose name, such as `class`, Python keeps for itself.
+    # A parameter ends in an underscore where the option's name, such as `class`, is a keyword of Python.
     parameters = inspect.signature(command).parameters
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
     import_packages(PACKAGES)
@@ -153,7 +153,7 @@ def _run_command(name: str, arguments: list[str]) -> None:
 
 
 def _checkpoint(named: str) -> str:
-    """Returns the checkpoint that is meant by a path; which one of a run it is, is said."""
+    """Returns the checkpoint that a path names; for a run it prints which one is taken."""
     path = checkpoint_of(Path(named))
     if path is None or path == Path(named):
         return named
@@ -163,10 +163,10 @@ def _checkpoint(named: str) -> str:
 
 
 def _silence() -> None:
-    """Turns off what Lightning says about itself: what it offers for sale, and what is meant to be as it is."""
+    """Turns off Lightning's advertisements and its warnings of what is intended here."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    # Inside a job of SLURM's it may be a mistake.
+    # Inside a SLURM job this warning may name a mistake.
     outside_of_jobs = () if "SLURM_JOB_ID" in os.environ else (r"The `srun` command is available",)
     for message in (
         *outside_of_jobs,

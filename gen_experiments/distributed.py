@@ -1,6 +1,6 @@
 """Collectives that do nothing on a single process.
 
-Whether there are several processes is asked at every call: a module may be built before the process group is.
+Every call looks for the process group anew: a module may be built before it exists.
 """
 
 import torch

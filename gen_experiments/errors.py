@@ -1,20 +1,20 @@
-"""How a command ends other than by reaching its end, and the check that finds most mistakes."""
+"""The errors that end a command, and the check of numbers that finds most mistakes."""
 
 import re
 
-LONGEST_WORD, LONGEST_MESSAGE = 300, 1000  # characters that are repeated of what a user wrote
-LONGEST_QUOTE = 300  # characters of what a file says, within a message of ours
+LONGEST_WORD, LONGEST_MESSAGE = 300, 1000  # characters
+LONGEST_QUOTE = 300  # characters of a file's text within a message
 
 
 class UserError(Exception):
-    """A mistake of the user's, described in one line that says what to do.
+    """A user's mistake, described in one line that says what to do.
 
     The command line prints the message without a traceback and exits with a non-zero code.
     """
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
-    """A signal asked the command to stop, and what it had done was saved.
+    """A signal asked the command to stop, and its work was saved.
 
     The command line prints the message and exits with `code`.
 
@@ -29,10 +29,10 @@ class Stopped(Exception):  # noqa: N818 - it is no error
 
 
 def shortened(text: object, longest: int = LONGEST_MESSAGE) -> str:
-    """Returns a text as one line of bearable length without control characters; an ellipsis stands for the rest.
+    """Returns a text as one line of limited length without control characters; an ellipsis stands for the rest.
 
     Args:
-        text: a message, or something from a file that is to stand in one.
+        text: a message, or text from a file for a message.
         longest: characters.
     """
     printable = "".join(character if character.isprintable() else " " for character in str(text)[: 8 * longest])
@@ -41,16 +41,16 @@ def shortened(text: object, longest: int = LONGEST_MESSAGE) -> str:
 
 
 def quoted(text: object) -> str:
-    """Returns something from a file as it stands within a message: one line of at most 300 characters."""
+    """Returns text from a file for a message: one line of at most 300 characters."""
     return shortened(text, LONGEST_QUOTE)
 
 
 def check_interval(interval: str, **values: float | None) -> None:
-    """Refuses numbers outside an interval; NaN and null are in none.
+    """Refuses numbers outside an interval; no interval contains NaN or null.
 
     Args:
-        interval: as mathematics writes it: "[0, 1)", "[1, inf)". An open end at infinity excludes infinity.
-        values: the numbers by the names that the user knows them by.
+        interval: in mathematical notation: "[0, 1)", "[1, inf)". An open end at infinity excludes infinity.
+        values: the numbers, by the names of the user's options.
 
     Raises:
         UserError: the first number that lies outside, with its name and the interval.

@@ -46,7 +46,7 @@ from gen_experiments.runs.signals import Signals
 PACKAGES = (callbacks, data, losses, metrics, models, networks, priors, quantizers)
 # Stands for the run's folder in the trainer's configuration: `save_dir: RUN_DIR`, `dirpath: RUN_DIR/checkpoints`.
 RUN_DIR = "RUN_DIR"
-# Carries what the first process has found to those that Lightning starts for the other devices.
+# The environment variable in which the processes that Lightning starts for other devices find the `Start`.
 START_VARIABLE = "GEN_EXPERIMENTS_START"
 
 
@@ -62,12 +62,12 @@ class ExperimentCLI(LightningCLI):
             "--plan",
             action=ActionYesNo,
             default=False,
-            help="only says what `fit` will take: trains for some seconds, validates once, and leaves nothing behind",
+            help="only predicts what `fit` will take: trains for some seconds, validates, and leaves nothing behind",
         )
         parser.link_arguments("data.image", "model.init_args.image", compute_fn=vars, apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
-        """Leaves the configuration alone: what the user asks for outranks what a checkpoint remembers."""
+        """Leaves the configuration alone: the user's values take precedence over those of a checkpoint."""
 
     def before_instantiate_classes(self) -> None:
         """Finds the run's folder and the checkpoint to start from."""
@@ -88,12 +88,12 @@ class ExperimentCLI(LightningCLI):
         chosen.weights_only = True
 
     def instantiate_classes(self) -> None:
-        """Instantiates them; a new run that fails here leaves no folder behind."""
+        """Instantiates model, data and trainer; a new run that fails here leaves no folder behind."""
         with self._discarded_unless_trained():
             super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Has the configuration saved as that of a new run: it repeats this one, and does not go on in it."""
+        """Builds the trainer; the configuration is saved as that of a new run, which repeats this one."""
         self.config = self._asked.clone()
         saved = self.config[self.subcommand]
         saved.run = jsonargparse.Namespace(dataclasses.asdict(self._run) | {"version": None, "resume": None})
@@ -108,11 +108,11 @@ class ExperimentCLI(LightningCLI):
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Runs it from the checkpoint that was found, with what makes a run survive."""
+        """Runs the command from the checkpoint that was found, with the callbacks that every run has."""
         with self._discarded_unless_trained():
             self._agree_on_start()
             start, trainer = self._start, self.trainer
-            # What cannot end well is refused before anything starts.
+            # Mistakes are refused before anything starts.
             self.model.check_trainer(trainer)
             if subcommand == "fit" and start.checkpoint is None:
                 _check_trains(trainer)
@@ -133,11 +133,11 @@ class ExperimentCLI(LightningCLI):
                 trainer.loggers = []
                 if start.checkpoint is not None and held is not None:
                     if "loops" in held:
-                        # So that pictures are named after the step of the checkpoint, as those of training are.
+                        # Pictures are named after the step of the checkpoint, as in training.
                         trainer.fit_loop.load_state_dict(held["loops"]["fit_loop"])
                     scores = Scores(start.folder, start.checkpoint, held["global_step"])
                     trainer.callbacks.append(scores)  # type: ignore[attr-defined]
-            # Both come after every callback of the user's, and checkpoints are written between the two.
+            # The user's callbacks come first, then `Resumption` and `Cost`, the writers of checkpoints, `Interruption`.
             callbacks = trainer.callbacks  # type: ignore[attr-defined]
             first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
             callbacks[first:first] = [Resumption(start), Cost()]
@@ -150,11 +150,11 @@ class ExperimentCLI(LightningCLI):
                 (plan,) = callbacks_of(trainer, Plan)
                 print("\n".join(plan.lines(trainer, self.model)), flush=True)
             if is_distributed():
-                # Its threads would now and then abort a process that is about to end well.
+                # The threads of the group sometimes abort a process that is about to end well.
                 dist.destroy_process_group()
 
     def _find_start(self, checkpoint: str | None, seed: int | bool) -> Start:
-        """Returns where the command starts: the first process looks on the disk, the others read what it has found."""
+        """Returns where the command starts: the first process looks on the disk and hands its result to the others."""
         if self.subcommand != "fit":
             return self._run.scored(checkpoint)
         if can_requeue():
@@ -167,14 +167,14 @@ class ExperimentCLI(LightningCLI):
         except UserError as error:
             if not _launched_externally():
                 raise
-            # The others wait for this process: it must not end before it has informed them.
+            # The others wait for this process, which must not end before `_agree_on_start` has informed them.
             self._failure = error
             return Start(self._run.home, resumes=True)
         os.environ[START_VARIABLE] = start.to_json()
         return start
 
     def _agree_on_start(self) -> None:
-        """Tells the processes of an external launcher, which share no environment, what the first has found."""
+        """Sends the first process's `Start` to the processes of an external launcher, which share no environment."""
         if self.subcommand == "fit" and self.trainer.world_size > 1 and _launched_externally():
             renew_store()
             self.trainer.strategy.setup_environment()
@@ -184,7 +184,7 @@ class ExperimentCLI(LightningCLI):
 
     @contextmanager
     def _discarded_unless_trained(self) -> Iterator[None]:
-        """Removes the folder of a new run that fails before its first iteration has ended, or was only a trial."""
+        """Removes the folder of a new run that fails before the end of its first iteration, or of a `fast_dev_run`."""
         trainer: Trainer | None = None
         failed = True
         try:
@@ -202,26 +202,26 @@ class ExperimentCLI(LightningCLI):
 
 
 def import_packages(packages: Iterable[ModuleType] = PACKAGES) -> None:
-    """Imports all modules of packages: jsonargparse finds a class by its short name once its module is imported."""
+    """Imports all modules of packages: jsonargparse finds a class by its short name only after its import."""
     for package in packages:
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             try:
                 importlib.import_module(module.name)
             except ModuleNotFoundError as error:
-                # Triton is not there on every machine.
+                # Triton is not installed everywhere.
                 if error.name is None or error.name.startswith("gen_experiments"):
                     raise
 
 
 def _check_trains(trainer: Trainer) -> None:
-    """Refuses a new run without an iteration, which would end well and leave nothing."""
+    """Refuses a new run without an iteration, which would end without an error and without a result."""
     for option in ("max_steps", "max_epochs", "limit_train_batches"):
         if getattr(trainer, option) == 0:
             raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out")
 
 
 def _announce(subcommand: str, start: Start, held: dict[str, Any] | None) -> None:
-    """Says which checkpoint is used, and for what."""
+    """Prints which checkpoint is used, and for what."""
     if held is not None:
         where = f"{start.checkpoint} (step {held['global_step']}, {held['images_seen']} images seen)"
         begins = "goes on" if start.resumes else "is a new run and begins"

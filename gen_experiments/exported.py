@@ -24,7 +24,7 @@ def file_of(path: Path) -> Path:
 
 
 def read_contents(path: Path) -> Any:
-    """Returns what a checkpoint holds, or what it would hold of an exported model.
+    """Returns the contents of a checkpoint, or of an export in the form of a checkpoint.
 
     Raises:
         Unreadable: see `read_tensors` and `read_exported`.
@@ -36,7 +36,7 @@ def weights_bytes(state: dict[str, Tensor]) -> bytes:
     """Returns the contents of a file of weights, each in its own dtype."""
     from safetensors.torch import save
 
-    # The format knows neither strides nor weights that share memory.
+    # safetensors has neither strides nor weights that share memory.
     return save({name: weight.detach().contiguous().clone() for name, weight in state.items()})
 
 
@@ -44,9 +44,9 @@ def config_of(checkpoint: dict[str, Any], image: dict[str, Any], functions: dict
     """Returns the configuration of an exported model, as plain values.
 
     Args:
-        checkpoint: what `read_exported` gives back, weights apart.
+        checkpoint: what `read_exported` returns, without the weights.
         image: what the images are like.
-        functions: of each exported function, its inputs, outputs and files.
+        functions: the inputs, outputs and files of each exported function.
     """
     hyper_parameters = checkpoint["hyper_parameters"]
     return {
@@ -61,12 +61,12 @@ def config_of(checkpoint: dict[str, Any], image: dict[str, Any], functions: dict
 
 
 def init_args_of(hyper_parameters: dict[str, Any]) -> dict[str, Any]:
-    """Returns the arguments of a model among what Lightning keeps of it in a checkpoint."""
+    """Returns the arguments of a model among the hyperparameters that Lightning keeps in a checkpoint."""
     return {key: value for key, value in hyper_parameters.items() if key not in ("_class_path", "_instantiator")}
 
 
 def read_exported(folder: Path) -> dict[str, Any]:
-    """Returns what a checkpoint of the model would hold: its hyperparameters, weights, images seen and step.
+    """Returns an export in the form of a checkpoint: hyperparameters, weights, images seen and step.
 
     The files are data: no pickle is read, and nothing that they name is imported.
 

@@ -1,4 +1,4 @@
-"""Pure functions of trained models, as they are handed to programs that know nothing of this package."""
+"""Pure functions of trained models, for programs that do not use this package."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from gen_experiments.images import ImageSpec
 
 @dataclass(frozen=True)
 class PureFunction:
-    """Tensors to tensors in evaluation mode, without state and randomness; the first axis of each is the batch.
+    """A function of tensors in evaluation mode, without state or randomness; every first axis is the batch.
 
     Attributes:
-        compute: takes the inputs by their places, and returns a tensor or a tuple of them.
+        compute: takes the inputs as positional arguments and returns a tensor or a tuple of tensors.
         parts: the modules whose weights it reads.
-        inputs: an example of each input, of three rows, by its name.
-        outputs: the names of the outputs in their order.
+        inputs: an example of each input, with three rows, by its name.
+        outputs: the names of the outputs, in order.
     """
 
     compute: Callable[..., Tensor | tuple[Tensor, ...]]
@@ -34,7 +34,7 @@ def example_images(image: ImageSpec) -> Tensor:
 
 @runtime_checkable
 class HasPureFunctions(Protocol):
-    """A model, or a part of one, that says which of its functions other programs can compute."""
+    """A model, or a part of a model, with functions that other programs can compute."""
 
     def pure_functions(self) -> dict[str, PureFunction]:
-        """Returns them by their names, which are those of files."""
+        """Returns the functions by name; the name is also the stem of the exported file."""

@@ -16,29 +16,29 @@ from gen_experiments.sizes import Size, height_and_width, normalised
 from gen_experiments.storage import atomic_write
 
 MOST_IN_GRID = 2**14
-LUMINANCE = (0.299, 0.587, 0.114)  # the shares of red, green and blue in it: ITU-R BT.601, as Pillow and JPEG
+LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue: ITU-R BT.601, as in Pillow and JPEG
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 def evenly_spaced(count: int, most: int) -> NDArray[np.int64]:
-    """Returns at most so many of the numbers 0 ... count - 1, the first and the last among them."""
+    """Returns at most `most` of the numbers 0 ... count - 1, evenly spaced, the first and the last included."""
     return np.linspace(0, count - 1, min(most, count)).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What a network must know of the images it reads or makes.
+    """What a network must know about the images that it reads or makes.
 
     Attributes:
         channels: 1 (grey), 2 (grey and alpha, or any two), 3 (RGB) or 4 (RGB and alpha).
-        size: pixels a side of squares, or height and width; two equal sides become one number.
+        size: pixels per side of squares, or height and width; two equal sides become one number.
         num_classes: number of labels, or None for data without labels.
-        class_names: their names in the order of their numbers, each of which can be that of a folder; None if they have
-            none.
+        class_names: the names of the classes in the order of their numbers, each usable as the name of a folder; None
+            if they have no names.
 
     Raises:
-        UserError: the size is no size, there are more or fewer names than classes, two are equal, or one cannot be that
-            of a folder.
+        UserError: the size is no size, there are more or fewer names than classes, two names are equal, or a folder
+            cannot have one of them.
     """
 
     channels: int = 3
@@ -54,13 +54,13 @@ class ImageSpec:
         if len(names) != self.num_classes or len(set(names)) != len(names):
             raise UserError(f"{len(set(names))} different names cannot be those of {self.num_classes} classes")
         for name in names:
-            # What is sampled is written into folders of these names: none may lead out of the one that was asked for.
+            # Samples are written into folders of these names: none may lead out of the chosen folder.
             if not name or name.startswith(".") or {"/", "\\", "\0"} & set(name):
                 raise UserError(f"a class cannot be called {quoted(name)!r}: it must be a name for a folder")
 
     @property
     def class_labels(self) -> tuple[str, ...]:
-        """The names of the classes, or where they have none their numbers, written so that they sort as numbers do."""
+        """The names of the classes; without names their numbers, padded with zeros so that they sort as numbers."""
         digits = len(str((self.num_classes or 1) - 1))
         return self.class_names or tuple(f"{number:0{digits}d}" for number in range(self.num_classes or 0))
 
@@ -91,11 +91,11 @@ class Batch(NamedTuple):
     Attributes:
         images: (B, C, H, W), uint8 or uint16 on its way to the device and float32 in [-1, 1] on it.
         labels: (B,) int64 in [0, num_classes), or None for data without labels.
-        mirrored: (B,) bool, which images are flipped left to right once they are on the device; None for none.
-        indices: (B,) int64, which images of their split these are; None if they are of none.
-        seeds: (B,) int64, of what is done to each image at random on the device; None if nothing can be.
-        sources: (B, C, H, W) float32 in [-1, 1], the pictures that are to be turned into `images`, once on the device;
-            None for data without such.
+        mirrored: (B,) bool, which images are flipped left to right on the device; None for none.
+        indices: (B,) int64, the numbers of the images in their split; None for images of no split.
+        seeds: (B,) int64, the seeds of random changes to each image on the device; None if there are none.
+        sources: (B, C, H, W) float32 in [-1, 1] on the device, the pictures that a model is to turn into `images`; None
+            for data without sources.
     """
 
     images: Tensor
@@ -107,7 +107,7 @@ class Batch(NamedTuple):
 
     @property
     def inputs(self) -> Tensor:
-        """What a model that remakes images is given: the sources or, where there are none, the images themselves."""
+        """The input of a model that remakes images: the sources or, without sources, the images themselves."""
         return self.images if self.sources is None else self.sources
 
 
@@ -116,7 +116,7 @@ class ImageSet(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what the images are made from: equal fingerprints mean equal pixels."""
+        """A hash of everything that the pixels depend on: equal fingerprints mean equal pixels."""
 
     def __len__(self) -> int:
         """Returns the number of images."""
@@ -129,17 +129,17 @@ class ImageSet(Protocol):
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Maps uint8 [0, 255], or uint16 [0, 65535], onto float32 [-1, 1]; both ends fall exactly on the ends."""
+    """Maps uint8 [0, 255], or uint16 [0, 65535], onto float32 [-1, 1], with both ends exact."""
     return images.to(torch.float32).div_(32767.5 if images.dtype == torch.uint16 else 127.5).sub_(1.0)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Maps float [-1, 1] onto uint8 [0, 255] by rounding; what lies outside is clamped."""
+    """Maps float [-1, 1] onto uint8 [0, 255] by rounding; values outside are clamped."""
     return images.detach().float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor:
-    """Lays images out row by row on a mid-grey ground.
+    """Arranges images row by row on a mid-grey background.
 
     Args:
         images: (N, C, H, W) uint8.
@@ -147,8 +147,8 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor
         padding: grey pixels between and around the images.
 
     Returns:
-        (C, rows * (H + padding) + padding, columns * (W + padding) + padding) uint8; of images of two channels one that
-        shows both beside each other (`viewable`). Its ground is opaque.
+        (C, rows * (H + padding) + padding, columns * (W + padding) + padding) uint8, with an opaque background. The two
+        channels of an image with two are shown side by side (`viewable`).
 
     Raises:
         UserError: more than 2^14 images.
@@ -169,14 +169,14 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor
 
 
 def in_rows(*parts: Tensor, columns: int) -> Tensor:
-    """Orders images for a grid: `columns` of the first part, under them those of the second, and so on.
+    """Orders images for a grid: a row of the first part, below it a row of the second part, and so on.
 
     Args:
         parts: (N, C, H, W) each.
         columns: images in a row of the grid.
 
     Returns:
-        (parts · N, C, H, W), N rounded up to full rows by grey images.
+        (parts · N, C, H, W), where grey images fill N up to full rows.
     """
     missing = -parts[0].shape[0] % columns
     grey = parts[0].new_full((missing, *parts[0].shape[1:]), 128)
@@ -186,10 +186,10 @@ def in_rows(*parts: Tensor, columns: int) -> Tensor:
 
 
 def save_image(image: Tensor, path: str | Path) -> Path:
-    """Writes one (C, H, W) uint8 image to `path` (its ending names the format), making the folder it needs.
+    """Writes one (C, H, W) uint8 image to `path`, whose suffix names the format; a missing folder is made.
 
     Raises:
-        UserError: the ending names no image format, or the file cannot be written.
+        UserError: the suffix names no image format, or the file cannot be written.
     """
     return _save([image], path)
 

@@ -1,4 +1,4 @@
-"""A parser that answers a mistake with the one line a person needs: where it is, and what is accepted there."""
+"""A parser that describes a mistake in one line: where it is, and what is accepted there."""
 
 import difflib
 import enum
@@ -16,7 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from gen_experiments.errors import UserError, shortened
 from gen_experiments.plain import check_plain
 
-# What jsonargparse tells about every alternative that a type has, and nobody wants to read.
+# What jsonargparse prints about every alternative of a type.
 NOISE = re.compile(
     r"^(Does not validate|Subtypes:|Errors:|Given value|Problem with given class_path|Expected a <class 'NoneType'>"
     r"|Expected a path but|Expected an instantiatable class|Parser key)"
@@ -29,20 +29,20 @@ ABSTRACT_CLASS = re.compile(
     r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
 )
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
-NO_KEYS = ("help", "subcommand", "print_shtab")  # what the libraries add for themselves
+NO_KEYS = ("help", "subcommand", "print_shtab")  # options that the libraries add
 EXPLAINED = "there is no "
 UNFINISHED = "is not finished"
-MOST_KEYS = 24  # accepted ones that a message lists
+MOST_KEYS = 24  # accepted keys that a message lists
 
 
 class OneLineParser(ArgumentParser):
     """jsonargparse's parser with mistakes described in one line."""
 
-    # Keys of a subcommand, which the parser above it does not know.
+    # Keys of a subcommand, which the parent parser does not know.
     subcommand_keys: ClassVar[tuple[str, ...]] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Ends the program with code 2; the parser of a nested class hands the explained mistake to the outer one."""
+        """Ends the program with code 2; a nested parser passes the explained mistake to the outer parser."""
         if EXPLAINED not in message and UNFINISHED not in message:
             message = self._explain(message)
         if not self.exit_on_error:
@@ -51,7 +51,7 @@ class OneLineParser(ArgumentParser):
         sys.exit(2)
 
     def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Takes `--key=32.0`, as Weights & Biases' sweeps write a whole number, for 32 unless the key is a text."""
+        """Reads `--key=32.0`, as W&B's sweeps write whole numbers, as 32 unless the key is a text."""
         texts = {option for parser in (self, *self._parsers_below()) for option in parser._text_options()}
         words = sys.argv[1:] if args is None else args
         found = [(word, WHOLE_NUMBER.match(word)) for word in words]
@@ -59,7 +59,7 @@ class OneLineParser(ArgumentParser):
         return super().parse_args(whole, *others, **options)
 
     def parse_path(self, path: str | os.PathLike[str], *others: Any, **options: Any) -> Any:
-        """Reads a configuration, once, as a pipe can be read; what is wrong with it is said with its name."""
+        """Reads a configuration once, so that it may be a pipe; errors name it."""
         self._config = os.fspath(path)
         try:
             return super().parse_path(path, *others, **options)
@@ -67,13 +67,13 @@ class OneLineParser(ArgumentParser):
             self.error(f"{path}: {error}")
 
     def parse_string(self, content: str, path: str | os.PathLike[str] = "", *others: Any, **options: Any) -> Any:
-        """Checks, beside what jsonargparse does, what was read from a file."""
+        """Also checks the contents of a file."""
         if path:
             self._check_config(content, self._config)
         return super().parse_string(content, path, *others, **options)
 
     def _check_config(self, content: str, path: str) -> None:
-        """Ends the program where a configuration is none, which jsonargparse says without its name or not at all."""
+        """Ends the program if a file is no configuration; jsonargparse would not name the file."""
         try:
             held = _load_yaml(content)
         except yaml.YAMLError as error:
@@ -83,7 +83,7 @@ class OneLineParser(ArgumentParser):
         dests = {action.dest for parser in (self, *self._parsers_below()) for action in parser._actions}
         sections = {dest.partition(".")[0] for dest in dests if "." in dest}
         for key in sections & held.keys():
-            # Of a class, such as the model, the name alone is enough.
+            # A class, such as the model, may be given by its name alone.
             if not isinstance(held[key], dict) and not (key in dests and isinstance(held[key], str)):
                 self.error(f"{path}: {key} must have keys of its own below it, and holds {held[key]!r}")
 
@@ -98,7 +98,7 @@ class OneLineParser(ArgumentParser):
                 yield from action.option_strings
 
     def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
-        """Checks, beside what jsonargparse does, that a null stands only where the type allows it.
+        """Also checks that a null stands only where the type allows it.
 
         Raises:
             TypeError: a value does not have the type of its key.
@@ -111,7 +111,7 @@ class OneLineParser(ArgumentParser):
                     self._check_value_key(action, value, action.dest, namespace)
 
     def _explain(self, message: str) -> str:
-        """Replaces what is wrong with a key or class by its name, the nearest that is right, and what is accepted."""
+        """Explains a wrong key or class: its name, the nearest right one, and what is accepted."""
         key = UNKNOWN_KEY.search(message)
         if key:
             name = next(filter(None, key.groups())).lstrip("-").partition("=")[0]
@@ -136,7 +136,7 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
 
 
 def one_line(message: str) -> str:
-    """Boils a message of jsonargparse down to the path of keys and the first complaint that says something."""
+    """Reduces a message of jsonargparse to the path of keys and the first informative complaint."""
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     complaints = [line for line in lines if line and not NOISE.match(line)]
     explained = [line for line in complaints if EXPLAINED in line or UNFINISHED in line]
@@ -169,10 +169,9 @@ def _missing_methods(class_path: str) -> str:
 
 
 def _load_yaml(text: str) -> Any:
-    """Returns what jsonargparse's own loader makes of a YAML text, if that is a tree of bearable size.
+    """Returns what jsonargparse's own loader reads from a YAML text, if that is a tree of limited size.
 
-    A text of the one word `None` stands on the command line of a sweep of Weights & Biases, and means null. Where a
-    string is wanted, jsonargparse keeps the word.
+    W&B's sweeps write `None` for null on the command line. Where a string is wanted, jsonargparse keeps the word.
 
     Raises:
         yaml.YAMLError: the text is no YAML, contains itself, is nested too deeply or unfolds into too much.
@@ -183,7 +182,7 @@ def _load_yaml(text: str) -> Any:
         value = _jsonargparse_yaml(text)
         check_plain(value, "the YAML")
     except yaml.MarkedYAMLError as error:
-        # Its message has three lines or more, of which the last tells what is wrong.
+        # The message has three lines or more; the problem alone is informative.
         mark = error.problem_mark or error.context_mark
         place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise yaml.YAMLError(f"no YAML{place}: {error.problem}") from error
@@ -196,7 +195,7 @@ def _load_yaml(text: str) -> Any:
     return value
 
 
-# So that config.yaml can hold the defaults of foreign classes, such as those of Lightning's Timer.
+# config.yaml can then hold the enums among the defaults of other libraries, such as Lightning's Timer.
 yaml.SafeDumper.add_multi_representer(enum.Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 _jsonargparse_yaml = get_loader("yaml")
@@ -214,6 +213,6 @@ def _class_names(hint: Any) -> Iterator[str]:
             for subclass in subclasses:
                 yield from _class_names(subclass)
     elif hint is not None:
-        # Of a factory, Callable[[A, B], C], what is built counts.
+        # For a factory, Callable[[A, B], C], the class that it builds counts.
         for argument in arguments[-1:] if isinstance(arguments[0] if arguments else None, list) else arguments:
             yield from _class_names(argument)

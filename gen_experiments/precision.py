@@ -1,4 +1,4 @@
-"""Modules under `trainer.precision`: what keeps float32, and what computes in the precision of its weights.
+"""Modules under `trainer.precision`: some keep float32, others compute in the precision of their weights.
 
 `bf16-true`, `16-true` and `64-true` convert the weights of a model, while images, noise and random numbers are float32
 under every precision. Autocast (`bf16-mixed`, `16-mixed`) converts no weights and is left to itself.
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class CastsInputs(nn.Module):
-    """A module whose inputs are brought to the precision of its weights."""
+    """A module that converts its inputs to the precision of its weights."""
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Calls `forward` with floating-point tensors in the dtype of the first weight, unless autocast is on."""
@@ -25,7 +25,7 @@ class CastsInputs(nn.Module):
 class KeepsPrecision(nn.Module):
     """A module whose weights and buffers stay in the dtype in which they were made, whatever the trainer's precision.
 
-    Averages, counts and codebooks change by less a step than bfloat16 can hold.
+    The changes of averages, counts and codebooks in a step are too small for bfloat16.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "KeepsPrecision":

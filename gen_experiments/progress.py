@@ -1,4 +1,4 @@
-"""Shows how far something long is, such as a command or the decoding of images; Ctrl-C stops it at any time."""
+"""Shows the progress of long work, such as a command or the decoding of images."""
 
 import sys
 from collections.abc import Iterator
@@ -7,18 +7,18 @@ from tqdm import tqdm
 
 from gen_experiments import distributed
 
-QUIET = 5.0  # seconds for which nothing is shown, as most have ended by then
-BETWEEN_LINES = 30.0  # seconds between two lines in a log file; a terminal is refreshed every second
+QUIET = 5.0  # seconds before anything is shown, as most work has ended by then
+BETWEEN_LINES = 30.0  # seconds between two lines in a log file
 
 
 def progress(total: int, what: str, chunk: int = 1, shared: bool = False) -> Iterator[range]:
-    """Yields the ranges of at most `chunk` numbers that make up 0 ... `total` - 1, and shows on stderr how far it is.
+    """Yields ranges of at most `chunk` numbers that make up 0 ... `total` - 1, and shows the progress on stderr.
 
     Args:
-        total: how many there are.
+        total: the number of items.
         what: their name, such as "images".
-        chunk: how many are done at a time.
-        shared: whether the processes of a group share the ranges, each getting its own; else each gets all.
+        chunk: items of a range.
+        shared: whether each process of a group gets its own share of the ranges; else each gets all.
     """
     on_terminal = sys.stderr.isatty()
     interval = 1.0 if on_terminal else BETWEEN_LINES

@@ -1,8 +1,8 @@
 """Random numbers as pure functions of a key.
 
-Nothing here has a state to save: the draw for (seed, step, purpose) is the same in a run that was resumed. A draw for a
-global batch is made whole on every process, and each keeps its rows: N processes of B/N images see the numbers that one
-process of B images sees.
+Nothing here has a state to save: a resumed run draws the same for (seed, step, purpose). Every process makes the whole
+draw for a global batch and keeps its own rows, so that N processes of B/N images see the numbers that one process of B
+images sees.
 """
 
 import math
@@ -74,10 +74,10 @@ def seeds_of(numbers: Tensor, *key: int) -> Tensor:
 
 
 def uniform_of(seeds: Tensor, *shape: int) -> Tensor:
-    """Returns uniform [0, 1) numbers of which each row depends on its seed alone.
+    """Returns uniform [0, 1) numbers; each row depends on its seed alone.
 
-    Neither the device, nor the batch, nor the number of processes changes them: they are a hash of seed and place
-    (SplitMix64 of Steele, Lea and Flood 2014), of which 24 bits are taken.
+    They depend neither on the device nor on the batch nor on the number of processes: they are the upper 24 bits of a
+    hash of seed and position (SplitMix64 of Steele, Lea and Flood 2014).
 
     Args:
         seeds: (B,) int64.
@@ -92,7 +92,7 @@ def uniform_of(seeds: Tensor, *shape: int) -> Tensor:
 
 
 def normal_of(seeds: Tensor, *shape: int) -> Tensor:
-    """Returns standard normal numbers (B, *shape) in the same way, by Box and Muller's transform."""
+    """Returns standard normal numbers (B, *shape), made from `uniform_of` by the Box-Muller transform."""
     first, second = uniform_of(seeds, 2, *shape).unbind(1)
     return (-2 * torch.log1p(-first)).sqrt() * torch.cos(2 * math.pi * second)
 
@@ -104,10 +104,10 @@ def _hash(values: Tensor) -> Tensor:
 
 
 def _shifted(values: Tensor, bits: int) -> Tensor:
-    """Shifts int64 values to the right as if they had no sign."""
+    """Shifts int64 values to the right as unsigned numbers."""
     return (values >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _signed(value: int) -> int:
-    """Returns the int64 of the same 64 bits; its products wrap around as those without a sign do."""
+    """Returns the int64 with the same 64 bits; products of both wrap around alike."""
     return value - (1 << 64) if value >> 63 else value

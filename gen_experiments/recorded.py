@@ -1,4 +1,4 @@
-"""Objects that know by which arguments they were made, so that a checkpoint can hold plain values instead of them."""
+"""Objects that keep the arguments of their constructors, so that a checkpoint can describe them by plain values."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ from gen_experiments.errors import UserError
 
 
 class Recorded:
-    """The base of models and of the parts that are given to them as objects."""
+    """The base of models, and of the parts that models are given as objects."""
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -21,7 +21,7 @@ class Recorded:
 
 
 def arguments_of(made: Recorded) -> dict[str, Any]:
-    """Returns the arguments of an object by their names, as plain values; those with their defaults are left out.
+    """Returns the arguments that were given to an object, by name and as plain values.
 
     Raises:
         UserError: an argument is no plain value, class, `functools.partial` of a class or `Recorded` object.

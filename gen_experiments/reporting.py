@@ -1,4 +1,4 @@
-"""What the command line says of a warning, and of an error that nothing below it has turned into a `UserError`."""
+"""The lines that the command line prints for warnings and errors."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from gen_experiments.errors import UserError, shortened
 from gen_experiments.parser import one_line
 
 DEBUG_VARIABLE = "GEN_EXPERIMENTS_DEBUG"
-# How torch says that it cannot have the memory that a tensor asks for.
+# Messages of torch where the memory for a tensor is missing.
 OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|Storage size calculation overflowed|invalid size"
     r"|integer multiplication overflow|Unable to allocate"
@@ -31,7 +31,7 @@ def report(error: BaseException) -> None:
 
 
 def described(error: BaseException) -> str:
-    """Returns an error in one line: what a `UserError` says, else class, message, place and where to read more."""
+    """Returns an error as one line: the message of a `UserError`, else class, message and place."""
     mistake = next((link for link in _chain(error) if isinstance(link, UserError)), None)
     if mistake is not None:
         return shortened(str(mistake))
@@ -53,9 +53,9 @@ def described(error: BaseException) -> str:
 def warning_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Returns a warning as one line, for `warnings.formatwarning`: Python would add a path and a line of its code.
+    """Returns a warning as one line, for `warnings.formatwarning`.
 
-    What is meant for a user needs neither; any other warning keeps where it was raised.
+    A `UserWarning` is meant for the user and needs no place; any other warning keeps where it was raised.
     """
     raised = f" ({category.__name__}, {os.path.basename(filename)}:{lineno})"
     place = "" if issubclass(category, UserWarning) else raised
@@ -63,7 +63,7 @@ def warning_line(
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Returns the error and all that led to it, the last first."""
+    """Returns an error and the errors that led to it, the last first."""
     link: BaseException | None = error
     seen: set[int] = set()
     while link is not None and id(link) not in seen:

@@ -1,10 +1,10 @@
 """Values as pure functions of the number of images seen: learning rates, half-lives, weights, strengths.
 
-A schedule has no state, so a resumed run finds it where it was. One whose length is not given lasts as long as the run.
+A schedule has no state, so that a resumed run continues it. Without a length of its own it lasts as long as the run.
 
-Whatever depends on time in an iteration is asked of the images seen before its batch (`ImageModel.images_before`), as
-the codes of papers ask the steps made so far: the first iteration is at 0. What follows an optimizer's step, such as
-moving averages, is asked of the images seen before the batches of that step, of which accumulation makes several.
+Within an iteration a schedule is evaluated at the images seen before the batch (`ImageModel.images_before`), as papers'
+code evaluates it at the steps made so far: the first iteration is at 0. After an optimizer's step, for instance for
+moving averages, it is evaluated at the images seen before all batches of that step.
 """
 
 import math
@@ -23,10 +23,10 @@ class Schedule(Recorded, ABC):
 
 
 class Constant(Schedule):
-    """The same value always.
+    """A constant value.
 
     Args:
-        value: that value.
+        value: the value.
     """
 
     def __init__(self, value: float = 1.0) -> None:
@@ -39,14 +39,14 @@ class Constant(Schedule):
 
 
 class WarmingUp(Schedule):
-    """min(value, share · images): rises with the images seen up to its value.
+    """min(value, share · images): rises linearly with the images seen up to a value.
 
     StyleGAN2's ramp-up of the half-life of averaged weights (https://github.com/NVlabs/stylegan2-ada-pytorch,
     `ema_rampup`), whose share is 0.05.
 
     Args:
         value: the value from `value / share` images on.
-        share: of the images seen; > 0.
+        share: the slope; > 0.
 
     Raises:
         UserError: a number out of range.
@@ -63,12 +63,12 @@ class WarmingUp(Schedule):
 
 
 def as_schedule(value: float | Schedule) -> Schedule:
-    """Returns a schedule as it is, and a number as one that stays."""
+    """Returns a schedule unchanged, and a number as a constant schedule."""
     return value if isinstance(value, Schedule) else Constant(value)
 
 
 class Ramp(Schedule):
-    """A way from `start` to `end` over `images` images, constant afterwards.
+    """From `start` to `end` over `images` images, constant afterwards.
 
     Args:
         start: the value at 0 images.
@@ -102,13 +102,13 @@ class Ramp(Schedule):
 
     @abstractmethod
     def _share(self, progress: float) -> float:
-        """Returns the share of the way that is gone, of the share of the images that were seen; both in [0, 1]."""
+        """Maps the share of the images that were seen -> the share of the way from start to end; both in [0, 1]."""
 
 
 class Cosine(Ramp):
     """Half a cosine from `start` to `end`: v(n) = start + ½(1 − cos(πn/N))(end − start), constant after N images.
 
-    R3GAN (https://arxiv.org/abs/2501.05441) moves every one of its hyperparameters so.
+    R3GAN (https://arxiv.org/abs/2501.05441) changes all its scheduled hyperparameters in this way.
     """
 
     def _share(self, progress: float) -> float:
@@ -123,7 +123,7 @@ class Linear(Ramp):
 
 
 def set_run_length(images: float) -> None:
-    """Says how many real images the run of this process sees in all, from its first step on; infinity for no end."""
+    """Sets how many real images this process's run sees in total, from its first step on; infinity for no end."""
     global _run_images
     _run_images = images
 

@@ -1,4 +1,4 @@
-"""Grids of images as files: with the names of their rows or columns, and cut into pages where they are wide or high."""
+"""Grids of images as files: with names of rows or columns, and cut into pages where they are wide or high."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from gen_experiments.channels import viewable
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import MOST_IN_GRID, grid, save_image
 
-MOST_PIXELS = 4096  # of a page's width and height, its names left out
+MOST_PIXELS = 4096  # width and height of a page, without the names
 PADDING = 2
-LEAST_PITCH = 9  # pixels from row to row that a line of text needs
+LEAST_PITCH = 9  # pixels per row that a line of text needs
 LONGEST_NAME = 24  # characters of a name that a sheet shows
 
 
@@ -27,15 +27,15 @@ def save_grid(
 ) -> list[Path]:
     """Writes images as a grid, in pages of at most 4096 x 4096 pixels: `NAME.png`, `NAME_2.png` and so on.
 
-    The pages follow each other as one reads: first those to the right, then those below.
+    The pages are ordered from left to right, then from top to bottom.
 
     Args:
         images: (N, C, H, W) uint8, row by row.
         path: the file of the first page.
         columns: images in a row; by default the grid is as square as it can be, and one page wide.
-        row_names: what stands to the right of each row.
-        column_names: what stands below each column, turned.
-        together: rows that are never parted; their number divides that of all rows.
+        row_names: texts to the right of the rows.
+        column_names: texts below the columns, turned by a quarter.
+        together: groups of so many rows stay on one page; divides the number of rows.
 
     Returns:
         The files, in order.
@@ -85,15 +85,15 @@ def grid_pages(
 
 
 def with_names(sheet: Tensor, names: Sequence[str], pitch: int) -> Tensor:
-    """Returns a sheet with a name to the right of each row, or the sheet itself where rows are too low for text.
+    """Returns a sheet with a name to the right of each row, or the sheet itself if its rows are too low for text.
 
     Args:
         sheet: (C, height, width) uint8.
-        names: from above.
+        names: of the rows, from the top.
         pitch: pixels from one row to the next.
 
     Returns:
-        (C, height, width + what the longest name takes) uint8.
+        (C, height, width + width of the longest name) uint8.
     """
     import numpy as np
     from PIL import Image, ImageDraw, ImageFont
@@ -103,8 +103,8 @@ def with_names(sheet: Tensor, names: Sequence[str], pitch: int) -> Tensor:
     font = ImageFont.load_default()
     # Pillow's own font has few letters beyond these.
     texts = [quoted(name)[:LONGEST_NAME].encode("latin-1", "replace").decode("latin-1") for name in names]
-    room = math.ceil(max(font.getbbox(text)[2] for text in texts)) + 3 * PADDING
-    margin = Image.new("L", (room, sheet.shape[1]), 128)
+    width = math.ceil(max(font.getbbox(text)[2] for text in texts)) + 3 * PADDING
+    margin = Image.new("L", (width, sheet.shape[1]), 128)
     draw = ImageDraw.Draw(margin)
     for number, text in enumerate(texts):
         _, top, _, bottom = font.getbbox(text)
@@ -117,5 +117,5 @@ def with_names(sheet: Tensor, names: Sequence[str], pitch: int) -> Tensor:
 
 
 def listed(paths: Sequence[Path]) -> str:
-    """Returns the pages of a grid in a few words."""
+    """Returns the files of a grid's pages as a short text."""
     return str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1]} ({len(paths)} pages)"

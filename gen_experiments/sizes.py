@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from gen_experiments.errors import UserError
 
 Size = int | tuple[int, int]
-"""Pixels a side of squares, or height and width."""
+"""Pixels per side of squares, or height and width."""
 
 
 def height_and_width(size: Size) -> tuple[int, int]:
@@ -14,10 +14,10 @@ def height_and_width(size: Size) -> tuple[int, int]:
 
 
 def normalised(size: Size | Sequence[int]) -> Size:
-    """Returns a size as it is stored: two equal sides are one number, so that squares are described in one way.
+    """Returns a size in its stored form: two equal sides become one number.
 
     Raises:
-        UserError: it is neither a number nor two.
+        UserError: it is neither one number nor two.
     """
     if isinstance(size, int):
         return size
@@ -28,17 +28,17 @@ def normalised(size: Size | Sequence[int]) -> Size:
 
 
 def in_words(size: Size) -> str:
-    """Returns a size as messages write it: 32, or 96x128 with the height first."""
+    """Returns a size for messages: 32, or 96x128 with the height first."""
     return str(size) if isinstance(size, int) else f"{size[0]}x{size[1]}"
 
 
 def as_set(size: Size) -> str:
-    """Returns a size as one sets it on the command line: 32 or [96, 128]."""
+    """Returns a size in the command line's notation: 32 or [96, 128]."""
     return str(size if isinstance(size, int) else list(size))
 
 
 def central_part(height: int, width: int, size: Size) -> tuple[int, int, int, int]:
-    """Returns the central part of a picture that is shaped like `size`, as large as it can be, at whole pixels.
+    """Returns the largest central part of a picture with the proportions of `size`, at whole pixels.
 
     Returns:
         Its top, left, height and width.

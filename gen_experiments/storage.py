@@ -1,4 +1,4 @@
-"""The cache folder, and files that are written whole or not at all."""
+"""The cache folder, and files that are written completely or not at all."""
 
 import hashlib
 import os
@@ -12,13 +12,13 @@ from gen_experiments.errors import UserError
 
 CACHE_VARIABLE = "GEN_EXPERIMENTS_CACHE"
 GIB = 1 << 30  # bytes
-LONGEST_STEM = 40  # characters of a file's name that the name of its temporary file repeats
+LONGEST_STEM = 40  # characters of a file's name in the name of its temporary file
 
 
 class WriteError(UserError, OSError):
     """A file could not be written.
 
-    It is an `OSError` as well, for callers who can say more than its message does: `strerror` is the system's reason.
+    It is an `OSError` too, for callers with a better message: `strerror` is the system's reason.
 
     Args:
         message: one line.
@@ -34,13 +34,13 @@ class WriteError(UserError, OSError):
 
 
 def file_sha256(path: Path) -> str:
-    """Returns the hash of a file's contents, which are never in memory as a whole."""
+    """Returns the hash of a file, which is read in parts."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_root() -> Path:
-    """Returns the folder for what can be made again: `$GEN_EXPERIMENTS_CACHE`, else `~/.cache/gen_experiments`."""
+    """Returns the cache folder: `$GEN_EXPERIMENTS_CACHE`, else `~/.cache/gen_experiments`."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen)
@@ -49,10 +49,10 @@ def cache_root() -> Path:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` to write to, and renames it to `path` when the block ends without an error.
+    """Yields a temporary path beside `path` to write to, and renames it to `path` when the block ends without an error.
 
-    A reader never sees half a file, and of several writers the last one wins. The data are on the disk before the
-    rename: a machine that loses power keeps the old file or the new one. Files that killed writers left are removed.
+    A reader never sees half a file; the last of several writers wins. The data are on the disk before the rename, so
+    that a power cut leaves the old file or the new one. Temporary files of killed writers are removed.
 
     Raises:
         WriteError: the file cannot be written; the old one is intact.
@@ -62,9 +62,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        # Named before it exists: whatever interrupts this, at any moment, the file is found and removed.
+        # The name is set before the file exists, so that any interruption removes the file.
         temporary = path.with_name(f".{path.stem[:LONGEST_STEM]}-{secrets.token_hex(4)}{path.suffix}")
-        # Not by `tempfile`, whose files nobody else may read.
+        # Not by `tempfile`, which denies other users to read its files.
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
         _try_lock(handle)
         yield temporary
@@ -86,11 +86,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def check_empty(path: Path) -> None:
-    """Makes sure that a folder can be written to `path` without a loss.
+    """Makes sure that writing a folder to `path` overwrites nothing.
 
     Raises:
-        UserError: `path` is there and no empty folder.
-        WriteError: it cannot be looked into.
+        UserError: `path` exists and is no empty folder.
+        WriteError: `path` cannot be read.
     """
     try:
         if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
@@ -101,10 +101,10 @@ def check_empty(path: Path) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary folder beside `path` to fill, and renames it to `path` when the block ends without an error.
+    """Yields a temporary folder beside `path` to fill, and renames it to `path` when the block ends without an error.
 
     Raises:
-        UserError: `path` is there and no empty folder.
+        UserError: `path` exists and is no empty folder.
         WriteError: the folder cannot be written.
     """
     temporary: Path | None = None
@@ -129,7 +129,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Removes the temporary files of writers that were killed; those of living writers are locked."""
+    """Removes the temporary files of killed writers; living writers lock theirs."""
     for file in path.parent.glob(f".{_literal(path.stem[:LONGEST_STEM])}-{'[0-9a-f]' * 8}{_literal(path.suffix)}"):
         with suppress(OSError):
             handle = os.open(file, os.O_RDWR)
@@ -145,7 +145,7 @@ def _literal(name: str) -> str:
 
 
 def _try_lock(handle: int) -> bool:
-    """Locks a file for as long as it is open; returns False where another process has it or there are no locks."""
+    """Locks a file while it is open; returns False if another process holds the lock or the system has none."""
     try:
         import fcntl
 
@@ -156,7 +156,7 @@ def _try_lock(handle: int) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Brings a rename to the disk, where the system can."""
+    """Writes a rename to the disk, if the system can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,6 +1,6 @@
-"""Files from elsewhere: nothing in them is run, and none takes memory that it only claims.
+"""Files from elsewhere: nothing in them is run, and they cannot claim more memory than they fill.
 
-A file is refused by its own directory and headers, before what they announce is allocated.
+The directory and the headers of a file are checked before memory is allocated for what they announce.
 """
 
 import io
@@ -20,23 +20,23 @@ from numpy.typing import NDArray
 
 from gen_experiments.errors import quoted
 
-# What torch's files name for tensors and plain values. `weights_only` accepts more, such as a bytearray of any length.
+# Names in torch's files of tensors and plain values. `weights_only` accepts more, such as a bytearray of any length.
 NAMES = re.compile(
     r"collections (OrderedDict|Counter|defaultdict)|builtins (set|complex)|_codecs encode"
     r"|torch (Size|device|\w+Storage|[a-z]+\d\w*|bool|half|double|long)|torch\.storage (Untyped|Typed)Storage"
     r"|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state)"
 )
-# Compressed archives hold the codes of pictures: several of them may be alike, but not everything in a large file.
+# Archives of codes are compressed, so that a small one may expand a lot, but a large one never without limit.
 FREE_BYTES, RATIO = 64 << 20, 100
 building: ContextVar[str | None] = ContextVar("building", default=None)
 
 
-class Unreadable(Exception):  # noqa: N818 - the reader's caller says it in its own words
+class Unreadable(Exception):  # noqa: N818 - callers turn it into an error of their own
     """A file is damaged or hostile; the message is one line."""
 
 
 def being_built() -> str | None:
-    """Returns the file whose description is being built, if any: what it names must not make us read another file."""
+    """Returns the file whose description is being built, if any: it must not cause another file to be read."""
     return building.get()
 
 
@@ -52,11 +52,11 @@ def _refusing_damage() -> Iterator[None]:
 
 
 def read_tensors(path: str | Path, old_format: bool = False) -> Any:
-    """Returns what `torch.save` wrote: tensors and plain values on the CPU, mapped from the file rather than read.
+    """Returns what `torch.save` wrote: tensors and plain values on the CPU, memory-mapped.
 
     Args:
         path: the file.
-        old_format: also read what torch wrote before version 1.6, as some published weights are; that is not mapped.
+        old_format: also read the format of torch before version 1.6, as of some published weights, without mapping.
 
     Raises:
         Unreadable: it is damaged, claims more than it holds, or holds other things than tensors and plain values.
@@ -92,7 +92,7 @@ def _check_names(pickled: bytes) -> None:
 
 
 def is_backed(tensor: torch.Tensor) -> bool:
-    """Returns whether the file held every number of a tensor, rather than a few that are repeated."""
+    """Returns whether a tensor's storage holds every one of its numbers, rather than a few that are repeated."""
     return (
         tensor.layout == torch.strided
         and not tensor.is_quantized
@@ -104,7 +104,7 @@ def archive_names(path: str | Path) -> set[str]:
     """Returns the names of the arrays in a NumPy archive (.npz).
 
     Raises:
-        Unreadable: it is no such archive.
+        Unreadable: it is no NumPy archive.
     """
     with _refusing_damage(), zipfile.ZipFile(path) as archive:
         return {name.removesuffix(".npy") for name in archive.namelist()}
@@ -115,9 +115,9 @@ def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int | Non
 
     Args:
         path: the archive.
-        name: the array's.
-        kinds: the kinds of values it may hold: "ui" for integers, "f" for floating-point numbers, "U" for text.
-        shape: that of one item: the array is (N, *shape); None stands for any length.
+        name: of the array.
+        kinds: the kinds of values that it may hold: "ui" for integers, "f" for floating-point numbers, "U" for text.
+        shape: of one item: the array is (N, *shape); None allows any length.
 
     Raises:
         Unreadable: there is no such array, it has another shape or kind, or its header claims more than such a file
@@ -148,7 +148,7 @@ def map_array(path: Path, dtype: type, shape: tuple[int | None, ...]) -> NDArray
     Args:
         path: the file.
         dtype: of the numbers.
-        shape: None stands for any length.
+        shape: None allows any length.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -161,10 +161,10 @@ def map_array(path: Path, dtype: type, shape: tuple[int | None, ...]) -> NDArray
 
 
 def array_in(contents: bytes) -> NDArray[Any]:
-    """Returns the array that a .npy file of these contents holds.
+    """Returns the array in the contents of a .npy file.
 
     Raises:
-        Unreadable: there is none, or its header claims more than there is.
+        Unreadable: there is none, or its header claims more bytes than there are.
     """
     with _refusing_damage():
         shape, dtype = _header(io.BytesIO(contents))
@@ -175,7 +175,7 @@ def array_in(contents: bytes) -> NDArray[Any]:
 
 
 def _header(entry: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Returns the shape and dtype that stand at the beginning of a .npy file."""
+    """Returns the shape and dtype in the header of a .npy file."""
     version = np.lib.format.read_magic(entry)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(entry)
