@@ -1,4 +1,4 @@
-"""The discriminator that turns a VQ-VAE into a VQGAN, and how strongly it is listened to."""
+"""The discriminator that turns a VQ-VAE into a VQGAN, and the weight of its loss."""
 
 import torch
 from torch import Tensor
@@ -19,12 +19,12 @@ class Adversary(Recorded):
     Args:
         discriminator: images to logits, such as PatchDiscriminator.
         optimizer: makes the discriminator's optimizer.
-        loss: what the discriminator and the decoder minimise; None is the hinge loss. Not one of pairs.
+        loss: what discriminator and decoder minimise; None is the hinge loss. No loss of pairs.
         weight: factor of the decoder's adversarial loss.
-        adaptive: multiply that by the ratio of the gradients of reconstruction and adversarial loss at the decoder's
+        adaptive: multiply the weight by the ratio of the gradients of reconstruction and adversarial loss at the decoder's
             last layer (the paper's λ), so that both pull equally at `weight` 1.
-        start: real images seen before the first batch on which the discriminator learns and is listened to: the
-            `disc_start` of the authors' code, which is compared with the steps made, times the images of a batch.
+        start: real images seen before the first batch with an adversarial loss: the `disc_start` of the authors' code,
+            which counts steps, times the images of a batch.
         ramp: images over which the weight then rises linearly from 0; 0 for none.
         penalties: terms on the discriminator, such as R1.
 
@@ -51,7 +51,7 @@ class Adversary(Recorded):
         self.penalties = penalties or []
 
     def strength(self, images_seen: int) -> float:
-        """Returns the weight after so many images; 0 before the start."""
+        """Returns the weight after `images_seen` images; 0 before the start."""
         if images_seen < self.start:
             return 0.0
         return self.weight * (min((images_seen - self.start) / self.ramp, 1.0) if self.ramp else 1.0)

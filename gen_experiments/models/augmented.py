@@ -14,17 +14,17 @@ AUGMENTATION_STREAM = 5  # first word of the keys of its random numbers (`random
 
 
 class Augmented(nn.Module):
-    """Augments real and generated images alike, with the strength that is due.
+    """Augments real and generated images alike, with the current strength.
 
-    Its random numbers come from a stream of their own, so that all else in a run is drawn as if it were not there.
+    Its random numbers come from a stream of their own: it does not change what else a run draws.
 
     Args:
-        augmentation: what images go through; None for nothing.
+        augmentation: the augmentation; None for none.
         strength: p: a number in [0, 1], a function of images seen, or adaptive.
         loss: what the discriminator minimises.
 
     Raises:
-        UserError: p is no probability, or adaptive under a loss that does not say which images are judged real.
+        UserError: p is no probability, or adaptive under a loss without a boundary between real and generated.
     """
 
     def __init__(
@@ -61,16 +61,16 @@ class Augmented(nn.Module):
         return draws[:, :2], draws[:, 2:]
 
     def forward(self, images: Tensor, draws: Tensor | None) -> Tensor:
-        """Returns (B, C, H, W) images, augmented by (B, draws) random numbers; as they are for None."""
+        """Returns (B, C, H, W) images, augmented by (B, draws) random numbers; unchanged for None."""
         if self.augmentation is None or draws is None:
             return images
         return self.augmentation(images, self.p, draws)
 
     def update(self, real: Tensor, iteration: int) -> None:
-        """Lets an adaptive strength learn from logits (B,) or (B, n) of real images."""
+        """Updates an adaptive strength by logits (B,) or (B, n) of real images."""
         if isinstance(self.strength, AdaptiveStrength) and self.boundary is not None:
             self.strength.update(real - self.boundary, iteration)
 
     def logs(self) -> dict[str, Tensor | float]:
-        """Returns what is logged of it."""
+        """Returns the values to log."""
         return {} if self.augmentation is None else {"augmentation_p": self.p}

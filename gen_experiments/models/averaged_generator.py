@@ -1,4 +1,4 @@
-"""How a GAN makes images: by the moving average of its generator."""
+"""A GAN generates images by the moving average of its generator."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from gen_experiments.networks.base import Generator
 
 
 class AveragedGenerator(GenerativeModel):
-    """The half of a GAN that is left after training.
+    """The half of a GAN that is used after training.
 
     Attributes:
-        generator: noise to images, as it is trained.
-        ema: its moving average, which makes the images.
+        generator: noise to images; the network that is trained.
+        ema: its moving average, which generates images.
     """
 
     generator: Generator
@@ -24,7 +24,7 @@ class AveragedGenerator(GenerativeModel):
 
     @property
     def num_classes(self) -> int | None:
-        """How many labels images can be asked of, or None if the generator is not conditional."""
+        """The number of labels, or None if the generator is not conditional."""
         return self.generator.num_classes
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -33,7 +33,7 @@ class AveragedGenerator(GenerativeModel):
         return images
 
     def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
-        """Returns an image of each source; see `sample`."""
+        """Returns one image per source; see `sample`."""
         images: Tensor = self(truncation * self.noise(sources), labels)
         return images
 
@@ -45,7 +45,7 @@ class AveragedGenerator(GenerativeModel):
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns `generator`: (B, latent_dim) latents and, if conditional, (B,) int64 labels -> (B, C, H, W) images.
 
-        It is the averaged one, as `sample` has it; the images are meant to lie in [-1, 1] but not clamped.
+        It is the averaged generator, as in `sample`; its images should lie in [-1, 1] but are not clamped.
         """
         sources = sample_sources(0, 3, seed=0)
         inputs, labels = {"latents": self.noise(sources)}, drawn_labels(sources, self.num_classes)

@@ -37,24 +37,25 @@ def global_size(batch: Batch) -> int:
 
 
 class ImageModel(Recorded, ManualOptimization):
-    """The base of all models, and of your own.
+    """The base of all models, your own included.
 
-    A subclass calls `super().__init__(image, lr_schedule)`, builds its optimizers by `scheduled(...)`, and trains.
+    A subclass calls `super().__init__(image, lr_schedule)`, wraps its optimizers by `scheduled(...)`, and defines
+    `training_step`.
 
     Args:
         image: what the images are like; the command line links it from the data.
         lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
 
     Attributes:
-        images_seen: real images that training has consumed, over all processes, the current batch included; saved in
+        images_seen: real images that training has used, over all processes, the current batch included; saved in
             checkpoints.
-        iteration: the number of the batch that is trained on, from 0, over all starts of a run: `global_step`, unless a
-            step is made of several batches (`trainer.accumulate_grad_batches`), each of which has random numbers of its
-            own.
-        scores_batches: whether evaluation steps compute something of their images: each process then needs some.
-        score_without_fid: what chooses the best checkpoint where no FID does, and `min` or `max` for which is better;
-            None if nothing that is logged does.
-        logs_this_iteration: whether what `log_training` is given now reaches the loggers (`trainer.log_every_n_steps`).
+        iteration: the number of the current training batch, from 0, over all starts of a run. It equals `global_step`
+            unless a step accumulates several batches (`trainer.accumulate_grad_batches`), each with its own random
+            numbers.
+        scores_batches: whether evaluation steps use their images, so that each process needs some.
+        score_without_fid: the score that chooses the best checkpoint without a FID, and `min` or `max` for which is
+            better; None if no logged score does.
+        logs_this_iteration: whether the loggers get the values of `log_training` now (`trainer.log_every_n_steps`).
     """
 
     scores_batches: ClassVar[bool] = True
@@ -80,19 +81,19 @@ class ImageModel(Recorded, ManualOptimization):
         return randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, self.iteration)
 
     def scheduled(self, *optimizers: Optimizer) -> list[Optimizer]:
-        """Remembers the learning rates of `optimizers` as those that `lr_schedule` multiplies.
+        """Stores the learning rates of `optimizers`, which `lr_schedule` multiplies.
 
-        They are taken here and not from a checkpoint, so that a resumed run obeys a learning rate given anew.
+        They are taken here and not from a checkpoint, so that a resumed run uses the configured learning rates.
         """
         self._scheduled = [(optimizer, [group["lr"] for group in optimizer.param_groups]) for optimizer in optimizers]
         return list(optimizers)
 
     def compile_in_training(self, *networks: nn.Module) -> None:
-        """Compiles networks when training begins; what only uses a trained model does not wait for a compiler."""
+        """Marks networks to be compiled when training begins, so that other uses of the model need no compiler."""
         self._compiled = networks
 
     def setup(self, stage: str) -> None:
-        """Makes batch norm count over all processes where that can be done, which is on GPUs, and compiles.
+        """Synchronises batch norm over all processes on GPUs, and compiles networks for `fit`.
 
         Under manual optimization a backward pass reaches only some of the networks, which DDP must expect.
         """
@@ -107,7 +108,7 @@ class ImageModel(Recorded, ManualOptimization):
 
     @property
     def images_before(self) -> int:
-        """The images seen before the current batch: what is asked of a schedule in an iteration (`schedules`)."""
+        """The images seen before the current batch, at which schedules are evaluated (`schedules`)."""
         return self.images_seen - self._batch_images
 
     @property
@@ -131,9 +132,9 @@ class ImageModel(Recorded, ManualOptimization):
         return size * batches
 
     def on_train_start(self) -> None:
-        """Lets schedules without a length last as long as the run; warns of a learning rate that ends too early.
+        """Sets the length of schedules that last as long as the run; warns of a learning rate that ends too early.
 
-        Optimizers of float16 weights get an `eps` that float16 can hold.
+        Optimizers of float16 weights get an `eps` that float16 can represent.
         """
         raise_eps(optimizer for optimizer, _ in self._scheduled)
         images = self.run_images
@@ -148,10 +149,10 @@ class ImageModel(Recorded, ManualOptimization):
             )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Sets what this iteration depends on: the learning rates, the random state and the images seen.
+        """Sets the learning rates, the random state and the images seen of this iteration.
 
-        The global random state is set from (seed, iteration, rank), so that dropout and the like go on in a resumed run
-        as if it had not stopped.
+        The global random state is set from (seed, iteration, rank), so that a resumed run continues dropout and the
+        like as if it had not stopped.
         """
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         self.logs_this_iteration = every > 0 and (self.global_step + 1) % every == 0
@@ -171,12 +172,12 @@ class ImageModel(Recorded, ManualOptimization):
         self.images_seen += self._batch_images
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Steps an optimizer that Lightning steps, and whatever follows the weights."""
+        """Steps an optimizer under automatic optimization, and then calls `after_step`."""
         super().optimizer_step(*args, **kwargs)
         self.after_step((self._batch_of_step + 1) * self._batch_images)
 
     def after_step(self, images: int) -> None:
-        """Moves what follows the weights, such as their averages; under manual optimization the model calls it.
+        """Updates what follows the weights, such as their averages; under manual optimization the model calls it.
 
         Lightning's hook `on_train_batch_end` of a module would be too late: checkpoints are written before it.
 
@@ -187,13 +188,13 @@ class ImageModel(Recorded, ManualOptimization):
     def log_training(self, **values: Tensor | float) -> None:
         """Logs `train/NAME` for every value, beside the images seen (the x-axis of all curves).
 
-        Between the iterations that are logged it costs nothing.
+        It costs nothing in iterations that are not logged.
         """
         if not self.logs_this_iteration:
             return
         if self.lr_schedule is not None:
             values["lr_factor"] = self._lr_factor
-        # Of a number as float32: under 16-true the default is float16, which holds no learning rate exactly.
+        # Numbers as float32: under 16-true the default is float16, which represents few learning rates.
         self.log_dict(
             {
                 f"train/{name}": value.detach().float()
@@ -212,19 +213,19 @@ class ImageModel(Recorded, ManualOptimization):
         """Returns the plain values from which a checkpoint rebuilds a model that was made in Python.
 
         Raises:
-            UserError: a part is no class, partial of a class or object of this package's bases.
+            UserError: a part is neither a class nor a partial of a class nor an object of this package's bases.
         """
         return {"_class_path": class_path(type(self)), **arguments_of(self)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the images seen, and of a model that was not made by the command line how to make it."""
+        """Adds the images seen and, for a model made in Python, the values that rebuild it."""
         checkpoint["images_seen"] = self.images_seen
         if "hyper_parameters" not in checkpoint:
             with suppress(UserError):
                 checkpoint["hyper_parameters"] = self.hyper_parameters()
 
     def _warn_of_checkpoints_without_description(self) -> None:
-        """Says before the training rather than after it that no command will read its checkpoints."""
+        """Warns before training, rather than after it, that no command will read its checkpoints."""
         if self.hparams or not self.trainer.is_global_zero:
             return
         try:
@@ -233,5 +234,5 @@ class ImageModel(Recorded, ManualOptimization):
             warnings.warn(f"checkpoints of this model can only be loaded by Lightning: {error}", stacklevel=2)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the images seen."""
+        """Restores the images seen."""
         self.images_seen = checkpoint["images_seen"]

@@ -1,4 +1,4 @@
-"""Building a model whose sizes a file gives, within the memory that the weights in the file need."""
+"""Builds a model that a file describes, within the memory that the weights in the file need."""
 
 import math
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gen_experiments.errors import UserError
 
-# Parts and numbers without a place among the weights: containers, activations, constants.
+# Modules and numbers that have no weights in a file: containers, activations, constants.
 FREE_MODULES, FREE_NUMBERS = 2000, 1 << 26
 
 
 class _NoLargerTensor(TorchDispatchMode):
-    """Refuses to make a tensor of more than so many numbers, before it is made."""
+    """Refuses to make a tensor of more than `limit` numbers, before memory is allocated."""
 
     def __init__(self, limit: int, message: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -28,7 +28,7 @@ class _NoLargerTensor(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if args and not any(isinstance(arg, Tensor) for arg in args):
-            # Of torch.zeros and its like the first argument is the shape; torch.arange and others have numbers.
+            # torch.zeros and the like take the shape as first argument; torch.arange and others take numbers.
             sizes = args[0] if isinstance(args[0], (list, tuple)) else args
             if math.prod(max(abs(size), 1) for size in sizes if isinstance(size, (int, float))) > self._limit:
                 raise UserError(self._message)
@@ -37,11 +37,11 @@ class _NoLargerTensor(TorchDispatchMode):
 
 @contextmanager
 def within_weights(state: dict[str, Tensor], message: str) -> Iterator[None]:
-    """While it lasts, no module can be built that is much larger than its weights in a file.
+    """Within it, no module can be built that is much larger than its weights in a file.
 
     Args:
         state: the weights.
-        message: one line, for the `UserError` that ends the building of a larger one.
+        message: one line, for the `UserError` of a larger module.
     """
     numbers = sum(weight.numel() for weight in state.values()) + FREE_NUMBERS
     modules_left, numbers_left = 4 * len(state) + FREE_MODULES, numbers

@@ -1,4 +1,4 @@
-"""Reading checkpoints: nothing in a file is run, and what does not fit is said in one line."""
+"""Reading checkpoints: nothing in a file is run, and each mistake is described in one line."""
 
 import json
 from pathlib import Path
@@ -18,10 +18,10 @@ from gen_experiments.untrusted import Unreadable, being_built, is_backed
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Returns the contents of a checkpoint that this project's command line wrote, or of the folder of an export.
 
-    Only tensors and plain values are read, and no class that it names is imported.
+    Only tensors and plain values are read; the classes that the file names are not imported.
 
     Raises:
-        UserError: the file is missing, damaged or no such checkpoint.
+        UserError: the file is missing, damaged, or no checkpoint of this project.
     """
     outer = being_built()
     if outer is not None:
@@ -75,8 +75,8 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
 
     Args:
         path: the checkpoint.
-        able: the protocol that the model must meet.
-        task: the command's word for that, for the message.
+        able: the class or protocol that the model must have.
+        task: what the command wants to do with it, for the message.
 
     Raises:
         UserError: see `read_checkpoint`; the checkpoint names classes of a package that is not trusted, does not
@@ -99,20 +99,20 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
             )
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(state)
-        model.hparams.update(checkpoint["hyper_parameters"])  # of its own checkpoints, should it be trained further
+        model.hparams.update(checkpoint["hyper_parameters"])  # for the checkpoints of further training
     return model.eval()
 
 
 def described(path: str | Path) -> str:
-    """Returns the model of a checkpoint without its weights, as text from which `build_model` makes it anew."""
+    """Returns the description of a checkpoint's model, without weights, as text for `build_model`."""
     return json.dumps(read_checkpoint(path)["hyper_parameters"])
 
 
 def build_model(description: str, expected: type[ImageModel] = ImageModel) -> ImageModel:
-    """Returns the model of a description, with the weights that it starts from.
+    """Returns the model of a description, with initial weights.
 
     Args:
-        description: what `described` gave.
+        description: what `described` returned.
         expected: the class of the model.
 
     Raises:
@@ -150,7 +150,7 @@ def _build(kind: type[ImageModel], hyper_parameters: dict[str, Any], path: str |
 
 
 def _differing(model: nn.Module, found: dict[str, Tensor]) -> str | None:
-    """Returns the name of a weight that only one of both has, or that has another shape."""
+    """Returns the name of a weight that only one of the two has, or that differs in shape; None if none does."""
     expected = model.state_dict()
     missing = sorted(expected.keys() ^ found.keys())
     reshaped = (name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape)

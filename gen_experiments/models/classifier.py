@@ -1,4 +1,4 @@
-"""A classifier of the user's own images: its features are what `TrainedFeatures` compares."""
+"""A classifier of the user's own images, whose features `TrainedFeatures` extracts."""
 
 import csv
 import io
@@ -27,18 +27,18 @@ SHIFT_STREAM = 6  # first word of the keys of the shifts' random numbers (`rando
 
 
 class Classifier(ImageModel):
-    """Trains a network by cross-entropy on labelled images, moved at random.
+    """Trains a network by cross-entropy on labelled images that are shifted at random.
 
-    Logged are `train/loss`, `val/accuracy` and `test/accuracy`, the share of images whose largest logit is their
-    label's. The confusion matrix of each evaluation is written to `confusion.csv` in the run's folder: a row for each
-    true class, a column for each that was found.
+    It logs `train/loss`, `val/accuracy` and `test/accuracy`, the share of images whose largest logit is their label's.
+    Each evaluation writes its confusion matrix to `confusion.csv` in the run's folder: a row per true class, a column
+    per predicted class.
 
     Args:
         image: what the images are like; the command line links it from the data.
         network: makes the classifier.
         optimizer: makes the optimizer.
         lr_schedule: factor on the learning rate, as a function of images seen; None keeps it.
-        shift: pixels by which a training image is moved at most, in either direction, its edge repeated; >= 0.
+        shift: the largest shift of a training image in pixels, in either direction, with its edge repeated; >= 0.
         label_smoothing: share of the label's probability that is spread over all classes; in [0, 1).
 
     Raises:
@@ -83,7 +83,7 @@ class Classifier(ImageModel):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Counts which classes are found."""
+        """Counts the predicted classes."""
         if len(batch.images):
             self.confusion.update(self(batch.images), require_labels(batch.labels))
 
@@ -114,11 +114,11 @@ class Classifier(ImageModel):
 
 
 def shifted(images: Tensor, pixels: int, source: torch.Generator) -> Tensor:
-    """Moves each image by whole pixels, its edge repeated.
+    """Shifts each image by whole pixels, with its edge repeated.
 
     Args:
         images: (B, C, H, W), this process's part of the global batch.
-        pixels: the most, in either direction of both axes.
+        pixels: the largest shift, in either direction of both axes.
         source: of random numbers, the same on every process.
     """
     if not pixels:
@@ -135,7 +135,7 @@ def shifted(images: Tensor, pixels: int, source: torch.Generator) -> Tensor:
 
 
 def write_confusion(path: Path, counts: Tensor, names: tuple[str, ...]) -> None:
-    """Writes (K, K) counts, true classes by found ones, as a CSV file."""
+    """Writes (K, K) counts, true classes by predicted classes, as a CSV file."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["true class", *(f"found {name}" for name in names)])

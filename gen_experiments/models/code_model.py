@@ -1,4 +1,4 @@
-"""What models of the codes of a frozen VQ-VAE share: the tokenizer, the prior and its average, the likelihood."""
+"""The base of models of the codes of a frozen VQ-VAE: tokenizer, prior, the prior's average, likelihood."""
 
 import math
 from abc import abstractmethod
@@ -29,18 +29,17 @@ EVALUATION_STREAM = 4
 class CodeModel(ImageModel):
     """The base of models that train a prior over the codes that a frozen VQ-VAE gives images.
 
-    A subclass says which codes a prior is of (`code_spec`) and which those of a batch are (`codes_of`). Logged are
-    `train/loss` in nats per code, and `val/nll`, `test/nll` in bits per code.
+    A subclass defines the shape of the codes (`code_spec`) and the codes of a batch (`codes_of`). It logs `train/loss`
+    in nats per code, and `val/nll` and `test/nll` in bits per code.
 
     Args:
         image: what the images are like; the command line links it from the data.
-        vqvae: a VQ-VAE's checkpoint. In this model's own checkpoints, which hold the weights of the VQ-VAE too, its
-            description instead.
+        vqvae: a VQ-VAE's checkpoint; in this model's own checkpoints, which also hold the weights of the VQ-VAE, its
+            description.
         prior: the density to learn.
         optimizer: makes the optimizer of the prior.
-        ema_half_life: half-life, in images, of the prior's moving average, which is what is validated and sampled;
-            0 takes the raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is taken as it
-            is.
+        ema_half_life: half-life, in images, of the prior's moving average, which is validated and sampled; 0 takes the
+            raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is taken unchanged.
         lr_schedule: factor on the learning rate, as a function of images seen; None keeps it.
 
     Raises:
@@ -76,11 +75,11 @@ class CodeModel(ImageModel):
 
     @abstractmethod
     def code_spec(self) -> CodeSpec:
-        """Returns the codes that the prior is of; the VQ-VAE is there already."""
+        """Returns the shape of the codes of the prior; the VQ-VAE is loaded already."""
 
     @abstractmethod
     def codes_of(self, batch: Batch, split: str) -> Tensor:
-        """Returns (B, L) int64, the codes of a batch of a split."""
+        """Returns the codes of a batch of a split, (B, L) int64."""
 
     def _frozen(self, vqvae: str) -> VQVAE:
         if vqvae.startswith("{"):
@@ -88,7 +87,7 @@ class CodeModel(ImageModel):
         else:
             model = load_model(vqvae, VQVAE, "turn images into codes: give --model.vqvae the checkpoint of a VQVAE")
             vqvae = described(vqvae)
-        # With this the checkpoint of the prior stands alone: it has the VQ-VAE's weights already.
+        # With the description the prior's checkpoint needs no other file: it holds the VQ-VAE's weights.
         self._description = vqvae
         if "vqvae" in self.hparams:
             self.hparams["vqvae"] = vqvae
@@ -96,11 +95,11 @@ class CodeModel(ImageModel):
         return model.eval().requires_grad_(False)
 
     def hyper_parameters(self) -> dict[str, Any]:
-        """Returns those of every model, with the description of the VQ-VAE in the place of its file."""
+        """Returns those of every model, with the description of the VQ-VAE instead of its file."""
         return super().hyper_parameters() | {"vqvae": self._description}
 
     def train(self, mode: bool = True) -> "CodeModel":
-        """Trains the prior; the VQ-VAE stays as it is."""
+        """Sets the mode of the prior; the VQ-VAE stays in evaluation mode."""
         super().train(mode)
         self.vqvae.eval()
         return self
@@ -113,7 +112,7 @@ class CodeModel(ImageModel):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Maps (B, C, H, W) images in [-1, 1] -> (B, L) codes, level after level and row by row."""
+        """Maps (B, C, H, W) images in [-1, 1] -> (B, L) codes, level by level and row by row."""
         return self.vqvae.encode(images).flatten(1)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -121,7 +120,7 @@ class CodeModel(ImageModel):
         return self.vqvae.decode(codes.unflatten(1, self.code_shape))
 
     def pure_functions(self) -> dict[str, PureFunction]:
-        """Returns those of the VQ-VAE, and of the averaged prior, which takes its codes as `codes.flatten(1)`."""
+        """Returns the functions of the VQ-VAE and of the averaged prior, whose input is `codes.flatten(1)`."""
         return {**self.vqvae.pure_functions(), **self.averaged.pure_functions()}
 
     def draw(
@@ -148,11 +147,11 @@ class CodeModel(ImageModel):
         return loss
 
     def after_step(self, images: int) -> None:
-        """Moves the average."""
+        """Updates the average."""
         self.ema.update(self.prior, images, self.ema_half_life(self.images_seen - images))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
-        """Counts the likelihood of a batch."""
+        """Adds the likelihood of a batch."""
         self._count_likelihood(batch, batch_idx, "val")
         return None
 
