@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gen_experiments.plain import MAX_BYTES
+from gen_experiments.plain_values import MAX_BYTES
 from gen_experiments.untrusted import Unreadable, read_tensors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

@@ -1,6 +1,5 @@
 """The image convention: models and losses see float32 NCHW in [-1, 1]; disks, caches and metrics see uint8 NCHW."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -10,12 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen_experiments.channels import viewable
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.sizes import Size, height_and_width, normalised
 from gen_experiments.storage import atomic_write
 
-MOST_IN_GRID = 2**14
 LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue: ITU-R BT.601, as in Pillow and JPEG
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -136,53 +133,6 @@ def to_float(images: Tensor) -> Tensor:
 def to_uint8(images: Tensor) -> Tensor:
     """Maps float [-1, 1] onto uint8 [0, 255] by rounding; values outside are clamped."""
     return images.detach().float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-
-
-def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor:
-    """Arranges images row by row on a mid-grey background.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        columns: images in a row; by default the grid is as square as it can be.
-        padding: grey pixels between and around the images.
-
-    Returns:
-        (C, rows * (H + padding) + padding, columns * (W + padding) + padding) uint8, with an opaque background. The two
-        channels of an image with two are shown side by side (`viewable`).
-
-    Raises:
-        UserError: more than 2^14 images.
-    """
-    images = viewable(images)
-    count, channels, height, width = images.shape
-    if count > MOST_IN_GRID:
-        raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {count}")
-    columns = columns or math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    sheet = images.new_full((channels, rows * (height + padding) + padding, columns * (width + padding) + padding), 128)
-    sheet[3:] = 255
-    for i, image in enumerate(images):
-        top = padding + (i // columns) * (height + padding)
-        left = padding + (i % columns) * (width + padding)
-        sheet[:, top : top + height, left : left + width] = image
-    return sheet
-
-
-def in_rows(*parts: Tensor, columns: int) -> Tensor:
-    """Orders images for a grid: a row of the first part, below it a row of the second part, and so on.
-
-    Args:
-        parts: (N, C, H, W) each.
-        columns: images in a row of the grid.
-
-    Returns:
-        (parts · N, C, H, W), where grey images fill N up to full rows.
-    """
-    missing = -parts[0].shape[0] % columns
-    grey = parts[0].new_full((missing, *parts[0].shape[1:]), 128)
-    grey[:, 3:] = 255
-    rows = [torch.cat([part, grey]).split(columns) for part in parts]
-    return torch.cat([row for together in zip(*rows, strict=True) for row in together])
 
 
 def save_image(image: Tensor, path: str | Path) -> Path:

@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
 
 from gen_experiments.errors import UserError, shortened
-from gen_experiments.plain import check_plain
+from gen_experiments.plain_values import check_plain
 
 # What jsonargparse prints about every alternative of a type.
 NOISE = re.compile(

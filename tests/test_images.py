@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from gen_experiments.errors import UserError
-from gen_experiments.images import ImageSpec, grid, save_image, to_float, to_uint8
+from gen_experiments.images import ImageSpec, save_image, to_float, to_uint8
 
 
 def test_a_spec_knows_the_shape():
@@ -35,19 +35,6 @@ def test_neither_conversion_touches_its_argument():
 
 def test_half_precision_is_converted_in_full():
     assert to_uint8(torch.tensor([0.5], dtype=torch.bfloat16)).item() == 191
-
-
-def test_a_grid_lays_images_out_in_rows():
-    images = torch.arange(1, 6, dtype=torch.uint8).reshape(5, 1, 1, 1).expand(5, 1, 2, 2)
-    sheet = grid(images, columns=3, padding=1)
-    assert sheet.shape == (1, 7, 10)
-    assert sheet[0, 1, [1, 4, 7]].tolist() == [1, 2, 3]
-    assert sheet[0, 4, [1, 4, 7]].tolist() == [4, 5, 128]
-    assert (sheet[0, 0] == 128).all()
-
-
-def test_a_grid_is_square_by_default():
-    assert grid(torch.zeros(9, 3, 4, 4, dtype=torch.uint8), padding=0).shape == (3, 12, 12)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -11,7 +11,8 @@ from torch import Tensor
 from gen_experiments.callbacks.pictures import MOST_PICTURES, drawing_folder, write_picture
 from gen_experiments.callbacks.protocols import Tokenizes
 from gen_experiments.errors import check_interval
-from gen_experiments.images import Batch, grid, in_rows, to_uint8
+from gen_experiments.grids import grid, in_rows
+from gen_experiments.images import Batch, to_uint8
 
 MOST_CODES = 1024  # of the used codes, those among which neighbours are sought
 CHUNK = 64  # codes decoded at a time

@@ -11,7 +11,8 @@ from torch import Tensor
 from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Samples, Translates, made_of
 from gen_experiments.errors import check_interval
-from gen_experiments.images import Batch, grid, in_rows, save_image, to_uint8
+from gen_experiments.grids import grid, in_rows
+from gen_experiments.images import Batch, save_image, to_uint8
 
 MOST_PICTURES = 4096  # in a grid
 MOST_CLASSES = 16  # columns in a grid of samples by class

@@ -15,7 +15,8 @@ from gen_experiments.commands.interpolate import images_at, slerp
 from gen_experiments.commands.labels import class_names, one_label
 from gen_experiments.commands.reading import Reading, reading_of
 from gen_experiments.errors import UserError
-from gen_experiments.images import grid, to_float, to_uint8
+from gen_experiments.grids import grid
+from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.prior import CodePrior

@@ -5,11 +5,11 @@ from torch import Tensor
 
 from gen_experiments.commands.devices import loaded
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import MOST_IN_GRID, to_uint8
+from gen_experiments.grids import MOST_IN_GRID, listed, save_grid
+from gen_experiments.images import to_uint8
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import drawn_labels, sample_sources
 from gen_experiments.networks.base import Generator
-from gen_experiments.sheets import listed, save_grid
 
 
 @torch.inference_mode()

@@ -15,9 +15,9 @@ from gen_experiments.commands.programs import (
 )
 from gen_experiments.errors import UserError
 from gen_experiments.exported import CONFIG, WEIGHTS, config_of, weights_bytes
-from gen_experiments.functions import HasPureFunctions
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
+from gen_experiments.pure_functions import HasPureFunctions
 from gen_experiments.storage import atomic_folder, check_empty
 
 SAFETENSORS = "safetensors"

@@ -14,12 +14,12 @@ from gen_experiments.commands.pictures import read_images
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import FORMATS, decode_one
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import MOST_IN_GRID, ImageSpec, to_float, to_uint8
+from gen_experiments.grids import MOST_IN_GRID, listed, save_grid
+from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.models.sampling import SAMPLE_STREAM
 from gen_experiments.priors.base import CodeSpec, Draws
 from gen_experiments.progress import progress
-from gen_experiments.sheets import listed, save_grid
 
 BATCH, GREY, REPEATS = 64, 128, 2
 

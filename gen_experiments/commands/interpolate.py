@@ -9,10 +9,10 @@ from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_latents
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import MOST_IN_GRID, grid, save_animation, to_uint8
+from gen_experiments.grids import MOST_IN_GRID, grid, listed, save_grid
+from gen_experiments.images import save_animation, to_uint8
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import drawn_labels, sample_sources
-from gen_experiments.sheets import listed, save_grid
 
 ANIMATED = (".gif", ".webp")
 

@@ -7,12 +7,12 @@ from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.training_data import extractor_of, run_config, training_data
 from gen_experiments.errors import check_interval
-from gen_experiments.images import in_rows, to_uint8
+from gen_experiments.grids import in_rows, listed, save_grid
+from gen_experiments.images import to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.memorisation import ALPHA, farther_p_value, near_copies, nearer_p_value
 from gen_experiments.metrics.neighbours import nearest
 from gen_experiments.progress import progress
-from gen_experiments.sheets import listed, save_grid
 
 BATCH, COLUMNS, SHOWN = 250, 8, 32
 

@@ -10,8 +10,8 @@ from gen_experiments.commands.reading import Reading, eight_bits, reading_of
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import decode_all
 from gen_experiments.errors import UserError
+from gen_experiments.grids import save_grid
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image
-from gen_experiments.sheets import save_grid
 from gen_experiments.untrusted import Unreadable, read_archive
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.functions import PureFunction
+from gen_experiments.pure_functions import PureFunction
 
 BATCH = "batch"  # the name of the free axis
 MOST_DIFFERENCE = 1e-3  # of numbers up to 1: far above rounding, far below another function

@@ -12,13 +12,13 @@ from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import in_rows, to_float, to_uint8
+from gen_experiments.grids import in_rows, listed, save_grid
+from gen_experiments.images import to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import sample_sources
 from gen_experiments.progress import progress
-from gen_experiments.sheets import listed, save_grid
 from gen_experiments.storage import atomic_write
 
 CANDIDATES, COLUMNS = 512, 8

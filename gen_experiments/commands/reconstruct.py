@@ -6,7 +6,8 @@ from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.pictures import read_named_images
 from gen_experiments.commands.reading import eight_bits, reading_of
-from gen_experiments.images import grid, in_rows, save_image, to_float, to_uint8
+from gen_experiments.grids import grid, in_rows
+from gen_experiments.images import save_image, to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
 from gen_experiments.metrics.reconstruction import psnr, ssim

@@ -11,10 +11,10 @@ from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import IMAGE_SUFFIXES, MOST_IN_GRID, save_image, to_uint8
+from gen_experiments.grids import MOST_IN_GRID, listed, save_grid
+from gen_experiments.images import IMAGE_SUFFIXES, save_image, to_uint8
 from gen_experiments.progress import progress
 from gen_experiments.runs.job import is_first_process
-from gen_experiments.sheets import listed, save_grid
 
 BATCH = 64
 

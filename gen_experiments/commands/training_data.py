@@ -8,7 +8,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.exported import is_exported
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.described import build, described_by
-from gen_experiments.plain import read_yaml
+from gen_experiments.plain_values import read_yaml
 
 
 def training_data(checkpoint: str, config: str | None) -> ImageDataModule:

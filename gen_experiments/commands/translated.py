@@ -11,9 +11,9 @@ from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.errors import UserError
-from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, in_rows, save_image, to_float, to_uint8
+from gen_experiments.grids import in_rows, listed, save_grid
+from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image, to_float, to_uint8
 from gen_experiments.progress import progress
-from gen_experiments.sheets import listed, save_grid
 
 BATCH, COLUMNS, SHOWN = 32, 8, 256
 

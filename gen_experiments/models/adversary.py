@@ -21,8 +21,8 @@ class Adversary(Recorded):
         optimizer: makes the discriminator's optimizer.
         loss: what discriminator and decoder minimise; None is the hinge loss. No loss of pairs.
         weight: factor of the decoder's adversarial loss.
-        adaptive: multiply the weight by the ratio of the gradients of reconstruction and adversarial loss at the decoder's
-            last layer (the paper's λ), so that both pull equally at `weight` 1.
+        adaptive: multiply the weight by the ratio of the gradients of reconstruction and adversarial loss at the
+            decoder's last layer (the paper's λ), so that both pull equally at `weight` 1.
         start: real images seen before the first batch with an adversarial loss: the `disc_start` of the authors' code,
             which counts steps, times the images of a batch.
         ramp: images over which the weight then rises linearly from 0; 0 for none.

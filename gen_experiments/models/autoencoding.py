@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from gen_experiments.functions import PureFunction, example_images
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Decoder, Encoder
 from gen_experiments.precision import at_least_float32
+from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.quantizers.base import Quantizer
 
 

@@ -14,11 +14,11 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gen_experiments import randomness
 from gen_experiments.errors import check_interval
-from gen_experiments.functions import PureFunction, example_images
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.models.base import ImageModel, OptimizerFactory
 from gen_experiments.networks.conditioning import require_labels
+from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.schedules import Schedule
 from gen_experiments.storage import atomic_write
 

@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError
-from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.base import ImageModel, OptimizerFactory
@@ -20,6 +19,7 @@ from gen_experiments.models.checkpoints import build_model, described, load_mode
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
+from gen_experiments.pure_functions import PureFunction
 from gen_experiments.schedules import Schedule
 
 PriorFactory = Callable[[CodeSpec], Prior]

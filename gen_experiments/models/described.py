@@ -15,7 +15,7 @@ from jsonargparse._common import parsing_settings
 
 from gen_experiments.errors import UserError, quoted, shortened
 from gen_experiments.parser import OneLineParser, one_line
-from gen_experiments.plain import check_plain
+from gen_experiments.plain_values import check_plain
 from gen_experiments.untrusted import building
 
 TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"

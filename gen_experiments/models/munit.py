@@ -11,7 +11,6 @@ from torch.nn.functional import avg_pool2d
 
 from gen_experiments import randomness
 from gen_experiments.errors import check_interval
-from gen_experiments.functions import PureFunction, example_images
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.codes import recovery
@@ -25,6 +24,7 @@ from gen_experiments.models.translation import TranslationModel
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import StyledAutoencoder
 from gen_experiments.precision import at_least_float32
+from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.schedules import Schedule
 
 StyledAutoencoderFactory = Callable[[ImageSpec], StyledAutoencoder]

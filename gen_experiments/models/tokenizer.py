@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from gen_experiments.errors import UserError
-from gen_experiments.functions import PureFunction
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
@@ -18,6 +17,7 @@ from gen_experiments.models.base import DecoderFactory, EncoderFactory, ImageMod
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.networks.base import Decoder, Encoder
 from gen_experiments.precision import at_least_float32
+from gen_experiments.pure_functions import PureFunction
 from gen_experiments.quantizers.base import Quantized, Quantizer
 from gen_experiments.schedules import Schedule
 

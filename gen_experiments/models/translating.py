@@ -6,11 +6,11 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from gen_experiments.errors import UserError
-from gen_experiments.functions import PureFunction, example_images
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.base import ImageModel
 from gen_experiments.precision import at_least_float32
+from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.schedules import Schedule
 
 

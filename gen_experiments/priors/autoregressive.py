@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gen_experiments.errors import UserError
-from gen_experiments.functions import PureFunction
 from gen_experiments.networks.transformer import Cache, CodeTransformer, GridPositions
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.priors.decoding import Decoding
+from gen_experiments.pure_functions import PureFunction
 from gen_experiments.randomness import rand_rows
 from gen_experiments.schedules import Linear
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.functions import PureFunction
 from gen_experiments.priors.decoding import Decoding, guided
+from gen_experiments.pure_functions import PureFunction
 from gen_experiments.randomness import rand_rows
 
 

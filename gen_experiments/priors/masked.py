@@ -9,10 +9,10 @@ from torch.nn.functional import cross_entropy, pad
 
 from gen_experiments import distributed
 from gen_experiments.errors import check_interval
-from gen_experiments.functions import PureFunction
 from gen_experiments.networks.transformer import CodeTransformer
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.priors.decoding import Decoding
+from gen_experiments.pure_functions import PureFunction
 from gen_experiments.randomness import rand_rows, randint_rows
 
 MOST_STEPS = 1000

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gen_experiments.errors import UserError
-from gen_experiments.plain import check_plain, read_yaml
+from gen_experiments.plain_values import check_plain, read_yaml
 from gen_experiments.runs.checkpoint_files import run_of
 from gen_experiments.runs.table import CsvTable
 

@@ -20,11 +20,11 @@ from gen_experiments.callbacks.protocols import remaker
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data import damage_parts, jpeg  # noqa: F401 - the kinds by their short names
 from gen_experiments.data.damage import Damage
-from gen_experiments.images import evenly_spaced, in_rows, to_uint8
+from gen_experiments.grids import in_rows, save_grid
+from gen_experiments.images import evenly_spaced, to_uint8
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.recorded import arguments_of, class_path
 from gen_experiments.reports.evaluations import described_damage
-from gen_experiments.sheets import save_grid
 
 BATCH, SHOWN = 50, 12
 TV_WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)

@@ -21,11 +21,11 @@ from torch import nn
 from gen_experiments import load
 from gen_experiments.callbacks.protocols import TranslatesInStyle
 from gen_experiments.commands.training_data import data_of
-from gen_experiments.images import grid, in_rows, save_image, to_float, to_uint8
+from gen_experiments.grids import grid, in_rows, save_grid
+from gen_experiments.images import save_image, to_float, to_uint8
 from gen_experiments.metrics.frechet import Moments, frechet_distance
 from gen_experiments.metrics.reconstruction import l1, psnr, ssim
 from gen_experiments.metrics.trained import TrainedFeatures
-from gen_experiments.sheets import save_grid
 
 BATCH = 50
 

@@ -18,7 +18,8 @@ from conftest import CONFIGS, SHORT, SMALL
 from exported_models import write_livened
 from gen_experiments.commands.demo_pages import STEPS, proposals, remade, sampled, sheet, way
 from gen_experiments.errors import UserError
-from gen_experiments.images import grid, to_uint8
+from gen_experiments.grids import grid
+from gen_experiments.images import to_uint8
 from gen_experiments.models.sampling import sample_sources
 from pictures_on_disk import write_pictures
 

@@ -16,9 +16,9 @@ from exported_models import check_function, write_livened
 from gen_experiments.commands.export import PROGRAMS
 from gen_experiments.commands.programs import traced, written
 from gen_experiments.errors import UserError
-from gen_experiments.functions import PureFunction
 from gen_experiments.images import ImageSpec
 from gen_experiments.models.vqvae import VQVAE
+from gen_experiments.pure_functions import PureFunction
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.fsq import FSQ
 from gen_experiments.quantizers.residual import ResidualQuantizer

@@ -23,7 +23,8 @@ from gen_experiments.data.jpeg import JPEG
 from gen_experiments.data.pictures import decode_one
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import read_samples
-from gen_experiments.images import grid, save_image, to_uint8
+from gen_experiments.grids import grid
+from gen_experiments.images import save_image, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.channels import ChosenChannels
 from gen_experiments.metrics.features import DigitsFeatures

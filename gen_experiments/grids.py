@@ -1,4 +1,4 @@
-"""Grids of images as files: with names of rows or columns, and cut into pages where they are wide or high."""
+"""Grids of images: as one image, or as files with names of rows or columns, cut into pages of limited size."""
 
 import math
 from collections.abc import Sequence
@@ -9,12 +9,60 @@ from torch import Tensor
 
 from gen_experiments.channels import viewable
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.images import MOST_IN_GRID, grid, save_image
+from gen_experiments.images import save_image
 
+MOST_IN_GRID = 2**14  # images
 MOST_PIXELS = 4096  # width and height of a page, without the names
 PADDING = 2
 LEAST_PITCH = 9  # pixels per row that a line of text needs
 LONGEST_NAME = 24  # characters of a name that a sheet shows
+
+
+def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor:
+    """Arranges images row by row on a mid-grey background.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        columns: images in a row; by default the grid is as square as it can be.
+        padding: grey pixels between and around the images.
+
+    Returns:
+        (C, rows * (H + padding) + padding, columns * (W + padding) + padding) uint8, with an opaque background. The two
+        channels of an image with two are shown side by side (`viewable`).
+
+    Raises:
+        UserError: more than 2^14 images.
+    """
+    images = viewable(images)
+    count, channels, height, width = images.shape
+    if count > MOST_IN_GRID:
+        raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {count}")
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    sheet = images.new_full((channels, rows * (height + padding) + padding, columns * (width + padding) + padding), 128)
+    sheet[3:] = 255
+    for i, image in enumerate(images):
+        top = padding + (i // columns) * (height + padding)
+        left = padding + (i % columns) * (width + padding)
+        sheet[:, top : top + height, left : left + width] = image
+    return sheet
+
+
+def in_rows(*parts: Tensor, columns: int) -> Tensor:
+    """Orders images for a grid: a row of the first part, below it a row of the second part, and so on.
+
+    Args:
+        parts: (N, C, H, W) each.
+        columns: images in a row of the grid.
+
+    Returns:
+        (parts · N, C, H, W), where grey images fill N up to full rows.
+    """
+    missing = -parts[0].shape[0] % columns
+    grey = parts[0].new_full((missing, *parts[0].shape[1:]), 128)
+    grey[:, 3:] = 255
+    rows = [torch.cat([part, grey]).split(columns) for part in parts]
+    return torch.cat([row for together in zip(*rows, strict=True) for row in together])
 
 
 def save_grid(

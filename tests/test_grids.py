@@ -1,14 +1,13 @@
-"""Grids as files: pages, and names beside rows and columns."""
+"""Grids of images: as one image and as files, with pages and names."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from gen_experiments import sheets
+from gen_experiments import grids
 from gen_experiments.errors import UserError
-from gen_experiments.images import grid
-from gen_experiments.sheets import grid_pages, listed, save_grid, with_names
+from gen_experiments.grids import grid, grid_pages, listed, save_grid, with_names
 
 
 def numbered(count, size=10):
@@ -21,6 +20,19 @@ def levels(page, size=10):
     return page[0, 2 :: size + 2, 2 :: size + 2].tolist()
 
 
+def test_a_grid_lays_images_out_in_rows():
+    images = torch.arange(1, 6, dtype=torch.uint8).reshape(5, 1, 1, 1).expand(5, 1, 2, 2)
+    sheet = grid(images, columns=3, padding=1)
+    assert sheet.shape == (1, 7, 10)
+    assert sheet[0, 1, [1, 4, 7]].tolist() == [1, 2, 3]
+    assert sheet[0, 4, [1, 4, 7]].tolist() == [4, 5, 128]
+    assert (sheet[0, 0] == 128).all()
+
+
+def test_a_grid_is_square_by_default():
+    assert grid(torch.zeros(9, 3, 4, 4, dtype=torch.uint8), padding=0).shape == (3, 12, 12)
+
+
 def test_what_fits_is_one_page(tmp_path):
     images = numbered(7)
     (path,) = save_grid(images, tmp_path / "a.png", 3)
@@ -29,7 +41,7 @@ def test_what_fits_is_one_page(tmp_path):
 
 
 def test_wide_and_high_sheets_are_cut_into_pages(tmp_path, monkeypatch):
-    monkeypatch.setattr(sheets, "MOST_PIXELS", 40)  # room for three images
+    monkeypatch.setattr(grids, "MOST_PIXELS", 40)  # room for three images
     paths = save_grid(numbered(19), tmp_path / "a.png", 5)
     assert [path.name for path in paths] == ["a.png", "a_2.png", "a_3.png", "a_4.png"]
     assert listed(paths) == f"{tmp_path / 'a.png'} … {tmp_path / 'a_4.png'} (4 pages)"
@@ -49,17 +61,17 @@ def test_no_page_is_wider_than_4096_pixels():
 
 
 def test_rows_that_belong_together_stay_together(monkeypatch):
-    monkeypatch.setattr(sheets, "MOST_PIXELS", 40)
+    monkeypatch.setattr(grids, "MOST_PIXELS", 40)
     assert [levels(page) for page in grid_pages(numbered(4), 1, together=2)] == [[[0], [1]], [[2], [3]]]
 
 
 def test_a_page_holds_an_image_however_large_it_is(monkeypatch):
-    monkeypatch.setattr(sheets, "MOST_PIXELS", 5)
+    monkeypatch.setattr(grids, "MOST_PIXELS", 5)
     assert [levels(page) for page in grid_pages(numbered(2), 1)] == [[[0]], [[1]]]
 
 
 def test_a_grid_without_columns_is_one_page_wide(monkeypatch):
-    monkeypatch.setattr(sheets, "MOST_PIXELS", 40)
+    monkeypatch.setattr(grids, "MOST_PIXELS", 40)
     assert [levels(page) for page in grid_pages(numbered(10))] == [[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[9, 128, 128]]]
 
 
@@ -97,7 +109,7 @@ def test_names_of_columns_stand_below_them():
 
 
 def test_each_page_has_its_own_names(monkeypatch):
-    monkeypatch.setattr(sheets, "MOST_PIXELS", 70)
+    monkeypatch.setattr(grids, "MOST_PIXELS", 70)
     pages = grid_pages(numbered(4, 30), 1, row_names=["", "", "", "I"])
     assert [len(drawn(page[..., 34:])) for page in pages] == [0, 1]
     columns = grid_pages(numbered(4, 30), 4, column_names=["I", "", "", ""])
