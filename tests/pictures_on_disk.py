@@ -161,3 +161,14 @@ def write_png16(path, array):
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def write_transparent(folder, count=40, mode="RGBA", size=(24, 24)):
+    """Writes pictures of coloured squares on a transparent ground."""
+    folder.mkdir(parents=True)
+    source = np.random.default_rng(0)
+    for number in range(count):
+        array = np.zeros((*size, 4), dtype=np.uint8)
+        top, left = source.integers(0, 12, 2)
+        array[top : top + 10, left : left + 10] = (*source.integers(0, 256, 3), 255)
+        Image.fromarray(array).convert(mode).save(folder / f"{number:02d}.png")
