@@ -1,4 +1,4 @@
-"""CUT (https://arxiv.org/abs/2007.15651): pictures of one kind into another without pairs and without a way back."""
+"""CUT (https://arxiv.org/abs/2007.15651): unpaired translation in one direction, without a cycle."""
 
 from functools import partial
 from typing import ClassVar
@@ -27,30 +27,30 @@ TEMPERATURE = 0.07
 
 
 class CUT(TranslationModel):
-    """Trains one generator, by a discriminator and by contrast: each place is to be recognised by where it came from.
+    """Trains one generator by a discriminator and by a contrastive loss between places of source and translation.
 
-    The features that are compared are the generator's own, after some of its stages, of the source and of what was made
-    of it; with `identity` also of a target picture and of what is made of that, and the mean of both counts. An
-    iteration makes one step of the discriminator, then one of the generator and the projector.
+    The loss compares features of the generator's own stages, of the source and of its translation; with `identity` also
+    of a target picture and of what the generator makes of it, and the mean of both counts. An iteration makes one step
+    of the discriminator, then one of the generator and the projector.
 
     Args:
         image: what the images are like; the command line links it from the data.
         generator: images to images, by stages, such as ResNetTranslator.
         discriminator: images to logits, such as PatchDiscriminator.
-        loss: what the two minimise against each other; the paper's is LeastSquares, whose generator's part has here a
-            factor of ½ that its code leaves out: halve the weight of the contrast.
+        loss: what the two minimise against each other; the paper's is LeastSquares. Here the generator's part of it has
+            a factor of ½, which the authors' code leaves out: halve the weight of the contrast.
         optimizer_g: makes the optimizer of generator and projector.
         optimizer_d: makes the discriminator's optimizer.
         contrast: the weight of the contrastive loss.
-        identity: whether it counts for target pictures too, which holds colours; the paper's CUT does, FastCUT not.
+        identity: whether the contrast counts for target pictures too, which keeps colours; CUT does so, FastCUT not.
         stages: of the generator, 0 for the pixels. By default the pixels, both halvings and the first and fifth block
             of 9, as in the paper, there before normalisation.
         patches: places that are compared at each stage.
-        width: of the projector.
+        width: units of the projector's layers.
         penalties: terms on the discriminator.
         ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augmentation: what all pictures go through on their way to the discriminator; see `TranslationModel`.
+        augmentation: the augmentation of all pictures that the discriminator sees; see `TranslationModel`.
         augmentation_strength: its p: a number, a function of images seen, or adaptive.
         compile: whether to compile the generator's whole passes, not those that stop at a feature.
         compile_discriminator: whether to compile the discriminator; it then allows no penalty on gradients.

@@ -1,4 +1,4 @@
-"""CycleGAN (https://arxiv.org/abs/1703.10593): pictures of two kinds into each other, learnt without pairs."""
+"""CycleGAN (https://arxiv.org/abs/1703.10593): unpaired translation in both directions."""
 
 from functools import partial
 from typing import ClassVar
@@ -20,28 +20,28 @@ from gen_experiments.schedules import Schedule
 
 
 class CycleGAN(TranslationModel):
-    """Trains two generators, A to B and B to A, each by a discriminator of its side and by the way back.
+    """Trains two generators, A to B and B to A, each by a discriminator of its target side and by the cycle.
 
-    A picture that goes to the other side and back must be the picture again (`cycle`); one that is on a side already
-    should stay as it is (`identity`). No term compares a translation with the picture beside it in the batch, so that
-    true pairs are not used; data of `PairedFolders` should all the same be `shuffled`. An iteration makes one step of
-    the generators, then one of the discriminators.
+    A picture that is translated to the other side and back must be the same picture (`cycle`); a picture of the target
+    side should stay unchanged (`identity`). No term compares a translation with the picture beside it in the batch, so
+    that true pairs are not used; data of `PairedFolders` should be `shuffled` nevertheless. An iteration makes one step
+    of the generators, then one of the discriminators.
 
     Args:
         image: what the images are like; the command line links it from the data.
         generator: images to images, such as ResNetTranslator; there are two.
         discriminator: images to logits, such as PatchDiscriminator; there are two.
-        loss: what they minimise against each other; the paper's is LeastSquares, whose generator's part has here, as in
-            the paper that it is from, a factor of ½ that CycleGAN's code leaves out: halve the weights of the cycle.
-        cycle: the distance of a picture and what came back; L1.
+        loss: what they minimise against each other; the paper's is LeastSquares. Here, as in the LSGAN paper, the
+            generator's part of it has a factor of ½, which CycleGAN's code leaves out: halve the weights of the cycle.
+        cycle: the distance of a picture and its round trip; L1.
         optimizer_g: makes the optimizer of both generators.
-        optimizer_d: makes that of both discriminators.
-        identity: the distance of a picture and what the generator of its own side makes of it; None for none.
-        buffer: earlier images that each discriminator is shown again (`ImageBuffer`); 0 for none.
+        optimizer_d: makes the optimizer of both discriminators.
+        identity: the distance of a picture and what the generator to its own side makes of it; None for none.
+        buffer: earlier images that each discriminator sees again (`ImageBuffer`); 0 for none.
         penalties: terms on the discriminators.
         ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augmentation: what all pictures go through on their way to the discriminators; see `TranslationModel`.
+        augmentation: the augmentation of all pictures that the discriminators see; see `TranslationModel`.
         augmentation_strength: its p: a number, a function of images seen, or adaptive.
         compile: whether to compile both generators.
         compile_discriminator: whether to compile the discriminators; they then allow no penalty on gradients.
@@ -94,5 +94,5 @@ class CycleGAN(TranslationModel):
         return self.end_iteration(batch, logs)
 
     def evaluated(self, sources: Tensor, batch: Batch, translations: Tensor) -> dict[str, Tensor]:
-        """Returns the mean absolute difference of sources and what comes back, of pixels on a [0, 1] scale."""
+        """Returns the mean absolute difference of sources and their round trips, of pixels on a [0, 1] scale."""
         return {"cycle_l1": (self.translate(translations, "A") - sources).abs().mean() / 2}

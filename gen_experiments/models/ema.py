@@ -11,9 +11,9 @@ from gen_experiments.schedules import Schedule, WarmingUp
 
 
 def half_life_schedule(half_life: float | Schedule) -> Schedule:
-    """Returns the half-life as a function of images seen: a number warms up (`WarmingUp`), a schedule stays as it is.
+    """Returns the half-life as a function of images seen: a number is warmed up (`WarmingUp`), a schedule unchanged.
 
-    Without the warm-up the average of a run shorter than its half-life would be mostly of the initial weights.
+    Without the warm-up, the average of a run shorter than its half-life would consist mostly of the initial weights.
 
     Raises:
         UserError: it starts below 0.
@@ -26,13 +26,13 @@ def half_life_schedule(half_life: float | Schedule) -> Schedule:
 class EMA(CastsInputs, KeepsPrecision):
     """A copy of `module` whose weights are an exponential moving average of the original's.
 
-    The average decays by β = 0.5^(images / half-life) at each update, so it means the same at every batch size
-    (StyleGAN2, https://arxiv.org/abs/1912.04958). Buffers, such as batch norm's statistics, are copied. Both are part
-    of the state_dict. No optimizer steps them, and they have no gradients that processes would exchange.
+    The average decays by β = 0.5^(images / half-life) at each update, whatever the batch size (StyleGAN2,
+    https://arxiv.org/abs/1912.04958). Buffers, such as batch norm's statistics, are copied. The state_dict holds both;
+    they have no gradients.
 
     Args:
-        module: the network to follow; it is copied as it is now.
-        average_buffers: average the buffers of real numbers too, such as a codebook that is no parameter.
+        module: the network to follow; its current state is copied.
+        average_buffers: average floating-point buffers too, such as a codebook that is no parameter.
     """
 
     def __init__(self, module: nn.Module, average_buffers: bool = False) -> None:
@@ -67,6 +67,6 @@ class EMA(CastsInputs, KeepsPrecision):
             torch._foreach_lerp_(averages, same, 1.0 - decay)
 
     def forward(self, *args: Tensor | None) -> Tensor:
-        """Returns what the averaged network makes of `args`."""
+        """Calls the averaged network."""
         result: Tensor = self.module(*args)
         return result

@@ -45,24 +45,24 @@ class GAN(AveragedGenerator):
         optimizer_d: makes the discriminator's optimizer.
         penalties: terms on the discriminator, added to its loss; their gradients are w.r.t. images before augmentation.
         n_critic: discriminator steps per generator step.
-        augmentation: what all images go through on their way to the discriminator; None for nothing.
+        augmentation: the augmentation of all images that the discriminator sees; None for none.
         augmentation_strength: its p: a number, a function of images seen, or adaptive.
-        ema_half_life: half-life, in real images, of the generator's moving average, which is what is validated and
-            sampled; 0 samples the raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is
-            taken as it is.
+        ema_half_life: half-life, in real images, of the generator's moving average, which is validated and sampled; 0
+            samples the raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is taken
+            unchanged.
         gradient_clip_norm: largest norm of either network's gradient; None for no clipping.
-        accumulate: micro-batches into which a batch is split, one after the other, to save memory; the step is that of
-            the whole batch where no network has batch statistics.
+        accumulate: micro-batches into which a batch is split to save memory; without batch statistics the step is that
+            of the whole batch.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        beta2_schedule: beta2 of both Adam optimizers, likewise.
-        penalty_schedule: factor on the weights of all penalties, likewise.
+        beta2_schedule: beta2 of both Adam optimizers, as a function of images seen; None keeps it.
+        penalty_schedule: factor on the weights of all penalties, as a function of images seen; None keeps them.
         compile: whether to compile the generator.
         compile_discriminator: whether to compile the discriminator, which then allows no penalty on its gradients.
         channels_last: whether convolutions compute with channels last: faster on GPUs in low precision.
 
     Raises:
-        UserError: a number is out of range, adaptive strength is asked of a loss that it cannot read, or a penalty on
-            gradients of a compiled discriminator.
+        UserError: a number is out of range, the loss allows no adaptive strength, or a compiled discriminator gets a
+            penalty on its gradients.
     """
 
     instead_of: ClassVar[dict[str, str]] = {
@@ -123,7 +123,7 @@ class GAN(AveragedGenerator):
         self._logs: dict[str, Tensor] = {}  # of the last step of each network
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Sets, beside what every model sets, all that follows the images seen before this batch."""
+        """Also sets the scheduled values, at the images seen before this batch."""
         self._scheduled_values = {name: schedule(self.images_seen) for name, schedule in self._schedules.items()}
         self.augment.set_strength(self.images_seen)
         if "beta2" in self._scheduled_values:
@@ -151,7 +151,7 @@ class GAN(AveragedGenerator):
         return split(batch, noise, draws, self.accumulate)
 
     def _discriminator_step(self, micro_batches: list[MicroBatch], iteration: int, source: torch.Generator) -> Tensor:
-        """Steps, and returns the logits of the real images."""
+        """Steps the discriminator and returns its logits of the real images."""
         found: list[Judged] = []
         with self.stepping(0):
             for micro_batch in micro_batches:
@@ -192,7 +192,7 @@ class GAN(AveragedGenerator):
         return at_least_float32(logits)
 
     def _clip(self, network: nn.Module, which: str) -> None:
-        """Clips the gradient, and notes its norm before that where it is logged."""
+        """Clips the gradient; logs its norm before the clipping."""
         if not self.logs_this_iteration and self.gradient_clip_norm is None:
             return
         gradient = clip(network, self.gradient_clip_norm, self.trainer)
@@ -200,18 +200,18 @@ class GAN(AveragedGenerator):
             self._logs |= {f"gradient_norm_{which}": gradient, f"weight_norm_{which}": norm(trained(network))}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Nothing: a generator is judged by its samples, not batch by batch."""
+        """Does nothing: a generator is scored by its samples, not by batches."""
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Nothing, likewise."""
+        """Does nothing, as `validation_step`."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the last value of what not every iteration computes, which the curves repeat until the next."""
+        """Adds the last logged values, which the curves repeat until the next step that computes them."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["logged"] = dict(self._logs)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes these values."""
+        """Restores the last logged values."""
         super().on_load_checkpoint(checkpoint)
         self._logs = dict(checkpoint.get("logged", {}))
 

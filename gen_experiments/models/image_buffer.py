@@ -1,4 +1,4 @@
-"""The images that a generator made earlier, shown to its discriminator again."""
+"""A history of generated images, which a discriminator sees again."""
 
 import torch
 from torch import Tensor
@@ -12,13 +12,13 @@ from gen_experiments.precision import KeepsPrecision
 class ImageBuffer(KeepsPrecision):
     """A history of generated images (Shrivastava et al., https://arxiv.org/abs/1612.07828), as CycleGAN has it.
 
-    The first `size` images are kept and given back. Then each of a batch, one after the other, is given back as it is
-    or, half of the time, takes the place of one of the kept, which is given back instead. It is state: in the
-    checkpoint, and the same on all processes, each of which gets its part of what a single one would.
+    The first `size` images are stored and returned. Then each image of a batch in turn is returned or, with probability
+    ½, stored in the place of an earlier image, which is returned instead. The history is part of the checkpoint and
+    equal on all processes; each process gets its part of what a single process would get.
 
     Args:
         image: what the images are like.
-        size: images kept; 0 gives back every image as it is.
+        size: stored images; 0 returns every image unchanged.
     """
 
     images: Tensor
@@ -44,7 +44,7 @@ class ImageBuffer(KeepsPrecision):
         draws = torch.rand(len(images), 2, generator=source, device=source.device).to(images.device)
         places, exchanged = (draws[:, 0] * size).long(), draws[:, 1] < 0.5
         given = []
-        # One after the other, as an image may come back within its own batch; without a word from the device.
+        # One after the other, as an image may return within its own batch; nothing waits for the device.
         for image, place, exchange in zip(images, places, exchanged, strict=True):
             filling = self.filled < size
             at = torch.where(filling, self.filled, place)[None]

@@ -1,4 +1,4 @@
-"""What a discriminator is shown, and what it loses on a batch: the loss of its logits, and its penalties."""
+"""The images that a discriminator tells apart, and its loss on them: that of its logits, and its penalties."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ Logits = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Bout:
-    """What a discriminator is to tell apart.
+    """A discriminator, and the real and generated images that it is to tell apart.
 
     Attributes:
-        logits: of what the discriminator sees, at least in float32.
+        logits: maps images to logits, at least in float32.
         real: (B, C, H, W) real images.
-        made: (B, C, H, W) images that a generator made, with gradients.
-        shown: those that the discriminator learns from, by default the same; gradients do not pass.
-        beside: (B, C, H, W) images that it sees with either, in further channels before theirs; None for none.
+        made: (B, C, H, W) generated images, with gradients.
+        shown: the generated images that the discriminator learns from, without gradients; by default `made`.
+        beside: (B, C, H, W) images that it sees with both kinds, in additional first channels; None for none.
     """
 
     logits: Logits
@@ -33,13 +33,13 @@ class Bout:
 
 @dataclass(frozen=True)
 class Judged:
-    """A discriminator's judgement of real and of generated images.
+    """A discriminator's loss and logits.
 
     Attributes:
         loss: scalar, with the penalties.
-        real: its logits of the real images.
-        fake: its logits of the generated ones.
-        penalties: by the name that is logged, each as if it were due in every iteration, without gradient.
+        real: logits of the real images.
+        fake: logits of the generated images.
+        penalties: by their logged names, each divided by its interval, without gradient.
     """
 
     loss: Tensor
@@ -53,15 +53,15 @@ class Judged:
 
 
 def due_penalties(penalties: nn.ModuleList, iteration: int) -> list[Penalty]:
-    """Returns the penalties whose turn it is."""
+    """Returns the penalties that are due in an iteration."""
     return [part for part in penalties if isinstance(part, Penalty) and iteration % part.every == 0]
 
 
 def require_first_order(penalties: Iterable[Penalty]) -> None:
-    """Makes sure that penalties can be computed of a compiled discriminator.
+    """Makes sure that penalties can be computed with a compiled discriminator.
 
     Raises:
-        UserError: one is on its gradients.
+        UserError: a penalty is on the discriminator's gradients.
     """
     second_order = [type(penalty).__name__ for penalty in penalties if penalty.second_order]
     if second_order:
@@ -80,16 +80,16 @@ def judged(
     source: torch.Generator,
     factor: float = 1.0,
 ) -> Judged:
-    """Judges images.
+    """Computes a discriminator's logits and loss.
 
     Args:
         loss: what the discriminator minimises.
-        logits: images to logits, at least in float32: those of the real images, and of the generated ones. Penalties
-            get the first.
+        logits: two functions from images to logits, at least in float32: for real and for generated images. Penalties
+            use the function for real images.
         real: (B, C, H, W) real images.
         generated: (B, C, H, W) generated images, detached.
-        penalties: those that are due.
-        source: where their random numbers come from.
+        penalties: the penalties that are due.
+        source: of the penalties' random numbers.
         factor: on all penalties.
     """
     of_real, of_generated = logits

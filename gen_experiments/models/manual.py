@@ -1,4 +1,4 @@
-"""Manual optimization: a model that steps its own optimizers, in turn."""
+"""Manual optimization: a model that steps its own optimizers in turn."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +11,16 @@ from gen_experiments.errors import UserError
 
 
 class ManualOptimization(LightningModule):
-    """What the steps of several optimizers need where `automatic_optimization` is off; nothing where it is on.
+    """The steps of several optimizers where `automatic_optimization` is off; does nothing where it is on.
 
     Attributes:
-        instead_of: what does the work of a trainer's option under manual optimization, by its name.
+        instead_of: advice for options of the trainer that manual optimization excludes, by their names.
     """
 
     instead_of: ClassVar[dict[str, str]] = {}
 
     def check_trainer(self, trainer: Trainer) -> None:
-        """Refuses options of the trainer that this model cannot obey.
+        """Refuses options of the trainer that do not work with this model.
 
         Raises:
             UserError: gradient accumulation or clipping by the trainer under manual optimization.
@@ -42,9 +42,9 @@ class ManualOptimization(LightningModule):
 
     @contextmanager
     def stepping(self, number: int) -> Iterator[None]:
-        """Within it gradients reach the parameters of one optimizer alone, which steps at its end.
+        """Within it only the parameters of one optimizer get gradients; the optimizer steps at its end.
 
-        Each `LightningOptimizer.step` advances `global_step`: only the first optimizer steps so, once an iteration.
+        `LightningOptimizer.step` advances `global_step`: only the first optimizer uses it, once an iteration.
         """
         optimizer = self.own_optimizer(number)
         self.toggle_optimizer(optimizer)

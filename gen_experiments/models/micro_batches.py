@@ -15,7 +15,7 @@ class MicroBatch:
     Attributes:
         images: (B, C, H, W) real images.
         labels: (B,) int64, or None.
-        noise: (B, latent_dim), from which as many are generated.
+        noise: (B, latent_dim), of the generated images.
         draws: (B, 2, draws) random numbers of the augmentation of the real and of the generated images, or None.
     """
 

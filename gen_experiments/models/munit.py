@@ -1,4 +1,4 @@
-"""MUNIT (https://arxiv.org/abs/1804.04732): pictures of one side in the style of a given picture of the other."""
+"""MUNIT (https://arxiv.org/abs/1804.04732): unpaired translation in the style of a given picture."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -34,32 +34,31 @@ MOST_SCALES = 8
 
 
 class MUNIT(TranslationModel):
-    """Trains an autoencoder of each side, whose contents are shared and whose styles are its own.
+    """Trains one autoencoder per side; both share the space of contents, and each has its own space of styles.
 
     A picture is translated by decoding its content on the other side, in a style that is drawn from a standard normal
-    or read out of a picture of that side. Content and style of a picture must give the picture (`reconstruction`), and
-    what was decoded in a drawn style must show the content that it was made of and that style (`content`, `style`);
-    there is a discriminator of each side. As with CycleGAN no term compares a translation with the picture beside it in
-    the batch. An iteration makes one step of the discriminators, then one of the autoencoders.
+    or encoded from a picture of that side. Content and style of a picture must reconstruct it (`reconstruction`). A
+    translation in a drawn style must be encoded to the same content and style (`content`, `style`). Each side has a
+    discriminator. As in CycleGAN no term compares a translation with the picture beside it in the batch. An iteration
+    makes one step of the discriminators, then one of the autoencoders.
 
     Args:
         image: what the images are like; the command line links it from the data.
         autoencoder: images to content and style and back, such as MUNITAutoencoder; there are two.
         discriminator: images to logits, such as PatchDiscriminator; there is one for each side and scale.
-        loss: what they minimise against each other; the paper's is LeastSquares, whose parts have here a factor of ½
-            that its code leaves out: halve all weights.
-        reconstruction: the distance of a picture and what its own content and style give; L1.
+        loss: what they minimise against each other; the paper's is LeastSquares. Here both parts of it have a factor of
+            ½, which the authors' code leaves out: halve all weights.
+        reconstruction: the distance of a picture and its reconstruction; L1.
         optimizer_g: makes the optimizer of both autoencoders.
-        optimizer_d: makes that of the discriminators.
-        style: the weight of the drawn style's recovery.
-        content: the weight of the content's.
-        cycle: the distance of a picture and what comes back from the other side in its own style; None for none.
-        scales: at how many resolutions discriminators look, each half of the one before; their losses are added. The
-            paper's are 3.
+        optimizer_d: makes the optimizer of the discriminators.
+        style: the weight of the recovery of the drawn style.
+        content: the weight of the recovery of the content.
+        cycle: the distance of a picture and its round trip in its own style; None for none.
+        scales: resolutions of the discriminators, each half of the one before; their losses are added. The paper has 3.
         penalties: terms on the discriminators.
         ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augmentation: what all pictures go through on their way to the discriminators; see `TranslationModel`.
+        augmentation: the augmentation of all pictures that the discriminators see; see `TranslationModel`.
         augmentation_strength: its p: a number, a function of images seen, or adaptive.
         compile: whether to compile the parts of both autoencoders.
         compile_discriminator: whether to compile the discriminators; they then allow no penalty on gradients.
@@ -109,7 +108,7 @@ class MUNIT(TranslationModel):
         )
 
     def networks_called(self, generator: nn.Module) -> Iterable[nn.Module]:
-        """Returns an autoencoder's parts: it is never called as a whole."""
+        """Returns the parts of an autoencoder, which is never called as a whole."""
         return generator.children()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -140,7 +139,7 @@ class MUNIT(TranslationModel):
         return self.end_iteration(batch, logs)
 
     def _bouts(self, images: tuple[Tensor, ...], made: list[Tensor]) -> dict[str, Bout]:
-        """Returns what the discriminators of each side and scale are to tell apart."""
+        """Returns the bouts of the discriminators of each side and scale."""
         bouts, discriminators = {}, iter(self.discriminators)
         for side, name in enumerate(("_b", "_a")):
             for scale in range(self.scales):
@@ -149,7 +148,7 @@ class MUNIT(TranslationModel):
         return bouts
 
     def _logits_at(self, scale: int, discriminator: nn.Module, images: Tensor) -> Tensor:
-        """Returns the logits of images whose resolution is halved so often, at borders by the mean of what is there."""
+        """Returns the logits of images halved `scale` times; a mean at the border is that of the pixels inside."""
         for _ in range(scale):
             images = avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
         return self.logits(discriminator, images)
@@ -160,7 +159,7 @@ class MUNIT(TranslationModel):
         Args:
             images: of the other side.
             to: the side.
-            styles: (B, style_dim) of that side, or (1, style_dim) for all images; None for the mean of all styles, 0.
+            styles: (B, style_dim) of that side, or (1, style_dim) for all images; None for 0, the mean of all styles.
 
         Raises:
             UserError: the model has no such direction.
@@ -196,7 +195,7 @@ class MUNIT(TranslationModel):
         return found
 
     def evaluated(self, sources: Tensor, batch: Batch, translations: Tensor) -> dict[str, Tensor]:
-        """Returns the mean absolute difference of sources and what comes back in their styles, on a [0, 1] scale."""
+        """Returns the mean absolute difference of sources and their round trips in their styles, on a [0, 1] scale."""
         back = self.translate(translations, "A", self.styles_of(sources, "A"))
         return {"cycle_l1": (back - sources).abs().mean() / 2}
 

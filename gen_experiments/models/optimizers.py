@@ -1,4 +1,4 @@
-"""What a model that steps its own optimizers does to them."""
+"""Functions of optimizers, parameters and gradients."""
 
 import warnings
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ from gen_experiments.errors import UserError, check_interval
 
 
 def set_beta2(optimizers: Iterable[Optimizer], beta2: float) -> None:
-    """Sets the decay of the second moment of optimizers of Adam's kind.
+    """Sets beta2 of Adam and similar optimizers.
 
     Raises:
-        UserError: an optimizer has none, or the value is no decay.
+        UserError: an optimizer has no betas, or the value is outside [0, 1).
     """
     check_interval("[0, 1)", beta2_schedule=beta2)
     for optimizer in optimizers:
@@ -45,17 +45,17 @@ def raise_eps(optimizers: Iterable[Optimizer]) -> None:
 
 
 def trained(network: nn.Module) -> list[nn.Parameter]:
-    """Returns the parameters that learn: what a network holds frozen belongs in no optimizer."""
+    """Returns the parameters with `requires_grad`: frozen ones belong in no optimizer."""
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 
 def norm(tensors: Iterable[Tensor | None]) -> Tensor:
-    """Returns the Euclidean norm of all tensors together; None counts for nothing."""
+    """Returns the Euclidean norm of all tensors together; None is skipped."""
     return nn.utils.get_total_norm([tensor.detach() for tensor in tensors if tensor is not None])
 
 
 def clip(network: nn.Module, largest: float | None, trainer: Trainer) -> Tensor:
-    """Makes the norm of a network's gradient at most `largest`, unless that is None; returns what it was before.
+    """Clips the norm of a network's gradient to `largest`, unless that is None; returns the norm before.
 
     In 16-bit precision, where gradients are scaled until the optimizer steps, it is the norm of the unscaled gradient.
     """

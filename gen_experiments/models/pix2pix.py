@@ -1,4 +1,4 @@
-"""pix2pix (https://arxiv.org/abs/1611.07004): pictures into others, learnt from pairs."""
+"""pix2pix (https://arxiv.org/abs/1611.07004): translation learnt from pairs."""
 
 from dataclasses import replace
 from functools import partial
@@ -19,24 +19,24 @@ from gen_experiments.schedules import Schedule
 
 
 class Pix2Pix(TranslationModel):
-    """Trains a generator by its distance from the other picture of each pair, and by a discriminator of pairs.
+    """Trains a generator by the distance from the target of each pair, and by a discriminator of pairs.
 
-    The discriminator sees a source and a picture together, in twice the channels. An iteration makes one step of it,
-    then one of the generator. Over data with `damage` this restores pictures.
+    The discriminator sees source and picture together, in twice the channels. An iteration makes one step of the
+    discriminator, then one of the generator. Over data with `damage` the model learns to restore pictures.
 
     Args:
         image: what the images are like; the command line links it from the data.
         generator: sources to images, such as UNet.
         discriminator: images of twice the channels to logits, such as PatchDiscriminator.
         loss: what the two minimise against each other.
-        reconstruction: the distance of what is made and what it should be, such as L1 of weight 100, or Perceptual.
+        reconstruction: the distance of translation and target, such as L1 of weight 100, or Perceptual.
         optimizer_g: makes the generator's optimizer.
         optimizer_d: makes the discriminator's optimizer.
         penalties: terms on the discriminator, added to its loss; their gradients are w.r.t. the picture made, not the
             source.
         ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augmentation: what all pictures go through on their way to the discriminator; see `TranslationModel`.
+        augmentation: the augmentation of all pictures that the discriminator sees; see `TranslationModel`.
         augmentation_strength: its p: a number, a function of images seen, or adaptive.
         compile: whether to compile the generator.
         compile_discriminator: whether to compile the discriminator; it then allows no penalty on gradients.

@@ -1,4 +1,4 @@
-"""A prior over the codes of a trained VQ-VAE: the two together generate images."""
+"""A prior over the codes of a trained VQ-VAE: together they generate images."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,37 +21,36 @@ from gen_experiments.priors.base import CodeSpec, Draws
 class CodePrior(CodeModel, GenerativeModel):
     """Trains a prior p(codes | label) over the codes that a frozen VQ-VAE gives the images.
 
-    The images are encoded once (`data.codes`). Logged are `train/loss` in nats per code, and `val/nll`, `test/nll` in
-    bits per code, the bits per dimension of the code sequence: the likelihood itself for an exact prior
-    (`AutoregressivePrior`), an upper bound for the others (`MaskedPrior`). They are no bound for the images, to which a
-    decoder trained by a distance gives no density.
+    The images are encoded once (`data.codes`). It logs `train/loss` in nats per code, and `val/nll` and `test/nll` in
+    bits per code: the exact likelihood for `AutoregressivePrior`, an upper bound for `MaskedPrior`. They do not bound
+    the likelihood of images, as a decoder that was trained by a distance has no density.
 
     Args and errors as for `CodeModel`.
     """
 
     @cached_property
     def _codes(self) -> dict[str, list[NDArray[np.int32]]]:
-        """Of each split: the codes of its images and, where some are mirrored, those of the mirrored ones."""
+        """For each split: the codes of its images and, for flips, the codes of the mirrored images."""
         return {}
 
     def code_spec(self) -> CodeSpec:
-        """Returns those of an image, with its classes."""
+        """Returns the shape of an image's codes, with its classes."""
         return CodeSpec(self.vqvae.code_grids, self.vqvae.quantizer.codebook_size, self.image.num_classes)
 
     @property
     def num_classes(self) -> int | None:
-        """How many labels images can be asked of, or None if the prior knows no labels."""
+        """The number of labels, or None if the prior has no classes."""
         return self.prior.codes.num_classes
 
     def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
-        """Returns an image of each source; see `sample`."""
+        """Returns one image per source; see `sample`."""
         return self.decode(self.draw(labels, Draws(sources), truncation=truncation))
 
     def on_fit_start(self) -> None:
-        """Encodes the training images, or finds their codes.
+        """Encodes the training images, or reads their codes from the cache.
 
         Raises:
-            UserError: the validation images have no labels, without which those of a prior of classes are not scored.
+            UserError: the validation images have no labels, which the likelihood of a prior of classes needs.
         """
         self._find_codes("train")
         self._require_labels("val")
@@ -69,7 +68,7 @@ class CodePrior(CodeModel, GenerativeModel):
         if split in self._codes or not isinstance(data, ImageDataModule):
             return
         self._require_labels(split)
-        if split == "train" and data.framing.crop == "random":  # others in each epoch: encoded batch by batch
+        if split == "train" and data.framing.crop == "random":  # they change in each epoch
             return
         digest = hashlib.sha256()
         for name, value in self.vqvae.state_dict().items():
@@ -95,11 +94,11 @@ class CodePrior(CodeModel, GenerativeModel):
         if self.num_classes is not None and isinstance(data, ImageDataModule) and data.split(split).all_labels is None:
             raise UserError(
                 f"the {split} images have no labels, and a prior of classes is scored by the likelihood given a label: "
-                "lay them in folders of the classes, as the training images are"
+                "sort them into folders of the classes, like the training images"
             )
 
     def codes_of(self, batch: Batch, split: str) -> Tensor:
-        """Returns (B, L) int64: from the array of the split or, for images of no split, from the VQ-VAE."""
+        """Returns (B, L) int64 from the array of the split or, for images of no split, from the VQ-VAE."""
         if batch.indices is None or split not in self._codes:
             return self.encode(batch.images)
         indices = batch.indices.cpu().numpy()

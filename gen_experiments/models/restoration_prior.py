@@ -1,4 +1,4 @@
-"""A prior that proposes restorations: over the codes of the clean picture, given those of the damaged one."""
+"""A prior that proposes restorations: over the codes of a clean picture, given the codes of the damaged one."""
 
 from typing import ClassVar
 
@@ -18,15 +18,15 @@ from gen_experiments.priors.base import CodeSpec, Draws
 class RestorationPrior(CodeModel):
     """Trains a prior p(codes of the image | codes of its source) over the codes of a frozen VQ-VAE.
 
-    Over data with `damage` its samples, decoded, are proposals of what a damaged picture may have been. They are
-    samples of the codes alone, given the codes: what either picture loses in the VQ-VAE is lost, and the decoder adds
-    no randomness. The VQ-VAE is best one that was trained to restore with some pictures among its own that are hardly
-    damaged: it then encodes both. The two sets of codes are one sequence, the source's first, of which the prior knows
-    these always (`CodeSpec.given`); labels are not used.
+    Over data with `damage` its decoded samples are proposals for the clean picture. They are samples of codes given
+    codes: what the VQ-VAE loses of either picture is lost, and the decoder adds no randomness. The VQ-VAE should be
+    trained to restore, with some hardly damaged pictures among its own, so that it encodes both kinds. Both sets of
+    codes are one sequence, which begins with the codes of the source; the prior always knows these
+    (`CodeSpec.given`). Labels are not used.
 
-    Logged are `train/loss` in nats per code, and `val/nll`, `test/nll` in bits per code of the image: the conditional
-    likelihood itself for `AutoregressivePrior`, an upper bound for `MaskedPrior`. What is validated and what
-    `translate` gives is the first proposal of seed 0.
+    It logs `train/loss` in nats per code, and `val/nll` and `test/nll` in bits per code of the image: the exact
+    conditional likelihood for `AutoregressivePrior`, an upper bound for `MaskedPrior`. Validation and `translate` use
+    the first proposal of seed 0.
 
     Args and errors as for `CodeModel`.
     """
@@ -34,7 +34,7 @@ class RestorationPrior(CodeModel):
     directions: ClassVar[tuple[str, ...]] = ("B",)
 
     def setup(self, stage: str) -> None:
-        """Refuses data without pairs, beside what every model does.
+        """Also refuses data without pairs.
 
         Raises:
             UserError: the data hold single images, or sources that show something else.
@@ -44,33 +44,33 @@ class RestorationPrior(CodeModel):
         super().setup(stage)
 
     def code_spec(self) -> CodeSpec:
-        """Returns those of the source, which are given, and those of the image."""
+        """Returns the shape of both sets of codes: the source's, which are given, and the image's."""
         grids = self.vqvae.code_grids
         given = sum(height * width for height, width in grids)
         return CodeSpec(2 * grids, self.vqvae.quantizer.codebook_size, given=given)
 
     def codes_of(self, batch: Batch, split: str) -> Tensor:
-        """Returns (B, L) int64, encoded anew, as the damage is another in every epoch."""
+        """Returns (B, L) int64; they are encoded anew, as the damage changes in every epoch."""
         return torch.cat([self.encode(sources_of(batch)), self.encode(batch.images)], dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns what `translate` does."""
+        """Calls `translate`."""
         return self.translate(images)
 
     @torch.no_grad()
     def propose(self, images: Tensor, proposal: int = 0, seed: int = 0) -> Tensor:
         """Draws a restoration of each image.
 
-        The random numbers of a proposal depend on its number, the seed and the image's own codes: neither on its
-        neighbours nor on its place among them.
+        The random numbers of a proposal depend on its number, the seed and the image's codes, and not on the other
+        images of the batch.
 
         Args:
             images: (B, C, H, W) in [-1, 1].
-            proposal: which of the endless sequence of an image's proposals.
-            seed: names that sequence.
+            proposal: the number of the proposal in the endless sequence of an image's proposals.
+            seed: names the sequence.
 
         Returns:
-            (B, C, H, W), meant to lie in [-1, 1].
+            (B, C, H, W); values should lie in [-1, 1].
         """
         given = self.encode(images)
         keys = [(SAMPLE_STREAM, seed, proposal, *codes) for codes in given.tolist()]
@@ -90,7 +90,7 @@ class RestorationPrior(CodeModel):
         return self.propose(images)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Counts the likelihood of a batch; gives its restorations to the callbacks."""
+        """Adds the likelihood of a batch; returns its restorations for the callbacks."""
         super().validation_step(batch, batch_idx)
         return {"translations": self.translate(sources_of(batch))}
 

@@ -1,4 +1,4 @@
-"""What every model that generates shares: numbered samples, endless sequences of which a seed names."""
+"""The base of models that generate: a seed names an endless sequence of numbered samples."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ SAMPLE_STREAM = 3  # first word of the keys of samples' random numbers (`randomn
 
 
 class GenerativeModel(ImageModel, ABC):
-    """The base of models that generate, which say how in `generate`."""
+    """The base of models that generate; a subclass defines `generate`."""
 
     @property
     @abstractmethod
     def num_classes(self) -> int | None:
-        """How many labels images can be asked of, or None if the model knows no labels."""
+        """The number of labels, or None if the model has no classes."""
 
     @abstractmethod
     def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
-        """Returns an image of each source of random numbers; see `sample`."""
+        """Returns one image per source of random numbers; see `sample`."""
 
     def sample(
         self, first: int, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float = 1.0
@@ -37,9 +37,9 @@ class GenerativeModel(ImageModel, ABC):
             first: the number of the first image.
             count: how many images.
             seed: names the sequence.
-            labels: (count,) int64, the classes to make; None draws them. Only for a model of classes.
-            truncation: in (0, 1], a factor on a GAN's noise or on the temperature of a prior's codes: smaller is more
-                typical and less varied.
+            labels: (count,) int64, the classes of the images; None draws them. Only for a model of classes.
+            truncation: in (0, 1], a factor on a GAN's noise or on the temperature of a prior's codes: smaller values
+                give more typical and less varied images.
 
         Returns:
             (count, C, H, W) in [-1, 1].
@@ -53,7 +53,7 @@ class GenerativeModel(ImageModel, ABC):
         return drawn_labels(sample_sources(first, count, seed), self.num_classes)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Returns as many samples as the batch has images, by the numbers of these in their split."""
+        """Returns one sample per image of the batch, with the image's number in its split."""
         count = batch.images.shape[0]
         if not count:
             return batch.images
@@ -66,12 +66,12 @@ class GenerativeModel(ImageModel, ABC):
 
 
 def sample_sources(first: int, count: int, seed: int) -> list[torch.Generator]:
-    """Returns the sources of random numbers of samples `first` ... `first + count - 1`, one for each."""
+    """Returns one source of random numbers for each of the samples `first` ... `first + count - 1`."""
     return [randomness.generator("cpu", SAMPLE_STREAM, seed, number) for number in range(first, first + count)]
 
 
 def drawn_labels(sources: Sequence[torch.Generator], classes: int | None) -> Tensor | None:
-    """Returns (count,) int64 labels, each drawn from the source of its sample; None where there are no classes."""
+    """Returns (count,) int64 labels, each drawn from the source of its sample; None without classes."""
     if classes is None:
         return None
     return torch.cat([torch.randint(classes, (1,), generator=source) for source in sources])

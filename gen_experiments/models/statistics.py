@@ -1,16 +1,16 @@
-"""What tells how a pair of adversaries is doing."""
+"""Statistics that show whether generator and discriminator are in balance."""
 
 import torch
 from torch import Tensor
 
 
 def logit_statistics(real: Tensor, fake: Tensor, boundary: float | None) -> dict[str, Tensor]:
-    """Returns statistics of the discriminator's logits (B,): means, their gap, and the share of images judged rightly.
+    """Returns statistics of the discriminator's logits (B,): means, their gap, and the share of correct judgements.
 
     Args:
         real: logits of real images.
         fake: logits of generated images.
-        boundary: what lies above it is judged real; None counts the pairs whose real image has the larger logit.
+        boundary: larger logits mean real; None counts the pairs whose real image has the larger logit.
     """
     right = real > fake if boundary is None else torch.cat([real > boundary, fake < boundary])
     means = {"logit_real": real.mean(), "logit_fake": fake.mean()}

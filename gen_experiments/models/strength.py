@@ -1,4 +1,4 @@
-"""How strongly a discriminator's images are augmented, when overfitting is to say it."""
+"""A strength of augmentation that adapts to the discriminator's overfitting."""
 
 import torch
 from torch import Tensor
@@ -12,15 +12,15 @@ from gen_experiments.recorded import Recorded
 class AdaptiveStrength(Recorded, KeepsPrecision):
     """ADA (https://arxiv.org/abs/2006.06676): the strength p rises while the discriminator is too sure of real images.
 
-    r = E[sign D(real)] over the last `every` iterations and all processes; p then moves by (images since) / `images`
-    upwards if r > `target`, else downwards, within [0, 1]; the authors' code lets it rise beyond 1, and so come down
-    from there later. The iteration that moves p still has the old one. Its state is in buffers: in the checkpoint, and
-    the same on all processes.
+    r = E[sign D(real)] over the last `every` iterations and all processes. Then p moves by (images since) / `images`:
+    up if r > `target`, else down, within [0, 1]. (The authors' code lets p rise beyond 1, from where it needs longer to
+    come down.) A new p holds from the next iteration on. The state is in buffers: in the checkpoint, and equal on all
+    processes.
 
     Args:
-        target: the r that is aimed at, in (-1, 1).
-        images: real images in which p can go from 0 to 1; > 0.
-        every: iterations between two moves; >= 1.
+        target: the wanted r, in (-1, 1).
+        images: real images in which p can rise from 0 to 1; > 0.
+        every: iterations between two changes; >= 1.
 
     Attributes:
         p: the strength, a scalar.
@@ -39,15 +39,15 @@ class AdaptiveStrength(Recorded, KeepsPrecision):
         check_interval("[1, inf)", every=every)
         self.target, self.images, self.every = target, images, every
         self.register_buffer("p", torch.zeros(()))
-        self.register_buffer("sums", torch.zeros(2))  # of the signs, and of how many there were
+        self.register_buffer("sums", torch.zeros(2))  # the sum of the signs and their number
 
     def forward(self, images: float) -> Tensor:
-        """Returns p, however many images were seen: so that it can stand where a schedule does."""
+        """Returns p for any number of images, so that it can replace a schedule."""
         return self.p
 
     @torch.no_grad()
     def update(self, real: Tensor, iteration: int) -> None:
-        """Counts logits (B,) or (B, n) of real images, 0 for undecided, and on every `every`-th iteration moves p."""
+        """Adds the signs of logits (B,) or (B, n) of real images, minus the boundary; changes p when due."""
         signs = real.sign().reshape(len(real), -1).mean(1).sum()
         self.sums += distributed.all_reduce_sum(torch.stack([signs, torch.full_like(signs, len(real))]))
         if (iteration + 1) % self.every == 0:

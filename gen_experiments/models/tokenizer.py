@@ -1,4 +1,4 @@
-"""A tokenizer: encoder, codebook and decoder, their averages, and what is counted of the codes."""
+"""A tokenizer: encoder, codebook and decoder, their averages, and statistics of the codes."""
 
 from abc import abstractmethod
 from functools import cached_property
@@ -23,7 +23,7 @@ from gen_experiments.schedules import Schedule
 
 
 class Tokenizer(ImageModel):
-    """The base of models that turn images into codes and back; a subclass says how they are trained.
+    """The base of models that turn images into codes and back; a subclass defines their training.
 
     Args:
         image: what the images are like.
@@ -33,10 +33,10 @@ class Tokenizer(ImageModel):
         reconstruction: the distance of images and reconstructions.
         lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
         ema_half_life: half-life, in real images, of moving averages of encoder, codebook and decoder, which are then
-            what is validated and used; None keeps none.
+            validated and used; None keeps none.
 
     Attributes:
-        code_counts: (codebook_size,), how often the last validation or test met each code, over all processes.
+        code_counts: (codebook_size,), how often each code occurred in the last validation or test, over all processes.
     """
 
     score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
@@ -65,7 +65,7 @@ class Tokenizer(ImageModel):
         self._means = ImageMeans("loss", "recon_mse")
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
-        """Reconstructs (B, C, H, W) images in [-1, 1], at least in float32, and says through which codes."""
+        """Returns reconstructions of (B, C, H, W) images in [-1, 1], at least in float32, and their codes."""
         quantized = self._quantized(images)
         return at_least_float32(self._parts()[2](quantized.values)), quantized
 
@@ -75,7 +75,7 @@ class Tokenizer(ImageModel):
 
     @property
     def code_grids(self) -> tuple[tuple[int, int], ...]:
-        """The grids of an image's codes, (h, w) of each level of the quantizer in their order."""
+        """The grids of an image's codes: (h, w) of each level of the quantizer, in order."""
         return self.quantizer.grids(*self._grid)
 
     @cached_property
@@ -106,11 +106,11 @@ class Tokenizer(ImageModel):
         return quantized
 
     def trained_parts(self) -> tuple[Encoder, Quantizer, Decoder]:
-        """Returns what the optimizer trains."""
+        """Returns the parts that the optimizer trains."""
         return self.encoder, self.quantizer, self.decoder
 
     def _parts(self) -> tuple[Encoder, Quantizer, Decoder]:
-        """Returns what is trained or, outside of training and where they are kept, the averages."""
+        """Returns the trained parts or, outside of training, their averages if there are any."""
         if self.training or self.ema_half_life is None:
             return self.trained_parts()
         encoder, quantizer, decoder = (average.module for average in self.averages)
@@ -130,14 +130,14 @@ class Tokenizer(ImageModel):
         """Makes a step and returns the loss."""
 
     def after_step(self, images: int) -> None:
-        """Moves the averages."""
+        """Updates the averages."""
         if self.ema_half_life is not None:
             half_life = self.ema_half_life(self.images_seen - images)
             for average, part in zip(self.averages, self.trained_parts(), strict=True):
                 average.update(part, images, half_life)  # type: ignore[operator]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Counts the losses and codes of a batch; gives codes and reconstructions to the callbacks."""
+        """Adds the losses and codes of a batch; returns codes and reconstructions for the callbacks."""
         return self._evaluation_step(batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -149,7 +149,7 @@ class Tokenizer(ImageModel):
         return self.reconstruct(batch.inputs)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the losses and how much of the codebook the epoch used."""
+        """Logs the losses and the use of the codebook."""
         self._log_evaluation("val")
 
     def on_test_epoch_end(self) -> None:

@@ -1,4 +1,4 @@
-"""Starting from the weights of another model, as far as they fit."""
+"""Training that starts from the weights of another model, as far as they fit."""
 
 from pathlib import Path
 
@@ -14,17 +14,17 @@ MOST_NAMED = 8
 
 @torch.no_grad()
 def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
-    """Loads the weights of a checkpoint whose names and shapes are those of a model's, such as one of other classes.
+    """Loads the weights of a checkpoint that have the names and shapes of a model's weights.
 
-    What counts beside weights, such as images seen and the state of optimizers, starts anew. What a part notes beside
-    its tensors is loaded with these or, if any of them does not fit, not at all.
+    Everything else, such as images seen and the state of optimizers, starts anew. The extra state of a module is loaded
+    only if all its tensors fit.
 
     Args:
-        model: takes them.
+        model: gets the weights.
         path: a checkpoint of any model of this project.
 
     Returns:
-        Lines that say how many were loaded and which were not.
+        Lines that say how many weights were loaded, and which were not.
 
     Raises:
         UserError: the file is no such checkpoint, or no weight in it fits.

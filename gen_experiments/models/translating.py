@@ -1,4 +1,4 @@
-"""What models that turn pictures into others do once they are trained: directions, translations, their evaluation."""
+"""Trained models that turn pictures into others: their directions, translations and evaluation."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -24,8 +24,8 @@ class Translating(ImageModel):
         lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
 
     Attributes:
-        directions: the sides that pictures can be turned into, the one that is validated first.
-        means: further names of what `evaluated` returns.
+        directions: the sides that pictures can be turned into; the first is validated.
+        means: the names of the scalars that `evaluated` returns.
     """
 
     score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
@@ -39,7 +39,7 @@ class Translating(ImageModel):
         self._means = ImageMeans(*self.means) if self.means else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turns (B, C, H, W) images in [-1, 1] into the first direction, by the averaged generator."""
+        """Turns (B, C, H, W) images in [-1, 1] into the first direction by the averaged generator."""
         return self.translate(images)
 
     def translate(self, images: Tensor, to: str | None = None) -> Tensor:
@@ -52,7 +52,7 @@ class Translating(ImageModel):
         return at_least_float32(translations)
 
     def place_of(self, to: str | None) -> int:
-        """Returns the place of a side among the directions, that of the first for None.
+        """Returns the index of a side among the directions; 0 for None.
 
         Raises:
             UserError: the model has no such direction.
@@ -62,7 +62,7 @@ class Translating(ImageModel):
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns `to_b` and so on, one for each direction: (B, C, H, W) images in [-1, 1] -> the same shape.
 
-        They are the averaged generators, as `translate` has them.
+        They are the averaged generators, as in `translate`.
         """
         inputs = {"images": example_images(self.image)}
         return {
@@ -71,11 +71,11 @@ class Translating(ImageModel):
         }
 
     def evaluated(self, sources: Tensor, batch: Batch, translations: Tensor) -> dict[str, Tensor]:
-        """Returns the scalars that `means` names, of a batch that is evaluated."""
+        """Returns the scalars that `means` names, for a batch of an evaluation."""
         return {}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Gives the translations of a batch to the callbacks."""
+        """Returns the translations of a batch for the callbacks."""
         return self._evaluation_step(batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -108,10 +108,10 @@ class Translating(ImageModel):
 
 
 def place_among(directions: Sequence[str], to: str | None, name: str) -> int:
-    """Returns the place of a side among the directions of a model of that name, that of the first for None.
+    """Returns the index of the side `to` among the directions of a model called `name`; 0 for None.
 
     Raises:
-        UserError: it is none of these.
+        UserError: there is no such direction.
     """
     if to is None:
         return 0

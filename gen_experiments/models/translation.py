@@ -1,4 +1,4 @@
-"""What the training of models that turn pictures into others shares: adversaries that step in turn, and averages."""
+"""The training of models that turn pictures into others: generators and discriminators in turn, and averages."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -24,27 +24,27 @@ from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
 
 TranslatorFactory = Callable[[ImageSpec], Translator]
-GENERATORS, DISCRIMINATORS = 0, 1  # the optimizers, of which the first's steps count as iterations
+GENERATORS, DISCRIMINATORS = 0, 1  # the optimizers; the steps of the first count as iterations
 
 
 class TranslationModel(Translating):
     """The base of models that turn a batch's `sources` into pictures like its `images`, under manual optimization.
 
-    A subclass builds `generators`, one for each of its `directions`, and `discriminators`, calls `finish_building` and
-    says in `training_step` which bouts they fight (`discriminator_step`) and what the generators minimise
-    (`generator_step`). `global_step` counts iterations.
+    A subclass builds `generators`, one for each of its `directions`, and `discriminators`, and calls `finish_building`.
+    Its `training_step` calls `discriminator_step` and `generator_step` with the bouts, and then `end_iteration`.
+    `global_step` counts iterations.
 
     Args:
         image: what the images are like; the command line links it from the data.
         loss: what discriminators and generators minimise against each other.
         optimizer_g: makes the optimizer of all generators.
-        optimizer_d: makes that of all discriminators.
+        optimizer_d: makes the optimizer of all discriminators.
         penalties: terms on the discriminators, added to their losses.
-        ema_half_life: half-life, in real images, of the generators' moving averages, which are what is validated and
-            used; 0 uses the raw weights. A number is warmed up, a schedule is taken as it is.
+        ema_half_life: half-life, in real images, of the generators' moving averages, which are validated and used; 0
+            uses the raw weights. A number is warmed up, a schedule is taken unchanged.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augment: what all pictures go through on their way to the discriminators. Within an iteration its draws for an
-            image are the same in all bouts and, where a discriminator sees a source too, for both pictures of the pair.
+        augment: the augmentation of all pictures that the discriminators see. Within an iteration its draws for an
+            image are the same in all bouts and, where a discriminator also sees the source, for both pictures.
 
     Attributes:
         needs_pairs: whether the training compares a translation with the image beside it.
@@ -84,16 +84,16 @@ class TranslationModel(Translating):
         compile: bool = False,
         compile_discriminator: bool = False,
     ) -> None:
-        """Takes the networks, a generator for each direction, and begins the averages.
+        """Registers the networks, one generator for each direction, and makes the averages.
 
         Args:
-            generators: they become `generators`.
-            discriminators: they become `discriminators`.
-            compile: whether to compile the generators, by what `networks_called` returns of each.
+            generators: one for each direction.
+            discriminators: any number.
+            compile: whether to compile the generators: of each, the modules in `networks_called`.
             compile_discriminator: whether to compile the discriminators.
 
         Raises:
-            UserError: a penalty is on the gradients of compiled discriminators.
+            UserError: compiled discriminators get a penalty on their gradients.
         """
         self.generators, self.discriminators = nn.ModuleList(generators), nn.ModuleList(discriminators)
         self.averages = nn.ModuleList(EMA(generator) for generator in self.generators)
@@ -106,14 +106,14 @@ class TranslationModel(Translating):
         self.compile_in_training(*compiled)
 
     def networks_called(self, generator: nn.Module) -> Iterable[nn.Module]:
-        """Returns the modules of a generator that the training calls, of which each can be compiled."""
+        """Returns the modules of a generator that the training calls and that can be compiled."""
         return [generator]
 
     def setup(self, stage: str) -> None:
-        """Refuses data without what is to be translated, beside what every model does.
+        """Also refuses data without sources.
 
         Raises:
-            UserError: the data holds single images, or a model that needs pairs gets others.
+            UserError: the data hold single images, or no pairs for a model that needs pairs.
         """
         require_sources(self)
         if stage == "fit" and self.needs_pairs:
@@ -121,17 +121,17 @@ class TranslationModel(Translating):
         super().setup(stage)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Sets, beside what every model sets, the augmentation's strength and draws."""
+        """Also sets the augmentation's strength and draws."""
         self.augment.set_strength(self.images_seen)
         self._draws_of_steps = self.augment.draws(len(batch.images), self.device, self.global_step)
         super().on_train_batch_start(batch, batch_idx)
 
     @abstractmethod
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Fights the bouts of a batch and returns the generators' loss."""
+        """Steps generators and discriminators, and returns the generators' loss."""
 
     def discriminator_step(self, bouts: Mapping[str, Bout], source: torch.Generator) -> dict[str, Tensor]:
-        """Steps the discriminators by the sum of their losses; returns what is logged, named after the bouts."""
+        """Steps the discriminators by the sum of their losses; returns the values to log, named after the bouts."""
         logs: dict[str, Tensor] = {}
         with self.stepping(DISCRIMINATORS):
             total = torch.zeros((), device=self.device)
@@ -150,7 +150,7 @@ class TranslationModel(Translating):
         return logs
 
     def generator_step(self, bouts: Mapping[str, Bout], terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Steps the generators by the sum of what the bouts cost them and of `terms`; returns each, for the logs."""
+        """Steps the generators by the sum of adversarial losses and `terms`; returns each of them for the logs."""
         with self.stepping(GENERATORS):
             values = {}
             for name, bout in bouts.items():
@@ -163,7 +163,7 @@ class TranslationModel(Translating):
         return {"loss_g": loss.detach(), **{name: value.detach() for name, value in values.items()}}
 
     def end_iteration(self, batch: Batch, logs: Mapping[str, Tensor]) -> Tensor:
-        """Moves the averages, logs, lets an adaptive strength learn, and returns the generators' loss."""
+        """Updates the averages, logs, updates an adaptive strength, and returns the generators' loss."""
         half_life = self._half_life(self.images_seen - global_size(batch))
         for average, generator in zip(self.averages, self.generators, strict=True):
             average.update(generator, global_size(batch), half_life)  # type: ignore[operator]
@@ -175,14 +175,14 @@ class TranslationModel(Translating):
         return logs["loss_g"]
 
     def _logits_through(self, bout: Bout, draws: Tensor | None) -> list[Logits]:
-        """Returns what gives the logits of real and of made images, augmented by (B, 2, draws) random numbers."""
+        """Returns the functions to logits of real and of made images, augmented by (B, 2, draws) random numbers."""
         return [partial(self._judge, bout, None if draws is None else draws[:, kind]) for kind in (0, 1)]
 
     def _judge(self, bout: Bout, draws: Tensor | None, images: Tensor) -> Tensor:
         seen = self.augment(images, draws)
         if bout.beside is not None:
-            # By the same numbers, so that both move alike and still belong together; one at a time, as means over
-            # channels are meant to be those of one picture.
+            # By the same numbers, so that both still belong together; one at a time, as means over channels must be
+            # those of one picture.
             beside = self.augment(bout.beside.to(images.dtype), draws)
             seen = torch.cat([beside, seen], dim=1)
         return bout.logits(seen)

@@ -26,7 +26,7 @@ from gen_experiments.schedules import Schedule
 class VQVAE(Tokenizer):
     """Trains encoder, quantizer and decoder by reconstruction loss + the quantizer's own loss.
 
-    Over data with `damage` or pairs it remakes the `images` of a batch of its `sources`: a tokenizer that restores.
+    Over data with `damage` or pairs it reconstructs the `images` of a batch from its `sources`.
 
     With an adversary it is a VQGAN: the decoder also learns to deceive a discriminator, which is trained in turn under
     manual optimization. `global_step` counts iterations either way.
@@ -42,8 +42,8 @@ class VQVAE(Tokenizer):
         lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
         compile: whether to compile encoder and decoder: a minute's wait, then faster steps.
         ema_half_life: half-life, in real images, of moving averages of encoder, codebook and decoder, which are then
-            what is validated and used; None keeps none. A number is warmed up (`models.ema.half_life_schedule`), a
-            schedule is taken as it is.
+            validated and used; None keeps none. A number is warmed up (`models.ema.half_life_schedule`), a schedule is
+            taken unchanged.
 
     Attributes:
         code_counts: see `Tokenizer`.
@@ -73,16 +73,16 @@ class VQVAE(Tokenizer):
             self.penalties = nn.ModuleList(adversary.penalties)
 
     def setup(self, stage: str) -> None:
-        """Refuses sources that show something else than the images, beside what every model does.
+        """Also refuses sources that show something else than the images.
 
         Raises:
-            UserError: the data are pictures of two sides that are no pairs.
+            UserError: the data are unpaired pictures of two sides.
         """
         require_pairs(self)
         super().setup(stage)
 
     def on_train_start(self) -> None:
-        """Warns of an adversary that would never begin, beside what every model warns of."""
+        """Also warns of an adversary that would never begin."""
         super().on_train_start()
         last = self.images_before_last
         if self.adversary is not None and last < self.adversary.start and self.trainer.is_global_zero:
@@ -143,12 +143,12 @@ class VQVAE(Tokenizer):
         return at_least_float32(logits)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the codes that were revived since they were last logged."""
+        """Adds the number of codes that were revived since they were last logged."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["codes_revived"] = [codebook.revived for codebook in self._codebooks()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes their numbers."""
+        """Restores these numbers."""
         super().on_load_checkpoint(checkpoint)
         for codebook, revived in zip(self._codebooks(), checkpoint.get("codes_revived", []), strict=False):
             codebook.revived.copy_(revived)
