@@ -1,4 +1,4 @@
-"""What discriminator and generator minimise, over logits r = D(x) of real and f = D(G(z)) of generated images."""
+"""Adversarial losses over logits r = D(x) of real and f = D(G(z)) of generated images."""
 
 from typing import ClassVar
 
@@ -74,7 +74,7 @@ class Hinge(AdversarialLoss):
 class Wasserstein(AdversarialLoss):
     """The critic's estimate of the Wasserstein-1 distance (https://arxiv.org/abs/1701.07875).
 
-    L_D = mean f − mean r;  L_G = −mean f. The critic must be held Lipschitz, by `GradientPenalty` for one.
+    L_D = mean f − mean r;  L_G = −mean f. The critic must be Lipschitz, for instance by `GradientPenalty`.
     """
 
     boundary: ClassVar[float | None] = None

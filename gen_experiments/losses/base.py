@@ -1,4 +1,4 @@
-"""The contracts of the adversarial losses and penalties."""
+"""The base classes of adversarial losses and penalties."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from gen_experiments.recorded import Recorded
 
 
 class AdversarialLoss(Recorded, ABC):
-    """What a discriminator and a generator minimise, as functions of the discriminator's logits, high for real.
+    """The losses of discriminator and generator, as functions of the discriminator's logits, high for real.
 
-    These are (B,), or (B, n) of a discriminator of patches, over all of which a loss takes its mean.
+    Logits are (B,), or (B, n) for a discriminator of patches; losses are means over all of them.
 
     Attributes:
-        paired: whether the generator's loss compares fakes with reals, so that it needs the logits of both.
-        boundary: the logit above which an image counts as judged real; None if only differences count.
+        paired: whether the generator's loss also needs the logits of real images.
+        boundary: the logit above which an image is judged real; None if only differences count.
     """
 
     paired: ClassVar[bool] = False
@@ -37,13 +37,13 @@ class AdversarialLoss(Recorded, ABC):
 class Penalty(Recorded, KeepsPrecision, ABC):
     """A term on the discriminator's gradients or logits, added to its loss on every `every`-th iteration.
 
-    It is a module so that one with a state keeps it in buffers: in the checkpoint and on the right device.
+    It is a module so that a state is kept in buffers: in the checkpoint and on the right device.
 
     Attributes:
-        weight: its factor.
+        weight: the factor.
         every: the interval in iterations; the value is multiplied by it, so that the mean strength stays the same (lazy
             regularisation, StyleGAN2, https://arxiv.org/abs/1912.04958, appendix B).
-        second_order: whether it is differentiated through a gradient of the discriminator.
+        second_order: whether the penalty contains a gradient of the discriminator.
     """
 
     second_order: ClassVar[bool] = True
@@ -69,5 +69,5 @@ class Penalty(Recorded, KeepsPrecision, ABC):
             discriminator: images (B, C, H, W) -> logits (B,).
             real: real images.
             fake: generated images, detached.
-            source: where its random numbers come from (`randomness.rand_rows`).
+            source: of random numbers (`randomness.rand_rows`).
         """

@@ -1,4 +1,4 @@
-"""Contrast: what belongs together is to be found among what does not."""
+"""Contrastive losses."""
 
 import torch
 from torch import Tensor
@@ -8,13 +8,13 @@ from torch.nn.functional import cross_entropy
 def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """Returns the PatchNCE loss of CUT (https://arxiv.org/abs/2007.15651, equation 3).
 
-    Each place of what was made is to be recognised as the same place of its source, among the other places of the same
-    source: mean over images and places i of −log(exp(qᵢ·kᵢ / τ) / Σⱼ exp(qᵢ·kⱼ / τ)). No gradient passes to the keys.
-    It is computed in float32, also under autocast: a small τ enlarges what bfloat16 rounds.
+    Each place of a translation is classified as the same place of its source, among all places of that source: mean
+    over images and places i of −log(exp(qᵢ·kᵢ / τ) / Σⱼ exp(qᵢ·kⱼ / τ)). The keys get no gradient. It is computed in
+    float32, also under autocast: a small τ enlarges the rounding errors of bfloat16.
 
     Args:
-        queries: (B, N, D) features of N places of what was made, each of length one.
-        keys: (B, N, D) features of the same places of the sources, likewise.
+        queries: (B, N, D) features of N places of translations, each of length one.
+        keys: (B, N, D) features of the same places of the sources, each of length one.
         temperature: τ.
 
     Returns:

@@ -1,4 +1,4 @@
-"""LeCam: the discriminator's logits are held near what it used to say of the other kind of images."""
+"""LeCam: keeps the discriminator's logits near their moving averages on the other kind of images."""
 
 from collections.abc import Callable
 
@@ -13,8 +13,8 @@ from gen_experiments.losses.base import Penalty
 class LeCam(Penalty):
     """weight · (mean ⌊D(x) − α_F⌋₊² + mean ⌊α_R − D(G(z))⌋₊²), for little data (https://arxiv.org/abs/2104.03310).
 
-    ⌊·⌋₊ is max(0, ·), by which the authors' code differs from the paper's equation 6: a logit that has passed to the
-    other side is not drawn further. The published results are those of the code, so it is the default.
+    ⌊·⌋₊ is max(0, ·). It stands in the authors' code and not in the paper's equation 6; it is the default because the
+    published results are those of the code.
 
     α_R and α_F are moving averages of the logits of real and of generated images, over all processes and corrected for
     their start at zero. They are state: saved and restored.
@@ -40,7 +40,7 @@ class LeCam(Penalty):
     def forward(
         self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
     ) -> Tensor:
-        """Moves the averages and gives the penalty; `source` is not used."""
+        """Updates the averages and returns the penalty; `source` is not used."""
         real_logits, fake_logits = discriminator(real).float(), discriminator(fake).float()
         self._update(torch.stack([real_logits.mean(), fake_logits.mean()]).detach())
         averages = self.averages / (1 - self.remaining)

@@ -1,4 +1,4 @@
-"""LPIPS: the distance of images in the features of a network that was trained to classify photographs."""
+"""LPIPS: the distance of images in the features of a classifier of photographs."""
 
 import pickle
 from pathlib import Path
@@ -25,24 +25,24 @@ class Perceptual(ReconstructionLoss):
 
     LPIPS is torchmetrics': squared differences of the backbone's features at five depths, each position's scaled to
     length one, weighted by channel, averaged over positions and summed over depths; its mean over the images is taken.
-    Grey images are repeated to three channels. Images below 64 pixels are enlarged to 64, bilinearly: VGG-16 takes
-    none below 16 and AlexNet none below 31, and the distance was calibrated on patches of 64.
+    Grey images are repeated to three channels. Images below 64 pixels are enlarged bilinearly to 64: VGG-16 takes no
+    images below 16 pixels, AlexNet none below 31, and the distance was calibrated on patches of 64.
 
-    The network is frozen, computes in float32 whatever the autocast, and is no part of the model: it enters neither
-    checkpoints, nor moving averages, nor what processes exchange. It is loaded when it is first used, on the images'
-    device, so that a model can be rebuilt without it. torchmetrics brings the channels' weights; the backbone's are
-    fetched into torch's cache, or read from a file.
+    The network is frozen, computes in float32 under any autocast, and is no part of the model: checkpoints, moving
+    averages and the gradients of processes do not contain it. It is loaded at the first use, on the images' device, so
+    that a model can be rebuilt without it. torchmetrics contains the channels' weights; the backbone's are fetched into
+    torch's cache, or read from a file.
 
     Args:
-        pixel: a distance of pixels that is added; by default L1 of weight 1.
+        pixel: an additional distance of pixels; by default L1 of weight 1.
         weight: the factor of LPIPS.
         net: the backbone, VGG-16 or AlexNet.
-        channels: those that LPIPS is to see, as in [0, 1, 1]; needed for images of 2 or 4 channels alone.
+        channels: the channels that LPIPS sees, as in [0, 1, 1]; needed only for images of 2 or 4 channels.
         weights: a local copy of torchvision's `vgg16-397923af.pth` or `alexnet-owt-7be5be79.pth`; None fetches it.
 
     Raises:
-        UserError: channels that are not one or three, or, at the first use, that the images do not have; then also: the
-            file is missing or is no such network, or there is neither a file nor a network connection.
+        UserError: channels are not one or three; or, at the first use, the images lack one of them, the file is missing
+            or holds another network, or there is neither a file nor a network connection.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ def _lpips(net: Literal["vgg", "alex"], weights: str | None) -> nn.Module:
     from torchmetrics.functional.image.lpips import _NoTrainLpips
 
     state = _fetched(net) if weights is None else _read(net, weights)
-    # The backbone is drawn at random before it is filled: that must not move training's own random numbers.
+    # The backbone is drawn at random before it is filled, which must not advance training's random numbers.
     with torch.random.fork_rng(devices=[]):
         network = _NoTrainLpips(net=net, pnet_rand=True)
     try:

@@ -12,7 +12,7 @@ class ReconstructionLoss(Recorded, ABC):
     """A differentiable distance between images and their reconstructions.
 
     Attributes:
-        weight: its factor.
+        weight: the factor.
     """
 
     weight: float

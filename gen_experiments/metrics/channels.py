@@ -1,4 +1,4 @@
-"""Features of named channels, of images that have other channels than a network knows."""
+"""Features of chosen channels of images."""
 
 import torch
 from torch import Tensor
@@ -8,17 +8,17 @@ from gen_experiments.metrics.features import FeatureExtractor
 
 
 class ChosenChannels(FeatureExtractor):
-    """Another extractor's features of one or three channels of the images, which the user names.
+    """Another extractor's features of one or three chosen channels of the images.
 
-    `[0, 1, 2]` of images with alpha are their colours without it; `[0, 1, 1]` of two stains shows the first as red and
-    the second as green and blue. Distances compare only with those of the same choice, which stands in every record.
+    `[0, 1, 2]` takes the colours of images with alpha; `[0, 1, 1]` shows the first of two stains as red and the second
+    as green and blue. Distances are comparable only under the same choice, which is part of every record.
 
     Args:
-        of: the extractor that sees them.
-        channels: one or three of the images' channels, counted from 0; the same may stand more than once.
+        of: the extractor that sees the channels.
+        channels: one or three of the images' channels, counted from 0; a channel may be repeated.
 
     Raises:
-        UserError: there are not one or three; or, when images come, they have no such channel.
+        UserError: there are not one or three; or, later, the images lack one of them.
     """
 
     def __init__(self, of: FeatureExtractor, channels: tuple[int, ...]) -> None:
@@ -37,7 +37,7 @@ class ChosenChannels(FeatureExtractor):
         """Refuses images that lack one of the channels.
 
         Raises:
-            UserError: they do.
+            UserError: the images lack a channel.
         """
         chosen(torch.empty(0, channels, 0, 0), self.channels)
 
@@ -47,14 +47,14 @@ class ChosenChannels(FeatureExtractor):
         return features
 
     def classify(self, features: Tensor) -> Tensor | None:
-        """Maps (N, num_features) features -> what the other extractor makes of them."""
+        """Maps (N, num_features) features -> the other extractor's logits, or None."""
         return self.of.classify(features)
 
     @property
     def fingerprint(self) -> str:
-        """That of the other extractor, and the channels."""
+        """The fingerprint of the other extractor, with the channels."""
         return f"{self.of.fingerprint}-{self.channels}"
 
     def protocol(self) -> dict[str, object]:
-        """Returns what the other extractor says, and the channels."""
+        """Returns the protocol of the other extractor, with the channels."""
         return {**self.of.protocol(), "channels": list(self.channels)}

@@ -1,4 +1,4 @@
-"""Feature extractors: the frozen networks in whose features distributions of images are compared."""
+"""Feature extractors: frozen networks; distributions of images are compared in their features."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -18,8 +18,8 @@ from gen_experiments.storage import file_sha256
 
 DIGITS_WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
 SPATIAL_CHANNELS = 7
-# Images that a deep network takes at once on a CPU, whose caches do not hold the activations of more: Inception took
-# 1.35 times as long for 250 at once, and 3.4 GB instead of 1.2 GB.
+# Images per pass of a deep network on a CPU, limited by its caches: with 250 images Inception took 1.35 times as long,
+# and 3.4 GB instead of 1.2 GB.
 CPU_PASS = 16
 
 INCEPTION_RESIZES = {
@@ -29,17 +29,17 @@ INCEPTION_RESIZES = {
 
 
 class FeatureExtractor(nn.Module, ABC):
-    """Images to feature vectors, in float32 whatever the autocast, without gradients, always in evaluation mode.
+    """Images to feature vectors, in float32 under any autocast, without gradients, always in evaluation mode.
 
     Attributes:
         num_features: length of a feature vector.
-        num_spatial: length of a vector of features at places, of which sFID is; 0 where there are none.
-        resize: how images are brought to the network's size, in words.
+        num_spatial: length of a vector of features at places, for sFID; 0 if there are none.
+        resize: how images are resized for the network, in words.
         weights_hash: SHA-256 of the weights.
-        content: what images must show for distances between features to mean something; None if anything.
-        any_images: whether the user asks for distances between other images too.
+        content: what images must show for meaningful distances; None for any images.
+        any_images: whether the user wants distances between other images too.
         takes: the numbers of channels that images may have.
-        cpu_pass: images that it takes at once on a CPU; None for any number.
+        cpu_pass: images per pass on a CPU; None for any number.
     """
 
     num_features: int
@@ -52,10 +52,10 @@ class FeatureExtractor(nn.Module, ABC):
     cpu_pass: int | None = None
 
     def check_channels(self, channels: int) -> None:
-        """Refuses images of a number of channels that the network does not take.
+        """Refuses images with a number of channels that the network does not take.
 
         Raises:
-            UserError: the line says how to name those that it is to see.
+            UserError: they have; the line says how to choose channels.
         """
         if channels not in self.takes:
             name, taken = type(self).__name__, " or ".join(map(str, self.takes))
@@ -66,14 +66,14 @@ class FeatureExtractor(nn.Module, ABC):
             )
 
     def fits(self, content: str | None, option: str = "--evaluation.extractor") -> bool:
-        """Returns whether the features mean something for images of that content.
+        """Returns whether the features are meaningful for images of a content.
 
         Args:
-            content: what the images show; None where that is not known.
-            option: of the command line, by which the extractor was named.
+            content: what the images show; None if that is not known.
+            option: the option of the command line that names the extractor.
 
         Raises:
-            UserError: they do not, and were not asked for by `any_images`.
+            UserError: they are not, and `any_images` is not set.
         """
         fits = self.content is None or self.content == content
         if not fits and not self.any_images:
@@ -97,17 +97,17 @@ class FeatureExtractor(nn.Module, ABC):
             return torch.cat([self.extract(part) for part in images.split(at_once)])
 
     def with_spatial(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps images as `forward` does -> its features, and (N, num_spatial) float32 features at places."""
+        """Maps images -> the features of `forward`, and (N, num_spatial) float32 features at places."""
         return self(images), torch.empty(len(images), 0, device=images.device)
 
     @torch.no_grad()
     def classify(self, features: Tensor) -> Tensor | None:
-        """Maps (N, num_features) features -> (N, classes) logits; None from a network that knows no classes."""
+        """Maps (N, num_features) features -> (N, classes) logits; None for a network without classes."""
         return None
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The network's device."""
         return next((weight.device for weight in self.parameters()), torch.device("cpu"))
 
     def features_of(self, images: ImageSet, chosen: NDArray[np.int64], batch_size: int) -> Tensor:
@@ -121,22 +121,22 @@ class FeatureExtractor(nn.Module, ABC):
 
     @property
     def fingerprint(self) -> str:
-        """What identifies the features: equal fingerprints mean equal features of equal images."""
+        """The identity of the features: equal fingerprints mean equal features of equal images."""
         return f"{type(self).__name__}-{self.weights_hash[:16]}-{self.resize}"
 
     def protocol(self) -> dict[str, object]:
-        """Returns what must be said beside a number that rests on these features."""
+        """Returns the fields of a record that describe these features."""
         return {"extractor": type(self).__name__, "weights_sha256": self.weights_hash, "resize": self.resize}
 
 
 class DigitsFeatures(FeatureExtractor):
     """The 64 penultimate features of a small classifier of handwritten digits that comes with the package.
 
-    It was trained on MNIST by `gen_experiments/metrics/train_digits.py`; colour images are turned to grey. Distances by
-    it compare only with distances by it: its name belongs beside every number.
+    It was trained on MNIST by `gen_experiments/metrics/train_digits.py`; colour images become grey. Its distances are
+    comparable only with each other: name it beside every number.
 
     Args:
-        any_images: whether images of a source that is not known to hold digits are scored too. Such scores are logged
+        any_images: whether images of sources that are not known to hold digits are scored too. Such scores are logged
             as `fid_by_DigitsFeatures` or `rfid_by_DigitsFeatures`, and choose no checkpoint.
     """
 
@@ -166,15 +166,15 @@ class DigitsFeatures(FeatureExtractor):
 
 
 class InceptionFeatures(FeatureExtractor):
-    """The 2048 pool features of the Inception v3 of the original FID, as torch-fidelity has it.
+    """The 2048 pool features of the Inception v3 of the original FID, as in torch-fidelity.
 
     Grey images are repeated to three channels. The weights are fetched on first use, or read from a file.
 
     Args:
         weights: a local copy of torch-fidelity's `weights-inception-2015-12-05-6726825d.pth`; None fetches it.
-        resizing: how images are brought to 299x299: "tensorflow", bilinear without antialiasing as the original FID and
-            torch-fidelity, or "clean", bicubic with antialiasing and not rounded to integers, as clean-fid does it by
-            Pillow (https://arxiv.org/abs/2104.11222).
+        resizing: how images are resized to 299x299: "tensorflow", bilinear without antialiasing as in the original FID
+            and torch-fidelity, or "clean", bicubic with antialiasing and without rounding to integers, as in clean-fid
+            by Pillow (https://arxiv.org/abs/2104.11222).
 
     Raises:
         UserError: the file is missing or is no such network, or there is neither a file nor a network connection.
@@ -188,7 +188,7 @@ class InceptionFeatures(FeatureExtractor):
         super().__init__()
         self.resizing, self.resize = resizing, INCEPTION_RESIZES[resizing]
         if resizing != "tensorflow":
-            self.num_spatial = 0  # nobody computes sFID of other inputs
+            self.num_spatial = 0  # sFID is defined for the other resizing only
         path = Path(weights) if weights is not None else fetched_inception()
         self.network = read_inception(path)
         self.weights_hash = file_sha256(path)
@@ -202,7 +202,7 @@ class InceptionFeatures(FeatureExtractor):
         if self.resizing == "tensorflow":
             features: Tensor = self.network(images)[0]
             return features
-        # Antialiased, torch's bicubic filter is Pillow's. The network's own entrance takes integers only.
+        # torch's antialiased bicubic filter equals Pillow's. The network's own first layer takes integers only.
         values = F.interpolate(images.float(), (299, 299), mode="bicubic", antialias=True).clamp(0, 255)
         values = ((values - 128) / 128).contiguous(memory_format=torch.channels_last)
         for name, layer in self.network.named_children():
@@ -212,11 +212,11 @@ class InceptionFeatures(FeatureExtractor):
         return values.flatten(1)
 
     def with_spatial(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps images -> (N, 2048) and (N, 2023) float32 features, those of sFID as guided-diffusion (ADM) has them.
+        """Maps images -> (N, 2048) and (N, 2023) float32 features, the latter for sFID as in guided-diffusion (ADM).
 
-        They are the first 7 channels of `mixed_6/conv`, after its ReLU, at all 17x17 places, the channels of a place
-        beside each other (https://github.com/openai/guided-diffusion/blob/main/evaluations/evaluator.py). sFID is the
-        Fréchet distance of them (https://arxiv.org/abs/2103.03841).
+        They are the first 7 channels of `mixed_6/conv`, after its ReLU, at all 17x17 places, ordered by place
+        (https://github.com/openai/guided-diffusion/blob/main/evaluations/evaluator.py). sFID is their Fréchet distance
+        (https://arxiv.org/abs/2103.03841).
         """
         if not self.num_spatial:
             return super().with_spatial(images)
@@ -231,6 +231,6 @@ class InceptionFeatures(FeatureExtractor):
 
     @torch.no_grad()
     def classify(self, features: Tensor) -> Tensor:
-        """Maps (N, 2048) features -> (N, 1008) logits without their bias, of which the inception score is made."""
+        """Maps (N, 2048) features -> (N, 1008) logits without their bias, as for the inception score."""
         weight: Tensor = self.network.fc.weight  # type: ignore[union-attr,assignment]
         return features @ weight.T

@@ -1,4 +1,4 @@
-"""Augmentations of what a discriminator sees, real and generated alike, through which gradients pass."""
+"""Differentiable augmentations of the real and generated images that a discriminator sees."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from gen_experiments.recorded import Recorded
 
 
 class Augmentation(Recorded, ABC):
-    """A differentiable map of images to images of the same shape, random by the numbers it is given.
+    """A differentiable map of images to images of the same shape, controlled by given random numbers.
 
     Attributes:
-        num_draws: how many random numbers an image takes.
+        num_draws: random numbers per image.
     """
 
     num_draws: ClassVar[int]
@@ -25,9 +25,8 @@ class Augmentation(Recorded, ABC):
         """Augments (B, C, H, W) images.
 
         Args:
-            images: what the discriminator is to judge.
-            p: the probability, in [0, 1], with which an image goes through each of the transformations; at 0 the images
-                come back as they are, at 1 all are changed.
+            images: images for the discriminator.
+            p: the probability, in [0, 1], of each transformation of an image; 0 changes nothing, 1 changes all images.
             draws: (B, num_draws) uniform random numbers in [0, 1).
         """
 
@@ -37,10 +36,10 @@ class DiffAugment(Augmentation):
 
     Args:
         colour: shift the brightness by up to ½, scale the saturation by 0 to 2 and the contrast by ½ to 1½.
-        translation: the largest shift along each axis, as a part of the image's size along it; 0 for none.
-        cutout: the sides of what is covered, as a part of the image's sides; 0 for none.
-        fill: what enters and what covers, in [-1, 1]: 0, the paper's grey, suits photographs, -1 what lies on black,
-            where a grey bar would be seen before all else.
+        translation: the largest shift along each axis, as a share of the image's size; 0 for none.
+        cutout: the sides of the covered rectangle, as shares of the image's sides; 0 for none.
+        fill: the value of shifted-in and covered pixels, in [-1, 1]: 0, the paper's grey, suits photographs; -1 suits
+            images on black, where a grey bar would stand out.
 
     Raises:
         UserError: a number out of range.
@@ -54,7 +53,7 @@ class DiffAugment(Augmentation):
         self.colour, self.translation, self.cutout, self.fill = colour, translation, cutout, fill
 
     def __call__(self, images: Tensor, p: float | Tensor, draws: Tensor) -> Tensor:
-        """Augments images; the first three numbers choose which of the three an image goes through, the others how."""
+        """Augments images; the first three draws choose the transformations of an image, the others their amounts."""
         chosen, amounts = draws[:, :3] < p, draws[:, 3:]
         if self.colour and images.shape[1] not in (1, 3):
             raise UserError(
@@ -62,7 +61,7 @@ class DiffAugment(Augmentation):
             )
         if self.colour:
             images = _where(chosen[:, 0], recoloured(images, amounts[:, :3]), images)
-        # Halves are rounded up, as the authors' code does; Python's round would take some of them down.
+        # Halves are rounded up, as in the authors' code; Python's round would round some of them down.
         shifts, sides = (
             [int(part * side + 0.5) for side in images.shape[-2:]] for part in (self.translation, self.cutout)
         )
@@ -90,7 +89,7 @@ def recoloured(images: Tensor, amounts: Tensor) -> Tensor:
 
 
 def translated(images: Tensor, shifts: Tensor, fill: float) -> Tensor:
-    """Moves (B, C, H, W) images by (B, 2) int64 pixels down and to the right; what enters is `fill`."""
+    """Shifts (B, C, H, W) images by (B, 2) int64 pixels down and to the right and fills with `fill`."""
     for axis in (0, 1):
         size = images.shape[2 + axis]
         origin = torch.arange(size, device=images.device) - shifts[:, axis, None]
@@ -105,9 +104,9 @@ def cut_out(images: Tensor, corners: Tensor, sides: Sequence[int], fill: float) 
 
     Args:
         images: (B, C, H, W).
-        corners: one for each image.
+        corners: (B, 2), one for each image.
         sides: height and width of the rectangle.
-        fill: what covers.
+        fill: the value of covered pixels.
     """
     inside = []
     for axis in (0, 1):

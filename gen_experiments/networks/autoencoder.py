@@ -68,7 +68,7 @@ class ConvEncoder(StagedEncoder):
         return latents
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
-        """Maps (B, C, H, W) in [-1, 1] -> `downsamplings` of (B, channels, h, w), the last of which are the latents."""
+        """Maps (B, C, H, W) in [-1, 1] -> `downsamplings` features (B, channels, h, w); the last are the latents."""
         found: list[Tensor] = []
         for layer in self.layers:
             images = layer(images)
@@ -118,7 +118,7 @@ class ConvDecoder(Decoder):
 
     @property
     def last_weight(self) -> Tensor:
-        """Of the transposed convolution that makes the image: (channels, C, 4, 4)."""
+        """The weight of the last transposed convolution, (channels, C, 4, 4)."""
         return self.layers[-1].get_parameter("weight")
 
     def forward(self, latents: Tensor) -> Tensor:
@@ -128,9 +128,9 @@ class ConvDecoder(Decoder):
 
 
 class PlainEncoder(Encoder):
-    """The plain pair of the article's comparison: pixels, one hidden layer, and a small grid of latents.
+    """A plain fully connected encoder with one hidden layer, for images of any size.
 
-    flatten -> `hidden` units, ReLU -> dim · grid · grid values as (B, dim, grid, grid). It takes images of any size.
+    flatten -> `hidden` units, ReLU -> dim · grid · grid values as (B, dim, grid, grid).
 
     Args:
         image: the images' shape.
@@ -180,7 +180,7 @@ class PlainDecoder(Decoder):
 
     @property
     def last_weight(self) -> Tensor:
-        """Of the linear map that makes the image: (C · H · W, hidden)."""
+        """The weight of the last linear map, (C · H · W, hidden)."""
         return self.layers[-2].get_parameter("weight")
 
     def forward(self, latents: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""The contracts of the networks.
+"""The base classes of the networks.
 
-A model builds its parts from factories, so that each learns the images' shape from the data.
+A model builds its networks by factories, which get the images' shape from the data.
 """
 
 from abc import ABC, abstractmethod
@@ -20,13 +20,13 @@ class Encoder(CastsInputs, ABC):
 
 
 class StagedEncoder(Encoder):
-    """One whose features on the way to the latents can be asked for."""
+    """An encoder that also returns the features of its resolutions."""
 
     @abstractmethod
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """Returns the last features at each resolution, the largest first: (B, channels, h, w) each.
 
-        Each has half the height and width of the one before; those of the images themselves are not among them.
+        Each has half the height and width of the one before; the full resolution is not among them.
         """
 
 
@@ -36,19 +36,19 @@ class Decoder(CastsInputs, ABC):
     @property
     @abstractmethod
     def last_weight(self) -> Tensor:
-        """The weight of the last layer, whose gradients tell how strongly each loss pulls at the images."""
+        """The weight of the last layer, at whose gradients losses are weighed against each other."""
 
     @abstractmethod
     def forward(self, latents: Tensor) -> Tensor:
-        """Maps (B, dim, h, w) -> (B, C, H, W), meant to lie in [-1, 1] but not clamped."""
+        """Maps (B, dim, h, w) -> (B, C, H, W); values should lie in [-1, 1] but are not clamped."""
 
 
 class Generator(CastsInputs, ABC):
     """Noise to images; built as `generator(image: ImageSpec)`.
 
     Attributes:
-        latent_dim: the length of its noise vectors, which are standard normal.
-        num_classes: how many labels it makes images of, or None if it is not conditional.
+        latent_dim: the length of its standard normal noise vectors.
+        num_classes: the number of labels, or None if it is not conditional.
     """
 
     latent_dim: int
@@ -69,30 +69,30 @@ class Translator(CastsInputs, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Maps (B, C, H, W) in [-1, 1] -> the same shape, meant to lie in [-1, 1] but not always clamped."""
+        """Maps (B, C, H, W) in [-1, 1] -> the same shape; values should lie in [-1, 1] but are not always clamped."""
 
 
 class StagedTranslator(Translator):
-    """One that works in stages, whose features can be asked for.
+    """A translator of several stages that also returns their features.
 
     Attributes:
-        feature_channels: channels of the image (0) and of what each stage but the last gives.
+        feature_channels: channels of the image (0) and of the output of each stage but the last.
     """
 
     feature_channels: list[int]
 
     @abstractmethod
     def features(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
-        """Returns the images after so many stages, 0 for themselves, in ascending order: (B, channels, h, w) each."""
+        """Returns the features after given numbers of stages (0: the images), ascending: (B, channels, h, w) each."""
 
 
 class StyledAutoencoder(nn.Module, ABC):
-    """Images of one side to what they show and in which style, and back; built as `autoencoder(image: ImageSpec)`.
+    """Images of one side to content and style, and back; built as `autoencoder(image: ImageSpec)`.
 
-    Each of its three functions brings its inputs to the precision of the weights.
+    Each of its three functions converts its inputs to the precision of the weights.
 
     Attributes:
-        style_dim: the length of a style; those of all images together are meant to be standard normal.
+        style_dim: the length of a style; the styles of all images should be standard normal.
     """
 
     style_dim: int
@@ -117,5 +117,5 @@ class Discriminator(CastsInputs, ABC):
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (B, C, H, W) images and, for conditional networks, (B,) int64 labels -> (B,) logits, high for real.
 
-        A network that judges n patches of an image gives (B, n).
+        A network that judges n patches of an image returns (B, n).
         """

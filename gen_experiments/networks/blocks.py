@@ -1,4 +1,4 @@
-"""What several networks are made of."""
+"""Parts, initialisations and checks that several networks share."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.sizes import as_set, in_words, normalised
 
-# No network of this project has use for more, and a slip of the keyboard should not ask for all memory.
+# No network needs more, and a typing error should not allocate all memory.
 MOST_CHANNELS, MOST_BLOCKS, MOST_HALVINGS = 2**16, 1000, 16
 SMALLEST_SIDE, LARGEST_SIDE = 16, 256  # of images that are made by doubling a small grid, the shorter side
 
@@ -77,8 +77,8 @@ def normal_init(std: float) -> Callable[[nn.Module], None]:
 def normalise_spectrally(network: nn.Module) -> None:
     """Divides every weight and embedding by its largest singular value (https://arxiv.org/abs/1802.05957).
 
-    The value is estimated by one power iteration per forward pass in training. Such a network can be copied and its
-    state saved, but it cannot be pickled whole.
+    The value is estimated by one power iteration per forward pass in training. Such a network cannot be pickled; its
+    state_dict can be saved.
     """
     for module in list(network.modules()):
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)):
@@ -86,10 +86,9 @@ def normalise_spectrally(network: nn.Module) -> None:
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Group norm (https://arxiv.org/abs/1803.08494) of at most 32 groups, each of at least 4 channels where it can be.
+    """Group norm (https://arxiv.org/abs/1803.08494) of at most 32 groups, if possible of 4 channels or more each.
 
-    The number of groups is the largest that divides the channels, so any number of channels will do. ε is 1e-6, as in
-    the VQGAN's code.
+    The number of groups is the largest that divides the channels. ε is 1e-6, as in the VQGAN's code.
     """
     most = min(32, max(channels // 4, 1))
     return nn.GroupNorm(max(groups for groups in range(1, most + 1) if channels % groups == 0), channels, eps=1e-6)
@@ -101,7 +100,7 @@ def batch_or_instance_norm(channels: int, batch: bool) -> nn.Module:
 
 
 def mirrored(before: int, after: int, kernel: int, stride: int = 1, bias: bool = True) -> list[nn.Module]:
-    """Returns a convolution of mirrored borders that keeps the resolution, or divides it by the stride."""
+    """Returns a convolution with mirrored borders that keeps the resolution, or divides it by the stride."""
     return [nn.ReflectionPad2d((kernel - 1) // 2), nn.Conv2d(before, after, kernel, stride, bias=bias)]
 
 
@@ -111,7 +110,7 @@ class MirroredResidualBlock(nn.Module):
     Args:
         channels: channels in and out.
         batch_norm: normalise by the statistics of the batch, else each image by itself.
-        dropout: of a half, in the middle.
+        dropout: dropout of ½ in the middle.
     """
 
     def __init__(self, channels: int, batch_norm: bool = False, dropout: bool = False) -> None:
@@ -133,10 +132,10 @@ class MirroredResidualBlock(nn.Module):
 
 
 def resize_convolution(before: int, after: int, kernel: int = 3, bias: bool = True) -> list[nn.Module]:
-    """Returns what doubles the resolution by repeating each pixel before a convolution of mirrored borders.
+    """Returns layers that double the resolution by repeating each pixel, before a convolution with mirrored borders.
 
-    Odena, Dumoulin and Olah (https://doi.org/10.23915/distill.00003) put it in place of transposed convolutions, which
-    draw patterns of their stride on flat areas: neighbouring pixels are made by different weights of the kernel.
+    Odena, Dumoulin and Olah (https://doi.org/10.23915/distill.00003) use it instead of transposed convolutions, which
+    leave checkerboard patterns: different weights of the kernel make neighbouring pixels.
     """
     return [nn.Upsample(scale_factor=2), *mirrored(before, after, kernel, bias=bias)]
 
@@ -145,13 +144,13 @@ def check_widths(**widths: int) -> None:
     """Refuses numbers of channels or of units outside [1, 2^16].
 
     Raises:
-        UserError: the first that lies outside, by its name.
+        UserError: the first number outside, with its name.
     """
     check_interval(f"[1, {MOST_CHANNELS}]", **widths)
 
 
 def check_halvings(image: ImageSpec, times: int) -> None:
-    """Makes sure that the image can be halved so often.
+    """Makes sure that images can be halved `times` times.
 
     Raises:
         UserError: more than 16 times, or a side is no multiple of 2^times.
@@ -170,9 +169,9 @@ def check_halvings(image: ImageSpec, times: int) -> None:
 
 
 def doublings(image: ImageSpec) -> int:
-    """Returns how often a small grid must be doubled to give the image: one whose shorter side has 4 to 7 pixels.
+    """Returns how often a grid with a shorter side of 4 to 7 pixels must be doubled to give the image.
 
-    For squares of a power of two that is log₂(size / 4), from 4×4; 96 × 128 are four doublings from 6 × 8.
+    For squares of a power of two that is log₂(size / 4), from 4×4; 96 × 128 takes four doublings from 6 × 8.
 
     Raises:
         UserError: the shorter side is out of [16, 256], or a side is no multiple of 2^doublings.
@@ -196,7 +195,7 @@ def doublings(image: ImageSpec) -> int:
 
 
 def start(image: ImageSpec) -> tuple[int, int]:
-    """Returns the height and width of the grid that is doubled; see `doublings`."""
+    """Returns height and width of the grid that is doubled; see `doublings`."""
     count = doublings(image)
     return image.height >> count, image.width >> count
 
@@ -207,10 +206,10 @@ def _suggested(sizes: Sequence[Sequence[int]]) -> str:
 
 
 def narrowed(width: int, size: int) -> int:
-    """Returns the channels at a resolution of `size` pixels, of a 4×4 start: `width` up to 32, then halved each time.
+    """Returns the channels at `size` pixels of a network that starts at 4×4: `width` up to 32, then halved each time.
 
     Raises:
-        UserError: none are left.
+        UserError: no channels are left.
     """
     check_interval(f"[{max(size // 32, 1)}, {MOST_CHANNELS}]", width=width)
     return width * 32 // max(size, 32)

@@ -1,4 +1,4 @@
-"""How labels enter a network, and how a network does without."""
+"""Labels as inputs of networks, and networks without labels."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from gen_experiments.images import ImageSpec
 
 
 def classes_of(image: ImageSpec, conditional: bool) -> int | None:
-    """Returns the number of classes a network is to know: the data's if it is `conditional`, else None.
+    """Returns the number of classes of a network: that of the data if it is `conditional`, else None.
 
     Raises:
         UserError: a conditional network for data without labels.
@@ -21,22 +21,22 @@ def classes_of(image: ImageSpec, conditional: bool) -> int | None:
 
 
 class NoiseAndLabel(nn.Module):
-    """Noise with the embedding of a label, as long as the noise, appended; without classes the noise alone.
+    """Appends the embedding of a label, as long as the noise, to the noise; without classes returns the noise.
 
     Args:
         latent_dim: length of the noise.
         classes: number of classes, or None.
-        std: the deviation from which the embedding starts; by default small beside the noise.
+        std: the initial deviation of the embedding; by default small compared with the noise.
 
     Attributes:
-        dim: length of what comes out.
+        dim: length of the output.
     """
 
     def __init__(self, latent_dim: int, classes: int | None, std: float = 0.1) -> None:
         super().__init__()
         self.embedding = None if classes is None else nn.Embedding(classes, latent_dim)
         if self.embedding is not None:
-            # Beside an embedding of its own size the noise is unlearned: each class collapses to an image.
+            # Beside an embedding of the noise's size the generator ignores the noise: each class collapses to an image.
             nn.init.normal_(self.embedding.weight, std=std)
         self.dim = latent_dim if classes is None else 2 * latent_dim
 
@@ -48,9 +48,9 @@ class NoiseAndLabel(nn.Module):
 
 
 class ConditionalNorm(nn.Module):
-    """Batch norm whose factors and offsets belong to the label (https://arxiv.org/abs/1707.00683).
+    """Batch norm whose factors and offsets depend on the label (https://arxiv.org/abs/1707.00683).
 
-    Without classes it is plain batch norm; without batch norm only the factors and offsets of the label are left.
+    Without classes it is plain batch norm; without batch norm only the factors and offsets remain.
 
     Args:
         channels: channels in and out.
@@ -77,7 +77,7 @@ class ConditionalNorm(nn.Module):
 
 
 class LogitHead(nn.Module):
-    """Features to a logit: w·φ + b, and for classes the projection e(y)·φ on top (https://arxiv.org/abs/1802.05637).
+    """Features to a logit: w·φ + b, plus for classes the projection e(y)·φ (https://arxiv.org/abs/1802.05637).
 
     Args:
         features: length of φ.
@@ -101,7 +101,7 @@ class LogitHead(nn.Module):
 
 
 def require_labels(labels: Tensor | None) -> Tensor:
-    """Returns the labels, which a conditional network cannot do without.
+    """Returns the labels, which a conditional network needs.
 
     Raises:
         UserError: there are none.

@@ -11,19 +11,19 @@ from gen_experiments.networks.base import Translator
 class DRUNet(Translator):
     """DRUNet (https://arxiv.org/abs/2008.13751), layer by layer `UNetRes` of its PyTorch code.
 
-    Nothing in it loses the level or the detail of what it sees: no layer is normalised, none has a bias, and what went
-    down at each resolution is added to what comes up. A 3×3 convolution to `width` channels, residual blocks
-    x + 3×3(ReLU(3×3(x))) at every resolution on the way down and up, 2×2 of stride 2 down, transposed ones up, and 3×3
-    to the image. At the defaults it has the published 32.6 million weights. It is not told how strong the noise is, for
-    which the authors' network has one more channel.
+    No layer is normalised or has a bias, and the features of each resolution on the way down are added on the way up:
+    level and detail of the image are kept. It has a 3×3 convolution to `width` channels, residual blocks
+    x + 3×3(ReLU(3×3(x))) at every resolution on the way down and up, 2×2 convolutions of stride 2 down, transposed ones
+    up, and 3×3 to the image. At the defaults it has the published 32.6 million weights. The authors' network has one
+    more input channel, with the strength of the noise.
 
     Args:
         image: the images' shape.
         width: channels at full resolution; they double with each halving.
-        residual_blocks: of each resolution, on the way down, in the middle and on the way up.
-        halvings: how often the resolution is halved; with 0 the network is flat.
-        identity: add the image to what comes out, which is nothing at first: the network learns what is to be changed.
-            DRUNet as published does not.
+        residual_blocks: at each resolution, on the way down, in the middle and on the way up.
+        halvings: how often the resolution is halved; 0 keeps it.
+        identity: add the input to the output, which starts at 0: the network learns the difference. DRUNet as published
+            does not.
 
     Raises:
         UserError: a number out of range, or the images cannot be halved so often.
@@ -62,7 +62,7 @@ class DRUNet(Translator):
             nn.init.zeros_(self.tail.weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps (B, C, H, W) -> the same shape, meant to lie in [-1, 1] but not clamped."""
+        """Maps (B, C, H, W) -> the same shape; values should lie in [-1, 1] but are not clamped."""
         went_down = [self.head(images)]
         for down in self.down:
             went_down.append(down(went_down[-1]))

@@ -1,4 +1,4 @@
-"""MUNIT's autoencoder: pictures of one side into what they show and in which style, and back."""
+"""MUNIT's autoencoder: pictures of one side to content and style, and back."""
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +14,19 @@ from gen_experiments.sizes import in_words
 class MUNITAutoencoder(StyledAutoencoder):
     """The autoencoder of MUNIT (https://arxiv.org/abs/1804.04732, appendix B), as in its PyTorch code.
 
-    The content is what 7×7, 4×4 of stride 2 and residual blocks of two 3×3 leave, all under instance norm, which takes
-    the means and deviations of channels away. The style is what 7×7, four or more 4×4 of stride 2, the mean over all
-    places and 1×1 leave, without any norm. The decoder gives the content the means and deviations that three linear
-    layers make of the style (`AdaIN`) in residual blocks, then doubles the resolution by repeating pixels before 5×5
-    under layer norm, and ends with 7×7 and tanh. All under ReLU, borders mirrored, weights by Kaiming's normal draw.
+    The encoder of contents has 7×7, 4×4 of stride 2 and residual blocks of two 3×3, all with instance norm, which
+    removes means and deviations of channels. The encoder of styles has 7×7, 4×4 of stride 2, the mean over all places
+    and 1×1, without any norm. In the decoder three linear layers turn the style into means and deviations of the
+    content's channels (`AdaIN`) in residual blocks; then the resolution is doubled by repeating pixels before 5×5 with
+    layer norm, and 7×7 and tanh follow. All activations are ReLU, borders are mirrored, and weights are drawn by
+    Kaiming's normal initialisation.
 
     Args:
         image: the images' shape.
         width: channels at full resolution; they double with each halving of the content, and twice in the style.
-        residual_blocks: their number in the encoder of the content, and as many in the decoder.
-        halvings: how often the content's resolution is halved.
-        style_halvings: how often that of the style is; >= 2.
+        residual_blocks: number in the encoder of contents, and in the decoder.
+        halvings: how often the encoder of contents halves the resolution.
+        style_halvings: how often the encoder of styles halves it; >= 2.
         style_dim: length of a style.
         mlp_width: units of the linear layers between style and decoder.
 
@@ -76,9 +77,9 @@ class MUNITAutoencoder(StyledAutoencoder):
 
 
 class AdaIN(nn.Module):
-    """Adaptive instance norm (https://arxiv.org/abs/1703.06868): a channel's deviation and mean are given.
+    """Adaptive instance norm (https://arxiv.org/abs/1703.06868): sets deviation σ and mean μ of each channel.
 
-    σ · (x − mean(x)) / √(var(x) + 1e-5) + μ, mean and biased variance over the places of each image.
+    σ · (x − mean(x)) / √(var(x) + 1e-5) + μ, with mean and biased variance over the places of each image.
     """
 
     def forward(self, x: Tensor, means: Tensor, deviations: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ class AdaIN(nn.Module):
 
 
 class _LayerNorm(nn.Module):
-    """MUNIT's layer norm: an image by its mean and unbiased deviation, to which ε is added, then factors and offsets.
+    """MUNIT's layer norm: (x − mean) / (unbiased deviation + ε) of an image, then factors and offsets.
 
     Args:
         channels: each has a factor, drawn from [0, 1), and an offset.
@@ -136,7 +137,7 @@ class _StyleEncoder(CastsInputs):
 
 
 class _StyledBlock(nn.Module):
-    """The residual block of the content's encoder under AdaIN."""
+    """The residual block of the encoder of contents, with AdaIN."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

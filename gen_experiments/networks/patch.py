@@ -18,17 +18,17 @@ class PatchDiscriminator(Discriminator):
     of slope 0.2 in between, weights from N(0, 0.02). An image has (⌊H / 2^layers⌋ − 2) × (⌊W / 2^layers⌋ − 2) patches;
     with 3 layers they are of 70×70 pixels, with 2 of 34×34, with 1 of 16×16; those at the border see zeros beyond it.
 
-    It gives (B, n) logits instead of (B,), and the losses average over all of them. A penalty on gradients takes the
-    gradient of the sum of an image's logits. Labels are not used.
+    It returns (B, n) logits instead of (B,); losses average over all of them. A penalty on gradients takes the gradient
+    of the sum of an image's logits. Labels are not used.
 
     Args:
         image: the images' shape.
         width: channels after the first layer; they double with each, up to 8 · width.
         layers: number of convolutions of stride 2; >= 1.
-        group_norm: normalise all layers but the first and the last, each image by itself, where the paper normalises
-            the batch. The statistics are those of the whole image: only without does a logit depend on its patch alone.
+        group_norm: normalise all layers but the first and the last, each image by itself; the paper normalises the
+            batch. The statistics are those of the whole image: a logit then depends on more than its patch.
         spectral_norm: divide every weight by its largest singular value; group_norm should then be False.
-        instance_norm: normalise every channel of an image by itself, as CycleGAN's code does, in place of group_norm.
+        instance_norm: normalise every channel of an image by itself, as in CycleGAN's code, instead of group_norm.
 
     Raises:
         UserError: the images are smaller than 3 · 2^layers pixels, or would be normalised twice.

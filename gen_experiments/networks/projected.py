@@ -1,4 +1,4 @@
-"""A discriminator over features that do not learn: that of Projected GANs."""
+"""The discriminator of Projected GANs, over fixed features."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -22,21 +22,21 @@ LABEL_FEATURES, LABEL_EMBEDDING = 64, 128
 
 
 class ProjectedDiscriminator(Discriminator):
-    """The discriminator of Projected GANs (https://arxiv.org/abs/2111.01007), over an encoder of one's own.
+    """The discriminator of Projected GANs (https://arxiv.org/abs/2111.01007), over an encoder of your own.
 
     The features of a fixed encoder at each of its resolutions are mixed by fixed random convolutions, across channels
     and from the smallest resolution to the largest, and a small network judges the patches of each mixture. Encoder and
     mixing get no gradients and stay in evaluation mode; their weights are part of a model's checkpoints, which need no
-    other file. The paper takes an EfficientNet of ImageNet; what an encoder of few images sees is less.
+    other file. The paper takes an EfficientNet trained on ImageNet; an encoder trained on few images sees less.
 
-    It gives (B, n) logits, to be trained by `Hinge` without penalties. The networks that judge have batch norm, on
+    It returns (B, n) logits, to be trained by `Hinge` without penalties. The networks that judge have batch norm, on
     CPUs by the statistics of each process's part of the batch, and spectral norm.
 
     Args:
         image: the images' shape.
-        encoder: the architecture of the encoder: what the VQ-VAE's configuration says.
+        encoder: the architecture of the encoder, as in the VQ-VAE's configuration.
         weights: a checkpoint of a VQ-VAE of images of this shape, whose encoder is taken; None for random weights. It
-            is read when training begins anew, not from a checkpoint of the model.
+            is read when a new training begins, not when a checkpoint is loaded.
         dim: channels of the encoder's latents.
         mixed: channels of the mixture at the largest resolution; the paper's code has 64.
         width: channels of the judging networks from 64×64 up; they double at each halving, to 8 · width at 8×8.

@@ -1,4 +1,4 @@
-"""From feature maps to vectors at some places, as contrastive losses compare them."""
+"""From feature maps to vectors at some places, for contrastive losses."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The residual network that CycleGAN translates with."""
+"""The residual network of CycleGAN."""
 
 from collections.abc import Sequence
 
@@ -15,17 +15,17 @@ class ResNetTranslator(StagedTranslator):
     """CycleGAN's generator (https://arxiv.org/abs/1703.10593, after Johnson et al. 2016), as in its PyTorch code.
 
     7×7 to `width` channels, 3×3 of stride 2 that double them, residual blocks of two 3×3, transposed 3×3 of stride 2
-    that halve them, 7×7 to the image under tanh; each but the last normalised, under ReLU. Borders are mirrored, where
-    the stride is 1. Weights from N(0, 0.02). At the defaults it has the published 11.4 million weights.
+    that halve them, 7×7 and tanh; all but the last are normalised and followed by ReLU. Borders are mirrored where the
+    stride is 1. Weights from N(0, 0.02). At the defaults it has the published 11.4 million weights.
 
     Args:
         image: the images' shape.
         width: channels at full resolution.
-        residual_blocks: their number: 9, or 6 for images below 256 pixels in the paper.
+        residual_blocks: number of blocks; the paper has 9, or 6 for images below 256 pixels.
         halvings: how often the resolution is halved before the blocks.
         batch_norm: normalise by the statistics of the batch, on CPUs of each process's part of it, else each image by
             itself.
-        dropout: of a half, within the blocks, as in pix2pix.
+        dropout: dropout of ½ within the blocks, as in pix2pix.
         resize_convolution: double the resolution by repeating pixels before 3×3 convolutions of mirrored borders, which
             leave no pattern on flat areas as transposed ones do (`blocks.resize_convolution`). Not in the paper.
 
@@ -82,7 +82,7 @@ class ResNetTranslator(StagedTranslator):
         return images
 
     def features(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
-        """Returns the images after so many stages, 0 for themselves, in ascending order: (B, channels, h, w) each."""
+        """Returns the features after given numbers of stages (0: the images), ascending: (B, channels, h, w) each."""
         found = [images] if 0 in stages else []
         for number, stage in enumerate(self.stages[: max(stages)], start=1):
             images = stage(images)

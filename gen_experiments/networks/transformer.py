@@ -21,7 +21,7 @@ Layer = TypeVar("Layer", nn.Linear, nn.Embedding)
 
 
 class Cache:
-    """Keys and values of the tokens that one causal block has seen.
+    """Keys and values of the tokens that a causal block has seen.
 
     Args:
         length: the most tokens it can hold.
@@ -33,7 +33,7 @@ class Cache:
         self._stored: Tensor | None = None
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Takes one more token's (B, heads, 1, d) and gives those of all tokens so far, (B, heads, t, d) each."""
+        """Adds the (B, heads, 1, d) of one more token and returns those of all tokens so far, (B, heads, t, d) each."""
         if self._stored is None:
             self._stored = keys.new_empty(2, *keys.shape[:2], self.length, keys.shape[3])
         self._stored[:, :, :, self.seen] = torch.stack([keys, values])[:, :, :, 0]
@@ -97,7 +97,7 @@ class Block(nn.Module):
     Args:
         width: length of a token's vector.
         heads: number of heads.
-        dropout: share of what is added that training leaves out.
+        dropout: dropout of both additions in training.
         causal: whether a token attends only to itself and those before it.
     """
 
@@ -154,14 +154,14 @@ class GridPositions(nn.Module):
         self.column = _normal(nn.Embedding(sum(w for _, w in distinct), width))
 
     def forward(self, positions: Tensor) -> Tensor:
-        """Maps (...) positions, counted level after level and row by row, -> (..., width)."""
+        """Maps (...) positions, counted level by level and row by row, -> (..., width)."""
         return embedding(positions, self.level(self.levels) + self.row(self.rows) + self.column(self.columns))
 
 
 class CodeTransformer(nn.Module):
     """Embeds codes, mixes them under a condition, and gives logits of codes.
 
-    Every level has code embeddings and a linear head of its own: the same code means another thing on another level.
+    Every level has its own code embeddings and linear head: a code means different things on different levels.
     Dropout is drawn from an explicit source, whatever the mode of the module; without a source there is none.
 
     Args:
@@ -171,7 +171,7 @@ class CodeTransformer(nn.Module):
         width: length of a token's vector.
         depth: number of blocks; in [1, 1000].
         heads: number of heads; divides the width.
-        dropout: share of what a block adds that training leaves out; in [0, 1).
+        dropout: dropout of the output of each block's layers in training; in [0, 1).
         causal: whether a token attends only to itself and those before it.
 
     Raises:
@@ -220,7 +220,7 @@ class CodeTransformer(nn.Module):
     ) -> Tensor:
         """Mixes tokens under (B,) int64 conditions: (B, T, width) -> the same, to be given to `logits`.
 
-        Dropout is drawn from `source`. Given the caches of all blocks, x is the one token after those they have seen.
+        Dropout is drawn from `source`. With the caches of all blocks, x is the one token that follows the cached ones.
         """
         condition = silu(self.condition(conditions))[:, None]
         for i, block in enumerate(self.blocks):

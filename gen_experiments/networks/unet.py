@@ -12,21 +12,21 @@ from gen_experiments.sizes import in_words
 class UNet(Translator):
     """The U-Net of pix2pix (https://arxiv.org/abs/1611.07004), layer by layer that of its PyTorch code.
 
-    4×4 convolutions of stride 2 down, LeakyReLU of slope 0.2 in between, and transposed ones up again, under ReLU; what
-    comes up at each resolution stands beside what went down there. All but the first and the innermost convolution are
-    normalised; weights from N(0, 0.02), tanh at the end. At 256 pixels with 8 halvings it has the published 54.4
-    million weights.
+    4×4 convolutions of stride 2 on the way down, with LeakyReLU of slope 0.2 in between, and transposed ones on the way
+    up, after ReLU; at each resolution the features of both ways are concatenated. All but the first and the innermost
+    convolution are normalised; weights from N(0, 0.02), tanh at the end. At 256 pixels with 8 halvings it has the
+    published 54.4 million weights.
 
     Args:
         image: the images' shape.
         width: channels after the first layer; they double with each, up to 8 · width.
-        halvings: how often the resolution is halved; >= 2. By default down to one pixel, or as often as it can be.
+        halvings: how often the resolution is halved; >= 2. By default as often as possible.
         batch_norm: normalise by the statistics of the batch, on CPUs of each process's part of it, else (the authors'
             choice for batches of one) each image by itself.
-        dropout: of a half, behind the layers up that come to 8 · width channels, but for the innermost, as published.
-            The paper keeps it after the training, as the model's noise; here a trained model has none.
-        resize_convolution: come up by repeating pixels before 3×3 convolutions of mirrored borders, which leave no
-            pattern on flat areas as transposed ones do (`blocks.resize_convolution`). Not in the paper.
+        dropout: dropout of ½ behind the layers on the way up with 8 · width channels, except the innermost, as
+            published. The paper keeps it after training as the model's noise; here a trained model has none.
+        resize_convolution: double the resolution by repeating pixels before 3×3 convolutions with mirrored borders,
+            which leave no pattern on flat areas as transposed ones do (`blocks.resize_convolution`). Not in the paper.
 
     Raises:
         UserError: a number out of range, or the images cannot be halved so often.

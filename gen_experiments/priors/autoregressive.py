@@ -1,4 +1,4 @@
-"""The autoregressive prior: one code after the other, with an exact likelihood."""
+"""The autoregressive prior: one code after another, with an exact likelihood."""
 
 from typing import ClassVar
 
@@ -16,23 +16,23 @@ from gen_experiments.schedules import Linear
 
 
 class AutoregressivePrior(Prior):
-    """A causal transformer over the codes in raster order, level after level.
+    """A causal transformer over the codes in raster order, level by level.
 
-    Every token also carries the position of the code to predict, so that training may show the codes in random orders
-    first, fewer and fewer, and in raster order in the end (RAR, https://arxiv.org/abs/2411.00776).
+    Every token also carries the position of the code to predict, so that training can begin with random orders and end
+    with raster order (RAR, https://arxiv.org/abs/2411.00776).
 
-    A code is drawn given the codes before it alone: where known codes are kept, those behind an unknown one do not
-    shape it. The masked prior sees them all.
+    A code is drawn given only the codes before it: known codes behind it have no influence on it. The masked prior sees
+    all known codes.
 
     Args:
         codes: the shape of the codes.
         width: length of a token's vector.
         depth: number of transformer blocks.
         heads: number of attention heads; divides the width.
-        dropout: share of what a block adds that training leaves out; in [0, 1).
+        dropout: dropout of the output of each block's layers in training; in [0, 1).
         class_drop: share of the training images whose label is dropped, for guidance; in [0, 1].
-        order_annealing: images seen before a batch between which the share of its images read in a random order falls
-            linearly from 1 to 0; None for raster order throughout.
+        order_annealing: two numbers of images seen, between which the share of images in a random order falls linearly
+            from 1 to 0; None for raster order throughout.
         temperature: the logits are divided by it; > 0.
         top_k: only the k likeliest codes are drawn; 0 for all.
         top_p: only the likeliest codes that together have at least this probability are drawn; in (0, 1], 1 for all.
@@ -71,16 +71,16 @@ class AutoregressivePrior(Prior):
     def logits(
         self, codes: Tensor, conditions: Tensor, order: Tensor | None = None, source: torch.Generator | None = None
     ) -> Tensor:
-        """Returns the logits of all codes, each given those before it.
+        """Returns the logits of all codes, each given the codes before it.
 
         Args:
             codes: (B, L).
             conditions: (B,).
-            order: (B, L), the positions in the order they are read in; None for raster order.
-            source: where dropout is drawn from; None for none.
+            order: (B, L), the positions in reading order; None for raster order.
+            source: of dropout; None for no dropout.
 
         Returns:
-            (B, L, K), in raster order whatever the order of reading.
+            (B, L, K), always in raster order.
         """
         positions = self._raster(codes.device)[None] if order is None else order
         before = codes if order is None else codes.gather(1, order)
@@ -93,7 +93,7 @@ class AutoregressivePrior(Prior):
         return self.network.logits(features)
 
     def pure_functions(self) -> dict[str, PureFunction]:
-        """Returns `logits` of codes and conditions, the last of which is no class, in raster order."""
+        """Returns `logits` of codes and conditions in raster order; the last condition stands for no class."""
         codes = torch.arange(3 * self.codes.length).unflatten(0, (3, -1)) % self.codes.codebook_size
         inputs = {"codes": codes, "conditions": torch.arange(3) % (self.no_class + 1)}
         return {"logits": PureFunction(self.logits, (self,), inputs, ("logits",))}
@@ -115,7 +115,7 @@ class AutoregressivePrior(Prior):
     def sample(
         self, labels: Tensor | None, draws: Draws, codes: Tensor | None = None, unknown: Tensor | None = None
     ) -> Tensor:
-        """Draws code after code, L passes of one token each; known codes are kept as their turn comes."""
+        """Draws one code after another, in L passes of one token each; known codes are kept."""
         codes, unknown = self.start(draws, codes, unknown, self.first.device)
         conditions = self.with_guides(self.conditions(labels, codes))
         uniforms = draws.uniforms(self.codes.length, device=codes.device)

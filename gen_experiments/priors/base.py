@@ -16,14 +16,14 @@ from gen_experiments.randomness import rand_rows
 
 @dataclass(frozen=True)
 class CodeSpec:
-    """The codes of an image, read as one sequence: level after level, row by row.
+    """The codes of an image as one sequence: level by level, row by row.
 
     Attributes:
-        grids: (height, width) of each level, the coarsest first; one for a plain quantizer, the same several times for
-            a residual one.
+        grids: (height, width) of each level, the coarsest first: one for a plain quantizer, equal ones for a residual
+            quantizer.
         codebook_size: number of codes of a level, K.
         num_classes: number of labels, or None for data without labels.
-        given: how many codes from the first on are always known: the density is that of the others, given these.
+        given: the number of first codes that are always known: the density is that of the other codes, given these.
     """
 
     grids: tuple[tuple[int, int], ...]
@@ -33,17 +33,17 @@ class CodeSpec:
 
     @property
     def length(self) -> int:
-        """L, the codes of an image."""
+        """L, the number of codes of an image."""
         return sum(height * width for height, width in self.grids)
 
     @property
     def drawn(self) -> int:
-        """The codes that are not given."""
+        """The number of codes that are not given."""
         return self.length - self.given
 
 
 class Draws:
-    """Random numbers for samples, each from a source of its own: a sample does not depend on its neighbours.
+    """Random numbers for samples, each from its own source: a sample does not depend on the others.
 
     Args:
         sources: one generator on the CPU for each sample.
@@ -64,12 +64,11 @@ class Draws:
 
 
 class Prior(nn.Module, ABC):
-    """A density p(codes | label) to be learnt; built as `prior(codes: CodeSpec)`.
+    """A density p(codes | label) that is learnt; built as `prior(codes: CodeSpec)`.
 
     Codes are (B, L) int64 in [0, K). Labels are (B,) int64 in [0, num_classes); None leaves the class open, which a
-    prior of classes knows from the training images whose label was dropped. A prior without classes ignores labels.
-    Where the first codes of a `CodeSpec` are given, it is the density of the others given these: they are known
-    whenever it is sampled.
+    prior of classes learns from training images whose label is dropped. A prior without classes ignores labels. Codes
+    that a `CodeSpec` declares as given must be known for every sample.
 
     Args:
         codes: the shape of the codes.
@@ -77,7 +76,7 @@ class Prior(nn.Module, ABC):
         decoding: how codes are drawn.
 
     Attributes:
-        exact: whether `nll` is the likelihood itself, not an upper bound.
+        exact: whether `nll` is exact, not an upper bound.
 
     Raises:
         UserError: a number out of range.
@@ -102,8 +101,8 @@ class Prior(nn.Module, ABC):
         Args:
             codes: (B, L).
             labels: (B,) or None.
-            source: where everything random is drawn from, in the same state on every process.
-            images_seen: images trained on before this batch.
+            source: of random numbers, in the same state on every process.
+            images_seen: training images before this batch.
 
         Returns:
             A scalar in nats per code.
@@ -111,12 +110,12 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
-        """Returns −log p(codes | label), or an unbiased estimate of an upper bound of it, without dropout.
+        """Returns −log p(codes | label), or an unbiased estimate of an upper bound, without dropout.
 
         Args:
             codes: (B, L).
             labels: (B,) or None.
-            source: where an estimate is drawn from.
+            source: of the estimate's random numbers.
 
         Returns:
             (B,) nats of the whole sequence.
@@ -131,36 +130,36 @@ class Prior(nn.Module, ABC):
         Args:
             labels: (B,) or None.
             draws: B sources of random numbers.
-            codes: (B, L), the known codes, anything in [0, K) where they are unknown; None if all are unknown.
-            unknown: (B, L) bool, in any number for each image; None if all are unknown.
+            codes: (B, L), the known codes, and any values in [0, K) for unknown ones; None if all are unknown.
+            unknown: (B, L) bool, which codes are unknown; None if all are.
 
         Returns:
             (B, L).
         """
 
     def pure_functions(self) -> dict[str, PureFunction]:
-        """Returns the functions of the codes that other programs can compute; by default none."""
+        """Returns the functions that other programs can compute; by default none."""
         return {}
 
     def conditions(self, labels: Tensor | None, like: Tensor) -> Tensor:
-        """Returns (B,) conditions in [0, num_classes], the last for no class, one for each row of `like`."""
+        """Returns (B,) conditions in [0, num_classes], one for each row of `like`; num_classes stands for no class."""
         if labels is None or self.codes.num_classes is None:
             return torch.full(like.shape[:1], self.no_class, device=like.device)
         return labels
 
     def dropped(self, conditions: Tensor, source: torch.Generator) -> Tensor:
-        """Returns (B,) conditions, those of about `class_drop` of the images replaced by no class."""
+        """Returns (B,) conditions, of which a share of about `class_drop` is replaced by no class."""
         drops = rand_rows(conditions.shape[0], source=source).to(conditions.device) < self.class_drop
         return torch.where(drops, self.no_class, conditions)
 
     def with_guides(self, conditions: Tensor) -> Tensor:
-        """Returns (B,) conditions to draw under, followed by as many of no class if the draws are guided."""
+        """Returns (B,) conditions for sampling, followed by B conditions of no class if guidance is used."""
         if self.decoding.guidance == 0 or self.codes.num_classes is None:
             return conditions
         return torch.cat([conditions, torch.full_like(conditions, self.no_class)])
 
     def guided(self, logits: Tensor, count: int) -> Tensor:
-        """Returns the logits to draw from: (count, ..., K) of (count or 2 count, ..., K), those under `with_guides`."""
+        """Maps (count or 2 count, ..., K) logits under `with_guides` -> (count, ..., K) guided logits."""
         if len(logits) == count:
             return logits
         conditional, unconditional = logits.split(count)
@@ -169,7 +168,7 @@ class Prior(nn.Module, ABC):
     def start(
         self, draws: Draws, codes: Tensor | None, unknown: Tensor | None, device: torch.device
     ) -> tuple[Tensor, Tensor]:
-        """Returns the last arguments of `sample`, made where they are None: writable (B, L) codes, and (B, L) bool."""
+        """Returns `codes` as a writable (B, L) copy and `unknown`, both made anew where they are None."""
         if codes is None or unknown is None:
             zeros = torch.zeros(len(draws), self.codes.length, dtype=torch.int64, device=device)
             return zeros, torch.ones_like(zeros, dtype=torch.bool)

@@ -33,7 +33,7 @@ class Decoding:
         check_interval("(0, 1]", top_p=self.top_p)
 
     def __call__(self, logits: Tensor, uniforms: Tensor) -> Tensor:
-        """Draws (...) codes from (..., K) logits, guided already, by (...) uniform numbers."""
+        """Draws (...) codes from (..., K) logits (after guidance) by (...) uniform numbers."""
         return draw(filtered(logits, self.temperature, self.top_k, self.top_p), uniforms)
 
 
@@ -45,8 +45,8 @@ def guided(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tenso
 def filtered(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     """Divides (..., K) logits by the temperature and sets those outside top-k, then those outside top-p, to −∞.
 
-    Top-p (https://arxiv.org/abs/1904.09751) keeps a code if those likelier have less than `top_p` together: the
-    likeliest always stays.
+    Top-p (https://arxiv.org/abs/1904.09751) keeps a code if all likelier codes together have less than `top_p`: the
+    likeliest code always stays.
     """
     logits = logits.float() / temperature
     if 0 < top_k < logits.shape[-1]:

@@ -1,4 +1,4 @@
-"""The masked prior: hidden codes are predicted from the others, all at once."""
+"""The masked prior: predicts all hidden codes at once from the others."""
 
 import math
 from typing import ClassVar
@@ -21,21 +21,20 @@ MOST_STEPS = 1000
 class MaskedPrior(Prior):
     """MaskGIT (https://arxiv.org/abs/2202.04200): a bidirectional transformer trained to fill in hidden codes.
 
-    In training a share cos(πr/2) of an image's codes is hidden, r uniform in [0, 1). Samples are drawn in a few steps:
-    all unknown codes are drawn, and those drawn with the least confidence are hidden again, so that after the share t
-    of the steps cos(πt/2) of the image's unknown codes are left, but at least one code is settled by every step: an
-    image of fewer codes takes fewer steps. Confidence is a code's log-probability plus Gumbel noise that shrinks to
-    nothing.
+    In training a share cos(πr/2) of an image's codes is hidden, r uniform in [0, 1). Samples are drawn in a few steps.
+    Each step draws all unknown codes and hides those of least confidence again, so that after a share t of the steps a
+    share cos(πt/2) of the unknown codes is left; every step fixes at least one code, so that an image of fewer unknown
+    codes takes fewer steps. Confidence is a code's log-probability plus Gumbel noise that decreases to 0.
 
     Args:
         codes: the shape of the codes.
         width: length of a token's vector.
         depth: number of transformer blocks.
         heads: number of attention heads; divides the width.
-        dropout: share of what a block adds that training leaves out; in [0, 1).
+        dropout: dropout of the output of each block's layers in training; in [0, 1).
         class_drop: share of the training images whose label is dropped, for guidance; in [0, 1].
         label_smoothing: share of the training target that is spread over all codes; in [0, 1).
-        steps: passes through the network that a sample takes at most, in [1, 1000]; 8 to 12 are usual.
+        steps: the largest number of passes through the network per sample, in [1, 1000]; 8 to 12 are usual.
         choice_temperature: the factor of the Gumbel noise at the first step, falling linearly to 0 at the last; >= 0.
         temperature: the logits are divided by it; > 0.
         top_k: only the k likeliest codes are drawn; 0 for all.
@@ -82,14 +81,14 @@ class MaskedPrior(Prior):
         return self.network.logits(self.network(tokens, conditions, source))
 
     def pure_functions(self) -> dict[str, PureFunction]:
-        """Returns `logits` of codes, of which of them are hidden, and of conditions, the last of which is no class."""
+        """Returns `logits` of codes, hidden codes and conditions; the last condition stands for no class."""
         codes = torch.arange(3 * self.codes.length).unflatten(0, (3, -1)) % self.codes.codebook_size
         conditions = torch.arange(3) % (self.no_class + 1)
         inputs = {"codes": codes, "hidden": codes % 2 == 0, "conditions": conditions}
         return {"logits": PureFunction(self.logits, (self,), inputs, ("logits",))}
 
     def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
-        """Returns the smoothed cross entropy of the hidden codes, averaged over all of them on all processes."""
+        """Returns the mean label-smoothed cross entropy of the hidden codes of all processes."""
         conditions = self.dropped(self.conditions(labels, codes), source)
         shares = torch.cos(0.5 * math.pi * rand_rows(len(codes), source=source))
         hidden = self._hide(torch.ceil(shares * self.codes.drawn), source).to(codes.device)
@@ -99,7 +98,7 @@ class MaskedPrior(Prior):
         return (entropies * hidden).sum() / count
 
     def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
-        """Estimates the bound of any-order models (https://arxiv.org/abs/2110.02037) from one number n an image.
+        """Estimates the bound of any-order models (https://arxiv.org/abs/2110.02037) from one number n per image.
 
         L · E[mean cross entropy of n hidden codes], n uniform in 1 … L and the codes hidden uniform.
         """
@@ -134,7 +133,7 @@ class MaskedPrior(Prior):
         return codes
 
     def _hide(self, counts: Tensor, source: torch.Generator) -> Tensor:
-        """Returns (B, L) bool, `counts` (B,) of an image's codes that are not given, all choices equally likely."""
+        """Returns (B, L) bool, which hides `counts` (B,) random codes of each image, never given ones."""
         hidden = _ranks(rand_rows(len(counts), self.codes.drawn, source=source)) < counts[:, None]
         return pad(hidden, (self.codes.given, 0))
 
@@ -144,5 +143,5 @@ def _cross_entropy(logits: Tensor, codes: Tensor, label_smoothing: float = 0.0) 
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """Returns the place of each of (B, L) values in the ascending order of its row."""
+    """Returns the rank of each of (B, L) values in its row, ascending from 0."""
     return values.argsort(dim=1, stable=True).argsort(dim=1)

@@ -13,13 +13,13 @@ MOST_CODES = 2**24
 
 @dataclass(frozen=True)
 class Quantized:
-    """What a quantizer makes of a batch of latents.
+    """The codes of a batch of latents.
 
     Attributes:
         values: (B, D, h, w), the quantized latents; their gradient reaches the encoder.
-        indices: (B, h, w) int64 in [0, codebook_size); (B, depth, h, w) where depth > 1; (B, L), one grid after the
-            other, where the grids differ.
-        loss: scalar, what the quantizer adds to the training loss (0 for one without a loss).
+        indices: (B, h, w) int64 in [0, codebook_size); (B, depth, h, w) if depth > 1; (B, L), one grid after the other,
+            if the grids differ.
+        loss: scalar, the quantizer's term of the training loss; 0 for none.
     """
 
     values: Tensor
@@ -31,9 +31,9 @@ class Quantizer(Recorded, CastsInputs, KeepsPrecision, ABC):
     """Maps latents to a finite set of codes and back, in float32 whatever the precision of the networks around it.
 
     Attributes:
-        dim: D, the channels of the latents it takes.
+        dim: D, the channels of the latents.
         codebook_size: the number of different indices.
-        depth: indices that a latent takes; > 1 for a quantizer of several levels, the coarsest first.
+        depth: indices per latent; > 1 for a quantizer of several levels, the coarsest first.
     """
 
     dim: int
@@ -44,8 +44,8 @@ class Quantizer(Recorded, CastsInputs, KeepsPrecision, ABC):
     def forward(self, z: Tensor) -> Quantized:
         """Quantizes (B, D, h, w) latents.
 
-        In training mode this may learn (averages, starts, revivals), in step on all processes; in evaluation it changes
-        nothing.
+        In training mode this may update the codebook (averages, starts, revivals), equally on all processes; in
+        evaluation mode it changes nothing.
         """
 
     @abstractmethod
@@ -56,9 +56,9 @@ class Quantizer(Recorded, CastsInputs, KeepsPrecision, ABC):
         """
 
     def decode_grid(self, indices: Tensor, height: int, width: int) -> Tensor:
-        """Returns the same of indices of latents of height x width, which their shape need not tell."""
+        """Returns the same for latents of height x width, which the shape of the indices need not show."""
         return self.decode(indices)
 
     def grids(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
-        """Returns the grids of the indices, in their order, of latents of height x width."""
+        """Returns the grids of the indices, in order, for latents of height x width."""
         return ((height, width),) * self.depth

@@ -1,4 +1,4 @@
-"""Codebooks as pure functions: what each code was given, draws from the global batch, k-means.
+"""Pure functions of codebooks: latents of each code, draws from the global batch, k-means.
 
 A global batch is split over the processes by rows, in the order of their ranks; every function takes this process's
 rows, must be called by all processes together, and returns the same on each.
@@ -15,9 +15,9 @@ from gen_experiments.quantizers.nearest import nearest
 
 
 def totals(z: Tensor, indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
-    """Returns how many rows each code was given, and their sum, over the global batch.
+    """Returns the number and the sum of the rows of each code, over the global batch.
 
-    A code that was given a row that is not finite counts as given none: such a row would stay in averages for good.
+    A code with a row that is not finite counts as having none: such a row would stay in averages forever.
 
     Args:
         z: (N, D) float32.
@@ -39,9 +39,9 @@ def hits(indices: Tensor, num_codes: int) -> Tensor:
 
 
 def draw(z: Tensor, count: int, source: torch.Generator) -> Tensor:
-    """Draws random rows of the global batch, none twice before all were drawn; no process sees the whole batch.
+    """Draws random rows of the global batch, each once before any is repeated; no process sees the whole batch.
 
-    What is not finite in a row is drawn as 0.
+    Numbers that are not finite become 0.
 
     Args:
         z: (N, D), this process's rows.
@@ -59,7 +59,7 @@ def draw(z: Tensor, count: int, source: torch.Generator) -> Tensor:
 
 
 def anchors(codes: Tensor, z: Tensor) -> Tensor:
-    """Returns the row of the global batch nearest to each code: (K, D), (N, D) -> (K, D), what is not finite as 0."""
+    """Maps (K, D) codes, (N, D) rows -> (K, D), the row of the global batch nearest to each code; not finite is 0."""
     z = _finite(z)
     own = z[nearest(codes, z)]
     distances = distributed.all_gather_rows((own - codes).square().sum(1)[None])
@@ -70,19 +70,19 @@ def anchors(codes: Tensor, z: Tensor) -> Tensor:
 def kmeans(
     z: Tensor, num_codes: int, source: torch.Generator, project: Callable[[Tensor], Tensor], steps: int = 10
 ) -> tuple[Tensor, Tensor]:
-    """Runs Lloyd's algorithm on the global batch, started from random rows; a cluster that is empty keeps its mean.
+    """Runs Lloyd's algorithm on the global batch from random rows; an empty cluster keeps its mean.
 
-    With more codes than rows the rows are repeated with a hundredth of their spread as noise, and a warning says so.
+    With more codes than rows, rows are repeated with noise of a hundredth of their spread, and a warning is printed.
 
     Args:
         z: (N, D) float32, this process's rows.
         num_codes: K.
         source: on the device of `z`, in the same state on all processes.
-        project: brings (K, D) means to where codes may lie, for instance the unit sphere.
-        steps: assignments made.
+        project: maps (K, D) means to the set of allowed codes, for instance the unit sphere.
+        steps: number of assignments.
 
     Returns:
-        (K, D) means and the (K,) counts of rows that made them.
+        (K, D) means, and the (K,) counts of their rows.
     """
     means = draw(z, num_codes, source)
     rows = z.shape[0] * distributed.world_size()

@@ -10,7 +10,7 @@ from gen_experiments.quantizers.learned import LearnedCodebook
 
 
 class EMAQuantizer(LearnedCodebook):
-    """Codes that are moving averages of the latents they stand for (https://arxiv.org/abs/1711.00937, appendix A.1).
+    """Codes are moving averages of their latents (https://arxiv.org/abs/1711.00937, appendix A.1).
 
     With n the hits of a batch and s the sums of its latents by code, over all processes:
     N ← γN + (1−γ)n, m ← γm + (1−γ)s, e = m/N̂ with N̂ = (N+ε)/(ΣN+Kε)·ΣN. The loss is β·mean((z − sg(e))²), the mean
@@ -21,15 +21,15 @@ class EMAQuantizer(LearnedCodebook):
     Args:
         num_codes: K; >= 1.
         dim: D.
-        decay: γ, a step; in [0, 1).
+        decay: γ, per step; in [0, 1).
         commitment: β; >= 0.
-        estimator: how the gradient reaches the latents; None is straight through.
-        cosine: whether latents and codes are brought to length one.
+        estimator: the gradient of the latents; None is straight through.
+        cosine: whether latents and codes are normalised to length one.
         kmeans_start: whether the codes start as the k-means of the first training batch.
-        revive_below: a code whose N falls below this share of the hits that it would have if all codes were used
-            equally is put onto a random latent of the batch; >= 0, 0 never does.
-        online_clustering: instead of revivals, draws every code to the latent of the batch nearest to it, the more the
-            less it is used (CVQ, https://arxiv.org/abs/2307.15139).
+        revive_below: a code is replaced by a random latent of the batch when its N falls below this share of its hits
+            under equal use of all codes; >= 0, 0 never replaces.
+        online_clustering: instead of reviving codes, moves every code towards its nearest latent of the batch, the more
+            the less it is used (CVQ, https://arxiv.org/abs/2307.15139).
         eps: ε, in hits; > 0.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How the gradient passes a quantizer: values that equal the codes and reach the latents."""
+"""Gradient estimators: values that equal the codes and have a gradient for the latents."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -72,7 +72,7 @@ class RotationTrick(Estimator):
 
 
 class _Identity(torch.autograd.Function):
-    """The second tensor, with the first one's gradient, for which nothing is computed."""
+    """Returns `codes`, and passes the gradient to `z` unchanged."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, codes: Tensor) -> Tensor:

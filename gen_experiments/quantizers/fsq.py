@@ -11,7 +11,7 @@ from gen_experiments.quantizers.estimators import straight_through
 
 
 class FSQ(Quantizer):
-    """Bounds each channel and rounds it to L values, learning nothing (https://arxiv.org/abs/2309.15505, appendix A.1).
+    """Bounds each channel and rounds it to L values, without learning (https://arxiv.org/abs/2309.15505, appendix A.1).
 
     With h = (L−1)(1−10⁻³)/2 and o = ½ for even L, else 0: y = h·tanh(z + tan(o/h)) − o, and the value is
     round(y)/⌊L/2⌋, straight through the rounding. The index has round(y) + ⌊L/2⌋ as its digits in the mixed basis

@@ -19,13 +19,13 @@ class GradientQuantizer(LearnedCodebook):
         num_codes: K; >= 1.
         dim: D.
         commitment: β, on the term that draws the latents to their codes; >= 0.
-        estimator: how the gradient reaches the latents; None is straight through.
-        cosine: whether latents and codes are brought to length one.
+        estimator: the gradient of the latents; None is straight through.
+        cosine: whether latents and codes are normalised to length one.
         kmeans_start: whether the codes start as the k-means of the first training batch.
-        revive_below: a code whose average of hits (of decay 0.99) falls below this share of the hits that it would have
-            if all codes were used equally is put onto a random latent of the batch; >= 0, 0 never does.
-        online_clustering: instead of revivals, draws every code to the latent of the batch nearest to it, the more the
-            less it is used (CVQ, https://arxiv.org/abs/2307.15139).
+        revive_below: a code is replaced by a random latent of the batch when its average of hits (decay 0.99) falls
+            below this share of its hits under equal use of all codes; >= 0, 0 never replaces.
+        online_clustering: instead of reviving codes, moves every code towards its nearest latent of the batch, the more
+            the less it is used (CVQ, https://arxiv.org/abs/2307.15139).
 
     Raises:
         UserError: a number out of range.
@@ -49,7 +49,7 @@ class GradientQuantizer(LearnedCodebook):
 
     def codes(self) -> Tensor:
         """Returns the (K, D) table."""
-        # A copy, because what normalization keeps for the backward pass must outlive a revival.
+        # A copy: a revival must not change what normalisation has saved for the backward pass.
         return self._project(self.codebook.clone()) if self.cosine else self.codebook
 
     def _loss(self, rows: Tensor, codes: Tensor) -> Tensor:

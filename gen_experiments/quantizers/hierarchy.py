@@ -1,4 +1,4 @@
-"""Two levels of codes: a coarse grid for what is large, a fine one for what is left."""
+"""Two levels of codes: a coarse grid for large structures, a fine grid for details."""
 
 import math
 
@@ -12,10 +12,10 @@ from gen_experiments.quantizers.base import Quantized, Quantizer
 class HierarchicalQuantizer(Quantizer):
     """The two levels of VQ-VAE-2 (https://arxiv.org/abs/1906.00446) as one quantizer, for any encoder and decoder.
 
-    The latents are halved once more to a top grid and quantized; the bottom grid quantizes the latents together with
-    what the top says of them. The values are the sum of both, the top's brought to the bottom's grid by a transposed
-    convolution (the paper's decoder takes them side by side, which its first convolution sums as well). Convolutions
-    between the levels follow autocast, the quantizers of both do not.
+    The latents are halved once more to the top grid and quantized there; the bottom grid quantizes the latents together
+    with the values of the top. The result is the sum of both values; a transposed convolution brings the top's to the
+    bottom's grid (the paper concatenates them, and the decoder's first convolution sums them). The convolutions between
+    the levels follow autocast, the quantizers do not.
 
     Shapes: (B, D, h, w) latents -> (B, D, h, w) values and (B, hw/4 + hw) indices: the top's row by row, then the
     bottom's. h and w must be even; `decode` takes square grids, `decode_grid` all.
@@ -25,7 +25,7 @@ class HierarchicalQuantizer(Quantizer):
         bottom: quantizes the fine grid; of the same latent channels and codebook size.
 
     Raises:
-        UserError: the two differ in these, or one has several levels.
+        UserError: channels or codebook sizes differ, or a quantizer has several levels.
     """
 
     def __init__(self, top: Quantizer, bottom: Quantizer) -> None:

@@ -16,30 +16,28 @@ START_STREAM, REVIVAL_STREAM = 11, 12
 
 
 class LearnedCodebook(LookupQuantizer):
-    """A table of codes that starts from the first training batch and replaces codes which nothing uses.
+    """A table of codes that starts from the first training batch and replaces unused codes.
 
-    Both draw from the global batch by keys of (seed, purpose, step), so that all processes, and a run that was resumed,
-    draw the same. Every training batch counts as a step, unless the codes are to start from it and none of its latents
-    is finite: it then leaves everything as it was. The count is part of the state_dict: a codebook that was loaded goes
-    on as it is, without a new start.
+    Both draw from the global batch by keys of (seed, purpose, step), so that all processes and a resumed run draw the
+    same. Every training batch counts as a step, except a first one without any finite latent, which changes nothing.
+    The count is part of the state_dict: a loaded codebook does not start anew.
 
     Args:
         num_codes: K; >= 1.
         dim: D.
-        decay: of the average of hits a step; in [0, 1).
+        decay: of the average of hits, per step; in [0, 1).
         commitment: β; >= 0.
-        estimator: how the gradient reaches the latents; None is straight through.
-        cosine: whether latents and codes are brought to length one.
+        estimator: the gradient of the latents; None is straight through.
+        cosine: whether latents and codes are normalised to length one.
         kmeans_start: whether the codes start as the k-means of the first training batch.
-        revive_below: a code whose average of hits falls below this share of the hits that it would have if all codes
-            were used equally is put onto a random latent of the batch; >= 0, 0 never does.
-        online_clustering: instead of revivals, draws every code e to the latent of the batch nearest to it, the more
-            the less it is used (CVQ, https://arxiv.org/abs/2307.15139): e ← (1−α)e + α·latent, where
+        revive_below: a code is replaced by a random latent of the batch when its average of hits falls below this share
+            of its hits under equal use of all codes; >= 0, 0 never replaces.
+        online_clustering: instead of reviving codes, moves every code e towards its nearest latent of the batch, the
+            more the less it is used (CVQ, https://arxiv.org/abs/2307.15139): e ← (1−α)e + α·latent, where
             α = exp(−10·K·p/(1−decay) − 10⁻³) and p is the code's average share of the hits.
 
     Attributes:
-        hits: (K,), the average of hits a step, over all processes; before the first batch as if all codes had been used
-            equally, at least once a step.
+        hits: (K,), the average of hits per step, over all processes; initially that of equal use, at least 1.
         steps: training batches seen.
         revived: how many codes were revived since `take_revived` was last called, a scalar.
     """
@@ -71,11 +69,11 @@ class LearnedCodebook(LookupQuantizer):
         self.register_buffer("revived", torch.zeros(()), persistent=False)
 
     def get_extra_state(self) -> Tensor:
-        """Returns the steps, as a tensor: a number that needs no device to be read."""
+        """Returns the steps as a tensor on the CPU."""
         return torch.tensor(self.steps)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Takes the steps."""
+        """Restores the steps."""
         self.steps = int(state)
 
     def take_revived(self) -> Tensor:
@@ -85,7 +83,7 @@ class LearnedCodebook(LookupQuantizer):
         return revived
 
     def _initial(self) -> Tensor:
-        """Returns (K, D) codes for as long as there are no data."""
+        """Returns the initial (K, D) codes."""
         return self._project(torch.empty(self.codebook_size, self.dim).uniform_(-1, 1) / self.codebook_size)
 
     @torch.no_grad()
@@ -95,7 +93,7 @@ class LearnedCodebook(LookupQuantizer):
             means, counts = codebook.kmeans(rows, self.codebook_size, self._source(START_STREAM, rows), self._project)
             if not counts.any():  # no latent is finite: the next batch is the first
                 return
-            # A cluster without rows would have a code of no weight, which the averages could not keep.
+            # The averages cannot keep a code without weight, as that of a cluster without rows.
             self._replace(torch.ones_like(counts), means, counts.clamp(min=1.0))
         elif self.online_clustering:
             used = self.codebook_size * self.hits / total
@@ -103,11 +101,11 @@ class LearnedCodebook(LookupQuantizer):
             self._replace(share, codebook.anchors(self.codes(), rows), self.hits)
         elif self.revive_below > 0:
             if self.steps == 0 and total > self.codebook_size:
-                # One hit a step is few where a batch has many latents: all codes would be dead before they were used.
+                # In a batch of many latents one hit is few: all codes would be replaced before they were used.
                 self._replace(torch.ones_like(self.hits), self.codes(), self.hits.clamp(min=total / self.codebook_size))
             least = torch.full_like(self.hits, self.revive_below * total / self.codebook_size)
             dead = (self.hits < least).float()
-            # To ask a GPU whether any code is dead would be to wait for it.
+            # Asking a GPU whether any code is dead would wait for it.
             if dead.is_cuda or dead.any():
                 latents = codebook.draw(rows, self.codebook_size, self._source(REVIVAL_STREAM, rows))
                 self.revived += dead.sum()
@@ -124,8 +122,8 @@ class LearnedCodebook(LookupQuantizer):
 
     @abstractmethod
     def _replace(self, share: Tensor, codes: Tensor, hits: Tensor) -> None:
-        """Draws what was learned to (K, D) `codes` with (K,) `hits`, by a (K,) share in [0, 1]; 1 replaces it."""
+        """Moves the learned state towards (K, D) `codes` with (K,) `hits`, by a (K,) share in [0, 1]; 1 replaces it."""
 
     @abstractmethod
     def _update(self, rows: Tensor, indices: Tensor) -> None:
-        """Learns from (N, D) latents and their (N,) codes."""
+        """Updates the table by (N, D) latents and their (N,) codes."""

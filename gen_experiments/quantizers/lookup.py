@@ -17,15 +17,15 @@ MOST_CHANNELS = 2**16
 class LookupQuantizer(Quantizer):
     """Replaces every latent by its nearest code; the base of all quantizers with a table of codes.
 
-    It computes in float32 whatever the autocast and returns values in the latents' dtype.
+    It computes in float32 under any autocast and returns values in the latents' dtype.
 
     Args:
         num_codes: K; in [1, 2^24].
         dim: D; in [1, 2^16].
         commitment: β, the weight of mean((z − sg(e))²), which draws the latents to their codes; >= 0.
-        estimator: how the gradient reaches the latents; None is straight through.
-        cosine: whether latents and codes are brought to length one, so that the nearest code is the one of the largest
-            cosine (https://arxiv.org/abs/2110.04627).
+        estimator: the gradient of the latents; None is straight through.
+        cosine: whether latents and codes are normalised to length one, so that the nearest code has the largest cosine
+            (https://arxiv.org/abs/2110.04627).
 
     Raises:
         UserError: a number out of range.
@@ -68,11 +68,11 @@ class LookupQuantizer(Quantizer):
             return F.embedding(indices, self.codes()).movedim(-1, 1)
 
     def _loss(self, rows: Tensor, codes: Tensor) -> Tensor:
-        """Returns what (N, D) latents and their codes add to the training loss."""
+        """Returns the term of (N, D) latents and their codes in the training loss."""
         return self.commitment * F.mse_loss(rows, codes.detach())
 
     def _project(self, rows: Tensor) -> Tensor:
-        """Brings (N, D) latents or codes to where codes lie."""
+        """Maps (N, D) latents or codes to the set of allowed codes."""
         return F.normalize(rows, dim=-1) if self.cosine else rows
 
     def _prepare(self, rows: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The nearest code of every latent: the one operation of a codebook that costs."""
+"""The nearest code of every latent: the expensive operation of a codebook."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,10 +22,8 @@ BLOCK = 64
 def nearest(z: Tensor, codes: Tensor) -> Tensor:
     """Returns the code nearest to each row, by largest (z−m)·(e−m) − ½‖e−m‖², always in full float32.
 
-    m is the mean of the codes: far from the origin the differences between z·e of neighbouring codes would be lost in
-    rounding.
-
-    One fused kernel on GPUs where Triton runs, one GEMM in chunks everywhere else.
+    m is the mean of the codes: far from the origin rounding would hide the differences of z·e between neighbouring
+    codes. On GPUs with Triton one fused kernel is used, everywhere else a GEMM in chunks.
 
     Args:
         z: (N, D) float32.
@@ -36,7 +34,7 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
     """
     if torch.compiler.is_exporting():
         return _written_out(z, codes)
-    if not len(z):  # the share of a process where there are fewer images than processes
+    if not len(z):  # of a process without images
         return torch.empty(0, dtype=torch.int64, device=z.device)
     fused = fused_search(z.device, z.shape[1]) if z.is_cuda else None
     if fused is None:
@@ -56,7 +54,7 @@ def _written_out(z: Tensor, codes: Tensor) -> Tensor:
 def fused_search(device: torch.device, width: int) -> Callable[[Tensor, Tensor], Tensor] | None:
     """Returns the fused kernel, tried once on `device` with latents of `width` channels; None where it does not run.
 
-    Without Triton there is none, and nothing is said; a warning says what keeps an installed one from running.
+    Without Triton there is none; a warning says why an installed one does not run.
     """
     try:
         from gen_experiments.quantizers.nearest_triton import fused_nearest

@@ -1,4 +1,4 @@
-"""Residual quantization: each level quantizes what the levels before it left."""
+"""Residual quantization: each level quantizes the residual of the levels before it."""
 
 from collections.abc import Callable
 
@@ -27,14 +27,14 @@ class ResidualQuantizer(Quantizer):
     at a depth of 1.
 
     Args:
-        quantizer: makes the quantizer of a level; any but one of several levels.
+        quantizer: makes the quantizer of a level, itself of one level.
         depth: number of levels; in [1, 64].
-        shared: whether all levels use one quantizer, which then learns from each level in turn.
-        scale: a level's residual is divided by this for the next level's quantizer, whose values are multiplied by it:
-            for quantizers of fixed range, such as FSQ, and for shared codebooks; > 0.
-        dropout: share of the training images whose finest levels are left out of the values, so that the first n levels
-            decode to something for every n; n is uniform in [1, depth]. In [0, 1].
-        estimator: how the gradient reaches the latents; None is straight through.
+        shared: whether all levels use one quantizer, which learns from each level in turn.
+        scale: each level divides its residual by one more factor of `scale`, and multiplies its values by it: for
+            quantizers of fixed range, such as FSQ, and for shared codebooks; > 0.
+        dropout: share of the training images of which only the first n levels are used, n uniform in [1, depth], so
+            that every number of levels can be decoded; in [0, 1].
+        estimator: the gradient of the latents; None is straight through.
 
     Attributes:
         steps: training batches seen.
@@ -71,11 +71,11 @@ class ResidualQuantizer(Quantizer):
         self.steps = 0
 
     def get_extra_state(self) -> Tensor:
-        """Returns the steps, as a tensor: a number that needs no device to be read."""
+        """Returns the steps as a tensor on the CPU."""
         return torch.tensor(self.steps)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Takes the steps."""
+        """Restores the steps."""
         self.steps = int(state)
 
     def forward(self, z: Tensor) -> Quantized:

@@ -1,4 +1,4 @@
-"""A frozen codebook seen through one trained linear map."""
+"""A frozen codebook with one trained linear map."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from gen_experiments.quantizers.lookup import LookupQuantizer
 class SimVQ(LookupQuantizer):
     """Codes C·Wᵀ of a frozen random table C and a trained matrix W (SimVQ, https://arxiv.org/abs/2411.02038).
 
-    A gradient for any code moves W and so all codes: none is left behind. C is drawn from N(0, 1/D); the loss is
+    A gradient of any code changes W and so all codes: none stays unused. C is drawn from N(0, 1/D); the loss is
     mean((sg(z) − e)²) + β·mean((z − sg(e))²), the means taken over all elements.
 
     Shapes: (B, D, h, w) latents -> (B, D, h, w) values, (B, h, w) indices in [0, K).
@@ -20,7 +20,7 @@ class SimVQ(LookupQuantizer):
         num_codes: K; >= 1.
         dim: D.
         commitment: β, on the term that draws the latents to their codes; >= 0.
-        estimator: how the gradient reaches the latents; None is straight through.
+        estimator: the gradient of the latents; None is straight through.
 
     Raises:
         UserError: a number out of range.
