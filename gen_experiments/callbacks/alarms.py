@@ -1,4 +1,4 @@
-"""Warnings of samples that lack what the data show, whatever their FID."""
+"""Warnings of samples that lack parts of the data, whatever their FID."""
 
 import warnings
 
@@ -7,16 +7,16 @@ from lightning.pytorch import LightningModule
 from gen_experiments import distributed
 from gen_experiments.metrics.modes import ALARM, hardly_generated
 
-LEARNED_SOMETHING = 10_000  # images seen; before, samples differ as little as the weights they started from make them
+LEARNED_SOMETHING = 10_000  # images seen; samples of initial weights hardly differ
 
 
 def warn_of_collapse(model: LightningModule, share: float, least: float, samples: str) -> None:
     """Warns of samples that spread less than the data.
 
     Args:
-        model: what made them.
-        share: of the spread of the data's features that the samples have.
-        least: the share below which is warned.
+        model: the generator.
+        share: the spread of the samples' features over that of the data.
+        least: the share below which there is a warning.
         samples: what to call them, such as "the samples of class 3".
     """
     if share < least:
@@ -28,13 +28,13 @@ def warn_of_collapse(model: LightningModule, share: float, least: float, samples
 
 
 def warn_of_missed(model: LightningModule, share: float, of_class: str | None = None, so_far: bool = False) -> None:
-    """Warns where a model hardly generates so large a share of the data; see `metrics.modes`.
+    """Warns if a model hardly generates a large share of the data; see `metrics.modes`.
 
     Args:
-        model: what was to generate it.
+        model: the generator.
         share: in [0, 1].
-        of_class: the class whose images and samples were compared; None for all of them.
-        so_far: whether the model goes on learning.
+        of_class: the class whose images and samples were compared; None for all images.
+        so_far: whether training continues.
     """
     if share > ALARM:
         said = hardly_generated(f"{share:.1%}", of_class) + (" so far" if so_far else "")
@@ -42,6 +42,6 @@ def warn_of_missed(model: LightningModule, share: float, of_class: str | None = 
 
 
 def _warn(model: LightningModule, message: str) -> None:
-    """Warns once for all processes, of a model that has learned something."""
+    """Warns once for all processes, unless the model has hardly been trained."""
     if getattr(model, "images_seen", 0) >= LEARNED_SOMETHING and distributed.rank() == 0:
         warnings.warn(message, stacklevel=3)

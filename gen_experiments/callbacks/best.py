@@ -1,4 +1,4 @@
-"""Which checkpoint is the best where no FID is computed that means something."""
+"""The score that chooses the best checkpoint if there is no meaningful FID."""
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -10,11 +10,11 @@ FID_SCORES = ("val/fid", "val/rfid")
 
 
 def choose_best_without_fid(trainer: Trainer, score: tuple[str, str] | None) -> None:
-    """Has checkpoints that a FID was to choose chosen by another score, or not written without one; a line says so.
+    """Replaces the FID as the `monitor` of checkpoints by another score, or removes the callback; prints which.
 
     Args:
         trainer: whose `ModelCheckpoint`s are changed.
-        score: a name such as `val/psnr`, and `min` or `max` for which values are better; None if there is none.
+        score: a name such as `val/psnr`, and `min` or `max` for which values are better; None for no score.
     """
     chosen = [callback for callback in callbacks_of(trainer, ModelCheckpoint) if callback.monitor in FID_SCORES]
     if score is None:

@@ -1,4 +1,4 @@
-"""How Lightning writes checkpoints in this project."""
+"""How Lightning writes and reads checkpoints in this project."""
 
 import copy
 from pathlib import Path
@@ -16,8 +16,8 @@ from gen_experiments.untrusted import Unreadable
 class WholeFileCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its target and renames it.
 
-    Lightning's own writer goes through the folder for temporary files. Where that lies on another device, the last step
-    is a copy onto the old checkpoint, which a kill or a full disk destroys.
+    Lightning's own writer uses the folder for temporary files. If that is on another device, the file is finally copied
+    over the old checkpoint, which a kill or a full disk then destroys.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
@@ -40,9 +40,9 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
         if "://" in str(path):
             return super().load_checkpoint(path, *args, **kwargs)
         try:
-            # Copied out of the mapped file, into which somebody may write while training goes on.
+            # A copy, because the mapped file may be overwritten while training goes on.
             checkpoint: dict[str, Any] = copy.deepcopy(read_contents(Path(path)))
         except Unreadable as error:
             raise UserError(f"{path} is no readable checkpoint: {error}") from error
-        # An export knows nothing of Lightning: to be scored it is as if this version had written it.
+        # An export has no version of Lightning, which Lightning expects.
         return {"pytorch-lightning_version": lightning.__version__, **checkpoint}

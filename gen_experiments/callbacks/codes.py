@@ -1,4 +1,4 @@
-"""Pictures of a codebook's health: where the codes of an image lie, and what each code stands for."""
+"""Pictures of a codebook: the codes of images as maps, and the image of each code."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,21 +14,21 @@ from gen_experiments.errors import check_interval
 from gen_experiments.grids import grid, in_rows
 from gen_experiments.images import Batch, to_uint8
 
-MOST_CODES = 1024  # of the used codes, those among which neighbours are sought
+MOST_CODES = 1024  # used codes among which neighbours are searched
 CHUNK = 64  # codes decoded at a time
 
 
 class CodePictures(Callback):
     """At every validation of a model with codes, draws two pictures into `images/` of the run's folder.
 
-    `code_maps`: images above their codes, coloured by the function of that name. `codebook`: in the first row the codes
-    most used, each as the image that it alone decodes to, and below each its nearest codes of those in use, from near
-    to far. Of a quantizer of several levels these are codes of the first; where the grids differ, of all at once.
+    `code_maps`: images above their codes, coloured by the function `code_maps`. `codebook`: the first row has the most
+    used codes, each decoded alone to an image; below each are its nearest used codes, from near to far. For a quantizer
+    of several levels these are codes of the first level; if the grids differ, of all levels at once.
 
     Args:
-        count: images in the picture of the maps.
-        columns: images in a row of it, and most used codes in the other.
-        neighbours: nearest codes shown of each; 0 for none.
+        count: images in `code_maps`.
+        columns: images per row of `code_maps`, and most used codes in `codebook`.
+        neighbours: nearest codes per code; 0 for none.
 
     Raises:
         UserError: a number out of [1, 4096].
@@ -42,7 +42,7 @@ class CodePictures(Callback):
         self._codes: list[Tensor] = []
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets the last validation's images."""
+        """Removes the last validation's images."""
         self._images, self._codes = [], []
 
     def on_validation_batch_end(
@@ -80,7 +80,7 @@ class CodePictures(Callback):
 
 
 def _beside(images: Tensor, maps: Tensor) -> list[Tensor]:
-    """Returns images and (N, 3, H, W) maps in as many channels; images of two channels are two pictures."""
+    """Returns images and (N, 3, H, W) maps with equal channels; images of two channels become two pictures."""
     if images.shape[1] == 4:
         return [images, torch.cat([maps, maps.new_full((len(maps), 1, *maps.shape[2:]), 255)], dim=1)]
     parts = images.split(1, dim=1) if images.shape[1] == 2 else (images,)
@@ -88,20 +88,19 @@ def _beside(images: Tensor, maps: Tensor) -> list[Tensor]:
 
 
 def code_maps(latents: Tensor, size: Sequence[int]) -> Tensor:
-    """Returns latents as colours, their three main directions as red, green and blue: similar codes look similar.
+    """Returns latents as colours, with their three principal components as red, green and blue.
 
     Args:
         latents: (B, D, h, w).
         size: height and width of a map.
 
     Returns:
-        (B, 3, H, W) in [-1, 1], each colour over its whole range in the batch; with fewer than three channels the
-        last colours are dark.
+        (B, 3, H, W) in [-1, 1], where each colour has its full range in the batch; with D < 3 the last colours are -1.
     """
     rows = latents.movedim(1, -1).flatten(0, 2).float()
     centred = rows - rows.mean(0)
     directions = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)[:, :3]
-    # An eigenvector has no sign of its own: the same codes should have the same colours at the next validation.
+    # The sign of an eigenvector is arbitrary: it is fixed, so that codes keep their colours at the next validation.
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
     colours = centred @ (directions * largest.sign())
     least, most = colours.aminmax(dim=0)
@@ -111,7 +110,7 @@ def code_maps(latents: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def nearest_codes(latents: Tensor, columns: int, neighbours: int) -> Tensor:
-    """Returns the indices of the first `columns` of (K, D) codes and, below each, those of its nearest others in order.
+    """Returns the indices of the first `columns` of (K, D) codes and, below each, of its nearest other codes.
 
     Returns:
         (1 + min(neighbours, K − 1), columns) int64.

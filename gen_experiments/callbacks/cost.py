@@ -1,4 +1,4 @@
-"""What a training has cost, in its checkpoints."""
+"""The cost of a training, in its checkpoints."""
 
 import time
 from typing import Any
@@ -10,11 +10,11 @@ from gen_experiments import distributed, randomness
 
 
 class Cost(Callback):
-    """Keeps in each checkpoint, as `training`, how it came about: seed, precision, device and time.
+    """Adds `training` to each checkpoint: seed, precision, device and time.
 
-    `seconds` are those by the clock from the set-up of `fit` to the checkpoint, validations included, and
-    `processor_seconds` those of the first process alone, without its data workers; both are summed over all starts of a
-    run. What a kill loses after the last checkpoint is not counted. `processes` and `device` are of the last start.
+    `seconds` is the wall time from the set-up of `fit` to the checkpoint, validations included; `processor_seconds` is
+    the CPU time of the first process without its data workers. Both are summed over all starts of a run; time after the
+    last checkpoint before a kill is not counted. `processes` and `device` are those of the last start.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Cost(Callback):
         self._began, self._processor_began = time.perf_counter(), time.process_time()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Adds what was spent so far."""
+        """Adds the cost so far."""
         device = pl_module.device
         checkpoint["training"] = {
             "seed": randomness.announced_seed(),
@@ -38,6 +38,6 @@ class Cost(Callback):
         }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Goes on from what was spent before; a checkpoint of an earlier release does not say."""
+        """Continues the sums; checkpoints of earlier releases have none."""
         before = checkpoint.get("training", {"seconds": 0.0, "processor_seconds": 0.0})
         self._seconds, self._processor_seconds = before["seconds"], before["processor_seconds"]

@@ -1,4 +1,4 @@
-"""The curves of a run as one CSV file that a resumed run continues."""
+"""The curves of a run in one CSV file, which a resumed run continues."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from gen_experiments.runs.table import CsvTable
 class MetricsCSV(Logger):
     """Appends a row to `metrics.csv` of the run's folder whenever values are logged; all rows have all columns.
 
-    What says nothing new (see `LoggedValues`) is left out.
+    Values that were logged already (see `LoggedValues`) are left out.
 
     Args:
         save_dir: the run's folder.
@@ -27,12 +27,12 @@ class MetricsCSV(Logger):
 
     @property
     def name(self) -> str:
-        """Nothing: the run's folder has the name."""
+        """Empty: the run's folder has the name."""
         return ""
 
     @property
     def version(self) -> str:
-        """Nothing, likewise."""
+        """Empty: the run's folder has the version."""
         return ""
 
     @property
@@ -60,7 +60,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Takes back every row of the iterations from number `step` on, counted from 0.
+        """Removes every row of the iterations from number `step` on, counted from 0.
 
         Raises:
             UserError: the file cannot be written.

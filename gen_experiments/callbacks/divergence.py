@@ -1,4 +1,4 @@
-"""Notices that a GAN no longer learns; ends its run, or takes it back to where it was best."""
+"""Detects that a GAN no longer learns; ends its run, or returns to its best checkpoint."""
 
 import math
 from typing import Any
@@ -16,21 +16,20 @@ from gen_experiments.errors import check_interval
 
 
 class StopOnDivergence(Callback):
-    """Ends training with one line that says what was seen: a score that got far worse, or a perfect discriminator.
+    """Ends training with a line that names the reason: a score that became far worse, or a perfect discriminator.
 
-    With `restore` the run goes on instead, from the weights and the optimizers of the best checkpoint, with smaller
-    learning rates; the images seen are not set back. That needs a `ModelCheckpoint` on the same `monitor`.
+    With `restore` the run continues instead from the weights and optimizers of the best checkpoint, with smaller
+    learning rates; the images seen are not reset. That needs a `ModelCheckpoint` with the same `monitor`.
 
     Args:
-        monitor: the score that is watched, above 0; the smaller the better.
-        factor: the score has diverged when it is more than this times its best, or no number; > 1.
-        patience: validations in a row at which it must have; >= 1.
-        accuracy: the share of images that a perfect discriminator judges rightly, in [0, 1]; watched where it is
-            logged.
-        images: real images over which the discriminator must have been perfect; > 0.
-        restore: whether to go back to the best checkpoint.
-        rate: factor on the learning rates at each such return, in (0, 1].
-        restores: the most returns in a run; at the next divergence it ends.
+        monitor: the watched score, above 0; smaller is better.
+        factor: the score has diverged when it is more than this times its best, or NaN; > 1.
+        patience: consecutive validations with a diverged score; >= 1.
+        accuracy: the share of images that a perfect discriminator judges correctly, in [0, 1]; watched if it is logged.
+        images: real images over which the discriminator must be perfect; > 0.
+        restore: whether to return to the best checkpoint.
+        rate: factor on the learning rates at each return, in (0, 1].
+        restores: the largest number of returns; the next divergence ends the run.
 
     Raises:
         UserError: a number out of its range.
@@ -64,7 +63,7 @@ class StopOnDivergence(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Looks at the discriminator where it is logged, averaged over all processes."""
+        """Checks the discriminator's accuracy when it is logged, averaged over all processes."""
         accuracy = trainer.callback_metrics.get("train/sign_accuracy")
         if accuracy is None or not is_logged(trainer):
             return
@@ -94,13 +93,13 @@ class StopOnDivergence(Callback):
             self._react(trainer, pl_module, f"{self.monitor} is {last:.6g} and was {self._best:.6g} at its best")
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Makes the learning rate, which the model sets at every iteration, what it is to be after the returns."""
+        """Reduces the learning rates, which the model sets at every iteration, according to the number of returns."""
         if self._restored:
             for group in optimizer.param_groups:
                 group["lr"] *= self.rate**self._restored
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what was seen so far, so that a resumed run watches on."""
+        """Returns the state, with which a resumed run continues."""
         return {
             "best": self._best,
             "worse": self._worse,
@@ -109,7 +108,7 @@ class StopOnDivergence(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes what was seen."""
+        """Restores the state."""
         self._best, self._worse = state_dict["best"], state_dict["worse"]
         self._perfect_since, self._restored = state_dict["perfect_since"], state_dict["restored"]
 

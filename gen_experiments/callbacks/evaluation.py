@@ -28,35 +28,35 @@ if TYPE_CHECKING:
 
 
 class Evaluation(Callback):
-    """Scores what the model makes, on uint8 images as they would be written to disk.
+    """Scores the model's images, on uint8 images as written to disk.
 
-    A model that reconstructs gets `psnr`, `ssim` and `rfid` (the evaluated split against its reconstructions). One that
-    translates gets `fid` (the target pictures of the evaluated split against its translations) and, of true pairs,
-    `psnr` and `ssim`. Where true pairs have sources both get `l1` (of pixels on a [0, 1] scale) and `psnr_gain` (dB
-    above the PSNR of the source unchanged), and `lpips` if it is asked for. One that samples gets `fid` (`samples`
-    images against the split `reference`). Names begin with `val/` or `test/`. Other `metrics` are named likewise
-    (`mind`, `rmind`), and computed as the command `evaluate` does.
+    A model that reconstructs gets `psnr`, `ssim` and `rfid` (reconstructions against the evaluated split). A model that
+    translates gets `fid` (translations against the targets of the evaluated split) and, for true pairs, `psnr` and
+    `ssim`. For true pairs with sources both get `l1` (of pixels on a [0, 1] scale), `psnr_gain` (the gain in dB over
+    the unchanged source), and `lpips` if it is asked for. A model that samples gets `fid` (`samples` images against the
+    split `reference`). Names begin with `val/` or `test/`. Other `metrics` are named alike (`mind`, `rmind`) and
+    computed as in the command `evaluate`.
 
-    Of samples `variety` is logged too, the share of the data's spread of features that they have, and of a conditional
-    model `class_variety`, the smallest such share within a class. A small one is warned of: a generator that makes one
-    image of each class has a `class_variety` of 0, and may have a good FID.
+    For samples `variety` is logged too: the spread of their features over that of the data; and for a conditional model
+    `class_variety`, the smallest such ratio within a class. Small values cause a warning: a generator that makes one
+    image per class has a `class_variety` of 0, and may have a good FID.
 
-    Training ends with a validation, wherever its last iteration falls, so that the last weights are scored and saved.
+    Training ends with a validation after its last iteration, so that the last weights are scored and saved.
 
     Args:
-        extractor: the network whose features the FID compares; never part of a checkpoint. None for no FID.
+        extractor: the network whose features FID compares; never part of a checkpoint. None for no FID.
         samples: generated images, over all processes.
-        batch_size: images in a pass of the extractor.
-        seed: names the sequence of samples; it is the same at every evaluation, so that curves compare like with like.
-        reference: the split that samples are compared with; another than the training images where these are few.
+        batch_size: images per pass of the extractor.
+        seed: names the sequence of samples, which is the same at every evaluation, so that curves are comparable.
+        reference: the split that samples are compared with.
         collapsed: the `variety` or `class_variety` below which a warning says that the samples have collapsed, once the
             model has seen 10,000 images; in [0, 1], 0 for no warning.
-        metrics: of fid, fid_infinity, kid, is, precision, recall, density, coverage, mind and missed, the share of the
-            data that is missed for certain, of which more than a quarter is warned of. Of a conditional model it brings
-            `class_missed`, the largest such share within a class, with a warning of its own; classes with fewer than 80
-            samples or real images are not judged. The first chooses the best checkpoint. Of few samples (1,000, say)
-            MIND and KID mean more than FID. All but FID keep the features of all images in memory and compute those of
-            the reference once in a run.
+        metrics: some of fid, fid_infinity, kid, is, precision, recall, density, coverage, mind and missed; the first
+            chooses the best checkpoint. With few samples (1,000, say) MIND and KID mean more than FID. `missed` is a
+            lower bound of the share of the data that is not generated, with a warning above a quarter. For a
+            conditional model it adds `class_missed`, the largest such share within a class, with its own warning;
+            classes with fewer than 80 samples or real images are not judged. All but FID keep the features of all
+            images in memory and compute those of the reference once in a run.
         lpips: the network of LPIPS and its weights, which are fetched; None for no LPIPS.
 
     Raises:
@@ -92,12 +92,12 @@ class Evaluation(Callback):
         self._scores = None if extractor is None else OnlineScores(extractor, metrics)
         self._variety: ClassVariety | None = None
         self._pairs = PairScores(None if lpips is None else lpips.lpips)
-        self._in_pairs = True  # whether what is made can be compared with the images of its batch
-        self._has_sources = False  # whether it is made of others than these
-        self._suffix = ""  # of the names of distances that mean little
+        self._in_pairs = True  # whether the model's images can be compared with those of the batch
+        self._has_sources = False  # whether the batches have sources
+        self._suffix = ""  # of the names of scores by an extractor that does not know the images
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Moves the extractor to the model's device, and has `best.ckpt` chosen by a score that means something.
+        """Moves the extractor to the model's device, and chooses the score for `best.ckpt`.
 
         Raises:
             UserError: the extractor is not for these images, or there are more processes than images to evaluate.
@@ -122,14 +122,14 @@ class Evaluation(Callback):
         choose_best_without_fid(trainer, getattr(pl_module, "score_without_fid", None))
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Stops training by hand where it ends by itself, for then Lightning validates once more."""
+        """Sets `should_stop` at the last iteration, so that Lightning validates once more."""
         ended = 0 < trainer.max_steps <= trainer.global_step
         epochs = trainer.max_epochs or -1
         if ended or (trainer.is_last_batch and 0 < epochs <= trainer.current_epoch + 1):
             trainer.should_stop = True
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts counting afresh, against the statistics of the reference images."""
+        """Resets the scores, and prepares the reference."""
         self._start(trainer, pl_module, "val")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -139,7 +139,7 @@ class Evaluation(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, *_: int
     ) -> None:
-        """Counts a batch of reconstructions."""
+        """Adds a batch of reconstructions or translations."""
         self._count(outputs, batch)
 
     def on_test_batch_end(
@@ -157,12 +157,12 @@ class Evaluation(Callback):
         self._finish(trainer, pl_module, "test")
 
     def protocol(self) -> dict[str, object]:
-        """Returns what one must know to compare a score with another: extractor, resize, number of samples, seed."""
+        """Returns the protocol of the scores: extractor, resize, number of samples, seed, reference."""
         chosen = {"samples": self.samples, "seed": self.seed, "reference": self.reference}
         return {**(self.extractor.protocol() if self.extractor is not None else {"extractor": None}), **chosen}
 
     def _reference(self, data: "ImageDataModule", model: LightningModule, split: str) -> ImageSet:
-        """Returns what a model is compared with where a split is evaluated."""
+        """Returns the reference of a model in the evaluation of a split."""
         return data.split(self.reference if isinstance(model, Samples) else split)
 
     def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
@@ -213,13 +213,13 @@ class Evaluation(Callback):
         pl_module.log_dict(values)
 
     def _labels(self, model: LightningModule) -> Tensor | None:
-        """Returns the classes of all samples, where a metric is also computed by class."""
+        """Returns the classes of all samples if a metric is computed by class too."""
         if "missed" not in self.metrics or not isinstance(model, SamplesOfClasses):
             return None
         return model.sample_labels(0, self.samples, self.seed)
 
     def _varieties(self, pl_module: LightningModule, scores: OnlineScores) -> dict[str, float | Tensor]:
-        """Returns how varied the samples are, overall and in the least varied class; warns of a collapse."""
+        """Returns the variety of all samples and of the least varied class; warns of a collapse."""
         shares: dict[str, float | Tensor] = {"variety": scores.variety()}
         collapsed = "the samples"
         if self._variety is not None and (least := self._variety.least()) is not None:
@@ -244,5 +244,5 @@ class Evaluation(Callback):
 
 
 def _prefix(model: LightningModule) -> str:
-    """Returns what stands before the names of scores: those of reconstructions are called rFID and so on."""
+    """Returns the prefix of scores' names: those of reconstructions are called rFID and so on."""
     return "r" if isinstance(model, Reconstructs) else ""

@@ -1,4 +1,4 @@
-"""Ends a run in order when a signal asks for it: the processes agree, save, and say how to go on."""
+"""Ends a run when a signal asks for it: the processes agree, save a checkpoint, and print how to resume."""
 
 import signal
 import sys
@@ -22,29 +22,28 @@ from gen_experiments.runs.signals import Signals
 class Interruption(Callback):
     """Acts on SIGTERM, SIGINT and SIGUSR1 after a training batch, and between the passes of an evaluation.
 
-    The processes agree there, so that a signal that has reached only some of them stops all at the same iteration.
-    While training, `checkpoints/last.ckpt` is written first. Under SLURM, SIGUSR1 also puts the job back into the
-    queue.
+    There all processes agree, so that a signal to some of them stops all at the same iteration. In training,
+    `checkpoints/last.ckpt` is written first. Under SLURM, SIGUSR1 also returns the job to the queue.
 
     Args:
         folder: the run's folder.
-        signals: what notes the signals; it may watch some of them already.
+        signals: the handler, which may watch some signals already.
     """
 
     def __init__(self, folder: Path, signals: Signals) -> None:
         self.folder, self.signals = folder, signals
         self._group: Any = None
-        self._common_batches = 0  # of an evaluation: those that every process has
+        self._common_batches = 0  # batches of an evaluation that all processes have
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Opens a channel between the hosts: the agreement must not wait for a GPU. Replaces Lightning's handlers."""
-        # Lightning's own save and reduce while a batch is under way.
+        """Opens a CPU process group for the agreement, which must not wait for a GPU; replaces Lightning's handlers."""
+        # Lightning's handlers save and reduce in the middle of a batch.
         trainer._signal_connector.register_signal_handlers = self.signals.watch  # type: ignore[method-assign]
         if distributed.is_distributed() and self._group is None:
             self._group = dist.new_group(backend="gloo")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Counts the batches that every process has; after these they can agree."""
+        """Finds the number of batches that all processes have, after which they can agree."""
         self._start_evaluation(trainer.num_val_batches)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,7 +77,7 @@ class Interruption(Callback):
         self._end_evaluation_batch(trainer, batch_idx)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Gives the signals back."""
+        """Restores the previous handlers."""
         self.signals.release()
 
     def check(self, trainer: Trainer) -> None:
@@ -113,7 +112,7 @@ class Interruption(Callback):
             if received == signal.SIGUSR1 and can_requeue():
                 code = 0
                 if trainer.is_global_zero:
-                    # Before SLURM is asked, as it ends this process at once.
+                    # Before the requeue, which ends this process at once.
                     for logger in trainer.loggers:
                         if isinstance(logger, WandbRun):
                             logger.finish(exit_code=1)
@@ -125,6 +124,6 @@ class Interruption(Callback):
 
 
 def pause_point(trainer: Trainer) -> None:
-    """Lets a run be stopped here, between two passes of something long. All processes must call it."""
+    """Stops a run here if a signal has arrived. All processes must call it."""
     for callback in callbacks_of(trainer, Interruption):
         callback.check(trainer)

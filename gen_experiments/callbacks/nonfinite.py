@@ -1,4 +1,4 @@
-"""Stops a run whose loss is no longer a number, before it overwrites a good checkpoint."""
+"""Stops a run whose loss or weights are NaN or infinite, before it overwrites a good checkpoint."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +17,8 @@ from gen_experiments.errors import UserError
 class StopOnNonFinite(Callback):
     """Ends training with one line when the loss of any process is NaN or infinite.
 
-    The test stays on the device; it is read where the loggers read values, before every validation and before every
-    checkpoint, so that none is written after the loss was lost.
+    The test stays on the device. It is read when values are logged, before every validation and before every
+    checkpoint, so that no broken checkpoint is written.
 
     Raises:
         UserError: the loss is not finite.
@@ -30,7 +30,7 @@ class StopOnNonFinite(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Notes whether the loss was finite."""
+        """Remembers whether the loss was finite."""
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         broken = ~torch.isfinite(loss.detach()).all()
         self._broken = broken if self._broken is None else self._broken | broken
@@ -38,11 +38,11 @@ class StopOnNonFinite(Callback):
             self._check(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks before time is spent on judging the model."""
+        """Checks before the validation."""
         self._check(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Checks before a checkpoint is written, the weights too: the step from a finite loss may have broken them."""
+        """Checks loss and weights before a checkpoint is written: a step from a finite loss may break the weights."""
         weights = [value for value in pl_module.state_dict().values() if value.is_floating_point()]
         finite = torch.stack([torch.isfinite(value).all() for value in weights]).all()
         self._broken = ~finite if self._broken is None else self._broken | ~finite

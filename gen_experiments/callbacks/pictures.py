@@ -1,4 +1,4 @@
-"""Pictures of what the model makes, as PNG files in the run's folder and in the loggers."""
+"""Pictures of the model's images, as PNG files in the run's folder and in the loggers."""
 
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,14 @@ MOST_CLASSES = 16  # columns in a grid of samples by class
 
 
 class Pictures(Callback):
-    """At every validation, draws samples from fixed noise, a column for each class, or originals above reconstructions.
+    """At every validation, draws samples from fixed noise, one column per class, or originals above reconstructions.
 
-    Over data with sources these stand above what was made of them, above the true pictures where there are any.
-
-    Files go to `images/TITLE-STEP.png` in the run's folder.
+    Over data with sources, the sources are above the model's images, which are above the true images if there are any.
+    The files are `images/TITLE-STEP.png` in the run's folder.
 
     Args:
         count: pictures in a grid.
-        columns: pictures in a row; samples of classes have a row of one of each.
+        columns: pictures per row; for a model of classes one per class.
 
     Raises:
         UserError: a number out of [1, 4096].
@@ -40,16 +39,16 @@ class Pictures(Callback):
         self._seen, self._stride = 0, 1
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets the last validation's pictures."""
+        """Removes the last validation's pictures."""
         self._shown, self._seen = [], 0
-        # Images often lie in the order of their classes.
+        # Images are often sorted by class.
         own = len(trainer.datamodule.split("val")) // distributed.world_size()  # type: ignore[attr-defined]
         self._stride = max(1, own // max(1, self.count // 2))
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, *_: int
     ) -> None:
-        """Keeps originals and what was made of them, evenly spaced over all images."""
+        """Keeps originals and the model's images, evenly spaced over all images."""
         missing = self.count // 2 - sum(shown.shape[0] for shown in self._shown)
         made = made_of(outputs)
         if missing > 0 and made is not None:
@@ -104,7 +103,7 @@ def _shown_classes(num_classes: int) -> list[int]:
 
 
 def drawing_folder(trainer: Trainer) -> Path | None:
-    """Returns the folder that this process draws into: None on all but the first process and before training.
+    """Returns the folder of pictures: None on all processes but the first, and in sanity checks.
 
     All processes must call it together.
     """
@@ -117,7 +116,7 @@ def drawing_folder(trainer: Trainer) -> Path | None:
 def write_picture(
     trainer: Trainer, model: LightningModule, folder: Path, title: str, picture: Tensor, shown: str
 ) -> None:
-    """Writes a (C, H, W) uint8 picture to `TITLE-STEP.png` in a folder and gives it to the loggers.
+    """Writes a (C, H, W) uint8 picture to `TITLE-STEP.png` in a folder and logs it.
 
     Args:
         trainer: the trainer.
@@ -134,7 +133,7 @@ def write_picture(
 
 
 def _log_image(logger: Logger, name: str, path: Path, model: LightningModule, caption: str) -> None:
-    """Gives a picture to the loggers that take pictures; the file is there for all others."""
+    """Logs a picture if the logger takes pictures."""
     if isinstance(logger, WandbLogger):
         import wandb
 

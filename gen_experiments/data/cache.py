@@ -1,4 +1,4 @@
-"""Splits as memory-mapped uint8 arrays on disk, decoded once for all processes and runs, or as they are read."""
+"""Splits as memory-mapped arrays on disk, decoded once for all processes and runs, or decoded when they are read."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -24,14 +24,14 @@ from gen_experiments.sizes import Size, height_and_width
 from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
 from gen_experiments.untrusted import map_array
 
-# Raised whenever decoding would give other pixels.
+# Increased whenever decoding changes pixels.
 DECODING = 2
-DECODING_WITH_ALPHA = 4  # likewise, of pictures of two or four channels
+DECODING_WITH_ALPHA = 4  # the same for pictures of two or four channels
 CHUNK = 1 << 27  # bytes that are decoded between two writes
 
 
 class Pixels(Protocol):
-    """Decoded images by their numbers; an array is one."""
+    """Decoded images by their numbers, such as an array."""
 
     def __len__(self) -> int:
         """Returns how many there are."""
@@ -45,10 +45,10 @@ class ImageArray:
     """Some of the images of a split; an `images.ImageSet`.
 
     Attributes:
-        pixels: (N, C, H, W) uint8 or uint16, perhaps memory-mapped, or decoded as they are read.
+        pixels: (N, C, H, W) uint8 or uint16: memory-mapped, in memory, or decoded when they are read.
         all_labels: (N,) int64, or None without labels.
-        members: which of the N are meant, int64.
-        fingerprint: a hash of what the images are made from and which are meant.
+        members: the numbers of these images among the N, int64.
+        fingerprint: a hash of everything that the pixels and the members depend on.
     """
 
     pixels: Pixels
@@ -61,17 +61,17 @@ class ImageArray:
         return len(self.members)
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
-        """Returns the images at `indices`: (len(indices), C, H, W) uint8, rounded where they are kept with 16 bits."""
+        """Returns the images at `indices`: (len(indices), C, H, W) uint8, rounded from 16 bits if necessary."""
         return torch.from_numpy(in_eight_bits(self.pixels[self.members[indices]]))
 
     def kept(self, indices: NDArray[np.int64]) -> Tensor:
-        """Returns the images at `indices` in the depth in which they are kept: uint8 or uint16."""
+        """Returns the images at `indices` in their stored depth: uint8 or uint16."""
         return torch.from_numpy(self.pixels[self.members[indices]])
 
     def stream(
         self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
     ) -> Iterator[Tensor]:
-        """Yields what `kept` returns for each batch of indices; what is decoded as it is read is decoded ahead."""
+        """Yields the result of `kept` for each batch of indices; pictures are decoded ahead."""
         members = (self.members[indices] for indices in batches)
         ahead = (
             self.pixels.ahead(members)
@@ -90,7 +90,7 @@ class ImageArray:
         return ImageArray(self.pixels, self.all_labels, self.members[members], fingerprint)
 
     def planes(self, first: int, last: int) -> "ImageArray":
-        """Returns the images made of channels `first` ... `last` - 1 alone: one side of pairs."""
+        """Returns the images of channels `first` ... `last` - 1: one side of pairs."""
         fingerprint = hashlib.sha256(f"{self.fingerprint}|{first}:{last}".encode()).hexdigest()
         assert isinstance(self.pixels, np.ndarray)  # pairs are always in the cache
         return ImageArray(self.pixels[:, first:last], self.all_labels, self.members, fingerprint)
@@ -99,17 +99,17 @@ class ImageArray:
 def decoded_as_read(
     source: PictureSource, split: str, size: Size, workers: int, framing: Framing = USUAL
 ) -> ImageArray:
-    """Returns a split of a source that is nowhere decoded as a whole, with the fingerprint of the one that is.
+    """Returns a split whose pictures are decoded when they are read, with the fingerprint of the cached split.
 
     Args:
         source: where the pictures are.
-        split: which of them are meant.
+        split: the name of the split.
         size: of the images.
         workers: threads that decode.
-        framing: how they are brought to the size.
+        framing: how pictures are brought to the size.
 
     Raises:
-        UserError: the source's labels are no labels. A picture that cannot be decoded is named when it is read.
+        UserError: the source's labels are invalid. A picture that cannot be decoded is refused when it is read.
     """
     source.fetch()
     pictures, labels = source.pictures(split), source.labels(split)
@@ -119,19 +119,19 @@ def decoded_as_read(
 
 
 def decoded(source: Source, split: str, size: Size, framing: Framing = USUAL) -> ImageArray:
-    """Returns a split of a source, from the cache or, the first time, decoded into it.
+    """Returns a split of a source from the cache, into which it is decoded the first time.
 
-    Several processes may ask at once: each writes a file of its own and renames it, so whoever reads finds a whole one.
-    A file that is damaged or of another shape is made anew.
+    Several processes may do so at once: each writes its own file and renames it, so that every reader finds a whole
+    file. A file that is damaged or of another shape is made anew.
 
     Args:
         source: where the images are.
-        split: which of them are meant.
+        split: the name of the split.
         size: of the images.
         framing: how images are brought to the size.
 
     Raises:
-        UserError: see `Source.decode`; or the cache cannot be written, or has no room.
+        UserError: see `Source.decode`; or the cache cannot be written, or the disk is full.
     """
     source.fetch()
     key = _fingerprint(source, split, size, framing)
@@ -160,7 +160,7 @@ def _fingerprint(source: Source, split: str, size: Size, framing: Framing) -> st
 def _decode_pictures(
     pixels: Path, labels: Path, source: PictureSource, split: str, size: Size, framing: Framing
 ) -> None:
-    """Decodes a split into the cache, of which never more than a few hundred megabytes are in memory."""
+    """Decodes a split into the cache, with at most a few hundred megabytes in memory."""
     pictures, known = source.pictures(split), source.labels(split)
     _check_labels(known, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
     shape = (len(pictures), source.channels, *height_and_width(size))
@@ -168,8 +168,8 @@ def _decode_pictures(
     say_size(pixels.parent, split, len(pictures), each)
     if known is not None:
         _save(labels, known)
-    # Last, because it is what is looked for. It is written as it comes: a full disk is an error, and under a
-    # memory-mapped file would end the process.
+    # The pixels are written last, because readers look for them. They are written part by part: on a full disk that is
+    # an error, while writing to a memory-mapped file would end the process.
     parts = progress(len(pictures), f"images of {split} decoded", max(1, CHUNK // each))
     chunks = (np.arange(part.start, part.stop) for part in parts)
     with atomic_write(pixels) as temporary, temporary.open("wb") as file:
@@ -189,7 +189,7 @@ def _decode_pictures(
 
 
 def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size, framing: Framing) -> None:
-    """Takes a split of any other source into the cache, after refusing what one's own may return by mistake."""
+    """Decodes a split of any other source into the cache, and refuses wrong results of a user's source."""
     found = decode_framed(source, split, size, framing)
     images, name = found.images, f"{type(source).__name__}.decode({split!r}, {size})"
     channels = source.sides * source.channels
@@ -205,7 +205,7 @@ def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size, 
 
 
 def _check_labels(labels: NDArray[np.int64] | None, count: int, source: Source, split: str, name: str) -> None:
-    """Refuses labels that are none."""
+    """Refuses invalid labels."""
     if source.num_classes is None or not source.labelled(split):
         return
     if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (count,):
@@ -219,7 +219,7 @@ def _check_labels(labels: NDArray[np.int64] | None, count: int, source: Source, 
 def _read(
     pixels: Path, labels: Path, source: Source, split: str, size: Size, framing: Framing
 ) -> tuple[Numbers, NDArray[np.int64] | None] | None:
-    """Returns the images and labels of a split, or None if they are not there or not what the source gives."""
+    """Returns the images and labels of a split, or None if they are missing or do not fit the source."""
     images = map_array(pixels, framing.dtype, (None, source.sides * source.channels, *height_and_width(size)))
     if images is None or not len(images):
         return None

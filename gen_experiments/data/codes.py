@@ -1,4 +1,4 @@
-"""Encoded once: the codes of a split as an array on disk, shared by all runs that use the same encoder."""
+"""The codes of a split as an array on disk, encoded once for all runs with the same encoder."""
 
 import hashlib
 from collections.abc import Callable
@@ -28,17 +28,17 @@ def encoded(
     mirrored: bool = False,
     batch_size: int = 256,
 ) -> NDArray[np.int32]:
-    """Returns the codes of images, from the cache or, the first time, encoded into it. All processes must call it.
+    """Returns the codes of images from the cache, encoded there the first time. All processes must call it.
 
     Args:
         images: what to encode.
         encode: (B, C, H, W) float32 images in [-1, 1] on `device` -> (B, L) int64 codes below 2³¹.
-        encoder: a hash of all that `encode` depends on.
+        encoder: a hash of everything that `encode` depends on.
         length: L, the codes of an image.
-        num_codes: one more than the largest code there may be.
+        num_codes: one more than the largest possible code.
         device: where to encode.
         mirrored: encode the images flipped left to right.
-        batch_size: images in a pass of the encoder.
+        batch_size: images per pass of the encoder.
 
     Returns:
         (N, L), memory-mapped.
@@ -51,7 +51,7 @@ def encoded(
     # One process may have found the file just before another wrote it.
     if not distributed.everywhere(_read(path, len(images), length, num_codes) is not None, device):
         codes = _encode(images, encode, device, mirrored, batch_size)
-        # Processes on other machines may have a cache of their own; a second writer does no harm.
+        # Processes on other machines may have their own cache; a second writer does no harm.
         if _read(path, len(images), length, num_codes) is None:
             with atomic_write(path) as temporary:
                 np.save(temporary, codes)
@@ -63,7 +63,7 @@ def encoded(
 
 
 def _read(path: Path, images: int, length: int, num_codes: int) -> NDArray[np.int32] | None:
-    """Returns the codes in a file, or None if they are not there or not those of so many images."""
+    """Returns the codes in a file, or None if they are missing or of another shape."""
     codes = map_array(path, np.int32, (images, length))
     return codes if codes is not None and 0 <= codes.min() <= codes.max() < num_codes else None
 
@@ -72,7 +72,7 @@ def _read(path: Path, images: int, length: int, num_codes: int) -> NDArray[np.in
 def _encode(
     images: ImageArray, encode: Callable[[Tensor], Tensor], device: torch.device, mirrored: bool, batch_size: int
 ) -> NDArray[np.int32]:
-    """Returns (N, L): each process encodes a part, and all get the whole."""
+    """Returns (N, L) on every process; each encodes a part."""
     own = np.array_split(np.arange(len(images)), distributed.world_size())[distributed.rank()]
     whole: Tensor | None = None
     for start in range(0, len(own), batch_size):

@@ -1,4 +1,4 @@
-"""The column of a data set of Hugging Face's library that holds its pictures."""
+"""The column of pictures in a data set of Hugging Face's library."""
 
 import io
 from pathlib import Path
@@ -13,16 +13,16 @@ BYTES = ("binary", "large_binary")  # as Arrow calls them
 
 
 class Column:
-    """The pictures of a split by the numbers of their rows; the library maps its files into memory.
+    """The pictures of a split by the numbers of their rows, in memory-mapped files of the library.
 
-    They are what it calls images, which it is kept from decoding; the contents of files of pictures or of .npy files;
-    or its arrays, `Array2D` and `Array3D`, which are handed on as the .npy files that they would be.
+    The column holds the library's images, which it does not decode here; the bytes of files of pictures or of .npy
+    files; or arrays, `Array2D` and `Array3D`, which are returned as the bytes of .npy files.
 
     Args:
         rows: the split.
         name: of the column.
         path: of the data set, for messages.
-        split: likewise.
+        split: of the rows, for messages.
 
     Raises:
         UserError: the column holds something else.
@@ -37,7 +37,7 @@ class Column:
         if isinstance(kind, datasets.Image):
             rows = rows.cast_column(name, datasets.Image(decode=False))
         elif self._arrays:
-            rows = rows.with_format("arrow")  # as numbers of Python they would take a hundred times as long
+            rows = rows.with_format("arrow")  # a hundred times faster than numbers of Python
         elif not isinstance(kind, datasets.Value) or kind.dtype not in BYTES:
             raise UserError(
                 f"column {name} of {path} holds no pictures but {quoted(kind)}: images, bytes of encoded ones, or "
@@ -66,7 +66,7 @@ class Column:
 
 
 def _file_of(cell: Any) -> bytes:
-    """Returns what a .npy file would hold of the only array of a column of Arrow."""
+    """Returns the bytes of a .npy file with the only array of an Arrow column."""
     file = io.BytesIO()
     np.save(file, cell.chunk(0).to_numpy(zero_copy_only=False)[0], allow_pickle=False)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Training pictures of which another part is kept in each epoch."""
+"""Training pictures that are cropped anew in each epoch."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,14 +15,14 @@ CROP_STREAM = 31
 
 
 class RandomCrops:
-    """Images of a split that are decoded anew, each at the place that its seed names; an `images.ImageSet`.
+    """Images of a split that are decoded in every epoch, each at the place of its seed; an `images.ImageSet`.
 
-    Of a pair both pictures are decoded at that place: a `Place` is relative, so they may differ in size.
+    Both pictures of a pair are decoded at the same place: a `Place` is relative, so they may differ in size.
 
     Args:
-        images: the same images as they are seen where images are compared, which is what `read` returns.
-        pixels: the pictures of all that `images` is a part of.
-        numbers: of these the ones that each image consists of, (N, pictures of an image).
+        images: the images without random crops, which `read` returns.
+        pixels: all pictures of the split.
+        numbers: the numbers of each image's pictures, (N, pictures per image).
     """
 
     def __init__(self, images: StreamedSet, pixels: DecodedAsRead, numbers: NDArray[np.int64]) -> None:
@@ -30,7 +30,7 @@ class RandomCrops:
 
     @property
     def fingerprint(self) -> str:
-        """That of the images without a random place."""
+        """The fingerprint of the images without random crops."""
         return self._images.fingerprint
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class RandomCrops:
     def stream(
         self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
     ) -> Iterator[Tensor]:
-        """Yields the images of each batch at the places that their seeds name."""
+        """Yields the images of each batch at the places of their seeds."""
         of_each = self._numbers.shape[1]
         numbers = (self._numbers[indices].ravel() for indices in batches)
         places = None if seeds is None else (self._places(each).repeat(of_each, axis=0) for each in seeds)
@@ -56,9 +56,9 @@ class RandomCrops:
         return self._images.labels(indices)
 
     def _places(self, seeds: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Returns the parts of N images that are kept, (N, 3) as `Place` has them."""
+        """Returns the kept parts of N images, (N, 3), with the fields of `Place`."""
         drawn = uniform_of(seeds_of(torch.from_numpy(seeds), CROP_STREAM), 3)
         least, most = self._pixels.framing.crop_scale
-        drawn[:, 2] = (least + (most - least) * drawn[:, 2]).sqrt()  # of the sides, as the areas are even
+        drawn[:, 2] = (least + (most - least) * drawn[:, 2]).sqrt()  # of the sides; areas are uniform
         places: NDArray[np.float32] = drawn.numpy()
         return places

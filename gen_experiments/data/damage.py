@@ -1,4 +1,4 @@
-"""What damages pictures on their way to a model that is to restore them, drawn anew for each image and epoch."""
+"""Damage of pictures that a model learns to restore, drawn anew for each image and epoch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ PART_STREAM, CHOICE_STREAM = 25, 26
 class Damage(Recorded, ABC):
     """A kind of damage, of random strength.
 
-    Strengths are given as [least, most], between which they are drawn uniformly for each image.
+    A strength is given as [least, most] and drawn uniformly between them for each image.
 
     Attributes:
-        strength: the argument that is the strength; None for a kind that has no such.
-        of_colours: whether it knows grey and RGB images alone.
+        strength: the name of the argument for the strength; None for a kind without strength.
+        of_colours: whether it takes only grey and RGB images.
     """
 
     strength: ClassVar[str | None] = None
@@ -36,11 +36,11 @@ class Damage(Recorded, ABC):
             seeds: (B,) int64.
 
         Returns:
-            The same shape; what lies outside [-1, 1] is cut off afterwards.
+            The same shape; values outside [-1, 1] are clamped afterwards.
         """
 
     def fixed(self) -> list["Damage"]:
-        """Returns this kind at its least and at its greatest strength; itself where it has no strength."""
+        """Returns this kind at its least and at its greatest strength; itself if it has no strength."""
         if self.strength is None:
             return [self]
         ends = dict.fromkeys(getattr(self, self.strength))
@@ -48,13 +48,13 @@ class Damage(Recorded, ABC):
 
 
 class OneOf(Damage):
-    """Each image goes through one of several kinds, chosen at random.
+    """One of several kinds, chosen at random for each image.
 
     Args:
         parts: the kinds; at least one.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no kind.
     """
 
     def __init__(self, parts: list[Damage]) -> None:
@@ -63,7 +63,7 @@ class OneOf(Damage):
         self.parts = parts
 
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
-        """Returns every image as the kind that was drawn for it leaves it."""
+        """Damages every image by the kind that is drawn for it."""
         chosen = (randomness.uniform_of(randomness.seeds_of(seeds, CHOICE_STREAM)) * len(self.parts)).long()
         result = images
         for number, part in enumerate(self.parts):
@@ -71,12 +71,12 @@ class OneOf(Damage):
         return result
 
     def fixed(self) -> list[Damage]:
-        """Returns those of all the kinds."""
+        """Returns the fixed kinds of all parts."""
         return [kind for part in self.parts for kind in part.fixed()]
 
 
 def damaged(images: Tensor, parts: Sequence[Damage], seeds: Tensor) -> Tensor:
-    """Returns (B, C, H, W) images in [-1, 1] after all kinds of damage, one after the other, by (B,) int64 seeds."""
+    """Returns (B, C, H, W) images in [-1, 1] after all kinds of damage in turn, by (B,) int64 seeds."""
     for number, part in enumerate(parts):
         if part.of_colours and images.shape[1] not in (1, 3):
             raise UserError(
@@ -87,10 +87,10 @@ def damaged(images: Tensor, parts: Sequence[Damage], seeds: Tensor) -> Tensor:
 
 
 def check_range(interval: str, **ranges: tuple[float, float]) -> None:
-    """Refuses strengths outside an interval (`errors.check_interval`), and pairs whose first is above the second.
+    """Refuses strengths outside an interval (`errors.check_interval`), and [least, most] with least > most.
 
     Raises:
-        UserError: the first that is.
+        UserError: the first such strength.
     """
     for name, (least, most) in ranges.items():
         check_interval(interval, **{name: least})

@@ -1,4 +1,4 @@
-"""Kinds of damage: noise, blur, lost resolution, colour and places."""
+"""Kinds of damage: noise, blur, lost resolution, lost colour and covered places."""
 
 import math
 
@@ -11,7 +11,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import LUMINANCE
 from gen_experiments.randomness import normal_of, uniform_of
 
-SEED_OF_NOISE = 1  # added to a seed: the first numbers of the seed itself are those of the strength
+SEED_OF_NOISE = 1  # added to a seed, whose own first numbers are used for the strength
 
 
 class GaussianNoise(Damage):
@@ -36,10 +36,10 @@ class GaussianNoise(Damage):
 class ShotNoise(Damage):
     """The noise of counted photons, whose variance is their number, in its normal approximation.
 
-    Of a pixel v in [0, 1] λv photons are expected, and v + n √(v / λ) is seen.
+    A pixel v in [0, 1] expects λv photons, and becomes v + n √(v / λ).
 
     Args:
-        photons: λ, those of a white pixel; > 0.
+        photons: λ, the photons of a white pixel; > 0.
     """
 
     strength = "photons"
@@ -49,14 +49,14 @@ class ShotNoise(Damage):
         self.photons = photons
 
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
-        """Returns the images as counted."""
+        """Returns the noisy images."""
         expected = (images + 1) / 2
         noise = normal_of(seeds + SEED_OF_NOISE, *images.shape[1:])
         return 2 * (expected + noise * (expected / drawn(self.photons, uniform_of(seeds))).sqrt()) - 1
 
 
 class Blur(Damage):
-    """A Gaussian blur; beyond the border the outermost pixels go on.
+    """A Gaussian blur, with replicated borders.
 
     Args:
         deviation: of the Gaussian, in pixels.
@@ -74,7 +74,7 @@ class Blur(Damage):
         offsets = torch.arange(-radius, radius + 1, device=images.device)
         deviation = drawn(self.deviation, uniform_of(seeds)).flatten(1).clamp_min(1e-3)
         kernels = torch.softmax(-(offsets**2) / (2 * deviation**2), dim=1)  # (B, 2 · radius + 1)
-        # Each image has a kernel of its own: all images are channels of one, in groups.
+        # Each image has its own kernel: all images become channels of one image, in groups.
         together = images.transpose(0, 1)
         for shape, padding in (((1, -1), (radius, radius, 0, 0)), ((-1, 1), (0, 0, radius, radius))):
             padded = F.pad(together, padding, mode="replicate")
@@ -86,11 +86,11 @@ class DownScaling(Damage):
     """Lost resolution: averages over squares of pixels, enlarged again bicubically.
 
     Args:
-        factors: of which one is drawn for each image, a repeated one more often; each >= 1, and not only whole ones:
-            what is left of a side is rounded down.
+        factors: one is drawn for each image, a repeated one more often; each >= 1, not necessarily whole: the sides of
+            the small image are rounded down.
 
     Raises:
-        UserError: there is none, or one is below 1.
+        UserError: there is no factor, or one is below 1.
     """
 
     def __init__(self, factors: list[int | float]) -> None:
@@ -116,11 +116,11 @@ class DownScaling(Damage):
 
 
 class Mask(Damage):
-    """A square is covered, somewhere within the image.
+    """A covered rectangle of the image's proportions, anywhere within the image.
 
     Args:
-        share: of the image's pixels that it covers; below 1.
-        fill: what covers, in [-1, 1].
+        share: share of the image's pixels that it covers; below 1.
+        fill: value of covered pixels, in [-1, 1].
     """
 
     strength = "share"
@@ -131,7 +131,7 @@ class Mask(Damage):
         self.share, self.fill = share, fill
 
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
-        """Returns the images with their squares covered."""
+        """Returns the images with their rectangles covered."""
         amounts = uniform_of(seeds, 3)
         inside = []
         for axis, size in enumerate(images.shape[-2:]):
@@ -147,8 +147,8 @@ class MissingLines(Damage):
     """Whole rows are lost, independently of each other.
 
     Args:
-        share: of the rows that are lost on average; below 1.
-        fill: what stands in their place, in [-1, 1].
+        share: mean share of lost rows; below 1.
+        fill: value of lost pixels, in [-1, 1].
     """
 
     strength = "share"
@@ -168,9 +168,9 @@ class Scratches(Damage):
     """Straight scratches of random place, direction and length cover what they cross.
 
     Args:
-        count: how many an image has, [fewest, most], drawn uniformly; of at most 100.
-        width: of all scratches of an image, in pixels.
-        fill: what they leave, in [-1, 1].
+        count: scratches per image, [fewest, most], drawn uniformly; at most 100.
+        width: of the scratches of an image, in pixels.
+        fill: value of scratched pixels, in [-1, 1].
     """
 
     strength = "count"
@@ -186,7 +186,7 @@ class Scratches(Damage):
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
         """Returns the images with every pixel filled whose centre is within half a width of a scratch.
 
-        The middle of a scratch lies anywhere within the image; it is a quarter to once as long as the longer side.
+        The middle of a scratch lies anywhere within the image; its length is a quarter of the longer side to all of it.
         """
         height, width = images.shape[-2:]
         fewest, most = self.count
@@ -206,7 +206,7 @@ class Scratches(Damage):
 
 
 class Grey(Damage):
-    """Colour is lost: every channel becomes the luminance of BT.601. Grey images stay as they are."""
+    """Colour is lost: every channel becomes the luminance of BT.601. Grey images are unchanged."""
 
     of_colours = True
 

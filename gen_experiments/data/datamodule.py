@@ -27,41 +27,42 @@ LARGEST_SIZE = 4096
 
 
 class ImageDataModule(LightningDataModule):
-    """Images of a source as batches: uint8 until they are on the device, then float32 in [-1, 1].
+    """Batches of a source's images: uint8 up to the device, then float32 in [-1, 1].
 
     Args:
         source: where the images come from; None for the embedded digits.
-        size: pixels a side, in [1, 4096], of squares, or height and width as in [96, 128]; images are brought to it.
+        size: pixels per side of squares, in [1, 4096], or height and width as in [96, 128]; images are brought to it.
         batch_size: images of a training batch, over all devices together.
         eval_batch_size: the same for validation, test and prediction.
-        val_size: images held out of training for validation, where the source has no such split: a share if below 1,
-            else a number. 0 holds out none and validates on the training images, which does for a model that is judged
+        val_size: images held out of training for validation if the source has no such split: a share if below 1, else
+            a number. 0 holds out none and validates on the training images, which is enough for a model that is scored
             by its samples.
         test_size: the same for the test; > 0.
         flip: mirror half of the training images, drawn anew in each epoch.
-        split_seed: of the held-out images, which so stay the same under every seed of the run.
+        split_seed: of the held-out images, which do not depend on the seed of the run.
         cache_limit: the most that the decoded images may take on the disk, in GiB, for a source of picture files.
-            Larger ones are decoded as they are read, and with 0 all are.
-        workers: threads of each process that decode as it reads; by default the cores of a machine are shared out.
-        fast_decoding: decode picture files in less time to slightly other pixels, as `data.turbo` does.
-        crop: what is kept of pictures of other proportions: centre, random, none or pad, as `data.framing` says. With
-            random the training decodes its pictures anew in each epoch, both of a pair alike, and all that is compared
-            sees the centre.
-        crop_scale: the area of random crops over that of the largest that fits, drawn evenly in [least, most] such as
-            [0.64, 1], as by torchvision's RandomResizedCrop of one shape; [1, 1] draws the place alone, and beyond 1,
-            up to 4, there is ground around the picture as with pad.
-        filter: by which pictures are resized: nearest, box, bilinear, hamming, bicubic or lanczos.
-        value_range: of the numbers of pictures of more than 8 bits, [black, white], such as [0, 4095] of 12 bits; what
-            lies beyond is cut off. None takes what the files say (`data.depth`).
-        depth: bits of a channel that are kept of picture files: with 16 the training and the losses see them all, and
-            the cache is twice as large. What models make is scored and written with 8, beside images rounded to 8.
-        damage: what the images go through, one after the other, to give the `sources` that a model is to restore; of
-            pairs the first picture of each goes through it. Drawn anew for each image and epoch; validation and test
-            always see the same. None damages nothing.
+            Larger splits are decoded when they are read; 0 caches none.
+        workers: threads of each process that decode while reading; by default the machine's cores are divided among the
+            processes.
+        fast_decoding: decode picture files faster, to slightly different pixels (`data.turbo`).
+        crop: the kept part of pictures of other proportions: centre, random, none or pad (`data.framing`). With random
+            the training decodes its pictures anew in each epoch, both pictures of a pair alike; evaluations use the
+            centre.
+        crop_scale: the area of random crops over that of the largest crop, drawn uniformly in [least, most] such as
+            [0.64, 1], like torchvision's RandomResizedCrop with a fixed ratio; [1, 1] draws only the place; above 1, up
+            to 4, the picture is padded.
+        filter: of resizing: nearest, box, bilinear, hamming, bicubic or lanczos.
+        value_range: [black, white] of pictures of more than 8 bits, such as [0, 4095] for 12 bits; other numbers are
+            clamped. None takes the range from the files (`data.depth`).
+        depth: bits per channel of picture files: with 16, training and losses see 16 bits, and the cache is twice as
+            large. Results are scored and written with 8 bits, against images rounded to 8.
+        damage: kinds of damage that turn images, or the first pictures of pairs, into the `sources` that a model is to
+            restore. It is drawn anew for each image and epoch; validation and test always see the same. None damages
+            nothing.
 
     Raises:
-        UserError: a size that makes no sense, a framing that the source or fast decoding does not know, or the library
-            for fast decoding is not installed.
+        UserError: an invalid size, a framing that the source or fast decoding does not support, or the library for fast
+            decoding is not installed.
     """
 
     def __init__(
@@ -108,15 +109,15 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def image(self) -> ImageSpec:
-        """What the images are like; known before any is decoded."""
+        """Channels, size and classes of the images, known before any image is decoded."""
         return ImageSpec(self.source.channels, self.size, self.source.num_classes, self.source.class_names)
 
     def prepare_data(self) -> None:
-        """Fetches and decodes what is not in the cache yet; on one process of a machine."""
+        """Fetches and decodes what is missing in the cache; on one process per machine."""
         self._opening.prepare()
 
     def setup(self, stage: str) -> None:
-        """Says what is about to be trained on, on the first process."""
+        """Prints a summary of the training data, on the first process."""
         if stage == "fit" and distributed.rank() == 0:
             self.split("train")
             lines = summary(self.source, self.size, self._splits, self._origins)
@@ -124,30 +125,30 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def has_sources(self) -> bool:
-        """Whether batches hold pictures that are to be turned into others."""
+        """Whether batches have sources, pictures that a model is to turn into the images."""
         return self.source.sides > 1 or bool(self.damage)
 
     @property
     def in_pairs(self) -> bool:
-        """Whether those of validation and test show the same as the images beside them."""
+        """Whether the sources of validation and test show the same as their images."""
         return bool(self.damage) if not isinstance(self.source, PairSource) else self.source.paired
 
     @property
     def trains_in_pairs(self) -> bool:
-        """Whether those of the training do."""
+        """Whether the sources of the training show the same as their images."""
         return self.in_pairs and not (isinstance(self.source, PairSource) and self.source.shuffled)
 
     def split(self, name: str) -> ImageArray:
-        """Returns the images of "train", "val" or "test"; of pairs the second of each."""
+        """Returns the images of "train", "val" or "test"; for pairs the second picture of each."""
         items, channels = self._items(name), self.source.channels
         return items if self.source.sides == 1 else items.planes(channels, 2 * channels)
 
     def sources(self, name: str, indices: NDArray[np.int64]) -> Tensor:
-        """Returns what is to be turned into the images of a split, as validation and test see it.
+        """Returns the sources of a split's images, as validation and test see them.
 
         Args:
-            name: "train", "val" or "test"; pairs of the training are not shuffled here.
-            indices: which of its images.
+            name: "train", "val" or "test"; training pairs are not shuffled here.
+            indices: of the images.
 
         Returns:
             (len(indices), C, H, W) float32 in [-1, 1].
@@ -166,7 +167,7 @@ class ImageDataModule(LightningDataModule):
         return self._splits[name]
 
     def facts(self) -> dict[str, dict[str, object]]:
-        """Returns what identifies the images: of each split how many there are, where from, and their fingerprint."""
+        """Returns for each split the number of images, their origin and their fingerprint."""
         self.split("train")
         return {
             name: {"images": len(images), "origin": self._origins[name], "fingerprint": images.fingerprint}
@@ -180,7 +181,7 @@ class ImageDataModule(LightningDataModule):
         return Opening(self.source, self.size, self.cache_limit, threads, self.framing)
 
     def _divide(self) -> dict[str, ImageArray]:
-        """Returns the source's splits; what it lacks is held out of its training images."""
+        """Returns the source's splits; missing ones are held out of its training images."""
         self.source.fetch()
         splits = {name: self._opening.split(name) for name in self.source.splits()}
         groups = {name: found for name in splits if (found := self.source.groups(name)) is not None}
@@ -225,10 +226,10 @@ class ImageDataModule(LightningDataModule):
         return self.test_dataloader()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Makes float32 images in [-1, 1] of a batch, on the device, some of them mirrored, and their sources."""
+        """Returns a batch of float32 images in [-1, 1] on the device, mirrored where it says so, with their sources."""
         images = to_float(batch.images)
         if batch.mirrored is not None:
-            # At 0 and 1 this is exact, and it takes a quarter of the time of `where`.
+            # Exact at 0 and 1, in a quarter of the time of `where`.
             images = torch.lerp(images, images.flip(-1), batch.mirrored.float()[:, None, None, None])
         sources = None
         if self.source.sides > 1:

@@ -1,4 +1,4 @@
-"""Pictures in more than 8 bits all the way: as floating-point planes from their numbers to the size that is wanted."""
+"""Pictures of more than 8 bits, as floating-point planes from their numbers to the wanted size."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,29 +20,29 @@ ARRAY, MAGIC = ".npy", b"\x93NUMPY"
 
 
 def suffixes(arrays: bool) -> tuple[str, ...]:
-    """Returns the endings of files that are pictures, of which arrays may be some."""
+    """Returns the suffixes of pictures' files, with that of arrays if they count as pictures."""
     return (*IMAGE_SUFFIXES, ARRAY) if arrays else IMAGE_SUFFIXES
 
 
 def is_array(file: Path | bytes) -> bool:
-    """Returns whether a file, or what it would hold, is an array rather than a picture."""
+    """Returns whether a file, or the contents of a file, is an array rather than a picture."""
     return file.suffix.lower() == ARRAY if isinstance(file, Path) else file.startswith(MAGIC)
 
 
 def planes_of(
     picture: "Image", depth: Depth, channels: int, framing: Framing, file: Path | bytes
 ) -> NDArray[np.float32] | None:
-    """Returns a picture of more than 8 bits as (h, w, channels) numbers in [0, 1]; None for one of 8 bits a channel.
+    """Returns a picture of more than 8 bits as (h, w, channels) numbers in [0, 1]; None for 8 bits per channel.
 
     Args:
         picture: upright.
-        depth: what its file says of its numbers.
+        depth: the range according to the file.
         channels: as for `pictures.decode_one`.
-        framing: the range of these, where it is stated.
-        file: where it was opened, or its contents.
+        framing: with the user's range, if any.
+        file: the file of the picture, or its contents.
 
     Raises:
-        UserError: the range is neither stated nor said by the file, or the file's 16 bits cannot be read.
+        UserError: neither user nor file states the range, or the file's 16 bits cannot be read.
     """
     grey = depth.shares(picture, framing.value_range)
     if grey is None and not depth.sixteen_bit_colours(picture):
@@ -74,7 +74,7 @@ def _colours(file: Path | bytes, framing: Framing) -> NDArray[np.float32]:
 
 
 def read_array(file: Path | bytes, framing: Framing) -> NDArray[np.float32]:
-    """Returns what a .npy file holds as (h, w, C) numbers in [0, 1]: of uint8 over 255, others by the stated range.
+    """Returns the array of a .npy file as (h, w, C) numbers in [0, 1]: uint8 over 255, others by the user's range.
 
     Args:
         file: the file, or its contents.
@@ -103,7 +103,7 @@ def in_channels(planes: NDArray[np.float32], channels: int) -> NDArray[np.float3
     """Returns (h, w, C) planes as (h, w, channels): grey repeated as colour, colour as its luminance.
 
     Raises:
-        UserError: anything else would be a guess.
+        UserError: there is no such conversion.
     """
     found = planes.shape[2]
     if found == channels:
@@ -120,9 +120,9 @@ def brought(
 ) -> NDArray[np.unsignedinteger[Any]]:
     """Returns (h, w, C) planes in [0, 1] at a size, as (C, H, W) of the depth that the framing names.
 
-    Each is resized in floating point; with alpha (two or four planes) what is transparent does not bleed. As of files
-    of 8 bits, what is under an alpha of 0 is kept where no pixels are blended, and black where they are; the ground of
-    the crop "pad" is white under its alpha.
+    Each plane is resized in floating point; with alpha (two or four planes) transparent colours do not bleed. As for
+    files of 8 bits, colours under an alpha of 0 are kept if no pixels are blended, and become black otherwise; the
+    padding of the crop "pad" is white under its alpha.
     """
     from PIL import Image
 
@@ -130,7 +130,7 @@ def brought(
         count = planes.shape[2]
         alpha = count in (2, 4)
         blends = alpha and framing.filter != "nearest"
-        # A ground that is resized together with the picture must not brighten its border.
+        # Padding that is resized together with the picture must not brighten its border.
         colour = 0.0 if blends and framing.crop != "pad" else 1.0
         grounds = [*[colour] * (count - alpha), *[0.0] * alpha]
         if blends:

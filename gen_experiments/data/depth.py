@@ -1,4 +1,4 @@
-"""Pictures of more than 8 bits: scaled by what their numbers mean, or refused where the file does not say that."""
+"""Pictures of more than 8 bits: scaled by their range, or refused if the file does not state the range."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 BITS_PER_SAMPLE, PHOTOMETRIC, MAX_SAMPLE_VALUE, SIGNED_MAX_SAMPLE_VALUE = 258, 262, 281, 341
 WHITE_IS_ZERO = 0
 SIXTEEN_BITS = 65535
-# Of 65535, the largest number that a picture of 12 bits can hold: as 16 bits it would be all but black.
+# The largest number of a picture of 12 bits, which would be almost black as 16 bits.
 TWELVE_BITS = 4095
 NOT_FINITE = "its numbers are not all finite: mend or remove it"
 REMEDY = "save it with 8 bits, or scaled to 16, or state the range by data.value_range=[black, white]"
 
 
 class Depth:
-    """What the file of an opened picture says about its numbers; to be asked before Pillow has read the pixels.
+    """The range of a picture's numbers according to its file; made before Pillow reads the pixels.
 
     Args:
         picture: as `PIL.Image.open` returns it.
@@ -32,7 +32,7 @@ class Depth:
         tile: Any = picture.tile[0] if picture.tile else ()  # type: ignore[attr-defined]
         arguments = tile[3] if len(tile) > 3 else ()
         arguments = arguments if isinstance(arguments, tuple) else (arguments,)
-        # How Pillow names the numbers of a file, such as `RGB;16B`.
+        # Pillow's name of the stored format, such as `RGB;16B`.
         stored = str(arguments[0]) if arguments else ""
         self._sixteen = ";16" in stored or (picture.format == "PPM" and SIXTEEN_BITS in arguments)
         self._signed = stored.endswith("S")
@@ -46,16 +46,15 @@ class Depth:
             self._declared = SIXTEEN_BITS
 
     def sixteen_bit_colours(self, picture: "Image") -> bool:
-        """Returns whether the file has 16 bits a channel, with colours or alpha, of which Pillow keeps 8."""
+        """Returns whether the file has 16 bits per channel with colours or alpha, of which Pillow keeps 8."""
         return self._sixteen and picture.mode in ("RGB", "RGBA", "LA")
 
     def shares(self, picture: "Image", value_range: tuple[float, float] | None = None) -> NDArray[np.float32] | None:
-        """Returns a grey picture of more than 8 bits as (h, w) from 0 for black to 1 for white; None for others.
+        """Returns a grey picture of more than 8 bits as (h, w), 0 for black and 1 for white; None for other pictures.
 
         Args:
             picture: as Pillow read it.
-            value_range: which numbers are black and white, where the user says it; others are cut off. None takes what
-                `to_eight_bits` says.
+            value_range: the user's [black, white]; other numbers are clamped. None takes the range of `to_eight_bits`.
 
         Raises:
             UserError: as for `to_eight_bits`, but with a range only for numbers that are not finite.
@@ -71,10 +70,10 @@ class Depth:
         return 1 - shares if self._inverted else shares
 
     def to_eight_bits(self, picture: "Image") -> "Image":
-        """Returns a picture that was read in a mode of 8 bits a channel; one that is in such a mode stays.
+        """Returns a picture in a mode of 8 bits per channel.
 
-        Numbers in floating point must lie in [0, 1], where 1 is white. Of whole numbers white is what the file declares
-        (TIFF's MaxSampleValue, or fewer than 16 BitsPerSample), or else 65535 for 16 bits.
+        Floating-point numbers must lie in [0, 1], where 1 is white. For integers, white is the value that the file
+        declares (TIFF's MaxSampleValue, or fewer than 16 BitsPerSample), or else 65535 for 16 bits.
 
         Raises:
             UserError: the file does not say which number is white, or holds others than it may; or it has 16 bits and
@@ -111,7 +110,7 @@ class Depth:
 
 
 def within(numbers: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np.float32]:
-    """Returns where numbers lie between black (0) and white (1); what lies beyond is cut off.
+    """Returns the positions of numbers between black (0) and white (1), clamped.
 
     Raises:
         UserError: not all are finite.
@@ -136,7 +135,7 @@ def _white_of_floats(numbers: NDArray[Any]) -> float:
 
 
 def too_dark() -> str:
-    """Returns what is said of a picture of 16 bits that may well have 12."""
+    """Returns the error text for a picture of 16 bits that probably has 12."""
     return (
         f"it has 16 bits and no number above {TWELVE_BITS} of {SIXTEEN_BITS}, and would come out black: if it has 12 "
         f"bits, {REMEDY}, or have a TIFF say so (MaxSampleValue)"
@@ -144,13 +143,13 @@ def too_dark() -> str:
 
 
 def _first(value: Any) -> int | None:
-    """Returns the number that a tag holds, the first of several."""
+    """Returns the first number of a tag."""
     value = value[0] if isinstance(value, tuple) and value else value
     return int(value) if isinstance(value, (int, float)) else None
 
 
 def in_eight_bits(numbers: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint8]:
-    """Returns pixels as uint8, rounded where they are of 16 bits."""
+    """Returns pixels as uint8, rounded from 16 bits if necessary."""
     if numbers.dtype == np.uint8:
         return numbers.astype(np.uint8, copy=False)
     return ((numbers + 128.0) // 257).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Splits that a source lacks: held out of its training images, in whole groups where there are some."""
+"""Splits that a source lacks, held out of its training images in whole groups."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,15 @@ SPLIT_STREAM = 23
 def held_out(
     count: int, wanted: Mapping[str, float], seed: int, groups: NDArray[np.int64] | None = None
 ) -> dict[str, NDArray[np.int64]]:
-    """Returns which images are held out for each split, drawn by the seed alone, and which are left, as "train".
+    """Returns the images that are held out for each split, drawn by the seed alone, and the rest as "train".
 
-    Groups are drawn one after another, until those of a split have together at least as many images as it wants.
+    Groups are drawn for a split until they have at least as many images as wanted.
 
     Args:
-        count: the images there are.
-        wanted: for each split in turn a share if below 1, else a number; > 0.
-        seed: of the order in which images, or groups, are drawn.
-        groups: the number of each image's group, (count,); None for each image alone.
+        count: number of images.
+        wanted: for each split a share if below 1, else a number of images; > 0.
+        seed: of the draws.
+        groups: the number of each image's group, (count,); None if each image is its own group.
 
     Returns:
         Numbers of images in ascending order.

@@ -1,4 +1,4 @@
-"""What is in a folder of pictures."""
+"""The files in a folder of pictures."""
 
 import itertools
 import os
@@ -11,11 +11,11 @@ import numpy as np
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES
 
-HIDDEN, NO_PICTURE, BROKEN = "hidden", "no picture by their ending", "broken link"
+HIDDEN, NO_PICTURE, BROKEN = "hidden", "no picture by their ending", "broken link"  # why files are passed over
 
 
 class Files:
-    """Files below a folder, in 8 bytes each and the bytes of their names: a million of 28 characters take 36 MB.
+    """Files below a folder, with 8 bytes and the name for each: a million names of 28 characters take 36 MB.
 
     Args:
         root: the folder.
@@ -45,16 +45,16 @@ class Files:
 
 
 def find_pictures(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tuple[list[Path], dict[str, list[str]]]:
-    """Returns the pictures below a folder, in the order of their paths, and what else there is; see `list_pictures`."""
+    """Returns the paths of the pictures below a folder, in order, and the files passed over; see `list_pictures`."""
     names, passed_over = list_pictures(folder, suffixes)
     return [folder / name for name in names], passed_over
 
 
 def list_pictures(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tuple[list[str], dict[str, list[str]]]:
-    """Returns the names of the pictures below a folder, and what else there is, by why it is left out.
+    """Returns the names of the pictures below a folder, and of the files passed over by the reason.
 
-    Links are followed, but not back into a folder that they lie in. The names are paths below the folder, with forward
-    slashes, in the order of their parts.
+    Links are followed, except back into a folder that contains them. The names are paths below the folder, with forward
+    slashes, sorted by their parts.
 
     Raises:
         UserError: the folder is missing or holds no picture, or a folder below it cannot be read.
@@ -84,7 +84,7 @@ def list_pictures(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tup
                 passed_over[BROKEN].append(name)
     if not names:
         raise UserError(f"{folder} holds no picture (files ending in {' '.join(suffixes)})")
-    # As a character below all others the slash puts the parts in order: `a/b` stands before `a-b`.
+    # With the slash as the smallest character names are sorted by parts: `a/b` comes before `a-b`.
     names.sort(key=lambda name: name.replace("/", "\0"))
     return names, {reason: sorted(left) for reason, left in sorted(passed_over.items())}
 
@@ -107,7 +107,7 @@ def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
 
 
 def __getattr__(name: str) -> object:
-    """Returns `ImageFolder` from the module that it is in now: the configurations of earlier runs name this one."""
+    """Returns `ImageFolder` from its present module: the configurations of earlier runs name this one."""
     if name == "ImageFolder":
         from gen_experiments.data.sources.folder import ImageFolder
 

@@ -1,4 +1,4 @@
-"""How much decoded images take on the disk."""
+"""The size of decoded images on disk."""
 
 import math
 import shutil
@@ -9,35 +9,35 @@ from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size, height_and_width
 from gen_experiments.storage import CACHE_VARIABLE, GIB
 
-WORTH_SAYING = GIB  # bytes of a split whose size is said before it is written
+WORTH_SAYING = GIB  # bytes of a split above which its size is printed before it is written
 
 
 def decoded_bytes(source: PictureSource, size: Size, depth: int = 8) -> int:
-    """Returns how much all splits of a source take once they are decoded, at so many bits a channel."""
+    """Returns the bytes of all decoded splits of a source, at `depth` bits per channel."""
     return sum(len(source.pictures(split)) for split in source.splits()) * image_bytes(source, size, depth)
 
 
 def image_bytes(source: PictureSource, size: Size, depth: int) -> int:
-    """Returns how much a decoded image of a source takes, at so many bits a channel."""
+    """Returns the bytes of a decoded image of a source, at `depth` bits per channel."""
     return source.channels * math.prod(height_and_width(size)) * depth // 8
 
 
 def in_words(size: int) -> str:
-    """Returns a number of bytes as a person says it."""
+    """Returns a number of bytes for messages."""
     return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.3g} MiB"
 
 
 def say_size(folder: Path, split: str, count: int, each: int) -> None:
-    """Says how much is about to be written, and refuses what the disk has no room for.
+    """Prints the size of a split before it is written, and refuses a split that is too large for the disk.
 
     Args:
-        folder: where.
-        split: of which images.
-        count: their number.
+        folder: where it is written.
+        split: the name of the split.
+        count: number of images.
         each: bytes of an image.
 
     Raises:
-        UserError: there is no room.
+        UserError: the disk has too little space.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free

@@ -1,4 +1,4 @@
-"""How a picture of any size and depth is brought to one: which part and range is kept, and by which filter."""
+"""How a picture of any size and depth is brought to one size: the kept part, the range, and the filter."""
 
 import math
 from dataclasses import dataclass, replace
@@ -17,18 +17,18 @@ Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Depth = Literal[8, 16]
 FAST_FILTERS = ("bilinear", "bicubic")  # those that torch has, with antialiasing
 LARGEST = (1.0, 1.0)
-MOST_AREA = 4.0  # of a random crop, over that of the largest part: twice its sides
+MOST_AREA = 4.0  # of a random crop over that of the largest part: twice its sides
 
 
 class Place(NamedTuple):
-    """Which part is kept of a picture.
+    """The part of a picture that is kept.
 
     Attributes:
-        down: where it lies, 0 at the top and 1 at the bottom.
-        across: likewise, 0 at the left and 1 at the right.
-        scale: its sides over those of the largest part that is shaped as wanted, in (0, 2]. Where the part is
-            larger than the picture there is ground as by the crop "pad", of which `down` is the share above the picture
-            and `across` that at its left.
+        down: its vertical position, 0 at the top and 1 at the bottom.
+        across: its horizontal position, 0 at the left and 1 at the right.
+        scale: its sides over those of the largest part of the wanted proportions, in (0, 2]. A part that is larger than
+            the picture is padded as by the crop "pad"; `down` is then the share of the padding above the picture and
+            `across` the share at its left.
     """
 
     down: float
@@ -38,24 +38,24 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Framing:
-    """A policy; the defaults give the pixels of runs from before there was a choice.
+    """How pictures are brought to a size; the defaults are those of runs before there was a choice.
 
     Attributes:
-        crop: "centre" keeps the largest central part that is shaped as wanted, "random" such a part at a place that is
-            drawn anew for each picture and epoch of the training, and the central one wherever images are compared;
-            "none" keeps all of the picture and changes its proportions; "pad" keeps all of it and its proportions, on a
-            ground that is white, or transparent where there is an alpha channel.
-        filter: by which Pillow resizes, as it calls it; all but "nearest" look at every pixel where they shrink.
-        value_range: of the numbers of pictures of more than 8 bits, (black, white); others are cut off. None takes
-            what the files say, or refuses those that say nothing (`data.depth`).
-        depth: bits of a channel in which pixels are kept, 8 or 16; with 16 they are resized in floating point.
-        fast: in less time to slightly other pixels, as `data.turbo` does it.
-        crop_scale: the area of random crops over that of the largest part that is shaped as wanted, (least, most) in
+        crop: "centre" keeps the largest central part of the wanted proportions; "random" keeps such a part at a place
+            that is drawn anew for each picture and epoch of the training, and the central one for evaluations; "none"
+            keeps the whole picture and changes its proportions; "pad" keeps the whole picture and its proportions, with
+            padding that is white, or transparent if there is an alpha channel.
+        filter: Pillow's name of the resizing filter; all but "nearest" use every pixel when they shrink.
+        value_range: (black, white) of pictures of more than 8 bits; other numbers are clamped. None takes the range
+            from the files and refuses those that state none (`data.depth`).
+        depth: bits per channel of stored pixels, 8 or 16; with 16 they are resized in floating point.
+        fast: decode faster, to slightly different pixels (`data.turbo`).
+        crop_scale: the area of random crops over that of the largest part of the wanted proportions, (least, most) in
             (0, 4]; see `Place`.
 
     Raises:
-        UserError: the fast way knows no such crop, scale, filter or depth, or the range is none, or crops of
-            another policy are to have a scale.
+        UserError: fast decoding has no such crop, scale, filter or depth, the range is invalid, or another crop than
+            "random" has a scale.
     """
 
     crop: Crop = "centre"
@@ -94,32 +94,32 @@ class Framing:
 
     @property
     def is_usual(self) -> bool:
-        """Whether the pixels are those of the central part, by the bicubic filter, in 8 bits that files say."""
+        """Whether the pixels are the default ones: central part, bicubic filter, 8 bits, range of the files."""
         return self.exact == Framing()
 
     @property
     def exact(self) -> "Framing":
-        """The same, not in the fast way."""
+        """The same without fast decoding."""
         return replace(self, fast=False)
 
     @property
     def compared(self) -> "Framing":
-        """The framing wherever images are compared, for which no place is drawn."""
+        """The framing of evaluations, without random places."""
         return replace(self, crop="centre", crop_scale=LARGEST) if self.crop == "random" else self
 
     @property
     def is_deep(self) -> bool:
-        """Whether pictures of more than 8 bits are read in another way than the usual."""
+        """Whether pictures of more than 8 bits are not read as by default."""
         return self.value_range is not None or self.depth != 8
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.uint16]:
-        """The kind of number that a pixel is kept as."""
+        """The dtype of stored pixels."""
         return np.uint8 if self.depth == 8 else np.uint16
 
     @property
     def key(self) -> str:
-        """What distinguishes its pixels from those of the usual one, whose key is empty."""
+        """What distinguishes the pixels from the default ones, whose key is empty."""
         parts = [] if (self.crop, self.filter) == ("centre", "bicubic") else [f"{self.crop}-{self.filter}"]
         parts += [] if self.value_range is None else [f"range {self.value_range[0]!r} {self.value_range[1]!r}"]
         parts += [] if self.depth == 8 else [f"{self.depth} bits"]
@@ -127,7 +127,7 @@ class Framing:
 
     @property
     def in_words(self) -> str:
-        """What stands in the protocol of an evaluation."""
+        """The framing in words, for the protocol of an evaluation."""
         depth = "" if self.depth == 8 else f", of {self.depth} bits, scored in 8"
         numbers = "" if self.value_range is None else f", numbers in {list(self.value_range)}"
         return f"{self.compared.crop}, {self.filter}{numbers}{depth}"
@@ -137,7 +137,7 @@ USUAL = Framing()
 
 
 def is_framed(height: int, width: int, size: Size, place: Place | None) -> bool:
-    """Returns whether a picture is kept as it is, as all of it is meant and it has the wanted size already."""
+    """Returns whether a picture is kept unchanged: it has the wanted size, and all of it is kept."""
     return (height, width) == height_and_width(size) and (place is None or place.scale == 1)
 
 
@@ -147,9 +147,9 @@ def framed(picture: "Image", size: Size, framing: Framing, place: Place | None =
     Args:
         picture: upright, of any size.
         size: the wanted one.
-        framing: the policy.
-        place: which part is kept, by the crops "centre" and "random"; None for the largest in the middle.
-        ground: what a plane in floating point is padded with.
+        framing: crop and filter.
+        place: the kept part for the crops "centre" and "random"; None for the largest in the middle.
+        ground: the padding of a floating-point plane.
     """
     from PIL import Image, ImageOps
 

@@ -1,4 +1,4 @@
-"""Groups of pictures that must not be torn apart, such as those of a patient or a scene."""
+"""Groups of pictures that no split may divide, such as those of a patient or a scene."""
 
 import re
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""JPEG's loss, computed with tensors, so that it can be drawn for each image on any device."""
+"""JPEG compression as a kind of damage, computed with tensors on any device."""
 
 import math
 
@@ -34,10 +34,10 @@ TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 class JPEG(Damage):
-    """What JPEG loses: chroma of half the resolution, and 8×8 blocks whose frequencies are rounded (ITU-T T.81).
+    """The loss of JPEG: chroma of half the resolution, and rounded frequencies of 8×8 blocks (ITU-T T.81).
 
     Args:
-        quality: of the Independent JPEG Group's scale, in [1, 100].
+        quality: on the Independent JPEG Group's scale, in [1, 100].
     """
 
     strength = "quality"
@@ -48,7 +48,7 @@ class JPEG(Damage):
         self.quality = quality
 
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
-        """Returns the images as they are read again."""
+        """Returns the images after compression and decompression."""
         quality = drawn(self.quality, uniform_of(seeds)).round()
         return compressed((images + 1) * 127.5, quality) / 127.5 - 1
 

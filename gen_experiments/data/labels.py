@@ -1,4 +1,4 @@
-"""Labels in a file beside pictures, instead of in the names of their folders."""
+"""Labels in a file beside the pictures, instead of folders of classes."""
 
 import csv
 import json
@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 
 class Labels(ABC):
-    """Where the labels of pictures in a folder stand.
+    """A file with the labels of the pictures in a folder.
 
     Attributes:
         file: the file, for messages.
-        num_classes: how many classes there are; None where that follows from the labels.
+        num_classes: the number of classes; None if it follows from the labels.
     """
 
     file: str
@@ -35,11 +35,11 @@ class Labels(ABC):
         """Returns the name or number of the class of each picture, by the picture's path below `root`.
 
         Raises:
-            UserError: the file is missing or is not what it should be.
+            UserError: the file is missing or has another format.
         """
 
     def rows(self, root: Path, found: Collection[str]) -> Mapping[str, Any]:
-        """Returns what `read` does, if all of it is of pictures that are there.
+        """Returns the labels of `read` if all their pictures exist.
 
         Args:
             root: the folder of the pictures.
@@ -81,11 +81,11 @@ class StyleGANLabels(Labels):
 
     Args:
         file: the file; a path below the folder of the pictures, or a whole one.
-        num_classes: how many classes there are. By default one more than the largest label of a training image; then
-            each number up to it must be that of one.
+        num_classes: the number of classes; by default one more than the largest label of a training image, and each
+            smaller number must then be used.
 
     Raises:
-        UserError: num_classes makes no sense.
+        UserError: num_classes is out of range.
     """
 
     def __init__(self, file: str = "dataset.json", num_classes: int | None = None) -> None:
@@ -158,7 +158,7 @@ def looked_up(rows: Mapping[str, T], used: Sequence[str], file: Path) -> list[T]
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the different names of classes in order, numbers within them by their size: 2 stands before 10."""
+    """Returns the distinct names of classes in natural order: 2 comes before 10."""
 
     def key(name: str) -> tuple[list[Any], str]:
         parts = re.split(r"(\d+)", name)
@@ -170,12 +170,12 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def class_count(numbers: NDArray[np.int64], declared: int | None, where: str) -> int:
-    """Returns how many classes there are, by the labels of the training images.
+    """Returns the number of classes from the labels of the training images.
 
     Args:
         numbers: the labels, (N,).
-        declared: how many there are said to be; None for one more than the largest.
-        where: what holds the labels, for messages.
+        declared: the user's number of classes; None for one more than the largest label.
+        where: the place of the labels, for messages.
 
     Raises:
         UserError: labels lie outside of their range or, with none declared, a number below the largest has no image.

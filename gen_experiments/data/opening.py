@@ -1,4 +1,4 @@
-"""Which images are decoded once and kept, and which as they are read."""
+"""Which images are decoded once and cached, and which are decoded when they are read."""
 
 import inspect
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Opening:
         source: where the images come from.
         size: of the images.
         cache_limit: the most that the decoded images of picture files may take on the disk, in GiB.
-        threads: that decode in this process, where it decodes as it reads.
+        threads: of this process that decode while reading.
         framing: how pictures are brought to the size.
     """
 
@@ -37,7 +37,7 @@ class Opening:
 
     @property
     def beyond_limit(self) -> PictureSource | None:
-        """The source, if its pictures are to be decoded as they are read."""
+        """The source if its pictures are decoded when they are read, else None."""
         source = self.source
         beyond = (
             isinstance(source, PictureSource)
@@ -46,20 +46,20 @@ class Opening:
         return source if isinstance(source, PictureSource) and beyond else None
 
     def prepare(self) -> None:
-        """Fetches and decodes what is not in the cache yet."""
+        """Fetches and decodes what is missing in the cache."""
         self.source.fetch()
         for split in self.source.splits() if self.beyond_limit is None else ():
             decoded(self.source, split, self.size, self.framing.compared)
 
     def split(self, name: str) -> ImageArray:
-        """Returns a split of the source, with its decoded images on the disk or not."""
+        """Returns a split of the source, cached or decoded when it is read."""
         source = self.beyond_limit
         if source is None:
             return decoded(self.source, name, self.size, self.framing.compared)
         return decoded_as_read(source, name, self.size, self.threads, self.framing.compared)
 
     def random_crops(self, train: ImageArray | ShuffledPairs) -> RandomCrops | None:
-        """Returns training images that are cropped at random as they are read; None for any other framing."""
+        """Returns training images with random crops; None for any other framing."""
         if self.framing.crop != "random":
             return None
         assert isinstance(self.source, PictureSource | PicturePairs)
@@ -68,7 +68,7 @@ class Opening:
         return RandomCrops(train, pixels, sides * train.members.reshape(len(train), -1) + np.arange(sides))
 
     def lines(self) -> list[str]:
-        """Returns a line that says whether the images of picture files were decoded once or are as they are read."""
+        """Returns lines that say whether picture files were decoded once or are decoded when they are read."""
         as_read = f"decoded as they are read, by {self.threads} thread{'s' if self.threads > 1 else ''} of each process"
         random = self.framing.crop == "random"
         least, most = self.framing.crop_scale
@@ -85,11 +85,11 @@ class Opening:
 
 
 def check_framing(source: Source, framing: Framing) -> None:
-    """Refuses a framing that a source knows nothing of.
+    """Refuses a framing that a source does not support.
 
     Raises:
-        UserError: it draws at random what is kept and the source's pictures are not decoded one by one; it states the
-            range or depth of files, and there are none; or the source brings its images to their size by itself.
+        UserError: random crops, a depth or a range for a source without picture files, or any framing for a source
+            whose `decode` has no argument for it.
     """
     name = type(source).__name__
     one_by_one = isinstance(source, PictureSource)
@@ -101,7 +101,7 @@ def check_framing(source: Source, framing: Framing) -> None:
             raise UserError(f"data.{option} is for picture files that are read one by one, which {name} does not do")
     if framing.value_range is not None and not isinstance(source, PictureSource) and source.sides == 1:
         raise UserError(f"data.value_range is of the numbers of picture files, and {name} has none: leave it out")
-    # What a source of pairs is made of is asked too.
+    # The source within a source of pairs is checked too.
     named = {type(each).__name__: each for each in (source, getattr(source, "source", source))}
     deaf = [each for each in named if "framing" not in inspect.signature(named[each].decode).parameters]
     if deaf and not framing.is_usual:

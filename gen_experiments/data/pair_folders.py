@@ -1,4 +1,4 @@
-"""Pairs of pictures in two folders: by equal file names, or as they come."""
+"""Pairs of pictures in two folders: paired by name, or unpaired."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,23 +18,22 @@ HOLD_STREAM = 28
 
 
 class PairedFolders(PicturePairs):
-    """Two folders of pictures, of which those with equal names below the folder, but for the ending, are pairs.
+    """Two folders of pictures; pictures with equal paths below the folders, without the suffix, are pairs.
 
-    Both folders are read as `ImageFolder` reads one: splits, classes, upright central squares, transparent pictures
-    laid on white. The two pictures of a pair may differ in size, as for super-resolution, but not in shape: both are
-    brought to the size of the data. Pictures without a partner are passed over, and the first line of a run says how
-    many and which.
+    Both folders are read like `ImageFolder`: splits, classes, upright central squares, transparent pictures on white.
+    The two pictures of a pair may differ in size, as for super-resolution, but not in proportions: both are brought to
+    the size of the data. Pictures without a partner are passed over, and a run prints how many and which.
 
     Args:
-        a: the folder of what is translated.
-        b: the folder of what it becomes.
+        a: the folder of the sources.
+        b: the folder of the targets.
         channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
-        shuffled: show the training a picture of A with another's B: for unpaired models, which so learn from no more
-            than they claim, and are still judged by true pairs.
+        shuffled: train on A with the B of another pair: unpaired models then get no paired data, and are still scored
+            by true pairs.
 
     Raises:
-        UserError: a folder cannot be used (`ImageFolder`), both have other splits, no name is in both, or two pictures
-            of a folder differ by their endings alone.
+        UserError: a folder cannot be used (`ImageFolder`), the folders have different splits or share no name, or two
+            pictures of a folder differ only in their suffix.
     """
 
     def __init__(self, a: str, b: str, channels: int = 3, shuffled: bool = False) -> None:
@@ -97,20 +96,20 @@ class PairedFolders(PicturePairs):
 
 
 class UnpairedFolders(PicturePairs):
-    """Two folders of pictures that have nothing to do with each other, as for CycleGAN (horses and zebras).
+    """Two folders of unpaired pictures, as for CycleGAN (horses and zebras).
 
-    Each is read as `ImageFolder` reads one, without its classes. An item is a picture of each, in a random order that
-    stays; where one folder has fewer, its pictures come again. Where the folders have no `val` or `test`, a share of
-    each folder is held out here, so that no picture that comes again is on both sides of a split.
+    Each is read like `ImageFolder`, without classes. An item has one picture of each folder, in a fixed random order;
+    the pictures of the smaller folder are repeated. Missing `val` or `test` splits are held out here, separately for
+    each folder, so that no repeated picture is in two splits.
 
     Args:
-        a: the folder of what is translated.
-        b: the folder of pictures such as they are to become.
+        a: the folder of the sources.
+        b: the folder of pictures like the wanted results.
         channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
-        held_out: the share of each folder that validation, and the test, get where there is no such split; in (0, ½).
+        held_out: the share of each folder for each missing split; in (0, ½).
 
     Raises:
-        UserError: a folder cannot be used (`ImageFolder`), both have other splits, or a share leaves nothing.
+        UserError: a folder cannot be used (`ImageFolder`), the folders have different splits, or a split is empty.
     """
 
     num_classes = None
@@ -233,6 +232,6 @@ def _check_shapes(pairs: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _shaped_alike(*sizes: tuple[int, int]) -> bool:
-    """Returns whether the larger of two (width, height) has the size of the smaller, once brought to a side of it."""
+    """Returns whether two (width, height) have the same proportions, up to rounding at the smaller size."""
     (width, height), (wide, high) = sorted(sizes, key=math.prod)
     return width == round(wide * height / high) or height == round(high * width / wide)

@@ -1,4 +1,4 @@
-"""Pairs of pictures: what is to be translated, and what it is to become."""
+"""Pairs of pictures: sources and targets of a translation."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -23,12 +23,12 @@ SHUFFLE_STREAM = 27
 class PairSource(Source, ABC):
     """Pairs of pictures A and B; a model learns to turn A into B.
 
-    `decode` gives (N, 2C, H, W): the channels of A, then those of B. A pair is so an item like any other: it has one
-    label, is mirrored whole, belongs to one split, and lies in the cache once.
+    `decode` returns (N, 2C, H, W): the channels of A, then those of B. A pair is an item like any other: it has one
+    label, is mirrored as a whole, belongs to one split, and is cached once.
 
     Attributes:
         paired: whether A and B of an item show the same, so that a translation can be compared with B.
-        shuffled: whether training is to see every A with another's B, as it does where nothing is paired.
+        shuffled: whether training sees every A with the B of another pair.
     """
 
     sides: ClassVar[int] = 2
@@ -50,14 +50,14 @@ class PicturePairs(PairSource):
 
 
 class Edges(PairSource):
-    """Pictures of another source as B, and as A their outlines, dark on white: what pix2pix calls edges to photos.
+    """Pictures of another source as B, and their dark outlines on white as A: pix2pix's edges to photos.
 
-    The outline is the root of the sum of squares of the differences to both sides along each axis, over a quarter of
-    the range of values and at most 1, the largest over the channels.
+    The outline is the norm of the central differences along both axes, over a quarter of the range of values, clamped
+    to 1; the maximum over the channels is taken.
 
     Args:
         source: where the pictures come from; None for the embedded digits.
-        shuffled: show the training an outline with another's picture, for unpaired models.
+        shuffled: train on outlines with the pictures of others, for unpaired models.
     """
 
     def __init__(self, source: Source | None = None, shuffled: bool = False) -> None:
@@ -108,12 +108,12 @@ def outlines(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class ShuffledPairs:
-    """Pairs of which A and B are of different items, the same throughout a run; an `images.ImageSet`.
+    """Pairs with the B of other pairs, fixed throughout a run; an `images.ImageSet`.
 
     Args:
         items: (N, 2C, H, W) pairs.
         channels: C.
-        seed: of the order in which the B stand beside the A.
+        seed: of the order of the B.
     """
 
     def __init__(self, items: ImageArray, channels: int, seed: int) -> None:
@@ -127,7 +127,7 @@ class ShuffledPairs:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the items and of who stands beside whom."""
+        """A hash of the items and of their partners."""
         return hashlib.sha256(self._items.fingerprint.encode() + self._partners.tobytes()).hexdigest()
 
     def __len__(self) -> int:

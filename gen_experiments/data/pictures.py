@@ -25,13 +25,13 @@ from gen_experiments.sizes import Size, central_part, height_and_width
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Pillow's names of what `IMAGE_SUFFIXES` lists: it knows formats that are handed to other programs, such as PostScript.
+# Pillow's names of the formats in `IMAGE_SUFFIXES`. Pillow passes other formats, such as PostScript, to programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 Numbers = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's names, by the number of channels
-# The decoded pixels that may be in memory at once, over all threads; one larger picture is decoded alone.
+# Decoded pixels in memory over all threads; a larger picture is decoded alone.
 PIXELS_AT_ONCE = 1 << 25
-LARGE = 1 << 22  # pixels of a picture that is worth the time of giving its memory back
+LARGE = 1 << 22  # pixels of a picture above which memory is returned to the system
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Encoded:
     """A picture that is not a file of its own.
 
     Attributes:
-        name: what to call it in messages.
-        data: what its file would hold.
+        name: for messages.
+        data: the contents of a file.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Pictures(Protocol):
 
 
 class _Budget:
-    """Lets threads in as long as what they hold together stays within a total; one that needs more comes in alone."""
+    """Limits what all threads hold together to a total; a thread that needs more runs alone."""
 
     def __init__(self, total: int) -> None:
         self._total, self._held = total, 0
@@ -88,15 +88,14 @@ def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = US
     """Decodes pictures of any size, mode and format to (N, channels, H, W) uint8, or uint16 if the depth is 16.
 
     Raises:
-        UserError: files are no pictures, are cut short or have numbers whose meaning they do not say; their paths are
-            named.
+        UserError: files are no pictures, are cut short or have numbers of unknown range; their paths are named.
     """
     images: Numbers = np.empty((len(files), channels, *height_and_width(size)), dtype=framing.dtype)
 
     def decode(number: int) -> None:
         images[number] = decode_one(files[number], size, channels, framing)
 
-    # Pillow lets go of the interpreter while it decodes and resizes.
+    # Pillow releases the interpreter's lock while it decodes and resizes.
     done = 0
     try:
         with ThreadPoolExecutor() as pool:
@@ -110,16 +109,16 @@ def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = US
 def decode_one(
     file: Path | Encoded, size: Size | None, channels: int, framing: Framing = USUAL, place: Place | None = None
 ) -> Numbers:
-    """Returns an upright picture as (channels, H, W); transparent parts are white, unless alpha is asked for.
+    """Returns an upright picture as (channels, H, W); without alpha transparent parts become white.
 
-    Without a size all of the picture is returned as it is. Numbers are uint8, or uint16 if the framing's depth is 16.
+    Without a size the whole picture is returned. Numbers are uint8, or uint16 if the framing's depth is 16.
 
     Args:
         file: the picture.
-        size: that it is brought to.
+        size: of the result; None keeps the size.
         channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         framing: how it is brought to the size.
-        place: which part is kept, where that is drawn; None for the middle.
+        place: the kept part of random crops; None for the middle.
 
     Raises:
         UserError: as for `decode_all`.
@@ -128,7 +127,7 @@ def decode_one(
 
     try:
         if channels in (2, 4):
-            framing = framing.exact  # it is resized together with the colours
+            framing = framing.exact  # fast decoding knows no alpha
         contents = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else file
         if is_array(contents):
             return _of_array(contents, size, channels, framing, place)
@@ -162,7 +161,7 @@ def decode_one(
 
 
 def is_grey(file: Path) -> bool:
-    """Returns whether a picture has no colours, by what its file says; it must be one that is decoded."""
+    """Returns whether a picture is grey according to its file, which must be decodable."""
     from PIL import Image
 
     with Image.open(file, formats=FORMATS) as picture:
@@ -177,7 +176,7 @@ def _decoded(
     framing: Framing,
     place: Place | None,
 ) -> Numbers:
-    """Returns a picture as `decode_one` returns it that was opened in its file, or in the contents of it."""
+    """Returns an opened picture as `decode_one` does; `file` is its file or the file's contents."""
     from PIL import Image, ImageOps
 
     data = file if framing.fast and isinstance(file, bytes) else None
@@ -218,14 +217,14 @@ def _of_array(file: Path | bytes, size: Size | None, channels: int, framing: Fra
 
 
 def _give_back_memory() -> None:
-    """Returns freed memory to the system: of each thread's, glibc keeps as much as its largest picture took."""
+    """Returns freed memory to the system: glibc keeps the memory of each thread's largest picture."""
     if sys.platform == "linux":
         with suppress(AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
 
 
 def resize_all(pixels: NDArray[np.uint8], size: Size, framing: Framing = USUAL) -> NDArray[np.uint8]:
-    """Maps (N, h, w, 1 or 3) uint8 -> (N, C, H, W), with antialiasing where it shrinks; by torch in the usual way."""
+    """Maps (N, h, w, 1 or 3) uint8 -> (N, C, H, W) with antialiasing; by torch under the default framing."""
     import torch
     from torch.nn import functional as F
 

@@ -1,4 +1,4 @@
-"""Pictures that are decoded as they are read, by threads that work ahead."""
+"""Pictures that are decoded when they are read, by threads that work ahead."""
 
 import itertools
 import os
@@ -15,14 +15,14 @@ from gen_experiments.data.pictures import Numbers, Pictures, decode_one
 from gen_experiments.sizes import Size, height_and_width
 
 AHEAD = 2  # batches that are decoded while one is used
-# Of a batch per thread: a thread that gets large pictures leaves the rest of its share to others.
+# Portions of a batch per thread: while a thread decodes large pictures others take more portions.
 PORTIONS = 4
 
 
 class DecodedAsRead:
-    """The pixels of pictures, an array of (N, channels, H, W) uint8 or uint16 that exists only where it is read.
+    """The pixels of pictures: a virtual array of (N, channels, H, W) uint8 or uint16.
 
-    Threads do this as well as processes would: Pillow lets go of the interpreter while it decodes and resizes.
+    Threads are enough: Pillow releases the interpreter's lock while it decodes and resizes.
 
     Args:
         pictures: what to decode.
@@ -44,21 +44,21 @@ class DecodedAsRead:
         """Returns the pixels of some of the pictures: (len(indices), channels, H, W).
 
         Raises:
-            UserError: a picture cannot be decoded; it is named.
+            UserError: a picture cannot be decoded; the message names it.
         """
         return next(self.ahead([indices]))
 
     def ahead(
         self, batches: Iterable[NDArray[np.int64]], places: Iterable[NDArray[np.float32]] | None = None
     ) -> Iterator[Numbers]:
-        """Yields the pixels of each batch in turn, while those of the next ones are decoded.
+        """Yields the pixels of each batch in turn, while the next batches are decoded.
 
         Args:
-            batches: which pictures.
-            places: for each batch of n the parts that are kept, (n, 3) as `Place` has them; None for the middle.
+            batches: numbers of pictures.
+            places: for each batch of n pictures the kept parts, (n, 3) with the fields of `Place`; None for the middle.
 
         Raises:
-            UserError: as for one batch, when it is that batch's turn.
+            UserError: as for one batch, when it is yielded.
         """
         begun: deque[tuple[Numbers, list[Future[None]]]] = deque()
         try:
@@ -103,5 +103,5 @@ def _finished(pixels: Numbers, portions: list[Future[None]]) -> Numbers:
 
 
 def usable_cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""All pictures that cannot be decoded, named at once: a large folder would be decoded anew for each of them."""
+"""Names many undecodable pictures in one error, so that a large folder is not decoded anew for each of them."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from gen_experiments.data.pictures import Pictures
 
 MOST_NAMED = 10
-PART = 256  # pictures that are tried before it is asked whether enough have been found
+PART = 256  # pictures that are tried at a time
 
 
 def refusal(first: UserError, pictures: "Pictures", decode: Callable[[int], object], numbers: range) -> UserError:
-    """Returns the error of pictures of which one was refused, with the names of others beside it.
+    """Returns the error of a refused picture, with the names of other pictures that are refused too.
 
     Args:
-        first: why that one was refused.
-        pictures: all of them.
-        decode: decodes one by its number; raises `UserError` where it refuses it.
-        numbers: those that are not known to be good, that one among them.
+        first: the error of the first refused picture.
+        pictures: all pictures.
+        decode: decodes a picture by its number; raises `UserError` if it refuses it.
+        numbers: the pictures that were not decoded yet, the first refused one included.
 
     Returns:
-        `first` where it is the only one, else an error that names up to `MOST_NAMED` others.
+        `first` if no other is refused, else an error that names up to `MOST_NAMED` others.
     """
 
     def refused(number: int) -> str | None:

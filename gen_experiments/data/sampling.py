@@ -1,4 +1,4 @@
-"""Which images make up a batch: pure functions of seed, epoch and number, so that a run can be taken up anywhere."""
+"""Which images make up a batch: pure functions of seed, epoch and number, so that a run can resume anywhere."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -16,7 +16,7 @@ ORDER_STREAM, MIRROR_STREAM, CHANGE_STREAM = 21, 22, 24
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Returns the order of `count` images in an epoch: a permutation that depends on nothing else."""
+    """Returns the order of `count` images in an epoch, a permutation that depends only on the arguments."""
     return np.random.default_rng([ORDER_STREAM, seed, epoch]).permutation(count)
 
 
@@ -26,19 +26,19 @@ def own_part(batch: NDArray[np.int64], rank: int, world_size: int) -> NDArray[np
 
 
 class StreamedSet(ImageSet, Protocol):
-    """Images that can be read ahead."""
+    """Images that can be read batch by batch, ahead of their use."""
 
     def stream(
         self, batches: Iterable[NDArray[np.int64]], seeds: Iterable[NDArray[np.int64]] | None = None
     ) -> Iterator[torch.Tensor]:
-        """Yields what `read` returns for each batch of indices, or what the images' seeds make of it in training."""
+        """Yields the images of each batch of indices; in training their seeds may change them."""
 
 
 class TrainingBatches:
-    """Endless epochs of shuffled global batches, of which each process gets its part; Lightning takes it for a loader.
+    """Endless epochs of shuffled global batches, of which each process gets its part; a data loader for Lightning.
 
-    The last images of an epoch that do not fill a batch are left out of it. `state_dict` and `load_state_dict` are
-    Lightning's protocol for loaders that are resumed in the middle of an epoch.
+    The last images of an epoch that do not fill a batch are left out. `state_dict` and `load_state_dict` are
+    Lightning's protocol for loaders that resume in the middle of an epoch.
 
     Args:
         images: the training images.
@@ -68,12 +68,12 @@ class TrainingBatches:
         if self._done == len(self):
             self._epoch, self._done = self._epoch + 1, 0
         order = epoch_order(len(self.images), self.seed, self._epoch)
-        # Of all images at once: for each batch it would cost as much as reading it.
+        # For all images at once: batch by batch it would take as long as reading.
         seeds = randomness.seeds_of(torch.from_numpy(order), CHANGE_STREAM, self.seed, self._epoch).numpy()
         own = zip(self._parts(order, self._done), self._parts(seeds, self._done), strict=True)
         read = self.images.stream(self._parts(order, self._done), self._parts(seeds, self._done))
         for (indices, of_images), pixels in zip(own, read, strict=True):
-            # Counted when it is given out: what is decoded ahead is not done.
+            # Counted when it is yielded: a batch that is decoded ahead is not done.
             self._done += 1
             yield _batch(self.images, pixels, indices, self._mirrored(len(indices)), torch.from_numpy(of_images))
 
@@ -89,11 +89,11 @@ class TrainingBatches:
         return randomness.rand_rows(count, source=source) < 0.5
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the epoch, how many of its batches were given out, and what they are batches of."""
+        """Returns the epoch, its number of yielded batches, the batch size and the number of images."""
         return {"epoch": self._epoch, "done": self._done, "batch_size": self.batch_size, "images": len(self.images)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on after the batch that was last given out; of an epoch of other batches nothing is left."""
+        """Continues after the last yielded batch, or with a new epoch if the batches have changed."""
         self._epoch, self._done = state["epoch"], state["done"]
         same = (state.get("batch_size", self.batch_size), state.get("images", len(self.images)))
         if same != (self.batch_size, len(self.images)) or self._done > len(self):
@@ -101,9 +101,9 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """All images once, in their order, each process its part of every batch; an image has the same seed every time.
+    """All images once, in order; each process gets its part of every batch, and an image always has the same seed.
 
-    A process that has no part of any gets one batch of no images, as Lightning takes no empty loader.
+    A process without images gets one empty batch, as Lightning takes no empty loader.
 
     Args:
         images: the images.
@@ -131,7 +131,7 @@ class EvaluationBatches:
 
 
 def evaluation_batch(images: ImageSet, indices: NDArray[np.int64]) -> Batch:
-    """Returns the images at `indices` as an evaluation sees them: each with the same seed every time."""
+    """Returns the images at `indices` as in an evaluation: an image always has the same seed."""
     return _evaluation_batch(images, images.read(indices), indices)
 
 
@@ -147,11 +147,11 @@ def _batch(
     seeds: torch.Tensor,
 ) -> Batch:
     labels = images.labels(indices)
-    # Pinned memory lets the copy to a GPU run beside the computation; what else there is, is too small to matter.
+    # Pinned memory lets the copy to a GPU overlap with computation; the other tensors are too small to matter.
     return Batch(pixels.pin_memory() if _has_gpu() else pixels, labels, mirrored, torch.from_numpy(indices), seeds)
 
 
 @cache
 def _has_gpu() -> bool:
-    """Returns whether there is a GPU; cached, as without one each call searches the disk for a driver."""
+    """Returns whether there is a GPU; cached because without one each call searches the disk for a driver."""
     return torch.cuda.is_available()

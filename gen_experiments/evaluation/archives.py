@@ -1,4 +1,4 @@
-"""Statistics, features and samples in files of other tools: NumPy archives, never with a pickle in them."""
+"""Statistics, features and samples in files of other tools: NumPy archives without pickles."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from gen_experiments.metrics.frechet import Moments
 from gen_experiments.storage import atomic_write
 from gen_experiments.untrusted import Unreadable, archive_names, read_archive
 
-EXTRACTOR = "extractor"  # our own addition, which other tools pass over: whose features the statistics are of
+EXTRACTOR = "extractor"  # an additional array, which other tools ignore: the fingerprint of the extractor
 COUNT = "count"
 Kind = Literal["samples", "statistics", "features"]
 
@@ -39,18 +39,18 @@ def kind_of(path: Path) -> Kind:
 
 
 def read_features(path: Path, dim: int, fingerprint: str) -> Tensor:
-    """Returns the features of an archive, as dgm-eval (https://github.com/layer6ai-labs/dgm-eval) saves them: `reps`.
+    """Returns the features of an archive in the form of dgm-eval (https://github.com/layer6ai-labs/dgm-eval): `reps`.
 
     Args:
         path: the archive.
         dim: D of the extractor.
-        fingerprint: the extractor's; archives that `write_features` wrote name theirs.
+        fingerprint: of the extractor; archives of `write_features` contain it.
 
     Returns:
         (N, D) float32, N >= 2.
 
     Raises:
-        UserError: it holds no such array, they are of another extractor, or are not finite.
+        UserError: there is no such array, or the features are of another extractor or not finite.
     """
     features = _read(path, "reps", "f", (None,))
     _check_extractor(path, features.shape[1], dim, fingerprint)
@@ -60,7 +60,7 @@ def read_features(path: Path, dim: int, fingerprint: str) -> Tensor:
 
 
 def write_features(path: Path, features: Tensor, fingerprint: str) -> None:
-    """Writes (N, D) features as `reps`, beside the extractor.
+    """Writes (N, D) features as `reps`, with the extractor's fingerprint.
 
     Raises:
         UserError: the file cannot be written.
@@ -71,7 +71,7 @@ def write_features(path: Path, features: Tensor, fingerprint: str) -> None:
 
 
 def read_samples(path: Path) -> Tensor:
-    """Returns the images of an archive as guided-diffusion's (ADM's) evaluator reads them: `arr_0`, (N, H, W, C) uint8.
+    """Returns the images of an archive in the form of guided-diffusion (ADM): `arr_0`, (N, H, W, C) uint8.
 
     Returns:
         (N, C, H, W) uint8, C = 1 to 4.
@@ -86,30 +86,30 @@ def read_samples(path: Path) -> Tensor:
 
 
 def has_statistics(path: Path) -> bool:
-    """Returns whether an archive holds statistics, as ADM's references do beside images."""
+    """Returns whether an archive holds statistics, as ADM's references do in addition to images."""
     return {"mu", "sigma"} <= archive_names(path)
 
 
 def read_statistics(path: Path, dim: int, fingerprint: str) -> Moments:
-    """Returns the statistics of an archive: `mu` (D,) and `sigma` (D, D), as clean-fid, EDM and ADM have them.
+    """Returns the statistics of an archive in the form of clean-fid, EDM and ADM: `mu` (D,) and `sigma` (D, D).
 
     Args:
         path: the archive.
         dim: D of the extractor.
-        fingerprint: the extractor's; archives that `write_statistics` wrote name theirs.
+        fingerprint: of the extractor; archives of `write_statistics` contain it.
 
     Raises:
-        UserError: it holds no such arrays, they are of other features, or are not finite or not symmetric.
+        UserError: there are no such arrays, or they are of other features, not finite or not symmetric.
     """
     _check_extractor(path, len(_read(path, "mu", "f", ())), dim, fingerprint)
     return _moments(path, dim, "mu", "sigma")
 
 
 def read_spatial(path: Path, dim: int) -> Moments | None:
-    """Returns the statistics of features at places, `mu_s` and `sigma_s`, as ADM has them; None where there are none.
+    """Returns the statistics of features at places in the form of ADM, `mu_s` and `sigma_s`; None if there are none.
 
     Raises:
-        UserError: they are of another count of features, or are not finite or not symmetric.
+        UserError: they have another number of features, or are not finite or not symmetric.
     """
     return _moments(path, dim, "mu_s", "sigma_s") if {"mu_s", "sigma_s"} <= archive_names(path) else None
 
@@ -130,9 +130,9 @@ def _moments(path: Path, dim: int, mu: str, sigma: str) -> Moments:
 
 
 def write_statistics(path: Path, moments: Moments, fingerprint: str, spatial: Moments | None = None) -> None:
-    """Writes moments as `mu` and `sigma`, float64, the covariance by N − 1, beside the extractor and the count.
+    """Writes moments as `mu` and `sigma` (float64, divided by N − 1), with the extractor's fingerprint and the count.
 
-    Those of features at places, if they are given, are written as `mu_s` and `sigma_s`.
+    Moments of features at places, if given, are written as `mu_s` and `sigma_s`.
 
     Raises:
         UserError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Notices that the samples of a class hardly differ, which distances between distributions barely see."""
+"""Detects classes whose samples hardly differ; distances between distributions hardly show that."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ from gen_experiments.images import ImageSet, evenly_spaced
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.spread import ClassSpread, class_spread
 
-FEWEST = 10  # samples of a class, of which the spread is judged
+FEWEST = 10  # samples of a class whose spread is judged
 REFERENCE_IMAGES = 2000
 
 
 class ClassVariety:
-    """How much the samples of each class differ, as a share of how much its real images do.
+    """The spread of the samples of each class over the spread of its real images.
 
     Args:
-        extractor: in whose features they differ.
+        extractor: whose features are compared.
         names: of the classes, in the order of their numbers.
     """
 
@@ -28,11 +28,11 @@ class ClassVariety:
         self._real: tuple[str, Tensor] | None = None
 
     def start(self, images: ImageSet, batch_size: int, device: torch.device) -> None:
-        """Starts counting afresh, against at most 2,000 real images, which each process passes once.
+        """Resets the counts; the reference are at most 2,000 real images, whose features each process computes once.
 
         Args:
             images: the reference; without labels nothing is judged.
-            batch_size: images in a pass of the extractor.
+            batch_size: images per pass of the extractor.
             device: the extractor's.
         """
         self._samples.to(device).reset()
@@ -51,9 +51,9 @@ class ClassVariety:
         self._samples.update(features, labels)
 
     def least(self) -> tuple[Tensor, str] | None:
-        """Returns the smallest share (scalar, 1 for samples as varied as the data) and the class that has it.
+        """Returns the smallest ratio (scalar, 1 for samples as varied as the data) and its class.
 
-        None where no class has ten samples and two real images. All processes must call it.
+        None if no class has ten samples and two real images. All processes must call it.
         """
         assert self._real is not None
         counts, spread = self._samples.compute()

@@ -1,4 +1,4 @@
-"""One pass of extractors over images: all that the metrics need of them."""
+"""One pass of extractors over images, with everything that metrics need."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ class ClassLabels(NamedTuple):
     """The classes of images.
 
     Attributes:
-        numbers: (N,) int64, those of the images.
+        numbers: (N,) int64, the classes of the images.
         names: of the classes, in the order of their numbers.
     """
 
@@ -26,23 +26,23 @@ class ClassLabels(NamedTuple):
 
     @classmethod
     def of(cls, numbers: Tensor | None, names: Sequence[str]) -> "ClassLabels | None":
-        """Returns them, or None for images whose classes are not known."""
+        """Returns the labels, or None for images of unknown classes."""
         return None if numbers is None else cls(numbers, tuple(names))
 
 
 @dataclass
 class Collected:
-    """What is known of a set of images.
+    """Features of a set of images, or their statistics.
 
     Attributes:
-        moments: of their features.
-        features: (N, D) float32 on the CPU; None where only statistics are known.
-        pixels_sha256: a hash of all pixels in order, by which equal images are told; None with the features.
-        paired: whether these are reconstructions of the images they are compared with, in the same order: a sample of
-            both is then one of pairs.
-        spatial: moments of their features at places, where the extractor has such.
-        by_n: whether covariances are divided by the count of images rather than by one less.
-        labels: their classes, where these are known.
+        moments: of the features.
+        features: (N, D) float32 on the CPU; None if only statistics are known.
+        pixels_sha256: a hash of all pixels in order, equal for equal images; None without features.
+        paired: whether these are reconstructions of the images that they are compared with, in the same order, so that
+            resamples draw pairs.
+        by_n: whether covariances are divided by N instead of N − 1.
+        spatial: moments of features at places, if the extractor has them.
+        labels: the classes of the images, if known.
     """
 
     moments: Moments
@@ -54,7 +54,7 @@ class Collected:
     labels: ClassLabels | None = None
 
     def divided(self, moments: Moments) -> Moments:
-        """Returns moments of such images with their covariance divided as these want it."""
+        """Returns moments with the covariance divided as `by_n` says."""
         return moments.of_all() if self.by_n else moments
 
 
@@ -63,13 +63,13 @@ def collect(
 ) -> list[Collected]:
     """Returns the features of images and their moments by each extractor, the same on every process.
 
-    The moments are summed as `evaluation.online` sums them: from equal batches they are equal to the last digit. The
-    hash of the pixels is that of the hashes of the images in order.
+    The moments are summed as in `evaluation.online`: equal batches give equal moments to the last digit. The hash of
+    the pixels is the hash of the images' hashes in order.
 
     Args:
-        batches: of this process: (N,) int64 places of images among all, and the images, (N, C, H, W) uint8.
+        batches: of this process: (N,) int64 positions of images among all, and the images, (N, C, H, W) uint8.
         extractors: the networks.
-        device: theirs.
+        device: of the networks.
 
     Raises:
         UserError: there are fewer than two images.

@@ -1,4 +1,4 @@
-"""Records of several evaluations beside each other: whether they can be ranked, and which is better."""
+"""Records of several evaluations: whether they can be ranked, and which is best."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Returns the record that `evaluate` has written to a file.
 
     Raises:
-        UserError: there is no such file, or it holds something else.
+        UserError: there is no such file, or it holds no record.
     """
     try:
         held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -39,19 +39,19 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def differences(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Returns what differs between protocols: the values of the records, by the name of the field."""
+    """Returns the fields in which protocols differ, with the values of all records."""
     return _differing([_fields(held["protocol"]) for held in records])
 
 
 def differing_settings(records: Sequence[dict[str, Any]], metric: str) -> dict[str, list[Any]]:
-    """Returns what differs between the settings of a metric, in the same way."""
+    """Returns the settings in which a metric differs, with the values of all records."""
     return _differing([held["scores"][metric]["settings"] for held in records])
 
 
 def better(records: Sequence[dict[str, Any]], metric: str) -> tuple[int | None, str]:
-    """Returns which of the records is best by a metric, None for none, and a remark on it.
+    """Returns the index of the best record by a metric, None if there is none, and a remark.
 
-    A number with an interval that overlaps another's has not won.
+    A score whose interval overlaps another has not won.
     """
     scores = [held["scores"][metric] for held in records]
     sign = 1 if metric in SMALLER_IS_BETTER else -1

@@ -1,4 +1,4 @@
-"""A number, how it came about, and its 95% interval."""
+"""A score and its 95% interval."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,21 +14,20 @@ Steps = Callable[[int], Iterable[object]]
 
 @dataclass
 class Score:
-    """A number and how it came about.
+    """A score and how it was computed.
 
     Attributes:
-        value: the number.
-        deviation: of KID and IS over subsets of the images; of FID∞ that of the number itself.
-        settings: what must be equal for two such numbers to be compared.
-        statistic: maps (N,) int64 indices of the evaluated images -> the number of a sample of these; None where images
-            that occur twice would spoil it.
-        plug_in: the statistic of all evaluated images, where that is not the value.
-        resampled: N, where not all of the evaluated images are compared.
-        trials: N, where the number is a share of the evaluated images.
-        spread: the number's deviation over samples of the evaluated images, from a count of subsamples, where it is
-            had in another way.
-        interval: the number's 95% interval, if it was asked for.
-        of_class: the name of the class that has it, where it is the largest of all classes.
+        value: the score.
+        deviation: for KID and IS over subsets of the images; for FID∞ the deviation of the score itself.
+        settings: what must be equal for two scores to be comparable.
+        statistic: maps (N,) int64 indices of evaluated images -> the score of these; None if repeated images would
+            spoil it.
+        plug_in: the statistic of all evaluated images, if it is not the value.
+        resampled: N, if not all evaluated images are compared.
+        trials: N, if the score is a share of the evaluated images.
+        spread: maps a number of subsamples -> the score's deviation over samples of images, if there is no statistic.
+        interval: the 95% interval, if it was asked for.
+        of_class: the class with this score, if the score is the largest over classes.
     """
 
     value: float
@@ -43,7 +42,7 @@ class Score:
     of_class: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it as plain values, without what it does not have."""
+        """Returns the score as plain values, without fields that are None."""
         found: dict[str, Any] = {"value": self.value, "settings": self.settings}
         if self.deviation is not None:
             found["deviation"] = self.deviation
@@ -55,22 +54,22 @@ class Score:
 
 
 def mean_of(values: Tensor) -> Statistic:
-    """Returns the statistic of a number that is the mean of the (N,) values of the evaluated images."""
+    """Returns the statistic of a score that is the mean of (N,) values of the evaluated images."""
     return lambda rows: float(values[rows].double().mean())
 
 
 def add_intervals(scores: dict[str, Score], count: int, repeats: int, steps: Steps = range) -> None:
-    """Gives each score its 95% interval, as far as one is known that holds, by resamples of the evaluated images.
+    """Adds 95% intervals to the scores for which a valid one is known, by resamples of the evaluated images.
 
-    It is about the number of infinitely many evaluated images, or, for recall and coverage, which depend on the count,
-    about their mean over samples of as many. The other side is taken as it is, but for reconstructions, which are
+    An interval is about the score of infinitely many evaluated images; for recall and coverage, which depend on the
+    count, about the mean score of as many images. The reference is fixed, except for reconstructions, which are
     resampled with their originals; their KID, precision, recall, density and coverage get no interval.
 
     Args:
-        scores: what they are of.
+        scores: the scores by name.
         count: of the evaluated images.
-        repeats: how many resamples.
-        steps: goes through as many steps as it is given, and may show how far it is.
+        repeats: number of resamples.
+        steps: iterates over a number of steps and may show the progress.
     """
     for name, found in scores.items():
         if name == "fid_infinity" and found.deviation is not None:
@@ -78,7 +77,7 @@ def add_intervals(scores: dict[str, Score], count: int, repeats: int, steps: Ste
         elif found.trials is not None:
             found.interval = wilson_interval(round(found.value * found.trials), found.trials)
         elif found.spread is not None:
-            # None of all real images or all of them in every subsample: how many then in a sample, nobody knows.
+            # A deviation of 0, as where every subsample has all real images or none, says nothing about samples.
             if (deviation := found.spread(repeats, steps)) > 0:
                 low, high = normal_interval(found.value, deviation)
                 found.interval = Interval(low, high) if name == "kid" else Interval(max(low, 0.0), min(high, 1.0))

@@ -1,4 +1,4 @@
-"""Scores of images that come batch by batch, on one or several processes, against a reference."""
+"""Scores of images that arrive in batches, on one or several processes, against a reference."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,14 +15,14 @@ from gen_experiments.images import ImageSet
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import FeatureSums
 
-OF_MOMENTS = {"fid"}  # needs no features but their sums
+OF_MOMENTS = {"fid"}  # needs only sums of features
 
 
 class OnlineScores:
-    """Metrics of `evaluation.scores` by name, of the features of images that are counted batch by batch.
+    """Metrics of `evaluation.scores` over features that are added batch by batch.
 
-    Of the FID alone only sums are kept, and the reference's statistics come from a cache on disk. Other metrics keep
-    the features of all images in the memory of the CPU, 4 bytes a number: 400 MB for 50,000 images by Inception.
+    FID alone keeps only sums, and takes the reference's statistics from a cache on disk. Other metrics keep the
+    features of all images in the memory of the CPU, 4 bytes per number: 400 MB for 50,000 images by Inception.
 
     Args:
         extractor: whose features they are.
@@ -52,14 +52,14 @@ class OnlineScores:
         between: Callable[[], None] = lambda: None,
         class_names: Sequence[str] = (),
     ) -> None:
-        """Starts counting afresh. All processes must call it; each passes a part of a reference that is new.
+        """Resets the sums. All processes must call it; each computes its part of a new reference.
 
         Args:
             reference: what the images are compared with.
-            batch_size: images in a pass of the extractor.
+            batch_size: images per pass of the extractor.
             device: the extractor's device.
-            between: called before each of the passes that every process has.
-            class_names: of the reference's labels, in the order of their numbers; none where labels do not matter.
+            between: called before each pass that all processes have.
+            class_names: names of the reference's labels, in the order of their numbers; empty to ignore labels.
 
         Raises:
             UserError: fewer than two reference images.
@@ -75,7 +75,7 @@ class OnlineScores:
             self._reference_name = reference.fingerprint
 
     def count(self, features: Tensor, positions: Tensor) -> None:
-        """Adds (N, D) features of images and the (N,) places of these among all images, over all processes."""
+        """Adds (N, D) features of images and the (N,) positions of the images among all images of all processes."""
         self._sums.update(features)
         if self._keeps_features:
             self._rows.append(features.cpu())
@@ -86,7 +86,7 @@ class OnlineScores:
 
         Args:
             paired: whether the images are reconstructions of the reference, in the same order.
-            labels: (N,) int64, the classes of all images in the order of their places, as the reference counts them.
+            labels: (N,) int64, the classes of all images in the order of their positions, numbered as the reference's.
 
         Raises:
             UserError: fewer than two images, or too few for a metric.
@@ -99,14 +99,14 @@ class OnlineScores:
         return score(counted, self._reference, self.extractor, self.metrics)
 
     def variety(self) -> float:
-        """Returns tr Σ / tr Σᵣ of what was counted and of the reference. All processes must call it."""
+        """Returns tr Σ / tr Σᵣ of images and reference. All processes must call it."""
         assert self._reference is not None
         return float(self._sums.moments().covariance.trace() / self._reference.moments.covariance.trace())
 
     def _collected(
         self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
     ) -> Collected:
-        """Returns moments and features of images, of which each process passes its batches."""
+        """Returns moments and features of images; each process computes its batches."""
         sums = FeatureSums(self.extractor.num_features).to(device)
         rows, positions = [], []
         starts = range(0, len(images), batch_size)
@@ -121,7 +121,7 @@ class OnlineScores:
         return Collected(sums.moments(), self._gathered(rows, positions))
 
     def _gathered(self, rows: list[Tensor], positions: list[Tensor]) -> Tensor:
-        """Returns the features of all processes, in the order of their places, on the CPU."""
+        """Returns the features of all processes, in the order of their positions, on the CPU."""
         device = self._sums.total.device
         own = torch.cat([*rows, torch.empty(0, self.extractor.num_features)]).to(device)
         places = torch.cat([*positions, torch.empty(0, dtype=torch.int64)]).to(device)

@@ -1,4 +1,4 @@
-"""Scores of what a model makes during training against the true pictures, image by image."""
+"""Scores of a model's images against the true images during training, image by image."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,10 @@ Distances = Callable[[Tensor, Tensor], Tensor]
 
 
 class PairScores:
-    """Means over the images of all processes, on uint8 images as they would be written to disk.
+    """Means over the images of all processes, on uint8 images as written to disk.
 
     Args:
-        lpips: the perceptual distances (N,) of two times (N, C, H, W) images in [-1, 1]; None for none.
+        lpips: maps two (N, C, H, W) batches in [-1, 1] -> (N,) perceptual distances; None for none.
     """
 
     def __init__(self, lpips: Distances | None = None) -> None:
@@ -24,12 +24,12 @@ class PairScores:
         self._means = {name: MeanMetric() for name in ("psnr", "ssim", "l1", "psnr_gain", "lpips")}
 
     def start(self, device: torch.device) -> None:
-        """Starts counting afresh, on a device."""
+        """Resets the means, on a device."""
         for mean in self._means.values():
             mean.to(device).reset()
 
     def count(self, made: Tensor, batch: Batch) -> None:
-        """Counts (N, C, H, W) uint8 pictures that were made of a batch."""
+        """Adds (N, C, H, W) uint8 images that a model made from a batch."""
         images = to_uint8(batch.images)
         ratio = psnr(made, images)
         self._means["psnr"].update(ratio)
@@ -41,9 +41,9 @@ class PairScores:
             self._means["lpips"].update(self._lpips(to_float(made), to_float(images)))
 
     def scores(self, with_sources: bool) -> dict[str, Tensor]:
-        """Returns `psnr`, `ssim`, with sources also `l1` and `psnr_gain`, and `lpips` where it is measured.
+        """Returns `psnr`, `ssim`, with sources also `l1` and `psnr_gain`, and `lpips` if it is measured.
 
-        `l1` is of pixels on a [0, 1] scale; `psnr_gain` is the dB above the PSNR of the source unchanged.
+        `l1` is of pixels on a [0, 1] scale; `psnr_gain` is the gain in dB over the unchanged source.
         """
         names = ["psnr", "ssim", *(["l1", "psnr_gain"] if with_sources else []), *(["lpips"] if self._lpips else [])]
         return {name: self._means[name].compute() for name in names}

@@ -1,4 +1,4 @@
-"""The record of an evaluation: every score beside all that one must know to compare it with another."""
+"""The record of an evaluation: the scores, and the protocol that one must know to compare them."""
 
 import json
 from importlib.metadata import version
@@ -14,7 +14,7 @@ PACKAGES = ("gen_experiments", "torch", "torchmetrics", "torch-fidelity", "numpy
 
 
 def record(scores: dict[str, Score], protocol: dict[str, Any]) -> dict[str, Any]:
-    """Returns scores and protocol as plain values, with the versions of what computed them."""
+    """Returns scores and protocol as plain values, with the versions of the packages."""
     versions = {name: version(name) for name in PACKAGES}
     return {
         "scores": {name: found.to_json() for name, found in scores.items()},

@@ -1,4 +1,4 @@
-"""The statistics of reference images, computed once and kept on disk."""
+"""The statistics of reference images, computed once and cached on disk."""
 
 import hashlib
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from gen_experiments.storage import atomic_write, cache_root
 
 
 class ReferenceStatistics:
-    """The moments of the features of images, from memory, from the cache on disk, or computed and written there.
+    """The moments of images' features, from memory or from the cache on disk, or computed and cached.
 
     Args:
         extractor: whose features they are.
@@ -34,9 +34,9 @@ class ReferenceStatistics:
 
         Args:
             images: the reference.
-            batch_size: images in a pass of the extractor.
+            batch_size: images per pass of the extractor.
             device: the extractor's device.
-            between: called before each of the passes that every process has.
+            between: called before each pass that all processes have.
 
         Raises:
             UserError: fewer than two images.
@@ -73,7 +73,7 @@ class ReferenceStatistics:
 
 
 def _read(path: Path, dim: int) -> Moments | None:
-    """Returns the moments in a file, or None if they are not there, or not those of features of this dimension."""
+    """Returns the moments in a file, or None if there are none of this dimension."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

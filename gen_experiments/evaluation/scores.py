@@ -1,4 +1,4 @@
-"""The metrics of two sets of features by name."""
+"""The metrics of two sets of features, by name."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from gen_experiments.metrics.uncertainty import frechet_infinity
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
 LEAST = dict.fromkeys(("precision", "recall", "density", "coverage"), WIDE_NEIGHBOURS + 1)  # images of either kind
-# Of two runs the one with the smaller number is the better one; of all other metrics, with the larger.
+# Metrics with smaller values for better images; all others have larger ones.
 SMALLER_IS_BETTER = (
     "fid",
     "sfid",
@@ -36,22 +36,22 @@ SMALLER_IS_BETTER = (
     "class_missed",
     "bits_per_pixel",
 )
-BY_CLASS = ("class_missed",)  # had beside a metric that is named, where the images of both sides have labels
+BY_CLASS = ("class_missed",)  # computed with another metric if the images of both sides have labels
 
 
 def score(
     generated: Collected, real: Collected, extractor: FeatureExtractor, metrics: Sequence[str]
 ) -> dict[str, Score]:
-    """Returns the metrics that are named, by their names, and those of `BY_CLASS` that come with them.
+    """Returns the named metrics, and those of `BY_CLASS` that come with them.
 
     Args:
-        generated: what is scored.
-        real: what it is compared with.
+        generated: the images to score.
+        real: the reference.
         extractor: whose features they are.
         metrics: keys of `METRICS`.
 
     Raises:
-        UserError: a metric needs images where only statistics are known, more images, or a classifier.
+        UserError: a metric needs images instead of statistics, more images, or a classifier.
     """
     found: dict[str, Score] = {}
     for name in metrics:
@@ -63,13 +63,13 @@ def score(
 def check_counts(
     metrics: Sequence[str], evaluated: int | None, reference: int | None, option: str = "--metrics"
 ) -> None:
-    """Refuses metrics that need more images than there are, before these are passed through a network.
+    """Refuses metrics that need more images than there are, before a network computes features.
 
     Args:
         metrics: names.
-        evaluated: images; None where that is not known.
-        reference: the same.
-        option: that names the metrics.
+        evaluated: number of evaluated images; None if unknown.
+        reference: number of reference images; None if unknown.
+        option: of the command line that names the metrics.
 
     Raises:
         UserError: there are too few.
@@ -82,12 +82,12 @@ def check_counts(
 
 
 def computable(generated: Collected, real: Collected, extractor: FeatureExtractor) -> list[str]:
-    """Returns the names of the metrics that what is known allows."""
+    """Returns the names of the metrics that can be computed."""
     if not extractor.num_features:
         return []
     if generated.features is None or real.features is None:
         return ["fid"]
-    # By their names only: one cannot be had of few images and takes long of many, the other few extractors have.
+    # These are computed only by name: fid_infinity needs many images and time, sfid one extractor.
     left_out = {"fid_infinity", "sfid"} | {
         name for name, least in LEAST.items() if min(len(generated.features), len(real.features)) < least
     }
@@ -133,11 +133,11 @@ def _kernel(generated: Collected, real: Collected, extractor: FeatureExtractor) 
     found = kid(first, second, KID_SUBSETS, size)
 
     def spread(repeats: int, steps: Steps) -> float:
-        # The subsets are drawn again and again from the same images: theirs is a variance of its own.
+        # The random subsets of the same images add a variance of their own.
         return math.hypot(kid_deviation(first, second), found.deviation / KID_SUBSETS**0.5)
 
     settings = {"subsets": KID_SUBSETS, "subset_size": size}
-    # Subsets that all hold the same images do not differ but by rounding, which looks like a very exact number.
+    # Subsets of all images differ only by rounding: their deviation would look like great precision.
     deviation = None if size == len(first) == len(second) else found.deviation
     return {"kid": Score(found.mean, deviation, settings, spread=None if generated.paired else spread)}
 
@@ -151,8 +151,8 @@ def _classes(generated: Collected, real: Collected, extractor: FeatureExtractor)
         )
     known = logits.cpu()
     found, of_all = inception_score(known, IS_SPLITS), inception_score(known, 1).mean
-    # Parts are for numbers like the published ones: their bias is ten times that of all images at once, about b/n, and
-    # what the bootstrap gets wrong of a bias grows with its square.
+    # Splits give scores like published ones, with ten times the bias of all images at once, about b/n; the error of the
+    # bootstrap grows with the square of the bias.
     return {"is": Score(*found, {"splits": IS_SPLITS}, lambda rows: inception_score(known[rows], 1).mean, of_all)}
 
 
@@ -166,7 +166,7 @@ def _overlap(generated: Collected, real: Collected, extractor: FeatureExtractor)
         "density": Score(found.density, settings=wide, statistic=mean_of(found.balls / WIDE_NEIGHBOURS)),
         "coverage": Score(found.coverage, settings=wide),
     }
-    if generated.paired:  # the real images' balls change with the sample, too
+    if generated.paired:  # the real images' balls change with the sample too
         return {name: Score(each.value, settings=each.settings) for name, each in scores.items()}
 
     @cache

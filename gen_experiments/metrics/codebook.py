@@ -1,4 +1,4 @@
-"""How much of a codebook is used: by an epoch and all processes, and by a batch in the mean."""
+"""How much of a codebook is used: over an epoch and all processes, and per batch on average."""
 
 import math
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ def perplexity(counts: Tensor) -> Tensor:
 
 
 def usage(counts: Tensor) -> Tensor:
-    """Returns the share of codes that were met at least once: (K,) counts -> scalar in [0, 1]."""
+    """Returns the share of codes that occurred at least once: (K,) counts -> scalar in [0, 1]."""
     return (counts > 0).double().mean().float()
 
 
 def entropy_bits(codes: Tensor, grids: Sequence[tuple[int, int]]) -> list[float]:
-    """Returns the bits for an image, of each level, of an ideal coder that knows how often each code occurs there.
+    """Returns for each level the bits per image of an ideal coder that knows the frequencies of the level's codes.
 
     Args:
         codes: (N, ...) int64.
         grids: (h, w) of each level, in the order of an image's codes.
 
     Returns:
-        h·w·H of each level, H the entropy of its codes in bits.
+        h·w·H for each level, where H is the entropy of its codes in bits.
     """
     levels = codes.flatten(1).split([height * width for height, width in grids], dim=1)
     return [level.shape[1] * math.log2(float(perplexity(torch.bincount(level.flatten())))) for level in levels]
 
 
 class CodebookUsage(Metric):
-    """Counts how often each code is met, over batches and processes. `compute` gives the (K,) int64 counts.
+    """Counts how often each code occurs, over batches and processes. `compute` returns the (K,) int64 counts.
 
     Args:
         codebook_size: K.
@@ -62,10 +62,10 @@ class CodebookUsage(Metric):
 class BatchPerplexity(Metric):
     """Mean of the perplexities of batches of 2,048 consecutive codes, as sonnet's VQ-VAE example reports it.
 
-    It lies below the perplexity of all codes together: a few images use fewer codes, and 2,048 codes leave out some of
-    any large codebook (https://github.com/google-deepmind/sonnet/blob/v2/examples/vqvae_example.ipynb). The batches are
-    those of the codes that a process holds, in their order; a last one that is not full counts for nothing. `compute`
-    gives a float32 scalar, NaN without a full batch.
+    It is below the perplexity of all codes together: a few images use fewer codes, and 2,048 codes cannot cover a large
+    codebook (https://github.com/google-deepmind/sonnet/blob/v2/examples/vqvae_example.ipynb). Batches are made of
+    each process's codes in their order; a last incomplete batch is ignored. `compute` returns a float32 scalar, NaN
+    without a full batch.
     """
 
     full_state_update = False
@@ -92,6 +92,6 @@ class BatchPerplexity(Metric):
         return (self.total / self.batches).float()
 
     def reset(self) -> None:
-        """Forgets everything."""
+        """Resets all counts."""
         super().reset()
         self._waiting = None

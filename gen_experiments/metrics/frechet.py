@@ -23,12 +23,12 @@ def symmetric_root(matrix: Tensor) -> Tensor:
 
 @dataclass
 class Moments:
-    """The first two moments of N feature vectors, on the CPU, where all that is made of them is computed.
+    """The first two moments of N feature vectors, on the CPU.
 
     Attributes:
         mean: (D,) float64.
-        covariance: (D, D) float64, of N − 1.
-        count: N; None where it is not known, as of a file of statistics.
+        covariance: (D, D) float64, divided by N − 1.
+        count: N; None if unknown, as for some files of statistics.
     """
 
     mean: Tensor
@@ -37,14 +37,14 @@ class Moments:
 
     @classmethod
     def of_sums(cls, total: Tensor, products: Tensor, count: Tensor) -> "Moments":
-        """Returns them from the sums of x (D,) and of x xᵀ (D, D), float64, over `count` vectors."""
+        """Returns the moments from the sums of x (D,) and of x xᵀ (D, D), float64, over `count` vectors."""
         mean = total / count
         covariance = (products - count * torch.outer(mean, mean)) / (count - 1)
         return cls(mean.cpu(), covariance.cpu(), int(count))
 
     @classmethod
     def of_features(cls, features: Tensor) -> "Moments":
-        """Returns them from (N, D) features.
+        """Returns the moments of (N, D) features.
 
         Raises:
             UserError: there are fewer than two.
@@ -54,7 +54,7 @@ class Moments:
         return cls(rows.mean(0).cpu(), rows.T.cov().reshape(rows.shape[1], -1).cpu(), len(rows))
 
     def of_all(self) -> "Moments":
-        """Returns them with the covariance of N, as that of all there is rather than of a sample.
+        """Returns the moments with a covariance divided by N.
 
         Raises:
             UserError: the count is not known.
@@ -89,15 +89,15 @@ class Moments:
 def frechet_distance(first: Moments, second: Moments) -> Tensor:
     """Returns ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of two Gaussians (https://arxiv.org/abs/1706.08500).
 
-    The trace of the root is Σ √λ over the eigenvalues λ of the symmetric Fᵀ Σ₂ F, where F Fᵀ = Σ₁. That is quicker than
+    The trace of the root is Σ √λ over the eigenvalues λ of the symmetric Fᵀ Σ₂ F, where F Fᵀ = Σ₁. That is faster than
     the root of the product, and rounding cannot make it complex.
 
     Args:
-        first: the moments that are compared with again, as their factor is kept.
-        second: the others, of as many dimensions.
+        first: the reference, whose factor F is kept for further comparisons.
+        second: moments of as many dimensions.
 
     Returns:
-        float64 scalar; NaN of moments that are not finite.
+        float64 scalar; NaN for moments that are not finite.
     """
     distance: Tensor = _separation(first, second) - 2 * _trace_of_root(first, second)
     return distance
@@ -108,7 +108,7 @@ def _trace_of_root(first: Moments, second: Moments) -> float:
     from scipy.linalg.lapack import dsygst
 
     (factor, triangular), other = first.factor, second.covariance.numpy().T
-    if triangular:  # only half of a symmetric product of triangles: a quarter of the work
+    if triangular:  # half of a symmetric product with a triangle: a quarter of the work
         product, _ = dsygst(other, factor, itype=2, lower=True)
     else:
         product = factor.T @ other @ factor
@@ -136,7 +136,7 @@ def _separation(first: Moments, second: Moments) -> Tensor:
 
 
 class FeatureSums(Metric):
-    """The sums behind `Moments`, in float64 and over all processes; updated by features, batch by batch.
+    """The sums for `Moments`, in float64 and over all processes, updated batch by batch.
 
     Args:
         dim: D, the length of a feature vector.
@@ -162,7 +162,7 @@ class FeatureSums(Metric):
         self.count += len(rows)
 
     def compute(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the sums of x (D,) and of x xᵀ (D, D), and how many were added, the same on every process."""
+        """Returns the sums of x (D,) and of x xᵀ (D, D), and the count, the same on every process."""
         return self.total, self.products, self.count
 
     def moments(self) -> Moments:
@@ -173,7 +173,7 @@ class FeatureSums(Metric):
         """
         total, products, count = self.compute()
         _check_count(int(count))
-        # torchmetrics makes numbers of tensors of one element.
+        # torchmetrics squeezes tensors of one element.
         return Moments.of_sums(total.reshape(self.dim), products.reshape(self.dim, self.dim), count)
 
 

@@ -1,4 +1,4 @@
-"""The Inception v3 of the original FID, as torch-fidelity has it, and its weights."""
+"""The Inception v3 of the original FID, from torch-fidelity, and its weights."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from gen_experiments.untrusted import read_tensors
 def read_inception(path: Path) -> nn.Module:
     """Returns torch-fidelity's network with the weights of a file; no code that the file may contain is run.
 
-    Batch norm is folded into the convolutions before it, which takes a seventh of the time off on CPUs and moves
-    features by no more than rounding does.
+    Batch norm is folded into the convolutions before it: a seventh less time on CPUs, and features that differ by
+    rounding only.
 
     Raises:
         UserError: the file is missing or is no such network.
@@ -38,7 +38,7 @@ def read_inception(path: Path) -> nn.Module:
 
 
 def fetched_inception() -> Path:
-    """Returns the file of the weights, fetched if it is not there.
+    """Returns the file of the weights, which is fetched if it is missing.
 
     Raises:
         UserError: it cannot be fetched.

@@ -42,11 +42,11 @@ def kid(generated: Tensor, real: Tensor, subsets: int = 100, size: int = 1000) -
 
 
 def kid_deviation(generated: Tensor, real: Tensor) -> float:
-    """Returns the standard deviation of the unbiased MMD² over samples of N generated images, the real ones given.
+    """Returns the standard deviation of the unbiased MMD² over samples of N generated images, for fixed real images.
 
-    For given real images it is, but for a constant, the U-statistic of h(x, x') = k(x, x') − b(x) − b(x'), b(x) the
-    mean of k(x, y) over them. Its variance 4(N − 2)ζ₁/N(N − 1) + 2ζ₂/N(N − 1) (Hoeffding 1948, equation 5.13,
-    https://doi.org/10.1214/aoms/1177730196) is estimated by that of the means of h of each image and that of h itself.
+    For fixed real images the MMD² is, up to a constant, the U-statistic of h(x, x') = k(x, x') − b(x) − b(x'), where
+    b(x) is the mean of k(x, y) over real y. Its variance 4(N − 2)ζ₁/N(N − 1) + 2ζ₂/N(N − 1) (Hoeffding 1948, equation
+    5.13, https://doi.org/10.1214/aoms/1177730196) is estimated by the variances of each image's mean of h and of h.
 
     Args:
         generated: (N, D) features, N > 2.
@@ -69,7 +69,7 @@ def kid_deviation(generated: Tensor, real: Tensor) -> float:
     of_images = torch.cat(means)
     of_pairs = squares / (count * (count - 1)) - float(of_images.mean()) ** 2
     least = 2 * of_pairs / (count * (count - 1))  # of ζ₁ = 0
-    # The means of h vary by ζ₁ and by about ζ₂/N, of which half is wanted.
+    # The means of h have the variance ζ₁ + ζ₂/N, about; half of the second term is wanted.
     return math.sqrt(max(4 * float(of_images.var()) / count - least, least))
 
 

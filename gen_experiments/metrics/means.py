@@ -7,7 +7,7 @@ from gen_experiments import distributed
 
 
 class ImageMeans:
-    """Means of values over images, whatever share of them a batch or a process holds.
+    """Means of values over images, for batches and processes of different sizes.
 
     Lightning's own mean over processes rounds the number of images of a process down to a common integer.
 
@@ -20,7 +20,7 @@ class ImageMeans:
         self._sums: Tensor | None = None
 
     def update(self, images: int, **means: Tensor) -> None:
-        """Counts a batch by its own means: scalars over `images` images; a batch of none counts for nothing."""
+        """Adds a batch by its means: scalars over `images` images; an empty batch changes nothing."""
         if not images:
             return
         values = torch.stack([means[name].detach().double() for name in self.names])
@@ -28,12 +28,12 @@ class ImageMeans:
         self._sums = sums if self._sums is None else self._sums + sums
 
     def compute(self, device: torch.device) -> dict[str, Tensor]:
-        """Returns the means, float32 scalars that are the same on every process, and forgets what was counted.
+        """Returns the means, float32 scalars that are the same on every process, and resets the sums.
 
-        NaN stands for the mean of no images at all.
+        The means of no images are NaN.
 
         Args:
-            device: of the process, which may have counted nothing.
+            device: of the process, which may have no images.
         """
         empty = torch.zeros(len(self.names) + 1, dtype=torch.float64, device=device)
         total = distributed.all_reduce_sum(empty if self._sums is None else self._sums)

@@ -4,23 +4,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ALPHA = 0.025  # of false accusations
+ALPHA = 0.025  # rate of false alarms
 
 
 def near_copies(generated: Tensor, held_out: Tensor, share: float) -> tuple[Tensor, float]:
     """Returns which generated images lie nearer to a training image than all but a share of the held-out images do.
 
-    Held-out images are as near to the training images as unseen ones can be (https://arxiv.org/abs/2004.05675 compares
-    with them). The threshold is the j-th smallest of their M distances, j = ⌊share·(M + 1)⌋ and at least 1: of unseen
-    images j/(M + 1) are expected to lie below it, whatever the distribution of distances.
+    Held-out images show how near unseen images lie to training images (https://arxiv.org/abs/2004.05675 compares with
+    them). The threshold is the j-th smallest of their M distances, j = ⌊share·(M + 1)⌋ and at least 1: whatever the
+    distribution of distances, a share j/(M + 1) of unseen images is expected below it.
 
     Args:
         generated: (N,) distances of generated images to their nearest training images.
-        held_out: (M,) the same of real images that were not trained on.
+        held_out: (M,) the same for real images that were not trained on.
         share: in (0, 1).
 
     Returns:
-        (N,) bool, and the share of unseen images that is expected.
+        (N,) bool, and the expected share of unseen images.
     """
     count = len(held_out)
     rank = max(1, int(share * (count + 1)))
@@ -28,20 +28,20 @@ def near_copies(generated: Tensor, held_out: Tensor, share: float) -> tuple[Tens
 
 
 def nearer_p_value(generated: Tensor, held_out: Tensor, share: float) -> float | None:
-    """Returns the probability that unseen images have as many of the smallest distances as generated ones have.
+    """Returns the probability that unseen images would have as many of the smallest distances as generated images.
 
-    If generated images are as unseen as the held-out ones, all M + N distances are exchangeable, and the number of
-    generated ones among the k smallest is hypergeometric: the test is exact, and both are samples to it. k is
-    share·(M + N), or as many more as it takes to accuse at 2.5% where all of the k are generated. Of equal distances
-    those of held-out images count as smaller.
+    If generated images relate to the training images like held-out ones, all M + N distances are exchangeable, and the
+    number of generated images among the k smallest is hypergeometric: the test is exact. k is share·(M + N), or the
+    smallest larger k at which k generated images would be an alarm at 2.5%. Equal distances count in favour of
+    generated images.
 
     Args:
         generated: (N,) distances of generated images to their nearest training images.
-        held_out: (M,) the same of real images that were not trained on.
+        held_out: (M,) the same for real images that were not trained on.
         share: in (0, 1).
 
     Returns:
-        In (0, 1]; small values accuse. None where so few images could not accuse, whatever their distances.
+        In (0, 1]; small values are an alarm. None if there are too few images for any alarm.
     """
     from scipy.stats import hypergeom
 
@@ -55,9 +55,9 @@ def nearer_p_value(generated: Tensor, held_out: Tensor, share: float) -> float |
 
 
 def farther_p_value(generated: Tensor, held_out: Tensor) -> float:
-    """Returns the probability that unseen images have as many of the larger half of all distances as generated ones.
+    """Returns the probability that unseen images would have as many of the larger half of all distances.
 
-    Small values say that generated images do not resemble the data: that they are no copies says nothing then.
+    With small values generated images do not resemble the data, and the absence of copies means nothing.
     """
     return _tail(-generated, -held_out, (len(generated) + len(held_out)) // 2)
 

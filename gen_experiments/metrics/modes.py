@@ -1,4 +1,4 @@
-"""Which parts of the data are hardly generated, however good the images of the other parts are."""
+"""Which parts of the data are hardly generated, however good the other parts are."""
 
 import math
 
@@ -8,31 +8,31 @@ from torch import Tensor
 from gen_experiments.images import evenly_spaced
 from gen_experiments.metrics.neighbours import CHUNK, nearest, radii
 
-IMAGES = 2000  # of either kind, evenly spaced
-PART = 0.02  # of the real images: a neighbourhood
-EXPECTED = 20  # real images in one, at least, and generated ones if these were distributed as the real ones
-FEW = 0.25  # of the generated images that are expected
+IMAGES = 2000  # real and generated images that are compared, evenly spaced
+PART = 0.02  # share of the real images in a neighbourhood
+EXPECTED = 20  # real images in a neighbourhood, at least, and expected generated images
+FEW = 0.25  # share of the expected images below which they are few
 NEIGHBOURS = 5  # of a real image's ball, as for the coverage
-ALARM = 0.25  # of the real images
-LEAST_OF_A_CLASS = math.ceil(EXPECTED / ALARM)  # of either kind: a neighbourhood is no more than what is warned of
+ALARM = 0.25  # missed share of the real images above which there is a warning
+LEAST_OF_A_CLASS = math.ceil(EXPECTED / ALARM)  # images of a class: a neighbourhood is then at most the share ALARM
 
 
 def missed(generated: Tensor, real: Tensor) -> Tensor:
-    """Returns of which real images the neighbourhood is hardly generated.
+    """Returns which real images have a neighbourhood that is hardly generated.
 
-    Every generated image counts for the real one that it is nearest to, however far. A neighbourhood is a
-    real image with its k − 1 nearest; of N images like the M real ones N·k/M are expected in it, and fewer than a
-    quarter of that are few.
+    Every generated image counts for its nearest real image, at any distance. A neighbourhood is a real image with its
+    k − 1 nearest; of N images distributed like the M real ones N·k/M are expected in it, and fewer than a quarter of
+    that are few.
 
     Args:
         generated: (N, D) features.
         real: (M, D) features.
 
     Returns:
-        Of at most 2,000 evenly spaced real images, bool; none where there are too few images to tell.
+        Bool for at most 2,000 evenly spaced real images; all False if there are too few images.
     """
     rows, others = _centred(generated, real)
-    # Of fewer real images the share of space that is nearest to them would vary, of fewer generated ones their count.
+    # With fewer images the shares of space around real ones, or the counts of generated ones, vary too much.
     enough = math.ceil(EXPECTED * max(1.0, len(others) / len(rows)))
     count = min(max(math.ceil(PART * len(others)), enough), len(others))
     votes = torch.bincount(nearest(rows, others)[1], minlength=len(others))
@@ -41,9 +41,9 @@ def missed(generated: Tensor, real: Tensor) -> Tensor:
 
 
 def strange(generated: Tensor, real: Tensor) -> float:
-    """Returns the share of generated images that look like no real one, above that of real images; in [0, 1].
+    """Returns the share of generated images that look like no real one, minus that of real images; in [0, 1].
 
-    They lie in no ball that reaches from a real image to its fifth nearest, a real one in none of another's.
+    Such an image lies in no ball that reaches from a real image to its fifth nearest neighbour.
 
     Args:
         generated: (N, D) features.
@@ -59,11 +59,11 @@ def strange(generated: Tensor, real: Tensor) -> float:
 
 
 def missed_share(generated: Tensor, real: Tensor) -> float:
-    """Returns what share of the real images is missed for certain, in [0, 1].
+    """Returns a lower bound of the share of real images that is missed, in [0, 1].
 
-    Generated images that look like no real one are nearest to some of them all the same, and to few: those in whose
-    direction they were spoilt. What they were to show cannot be seen. A quarter of the images that are expected in a
-    neighbourhood is not few, so they might be all that is wanted of four times their share: that is subtracted.
+    Generated images that look like no real one are still nearest to a few real images, and it is unknown which images
+    they were meant to resemble. As a quarter of the expected images is enough for a neighbourhood, they could fill
+    neighbourhoods of four times their share: that is subtracted.
 
     Args:
         generated: (N, D) features.
@@ -74,24 +74,24 @@ def missed_share(generated: Tensor, real: Tensor) -> float:
 
 
 def hardly_generated(share: str, of_class: str | None = None) -> str:
-    """Returns in words that so large a share of the data is missed, or of a class by the samples of that class."""
+    """Returns the sentence that a share of the data, or of a class, is hardly generated."""
     if of_class is None:
         return f"{share} of the reference is hardly generated"
     return f"{share} of the reference of class {of_class} is hardly generated by the samples of that class"
 
 
 def missed_by_class(generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor, classes: int) -> Tensor:
-    """Returns what share of each class's real images the samples of that class miss; see `missed_share`.
+    """Returns the share of each class's real images that the samples of the class miss; see `missed_share`.
 
     Args:
         generated: (N, D) features.
-        labels: (N,) int64, the classes that were asked for.
+        labels: (N,) int64, the classes of the samples.
         real: (M, D) features.
         real_labels: (M,) int64.
         classes: K.
 
     Returns:
-        (K,) float64; NaN for a class with fewer than 80 images of either kind, which are too few to tell.
+        (K,) float64; NaN for a class with fewer than 80 real or generated images.
     """
     shares = torch.full((classes,), torch.nan, dtype=torch.float64)
     for number in range(classes):
@@ -102,6 +102,6 @@ def missed_by_class(generated: Tensor, labels: Tensor, real: Tensor, real_labels
 
 
 def _centred(generated: Tensor, real: Tensor) -> list[Tensor]:
-    """Returns evenly spaced rows of both about the real ones' mean: far from the origin distances lose digits."""
+    """Returns evenly spaced rows of both minus the real mean: far from the origin distances lose digits."""
     rows, others = (each[evenly_spaced(len(each), IMAGES)].double() for each in (generated, real))
     return [rows - others.mean(0), others - others.mean(0)]

@@ -17,15 +17,15 @@ def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Overlap(NamedTuple):
-    """Scores in [0, 1], but for the density, which no number bounds.
+    """Scores in [0, 1], except the unbounded density.
 
     Attributes:
         precision: share of generated images inside a real image's ball: how many look real.
-        recall: share of real images inside a generated image's ball: how much of the data is made.
-        density: how many real images' balls a generated image lies in, over k.
+        recall: share of real images inside a generated image's ball: how much of the data is generated.
+        density: mean number of real images' balls around a generated image, over k.
         coverage: share of real images with a generated image in their ball.
-        inside: (N,) bool, of each generated image whether it lies in a real image's ball.
-        balls: (N,) int64, of each generated image how many real images' balls it lies in.
+        inside: (N,) bool, whether each generated image lies in a real image's ball.
+        balls: (N,) int64, the number of real images' balls around each generated image.
     """
 
     precision: float
@@ -39,8 +39,8 @@ class Overlap(NamedTuple):
 def overlap(generated: Tensor, real: Tensor, neighbours: int = 3, wide_neighbours: int = 5) -> Overlap:
     """Returns precision and recall (https://arxiv.org/abs/1904.06991), density and coverage (2002.09797).
 
-    An image's ball reaches to its k-th nearest neighbour among its own kind. Precision and recall, equation (1), count
-    images on its surface; density and coverage, equations (5) and (6), do not.
+    An image's ball reaches to its k-th nearest neighbour of its own kind. Precision and recall, equation (1), include
+    the surface; density and coverage, equations (5) and (6), do not.
 
     Args:
         generated: (N, D) features.
@@ -49,12 +49,12 @@ def overlap(generated: Tensor, real: Tensor, neighbours: int = 3, wide_neighbour
         wide_neighbours: k of density and coverage; 5 as published.
 
     Raises:
-        UserError: there are not more images of either kind than neighbours.
+        UserError: there are not more real, or generated, images than neighbours.
     """
     most = max(neighbours, wide_neighbours)
     if min(len(generated), len(real)) <= most:
         raise UserError(f"{most} neighbours need more than {most} images of either kind: evaluate more")
-    # Distances of features far from the origin lose digits; all distances stay the same.
+    # Far from the origin distances lose digits.
     centre = real.double().mean(0)
     generated, real = generated.double() - centre, real.double() - centre
     own = radii(generated, (neighbours,))[0]

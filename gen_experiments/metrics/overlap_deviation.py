@@ -1,4 +1,4 @@
-"""How far recall and coverage vary between samples, of which an image that occurs twice would spoil the neighbours."""
+"""How much recall and coverage vary between samples, without resamples: repeated images would spoil neighbours."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -12,7 +12,7 @@ KEPT = 0.9  # share of the generated images in a subsample
 
 
 class Deviations(NamedTuple):
-    """Standard deviations over samples of as many generated images, the real ones given."""
+    """Standard deviations over samples of as many generated images, for fixed real images."""
 
     recall: float
     coverage: float
@@ -27,12 +27,12 @@ def overlap_deviations(
     seed: int = 0,
     steps: Callable[[int], Iterable[object]] = range,
 ) -> Deviations:
-    """Returns them by the delete-d jackknife (Shao and Wu 1989, https://doi.org/10.1214/aos/1176347263).
+    """Returns the deviations by the delete-d jackknife (Shao and Wu 1989, https://doi.org/10.1214/aos/1176347263).
 
-    A resample with replacement has equal images, whose balls have no radius. So subsamples of m = 0.9 N images are
-    drawn without replacement, and the variance of their numbers is multiplied by m/(N − m). That is too large rather
-    than too small, by what images do to a number in pairs and more (Efron and Stein 1981,
-    https://doi.org/10.1214/aos/1176345462): intervals of 95% hold in 95% of samples or more.
+    A resample with replacement has equal images, whose balls have no radius. Therefore subsamples of m = 0.9 N images
+    are drawn without replacement, and the variance of their scores is multiplied by m/(N − m). Interactions between
+    images make that too large rather than too small (Efron and Stein 1981, https://doi.org/10.1214/aos/1176345462):
+    95% intervals hold in 95% of samples or more.
 
     Args:
         generated: (N, D) features, N > 4k.
@@ -41,7 +41,7 @@ def overlap_deviations(
         neighbours: k of recall.
         wide_neighbours: k of coverage.
         seed: of the draws.
-        steps: goes through as many steps as it is given, and may show how far it is.
+        steps: iterates over a number of steps and may show the progress.
     """
     centre = real.double().mean(0)
     generated, real = generated.double() - centre, real.double() - centre

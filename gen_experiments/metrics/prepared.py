@@ -1,4 +1,4 @@
-"""Images as a feature extractor's network wants them."""
+"""Images in the form that a feature extractor's network takes."""
 
 import torch
 from torch import Tensor
@@ -8,10 +8,10 @@ from gen_experiments.images import LUMINANCE
 
 
 def prepared(images: Tensor, channels: int, size: tuple[int, int] | None) -> Tensor:
-    """Brings images to a number of channels and a size.
+    """Converts images to a number of channels and a size.
 
-    Colour becomes grey by its luminance, grey becomes three equal channels, and other sizes are brought to the wanted
-    one bilinearly, with antialiasing.
+    Colour becomes grey by its luminance, grey becomes three equal channels, and images are resized bilinearly with
+    antialiasing.
 
     Args:
         images: (N, 1 or 3, H, W) uint8.

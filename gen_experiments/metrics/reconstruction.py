@@ -1,4 +1,4 @@
-"""How close reconstructions are to their originals, image by image, on uint8 as they would be written to disk."""
+"""Distances of reconstructions and originals, image by image, on uint8 as written to disk."""
 
 import torch
 from torch import Tensor
@@ -34,8 +34,8 @@ def l1(reconstructions: Tensor, images: Tensor) -> Tensor:
 def ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
     """Returns the structural similarity of each image (https://doi.org/10.1109/TIP.2003.819861).
 
-    Gaussian window of 11 pixels and σ 1.5, K₁ 0.01, K₂ 0.03, mean over channels and all pixels, those at the border
-    seeing the image mirrored: torchmetrics' convention.
+    Gaussian window of 11 pixels and σ 1.5, K₁ 0.01, K₂ 0.03, mean over channels and all pixels, with mirrored borders:
+    torchmetrics' convention.
 
     Args:
         reconstructions: (N, C, H, W) uint8.

@@ -1,4 +1,4 @@
-"""Features of a network that the user brings as a file."""
+"""Features of a network in a user's file."""
 
 from pathlib import Path
 from typing import Literal
@@ -15,15 +15,15 @@ from gen_experiments.storage import file_sha256
 class ScriptedFeatures(FeatureExtractor):
     """The features of a TorchScript or `torch.export` file, which maps (N, C, S, S) float32 images -> (N, D).
 
-    Such a file holds code that is run: name only one that you trust. A checkpoint or a run's configuration cannot name
-    one; a command over such a run is given it by --extractor again.
+    Such a file holds code that is run: name only files that you trust. A checkpoint or a run's configuration cannot
+    name one; give it again by --extractor to commands over such a run.
 
     Args:
         file: the archive, of `torch.jit.save` (.pt) or `torch.export.save` (.pt2), which must take any N.
-        size: S, to which images are brought bilinearly, with antialiasing; None gives them as they are.
-        channels: C, to which images are brought.
+        size: S, to which images are resized bilinearly with antialiasing; None does not resize.
+        channels: C, to which images are converted.
         mean: subtracted from the values in [0, 1], one for each channel or one for all.
-        std: by which they are then divided, likewise; > 0.
+        std: divides the result, one for each channel or one for all; > 0.
 
     Raises:
         UserError: a number out of range, the file is missing or no such archive, or it does not return (N, D) features.
@@ -66,7 +66,7 @@ class ScriptedFeatures(FeatureExtractor):
         return features
 
     def _dim(self, file: str) -> int:
-        """Returns D, as two images have it; one could be a batch size that was not left free."""
+        """Returns D by a pass of two images; with one image, a file of fixed batch size 1 would not be noticed."""
         side = self.size or 32
         try:
             with torch.no_grad():

@@ -22,7 +22,7 @@ def class_spread(features: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 class ClassSpread(Metric):
-    """The sums behind `class_spread`, in float64 and over all processes; updated by features, batch by batch.
+    """The sums for `class_spread`, in float64 and over all processes, updated batch by batch.
 
     Args:
         classes: K.

@@ -22,13 +22,13 @@ NETWORK = class_path(ClassifierNet)
 class TrainedFeatures(FeatureExtractor):
     """The features of a classifier that `fit --config configs/extractor.yaml` has trained.
 
-    Distances by it compare only with distances by the same checkpoint, whose hash is part of every record.
+    Its distances are comparable only under the same checkpoint, whose hash is part of every record.
 
     Args:
         weights: a checkpoint of a `Classifier`, or its export.
 
     Raises:
-        UserError: there is no such file, or it holds something else.
+        UserError: there is no such file, or it holds no such classifier.
     """
 
     def __init__(self, weights: str) -> None:

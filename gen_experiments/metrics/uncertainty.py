@@ -1,4 +1,4 @@
-"""Error bars: how far a number of finitely many images lies from that of infinitely many."""
+"""Error bars: how far a score of finitely many images lies from that of infinitely many."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -13,12 +13,12 @@ from gen_experiments.metrics.frechet import Moments, frechet_distance
 from gen_experiments.metrics.kernel import Estimate
 
 PARTS = 5
-Z = 1.959964  # of a normal distribution 95% lie within so many deviations
+Z = 1.959964  # 95% of a normal distribution lie within so many deviations
 ROWS_PER_DIMENSION = 2.44  # 5,000 images in Inception's 2,048 dimensions: the smallest count of arXiv 1911.07023
 
 
 class Interval(NamedTuple):
-    """Where a number lies with a confidence that is said beside it."""
+    """A confidence interval."""
 
     low: float
     high: float
@@ -34,17 +34,17 @@ def bootstrap_interval(
 ) -> Interval:
     """Returns the basic bootstrap's 95% interval [2t − q₀.₉₇₅, 2t − q₀.₀₂₅] (Davison and Hinkley 1997, equation 5.6).
 
-    The quantiles q are those of the statistic over resamples, drawn with replacement. A resample is to the sample as
-    the sample is to the whole: what the statistic is biased by, it is biased by once more. So the interval is about
-    the value without its bias, and for the Fréchet distance, too large for few images, lies below the number.
+    The quantiles q are those of the statistic over resamples, drawn with replacement. A resample relates to the sample
+    as the sample to the population, and repeats the statistic's bias. The interval is therefore about the value without
+    its bias; for the Fréchet distance, which is too large for few images, it lies below the value.
 
     Args:
         value: t, the statistic of the sample.
         statistic: its value for (count,) int64 indices.
         count: of the sample.
-        repeats: resamples; 39 or more, of which the first and the last bound an interval of 95%.
+        repeats: number of resamples; 39 or more, so that there are quantiles of 2.5%.
         seed: of the draws.
-        steps: goes through as many steps as it is given, and may show how far it is.
+        steps: iterates over a number of steps and may show the progress.
     """
     source = torch.Generator().manual_seed(seed)
     found = [statistic(torch.randint(count, (count,), generator=source)) for _ in steps(repeats)]
@@ -53,7 +53,7 @@ def bootstrap_interval(
 
 
 def normal_interval(value: float, deviation: float) -> Interval:
-    """Returns the 95% interval of a number whose samples are normal about its mean."""
+    """Returns the 95% interval of a number with normal errors."""
     return Interval(value - Z * deviation, value + Z * deviation)
 
 
@@ -71,10 +71,10 @@ def frechet_deviation(reference: Moments, features: Tensor) -> float:
     """Returns the standard deviation of the Fréchet distance over samples of N images, to first order in 1/√N.
 
     The distance changes by the mean of ψ(x) = 2(μ − μᵣ)ᵀ(x − μ) + (x − μ)ᵀ(I − T)(x − μ) over the images, where
-    T = Σᵣ^½ (Σᵣ^½ Σ Σᵣ^½)^−½ Σᵣ^½ takes one Gaussian to the other; its deviation is that of ψ over √N.
+    T = Σᵣ^½ (Σᵣ^½ Σ Σᵣ^½)^−½ Σᵣ^½ transports one Gaussian to the other; its deviation is that of ψ over √N.
 
     Args:
-        reference: moments that are taken as they are.
+        reference: moments without error.
         features: (N, D) of the sample, N > D.
     """
     rows = features.double().cpu()
@@ -92,11 +92,11 @@ def frechet_deviation(reference: Moments, features: Tensor) -> float:
 def frechet_infinity(reference: Moments, features: Tensor, seed: int = 0) -> Estimate:
     """Returns the Fréchet distance of infinitely many images, by a line over 1/N (https://arxiv.org/abs/1911.07023).
 
-    The sample is divided into k = 1 ... 5 disjoint parts, and the mean distance of the parts is taken at N/k: so each
-    point of the line rests on all images. Parts of fewer than 2.44 images for each dimension are left out.
+    The sample is divided into k = 1 ... 5 disjoint parts; the mean distance of the parts is the point at N/k, so that
+    each point uses all images. Parts with fewer than 2.44 images per dimension are left out.
 
     Args:
-        reference: moments that are taken as they are.
+        reference: moments without error.
         features: (N, D) of the sample.
         seed: of the division.
 

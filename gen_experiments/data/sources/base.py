@@ -36,10 +36,10 @@ class Source(ABC):
     Attributes:
         channels: 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
         num_classes: number of labels, or None without labels.
-        class_names: the names of the classes in the order of their numbers, or None without names. Each may be the name
-            of a folder.
-        sides: pictures of an item: 2 of a source of pairs (`data.pairs`), whose channels lie one behind the other.
-        content: what the images show, in the words of the feature extractors that are for such images alone.
+        class_names: the names of the classes in the order of their numbers, each usable as the name of a folder; None
+            without names.
+        sides: pictures per item: 2 for a source of pairs (`data.pairs`), whose channels are concatenated.
+        content: what the images show, in the words of feature extractors for such images only.
     """
 
     channels: int
@@ -50,47 +50,47 @@ class Source(ABC):
 
     @abstractmethod
     def splits(self) -> set[str]:
-        """Returns the splits there are; nothing is fetched or decoded."""
+        """Returns the names of the splits; nothing is fetched or decoded."""
 
     def fetch(self) -> None:  # noqa: B027 (most sources have their files here)
-        """Brings the files here where they are elsewhere; called before all that follows.
+        """Fetches the files if they are elsewhere; called before the methods below.
 
         Raises:
-            UserError: they cannot be had.
+            UserError: they cannot be fetched.
         """
 
     def origin(self, split: str) -> str:
-        """Returns in a few words where a split comes from."""
+        """Returns the origin of a split in a few words."""
         return "the source's own"
 
     def labelled(self, split: str) -> bool:
-        """Returns whether a split has labels; training images have, where there are classes."""
+        """Returns whether a split has labels; with classes, the training split must have them."""
         return self.num_classes is not None
 
     def groups(self, split: str) -> NDArray[np.int64] | None:
-        """Returns the number of each image's group, (N,), equal in all splits for the same group; None without groups.
+        """Returns the number of each image's group, (N,), the same number in all splits; None without groups.
 
-        Images of a group, such as those of a patient or a scene, are never held out of one another.
+        A group, such as the images of a patient or a scene, is never divided between splits.
         """
         return None
 
     def passed_over(self) -> Mapping[str, Sequence[str]]:
-        """Returns the names of files that are there and not used, by the reason why."""
+        """Returns the names of unused files, by the reason."""
         return {}
 
     @abstractmethod
     def key(self, split: str) -> str:
-        """Returns what the pixels of a split are made from, apart from their size, as a string."""
+        """Returns a string that changes whenever the pixels of a split change for another reason than their size."""
 
     @abstractmethod
     def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
         """Decodes a split.
 
         Args:
-            split: which.
-            size: a number of pixels for squares, else height and width.
-            framing: how images are brought to it. A source of one's own may do without this argument, and is then not
-                asked for any but the usual one.
+            split: the name of the split.
+            size: pixels per side of squares, or height and width.
+            framing: how images are brought to the size. A user's source may omit this argument; it is then called only
+                for the default framing.
 
         Raises:
             UserError: an image is missing or cannot be decoded.
@@ -102,7 +102,7 @@ class PictureSource(Source):
 
     @abstractmethod
     def pictures(self, split: str) -> Pictures:
-        """Returns the pictures of a split in their order; none is read yet."""
+        """Returns the pictures of a split in order; none is read yet."""
 
     @abstractmethod
     def labels(self, split: str) -> NDArray[np.int64] | None:
@@ -115,15 +115,15 @@ class PictureSource(Source):
 
 
 def decode_framed(source: Source, split: str, size: Size, framing: Framing) -> Decoded:
-    """Decodes a split of a source, which need not know any framing but the usual one; see `Source.decode`."""
+    """Decodes a split of a source, which may support only the default framing; see `Source.decode`."""
     return source.decode(split, size) if framing.is_usual else source.decode(split, size, framing.exact)
 
 
 def check_channels(channels: int) -> None:
-    """Refuses pictures of other than 1 to 4 channels.
+    """Refuses other numbers of channels than 1 to 4.
 
     Raises:
-        UserError: they are.
+        UserError: it is another number.
     """
     if not 1 <= channels <= 4:
         raise UserError(f"images have 1 channel (grey), 2 (with alpha), 3 (RGB) or 4 (with alpha), not {channels}")
@@ -133,7 +133,7 @@ def stamp(root: Path, names: Iterable[str]) -> str:
     """Returns a hash of names of files under `root`, their sizes and times, which changes when one of them does."""
     digest = hashlib.sha256()
     for name in names:
-        stat = os.stat(f"{root}/{name}")  # a million paths would take longer than what is asked of them
+        stat = os.stat(f"{root}/{name}")  # faster than a `Path` for each of a million files
         described = f"{name}|{stat.st_size}|{stat.st_mtime_ns}\n"
         digest.update(described.encode(errors="surrogateescape"))  # the name of a file need not be text
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The digits that need no file."""
+"""The digits that scikit-learn embeds."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ DIGITS = tuple("0123456789")
 class Digits(Source):
     """1,797 real handwritten digits of 8x8 pixels (UCI, Alpaydin & Kaynak 1998), embedded in scikit-learn.
 
-    They are blown up bicubically. There is only one split.
+    They are enlarged bicubically. There is only one split.
     """
 
     channels = 1
@@ -22,7 +22,7 @@ class Digits(Source):
     content = "handwritten digits"
 
     def splits(self) -> set[str]:
-        """Returns the only one, "train"."""
+        """Returns the only split, "train"."""
         return {"train"}
 
     def key(self, split: str) -> str:
@@ -30,7 +30,7 @@ class Digits(Source):
         return "sklearn-digits"
 
     def decode(self, split: str, size: Size, framing: Framing = USUAL) -> Decoded:
-        """Takes them out of scikit-learn."""
+        """Decodes scikit-learn's arrays."""
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)

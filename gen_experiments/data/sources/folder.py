@@ -1,4 +1,4 @@
-"""Pictures in a folder: which split and which class each belongs to."""
+"""Pictures in a folder, with their splits and classes."""
 
 import hashlib
 import itertools
@@ -19,14 +19,14 @@ from gen_experiments.data.labels import Labels, class_count, in_order, looked_up
 from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
 from gen_experiments.errors import UserError, quoted
 
-# What the folder of a split may be called, in any case.
+# Names of the folders of splits, in any case.
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
 SPLIT_OF = {name: split for split, names in SPLIT_NAMES.items() for name in names}
-# `train_set`, `val2017`, `Tests`, `eval`: meant as a split, most likely, and by no name that is recognised.
+# `train_set`, `val2017`, `Tests`, `eval`: probably meant as splits, but not recognised.
 LIKE_A_SPLIT = re.compile(r"(train|training|val|valid|validation|dev|test|testing|eval|evaluation)(s|set|data|images)?")
 BESIDE = "beside the splits"
 
@@ -35,29 +35,28 @@ class ImageFolder(PictureSource):
     """Your own pictures, of any size, mode and format.
 
     Sub-folders `train`, `val` and `test` are splits (in any case, also `training`, `valid`, `validation`, `dev` and
-    `testing`); without them all pictures are one. In a split the first folders are classes, whatever lies below them;
-    without folders there are no labels. The classes are those of the training images. A split without folders beside
-    training images in folders has no labels, which do without them where a model needs none. Links are followed.
-    Names that begin with a dot and files that are no pictures are passed over, and so are, beside `train` and another
-    split, the pictures of folders that are no split.
+    `testing`); without such folders all pictures are one split. In a split the first folders are classes, at any depth
+    below them; without folders there are no labels. The classes are those of the training images. A split without
+    folders has no labels, even if the training images have. Links are followed. Files that are no pictures and names
+    that begin with a dot are passed over; beside `train` and another split, so are pictures in other folders.
 
-    Pictures are turned as their EXIF data says, cropped to their central part and resized with antialiasing, unless
-    the data say otherwise; transparent ones are laid on white where no alpha is asked for. Those of more than 8 bits
-    are scaled as `data.depth` says.
+    By default pictures are turned according to their EXIF data, cropped to their central part and resized with
+    antialiasing; without alpha transparent pictures are shown on white. Pictures of more than 8 bits are scaled
+    (`data.depth`).
 
     Args:
         root: the folder.
         channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
-        labels: a file that holds the labels; None takes them from the folders.
-        groups: which pictures belong together and are held out together; None for each alone.
-        arrays: take .npy files for pictures too: (h, w) or (h, w, channels), of uint8, or of other numbers whose range
-            `data.value_range` states. Where they are resized, the last of two or four channels is taken for alpha:
-            bring what is none, such as two stains, to the size beforehand.
+        labels: a file with the labels; None takes them from the folders.
+        groups: groups of pictures that are held out together; None for no groups.
+        arrays: read .npy files as pictures too: (h, w) or (h, w, channels), of uint8, or of other numbers whose range
+            `data.value_range` states. When they are resized, the last of two or four channels counts as alpha: resize
+            other channels, such as two stains, beforehand.
 
     Raises:
-        UserError: the folder is missing, cannot be read or holds no picture; it is not clear what is a split or a
-            class, or a split has a class that the training images do not have; a file of labels or groups does not fit
-            the pictures, or a group is in two splits; or channels is not in 1 ... 4.
+        UserError: the folder is missing, cannot be read or holds no picture; splits or classes are ambiguous, or a
+            split has a class that the training images lack; a file of labels or groups does not fit the pictures, or a
+            group is in two splits; or channels is not in 1 ... 4.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class ImageFolder(PictureSource):
         return self._folders[split]
 
     def labelled(self, split: str) -> bool:
-        """Returns whether the pictures of a split lie in folders of classes, as those for training do."""
+        """Returns whether the pictures of a split have labels."""
         return self._labels[split] is not None
 
     def groups(self, split: str) -> NDArray[np.int64] | None:
@@ -127,7 +126,7 @@ class ImageFolder(PictureSource):
         return self._labels[split]
 
     def _find_classes(self, found: Sequence[str], names: Mapping[str, Sequence[str]], labels: Labels | None) -> None:
-        """Finds the classes, which are those of the training images, and each picture's."""
+        """Finds the classes of the training images, and the class of each picture."""
         values: dict[str, list[Any] | None] = {}
         rows = None if labels is None else labels.rows(self.root, found)
         for split, of_split in names.items():
@@ -168,7 +167,7 @@ class ImageFolder(PictureSource):
         return "" if self._folders[split] == self.root else f"{self._folders[split].name}/"
 
     def _find_splits(self, found: Sequence[str]) -> dict[str, Path]:
-        """Returns the folder of each split; what is beside them is passed over, or refused where it may be meant."""
+        """Returns the folder of each split; other folders are passed over, or refused if they look like splits."""
         folders = sorted(path.name for path in self.root.iterdir() if not path.name.startswith(".") and path.is_dir())
         splits: dict[str, Path] = {}
         for name in folders:
