@@ -33,7 +33,7 @@ class Interruption(Callback):
     def __init__(self, folder: Path, signals: Signals) -> None:
         self.folder, self.signals = folder, signals
         self._group: Any = None
-        self._common_batches = 0  # batches of an evaluation that all processes have
+        self._common_batches = 0  # batches of an evaluation that every process has
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Opens a CPU process group for the agreement, which must not wait for a GPU; replaces Lightning's handlers."""
@@ -43,7 +43,7 @@ class Interruption(Callback):
             self._group = dist.new_group(backend="gloo")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finds the number of batches that all processes have, after which they can agree."""
+        """Finds the number of batches that every process has: after each of them they can agree."""
         self._start_evaluation(trainer.num_val_batches)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -59,22 +59,19 @@ class Interruption(Callback):
         self.check(trainer)
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Stops here if a signal came."""
-        self._end_evaluation_batch(trainer, batch_idx)
+        if batch_idx < self._common_batches:
+            self.check(trainer)
 
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
-    ) -> None:
-        """Stops here if a signal came."""
-        self._end_evaluation_batch(trainer, batch_idx)
-
-    def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
-    ) -> None:
-        """Stops here if a signal came."""
-        self._end_evaluation_batch(trainer, batch_idx)
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Restores the previous handlers."""
@@ -97,10 +94,6 @@ class Interruption(Callback):
         if self._group is not None:
             dist.all_reduce(common, dist.ReduceOp.MIN, group=self._group)
         self._common_batches = int(common.clamp(max=2**62))
-
-    def _end_evaluation_batch(self, trainer: Trainer, batch_idx: int) -> None:
-        if batch_idx < self._common_batches:
-            self.check(trainer)
 
     def _stop(self, trainer: Trainer, received: signal.Signals) -> None:
         code = 128 + received

@@ -1,4 +1,4 @@
-"""What a run will take, from a probe of some seconds: `fit --plan`."""
+"""The time, memory and disk that a run will need, estimated from some seconds of training: `fit --plan`."""
 
 import math
 import time
@@ -25,17 +25,16 @@ PROCESSES = (8, 64)
 
 
 class Plan(Callback):
-    """Trains for some seconds, validates twice, stops, and prints what the whole run will take.
+    """Trains for some seconds, validates twice, stops, and prints what the whole run will need.
 
-    The time is that of the probe's iterations, after the first three, times the iterations of the run, and that of its
-    second validation, times the validations; what only the first one needs, such as the statistics of the reference
-    images, is told apart. The second one also needs memory beside what the first has left. A first one that is longer
-    than the probe is the only one, and stands for the others from its first batch on. Checkpoints are written as in the
-    run, and their sizes are read.
+    An iteration takes the mean of the probe's iterations after the first three. A validation takes as long as the
+    second one: the first also computes what is kept, such as the statistics of the reference images, and its extra time
+    is printed separately. If the first validation takes longer than the probe, there is no second, and the time from
+    its first batch on stands for the others. Checkpoints are written as in the run, and their sizes are read.
 
     Args:
-        began: when the program began, of `time.monotonic`.
-        seconds: of the timed part of the probe.
+        began: when the program began, by `time.monotonic`.
+        seconds: length of the timed part of the probe.
     """
 
     def __init__(self, began: float, seconds: float = PROBE_SECONDS) -> None:
@@ -47,12 +46,12 @@ class Plan(Callback):
         self._wanted: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Notes how many iterations the run is to have."""
+        """Stores the number of iterations of the run."""
         self._wanted = num_iterations(trainer)
         self._first_iteration = time.monotonic()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Counts an iteration; at the end of the probe it stops training, which is then validated."""
+        """Counts an iteration; stops training at the end of the probe, so that Lightning validates."""
         now = time.monotonic()
         self._done += 1
         if self._done == WARM_UP:
@@ -65,24 +64,24 @@ class Plan(Callback):
                 trainer.should_stop = True
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the validation's clock, and stops that of training."""
+        """Starts the validation's clock."""
         if not trainer.sanity_checking:
             self._validation_began, self._batches_began = time.monotonic(), 0.0
 
     def on_validation_batch_start(self, *_: Any) -> None:
-        """Notes the first batch."""
+        """Stores the time of the first batch."""
         if self._validation_began and not self._batches_began:
             self._batches_began = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stops the validation's clock and, when no other is to come, the probe."""
+        """Stops the validation's clock and, after the last validation, the probe."""
         if self._validation_began:
             whole = time.monotonic() - self._validation_began
             self._validations.append((whole, self._batches_began - self._validation_began))
             trainer.should_stop = len(self._validations) == 2 or whole > self.seconds
 
     def lines(self, trainer: Trainer, model: LightningModule) -> list[str]:
-        """Returns what the run will take, in words, once the probe has ended."""
+        """Returns the estimates as lines of text, once the probe has ended."""
         if not self._timed:
             return [f"the run has {self._done} iterations, too few for a plan: it ends before one could be made"]
         per_iteration = (self._timed_to - self._timed_from) / self._timed
@@ -110,7 +109,7 @@ class Plan(Callback):
 
     @staticmethod
     def _of_the_run(trainer: Trainer, iterations: int) -> int:
-        """Returns how many validations a run has; one always ends it."""
+        """Returns the number of validations of a run, which ends with one."""
         every = trainer.val_check_batch or math.inf
         if trainer.check_val_every_n_epoch is not None:
             every = min(every, trainer.num_training_batches) * trainer.check_val_every_n_epoch
@@ -135,7 +134,7 @@ def _sizes(trainer: Trainer) -> str:
 
 
 def _exchanged(model: LightningModule) -> list[str]:
-    """Returns what several GPUs exchange at each iteration, as a ring of N does it: 2(N − 1)/N of the gradients."""
+    """Returns what several GPUs exchange at each iteration: in a ring, each of N sends 2(N − 1)/N of the gradients."""
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
     said = []
     for count in PROCESSES:
@@ -146,6 +145,6 @@ def _exchanged(model: LightningModule) -> list[str]:
 
 
 def _milliseconds(seconds: float, digits: int) -> str:
-    """Returns a time as a person writes it: with some digits, and without an exponent however long it is."""
+    """Returns a time in milliseconds with `digits` significant digits, never with an exponent."""
     value = seconds * 1e3
     return f"{value:.0f} ms" if value >= 99 else f"{value:.{digits}g} ms"

@@ -1,4 +1,4 @@
-"""Shows how far a run is: on a terminal as a bar, in a file as a line a minute."""
+"""Shows the progress of a run: a bar on a terminal, else one line a minute."""
 
 import sys
 import time
@@ -14,11 +14,10 @@ from gen_experiments.errors import check_interval
 
 
 class RunProgress(ProgressBar):
-    """Counts the iterations of the run, of all that it is to have, also where it goes on from a checkpoint.
+    """Shows the iterations of the run out of all that it will have; those before a checkpoint count too.
 
-    Shown are the iterations, the images seen, the time that is left at the speed so far (validations included), the
-    latest losses and the latest score by which the best checkpoint is chosen. While a model is validated, tested or
-    predicts, the batches of that are counted.
+    It also shows the images seen, the time left at the speed so far (validations included), the latest losses and the
+    latest score by which the best checkpoint is chosen. The commands `validate`, `test` and `predict` show batches.
 
     Args:
         every: seconds between two refreshes on a terminal.
@@ -38,15 +37,15 @@ class RunProgress(ProgressBar):
         self._first = 0
 
     def disable(self) -> None:
-        """Shows nothing, as on other processes than the first."""
+        """Shows nothing; Lightning calls it on all processes but the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Shows what there is to show."""
+        """Shows progress again."""
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts counting at the iteration that the run has reached."""
+        """Starts at the iteration that the run has reached."""
         self._began = self._shown = time.monotonic()
         self._first = trainer.global_step
         total = num_iterations(trainer)
@@ -72,13 +71,13 @@ class RunProgress(ProgressBar):
         print(f"{said}, {shown}" if shown else said, file=sys.stderr, flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Closes the bar, at the last iteration."""
+        """Advances the bar to the last iteration and closes it."""
         if self._bar is not None:
             self._bar.update(trainer.global_step - self._bar.n)
         self._close()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Says that a validation goes on, or counts its batches where nothing is trained."""
+        """Labels the bar in training; outside of training, starts counting batches."""
         if trainer.state.fn == "fit":
             self._describe("validating")
         else:
@@ -90,7 +89,7 @@ class RunProgress(ProgressBar):
             self._count()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Goes back to training, or closes the bar."""
+        """Restores the label in training; outside of training, closes the bar."""
         if trainer.state.fn == "fit":
             self._describe("training")
         else:
@@ -100,32 +99,24 @@ class RunProgress(ProgressBar):
         """Starts counting batches."""
         self._open("testing", sum(map(int, trainer.num_test_batches)), 0)
 
-    def on_test_batch_end(self, *_: Any) -> None:
-        """Counts a batch."""
-        self._count()
-
-    def on_test_end(self, *_: Any) -> None:
-        """Closes the bar."""
-        self._close()
-
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts counting batches."""
         self._open("predicting", sum(map(int, trainer.num_predict_batches)), 0)
 
-    def on_predict_batch_end(self, *_: Any) -> None:
+    def on_test_batch_end(self, *_: Any, **__: Any) -> None:
         """Counts a batch."""
         self._count()
 
-    def on_predict_end(self, *_: Any) -> None:
+    on_predict_batch_end = on_test_batch_end
+
+    def on_test_end(self, *_: Any, **__: Any) -> None:
         """Closes the bar."""
         self._close()
 
-    def on_exception(self, *_: Any) -> None:
-        """Closes the bar."""
-        self._close()
+    on_predict_end = on_exception = on_test_end
 
     def print(self, *args: Any, **kwargs: Any) -> None:
-        """Prints beside the bar."""
+        """Prints without breaking the bar."""
         tqdm.write(" ".join(map(str, args)), file=kwargs.get("file", sys.stdout))
 
     def _open(self, description: str, total: int | None, done: int) -> None:
@@ -155,7 +146,7 @@ class RunProgress(ProgressBar):
 
 
 def num_iterations(trainer: Trainer) -> int | None:
-    """Returns how many iterations a run is to have, those before a resumption included; None for no end."""
+    """Returns the iterations of a run, those before a resumption included; None for a run without an end."""
     ends = [trainer.max_steps] if trainer.max_steps > 0 else []
     if trainer.max_epochs is not None and trainer.max_epochs > 0 and trainer.num_training_batches != float("inf"):
         ends.append(trainer.max_epochs * int(trainer.num_training_batches))
@@ -163,7 +154,7 @@ def num_iterations(trainer: Trainer) -> int | None:
 
 
 def duration(seconds: float) -> str:
-    """Returns a time in words: 40 s, 12 min, 3 h 20 min."""
+    """Returns a duration as text: 40 s, 12 min, 3 h 20 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -171,7 +162,7 @@ def duration(seconds: float) -> str:
 
 
 def _latest(trainer: Trainer) -> Iterator[str]:
-    """Returns the latest losses and the latest of the score that chooses the best checkpoint."""
+    """Yields the latest losses and the latest score that chooses the best checkpoint."""
     monitored = {callback.monitor for callback in callbacks_of(trainer, ModelCheckpoint)}
     for name, value in sorted(trainer.callback_metrics.items()):
         if name.startswith("train/loss") or name in monitored:

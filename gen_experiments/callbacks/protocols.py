@@ -1,4 +1,4 @@
-"""What callbacks and commands expect of a model, beyond its being a LightningModule."""
+"""Protocols: the methods that callbacks and commands need of a model, beside those of a LightningModule."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -12,20 +12,20 @@ class Samples(Protocol):
 
     @property
     def num_classes(self) -> int | None:
-        """How many labels images can be asked of, or None if the model knows no labels."""
+        """The number of classes of the labels; None for a model without labels."""
 
     def sample(
         self, first: int, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float = 1.0
     ) -> Tensor:
         """Returns images `first` ... `first + count - 1` of the sequence of a seed: (count, C, H, W) in [-1, 1].
 
-        Of the given (count,) int64 labels, or of drawn ones; a truncation in (0, 1) makes them more typical.
+        The (count,) int64 labels are given or drawn; a truncation in (0, 1) makes the images more typical.
         """
 
 
 @runtime_checkable
 class SamplesOfClasses(Samples, Protocol):
-    """A model that makes images and tells which labels it draws for them."""
+    """A model that makes images and returns the labels that it draws for them."""
 
     def sample_labels(self, first: int, count: int, seed: int = 0) -> Tensor | None:
         """Returns the (count,) int64 labels that `sample` draws for these images; None without classes."""
@@ -33,7 +33,7 @@ class SamplesOfClasses(Samples, Protocol):
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """A model that remakes images, and whose evaluation steps return `{"reconstructions": ...}`."""
+    """A model that reconstructs images; its evaluation steps return `{"reconstructions": ...}`."""
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) in [-1, 1] -> the same shape."""
@@ -41,9 +41,9 @@ class Reconstructs(Protocol):
 
 @runtime_checkable
 class Translates(Protocol):
-    """A model that turns images into others, and whose evaluation steps return `{"translations": ...}`."""
+    """A model that translates images; its evaluation steps return `{"translations": ...}`."""
 
-    directions: ClassVar[tuple[str, ...]]  # the sides that images can be turned into, the one that is evaluated first
+    directions: ClassVar[tuple[str, ...]]  # the sides that it can translate to; the first is evaluated
 
     def translate(self, images: Tensor, to: str | None = None) -> Tensor:
         """Maps (B, C, H, W) in [-1, 1] -> the same shape, on the side `to`; by default on the first direction's."""
@@ -51,10 +51,10 @@ class Translates(Protocol):
 
 @runtime_checkable
 class TranslatesInStyle(Translates, Protocol):
-    """A model that turns images into others in a style, which is drawn or that of a given picture."""
+    """A model that translates images in a style, which is drawn or that of a given picture."""
 
     def translate(self, images: Tensor, to: str | None = None, styles: Tensor | None = None) -> Tensor:
-        """The same in (B, style_dim) styles, or in one of (1, style_dim) for all."""
+        """Translates in (B, style_dim) styles, or in a single (1, style_dim) style."""
 
     def styles_of(self, images: Tensor, to: str | None = None) -> Tensor:
         """Maps (B, C, H, W) images of the side `to` -> their (B, style_dim) styles."""
@@ -68,18 +68,18 @@ class Proposes(Protocol):
     """A model that can draw several restorations of a picture."""
 
     def propose(self, images: Tensor, proposal: int = 0, seed: int = 0) -> Tensor:
-        """Maps (B, C, H, W) in [-1, 1] -> the same shape: the restorations of that number that a seed names."""
+        """Maps (B, C, H, W) in [-1, 1] -> the same shape: proposal number `proposal` of a seed."""
 
 
 def remaker(model: object) -> Callable[[Tensor], Tensor] | None:
-    """Returns what a model remakes images by, or turns them into its first direction; None if it does neither."""
+    """Returns a model's method that reconstructs images, or translates them to its first side; None without one."""
     if isinstance(model, Translates):
         return model.translate
     return model.reconstruct if isinstance(model, Reconstructs) else None
 
 
 def made_of(outputs: Any) -> Tensor | None:
-    """Returns the images among what an evaluation step returned: reconstructions or translations; None for neither."""
+    """Returns the reconstructions or translations in the outputs of an evaluation step; None without them."""
     if not isinstance(outputs, Mapping):
         return None
     made: Tensor | None = outputs.get("reconstructions", outputs.get("translations"))
@@ -90,7 +90,7 @@ def made_of(outputs: Any) -> Tensor | None:
 class Tokenizes(Protocol):
     """A model of codes, whose evaluation steps return `{"codes": ...}`: (B, ...) int64 indices."""
 
-    code_counts: Tensor | None  # (codebook_size,), how often the last evaluation met each code
+    code_counts: Tensor | None  # (codebook_size,), the counts of the codes in the last evaluation
 
     def code_latents(self, indices: Tensor) -> Tensor:
         """Maps (B, ...) int64 codes -> (B, D, h, w) latents."""

@@ -1,4 +1,4 @@
-"""Makes a run that was stopped go on as if it had not been: its best score, its curves, the validation that was due."""
+"""Resumes a stopped run as if it had not stopped: its best score, its curves, a validation that was due."""
 
 import signal
 from pathlib import Path
@@ -23,14 +23,14 @@ VALIDATED_STEP = "validated_step"  # in a checkpoint: the step of the last valid
 
 
 class Resumption(Callback):
-    """Puts into a checkpoint what Lightning leaves out, and takes it up again.
+    """Saves and restores what Lightning's checkpoints lack.
 
-    A run that goes on keeps its best score and file, also where its folder was moved; takes back what was logged after
-    the checkpoint; and makes up for a validation that was due at the checkpoint's step and had not ended. A run that
-    begins from another run's checkpoint takes over everything but the best score.
+    A resumed run keeps its best score and the path of the best file, also if its folder was moved; removes the rows
+    that were logged after the checkpoint; and repeats a validation that was due at the checkpoint's step and did not
+    end. A new run that starts from another run's checkpoint restores everything but the best score.
 
     Args:
-        start: where the run is written, and what it starts from.
+        start: the run's folder, and the checkpoint that it starts from.
 
     Attributes:
         trained: whether an iteration has ended.
@@ -40,15 +40,15 @@ class Resumption(Callback):
         self.start = start
         self.trained = False
         self._validated_step = 0
-        self._max_steps: int | None = None  # while it is one more than the user's, for the sake of a last validation
+        self._max_steps: int | None = None  # the user's, while the loop's is one more for a last validation
 
     @property
     def last_checkpoint(self) -> Path:
-        """The file that a run goes on from."""
+        """The file from which a run is resumed."""
         return self.start.folder / CHECKPOINTS / LAST
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Adapts a checkpoint to where and how training goes on, before Lightning reads it."""
+        """Adapts a checkpoint to the folder and the options of the resumed run, before Lightning reads it."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         step = checkpoint["global_step"]
@@ -57,20 +57,20 @@ class Resumption(Callback):
         held = {key: callbacks.pop(key) for key in list(callbacks) if key.startswith(ModelCheckpoint.__qualname__)}
         for callback in trainer.checkpoint_callbacks if self.start.resumes else []:
             if isinstance(callback, ModelCheckpoint):
-                # The triggers, which are part of a key, may be others now.
+                # Keys contain the triggers, which may have changed.
                 alike = [state for state in held.values() if state["monitor"] == callback.monitor]
                 state = held.get(callback.state_key) or (alike[-1] if alike else None)
                 if state is not None:
-                    callback.current_score = state["current_score"]  # Lightning does not take it up
+                    callback.current_score = state["current_score"]  # Lightning does not restore it
                     callbacks[callback.state_key] = _moved(state, str(callback.dirpath))
         _fit_to_batches(trainer, checkpoint)
         if self._validated_step != step == trainer.max_steps:
-            # Lightning would see that training is over and not even begin.
+            # Otherwise Lightning sees that training is over and does not begin.
             self._max_steps = trainer.max_steps
             trainer.fit_loop.epoch_loop.max_steps += 1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes back what was logged after the checkpoint, and validates where that is due."""
+        """Removes the rows that were logged after the checkpoint, and validates if that is due."""
         if not self.start.resumes:
             return
         for logger in trainer.loggers:
@@ -89,36 +89,36 @@ class Resumption(Callback):
             loop.max_steps, self._max_steps = self._max_steps, None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Has the curves go on at the right step, also after a validation that came only because the run ended."""
-        # Lightning takes such a checkpoint for one of a validation that will come again, and count the iteration then.
+        """Sets the step of the curves, which is wrong after a validation that came only because the run ended."""
+        # Lightning expects that validation again in the resumed run, and counts the iteration only then.
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Notes that the validation of this step has ended; the checkpoints of this moment are written after it."""
+        """Stores that the validation of this step has ended; its checkpoints are written afterwards."""
         if not trainer.sanity_checking:
             self._validated_step = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Writes the last checkpoint of a run that ends without a validation, which would do it."""
+        """Writes the last checkpoint of a run that ends without a validation; else the validation writes it."""
         self.trained = True
         if trainer.should_stop and not trainer.enable_validation and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             trainer.save_checkpoint(self.last_checkpoint, weights_only=False)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Logs what this iteration has to log before the checkpoint says that it is done."""
+        """Logs the values of this iteration before the checkpoint counts it as done."""
         checkpoint[VALIDATED_STEP] = self._validated_step
         if trainer.training and trainer._logger_connector._first_loop_iter is not None:
-            # Lightning logs the row after the checkpoint is written; if it were killed in between, nobody would.
+            # Lightning logs the row after writing the checkpoint: a kill in between would lose it.
             trainer._logger_connector.update_train_step_metrics()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Notes in the run's record that it has ended."""
+        """Marks the run as finished in its record."""
         if trainer.is_global_zero:
             update_record(self.start.folder, status="finished")
             release(self.start.folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Notes that it has not; ends the processes that would wait for this one for ever."""
+        """Marks the run as stopped in its record; kills the processes that would wait for this one forever."""
         if trainer.is_global_zero and trainer.state.fn == TrainerFn.FITTING:
             update_record(self.start.folder, status="stopped")
             for logger in trainer.loggers:
@@ -142,7 +142,7 @@ def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _fit_to_batches(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    """Begins a new epoch where the checkpoint was written in the middle of one of other batches."""
+    """Begins a new epoch if the batches are not those of the epoch in which the checkpoint was written."""
     data: ImageDataModule | None = trainer.datamodule  # type: ignore[attr-defined]
     fit_loop = checkpoint["loops"]["fit_loop"]
     loaders = fit_loop["state_dict"].get("combined_loader") or [{}]

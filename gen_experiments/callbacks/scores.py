@@ -1,4 +1,4 @@
-"""Keeps what `validate` and `test` measure in the folder of the run that they score."""
+"""Writes the scores of `validate` and `test` into the folder of the run."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ class Scores(Callback):
     """Appends a row to `scores.csv`: the checkpoint, its step and images seen, the protocol and every score.
 
     Args:
-        folder: of the run, or where the checkpoint lies.
-        checkpoint: the file that is scored.
-        step: training iterations that it has behind it.
+        folder: the run's folder, or that of the checkpoint.
+        checkpoint: the scored file.
+        step: training iterations of the checkpoint.
     """
 
     def __init__(self, folder: Path, checkpoint: Path, step: int) -> None:
@@ -24,14 +24,7 @@ class Scores(Callback):
         self.checkpoint, self.step = checkpoint, step
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the scores on the validation split."""
-        self._write(trainer, pl_module)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the scores on the test split."""
-        self._write(trainer, pl_module)
-
-    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the scores of the split."""
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         row: dict[str, object] = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -41,7 +34,9 @@ class Scores(Callback):
         try:
             self.table.append(row)
         except UserError as error:
-            # The scores are on the screen; where somebody else's checkpoint lies, one may not be allowed to write.
+            # The scores are on the screen; the folder of somebody else's checkpoint may be read-only.
             print(f"the scores are not kept: {error}", flush=True)
         else:
             print(f"the scores were added to {self.table.path}", flush=True)
+
+    on_test_end = on_validation_end

@@ -1,4 +1,4 @@
-"""Whether every process has images to evaluate."""
+"""Checks that every process gets images to evaluate."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_shares(data: "ImageDataModule", model: LightningModule, split: str) -> None:
-    """Refuses a split of which some process would get nothing, if the model scores its batches.
+    """Refuses a split if the model scores its batches and some process would get no image.
 
     Raises:
         UserError: there are more processes than images in the split or in a batch of it.

@@ -1,4 +1,4 @@
-"""What a run came to, as a table, and where it lies."""
+"""Prints the results of a run and the paths of its files."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
@@ -13,7 +13,7 @@ from gen_experiments.callbacks.wandb_logger import WandbRun
 class Summary(Callback):
     """Prints the last metrics, the best score, both checkpoints and the run's folder when training ends.
 
-    The best score, `val/fid_best` for one, also stands in the summary of a W&B run, beside the last.
+    The summary of a W&B run gets the best score too, for example as `val/fid_best`.
     """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

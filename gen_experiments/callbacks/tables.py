@@ -28,13 +28,14 @@ BATCH = 250
 class Tables(Callback):
     """Logs a table to Weights & Biases at the last validation of a training; under other loggers it does nothing.
 
-    Of a model that reconstructs: validation images, evenly spaced, their reconstructions, PSNR (dB), SSIM and mean
-    squared error (of pixels on [0, 1]). Of one that samples: the first samples, for each the nearest of some training
-    images in the features of the run's extractor, and the Euclidean distance. All with the names of their classes.
+    For a model that reconstructs, the table holds evenly spaced validation images, their reconstructions, PSNR (dB),
+    SSIM and the mean squared error of pixels in [0, 1]. For a model that samples, it holds the first samples, the
+    training image nearest to each in the features of the run's extractor, and the Euclidean distance. Both name the
+    images' classes.
 
     Args:
         count: rows.
-        among: training images among which the nearest are sought, evenly spaced: all, where there are no more.
+        among: number of training images, evenly spaced, among which the nearest are sought; all if there are fewer.
 
     Raises:
         UserError: a number out of range.
@@ -46,7 +47,7 @@ class Tables(Callback):
         self.count, self.among = count, among
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs it, on the first process."""
+        """Logs the table, on the first process."""
         loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
         trains = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
         if not (loggers and trains and trainer.should_stop and trainer.is_global_zero):

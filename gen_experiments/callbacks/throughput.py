@@ -1,4 +1,4 @@
-"""How fast training goes, and what it takes."""
+"""Speed and memory of training."""
 
 import resource
 import sys
@@ -23,9 +23,9 @@ def is_logged(trainer: Trainer) -> bool:
 class Throughput(Callback):
     """Logs `images_per_second`, `peak_memory_gib` and, of each validation, `validation_seconds`.
 
-    The speed is that of training, over all processes and without the time of validations, and is logged as often as
-    other values. The memory is the most that the first process has held so far: on its GPU or, without one, in RAM. The
-    seconds hold all that validation does: batches, samples, scores and pictures; a line tells them once.
+    The speed is that of training over all processes, without the time of validations. The memory is the most that the
+    first process has held so far: on its GPU or, without one, in RAM. The seconds of a validation include batches,
+    samples, scores and pictures, and are also printed after the first one.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Throughput(Callback):
         self._validation_began = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the validation's seconds, and starts the other clock anew: validation is not training."""
+        """Logs the validation's seconds, and restarts the clock of training, which does not count validations."""
         self._restart()
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
@@ -61,7 +61,7 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
-        """Counts a batch and, when it is time to log, logs."""
+        """Counts a batch, and logs if this iteration is logged."""
         self._iterations += bool(self._training_began)
         self._images += batch.images.shape[0] * distributed.world_size()
         # The first interval holds warm-up and is left out.

@@ -1,4 +1,4 @@
-"""What else is logged than scores: the resolved config, and how often each code was used."""
+"""Logs the resolved config, and how often each code was used."""
 
 import subprocess
 from pathlib import Path
@@ -41,19 +41,19 @@ class Tracking(Callback):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes the resolved config to the run's folder and gives it to every logger, with what else identifies a run.
+    """Writes the resolved config to the run's folder and gives it, with further facts, to every logger.
 
-    That is the metrics' protocol, the images of each split, the parameters of each part of the model, the version of
-    the package and the commit of the working folder. Only of training: what scores a run leaves its config alone.
+    The facts are the metrics' protocol, the images of each split, the parameters of each part of the model, the version
+    of the package and the commit of the working folder. Only `fit` does so: scoring a run keeps its config as it is.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Writes it."""
+        """Writes the config if the command trains."""
         if stage == "fit":
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called on the first process only."""
+        """Logs the config; Lightning calls it on the first process only."""
         config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         for callback in callbacks_of(trainer, Evaluation):
             config["protocol"] = callback.protocol()
@@ -74,7 +74,7 @@ def parameters(model: LightningModule) -> dict[str, int]:
 
 
 def commit(folder: Path) -> dict[str, str | bool]:
-    """Returns the commit of a folder under git and whether files differ from it; nothing of another folder."""
+    """Returns the commit of a folder and whether tracked files differ from it; empty if the folder is not under git."""
     try:
         state = [
             subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout

@@ -1,4 +1,4 @@
-"""The client of Weights & Biases: how a run is begun, and ended, without waiting for a server that does not answer."""
+"""Begins and ends runs of the client of Weights & Biases, without waiting for a server that does not answer."""
 
 import logging
 import os
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from wandb import Run
     from wandb.sdk.lib import RunDisabled
 
-# Seconds; without them the client would try for 90 to begin a run, and to end one for as long as it takes.
+# Seconds; by default the client tries for 90 s to begin a run, and without a limit to end one.
 CONNECT_TIMEOUT, INIT_TIMEOUT, FINISH_TIMEOUT, FINISH_TIMEOUT_WITH_FILES = 5, 15, 30, 600
 
 
 def begin(settings: dict[str, Any], folder: Path, finish_timeout: int) -> "Run":
-    """Begins a run, offline where the server is of no use, which is printed together with how to upload the run.
+    """Begins a run: offline if the server cannot take it; then prints the reason and how to upload the run.
 
     Args:
-        settings: for `wandb.init`; "mode" is set where the run begins offline.
-        folder: the run's folder, for what is printed.
-        finish_timeout: seconds that the end may take, unless `$WANDB_FINISH_TIMEOUT` says otherwise.
+        settings: for `wandb.init`; "mode" is set if the run begins offline.
+        folder: the run's folder, for the message.
+        finish_timeout: the most seconds that `finish` takes; `$WANDB_FINISH_TIMEOUT` overrides it.
     """
     import wandb
 
@@ -49,18 +49,18 @@ def begin(settings: dict[str, Any], folder: Path, finish_timeout: int) -> "Run":
 
 
 def hush(run: "Run | RunDisabled") -> None:
-    """Says that nothing of an offline run is kept, and has the client not say at its end how to upload it."""
+    """Prints that nothing of an offline run is kept; silences the client's hint how to upload it."""
     if not run.disabled and run.offline:
         run._settings.quiet = True
         say("no iteration has ended, so there is nothing to upload")
 
 
 def end(run: "Run | RunDisabled", exit_code: int) -> None:
-    """Uploads what is left, in the time that there is, and ends the client's processes.
+    """Uploads the rest within the time limit, and ends the client's processes.
 
     Args:
-        run: of `begin`.
-        exit_code: 0 for a run that has come to its end.
+        run: the run that `begin` returned.
+        exit_code: 0 for a run that reached its end.
     """
     import wandb
 
@@ -73,10 +73,10 @@ def end(run: "Run | RunDisabled", exit_code: int) -> None:
 
 
 def ask(run: "Run | RunDisabled") -> None:
-    """Asks the server of a run for a sign of life: without an answer the client would wait for one for a minute.
+    """Asks the server of a run whether it answers; the client itself would wait for a minute.
 
     Raises:
-        CommError: there is none, as `is_unanswered` says; never of a run that asks no server.
+        CommError: it does not (see `is_unanswered`); never for a run without a server.
     """
     from wandb.errors import CommError
 
@@ -88,14 +88,14 @@ def ask(run: "Run | RunDisabled") -> None:
 
 
 def is_lost(error: Exception) -> bool:
-    """Returns whether an error says that the client's process has ended: out of memory, a full disk, the job's end."""
+    """Returns whether an error means that the client's process has ended: out of memory, a full disk, the job's end."""
     from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
     return isinstance(error, ConnectionError | HandleAbandonedError | MailboxClosedError)
 
 
 def is_unanswered(error: Exception) -> bool:
-    """Returns whether an error says that the client asked its server in vain, as it does for tables and artifacts."""
+    """Returns whether an error means that the server did not answer, which tables and artifacts wait for."""
     from wandb.errors import AuthenticationError, CommError
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
@@ -103,7 +103,7 @@ def is_unanswered(error: Exception) -> bool:
 
 
 def do_without(error: Exception) -> "Run":
-    """Returns a run that takes everything and keeps nothing, for the rest of one whose client is lost."""
+    """Returns a run that discards all values, for the rest of a run whose client is lost."""
     import wandb
 
     # The lost run still captures what is printed, and would log an error for each line.
@@ -123,16 +123,16 @@ def say(message: str) -> None:
 
 
 def _offline_reason() -> str | None:
-    """Returns why the client could not log to its server, or None where it can or need not.
+    """Returns why the client cannot log to its server; None if it can or need not.
 
-    Asks the server who the key belongs to, as the client would, but for 5 s rather than 90. Other failures than those
-    named here are left to the client.
+    Asks the server for the owner of the key, as the client does, but for 5 s instead of 90. The client handles all
+    failures but those named here.
     """
     import wandb
     from requests.utils import get_netrc_auth
 
     settings = wandb.setup().settings
-    wandb.teardown()  # or the client would keep settings from before the mode is set
+    wandb.teardown()  # else the client keeps settings from before the mode is set
     if settings.mode not in ("online", "run", "shared"):
         return None
     host = settings.base_url
@@ -144,7 +144,7 @@ def _offline_reason() -> str | None:
 
 
 def _failure(host: str, key: str | None) -> str | None:
-    """Returns why a server does not serve a key, or None where it does, or other things go wrong than are known."""
+    """Returns why a server does not accept a key; None if it does, or after a failure that the client handles."""
     import requests
 
     try:

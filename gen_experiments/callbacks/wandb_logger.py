@@ -1,4 +1,4 @@
-"""A run at Weights & Biases that a stopped run goes on in, and that never keeps training waiting."""
+"""A logger to Weights & Biases that a resumed run continues, and that training never waits for."""
 
 import os
 from argparse import Namespace
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wandb import Run
 
 PROJECT = "gen_experiments"
-# The scores of which the best is worth a column, and whether that is the least or the most.
+# Scores whose best value gets a column, and whether the best is the smallest or the largest.
 BEST_OF = {
     f"val/{prefix}{name}": "min" if name in SMALLER_IS_BETTER else "max"
     for name in (*METRICS, *BY_CLASS)
@@ -32,26 +32,25 @@ GLOBAL_STEP = "trainer/global_step"  # Lightning's name
 
 
 class WandbRun(WandbLogger):
-    """Lightning's WandbLogger with the identity of the run in the folder.
+    """Lightning's WandbLogger with the id and the name of the run in the folder.
 
-    The id is that of `run.json`, so that a run that goes on does so at Weights & Biases too: what was logged is noted
-    in `wandb/rows.jsonl`, is not logged twice, and is logged again where a kill has lost it. The name is `run.name`.
-    Where there is no key, or the server refuses it, fails or does not answer, the run is logged offline, which one line
-    says together with how to upload it. At the end the client has 30 s to upload the rest, or 600 s where checkpoints
-    are uploaded; what then remains stays on the disk. Training goes on where the client's process has ended. What the
-    user has set by the client's own variables (`WANDB_MODE`, `WANDB_PROJECT`, `WANDB_NAME`, `WANDB_FINISH_TIMEOUT`,
-    ...) stands.
+    The id is that of `run.json`, so that a resumed run continues at Weights & Biases too. `wandb/rows.jsonl` lists the
+    logged rows: no row is logged twice, and rows that a kill lost are logged again. The name is `run.name`. Without a
+    key, or if the server refuses it, fails or does not answer, the run is logged offline, and one line says how to
+    upload it. At the end the client has 30 s to upload the rest, or 600 s if checkpoints are uploaded; the remainder
+    stays on the disk. Training continues if the client's process ends. The client's own variables (`WANDB_MODE`,
+    `WANDB_PROJECT`, `WANDB_NAME`, `WANDB_FINISH_TIMEOUT`, ...) take precedence.
 
     Args:
         save_dir: the run's folder.
-        project: at Weights & Biases; null takes `$WANDB_PROJECT`, else "gen_experiments".
+        project: the project at Weights & Biases; null takes `$WANDB_PROJECT`, else "gen_experiments".
         name: null takes `$WANDB_NAME`, else the run's name.
         log_model: true uploads the checkpoints at the end, "all" whenever they are written.
         entity: the user or team; null takes `$WANDB_ENTITY`, else the key's own.
-        group: of runs that are shown together.
-        job_type: of the run in its group.
-        tags: of the run.
-        notes: on the run.
+        group: the group of runs that are shown together.
+        job_type: the type of the run in its group.
+        tags: the run's tags.
+        notes: the run's notes.
     """
 
     def __init__(
@@ -67,15 +66,9 @@ class WandbRun(WandbLogger):
         notes: str | None = None,
     ) -> None:
         project = project or os.environ.get("WANDB_PROJECT") or PROJECT
-        described: dict[str, Any] = {
-            "entity": entity,
-            "group": group,
-            "job_type": job_type,
-            "tags": tags,
-            "notes": notes,
-        }
-        super().__init__(name=name, save_dir=save_dir, project=project, log_model=log_model, **described)
-        self._wandb_init.pop("anonymous")  # of no effect, but for a warning
+        described: dict[str, Any] = {"group": group, "job_type": job_type, "tags": tags, "notes": notes}
+        super().__init__(name=name, save_dir=save_dir, project=project, log_model=log_model, entity=entity, **described)
+        self._wandb_init.pop("anonymous")  # has no effect but a warning
         self._folder = Path(save_dir)
         self._rows = WandbRows(self._folder)
         self._logged: LoggedValues | None = None
@@ -84,21 +77,21 @@ class WandbRun(WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> "Run":
-        """The client's run, begun when it is first asked for; on other processes than the first a stand-in."""
+        """The client's run, begun at the first access; a dummy on all processes but the first."""
         if self._experiment is None:
             self._experiment = self._begin()
         return self._experiment  # type: ignore[return-value]
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Logs the values that no earlier part of this run has logged.
+        """Logs the values that this run has not logged yet, before a resumption included.
 
         Args:
-            metrics: name to value; a value may also be one of the client's media, as long as `images_seen` is there.
-            step: iterations before the one that is logged.
+            metrics: name to value, which may be one of the client's media if `images_seen` is among the names.
+            step: the number of iterations before the logged one.
 
         Raises:
-            UserError: the disk takes no more.
+            UserError: the disk is full.
         """
         if self.experiment.disabled and not self._client_lost:
             return
@@ -111,7 +104,7 @@ class WandbRun(WandbLogger):
             return
         if step is not None:
             row[GLOBAL_STEP] = step
-        # Before it is logged: what is lost in between is found missing, and logged when the run goes on.
+        # Before logging: a row lost in between is found missing and logged when the run is resumed.
         self._rows.append(row)
         with self._without_client():
             if any(type(value).__name__ == "Table" for value in row.values()):
@@ -120,22 +113,22 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Logs what the run was configured with."""
+        """Logs the config of the run."""
         with self._without_client():
             super().log_hyperparams(params)
 
     @rank_zero_only
     def log_summary(self, values: Mapping[str, float]) -> None:
-        """Logs what stands for the run as a whole, beside the last value of each metric."""
+        """Adds values to the summary of the run, beside the last value of each metric."""
         with self._without_client():
             self.experiment.summary.update(values)
 
     @rank_zero_only
     def log_inputs(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
-        """Notes what the run uses as artifacts of a type and without files, if checkpoints are uploaded as artifacts.
+        """Logs the inputs of the run as artifacts without files, if checkpoints are uploaded as artifacts.
 
         Args:
-            inputs: type, such as dataset, to what describes it; equal descriptions are one version of one artifact.
+            inputs: the type, such as dataset, to its description; equal descriptions are one version of one artifact.
         """
         if not self._log_model or self.experiment.disabled or self.experiment.offline:
             return
@@ -150,28 +143,28 @@ class WandbRun(WandbLogger):
                     wandb_client.say(f"the {kind} is no artifact of this run: {str(error).splitlines()[0]}")
 
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
-        """Uploads a checkpoint that was written, if all are to be."""
+        """Uploads a written checkpoint if `log_model` is "all"."""
         with self._without_client():
             super().after_save_checkpoint(checkpoint_callback)
 
     def finalize(self, status: str) -> None:
-        """Ends the run, within the time that is given for it."""
+        """Ends the run, within the client's time limit."""
         with self._without_client():
             super().finalize(status)
         self.finish(0 if status == "success" else 1)
 
     @rank_zero_only
     def forget(self) -> None:
-        """Has a run that is about to end with its folder say nothing of what could be uploaded from there."""
+        """Silences the hint how to upload a run whose folder is about to be removed."""
         if self._experiment is not None:
             wandb_client.hush(self._experiment)
 
     @rank_zero_only
     def finish(self, exit_code: int) -> None:
-        """Uploads what is left and ends the client's processes; does nothing where there is no run.
+        """Uploads the rest and ends the client's processes; does nothing without a run.
 
         Args:
-            exit_code: 0 for a run that has come to its end.
+            exit_code: 0 for a run that reached its end.
         """
         with self._without_client():
             run, self._experiment = self._experiment, None
@@ -179,13 +172,13 @@ class WandbRun(WandbLogger):
                 wandb_client.end(run, exit_code)
 
     def _scan_and_log_checkpoints(self, checkpoint_callback: ModelCheckpoint) -> None:
-        """Uploads the checkpoints that are new."""
+        """Uploads the new checkpoints."""
         wandb_client.ask(self.experiment)
         super()._scan_and_log_checkpoints(checkpoint_callback)
 
     @contextmanager
     def _without_client(self) -> Iterator[None]:
-        """Goes on without the client if its process has ended, and without what its server does not answer for."""
+        """Continues without the client if its process has ended, and without a value if its server does not answer."""
         try:
             yield
         except Exception as error:
@@ -197,10 +190,10 @@ class WandbRun(WandbLogger):
             self._experiment, self._client_lost = wandb_client.do_without(error), True
 
     def _catch_up(self, logged: LoggedValues) -> None:
-        """Notes what earlier parts of this run have logged, and logs again what a kill has lost of it."""
+        """Reads what was logged before a resumption, and logs again the rows that a kill lost."""
         run, rows = self.experiment, self._rows.all()
         arrived = self._rows.num_arrived(run) if rows else 0
-        # Pictures that are lost come again if training repeats their iteration.
+        # Lost pictures are logged again if training repeats their iteration.
         lost = [{name: value for name, value in row.items() if value is not None} for row in rows[arrived:]]
         for row in rows[:arrived] + lost:
             reached = row.get(IMAGES_SEEN)
@@ -208,7 +201,7 @@ class WandbRun(WandbLogger):
         for number, row in enumerate(lost, arrived):
             run.log(row, step=number if run.offline else None)
         if run.offline and rows:
-            # A client without a server does not know that it is to count on.
+            # Without a server, the client does not know at which step to continue.
             run.log({}, step=len(rows), commit=False)
 
     def _begin(self) -> "Run":
@@ -218,7 +211,7 @@ class WandbRun(WandbLogger):
             if not os.environ.get("WANDB_NAME"):
                 self._wandb_init["name"] = self._wandb_init["name"] or record.name
         if os.environ.get("WANDB_SWEEP_ID"):
-            # The agent has set both, and the client warns of whoever repeats them.
+            # The sweep's agent has set both, and the client warns if they are set again.
             del self._wandb_init["project"], self._wandb_init["id"]
         finish = wandb_client.FINISH_TIMEOUT_WITH_FILES if self._log_model else wandb_client.FINISH_TIMEOUT
         run = wandb_client.begin(self._wandb_init, self._folder, finish)

@@ -1,4 +1,4 @@
-"""What a run has logged to Weights & Biases, and how much of it a killed client has kept."""
+"""The rows that a run logged to Weights & Biases, and how many of them a killed client has kept."""
 
 import json
 import os
@@ -18,7 +18,7 @@ WHOLE, LAST_PART = 1, 4
 
 
 class WandbRows:
-    """The file `wandb/rows.jsonl` in a run's folder: a line for each row that the client was given.
+    """The file `wandb/rows.jsonl` in a run's folder: a line for each row that was passed to the client.
 
     Args:
         folder: the run's folder.
@@ -29,7 +29,7 @@ class WandbRows:
         self._path = self._folder / "rows.jsonl"
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Notes a row; of media only the name.
+        """Appends a row; media are stored by name only.
 
         Raises:
             UserError: the file cannot be written.
@@ -41,7 +41,7 @@ class WandbRows:
                 file.write(json.dumps(noted) + "\n")
 
     def all(self) -> list[dict[str, float | None]]:
-        """Returns all rows in their order, without one that a kill left incomplete."""
+        """Returns all rows in order, without an incomplete last one."""
         try:
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
         except FileNotFoundError:
@@ -49,9 +49,9 @@ class WandbRows:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def num_arrived(self, run: "Run") -> int:
-        """Returns how many of the rows have arrived: at the server, or in files that are still to be uploaded.
+        """Returns how many rows have arrived at the server or in files that can be uploaded.
 
-        What a kill has cut at the end of these files is removed: `wandb sync` would stop there.
+        An incomplete end of these files is removed, because `wandb sync` would stop there.
         """
         pattern = "*run-*" if run.offline else "offline-run-*"
         now = Path(run.dir).parent.name
@@ -60,7 +60,7 @@ class WandbRows:
 
 
 def _rows_in(path: Path) -> int:
-    """Returns the history rows in a file of the client, which is mended."""
+    """Returns the number of history rows in a file of the client; removes an incomplete end."""
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     data, rows, end = path.read_bytes(), 0, FILE_HEADER
@@ -73,7 +73,7 @@ def _rows_in(path: Path) -> int:
 
 
 def _records(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Returns the whole records of such a file, and where each ends."""
+    """Yields the complete records of such a file, and where each ends."""
     position, parts = FILE_HEADER, b""
     while position + RECORD_HEADER.size <= len(data):
         left_in_block = BLOCK - position % BLOCK

@@ -1,4 +1,4 @@
-"""What a run is about to be trained on, in lines for a person to read."""
+"""Describes the images of a run in lines of text."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,19 +11,19 @@ from gen_experiments.images import ImageSpec
 from gen_experiments.sizes import Size, height_and_width
 
 CHANNELS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
-MOST_CLASSES, MOST_FILES = 12, 3  # that a line names
+MOST_CLASSES, MOST_FILES = 12, 3  # named in a line
 
 
 def summary(source: Source, size: Size, splits: Mapping[str, ImageArray], origins: Mapping[str, str]) -> list[str]:
-    """Returns lines that say which images, classes and splits there are and, if any are, which files are left out.
+    """Returns lines about the images, the classes, the splits and the files that were passed over, if any.
 
     Args:
-        source: where the images come from.
-        size: of the images.
+        source: the source of the images.
+        size: the size of the images.
         splits: the images of each split.
-        origins: where those of each split come from, in a few words.
+        origins: a short text for each split on where its images come from.
     """
-    # Where nothing is held out, the validation images are the training images.
+    # If nothing is held out, the validation images are the training images.
     count = sum(len(images) for name, images in splits.items() if name == "train" or images is not splits["train"])
     named = getattr(source, "root", getattr(source, "path", None))
     place = "" if named is None else f" in {named}"

@@ -1,4 +1,4 @@
-"""Pictures within tar files: where they lie, found once, and read from there."""
+"""Pictures in tar files: finds their positions once, and reads them from there."""
 
 import hashlib
 import json
@@ -19,17 +19,17 @@ from gen_experiments.untrusted import map_array
 
 NO_LABEL = -1
 COLUMNS = SHARD, OFFSET, SIZE, LABEL = range(4)
-HEADER = 512  # bytes before a member; its name stands in the first hundred
+HEADER = 512  # bytes before a member, of which the first hundred hold its name
 LARGEST_ANNOTATION = 1 << 20  # bytes
 OPEN_AT_ONCE = 256  # shards; a process may have 1024 files
 
 
 class Members:
-    """Pictures within tar files, by their numbers.
+    """Pictures in tar files, by their numbers.
 
     Args:
         shards: the files.
-        index: (N, 4) int64: the number of its shard, where in it a picture begins, its length in bytes, its label.
+        index: (N, 4) int64: the number of the shard, the picture's offset in it, its length in bytes, its label.
     """
 
     def __init__(self, shards: Sequence[Path], index: NDArray[np.int64]) -> None:
@@ -37,11 +37,11 @@ class Members:
         self._opened = lru_cache(OPEN_AT_ONCE)(_Opened)
 
     def __len__(self) -> int:
-        """Returns how many there are."""
+        """Returns the number of pictures."""
         return len(self._index)
 
     def __getitem__(self, number: int, /) -> Encoded:
-        """Reads one, and its name for messages."""
+        """Reads a picture, and its name for messages."""
         shard, offset, size, _ = self._index[number].tolist()
         path = self._shards[shard]
         try:
@@ -54,7 +54,7 @@ class Members:
 
 
 class _Opened:
-    """A file that is closed once nobody reads it any more."""
+    """An open file that is closed when its last reader drops it."""
 
     def __init__(self, path: Path) -> None:
         self.number = os.open(path, os.O_RDONLY)
@@ -65,16 +65,16 @@ class _Opened:
 
 
 def index_of(shards: Sequence[Path], key: str, suffixes: Sequence[str]) -> NDArray[np.int64]:
-    """Returns where the pictures lie, (N, 4) int64 as for `Members`, from the cache or found and put there.
+    """Returns the positions of the pictures, (N, 4) int64 as for `Members`, from the cache or found and stored there.
 
     Args:
         shards: the tar files.
-        key: what changes when one of them does, or the suffixes.
-        suffixes: the endings of members that are pictures.
+        key: a text that changes with the shards and with the suffixes.
+        suffixes: the file name extensions of pictures.
 
     Raises:
-        UserError: a shard is damaged or compressed, or they hold no picture; a label is no number, or some pictures
-            have none; or the cache cannot be written.
+        UserError: a shard is damaged or compressed; there are no pictures; a label is no number, or some pictures have
+            none; or the cache cannot be written.
     """
     path = cache_root() / "shards" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
     index = _stored(path, shards)
@@ -93,7 +93,7 @@ def index_of(shards: Sequence[Path], key: str, suffixes: Sequence[str]) -> NDArr
 
 
 def _stored(path: Path, shards: Sequence[Path]) -> NDArray[np.int64] | None:
-    """Returns a stored index, or None if it is not there or points out of the shards."""
+    """Returns the stored index; None if there is none, or if it points outside the shards."""
     index = map_array(path, np.int64, (None, len(COLUMNS)))
     if index is None or not len(index):
         return None
@@ -115,7 +115,7 @@ def _members(number: int, shard: Path, suffixes: Sequence[str]) -> Iterator[tupl
                 stem, _, ending = base.partition(".")
                 if not member.isreg() or not stem or member.sparse is not None:
                     continue
-                # As webdataset has it: what stands before the first dot tells what belongs together.
+                # As in webdataset, the name up to its first dot identifies the sample.
                 sample = f"{folder}/{stem}"
                 if f".{ending.lower()}" in suffixes:
                     if sample in pictures:
@@ -126,7 +126,7 @@ def _members(number: int, shard: Path, suffixes: Sequence[str]) -> Iterator[tupl
                     label = None if content is None else _label(content, ending, f"{shard}:{quoted(member.name)}")
                     if label is not None:
                         labels[sample] = label
-                # It keeps them all, which nobody asks for again.
+                # tarfile keeps all members, which nothing here needs again.
                 file.members = []  # type: ignore[attr-defined]
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UserError(
@@ -137,7 +137,7 @@ def _members(number: int, shard: Path, suffixes: Sequence[str]) -> Iterator[tupl
 
 
 def _label(content: IO[bytes], ending: str, name: str) -> int | None:
-    """Returns the label that a member holds; a JSON file need not have one."""
+    """Returns the label in a member; None for a JSON file without a label."""
     try:
         value = int(content.read()) if ending == "cls" else json.load(content)
     except (ValueError, RecursionError) as error:

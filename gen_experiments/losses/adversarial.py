@@ -24,15 +24,11 @@ class NonSaturating(AdversarialLoss):
         return softplus(-fake).mean()
 
 
-class Saturating(AdversarialLoss):
+class Saturating(NonSaturating):
     """The original minimax game (https://arxiv.org/abs/1406.2661): the generator loses what the discriminator gains.
 
     L_D = mean softplus(−r) + mean softplus(f);  L_G = −mean softplus(f), which is flat where D is sure of the fakes.
     """
-
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Returns the mean of −log σ(r) plus mean of −log(1 − σ(f))."""
-        return softplus(-real).mean() + softplus(fake).mean()
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """Returns the mean of log(1 − σ(f))."""

@@ -11,6 +11,8 @@ from gen_experiments.errors import check_interval
 from gen_experiments.precision import KeepsPrecision
 from gen_experiments.recorded import Recorded
 
+ImagesToLogits = Callable[[Tensor], Tensor]  # (B, C, H, W) -> (B,)
+
 
 class AdversarialLoss(Recorded, ABC):
     """The losses of discriminator and generator, as functions of the discriminator's logits, high for real.
@@ -48,7 +50,7 @@ class Penalty(Recorded, KeepsPrecision, ABC):
 
     second_order: ClassVar[bool] = True
 
-    def __init__(self, weight: float, every: int) -> None:
+    def __init__(self, weight: float = 1.0, every: int = 1) -> None:
         """Sets the attributes.
 
         Raises:
@@ -60,9 +62,7 @@ class Penalty(Recorded, KeepsPrecision, ABC):
         self.weight, self.every = weight, every
 
     @abstractmethod
-    def forward(
-        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
-    ) -> Tensor:
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
         """Returns the weighted penalty, a scalar that can be differentiated w.r.t. the discriminator's parameters.
 
         Args:

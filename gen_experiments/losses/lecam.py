@@ -1,13 +1,11 @@
 """LeCam: keeps the discriminator's logits near their moving averages on the other kind of images."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.errors import check_interval
-from gen_experiments.losses.base import Penalty
+from gen_experiments.losses.base import ImagesToLogits, Penalty
 
 
 class LeCam(Penalty):
@@ -37,9 +35,7 @@ class LeCam(Penalty):
         self.register_buffer("averages", torch.zeros(2))
         self.register_buffer("remaining", torch.ones(()))
 
-    def forward(
-        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
-    ) -> Tensor:
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
         """Updates the averages and returns the penalty; `source` is not used."""
         real_logits, fake_logits = discriminator(real).float(), discriminator(fake).float()
         self._update(torch.stack([real_logits.mean(), fake_logits.mean()]).detach())

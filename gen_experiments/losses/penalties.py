@@ -1,12 +1,10 @@
 """Penalties on the discriminator's gradient w.r.t. single images, always in float32 and outside autocast."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from gen_experiments.errors import check_interval
-from gen_experiments.losses.base import Penalty
+from gen_experiments.losses.base import ImagesToLogits, Penalty
 from gen_experiments.randomness import rand_rows, randn_rows
 
 
@@ -18,12 +16,7 @@ class R1(Penalty):
         every: the interval in iterations; > 0.
     """
 
-    def __init__(self, weight: float = 1.0, every: int = 1) -> None:
-        super().__init__(weight, every)
-
-    def forward(
-        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
-    ) -> Tensor:
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
         """Returns the penalty at `real`; `fake` and `source` are not used."""
         return 0.5 * self.weight * self.every * squared_gradient_norms(discriminator, real).mean()
 
@@ -36,12 +29,7 @@ class R2(Penalty):
         every: the interval in iterations; > 0.
     """
 
-    def __init__(self, weight: float = 1.0, every: int = 1) -> None:
-        super().__init__(weight, every)
-
-    def forward(
-        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
-    ) -> Tensor:
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
         """Returns the penalty at `fake`; `real` and `source` are not used."""
         return 0.5 * self.weight * self.every * squared_gradient_norms(discriminator, fake).mean()
 
@@ -59,9 +47,7 @@ class GradientPenalty(Penalty):
     def __init__(self, weight: float = 10.0, every: int = 1) -> None:
         super().__init__(weight, every)
 
-    def forward(
-        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
-    ) -> Tensor:
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
         """Returns the penalty between `real` and `fake`, of equal shape."""
         mix = rand_rows(len(real), 1, 1, 1, source=source)
         return self.weight * self.every * _distance_to_one(discriminator, mix * real + (1 - mix) * fake)
@@ -81,15 +67,13 @@ class DRAGAN(Penalty):
         check_interval("[0, inf)", deviation=deviation)
         self.deviation = deviation
 
-    def forward(
-        self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, source: torch.Generator
-    ) -> Tensor:
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
         """Returns the penalty around `real`; `fake` is not used."""
         noise = self.deviation * randn_rows(*real.shape, source=source)
         return self.weight * self.every * _distance_to_one(discriminator, real + noise)
 
 
-def squared_gradient_norms(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def squared_gradient_norms(discriminator: ImagesToLogits, images: Tensor) -> Tensor:
     """Returns ‖∇D(x)‖², summed over C, H and W, of each of (B, C, H, W) images: (B,), differentiable once more.
 
     The logit of an image is taken to depend on that image alone.
@@ -100,7 +84,7 @@ def squared_gradient_norms(discriminator: Callable[[Tensor], Tensor], images: Te
     return gradient.square().sum(dim=(1, 2, 3))
 
 
-def _distance_to_one(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def _distance_to_one(discriminator: ImagesToLogits, images: Tensor) -> Tensor:
     # The root's slope is infinite at 0, and 0 · ∞ would be NaN.
     norms = (squared_gradient_norms(discriminator, images) + 1e-12).sqrt()
     return (norms - 1).square().mean()

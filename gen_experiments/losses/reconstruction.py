@@ -15,7 +15,14 @@ class ReconstructionLoss(Recorded, ABC):
         weight: the factor.
     """
 
-    weight: float
+    def __init__(self, weight: float = 1.0) -> None:
+        """Sets the attributes.
+
+        Raises:
+            UserError: a negative weight.
+        """
+        check_interval("[0, inf)", weight=weight)
+        self.weight = weight
 
     @abstractmethod
     def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
@@ -29,10 +36,6 @@ class MSE(ReconstructionLoss):
         weight: its factor; >= 0.
     """
 
-    def __init__(self, weight: float = 1.0) -> None:
-        check_interval("[0, inf)", weight=weight)
-        self.weight = weight
-
     def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
         """Returns the weighted mean squared error."""
         return self.weight * (reconstruction - images).square().mean()
@@ -44,10 +47,6 @@ class L1(ReconstructionLoss):
     Args:
         weight: its factor; >= 0.
     """
-
-    def __init__(self, weight: float = 1.0) -> None:
-        check_interval("[0, inf)", weight=weight)
-        self.weight = weight
 
     def __call__(self, reconstruction: Tensor, images: Tensor) -> Tensor:
         """Returns the weighted mean absolute error."""

@@ -87,9 +87,7 @@ class Classifier(ImageModel):
         if len(batch.images):
             self.confusion.update(self(batch.images), require_labels(batch.labels))
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """The same for the test split."""
-        self.validation_step(batch, batch_idx)
+    test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
         """Logs the accuracy, and writes the confusion matrix."""

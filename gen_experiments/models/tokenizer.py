@@ -138,11 +138,15 @@ class Tokenizer(ImageModel):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Adds the losses and codes of a batch; returns codes and reconstructions for the callbacks."""
-        return self._evaluation_step(batch)
+        reconstructions, quantized = self(batch.inputs)
+        error = self.reconstruction(reconstructions, batch.images)
+        squared = (reconstructions.float() - batch.images).square().mean()
+        self._means.update(len(batch.images), loss=error + quantized.loss, recon_mse=squared)
+        self.codebook_usage.update(quantized.indices)
+        self.batch_perplexity.update(quantized.indices)
+        return {"reconstructions": reconstructions, "codes": quantized.indices}
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Returns the same on the test split."""
-        return self._evaluation_step(batch)
+    test_step = validation_step
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the reconstructions of a batch."""
@@ -155,15 +159,6 @@ class Tokenizer(ImageModel):
     def on_test_epoch_end(self) -> None:
         """The same on the test split."""
         self._log_evaluation("test")
-
-    def _evaluation_step(self, batch: Batch) -> dict[str, Tensor]:
-        reconstructions, quantized = self(batch.inputs)
-        error = self.reconstruction(reconstructions, batch.images)
-        squared = (reconstructions.float() - batch.images).square().mean()
-        self._means.update(len(batch.images), loss=error + quantized.loss, recon_mse=squared)
-        self.codebook_usage.update(quantized.indices)
-        self.batch_perplexity.update(quantized.indices)
-        return {"reconstructions": reconstructions, "codes": quantized.indices}
 
     def _log_evaluation(self, stage: str) -> None:
         self.code_counts = counts = self.codebook_usage.compute()

@@ -76,22 +76,17 @@ class Translating(ImageModel):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Returns the translations of a batch for the callbacks."""
-        return self._evaluation_step(batch)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The same on the test split."""
-        return self._evaluation_step(batch)
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Returns the translations of a batch."""
-        return self.translate(sources_of(batch))
-
-    def _evaluation_step(self, batch: Batch) -> dict[str, Tensor]:
         sources = sources_of(batch)
         translations = self.translate(sources)
         if self._means is not None:
             self._means.update(len(sources), **self.evaluated(sources, batch, translations))
         return {"translations": translations}
+
+    test_step = validation_step
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the translations of a batch."""
+        return self.translate(sources_of(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Logs the means and the images seen."""

@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from gen_experiments.precision import CastsInputs, KeepsPrecision
 from gen_experiments.recorded import Recorded
@@ -62,3 +63,21 @@ class Quantizer(Recorded, CastsInputs, KeepsPrecision, ABC):
     def grids(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
         """Returns the grids of the indices, in order, for latents of height x width."""
         return ((height, width),) * self.depth
+
+
+class CountsSteps(nn.Module):
+    """Adds to a quantizer a count of its training batches, which is part of the state_dict.
+
+    Attributes:
+        steps: training batches seen.
+    """
+
+    steps: int = 0
+
+    def get_extra_state(self) -> Tensor:
+        """Returns the steps as a tensor on the CPU."""
+        return torch.tensor(self.steps)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restores the steps."""
+        self.steps = int(state)

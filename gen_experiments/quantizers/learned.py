@@ -8,6 +8,7 @@ from torch import Tensor
 from gen_experiments import distributed, randomness
 from gen_experiments.errors import check_interval
 from gen_experiments.quantizers import codebook
+from gen_experiments.quantizers.base import CountsSteps
 from gen_experiments.quantizers.estimators import Estimator
 from gen_experiments.quantizers.lookup import LookupQuantizer
 
@@ -15,7 +16,7 @@ from gen_experiments.quantizers.lookup import LookupQuantizer
 START_STREAM, REVIVAL_STREAM = 11, 12
 
 
-class LearnedCodebook(LookupQuantizer):
+class LearnedCodebook(CountsSteps, LookupQuantizer):
     """A table of codes that starts from the first training batch and replaces unused codes.
 
     Both draw from the global batch by keys of (seed, purpose, step), so that all processes and a resumed run draw the
@@ -38,7 +39,6 @@ class LearnedCodebook(LookupQuantizer):
 
     Attributes:
         hits: (K,), the average of hits per step, over all processes; initially that of equal use, at least 1.
-        steps: training batches seen.
         revived: how many codes were revived since `take_revived` was last called, a scalar.
     """
 
@@ -64,17 +64,8 @@ class LearnedCodebook(LookupQuantizer):
         self.kmeans_start = kmeans_start
         self.revive_below = revive_below
         self.online_clustering = online_clustering
-        self.steps = 0
         self.register_buffer("hits", torch.ones(num_codes))
         self.register_buffer("revived", torch.zeros(()), persistent=False)
-
-    def get_extra_state(self) -> Tensor:
-        """Returns the steps as a tensor on the CPU."""
-        return torch.tensor(self.steps)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Restores the steps."""
-        self.steps = int(state)
 
     def take_revived(self) -> Tensor:
         """Returns how many codes were revived since the last call, a scalar; a code revived twice counts twice."""

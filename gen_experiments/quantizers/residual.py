@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.quantizers.base import Quantized, Quantizer
+from gen_experiments.quantizers.base import CountsSteps, Quantized, Quantizer
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.estimators import Estimator, StraightThrough
 
@@ -17,7 +17,7 @@ MOST_LEVELS = 64
 QuantizerFactory = Callable[[], Quantizer]
 
 
-class ResidualQuantizer(Quantizer):
+class ResidualQuantizer(CountsSteps, Quantizer):
     """Sums the values of several quantizers, each given the residual of those before (https://arxiv.org/abs/2107.03312).
 
     The loss is the sum of the levels' losses. The estimator is applied once, to latents and sum, so that a straight
@@ -35,9 +35,6 @@ class ResidualQuantizer(Quantizer):
         dropout: share of the training images of which only the first n levels are used, n uniform in [1, depth], so
             that every number of levels can be decoded; in [0, 1].
         estimator: the gradient of the latents; None is straight through.
-
-    Attributes:
-        steps: training batches seen.
 
     Raises:
         UserError: a number out of range, or a quantizer of several levels.
@@ -68,15 +65,6 @@ class ResidualQuantizer(Quantizer):
         self.scale = scale
         self.dropout = dropout
         self.estimator = estimator or StraightThrough()
-        self.steps = 0
-
-    def get_extra_state(self) -> Tensor:
-        """Returns the steps as a tensor on the CPU."""
-        return torch.tensor(self.steps)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Restores the steps."""
-        self.steps = int(state)
 
     def forward(self, z: Tensor) -> Quantized:
         """Maps (B, D, h, w) latents -> the sum of the levels' values."""

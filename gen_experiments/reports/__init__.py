@@ -1,4 +1,4 @@
 """Reports: pages about runs, made from their folders alone.
 
-- `page`: the page; `evaluations`, `tables`: parts of it; `run_data`: what the folder of a run holds.
+- `page`: the page; `evaluations`, `tables`: parts of it; `run_data`: reads the folder of a run.
 """

@@ -1,4 +1,4 @@
-"""What `evaluate` has found of runs, as a page shows it."""
+"""The part of a page with the scores that `evaluate` has measured."""
 
 import html
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from gen_experiments.reports.tables import table
 
 
 def evaluations(runs: Sequence[RunData], records: Sequence[dict[str, Any] | None]) -> str:
-    """Returns the HTML of the scores of runs: by each extractor, and of each kind of damage alone.
+    """Returns the HTML of the scores of runs: by each extractor, and for each kind of damage.
 
     Args:
-        runs: whose they are.
-        records: that of each run; None where there is none.
+        runs: the runs.
+        records: the evaluation of each run; None for none.
     """
     parts = []
     for run, held in zip(runs, records, strict=True):
@@ -59,7 +59,7 @@ def _bounds(score: dict[str, Any]) -> str:
 
 
 def described_damage(damage: dict[str, Any]) -> str:
-    """Returns a kind of damage in a few words, a strength that is the same for all images as one number."""
+    """Returns a short text for a kind of damage; two equal bounds of a strength become one number."""
     words = [damage["class_path"].rpartition(".")[2]]
     for name, value in damage["init_args"].items():
         same = isinstance(value, list) and len(set(map(str, value))) == 1

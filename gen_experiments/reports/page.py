@@ -1,4 +1,4 @@
-"""A page that needs no other file and no network: curves, pictures, scores and configurations of runs."""
+"""A self-contained page: curves, pictures, scores and configurations of runs."""
 
 import base64
 import html
@@ -12,6 +12,7 @@ from gen_experiments.reports.run_data import RunData
 from gen_experiments.reports.tables import table
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito, 2008
+VALUES = ("last", "smallest", "largest")
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd }
@@ -38,8 +39,8 @@ def page(runs: Sequence[RunData], records: Sequence[dict[str, Any] | None]) -> s
     """Returns the HTML of a report.
 
     Args:
-        runs: what is shown, in this order.
-        records: the evaluation of each, as `evaluate` has written it; None where there is none.
+        runs: the runs, in the order of the page.
+        records: the evaluation of each run, as `evaluate` has written it; None for none.
     """
     from plotly.offline import get_plotlyjs
 
@@ -76,11 +77,9 @@ def _values(runs: Sequence[RunData]) -> str:
             _, values = run.curves.get(name, ([], []))
             row += [f"{values[-1]:.6g}", f"{min(values):.6g}", f"{max(values):.6g}"] if values else ["", "", ""]
         rows.append(row)
-    header = [f"{what}{f' ({number + 1})' if len(runs) > 1 else ''}" for number in range(len(runs)) for what in WHAT]
+    numbers = [f" ({number})" if len(runs) > 1 else "" for number in range(1, len(runs) + 1)]
+    header = [value + number for number in numbers for value in VALUES]
     return table(["metric", *header], rows) if rows else ""
-
-
-WHAT = ("last", "smallest", "largest")
 
 
 def _curves(runs: Sequence[RunData]) -> str:
@@ -127,7 +126,7 @@ def _differences(runs: Sequence[RunData]) -> str:
 
 
 def _metrics(runs: Sequence[RunData], *prefixes: str) -> list[str]:
-    """Returns the names of the metrics that any run has, in the order of these prefixes."""
+    """Returns the names of the runs' metrics in the order of the prefixes."""
     names = sorted(set().union(*(run.curves for run in runs)))
     return list(dict.fromkeys(name for prefix in prefixes for name in names if name.startswith(prefix)))
 

@@ -1,4 +1,4 @@
-"""What the folder of a run holds for a reader."""
+"""Reads the folder of a run."""
 
 import re
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ NO_CURVES = {X_AXIS, "epoch", "step"}
 
 @dataclass
 class RunData:
-    """A run as its folder tells it.
+    """The contents of the folder of a run.
 
     Attributes:
-        name: by which it is told from the other runs of a page.
+        name: the title of the run on a page.
         folder: the folder.
-        config: its configuration, flat: values by dotted keys.
-        curves: of each metric the images seen and the values, in order.
-        pictures: of each kind, such as samples, the iterations and the files, in order.
+        config: the configuration, as values by dotted keys.
+        curves: for each metric, the images seen and the values, in order.
+        pictures: for each kind, such as samples, the iterations and the files, in order.
     """
 
     name: str
@@ -38,7 +38,7 @@ class RunData:
         """Reads the folder of a run.
 
         Raises:
-            UserError: it is none, or nothing has been logged in it.
+            UserError: it is not the folder of a run, or the run has no curves.
         """
         if run_of(folder) is None:
             raise UserError(f"{folder} is no folder of a run: it has no config.yaml")
@@ -75,7 +75,7 @@ def _pictures(folder: Path) -> dict[str, list[tuple[int, Path]]]:
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    """Returns the leaves of a configuration by their dotted keys; `class_path` and `init_args` stand for themselves."""
+    """Returns the leaves of a configuration by their dotted keys, without `class_path` and `init_args` in the keys."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if not items:
         return {key: value}

@@ -1,4 +1,4 @@
-"""A run's life: its folder and identity, its checkpoint files, the signals that stop it.
+"""A run: its folder and identity, its checkpoint files, and the signals that stop it.
 
 - `folder`: which folder and checkpoint a command starts from; `record`: the file `run.json`; `lock`: one writer a run;
 - `job`, `signals`: what launchers and signals ask for; `checkpoint_files`: checkpoints, written whole and found;

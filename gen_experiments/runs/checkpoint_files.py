@@ -1,4 +1,4 @@
-"""The files of checkpoints: written whole or not at all, and found again."""
+"""Writes checkpoint files, completely or not at all, and finds them."""
 
 import io
 import zipfile
@@ -20,12 +20,12 @@ RUN_CHECKPOINTS = ("best.ckpt", LAST)
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     """Writes a checkpoint beside `path` and renames it to `path` once it is on the disk.
 
-    The old file stays until then: neither a kill nor a full disk can destroy it.
+    Until then the old file stays, so that neither a kill nor a full disk destroys it.
 
     Raises:
         UserError: the file cannot be written.
     """
-    # In memory first: on a full disk torch's writer to a file raises an error that names no reason.
+    # In memory first: on a full disk the error of torch's file writer names no reason.
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     try:
@@ -40,7 +40,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def is_readable(path: Path) -> bool:
-    """Returns whether a checkpoint's file is whole, as far as its directory, which is written last, can tell."""
+    """Returns whether a checkpoint file is complete, by the directory of the ZIP archive, which is written last."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = path.stat().st_size
@@ -58,12 +58,12 @@ def readable_checkpoints(folder: Path) -> Iterator[Path]:
 
 
 def checkpoint_of(path: Path) -> Path | None:
-    """Returns the checkpoint that a path names: itself, or the best, else the last one of a run; None for other things.
+    """Returns the checkpoint that a path names; None if it names none.
 
-    The folder of an exported model is one.
+    A checkpoint file and the folder of an exported model name themselves; a run names its best, else its last one.
 
     Raises:
-        UserError: it is the folder of a run without a checkpoint.
+        UserError: the path is the folder of a run without a checkpoint.
     """
     if is_exported(path):
         return path
@@ -76,5 +76,5 @@ def checkpoint_of(path: Path) -> Path | None:
 
 
 def run_of(path: Path) -> Path | None:
-    """Returns the folder of a run if a path is one."""
+    """Returns the path if it is the folder of a run, else None."""
     return path if path.is_dir() and (path / "config.yaml").is_file() else None

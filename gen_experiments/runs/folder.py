@@ -1,4 +1,4 @@
-"""The folder of a run, `root/name/version_N`: which one a command writes to, and from which checkpoint it starts."""
+"""The folder of a run, `root/name/version_N`: finds the one that a command writes to, and its checkpoint."""
 
 import json
 import re
@@ -18,12 +18,12 @@ from gen_experiments.runs.record import RunRecord
 
 @dataclass(frozen=True)
 class Start:
-    """Where a command writes, and from what it starts.
+    """The folder that a command writes to, and the checkpoint that it starts from.
 
     Attributes:
         folder: the run's folder.
-        checkpoint: the file to start from; None starts from nothing.
-        resumes: whether the run in the folder goes on, rather than a new one beginning.
+        checkpoint: the file to start from; None for a start without one.
+        resumes: whether the run in the folder is resumed; else it is new.
     """
 
     folder: Path
@@ -36,31 +36,31 @@ class Start:
         return not self.resumes and next(readable_checkpoints(self.folder), None) is None
 
     def to_json(self) -> str:
-        """Returns it as text."""
+        """Returns the start as text, for other processes."""
         checkpoint = None if self.checkpoint is None else str(self.checkpoint)
         return json.dumps([str(self.folder), checkpoint, self.resumes])
 
     @classmethod
     def from_json(cls, text: str) -> "Start":
-        """Returns what `to_json` has written."""
+        """Returns the start that `to_json` has written."""
         folder, checkpoint, resumes = json.loads(text)
         return cls(Path(folder), None if checkpoint is None else Path(checkpoint), resumes)
 
 
 @dataclass
 class Run:
-    """Which run a command is about.
+    """The options that choose the run of a command.
 
     Attributes:
-        name: names the experiment; each run of it gets the next free `version_N`.
+        name: the name of the experiment; each of its runs gets the next free `version_N`.
         root: the folder of all experiments.
-        version: the number of a run of this name: of the one to go on with or to score, or of a new one; None chooses
-            by itself.
-        resume: "auto" goes on in the run that this job has begun before (SLURM's job and array task, torchrun's run
-            id; outside of a job, the newest run of this name and seed that has not ended) and begins one where there
-            is none: the one spelling for a script that may be started again. None does so only where the launcher
-            says that it starts the job again.
-        init_from: a checkpoint of a model of other data, say, whose weights a new run starts from as far as they fit.
+        version: the number of the run that is resumed, scored or begun; None chooses the newest, or the next free one.
+        resume: "auto" resumes the run that this job has begun before (SLURM's job and array task, torchrun's run id;
+            outside of a job, the newest run of this name and seed that has not ended), and begins one if there is none:
+            use it in scripts that may be started again. None does so only if the launcher says that it restarts the
+            job.
+        init_from: a checkpoint, for example of a model of other data; a new run starts from those of its weights that
+            fit.
     """
 
     name: str = "run"
@@ -75,18 +75,20 @@ class Run:
         return Path(self.root) / self.name
 
     def start(self, checkpoint: str | None, seed: int | None) -> Start:
-        """Finds or makes the folder of a training run and the checkpoint to start from; on the first process only.
+        """Finds or makes the folder of a training run, and finds its checkpoint; on the first process only.
 
         Args:
-            checkpoint: "last" goes on in the newest run of this name and seed; "best" begins a new run from its best
-                checkpoint; a file begins a new run from it; None begins from nothing.
+            checkpoint: "last" resumes the newest run of this name and seed; "best" begins a new run from its best
+                checkpoint; a file begins a new run from that file; None begins a new run without one.
             seed: the seed of the run.
 
         Raises:
             UserError: there is no such run or checkpoint, it is in use, or the folder cannot be made.
         """
         if self.init_from is not None and checkpoint not in (None, "last"):
-            raise UserError("--run.init_from and --ckpt_path exclude each other: the one begins with weights alone")
+            raise UserError(
+                "--run.init_from and --ckpt_path exclude each other: --run.init_from takes only the weights"
+            )
         if checkpoint is not None and is_exported(Path(checkpoint)):
             raise UserError(
                 f"{checkpoint} is an export, without the optimizers' state: name the checkpoint it was made of"
@@ -109,13 +111,13 @@ class Run:
     def scored(self, checkpoint: str | None) -> Start:
         """Finds the checkpoint to score or to predict from, and the folder of its run.
 
-        A file that does not lie in the folder of a run is scored where it lies.
+        For a file outside of a run, the folder is that of the file.
 
         Args:
-            checkpoint: "last" or "best", of the newest run of this name, a file or the folder of an export.
+            checkpoint: "last" or "best" of the newest run of this name, a file, or the folder of an export.
 
         Raises:
-            UserError: none was named, or there is no such run or checkpoint.
+            UserError: no checkpoint was named, or there is no such run or checkpoint.
         """
         if checkpoint is None:
             raise UserError("name the checkpoint: --ckpt_path=best, --ckpt_path=last or --ckpt_path=FILE")
@@ -126,7 +128,7 @@ class Run:
         return Start(place.parent if place.name == CHECKPOINTS else place, path)
 
     def discard(self, start: Start) -> None:
-        """Removes the folder of a new run that has not trained, so that a failed start leaves nothing behind."""
+        """Removes the folder of a new run without a checkpoint, so that a failed start leaves nothing behind."""
         if start.is_new:
             shutil.rmtree(start.folder, ignore_errors=True)
 
@@ -150,7 +152,7 @@ class Run:
                     raise UserError(
                         f"{folder} exists: go on in it by --ckpt_path=last, or leave out --run.version"
                     ) from None
-                version += 1  # another run was quicker
+                version += 1  # another run has just taken it
         lock(folder)
         try:
             RunRecord.new(self.name, seed, job_name()).write(folder)
@@ -161,7 +163,7 @@ class Run:
         return Start(folder, source)
 
     def _own_run(self, seed: int | None) -> Path | None:
-        """Returns the run that this job has begun, or outside of a job the newest one that has not ended."""
+        """Returns the run that this job has begun; outside of a job, the newest run that has not ended."""
         job = job_name()
         for folder in self._folders():
             record = RunRecord.read(folder)
@@ -172,7 +174,7 @@ class Run:
         return None
 
     def _with_checkpoint(self, which: str, seed: int | None, any_seed: bool = False) -> tuple[Path, Path]:
-        """Returns the newest run that has a checkpoint, and that checkpoint, or a readable one in its place."""
+        """Returns the newest run that has a checkpoint, and that checkpoint or, if it is unreadable, another one."""
         other_seed: RunRecord | None = None
         for folder in self._folders():
             record = RunRecord.read(folder)
@@ -198,7 +200,7 @@ class Run:
         raise UserError(f"no run in {named} has a readable checkpoint; name another run by --run.name or --run.version")
 
     def _folders(self) -> Iterator[Path]:
-        """Returns the folders of the runs that may be meant, the newest first."""
+        """Yields the folders of the runs that the options allow, the newest first."""
         versions = self._versions() if self.version is None else [self.version]
         yield from (self.home / f"version_{version}" for version in sorted(versions, reverse=True))
 

@@ -1,4 +1,4 @@
-"""What a launcher says of the processes that it started: which job they belong to, and which of them is the first."""
+"""Reads from the launcher's environment variables which job this process belongs to, and whether it is the first."""
 
 import os
 import socket
@@ -11,17 +11,17 @@ MOST_PER_CORE, ALWAYS_ALLOWED = 2, 8  # processes that compute on a machine's CP
 
 
 def is_first_process() -> bool:
-    """Returns whether this is the process that writes, as far as a launcher has said by environment variables."""
-    if "RANK" in os.environ:  # of torchrun, which need not number the nodes of a SLURM job as SLURM does
+    """Returns whether this is the process that writes files, by the launcher's environment variables."""
+    if "RANK" in os.environ:  # torchrun's, whose numbers of the nodes may differ from SLURM's
         return os.environ["RANK"] == "0"
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"))
 
 
 def job_name() -> str | None:
-    """Returns the name of the job that this process belongs to, which is the same after a restart; None outside of one.
+    """Returns the name of this process's job, which stays the same after a restart; None outside of a job.
 
-    SLURM's job and array task, or the run id of torchrun (`--rdzv-id`); the UUID that `torchrun --standalone` draws is
-    another one at the next start, and no name.
+    It is SLURM's job and array task, or torchrun's run id (`--rdzv-id`). A UUID is no name, because `torchrun
+    --standalone` draws another one at the next start.
     """
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         return f"slurm-{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
@@ -32,20 +32,20 @@ def job_name() -> str | None:
 
 
 def is_restart() -> bool:
-    """Returns whether the launcher says that it has started this job before."""
+    """Returns whether the launcher has started this job before."""
     counts = (os.environ.get(name, "0") for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
     return any(count.isdigit() and int(count) > 0 for count in counts)
 
 
 def renew_store() -> None:
-    """After a restart by torchrun, gives the processes a new key-value store; all of them must call it.
+    """Gives the processes a new key-value store after a restart by torchrun; all of them must call it.
 
-    torchrun's own store still holds the addresses of the processes before the restart, so that the new ones would not
-    find each other or wait for ever (pytorch#135712). It serves to agree on the port of the new one.
+    torchrun's own store still holds the addresses of the processes before the restart, so that the new ones would wait
+    forever (pytorch#135712). They use it only to agree on the port of the new store.
     """
     if not is_restart() or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return
-    # Heavy, and the door imports this module.
+    # Slow to import, and `__main__` imports this module.
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     old = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
@@ -59,12 +59,12 @@ def renew_store() -> None:
 
 
 def can_requeue() -> bool:
-    """Returns whether this process belongs to a SLURM job, which can be put back into the queue."""
+    """Returns whether this process belongs to a SLURM job, which can be requeued."""
     return "SLURM_JOB_ID" in os.environ
 
 
 def requeue() -> str:
-    """Puts this process's SLURM job back into the queue, which ends its processes, and returns the job's number.
+    """Requeues this process's SLURM job, which ends its processes; returns the job's number.
 
     Raises:
         UserError: `scontrol requeue` failed.
@@ -81,10 +81,10 @@ def requeue() -> str:
 
 
 def check_processes(count: int) -> None:
-    """Refuses to start more processes on this machine's CPU than it can bear.
+    """Refuses to start too many processes on the CPU of this machine.
 
     Raises:
-        UserError: more than 8, and more than two for each core.
+        UserError: more than 8 processes, and more than two for each core.
     """
     cores = os.cpu_count() or 1
     if count > max(ALWAYS_ALLOWED, MOST_PER_CORE * cores):

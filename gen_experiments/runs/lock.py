@@ -1,18 +1,18 @@
-"""Keeps two processes from writing to one run."""
+"""Locks a run, so that only one process writes to it."""
 
 import os
 from pathlib import Path
 
 LOCK_FILE = ".lock"
 
-# Open files by folder: a lock lasts as long as its file is open, so at most until this process ends.
+# Open files by folder: a lock lasts as long as its file is open, at most until this process ends.
 _held: dict[Path, int] = {}
 
 
 def lock(folder: Path) -> bool:
-    """Takes the lock of a run for the life of this process; returns whether it could be had.
+    """Takes the lock of a run for the life of this process; returns False if another process holds it.
 
-    A file system that has no locks lets everybody in.
+    On a file system without locks it returns True.
     """
     folder = folder.resolve()
     if folder in _held:
@@ -34,14 +34,14 @@ def is_locked(folder: Path) -> bool:
 
 
 def release(folder: Path) -> None:
-    """Gives the lock back, if this process holds it."""
+    """Releases the lock if this process holds it."""
     file = _held.pop(folder.resolve(), None)
     if file is not None:
         os.close(file)
 
 
 def _try(folder: Path) -> int | None:
-    """Returns an open file that holds the lock; -1 where there are no locks; None where another process holds it."""
+    """Returns an open file that holds the lock; -1 on a system without locks; None if another process holds it."""
     try:
         import fcntl
     except ImportError:  # not on Windows

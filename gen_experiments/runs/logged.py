@@ -1,17 +1,17 @@
-"""Which values of a run's curves say something new."""
+"""Finds the values that a run has not logged yet."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 STEP, IMAGES_SEEN = "step", "images_seen"
-POSITIONS = {STEP, IMAGES_SEEN, "epoch"}  # say where a row stands, and nothing else
+POSITIONS = {STEP, IMAGES_SEEN, "epoch"}  # the position of a row on its curve
 
 
 class LoggedValues:
-    """Remembers how far the curve of each name has come.
+    """Stores the last position of the curve of each name.
 
-    A value says nothing new where one of the same name has seen as many images or, in a row without `images_seen`, is
-    of the same step. Lightning logs such rows at the end of training, and where a run goes on from a checkpoint that is
+    A value is not new if a value of the same name was logged for as many images or, in a row without `images_seen`, for
+    the same step. Lightning logs such rows at the end of training, and after a resumption from a checkpoint that is
     older than the last row.
     """
 
@@ -19,7 +19,7 @@ class LoggedValues:
         self._furthest: dict[str, float] = {}
 
     def new(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the values of a row that are not logged yet, and counts them as logged; empty if there are none."""
+        """Returns the values of a row that are not logged yet, and counts them as logged; empty without any."""
         position = row.get(IMAGES_SEEN, row.get(STEP))
         if position is None:
             return dict(row)
@@ -31,9 +31,9 @@ class LoggedValues:
         return new
 
     def furthest(self, name: str) -> float:
-        """Returns the position of the last value of a name; -1 without one."""
+        """Returns the position of the last value of a name; -1 before the first."""
         return self._furthest.get(name, -1.0)
 
     def advance(self, names: Iterable[str], position: float) -> None:
-        """Notes that values of these names were logged at a position, in images or steps."""
+        """Stores that values of these names were logged at a position, in images or steps."""
         self._furthest.update(dict.fromkeys(names, position))

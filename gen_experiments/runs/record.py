@@ -1,4 +1,4 @@
-"""What identifies a run: `run.json` in its folder, so that whatever restarts the run goes on in it."""
+"""The identity of a run: `run.json` in its folder, by which a restart finds the run."""
 
 import json
 import os
@@ -16,14 +16,14 @@ ID_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The identity of a run, and how far it has come.
+    """The identity and the status of a run.
 
     Attributes:
-        id: unique, of eight letters and digits unless it was given; the run's id at Weights & Biases too.
+        id: unique, by default eight letters and digits; also the run's id at Weights & Biases.
         name: the name of the experiment.
         seed: the seed of the run; None for none.
         job: the job that a scheduler started the run in, such as "slurm-17_2"; None outside of one.
-        status: "running" also of a run that was killed; "stopped" by a signal or an error; "finished" at its end.
+        status: "running", also after a kill; "stopped" by a signal or an error; "finished" at its end.
     """
 
     id: str
@@ -34,13 +34,13 @@ class RunRecord:
 
     @classmethod
     def new(cls, name: str, seed: int | None, job: str | None) -> "RunRecord":
-        """Returns the record of a run that begins; a sweep's agent gives it an id by `$WANDB_RUN_ID`."""
+        """Returns the record of a new run; a sweep's agent sets its id by `$WANDB_RUN_ID`."""
         chosen = os.environ.get("WANDB_RUN_ID")
         return cls(chosen or "".join(secrets.choice(ID_LETTERS) for _ in range(8)), name, seed, job)
 
     @classmethod
     def read(cls, folder: Path) -> "RunRecord | None":
-        """Returns the record of the run in a folder; None where there is none.
+        """Returns the record of the run in a folder; None without one.
 
         Raises:
             UserError: the file is damaged.
@@ -61,7 +61,7 @@ class RunRecord:
 
 
 def update_record(folder: Path, **fields: Any) -> None:
-    """Changes fields of the record in a folder; does nothing where there is none."""
+    """Changes fields of the record in a folder; does nothing without a record."""
     record = RunRecord.read(folder)
     if record is not None:
         replace(record, **fields).write(folder)

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: a handler notes the signal and does nothing else."""
+"""Signals that ask a run to stop: the handler stores the signal and does nothing else."""
 
 import signal
 from types import FrameType
@@ -8,12 +8,12 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class Signals:
-    """Notes SIGTERM, SIGINT and SIGUSR1 from `watch` to `release`.
+    """Stores SIGTERM, SIGINT and SIGUSR1 from `watch` to `release`.
 
-    A second SIGINT is not noted but interrupts at once: who presses Ctrl-C twice does not want to wait.
+    A second SIGINT interrupts at once: who presses Ctrl-C twice does not want to wait.
 
     Attributes:
-        received: the number of the last signal that was noted; 0 for none.
+        received: the number of the last stored signal; 0 for none.
     """
 
     def __init__(self) -> None:
@@ -22,9 +22,10 @@ class Signals:
         self._kept: set[signal.Signals] = set()
 
     def watch(self, *signals: signal.Signals) -> None:
-        """Installs the handler for `signals`, or for all three; only the main thread of a process can.
+        """Installs the handler for `signals`, by default for all three; only the main thread of a process can.
 
-        A signal that was blocked comes now, and will be noted to the end of the process: it must never end it.
+        It unblocks them. The handler of a signal that was blocked stays until the process ends: that signal must never
+        end it.
         """
         chosen = signals or STOPPING
         for number in chosen:
@@ -33,7 +34,7 @@ class Signals:
         self._kept |= set(chosen) & signal.pthread_sigmask(signal.SIG_UNBLOCK, chosen)
 
     def release(self) -> None:
-        """Puts back the handlers that were there before."""
+        """Restores the previous handlers, except for signals that were blocked."""
         for number, handler in self._previous.items():
             if number not in self._kept:
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""A CSV file that grows by rows, and by columns where a row has new ones."""
+"""A CSV file that grows by rows, and by the columns of new values."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,13 +11,13 @@ from gen_experiments.storage import atomic_write
 
 
 class CsvTable:
-    """Rows of a CSV file whose columns are all that any row has, in alphabetical order.
+    """The rows of a CSV file, whose columns are the names in all rows, in alphabetical order.
 
     Args:
-        path: the file; it comes with the first row.
+        path: the file; the first row makes it.
 
     Raises:
-        UserError: from every method that writes, where the file cannot be written.
+        UserError: from every method that writes, if the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +35,7 @@ class CsvTable:
                 csv.DictWriter(file, columns).writerow(row)
 
     def rows(self) -> list[dict[str, str]]:
-        """Returns the rows as text, without the values that they lack; a last one that a kill has cut is left out."""
+        """Returns the rows as text, without missing values and without an incomplete last row."""
         try:
             with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
                 found = list(csv.DictReader(file))
@@ -44,7 +44,7 @@ class CsvTable:
         return [{name: value for name, value in row.items() if value} for row in found if None not in row.values()]
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Puts `rows` in the place of all; without any the file goes."""
+        """Replaces all rows; without any, removes the file."""
         self._known_columns()
         with named_errors(self.path):
             if rows:
@@ -71,7 +71,7 @@ class CsvTable:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Turns the system's error into a line that says which file of the run could not be written."""
+    """Turns an OSError into a UserError that names the file which could not be written."""
     try:
         yield
     except OSError as error:

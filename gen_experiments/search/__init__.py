@@ -1,4 +1,4 @@
 """Searches for hyperparameters on one machine.
 
-- `sweep_file`: the file of a W&B sweep; `trials`: the trials so far, and the next one.
+- `sweep_file`: the file of a W&B sweep; `trials`: stores the trials, and draws the next one.
 """

@@ -1,4 +1,4 @@
-"""The file of a W&B sweep: what is varied, how, and what ends a trial early."""
+"""The file of a W&B sweep: its parameters, the search method and the early termination."""
 
 import itertools
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ GOALS = ("minimize", "maximize")
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep as `wandb sweep` takes it.
+    """A sweep in the format of `wandb sweep`.
 
     Attributes:
         path: the file.
         method: bayes, random or grid.
-        metric: its name.
+        metric: the name of the metric.
         goal: minimize or maximize.
-        parameters: what is varied, by the keys of the command line, as the file has it.
-        early_terminate: as the file has it; None for none.
-        arguments: of `fit`, without the drawn ones.
+        parameters: the descriptions of the varied options, by their keys on the command line.
+        early_terminate: the description of the early termination; None for none.
+        arguments: the arguments of `fit`, without the varied options.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class SweepFile:
         """Reads a file.
 
         Raises:
-            UserError: there is none, or it is no sweep of `gen_experiments fit`, or has what only W&B's server can do.
+            UserError: there is no file, it is no sweep of `gen_experiments fit`, or only W&B's server can run it.
         """
         if not path.is_file():
             raise UserError(f"there is no sweep at {path}")
@@ -89,21 +89,21 @@ class SweepFile:
         return [dict(chosen) for chosen in itertools.product(*choices)]
 
     def distributions(self) -> dict[str, "BaseDistribution"]:
-        """Returns what each parameter is drawn from.
+        """Returns the distribution of each parameter.
 
         Raises:
-            UserError: a parameter is not described, or by a distribution that is not known here.
+            UserError: a parameter has no known distribution.
         """
         return {key: self._distribution(key, described) for key, described in self.parameters.items()}
 
     def sampler(self, seed: int) -> "BaseSampler":
-        """Returns what draws values: for `bayes` a Parzen estimator, where W&B's server has a Gaussian process."""
+        """Returns the sampler: for `bayes` a Parzen estimator, while W&B's server uses a Gaussian process."""
         from optuna.samplers import RandomSampler, TPESampler
 
         return TPESampler(seed=seed) if self.method == "bayes" else RandomSampler(seed=seed)
 
     def pruner(self) -> "BasePruner":
-        """Returns what ends trials early: successive halving, as W&B's hyperband without its brackets.
+        """Returns the pruner: successive halving, which is W&B's hyperband without brackets.
 
         Raises:
             UserError: early termination of another type, or by numbers out of range.

@@ -1,4 +1,4 @@
-"""The trials of a sweep on the disk, and the next one."""
+"""Stores the trials of a sweep, and draws the next one."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optuna import Study
 
 STATE_FILE = "sweep.json"
-DRAW_STREAM = 41  # first word of the keys of the seeds of drawings
+DRAW_STREAM = 41  # first word of the keys of the sampler's seeds
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Trial:
 
     Attributes:
         parameters: the drawn values by their keys on the command line.
-        state: "running" also of one that was killed, which goes on when the sweep does; "stopped" by early termination.
+        state: "running", also after a kill: the sweep resumes such a trial; "stopped" by early termination; "finished".
         history: the values of the metric, in order.
     """
 
@@ -40,12 +40,12 @@ class Trials:
 
     Args:
         file: the sweep.
-        seed: of the drawing.
+        seed: the seed of the drawn parameters.
 
     Attributes:
-        arguments: of `fit`, without the drawn ones.
+        arguments: the arguments of `fit`, without the drawn parameters.
         home: the folder of the runs, `--run.root`/`--run.name` of the command.
-        all: in their order, which is the runs' `version_N`.
+        all: the trials; trial N is the run `version_N`.
 
     Raises:
         UserError: the folder holds the trials of another sweep, or other runs.
@@ -64,7 +64,7 @@ class Trials:
         self.all = self._read()
 
     def next(self) -> Trial | None:
-        """Returns the trial that was interrupted, else a new one; None where a grid is exhausted."""
+        """Returns the interrupted trial, else a new one; None if the grid is exhausted."""
         if self.all and self.all[-1].state == "running":
             return self.all[-1]
         if self.file.method == "grid":
@@ -79,10 +79,10 @@ class Trials:
         return self.all[-1]
 
     def is_hopeless(self, trial: Trial) -> bool:
-        """Returns whether early termination ends a trial after the values that it has."""
+        """Returns whether early termination ends a trial after its values so far."""
         if self.file.early_terminate is None or self.file.method == "grid":
             return False
-        return _told(self._study(without=trial), trial, self.file)
+        return _report(self._study(without=trial), trial, self.file)
 
     def values(self, trial: Trial) -> list[float]:
         """Returns the values of the metric that the run of a trial has logged."""
@@ -101,12 +101,12 @@ class Trials:
         return min(finite) if self.file.goal == "minimize" else max(finite)
 
     def ranked(self) -> list[tuple[float, Trial]]:
-        """Returns the trials that have values with their best, the best first."""
+        """Returns the best value of each trial that has values, and the trial, the best first."""
         found = [(value, trial) for trial in self.all if (value := self.best(trial)) is not None]
         return sorted(found, key=lambda pair: pair[0], reverse=self.file.goal == "maximize")
 
     def forget(self, trial: Trial) -> None:
-        """Takes a trial out that could not even begin."""
+        """Removes a trial that could not begin."""
         self.all.remove(trial)
         self.write()
         if not self.all:
@@ -119,7 +119,7 @@ class Trials:
             temporary.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
 
     def _study(self, without: Trial | None = None) -> "Study":
-        """Returns what is known of the trials, from which the next is drawn and hopeless ones are told."""
+        """Returns a study of the trials, which draws the next one and recognises hopeless ones."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -131,7 +131,7 @@ class Trials:
         )
         for trial in self.all:
             if trial is not without and (best := self.best(trial)) is not None:
-                _told(study, trial, self.file, best)
+                _report(study, trial, self.file, best)
         return study
 
     def _read(self) -> list[Trial]:
@@ -151,14 +151,14 @@ class Trials:
         return found
 
 
-def _told(study: "Study", trial: Trial, file: SweepFile, best: float | None = None) -> bool:
-    """Tells a study of a trial, value by value, as the rungs that it passes are what later ones are judged by.
+def _report(study: "Study", trial: Trial, file: SweepFile, best: float | None = None) -> bool:
+    """Reports the values of a trial to a study one by one: the pruner compares trials after equal numbers of values.
 
     Args:
-        study: knows the trials before.
+        study: a study of the trials before.
         trial: the trial.
         file: the sweep.
-        best: what the trial came to; None while it runs.
+        best: the trial's best value; None while it runs.
 
     Returns:
         Whether early termination ends it.
