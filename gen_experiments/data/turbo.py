@@ -1,4 +1,4 @@
-"""Pictures in less time, to slightly other pixels: JPEG by libjpeg-turbo's fast ways, and resizing in integers."""
+"""Fast decoding with slightly different pixels: libjpeg-turbo's fast methods, and resizing in integers."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ORIENTATION = 274  # a tag of EXIF 2.3
-# Markers of JPEG (ITU-T T.81, table B.1): with which it begins, of a segment that holds EXIF or XMP, of the pixels.
+# Markers of JPEG (ITU-T T.81, table B.1): start of the image, segment of EXIF or XMP, start of the pixels.
 START, NOTES, SCAN = b"\xff\xd8", b"\xff\xe1", b"\xff\xda"
-# For each orientation: whether rows become columns, and which axes are then turned round.
+# For each orientation: whether rows become columns, and which axes are flipped afterwards.
 TURNS: dict[int, tuple[bool, tuple[int, ...]]] = {
     **{2: (False, (1,)), 3: (False, (0, 1)), 4: (False, (0,))},
     **{5: (True, ()), 6: (True, (1,)), 7: (True, (0, 1)), 8: (True, (0,))},
@@ -38,12 +38,12 @@ def load_library() -> Any:
 
 
 class Header(NamedTuple):
-    """What is known of a JPEG before it is decoded.
+    """The size and the orientation of a JPEG, known before it is decoded.
 
     Attributes:
-        height: of the rows of pixels as they are stored.
-        width: likewise.
-        orientation: by EXIF, 1 if they are upright.
+        height: the number of stored rows of pixels.
+        width: the length of a stored row.
+        orientation: the orientation by EXIF; 1 for upright.
     """
 
     height: int
@@ -52,12 +52,12 @@ class Header(NamedTuple):
 
     @property
     def pixels(self) -> int:
-        """How many there are."""
+        """The number of pixels."""
         return self.height * self.width
 
 
 def quick_header(data: bytes) -> Header | None:
-    """Returns the header of a JPEG in RGB or grey without EXIF, in a fraction of Pillow's time; None of other files."""
+    """Returns the header of a JPEG in RGB or grey without EXIF, faster than Pillow; None for other files."""
     if not data.startswith(START) or not _is_plain(data):
         return None
     height, width, colours, _ = load_library().decode_jpeg_header(data)
@@ -65,7 +65,7 @@ def quick_header(data: bytes) -> Header | None:
 
 
 def header(opened: "Image") -> Header | None:
-    """Returns the header of what Pillow has opened, or None if it is no JPEG or has other colours than RGB or grey."""
+    """Returns the header of an opened picture; None if it is no JPEG in RGB or grey."""
     if opened.format != "JPEG" or opened.mode not in ("RGB", "L"):
         return None
     return Header(opened.height, opened.width, opened.getexif().get(ORIENTATION, 1))
@@ -76,17 +76,17 @@ def jpeg(
 ) -> NDArray[np.uint8]:
     """Returns a JPEG upright as (channels, H, W).
 
-    The cosine transform is the faster of libjpeg-turbo's, which in 8 bits is off by one here and there, and colours of
-    half the resolution are repeated instead of interpolated. Of 1, 1/2, 1/4 and 1/8, for which the transform has
-    machine code, the smallest scale is decoded that leaves each side of what is used at least twice as long as wanted.
+    The cosine transform is libjpeg-turbo's faster one, which differs by one in some 8-bit values; colours of half the
+    resolution are repeated, not interpolated. The JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8
+    (those with machine code) at which each side of the used part is at least twice the wanted length.
 
     Args:
         data: the file.
-        known: its header.
-        size: that it is resized to.
+        known: the header of the file.
+        size: the size of the result.
         channels: 3 for RGB, 1 for grey.
-        framing: how it is resized.
-        place: which part is kept, where that is drawn; None for the middle.
+        framing: how the picture is resized.
+        place: the drawn part that is kept; None for the middle.
     """
     swapped, axes = TURNS.get(known.orientation, (False, ()))
     height, width = (known.width, known.height) if swapped else (known.height, known.width)
@@ -105,9 +105,9 @@ def jpeg(
 
 
 def resized(pixels: NDArray[np.uint8], size: Size, framing: Framing, place: Place | None = None) -> NDArray[np.uint8]:
-    """Maps (h, w, C) uint8 -> (C, H, W), with antialiasing, by torch; see `Framing`, of which it knows no padding.
+    """Maps (h, w, C) uint8 -> (C, H, W), with antialiasing, by torch; see `Framing`, whose padding it cannot do.
 
-    What is kept is cut at whole pixels; `ImageOps.fit` cuts at halves where the sides differ by an odd number.
+    It crops at whole pixels; `ImageOps.fit` crops at half pixels if the sides differ by an odd number.
     """
     import torch
     from torch.nn import functional as F
@@ -123,14 +123,14 @@ def resized(pixels: NDArray[np.uint8], size: Size, framing: Framing, place: Plac
     part = np.ascontiguousarray(pixels[top : top + height, left : left + width])
     if part.shape[:2] == wanted:
         return part.transpose(2, 0, 1)
-    # Of one image only `unsqueeze` gives strides that torch takes for channels last, and then leaves as they are.
+    # Only `unsqueeze` gives a single image strides that torch recognises as channels last, and then keeps.
     image = torch.from_numpy(part).unsqueeze(0).permute(0, 3, 1, 2)
     result: NDArray[np.uint8] = F.interpolate(image, wanted, mode=framing.filter, antialias=True)[0].numpy()
     return result
 
 
 def _is_plain(data: bytes) -> bool:
-    """Returns whether nothing in a JPEG before its pixels can say that it is turned."""
+    """Returns whether no segment before the pixels of a JPEG can hold an orientation."""
     at = len(START)
     while data[at : at + 1] == b"\xff" and data[at : at + 2] not in (NOTES, SCAN):
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")

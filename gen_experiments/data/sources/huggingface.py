@@ -15,34 +15,34 @@ from gen_experiments.data.sources.base import PictureSource, check_channels
 from gen_experiments.data.sources.folder import SPLIT_OF
 from gen_experiments.errors import UserError, quoted
 
-NO_LABEL = -1  # what data sets have in the place of a label that is kept secret
+NO_LABEL = -1  # stands in data sets for a secret label
 OTHER_SPLITS = "in splits of other names"
 
 
 class HuggingFace(PictureSource):
     """Pictures in a data set that the library `datasets` reads; `pip install 'gen-experiments[huggingface]'`.
 
-    That is a folder of Parquet or Arrow files, or of pictures, on the disk; one Parquet file; what `save_to_disk`
-    wrote; or, where there is a network, the name of a data set of the hub. Nothing that a data set brings is run: the
-    library has no scripts since version 4. It converts Parquet files into Arrow files in a cache of its own, in which
-    the pictures stay as they are encoded, and each is found without reading the others.
+    It reads a folder of Parquet or Arrow files or of pictures, a single Parquet file, the folder of a `save_to_disk`,
+    or a data set of the hub by its name. No code of a data set is run: the library has no scripts since version 4. The
+    library converts Parquet files into Arrow files in its own cache; the pictures stay encoded, and each is read
+    without the others.
 
-    Splits are called as for an image folder (`validation` is "val"); the only split of a data set is "train".
+    Splits have the names of an image folder's (`validation` is "val"); a single split is "train".
 
     Args:
         path: the folder, file or name.
-        name: the data set's configuration, where it has several.
-        image_column: the column of the pictures: images, bytes of encoded ones or of .npy files, or `Array2D` and
-            `Array3D` as `ImageFolder` has arrays.
-        label_column: the column of the labels: classes, whole numbers or names; None for none. Where all labels of a
-            split are -1, as of tests whose labels are secret, it has none.
-        group_column: the column that tells which pictures belong together and are held out together; None for none.
+        name: the configuration of a data set that has several.
+        image_column: the column of the pictures: images, bytes of encoded images or of .npy files, or `Array2D` and
+            `Array3D` with the shapes of `ImageFolder`'s arrays.
+        label_column: the column of the labels: classes, whole numbers or names; None for none. A split whose labels are
+            all -1, such as a test split with secret labels, has no labels.
+        group_column: the column of the groups, whose pictures are held out together; None for none.
         channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         revision: the version of a data set of the hub.
 
     Raises:
-        UserError: channels is not in 1 ... 4; the library is not installed; the data set is not there or has no such
-            column or no pictures in it; its labels are out of range, or a group is in two splits.
+        UserError: channels is not in 1 ... 4; the library is not installed; the data set is missing, or lacks a
+            column or pictures in it; its labels are out of range, or a group is in two splits.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class HuggingFace(PictureSource):
         self._groups = {} if group_column is None else self._find_groups(group_column)
 
     def splits(self) -> set[str]:
-        """Returns those of the data set."""
+        """Returns the splits of the data set."""
         return set(self._splits)
 
     def origin(self, split: str) -> str:
@@ -87,11 +87,11 @@ class HuggingFace(PictureSource):
         return self._groups.get(split)
 
     def passed_over(self) -> Mapping[str, Sequence[str]]:
-        """Returns the data set's splits that are none of ours."""
+        """Returns the names of the data set's other splits."""
         return self._passed_over
 
     def key(self, split: str) -> str:
-        """Returns a hash of the names, sizes and times of the files, and of what is taken from them."""
+        """Returns a hash of the names, sizes and times of the files, the image column, the classes and the labels."""
         digest = hashlib.sha256(f"{self._image_column}|{self.class_names}".encode())
         for file in sorted(cached["filename"] for cached in self._splits[split].cache_files):
             stat = Path(file).stat()
@@ -101,7 +101,7 @@ class HuggingFace(PictureSource):
         return f"huggingface-{self.channels}-{digest.hexdigest()}"
 
     def pictures(self, split: str) -> Column:
-        """Returns the rows."""
+        """Returns the column of the pictures."""
         return self._pictures[split]
 
     def labels(self, split: str) -> NDArray[np.int64] | None:
@@ -109,7 +109,7 @@ class HuggingFace(PictureSource):
         return self._labels[split]
 
     def _find_classes(self, column: str) -> None:
-        """Finds the classes, which are those of the training images, and each picture's."""
+        """Finds the classes of the training images, and the label of each picture."""
         values = {split: np.array(rows.with_format(None)[column][:]) for split, rows in self._splits.items()}
         known = getattr(self._splits["train"].features[column], "names", None)
         if values["train"].dtype.kind == "U":
@@ -148,7 +148,7 @@ def _numbered(names: Sequence[str], known: Sequence[str], where: str) -> NDArray
     """Returns the numbers of classes.
 
     Raises:
-        UserError: one is unknown.
+        UserError: a name is unknown.
     """
     numbers = {name: number for number, name in enumerate(known)}
     unknown = sorted(set(names) - numbers.keys())
@@ -158,7 +158,7 @@ def _numbered(names: Sequence[str], known: Sequence[str], where: str) -> NDArray
 
 
 def _loaded(path: str, name: str | None, revision: str | None) -> Any:
-    """Returns what the library makes of a path: a data set, or several by their splits."""
+    """Returns the data set at a path, or a dictionary of several by their splits."""
     try:
         import datasets
     except ModuleNotFoundError as error:
@@ -171,7 +171,7 @@ def _loaded(path: str, name: str | None, revision: str | None) -> Any:
             kind = "arrow" if place.suffix == ".arrow" else "parquet"
             return datasets.load_dataset(kind, data_files=path)
         return datasets.load_dataset(path, name, revision=revision)
-    # The library and what it reads fail in any way.
+    # The library and its readers raise many kinds of errors.
     except Exception as error:
         reason = quoted(error) or type(error).__name__
         raise UserError(
@@ -180,10 +180,10 @@ def _loaded(path: str, name: str | None, revision: str | None) -> Any:
 
 
 def _by_split(loaded: Any, path: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Returns the data set of each split, and the splits that are none of ours.
+    """Returns the data set of each split, and the names of other splits.
 
     Raises:
-        UserError: it is not clear what to train on.
+        UserError: no split is called train.
     """
     given = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
     if len(given) == 1:
@@ -202,6 +202,6 @@ def _by_split(loaded: Any, path: str) -> tuple[dict[str, Any], dict[str, list[st
 
 
 def _as_folders(names: Sequence[str]) -> tuple[str, ...] | None:
-    """Returns names of classes that folders can have; None if they are then not all different."""
+    """Returns the classes' names without characters that folders cannot have; None if they are then not unique."""
     plain = [name.replace("/", "-").replace("\\", "-").replace("\0", "").lstrip(".") for name in names]
     return tuple(plain) if all(plain) and len(set(plain)) == len(plain) else None

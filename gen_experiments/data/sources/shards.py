@@ -1,4 +1,4 @@
-"""Pictures in tar files, as clusters want them: few large files instead of many small ones."""
+"""Pictures in tar files: few large files instead of many small ones, for the file systems of clusters."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,23 +19,23 @@ SPLIT_START = re.compile(rf"({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))}
 
 
 class Shards(PictureSource):
-    """Tar files in the layout of webdataset, which its writers and plain `tar` make.
+    """Tar files in the layout of webdataset, made by its writers or by plain `tar`.
 
-    `000123.jpg` and `000123.cls`, a whole number, are a picture and its label; so is a `000123.json` with the key
-    `label`. The shards of a split lie in a folder of its name or begin with it, as in `train-000000.tar`; without such
-    names all are training images.
+    The label of `000123.jpg` is the whole number in `000123.cls`, or the value of `label` in `000123.json`. The shards
+    of a split are in a folder of its name, or their names begin with it, as in `train-000000.tar`; without such names
+    all pictures are training images.
 
-    The files are read at the places where the pictures lie, in any order, so that all that holds for a folder holds
-    here: the order of an epoch is drawn over all shards, and a run goes on in the middle of one with any number of
-    processes. webdataset itself reads shards from front to back, shuffles within a window and starts over when it is
-    resumed, and litdata has a format of its own; the places are found by Python's `tarfile`, once, and kept.
+    Pictures are read at their positions in the files, in any order, so that shards can do what folders can: the order
+    of an epoch is drawn over all shards, and a run resumes in the middle of an epoch with any number of processes.
+    webdataset itself reads shards from front to back, shuffles within a window and starts over when it is resumed, and
+    litdata has its own format. Python's `tarfile` finds the positions once, and the cache keeps them.
 
     Args:
         root: the folder.
         channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
-        num_classes: how many classes there are; by default one more than the largest training label.
+        num_classes: the number of classes; by default one more than the largest training label.
         class_names: the names of the classes in the order of their numbers; None for none.
-        arrays: take .npy members for pictures too, as `ImageFolder` takes files.
+        arrays: read .npy members as pictures too, as `ImageFolder` reads files.
 
     Raises:
         UserError: there are no shards, one is compressed or damaged or holds no picture, labels are missing or out of
@@ -77,11 +77,11 @@ class Shards(PictureSource):
                 )
 
     def splits(self) -> set[str]:
-        """Returns those that have shards."""
+        """Returns the splits that have shards."""
         return set(self._shards)
 
     def origin(self, split: str) -> str:
-        """Returns how many shards there are."""
+        """Returns the number of shards as text."""
         return f"{len(self._shards[split])} shards"
 
     def labelled(self, split: str) -> bool:
@@ -89,11 +89,11 @@ class Shards(PictureSource):
         return self.labels(split) is not None
 
     def key(self, split: str) -> str:
-        """Returns a hash of the names, sizes and times of the shards, and whether arrays are pictures."""
+        """Returns a hash of the names, sizes and times of the shards and of `arrays`."""
         return f"shards-{self.channels}-{self._stamps[split]}"
 
     def pictures(self, split: str) -> Members:
-        """Returns the members that are pictures, in the order of the shards and in that of each."""
+        """Returns the pictures in the order of the shards, and within each in its order."""
         return Members(self._shards[split], self._indices[split])
 
     def labels(self, split: str) -> NDArray[np.int64] | None:
@@ -109,7 +109,7 @@ def _find_shards(root: Path) -> Mapping[str, Sequence[Path]]:
     """Returns the shards of each split, in the order of their names.
 
     Raises:
-        UserError: there are none, or it is not clear which are to train on.
+        UserError: there are no shards, or it is not clear which are for training.
     """
     if not root.is_dir():
         raise UserError(f"there is no folder of shards {root} in {Path.cwd()}: mend its path")

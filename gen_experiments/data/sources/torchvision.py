@@ -1,4 +1,4 @@
-"""Data sets of torchvision, in the files that it keeps."""
+"""Data sets of torchvision, in its own files."""
 
 import os
 from pathlib import Path
@@ -18,8 +18,8 @@ class _Torchvision(Source):
     """A data set of torchvision with images in `.data` and labels in `.targets`.
 
     Args:
-        root: the folder that torchvision keeps it in.
-        download: fetch it if it is not there.
+        root: torchvision's folder of data sets.
+        download: download the data set if it is missing.
     """
 
     dataset: ClassVar[str]
@@ -30,11 +30,11 @@ class _Torchvision(Source):
         self.root, self.download = root, download
 
     def splits(self) -> set[str]:
-        """Returns both official ones."""
+        """Returns the two official splits."""
         return {"train", "test"}
 
     def fetch(self) -> None:
-        """Downloads the files if their folder is not there and that is allowed."""
+        """Downloads the files if their folder is missing and `download` allows it."""
         if not (Path(self.root) / self.folder).is_dir():
             self._load("train", self.download)
 
@@ -67,7 +67,7 @@ class MNIST(_Torchvision):
 
     Args:
         root: the folder that holds `MNIST/raw`.
-        download: fetch it if it is not there.
+        download: download the data set if it is missing.
     """
 
     dataset = "MNIST"
@@ -82,13 +82,13 @@ class FashionMNIST(_Torchvision):
 
     Args:
         root: the folder that holds `FashionMNIST/raw`.
-        download: fetch it if it is not there.
+        download: download the data set if it is missing.
     """
 
     dataset = "FashionMNIST"
     folder = "FashionMNIST/raw"
     channels = 1
-    # The first is T-shirt/top in the data set's description, which no folder can be called.
+    # The description's T-shirt/top cannot be the name of a folder.
     class_names = (
         *("T-shirt or top", "Trouser", "Pullover", "Dress", "Coat"),
         *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
@@ -100,7 +100,7 @@ class CIFAR10(_Torchvision):
 
     Args:
         root: the folder that holds `cifar-10-batches-py`.
-        download: fetch it if it is not there.
+        download: download the data set if it is missing.
     """
 
     dataset = "CIFAR10"
