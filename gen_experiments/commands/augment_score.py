@@ -1,4 +1,4 @@
-"""`augment-score`: whether generated images help to train a classifier."""
+"""`augment-score`: measures whether generated images help to train a classifier."""
 
 import numpy as np
 import torch
@@ -30,14 +30,15 @@ def augment_score(
 ) -> None:
     """Trains a small classifier on real images, on generated ones and on both, and prints its accuracy on test images.
 
-    The second is the classification accuracy score (https://arxiv.org/abs/1905.10887). The three classifiers have the
-    same start, the same number of steps and see images in grey at 32x32 pixels.
+    The accuracy after training on generated images is the classification accuracy score
+    (https://arxiv.org/abs/1905.10887). The three classifiers have the same initial weights and number of steps, and see
+    grey images of 32x32 pixels.
 
     Args:
         checkpoint: a checkpoint of a model that generates images of given labels, in the folder of its run.
-        per_class: generated images of each class, in [1, 100000]; all are held in memory.
+        per_class: the number of generated images of each class, in [1, 100000]; all are held in memory.
         steps: training steps of a classifier, of 128 images; >= 10.
-        seed: of the generated images and of the classifiers.
+        seed: the seed of the generated images and of the classifiers.
         config: the run's config.yaml, if it is not in the run's folder.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
@@ -93,7 +94,7 @@ def _right(
     seed: int,
     device: torch.device,
 ) -> int:
-    """Returns how many test images a classifier names rightly that was trained on these."""
+    """Returns how many test images a classifier that was trained on these images classifies correctly."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = DigitsNet(classes).to(device)

@@ -1,4 +1,4 @@
-"""How well a model restores each kind of damage alone."""
+"""Scores a model's restoration of each kind of damage alone."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -31,15 +31,15 @@ def scores_by_damage(
     wanted: Sequence[str] | None,
     bootstrap: int,
 ) -> list[dict[str, Any]]:
-    """Returns what a record says of the restoration of pictures that are all damaged in the same way.
+    """Returns the scores of restorations for each kind of damage, applied to all pictures.
 
     An image's random numbers are those of validation and test.
 
     Args:
         model: one that remakes images.
         checkpoint: its file.
-        data: what is damaged.
-        split: which of their images.
+        data: the data of the images.
+        split: the split of the data.
         damage: kinds, each of which all images go through alone; None for those of the data, each at its least and at
             its greatest strength.
         lpips: by what LPIPS is measured; None for none, unless it is wanted.

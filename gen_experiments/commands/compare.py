@@ -1,4 +1,4 @@
-"""`compare`: the scores of several runs beside each other, ranked only where they mean the same."""
+"""`compare`: a table of the scores of several runs, ranked only where their protocols agree."""
 
 from pathlib import Path
 from typing import Any
@@ -32,20 +32,19 @@ def compare(
     bootstrap: int = 200,
     device: str = "auto",
 ) -> None:
-    """Lays the records of evaluations beside each other and says which is better, or why that cannot be said.
+    """Prints the records of evaluations beside each other, and which is better or why they cannot be ranked.
 
-    Numbers of different protocols are not ranked: the fields that differ are named. A number whose 95% interval
-    overlaps another's has not won.
+    Numbers of different protocols are not ranked: the differing fields are printed. A number does not win if its 95%
+    interval overlaps another's.
 
     Args:
         runs: two or more folders of runs that `evaluate` has scored, or records (JSON) that it wrote.
-        rescore: evaluate all of them anew under one protocol, which the following options give; the records of the runs
-            are replaced.
-        reference: what all are compared with; by default the split that the first run's training compared with.
-        metrics: names; by default all that what is known allows.
-        num: images that a model generates.
-        seed: names the sequence of a model's samples.
-        extractor: whose features are compared; by default that of the first run.
+        rescore: evaluate all runs again by one protocol, which the following options set; replaces the runs' records.
+        reference: the images to compare with; by default the split that the first run's training compared with.
+        metrics: names; by default all that can be computed.
+        num: the number of images that a model generates.
+        seed: the seed of a model's samples.
+        extractor: the feature extractor; by default that of the first run.
         bootstrap: resamples for the 95% intervals; 0 for no intervals.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
@@ -74,7 +73,7 @@ def compare(
 
 
 def print_comparison(names: list[str], records: list[dict[str, Any]]) -> None:
-    """Prints the metrics that all records have, and what keeps them from being ranked."""
+    """Prints the metrics that all records have, and the reasons why they cannot be ranked."""
     differing = differences(records)
     table = Table("metric", *(str(number + 1) for number in range(len(names))), "better")
     shared = [name for name in records[0]["scores"] if all(name in held["scores"] for held in records)]

@@ -1,4 +1,4 @@
-"""Whether the samples that are scored are copies of the images that their model was trained on."""
+"""Tests whether the scored samples are copies of the model's training images."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from gen_experiments.metrics.memorisation import near_copies, nearer_p_value
 from gen_experiments.metrics.neighbours import nearest
 
 OF_COPIES = ("near_copies", "near_copies_p")
-SHARE = 0.01  # of the distances that count as small
+SHARE = 0.01  # share of the distances that count as small
 
 
 def copies(
@@ -28,14 +28,14 @@ def copies(
 ) -> dict[str, Score]:
     """Returns the share of samples that lie nearer to a training image than 99% of unseen images do, and its p-value.
 
-    The p-value is that of `metrics.memorisation.nearer_p_value`; unseen are the images of the run's test split.
+    The p-value is `metrics.memorisation.nearer_p_value`; the unseen images are those of the run's test split.
 
     Args:
-        checkpoint: of the model, in the folder of its run.
+        checkpoint: the model's checkpoint, in the folder of its run.
         samples: (N, D) features.
-        reference: describes what the samples are compared with, whose features serve if it is the training split.
-        reference_features: of it, where they are known.
-        network: whose features they are.
+        reference: the description of the reference; its features are used if it is the training split.
+        reference_features: the features of the reference, if they are known.
+        network: the extractor of the features.
 
     Raises:
         UserError: the run's data cannot be found, or it holds out too few images.

@@ -1,4 +1,4 @@
-"""`demo`: a page in the browser on which one tries what a model can do."""
+"""`demo`: a page in the browser to try a model."""
 
 import importlib.util
 import os
@@ -15,19 +15,19 @@ HOST = "127.0.0.1"
 
 
 def demo(checkpoint: str, port: int | None = None) -> None:
-    """Serves a page on which to sample, interpolate, reconstruct and inpaint, until it is stopped by Ctrl-C.
+    """Serves a page to sample, interpolate, reconstruct and inpaint, until Ctrl-C.
 
-    It shows what the model can do: samples by class and seed, ways between samples of a GAN, reconstructions of one's
-    own pictures by a VQ-VAE, and their covered part filled by a prior. Nobody outside of this machine can open it.
-    Pictures that are given to it are removed when it ends.
+    The page has a tab for each ability of the model: samples by class and seed, interpolations between samples of a
+    GAN, reconstructions of uploaded pictures by a VQ-VAE, and inpainting of them by a prior. Only this machine can open
+    the page. Uploaded pictures are removed at the end.
 
     Args:
         checkpoint: a checkpoint, the folder of a run (its best checkpoint) or of an export.
-        port: where to serve; by default the first free one from 7860 on.
+        port: the port; by default the first free one from 7860 on.
 
     Raises:
-        UserError: the checkpoint cannot be used, the model can do nothing of this, the port is taken, or gradio is not
-            installed.
+        UserError: the checkpoint cannot be used, the model has none of these abilities, the port is taken, or gradio is
+            not installed.
     """
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the demo needs gradio: pip install 'gen-experiments[demo]'")
@@ -36,7 +36,7 @@ def demo(checkpoint: str, port: int | None = None) -> None:
     path = Path(checkpoint)
     model = load_model(path, ImageModel, "be shown")
     with tempfile.TemporaryDirectory() as folder:
-        # Before gradio is imported, which reads them then: it is to tell nobody of its use.
+        # gradio reads these variables at import; they disable its analytics.
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder)
         page, theme = build_page(model, path)
         try:

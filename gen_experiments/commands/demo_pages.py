@@ -1,4 +1,4 @@
-"""The page of `demo`: a tab for each thing that a model can do."""
+"""The page of `demo`: a tab for each ability of a model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ from gen_experiments.models.gan import GAN
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.models.sampling import drawn_labels, sample_sources
 
-SHOWN_SIDE = 512  # pixels to which small sheets are enlarged at least
+SHOWN_SIDE = 512  # pixels: smaller grids are enlarged
 MOST_SAMPLES, STEPS, PROPOSALS, MOST_SEED = 64, 8, 3, 2**31 - 1
 OPEN = "any"  # the choice of no class
 
@@ -48,7 +48,7 @@ def build_page(model: ImageModel, path: Path) -> tuple[Any, Any]:
         for title, build in tabs:
             with gr.Tab(title):
                 build(gr, model, reading)
-    # Fonts of the system: the default ones would be fetched.
+    # The system's fonts: the default ones would be downloaded.
     return page, gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
 
 
@@ -58,7 +58,7 @@ def sampled(model: Samples, label: int | None, seed: int, num: int, truncation: 
 
 
 def way(model: GAN, label: int | None, start: int, stop: int) -> Tensor:
-    """Returns (STEPS, C, H, W) uint8 images on the arc from the first sample of a seed to that of another."""
+    """Returns (STEPS, C, H, W) uint8 images on the arc between the first samples of two seeds."""
     sources = [*sample_sources(0, 1, start), *sample_sources(0, 1, stop)]
     ends = model.noise(sources)
     labels = drawn_labels(sources, model.num_classes)
@@ -78,7 +78,7 @@ def proposals(
     """Returns (2 + PROPOSALS, C, H, W) uint8: a picture, the same with its box covered, and fillings of the box.
 
     Raises:
-        UserError: the box holds nothing.
+        UserError: the box is empty.
     """
     left, top, right, bottom = box
     covered = torch.zeros(1, 1, *picture.shape[1:], dtype=torch.bool)
@@ -90,7 +90,7 @@ def proposals(
 
 
 def sheet(images: Tensor, columns: int | None = None) -> NDArray[np.uint8]:
-    """Returns (N, C, H, W) uint8 images as one picture for a browser, (height, width, 3), small ones enlarged."""
+    """Returns (N, C, H, W) uint8 images as one picture for a browser, (height, width, 3); small grids are enlarged."""
     laid = grid(images, columns)
     times = max(1, SHOWN_SIDE // max(laid.shape[1:]))
     enlarged = laid.repeat_interleave(times, 1).repeat_interleave(times, 2)
@@ -161,7 +161,7 @@ TABS: tuple[tuple[str, type, Callable[[Any, Any, Reading], None]], ...] = (
 
 
 def _connect(gr: Any, name: str, make: Callable[..., NDArray[np.uint8]], inputs: list[Any]) -> None:
-    """Puts a button below the inputs that shows what is made of them; what goes wrong is said in one line."""
+    """Adds a button that computes and shows the result of the inputs; an error is shown as one line."""
 
     @torch.inference_mode()
     def answer(*values: Any) -> NDArray[np.uint8]:
@@ -172,7 +172,7 @@ def _connect(gr: Any, name: str, make: Callable[..., NDArray[np.uint8]], inputs:
 
     button = gr.Button(name, variant="primary", elem_id=f"{name}-button")
     shown = gr.Image(label=name, format="png", interactive=False, buttons=["download"], elem_id=f"{name}-result")
-    # One at a time over all tabs: a prior that draws keeps its temperature for as long as it does.
+    # One call at a time over all tabs: a prior holds the temperature of the call in itself.
     button.click(answer, inputs, shown, concurrency_limit=1, concurrency_id="model", api_name=name)
 
 

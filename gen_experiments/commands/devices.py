@@ -1,4 +1,4 @@
-"""Where a command computes, and with how many processes."""
+"""The device and the processes of a command."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from gen_experiments.models.checkpoints import load_model
 
 
 def chosen_device(name: str) -> torch.device:
-    """Returns a device by its name; `auto` is a GPU where there is one. `auto` and `cuda` are a GPU for each process.
+    """Returns a device by its name; `auto` is a GPU if there is one. `auto` and `cuda` give each process its own GPU.
 
     Raises:
         UserError: there is no such device.
@@ -29,28 +29,28 @@ def chosen_device(name: str) -> torch.device:
 
 
 def _local_rank() -> int:
-    """Returns this process's number on its machine."""
+    """Returns the number of this process on its machine."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def loaded(checkpoint: str, able: type, task: str, device: str) -> ImageModel:
-    """Returns a checkpoint's model, ready on a device; see `load_model` and `chosen_device`."""
+    """Returns a checkpoint's model on a device; see `load_model` and `chosen_device`."""
     return load_model(checkpoint, able, task).to(chosen_device(device))
 
 
 def num_processes() -> int:
-    """Returns how many processes torchrun has started, 1 without it."""
+    """Returns the number of processes that torchrun has started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Joins the processes that torchrun has started; does nothing where there is only one."""
+    """Makes a group of the processes that torchrun has started; does nothing for a single process."""
     if num_processes() == 1:
         yield
         return
     if _local_rank() < torch.cuda.device_count():
-        torch.cuda.set_device(_local_rank())  # what `cuda` is for this process
+        torch.cuda.set_device(_local_rank())  # the meaning of `cuda` in this process
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield

@@ -25,10 +25,10 @@ MAX_BYTES = 4 << 30
 
 @torch.inference_mode()
 def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "auto") -> None:
-    """Writes the codes of a folder's pictures, from which `decode` makes them anew, and prints the bits per pixel.
+    """Writes the codes of a folder's pictures, which `decode` turns back into pictures, and prints the bits per pixel.
 
-    Printed are log₂ K bits a code, which a file of fixed-length codes takes, and the entropy of the codes, which is
-    what an ideal coder would take that knows how often each occurs at each level and nothing else.
+    It prints log₂ K bits per code, the size with codes of fixed length, and the entropy of the codes: the size by an
+    ideal coder that knows only the frequency of each code at each level.
 
     Args:
         checkpoint: a checkpoint of a VQ-VAE.
@@ -69,7 +69,7 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
 
 
 def _classes(files: list[Path], image: ImageSpec) -> dict[str, NDArray[Any]]:
-    """Returns the labels of pictures and the names of the classes; nothing where some lie in no folder of a class."""
+    """Returns the labels of pictures and the names of the classes; empty if some lie in no folder of a class."""
     if any(len(file.parts) == 1 for file in files):
         return {}
     found = [file.parts[0] for file in files]
@@ -86,7 +86,7 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png", device: str = 
     Args:
         checkpoint: the checkpoint that encoded them.
         codes: the file of codes.
-        out: an image file for one grid; a folder for one file an image.
+        out: an image file for one grid; a folder for one file per image.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:

@@ -51,17 +51,17 @@ def evaluate(
     set decoded, as those of the run or the data on the other side. The processes of torchrun share the images.
 
     Args:
-        evaluated: what is scored.
-        reference: what it is compared with: as above, or a split (train, val, test) of the data that the evaluated
-            run was trained on; by default the split that its training compared with.
-        metrics: names, such as [fid,kid]; by default all that what is known allows, but for fid_infinity, sfid (ADM's,
-            by InceptionFeatures), near_copies and near_copies_p (see `memorisation`) and, without --lpips, lpips.
-        num: images that a model generates.
-        seed: names the sequence of a model's samples.
-        extractor: whose features are compared, or a list of several; by default that of the evaluated run, or of a data
+        evaluated: the images to score.
+        reference: the images to compare with: as above, or a split (train, val, test) of the evaluated run's data; by
+            default the split that its training compared with.
+        metrics: names, such as [fid,kid]; by default all that can be computed, except fid_infinity, sfid (ADM's, by
+            InceptionFeatures), near_copies and near_copies_p (see `memorisation`) and, without --lpips, lpips.
+        num: the number of images that a model generates.
+        seed: the seed of a model's samples.
+        extractor: the feature extractor, or a list of several; by default that of the evaluated run or of a data
             configuration.
-        covariance: by which count the covariances of FID are divided: n-1 as by NumPy, clean-fid, EDM and
-            torch-fidelity, or n as in the code of StyleGAN2-ADA.
+        covariance: the divisor of FID's covariances: n-1 as in NumPy, clean-fid, EDM and torch-fidelity, or n as in the
+            code of StyleGAN2-ADA.
         lpips: the network of LPIPS and its weights, as in --lpips=Perceptual --lpips.net=alex; its weights are fetched.
         damage: kinds of damage, each of which all pictures go through alone, such as
             '[{class_path: GaussianNoise, init_args: {deviation: [0.3, 0.3]}}]'; by default those that the data of the
@@ -71,7 +71,7 @@ def evaluate(
         json: a file for the record: the scores with their whole protocol; by default RUN/evaluation.json of a run.
 
     Raises:
-        UserError: something named cannot be used, a number is out of range, a metric needs more than there is.
+        UserError: an input cannot be used, a number is out of range, or a metric needs more than the inputs have.
     """
     protocol = Protocol(
         metrics=metrics,

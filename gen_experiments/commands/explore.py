@@ -1,4 +1,4 @@
-"""`explore`: what the directions of a GAN's latent space mean."""
+"""`explore`: images along the main directions of a GAN's latent space."""
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ def explore(
     seed: int = 0,
     device: str = "auto",
 ) -> None:
-    """Writes a sample moved along the directions that change the generator's first layer most, a row each.
+    """Writes a sample moved along the directions that change the generator's first layer most: a row per direction.
 
     The directions are SeFa's closed form (https://arxiv.org/abs/2007.06600): the eigenvectors of AᵀA, A being the
     matrix by which the first layer multiplies the noise. The strongest is the first row; the middle column is the
@@ -32,11 +32,11 @@ def explore(
     Args:
         checkpoint: a checkpoint of a GAN.
         out: the grid's image file.
-        directions: how many, the strongest first.
-        reach: how far the ends of a row lie from the middle, in standard deviations of the noise; > 0.
-        steps: images in a row; odd, so that there is a middle.
-        number: which sample is moved.
-        seed: names the sequence that the sample is of.
+        directions: the number of directions, the strongest first.
+        reach: the distance of a row's ends from its middle, in standard deviations of the noise; > 0.
+        steps: the number of images in a row; odd, so that there is a middle.
+        number: the number of the sample in the sequence of the seed.
+        seed: the seed of the sample.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:

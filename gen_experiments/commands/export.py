@@ -1,4 +1,4 @@
-"""`export`: a trained model for programs that know nothing of this package."""
+"""`export`: writes a trained model for programs without this package."""
 
 import dataclasses
 import json
@@ -26,16 +26,16 @@ FORMATS = (SAFETENSORS, *PROGRAMS)
 
 
 def export(checkpoint: str, out: str = "exported", formats: list[str] | None = None) -> None:
-    """Writes a folder with a model's weights, what it is built from, and its functions as programs.
+    """Writes a folder with a model's weights, its configuration, and its functions as programs.
 
-    model.safetensors and config.json hold the whole model: the folder stands wherever a checkpoint does. Beside them
-    lies a file for each function of the model: of a GAN the averaged generator, of a VQ-VAE the encoder, the codebook
-    and the decoder, of a prior its logits too. Their inputs and outputs stand in config.json; the batch is free. Every
-    file is run once, and compared with the model.
+    model.safetensors and config.json hold the whole model, so that commands take the folder as a checkpoint. A file is
+    written for each function of the model: the averaged generator of a GAN; the encoder, the codebook and the decoder
+    of a VQ-VAE; also the logits of a prior. config.json describes their inputs and outputs; the batch size is free.
+    Every file is run once and compared with the model.
 
     Args:
         checkpoint: a checkpoint, or the folder of a run (its best checkpoint).
-        out: the folder to write, which must be empty or not be there yet.
+        out: the folder to write, which must be new or empty.
         formats: some of safetensors, onnx and torch_export; by default all.
 
     Raises:
@@ -63,7 +63,7 @@ def export(checkpoint: str, out: str = "exported", formats: list[str] | None = N
 
 
 def _write_programs(model: ImageModel, programs: list[ProgramFormat], folder: Path) -> dict[str, object]:
-    """Writes a file for each function and format, and returns what the configuration says of them."""
+    """Writes a file for each function and format, and returns their entries in config.json."""
     if not programs:
         return {}
     found = model.pure_functions() if isinstance(model, HasPureFunctions) else {}

@@ -37,9 +37,9 @@ def inpaint(
 ) -> None:
     """Fills the covered part of a folder's pictures; a row each: original, masked, proposals. Known pixels stay.
 
-    The picture is encoded with its covered part in its median colour. The codes whose cells touch that part, and their
-    neighbours, are drawn anew given all others. Then it is done once more from the picture so filled: an encoder sees
-    far, and the known codes must not tell of the edge of a mask.
+    The picture is encoded with its covered part in its median colour. The prior draws the codes whose cells touch that
+    part, and their neighbours, given all others. Both steps are repeated with the filled picture: an encoder sees far,
+    and the known codes must not depend on the edge of the mask.
 
     Args:
         checkpoint: a checkpoint of a prior (configs/prior.yaml).
@@ -48,9 +48,9 @@ def inpaint(
             images, one for each picture in the order of their names; LEFT,TOP,RIGHT,BOTTOM in pixels; or "box" for the
             central quarter.
         out: the grid's image file.
-        proposals: how many fillings of each picture.
-        seed: names the random numbers.
-        class_: the class of all pictures, by name or number, for a prior of classes; without it the class is left open.
+        proposals: the number of fillings of each picture.
+        seed: the seed of the proposals.
+        class_: the class of all pictures, by name or number, for a prior of classes; by default unknown.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
@@ -79,15 +79,15 @@ def inpaint(
 def filled_in(
     model: CodePrior, originals: Tensor, covered: Tensor, label: int | None, seed: int, proposal: int
 ) -> Tensor:
-    """Returns pictures whose covered part is filled; see `inpaint`.
+    """Returns the pictures with their covered part filled; see `inpaint`.
 
     Args:
         model: the prior.
         originals: (N, C, H, W) uint8.
         covered: (N, 1, H, W) bool.
-        label: the class of all; None leaves it open.
-        seed: names the random numbers.
-        proposal: the number of the filling, each of which has random numbers of its own.
+        label: the class of all; None for an unknown class.
+        seed: the seed of all proposals.
+        proposal: the number of the proposal; each has its own random numbers.
 
     Returns:
         (N, C, H, W) uint8.
@@ -162,7 +162,7 @@ def _read_mask(file: Path, image: ImageSpec) -> Tensor:
 
 
 def central_quarter(image: ImageSpec) -> tuple[int, int, int, int]:
-    """Returns left, top, right and bottom of the box that lies in the middle of images."""
+    """Returns left, top, right and bottom of the central box, of half the height and width."""
     across, down = image.width // 4, image.height // 4
     return across, down, image.width - across, image.height - down
 

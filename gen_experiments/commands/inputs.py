@@ -1,4 +1,4 @@
-"""What `evaluate` and `stats` compare: a checkpoint, a run, a folder, a data configuration or an archive."""
+"""The inputs of `evaluate` and `stats`: a checkpoint, a run, a folder, a data configuration or an archive."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ class Images:
     """Real or generated images in a fixed order.
 
     Attributes:
-        described: what they are, for the record.
-        count: how many there are; None for as many as one likes.
-        read: returns those of a range, (N, C, H, W) uint8.
-        content: what they show, where that is known (`FeatureExtractor.content`).
-        archive: the .npz file that they are in.
-        labels: returns their classes, where these are known.
-        kept: returns those of a range as a training sees them, (N, C, H, W) uint16; None where `read` does.
+        described: the description of the images, for the record.
+        count: the number of images; None if any number can be made.
+        read: returns the images of a range, (N, C, H, W) uint8.
+        content: what the images show (`FeatureExtractor.content`), if it is known.
+        archive: the .npz file that holds the images.
+        labels: returns the classes of a range, if they are known.
+        kept: returns the images of a range as training sees them, (N, C, H, W) uint16; None if `read` does.
     """
 
     described: dict[str, Any]
@@ -55,7 +55,7 @@ class Archive:
 
     Attributes:
         path: the file.
-        kind: which of both.
+        kind: statistics or features.
     """
 
     path: Path
@@ -70,11 +70,11 @@ class Archive:
 
 @dataclass(frozen=True)
 class Look:
-    """What pictures of a folder are brought to, so that they can be compared with others.
+    """The look that the pictures of a folder get, so that they can be compared with others.
 
     Attributes:
-        image: size and channels.
-        reading: what is taken for a picture, and how it is framed.
+        image: the size and the channels.
+        reading: which files are pictures, and how they are framed.
     """
 
     image: ImageSpec
@@ -123,7 +123,7 @@ def stored_images(path: Path, look: Look | None) -> Images:
 
     Args:
         path: the folder, or an .npz file with `arr_0`.
-        look: of the images that they are compared with; None leaves pictures as large as they are, in colour.
+        look: the look of the images that they are compared with; None keeps the pictures' size, in colour.
 
     Raises:
         UserError: there is nothing to read, or images differ in size.
@@ -163,14 +163,14 @@ def stored_images(path: Path, look: Look | None) -> Images:
 
 
 def stored(name: str, look: Look | None) -> Images | Archive:
-    """Returns what a folder or an archive holds.
+    """Returns the contents of a folder or an archive.
 
     Args:
-        name: of either.
+        name: the path of the folder or the archive.
         look: see `stored_images`.
 
     Raises:
-        UserError: it is neither, or cannot be read.
+        UserError: the path is neither, or cannot be read.
     """
     path = Path(name)
     if path.suffix == ".npz" and path.is_file() and (kind := kind_of(path)) != "samples":
@@ -179,10 +179,10 @@ def stored(name: str, look: Look | None) -> Images | Archive:
 
 
 def split_compared_with(checkpoint: Path, reconstructs: bool) -> str:
-    """Returns the split that the training of a checkpoint's run compares what the model makes with.
+    """Returns the split that the training of a checkpoint's run compares with.
 
     Raises:
-        UserError: the run's configuration is not there or names no split.
+        UserError: the run's configuration is missing or names no split.
     """
     if reconstructs:
         return "val"

@@ -1,4 +1,4 @@
-"""`interpolate`: the way from one sample of a GAN to the next."""
+"""`interpolate`: images between samples of a GAN."""
 
 from pathlib import Path
 
@@ -28,17 +28,17 @@ def interpolate(
     latents: str | None = None,
     device: str = "auto",
 ) -> None:
-    """Writes the images along arcs between samples: a row an arc, or an animation that goes around all of them.
+    """Writes the images along arcs between samples: a row per arc, or an animation along all arcs.
 
     The noise is interpolated spherically: a straight line would leave the shell on which normal noise lies.
 
     Args:
         checkpoint: a checkpoint of a GAN.
         out: an image file for a grid; one that ends in .gif or .webp for an animation.
-        points: samples to pass through; in a grid the last is the end, an animation returns to the first.
-        steps: images of an arc, its two ends included in a grid.
-        seed: names the sequence whose first samples are the points.
-        classes: names or numbers of classes for a conditional GAN: the same way is gone once for each. Without them all
+        points: the number of samples that the arcs connect; an animation returns from the last to the first.
+        steps: the number of images of an arc; in a grid, its two ends included.
+        seed: the seed whose first samples are the points.
+        classes: names or numbers of classes for a conditional GAN: the arcs are drawn once for each. Without them all
             images have the label of the first point.
         latents: a file of noise that `project` wrote, whose rows are the points.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.

@@ -1,4 +1,4 @@
-"""The classes that a user names on the command line."""
+"""Reads the classes of the command line."""
 
 import difflib
 import re
@@ -11,18 +11,18 @@ from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import ImageSpec
 from gen_experiments.models.base import ImageModel
 
-MOST_NAMES = 8  # that a message lists
+MOST_NAMES = 8  # listed in a message
 
 
 def class_names(option: str, model: ImageModel) -> tuple[str, ...]:
-    """Returns the names of the classes that a model makes, which for old checkpoints are numbers.
+    """Returns the names of a model's classes; in old checkpoints these are numbers.
 
     Args:
-        option: what the user wrote that needs classes.
+        option: the option that needs classes, for the message.
         model: the model.
 
     Raises:
-        UserError: the model knows no classes.
+        UserError: the model has no classes.
     """
     classes = getattr(model, "num_classes", None)
     if classes is None:
@@ -32,15 +32,15 @@ def class_names(option: str, model: ImageModel) -> tuple[str, ...]:
 
 
 def class_numbers(option: str, classes: Sequence[str | int], model: ImageModel) -> list[int]:
-    """Returns the numbers of classes that are given by name or by number; a name that reads as a number is a name.
+    """Returns the numbers of classes that are given by name or by number; a text that is both counts as a name.
 
     Args:
-        option: what the user wrote them after.
-        classes: what was written.
+        option: the option, for the message.
+        classes: the names or numbers.
         model: the model.
 
     Raises:
-        UserError: the model knows no classes, or not one of these.
+        UserError: the model has no classes, or lacks one of these.
     """
     names = class_names(option, model)
     return [_number(option, str(name), names) for name in classes]
@@ -59,5 +59,5 @@ def _number(option: str, text: str, names: tuple[str, ...]) -> int:
 
 
 def one_label(label: int | None, count: int, device: torch.device | None = None) -> Tensor | None:
-    """Returns the labels of images that have all the same: (count,) int64, or None where no label is given."""
+    """Returns `count` equal labels: (count,) int64; None without a label."""
     return None if label is None else torch.full((count,), label, device=device)

@@ -1,4 +1,4 @@
-"""`memorisation`: whether a checkpoint's samples are copies of its training images."""
+"""`memorisation`: tests whether a model's samples are copies of its training images."""
 
 import numpy as np
 import torch
@@ -30,17 +30,17 @@ def memorisation(
 ) -> None:
     """Tests whether generated images lie nearer to training images than unseen ones do; writes the nearest above those.
 
-    Distances are between features. Unseen are the real images of the test split. The test is exact for any number of
-    either, with 2.5% of false accusations; that it does not accuse proves nothing, least of all where generated images
-    do not resemble the data, which is tested too.
+    Distances are between features. The unseen images are those of the test split. The test is exact for any numbers of
+    images, with 2.5% false positives. A negative result proves nothing, least of all if generated images do not
+    resemble the data, which is tested too.
 
     Args:
         checkpoint: a checkpoint of a model that generates, in the folder of its run.
-        num: how many images to generate.
+        num: the number of generated images.
         out: an image file: the generated images nearest to a training image, each above that image.
-        seed: names the sequence of images.
-        share: of the distances that count as small; in (0, 1).
-        extractor: whose features are compared; None for that of the run.
+        seed: the seed of the images.
+        share: the share of the distances that count as small; in (0, 1).
+        extractor: the feature extractor; None for that of the run.
         config: the run's config.yaml, if it is not in the run's folder.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
@@ -88,7 +88,7 @@ def memorisation(
 
 
 def verdict(nearer: float | None, farther: float) -> str:
-    """Returns in words what the two exact tests say."""
+    """Returns the results of the two exact tests as text."""
     if nearer is None:
         return "too few images to tell copies from chance: generate or hold out more"
     if nearer <= ALPHA:

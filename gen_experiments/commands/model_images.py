@@ -27,10 +27,10 @@ class Opened:
 
     Attributes:
         name: as `evaluate` takes it.
-        look: of its images, where it says it: to this the pictures of a folder beside it are brought.
-        checkpoint: the file, of a checkpoint or a run.
-        model: what that holds, on the device.
-        data: what a data configuration describes, and the split of them that is meant.
+        look: the look of its images, if known: the pictures of a folder on the other side get the same.
+        checkpoint: the file of a checkpoint or a run.
+        model: the model of the checkpoint, on the device.
+        data: the data of a data configuration, and the chosen split.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Opened:
 
 
 def opened(name: str, device: torch.device) -> Opened:
-    """Opens what a name stands for, once for all that is done with it.
+    """Opens a checkpoint, a run or a data configuration by its name.
 
     Args:
         name: as `evaluate` takes it.
-        device: where its model is to be.
+        device: the device of the model.
 
     Raises:
         UserError: it is a checkpoint or a data configuration that cannot be read.
@@ -61,16 +61,16 @@ def opened(name: str, device: torch.device) -> Opened:
 
 
 def images_of(side: Opened, look: Look | None, num: int, seed: int) -> Images | Archive:
-    """Returns the images of what was opened; of a checkpoint or a run, samples.
+    """Returns the images of an opened side; for a checkpoint or a run, samples.
 
     Args:
-        side: what was opened.
-        look: to which the pictures of a folder are brought; None leaves them as they are.
-        num: how many samples.
-        seed: names their sequence.
+        side: the opened side.
+        look: the look that the pictures of a folder get; None leaves them as they are.
+        num: the number of samples.
+        seed: the seed of the samples.
 
     Raises:
-        UserError: it stands for nothing, cannot be read, or its model cannot sample.
+        UserError: the side does not exist, cannot be read, or its model cannot sample.
     """
     if side.model is not None and side.checkpoint is not None:
         return samples_of(side.model, side.checkpoint, num, seed)
@@ -78,7 +78,7 @@ def images_of(side: Opened, look: Look | None, num: int, seed: int) -> Images | 
 
 
 def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Images:
-    """Returns as many samples of a model as are asked for.
+    """Returns samples of a model, of the requested number.
 
     Raises:
         UserError: the model cannot sample.
@@ -98,7 +98,7 @@ def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Imag
 
 
 def _content(checkpoint: Path) -> str | None:
-    """Returns what the images show that a model was trained on; None where its run does not say."""
+    """Returns what a model's training images show; None if its run does not say."""
     try:
         return training_data(str(checkpoint), None).source.content
     except UserError:
@@ -106,7 +106,7 @@ def _content(checkpoint: Path) -> str | None:
 
 
 def described_checkpoint(model: ImageModel, path: Path) -> dict[str, Any]:
-    """Returns what the record of an evaluation says of a model."""
+    """Returns the description of a model in the record of an evaluation."""
     held = read_checkpoint(path)
     return {
         "kind": "",

@@ -1,4 +1,4 @@
-"""The extractor of what is compared, and its pass over the images."""
+"""Chooses the extractors of an evaluation, and passes the images through them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from gen_experiments.metrics.frechet import Moments
 from gen_experiments.progress import progress
 from gen_experiments.runs.checkpoint_files import checkpoint_of
 
-BATCH = 250  # as `callbacks.evaluation` has it, so that sums are equal to the last digit
+BATCH = 250  # equal to that of `callbacks.evaluation`, so that sums are equal to the last digit
 
 
 class _NoFeatures(FeatureExtractor):
@@ -47,12 +47,12 @@ def extractor_for(*names: str | None) -> FeatureExtractor:
 
 
 def extractor_needed(names: Sequence[str | None], of_features: bool | None, of_pairs: bool) -> FeatureExtractor:
-    """Returns what `extractor_for` returns, or one without features where these are not needed.
+    """Returns the extractor of `extractor_for`, or one without features if no metric needs them.
 
     Args:
         names: the inputs.
-        of_features: whether a metric that is asked for needs features; None where all are that can be computed.
-        of_pairs: whether images are compared in pairs, too, which can be done where no extractor is named.
+        of_features: whether a requested metric needs features; None if all metrics that can be computed are wanted.
+        of_pairs: whether images are also compared in pairs, which needs no extractor.
 
     Raises:
         UserError: as for `extractor_for`.

@@ -1,4 +1,4 @@
-"""What commands read and write: folders of pictures, grids, noise."""
+"""Reads and writes folders of pictures, grids and noise for the commands."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from gen_experiments.untrusted import Unreadable, read_archive
 
 
 def read_images(folder: str, image: ImageSpec, checkpoint: str) -> Tensor:
-    """Returns the pictures below a folder, in the order of their paths, as a model shows them: (N, C, H, W) uint8.
+    """Returns the pictures below a folder, in the order of their paths, in a model's size: (N, C, H, W) uint8.
 
     Args:
-        folder: where they are.
-        image: what the model takes.
-        checkpoint: whose run says how pictures are read.
+        folder: the folder.
+        image: the shape of the model's images.
+        checkpoint: the checkpoint whose run defines how pictures are read.
 
     Raises:
         UserError: the folder is missing or empty, or a picture cannot be decoded.
@@ -33,12 +33,12 @@ def read_named_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[
     """Returns the paths of the pictures below a folder, and the pictures as the run trains on them.
 
     Args:
-        folder: where they are.
-        image: what the model takes.
+        folder: the folder.
+        image: the shape of the model's images.
         reading: how pictures are read.
 
     Returns:
-        The paths, and (N, C, H, W) uint8, or uint16 where the data of the run keep 16 bits.
+        The paths, and (N, C, H, W) uint8, or uint16 if the run's data keep 16 bits.
 
     Raises:
         UserError: as for `read_images`.
@@ -67,8 +67,8 @@ def write_images(images: Tensor, out: str) -> None:
     """Writes (N, C, H, W) uint8 images to `out`: one grid if that is an image file, else a PNG file each in a folder.
 
     Args:
-        images: what to write.
-        out: ends in the name of an image format for a grid.
+        images: the images.
+        out: an image file for a grid; else a folder.
 
     Raises:
         UserError: `out` cannot be written, or there are too many images for a grid.

@@ -1,4 +1,4 @@
-"""The record of an evaluation as a person reads it."""
+"""Prints and writes the record of an evaluation."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from gen_experiments.evaluation.record import write_record
 from gen_experiments.metrics.modes import ALARM, hardly_generated
 from gen_experiments.reports.evaluations import described_damage
 
-# Of what the record says about each side, what is printed.
+# The printed fields of each side's description.
 SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "crop", "seed", "count")
 
 
 def print_record(held: dict[str, Any]) -> None:
-    """Prints the scores of a record as a table, and below it what they are of."""
+    """Prints the scores of a record as a table, and the two sides below it."""
     protocol = held["protocol"]
     table = Table("metric", "value", *(["95% interval"] if protocol["bootstrap"] else []), "settings")
     for name, found in held["scores"].items():
@@ -47,24 +47,24 @@ def print_record(held: dict[str, Any]) -> None:
 
 
 def keep_record(held: dict[str, Any], path: Path, hint: str = "") -> None:
-    """Writes the record of a run into its folder, and says so; in somebody else's run one may not be allowed to.
+    """Writes the record of a run into its folder and prints the path; somebody else's folder may be read-only.
 
     Args:
         held: the record.
-        path: its file.
-        hint: what can be done where it cannot be written.
+        path: the file of the record.
+        hint: the advice that is printed if the file cannot be written.
     """
     try:
         write_record(held, path)
     except UserError as error:
-        # The scores are known all the same.
+        # The scores are printed anyway.
         print(f"the record is not kept ({error}){hint}")
     else:
         print(f"wrote the record to {path}")
 
 
 def _print_by_damage(rows: list[dict[str, Any]]) -> None:
-    """Prints how well each kind of damage is restored."""
+    """Prints the scores of each kind of damage."""
     names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
     table = Table("damage of all images", *names)
     for row in rows:

@@ -25,18 +25,18 @@ class ProgramFormat(ABC):
     """A format of files, each of which holds one function for any number of rows.
 
     Attributes:
-        suffix: of the files.
-        needs: the packages that write and run them, none of which this package installs by itself.
+        suffix: the file name extension.
+        needs: the packages that write and run the files; they are optional dependencies.
     """
 
     suffix: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
 
     def check_installed(self) -> None:
-        """Makes sure that what the format needs is installed.
+        """Checks that the packages of the format are installed.
 
         Raises:
-            UserError: it is not.
+            UserError: a package is missing.
         """
         missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
         if missing:
@@ -117,14 +117,14 @@ def traced(name: str, function: PureFunction) -> ExportedProgram:
     """Returns the program of a function, for any number of rows.
 
     Raises:
-        UserError: it cannot be traced, as what it does depends on the values.
+        UserError: it cannot be traced, because its control flow depends on values.
     """
     inputs = tuple(value[:TRACED_ROWS] for value in function.inputs.values())
     try:
         return torch.export.export(
             _Traced(function).eval(), inputs, dynamic_shapes=(tuple({0: Dim(BATCH)} for _ in inputs),)
         )
-    # A network of the user's may fail to be traced in any way.
+    # Tracing a user's network may raise any error.
     except Exception as error:
         raise UserError(f"the {name} cannot be traced by torch.export: {quoted(error)}") from error
 
@@ -144,7 +144,7 @@ def written(
     try:
         contents = file_format.written(program, function)
         made = file_format.run(contents, inputs)
-    # What an operator of a user's network meets in an exporter or a runtime is said in any way.
+    # Exporters and runtimes may raise any error for a user's network.
     except Exception as error:
         raise UserError(f"the {name} cannot be written as {file_format.suffix}: {quoted(error)}") from error
     with torch.no_grad():
@@ -172,7 +172,7 @@ def shapes(function: PureFunction) -> dict[str, dict[str, dict[str, Any]]]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """While it lasts, the exporters say nothing: neither about themselves nor, in a failure, the whole graph."""
+    """Silences the exporters in its context: their logs and, in a failure, the whole graph."""
     before = logging.root.manager.disable
     try:
         logging.disable(logging.WARNING)

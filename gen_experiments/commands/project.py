@@ -1,4 +1,4 @@
-"""`project`: the noise from which a GAN makes given pictures, as nearly as it can, and what else it makes of it."""
+"""`project`: finds the noise from which a GAN makes given pictures, and changes their classes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,21 +43,21 @@ def project(
     """Finds noise from which the GAN makes the pictures of a folder, and carries their style to other classes.
 
     Adam descends the mean squared error of the pixels on [-1, 1] + perceptual · LPIPS + shell · (‖z‖² / D − 1)², which
-    keeps z near the shell on which normal noise lies, from the best of 512 samples; the best z of the way is kept.
+    keeps z near the shell on which normal noise lies, from the best of 512 samples; the best z is kept.
 
     Args:
         checkpoint: a checkpoint of a GAN.
         images: the folder; its pictures are cropped and resized to what the model was trained on.
         out: the grid's image file; without `classes` it has the pictures above their projections.
         latents: the file of the noise: a NumPy archive with `latents` (N, D), which `interpolate` takes.
-        steps: of the descent.
+        steps: the number of steps of Adam.
         lr: Adam's learning rate.
-        shell: the factor of the pull to the shell.
-        seed: names the samples to start from.
+        shell: the factor of the term of the shell.
+        seed: the seed of the samples to start from.
         class_: the class of all pictures, by name or number; needed for a conditional GAN.
-        classes: names or numbers of classes to which the style of the pictures is carried over: a picture's noise holds
-            what its label does not tell, such as slant and weight of a stroke. The grid has a row each: picture,
-            projection, these classes.
+        classes: names or numbers of classes in which the pictures are made again: a picture's noise holds what its
+            label does not, such as slant and weight of a stroke. Each row of the grid holds the picture, the projection
+            and these classes.
         perceptual: the factor of LPIPS; 0 compares pixels alone and needs no network of features.
         net: LPIPS' backbone, VGG-16 or AlexNet.
         weights: a local copy of torchvision's weights of the backbone; by default they are fetched.

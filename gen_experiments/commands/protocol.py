@@ -1,4 +1,4 @@
-"""How images are scored: the options that `evaluate` and `compare --rescore` share."""
+"""The protocol of an evaluation: the options that `evaluate` and `compare --rescore` share."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ from gen_experiments.losses.perceptual import Perceptual
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How images are scored; the fields are the options of `evaluate`.
+    """The protocol of an evaluation; the fields are the options of `evaluate`.
 
     Raises:
         UserError: a number is out of range, or there is no such metric.
@@ -40,5 +40,5 @@ class Protocol:
 
     @property
     def of_features(self) -> bool | None:
-        """Whether a metric needs features; None where all are meant that can be computed."""
+        """Whether a metric needs features; None if all metrics that can be computed are wanted."""
         return None if self.metrics is None else bool({*self.metrics} & {*METRICS, *OF_COPIES})

@@ -1,4 +1,4 @@
-"""How the run that wrote a checkpoint reads pictures, so that commands read those of a folder likewise."""
+"""How a run reads pictures, so that commands on its checkpoint read those of a folder in the same way."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,11 @@ from gen_experiments.sizes import Size
 
 @dataclass(frozen=True)
 class Reading:
-    """What to take for a picture, and how to bring it to a model's size.
+    """Which files are pictures, and how they are resized to a model's size.
 
     Attributes:
-        framing: as where the run compares images.
-        suffixes: the endings of files that are pictures.
+        framing: the framing of the images that the run compares.
+        suffixes: the file name extensions of pictures.
     """
 
     framing: Framing = USUAL
@@ -38,7 +38,7 @@ class Reading:
         return eight_bits(self.kept(file, size, channels))
 
     def kept(self, file: Path, size: Size | None, channels: int) -> Tensor:
-        """Returns the same as the run trains on it: uint8, or uint16 where its data keep 16 bits."""
+        """Returns a picture as the run trains on it: uint8, or uint16 if the run's data keep 16 bits."""
         return torch.from_numpy(decode_one(file, size, channels, self.framing))
 
 
@@ -65,7 +65,7 @@ def reading_in(contents: dict[str, Any], compared: bool = False) -> Reading:
     """Returns that of the data in a configuration, as far as it makes sense: the data themselves need not be there.
 
     Args:
-        contents: of the configuration.
+        contents: the contents of the configuration.
         compared: whether the pictures are scored against those of the data, so that where these are decoded in the fast
             way they must be too. What else is done with pictures needs no library for it and gets their exact pixels.
     """
@@ -86,6 +86,6 @@ def reading_in(contents: dict[str, Any], compared: bool = False) -> Reading:
 
 
 def _arguments(described: Any) -> dict[str, Any]:
-    """Returns the arguments of a class that a configuration describes; none where it describes nothing."""
+    """Returns the arguments of a class in a configuration; empty without a class."""
     arguments = described.get("init_args") if isinstance(described, dict) else None
     return arguments if isinstance(arguments, dict) else {}

@@ -1,4 +1,4 @@
-"""`reconstruct`: given pictures beside what a checkpoint makes of them, and how close they are."""
+"""`reconstruct`: pictures beside a model's reconstructions of them, and their distances."""
 
 import torch
 
@@ -32,7 +32,7 @@ def reconstruct(
         checkpoint: a checkpoint of a model that reconstructs, such as a VQ-VAE.
         images: the folder; its pictures are cropped and resized to what the model was trained on.
         out: the grid's image file; it shows at most 256 pictures.
-        extractor: whose features the rFID compares, such as InceptionFeatures; None for no rFID.
+        extractor: the feature extractor of the rFID, such as InceptionFeatures; None for no rFID.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:

@@ -36,13 +36,13 @@ class Reconstructions:
         originals: the images.
         sources: what the model is to turn into a range of the images; None for these themselves, as a training sees
             them.
-        in_pairs: whether what is made can be compared with the images one by one.
-        lpips: by what LPIPS is measured; None for none, unless it is wanted.
+        in_pairs: whether the results can be compared with the images one by one.
+        lpips: the LPIPS; None for none, unless it is wanted.
         wanted: names of scores; None for all.
-        with_codes: whether those of codes are counted, where the model has codes.
+        with_codes: whether to count the codes of a model that has codes.
 
     Raises:
-        UserError: there are no images but only statistics of them.
+        UserError: there are only statistics of images.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Reconstructions:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The names of the scores that there will be."""
+        """The names of the scores."""
         return (*self._values, *(OF_CODES if self._tokenizer is not None else ()))
 
     def _read(self, part: range) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a model remakes in an evaluation: images, or the sources that data have for them."""
+"""The reconstructions or translations of an evaluated model."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,7 +18,7 @@ from gen_experiments.models.base import ImageModel
 
 
 def data_compared_with(checkpoint: Path, split: str | None) -> tuple[ImageDataModule, str]:
-    """Returns the data of a model's run, and the split with which its reconstructions are compared by default."""
+    """Returns the data of a model's run, and the split that its reconstructions are compared with by default."""
     return training_data(str(checkpoint), None), split or split_compared_with(checkpoint, True)
 
 
@@ -35,7 +35,7 @@ def remade_of(
     lpips: Perceptual | None,
     wanted: Sequence[str] | None,
 ) -> Reconstructions:
-    """Returns what a model makes of the sources of images, or of the images themselves where the data have none.
+    """Returns what a model makes of the sources of images, or of the images themselves if the data have no sources.
 
     Args:
         model: one that remakes images.
@@ -46,7 +46,7 @@ def remade_of(
         wanted: likewise.
 
     Raises:
-        UserError: the model translates, and there is nothing to translate.
+        UserError: the model translates, and there are no sources.
     """
     if compared is not None and compared[0].has_sources:
         sources, in_pairs = partial(sources_of_split, *compared), compared[0].in_pairs

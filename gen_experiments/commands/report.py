@@ -1,4 +1,4 @@
-"""`report`: one page about runs, from their folders alone."""
+"""`report`: writes a page about runs from their folders."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ def report(runs: list[str], out: str = "report.html") -> None:
     """Writes a page with the curves, pictures, evaluations and configurations of runs; it needs no other file.
 
     Args:
-        runs: folders of runs, whose curves are laid over each other.
+        runs: folders of runs, whose curves share their plots.
         out: the HTML file.
 
     Raises:
-        UserError: one is no folder of a run or has no curves, or `out` cannot be written or does not end in .html.
+        UserError: a folder is not a run's, a run has no curves, or `out` cannot be written or does not end in .html.
     """
     if Path(out).suffix != ".html":
         raise UserError(f"a report is written to a file that ends in .html, not to {out}")

@@ -50,10 +50,10 @@ def restore(
         out: as for `translate`; several proposals go into the folders proposal_1, proposal_2, … of a folder.
         damaging: damage the pictures first, as the training of the checkpoint's run did, and print how much closer to
             the pictures the restored ones are than the damaged.
-        proposals: how many restorations of each picture, by a model that draws them (RestorationPrior): samples of the
-            codes of the clean picture given those of the damaged one, decoded.
-        whole: keep the pictures as large as they are, in overlapping tiles; only into a folder.
-        seed: names the random numbers of the damage and of the proposals.
+        proposals: the number of restorations of each picture, by a model that draws them (RestorationPrior): it samples
+            the codes of the clean picture given those of the damaged one, and decodes them.
+        whole: restore in overlapping tiles at the pictures' own size; only into a folder.
+        seed: the seed of the damage and of the proposals.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
@@ -93,7 +93,7 @@ def restore(
 
 
 def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) -> list[Network]:
-    """Returns what makes each of the proposals.
+    """Returns the networks that make the proposals, one for each.
 
     Raises:
         UserError: the model restores nothing, or makes fewer.
@@ -123,7 +123,7 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
         config: a YAML file whose `data` has `damage`: a recipe, or the config.yaml of a run.
         images: the folder; its pictures are cropped and resized to the size of the configuration.
         out: as for `translate`.
-        seed: names the random numbers.
+        seed: the seed of the damage.
 
     Raises:
         UserError: the configuration has no damage, the folder cannot be used, or `out` cannot be written.

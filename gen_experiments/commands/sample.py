@@ -32,17 +32,17 @@ def sample(
 ) -> None:
     """Writes images that a checkpoint's model generates, as one grid or as a folder of PNG files.
 
-    A folder fills image by image: one that is interrupted holds the first images, each of them whole. The processes of
-    torchrun share the images.
+    A folder is written image by image: after an interruption it holds the first images, each complete. The processes
+    of torchrun share the images.
 
     Args:
         checkpoint: a checkpoint of a model that generates, such as a GAN or a prior.
-        num: how many images.
-        out: an image file for a grid, whose further pages are NAME_2.png and so on; a folder for one file an image.
-        seed: names the sequence of images; the same seed gives the same images on every machine.
+        num: the number of images.
+        out: an image file for a grid, whose further pages are NAME_2.png and so on; a folder for one file per image.
+        seed: the seed of the images; the same seed gives the same images on every machine.
         class_: the class of all images, by name or number, for a model of classes; without it the classes are drawn.
-        per_class: so many images of every class, instead of num: a row a class in a grid; in a folder, a sub-folder a
-            class, called as in the training data, which is an image folder to train on.
+        per_class: the number of images of every class, instead of num. A grid has a row per class; a folder has a
+            sub-folder per class with the class's name in the training data, so that it can be trained on.
         truncation: factor in (0, 1] on the noise (GAN) or on the temperature of the codes (prior): smaller is more
             typical and less varied.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
@@ -82,7 +82,7 @@ def sample(
 
 
 def _labels(indices: range, label: int | None, per_class: int | None) -> Tensor | None:
-    """Returns the labels that were asked for, or None if the model is to draw them."""
+    """Returns the requested labels; None if the model draws them."""
     if per_class is not None:
         return torch.tensor([number // per_class for number in indices])
     return one_label(label, len(indices))

@@ -1,4 +1,4 @@
-"""The two sides of an evaluation: what is scored, and what it is compared with."""
+"""The two sides of an evaluation: the scored images and the reference."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +28,11 @@ NEEDS = {
 
 @dataclass(frozen=True)
 class Sides:
-    """What is scored, and what it is compared with.
+    """The scored images and the reference of an evaluation.
 
     Attributes:
-        fake: what is scored.
-        real: what it is compared with.
+        fake: the scored images.
+        real: the reference.
         checkpoint: the file of the model that is scored; None where a folder, data or an archive are.
         model: what it holds.
         remade: what that model makes of the images that it is compared with, which `fake` is then.
@@ -48,11 +48,11 @@ class Sides:
 
     @property
     def content(self) -> str | None:
-        """What the images show, where that is known (`FeatureExtractor.content`)."""
+        """What the images show (`FeatureExtractor.content`), if it is known."""
         return self.real.content or self.fake.content
 
     def check(self, protocol: Protocol) -> None:
-        """Refuses what cannot be had of these images, before a pass over them that may take minutes.
+        """Refuses scores that these images cannot have, before a pass over them that may take minutes.
 
         Raises:
             UserError: a metric is of other images or of more, or the images cannot be damaged.
@@ -74,8 +74,8 @@ def opened_sides(evaluated: str, reference: str | None, protocol: Protocol, devi
     Args:
         evaluated: as for `evaluate`.
         reference: as for `evaluate`.
-        protocol: how they are scored.
-        device: where models are to be.
+        protocol: the protocol of the scores.
+        device: the device of the models.
 
     Raises:
         UserError: see `evaluate`.

@@ -1,4 +1,4 @@
-"""`stats`: the statistics of images in a file that other tools read too."""
+"""`stats`: writes the statistics of images in a file that other tools can read."""
 
 from pathlib import Path
 
@@ -27,20 +27,20 @@ def stats(
 ) -> None:
     """Writes the statistics of images, `mu` and `sigma`, as clean-fid, EDM and ADM read and write them.
 
-    With --features all features, `reps`, as dgm-eval has them: what the other metrics need too.
+    With --features it writes all features, `reps`, as dgm-eval does; metrics other than FID need them.
 
     Args:
         images: a checkpoint, a run, a folder of pictures, a data configuration or an .npz file of samples.
         out: the .npz file.
-        num: images that a model generates.
-        seed: names the sequence of a model's samples.
-        extractor: whose features they are; by default that of the run, or of the data configuration.
+        num: the number of images that a model generates.
+        seed: the seed of a model's samples.
+        extractor: the feature extractor; by default that of the run or of the data configuration.
         features: whether to write all features instead of their moments.
-        spatial: whether to write `mu_s` and `sigma_s` too, of which ADM's sFID is; by InceptionFeatures only.
+        spatial: whether to write also `mu_s` and `sigma_s`, which ADM's sFID compares; by InceptionFeatures only.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: something named cannot be used, or `out` cannot be written or does not end in .npz.
+        UserError: an input cannot be used, or `out` cannot be written or does not end in .npz.
     """
     check_interval("[2, inf)", num=num)
     check_interval("[0, inf)", seed=seed)

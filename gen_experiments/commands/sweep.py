@@ -14,20 +14,20 @@ from gen_experiments.runs.record import RunRecord
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.search.trials import Trial, Trials
 
-POLL = 1.0  # seconds between two looks at the metric
-WRONG_WORDS = 2  # exit code of a run that has not begun, as its command line is wrong
+POLL = 1.0  # seconds between two checks of the metric
+WRONG_WORDS = 2  # exit code of a run whose command line is wrong
 
 
 def sweep(file: str, count: int = 10, seed: int = 0) -> None:
-    """Runs the trials of a W&B sweep one after the other, without a server; the same command again goes on.
+    """Runs the trials of a W&B sweep one by one, without a server; the same command resumes them.
 
-    Values are drawn, and hopeless trials ended, by optuna. At the end stand a table of the trials and a report of their
-    runs.
+    optuna draws the values and ends hopeless trials. At the end the command prints the trials and writes a report
+    of their runs.
 
     Args:
         file: the sweep, such as sweeps/vqvae.yaml.
-        count: trials in all, those of before included.
-        seed: of the drawing.
+        count: the number of all trials, earlier ones included.
+        seed: the seed of the drawn values.
 
     Raises:
         UserError: the file is no sweep, a trial fails, or its metric is never logged.
@@ -59,7 +59,7 @@ def print_trials(trials: Trials) -> None:
 def _run(trials: Trials, trial: Trial) -> None:
     number = trials.all.index(trial)
     ended = RunRecord.read(trials.folder(trial))
-    # A trial outlives a sweep that was killed, and may have come to its end alone.
+    # A trial outlives a killed sweep, and may have finished alone.
     hopeless = False if ended is not None and ended.status == "finished" else _train(trials, trial)
     trial.history = trials.values(trial)
     if not trial.history:
@@ -70,7 +70,7 @@ def _run(trials: Trials, trial: Trial) -> None:
 
 
 def _train(trials: Trials, trial: Trial) -> bool:
-    """Runs a trial to its end, and returns whether that was an early one."""
+    """Runs a trial to its end; returns whether it was ended early."""
     number = trials.all.index(trial)
     drawn = [f"--{key}={'null' if value is None else value}" for key, value in trial.parameters.items()]
     print(f"trial {number}: {' '.join(drawn)}", flush=True)
@@ -83,12 +83,12 @@ def _train(trials: Trials, trial: Trial) -> bool:
             while process.poll() is None:
                 time.sleep(POLL)
                 before, trial.history = len(trial.history), trials.values(trial)
-                # Only a new value is judged: that goes through all trials, beside one that computes.
+                # Only for a new value: the check reads all trials while one of them trains.
                 if not hopeless and len(trial.history) > before and trials.is_hopeless(trial):
                     hopeless = True
                     process.terminate()
         except BaseException:
-            # It saves a checkpoint, and goes on when the sweep does.
+            # The trial saves a checkpoint, and a resumed sweep resumes it.
             process.terminate()
             raise
     if process.returncode and not hopeless:

@@ -1,4 +1,4 @@
-"""Pictures of any size through a network that was trained on one: in overlapping tiles, without seams."""
+"""Applies a network to pictures of any size: in overlapping tiles, without seams."""
 
 from collections.abc import Callable
 
@@ -12,15 +12,15 @@ BATCH = 16
 
 
 def tiled(network: Callable[[Tensor], Tensor], image: Tensor, size: Size) -> Tensor:
-    """Returns what a network makes of a picture, blended from tiles that overlap by half.
+    """Applies a network to a picture in tiles that overlap by half, and blends the results.
 
-    Each tile counts most in its middle and next to nothing at its border, where it lacks the surroundings: what two
-    tiles make of a place passes into each other over half a tile. The picture's own border is mirrored outwards.
+    The weight of a tile is largest in its middle and almost zero at its border, where it lacks the surroundings, so
+    that neighbouring tiles blend over half a tile. The picture is padded by mirroring.
 
     Args:
         network: maps (B, C, h, w) -> the same shape.
         image: (C, H, W) in [-1, 1].
-        size: of a tile, its sides even.
+        size: the size of a tile; its sides are even.
 
     Returns:
         (C, H, W).
@@ -28,7 +28,7 @@ def tiled(network: Callable[[Tensor], Tensor], image: Tensor, size: Size) -> Ten
     height, width = image.shape[-2:]
     tile_height, tile_width = height_and_width(size)
     down, right = tile_height // 2, tile_width // 2
-    # A step more on every side, so that each pixel lies in four tiles; then up to whole steps.
+    # One step more on every side, so that each pixel lies in four tiles, then up to whole steps.
     padded = _mirrored(image[None], [right, right + -width % right, down, down + -height % down])
     rows, columns = (range(0, padded.shape[-2 + axis] - 2 * step + 1, step) for axis, step in enumerate((down, right)))
     corners = [(top, left) for top in rows for left in columns]
@@ -48,7 +48,7 @@ def tiled(network: Callable[[Tensor], Tensor], image: Tensor, size: Size) -> Ten
 
 
 def _mirrored(images: Tensor, padding: list[int]) -> Tensor:
-    """Pads by mirroring, also further than the picture is wide."""
+    """Pads by mirroring, also by more than the picture's width."""
     while any(padding):
         limits = [images.shape[-1] - 1] * 2 + [images.shape[-2] - 1] * 2
         now = [min(wanted, limit) for wanted, limit in zip(padding, limits, strict=True)]

@@ -68,7 +68,7 @@ def run_config(checkpoint: str, config: str | None) -> Path:
     if config:
         return Path(config)
     path = Path(checkpoint).resolve()
-    # An exported model has left its run: nothing around its folder says where it comes from.
+    # An exported model is outside of its run, whose folder is unknown.
     return (path if is_exported(path) else path.parent.parent) / "config.yaml"
 
 

@@ -1,4 +1,4 @@
-"""`translate`: what a model makes of the pictures of a folder."""
+"""`translate`: a model's translations of the pictures of a folder."""
 
 from functools import partial
 from pathlib import Path
@@ -27,17 +27,17 @@ def translate(
     whole: bool = False,
     device: str = "auto",
 ) -> None:
-    """Turns the pictures of a folder into others, by a model such as pix2pix, CycleGAN or MUNIT.
+    """Translates the pictures of a folder by a model such as pix2pix, CycleGAN or MUNIT.
 
     Args:
         checkpoint: a checkpoint of a model that translates.
         images: the folder; its pictures are cropped and resized to what the model was trained on.
         out: a folder, for PNG files of the same names, or an image file, for a grid of at most 256 pictures above their
             translations.
-        to: the side that they are turned into, B or A; by default what the model is validated by.
-        style: a picture of that side in whose style all are made, for models that can, such as MUNIT.
-        seed: names the style that these draw without such a picture, one for all; others draw nothing.
-        whole: keep the pictures as large as they are, in overlapping tiles; only into a folder.
+        to: the side to translate to, B or A; by default the side that the validation scores.
+        style: a picture of that side whose style all translations get, for models with styles, such as MUNIT.
+        seed: the seed of the one style that such a model draws without a picture.
+        whole: translate in overlapping tiles at the pictures' own size; only into a folder.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
@@ -62,7 +62,7 @@ def translate(
 
 
 def _style_picture(file: str, model: ImageModel, reading: Reading) -> Tensor:
-    """Returns the picture whose style is asked for: (1, C, H, W) in [-1, 1], on the model's device.
+    """Returns the picture of the requested style: (1, C, H, W) in [-1, 1], on the model's device.
 
     Raises:
         UserError: there is none, it cannot be decoded, or it is grey and the model's pictures are not, or the reverse.

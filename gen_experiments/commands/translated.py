@@ -1,4 +1,4 @@
-"""Pictures that are made of those of a folder: by their names in another, or as a grid."""
+"""Writes pictures made from those of a folder: by their names in another folder, or as a grid."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,20 +22,20 @@ Network = Callable[[Tensor], Tensor]
 
 
 def on_device(network: Network, device: torch.device) -> Network:
-    """Returns a network of a device that takes and returns tensors of the CPU."""
+    """Wraps a network on a device so that it takes and returns tensors on the CPU."""
     return lambda images: network(images.to(device)).cpu()
 
 
 def write_translated(network: Network, folder: str, spec: ImageSpec, reading: Reading, out: str, whole: bool) -> None:
-    """Writes what a network makes of the pictures of a folder.
+    """Applies a network to the pictures of a folder, and writes the results.
 
     Args:
-        network: takes and returns tensors of the CPU.
-        folder: where the pictures are.
-        spec: what the network takes.
-        reading: how pictures are brought to it.
+        network: takes and returns tensors on the CPU.
+        folder: the folder of the pictures.
+        spec: the shape of the network's images.
+        reading: how the pictures are read.
         out: a folder or, for a grid, an image file.
-        whole: whether the pictures stay as large as they are, in tiles.
+        whole: whether the pictures keep their size and are processed in tiles.
 
     Raises:
         UserError: the folder cannot be used, or `out` cannot be written.
@@ -55,7 +55,7 @@ def write_translated(network: Network, folder: str, spec: ImageSpec, reading: Re
 
 
 def translated(network: Network, originals: Tensor) -> Tensor:
-    """Returns what a network makes of (N, C, H, W) uint8 or uint16 pictures: the same shape, uint8."""
+    """Applies a network to (N, C, H, W) uint8 or uint16 pictures; returns the same shape in uint8."""
     parts = [originals[part.start : part.stop] for part in progress(len(originals), "images", BATCH)]
     return torch.cat([to_uint8(network(to_float(part))) for part in parts])
 
@@ -78,12 +78,12 @@ def write_named(names: list[Path], originals: Tensor, made: Tensor, folder: str,
 
 
 def is_picture(out: str) -> bool:
-    """Returns whether an output is meant as one picture and not as a folder."""
+    """Returns whether an output path is an image file and not a folder."""
     return Path(out).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _paths(names: list[Path], folder: str, out: str) -> list[Path]:
-    """Returns where pictures are written, by the names of their originals.
+    """Returns the paths of the outputs, with the names of the originals.
 
     Raises:
         UserError: an original or another picture would be overwritten.
