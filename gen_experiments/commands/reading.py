@@ -29,16 +29,14 @@ class Reading:
     framing: Framing = USUAL
     suffixes: tuple[str, ...] = IMAGE_SUFFIXES
 
-    def picture(self, file: Path, size: Size | None, channels: int) -> Tensor:
-        """Returns a picture as (channels, H, W) uint8, as the run compares it; arguments as for `decode_one`.
+    def kept(self, file: Path, size: Size | None, channels: int) -> Tensor:
+        """Returns a picture as the run trains on it: (channels, H, W) uint8, or uint16 where its data keep 16 bits.
+
+        Arguments are those of `decode_one`.
 
         Raises:
             UserError: it cannot be decoded.
         """
-        return eight_bits(self.kept(file, size, channels))
-
-    def kept(self, file: Path, size: Size | None, channels: int) -> Tensor:
-        """Returns the same as the run trains on it: uint8, or uint16 where its data keep 16 bits."""
         return torch.from_numpy(decode_one(file, size, channels, self.framing))
 
 
