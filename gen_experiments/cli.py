@@ -15,6 +15,7 @@ from jsonargparse import ActionYesNo
 
 from gen_experiments import data, metrics
 from gen_experiments.callbacks.tracking import SaveConfig
+from gen_experiments.checkpoint_paths import named_checkpoint
 from gen_experiments.commands.augment_score import augment_score
 from gen_experiments.commands.compare import compare
 from gen_experiments.commands.demo import demo
@@ -40,7 +41,6 @@ from gen_experiments.experiment import ExperimentCLI, import_rooms
 from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import ExperimentParser, OneLineParser
 from gen_experiments.reporting import warning_line
-from gen_experiments.runs.checkpoint_files import checkpoint_of
 from gen_experiments.runs.job import is_first_process
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -154,8 +154,8 @@ def _run_command(name: str, arguments: list[str]) -> None:
 
 def _checkpoint(named: str) -> str:
     """Returns the checkpoint that is meant by a path; which one of a run it is, is said."""
-    path = checkpoint_of(Path(named))
-    if path is None or path == Path(named):
+    path = named_checkpoint(named)
+    if path == Path(named):
         return named
     if is_first_process():
         print(f"{named} is a run: taken is {path}")

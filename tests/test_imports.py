@@ -11,6 +11,7 @@ import gen_experiments
 PACKAGE = Path(gen_experiments.__file__).parent
 FLOOR = {
     "channels",
+    "checkpoint_paths",
     "images",
     "distributed",
     "randomness",

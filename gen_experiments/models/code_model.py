@@ -34,8 +34,8 @@ class CodeModel(ImageModel):
 
     Args:
         image: what the images are like; the command line links it from the data.
-        vqvae: a VQ-VAE's checkpoint. In this model's own checkpoints, which hold the weights of the VQ-VAE too, its
-            description instead.
+        vqvae: a VQ-VAE's checkpoint, or its run (the best checkpoint). In this model's own checkpoints, which hold the
+            weights of the VQ-VAE too, its description instead.
         prior: the density to learn.
         optimizer: makes the optimizer of the prior.
         ema_half_life: half-life, in images, of the prior's moving average, which is what is validated and sampled;
