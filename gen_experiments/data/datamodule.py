@@ -43,7 +43,7 @@ class ImageDataModule(LightningDataModule):
         cache_limit: the most that the decoded images may take on the disk, in GiB, for a source of picture files.
             Larger ones are decoded as they are read, and with 0 all are.
         workers: threads of each process that decode as it reads; by default the cores of a machine are shared out.
-        fast_decoding: decode picture files in less time to slightly other pixels, as `data.turbo` does.
+        fast_decoding: decode picture files without alpha in less time to slightly other pixels, as `data.turbo` does.
         crop: what is kept of pictures of other proportions: centre, random, none or pad, as `data.framing` says. With
             random the training decodes its pictures anew in each epoch, both of a pair alike, and all that is compared
             sees the centre.
@@ -93,8 +93,6 @@ class ImageDataModule(LightningDataModule):
         check_interval("(0, inf)", test_size=test_size)
         check_interval("[0, inf]", cache_limit=cache_limit)
         self.framing = Framing(crop, filter, fast_decoding, value_range, depth, crop_scale)
-        if fast_decoding:
-            load_library()
         if workers is not None:
             check_interval("[1, 1024]", workers=workers)
         self.source = source or Digits()
@@ -102,6 +100,8 @@ class ImageDataModule(LightningDataModule):
         self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed
         self.cache_limit, self.workers = cache_limit, workers
         check_framing(self.source, self.framing)
+        if fast_decoding:
+            load_library()
         self.damage = damage or []
         self._splits: dict[str, ImageArray] = {}
         self._origins: dict[str, str] = {}

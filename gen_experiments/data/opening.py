@@ -68,12 +68,14 @@ class Opening:
         return RandomCrops(train, pixels, sides * train.members.reshape(len(train), -1) + np.arange(sides))
 
     def lines(self) -> list[str]:
-        """Returns a line that says whether the images of picture files were decoded once or are as they are read."""
+        """Returns lines that say whether the images of picture files were decoded once or are as they are read."""
         as_read = f"decoded as they are read, by {self.threads} thread{'s' if self.threads > 1 else ''} of each process"
         random = self.framing.crop == "random"
         least, most = self.framing.crop_scale
         area = "" if self.framing.crop_scale == LARGEST else f" to {least:g} ... {most:g} of the largest area"
         lines = [f"training pixels: cropped at random{area}, {as_read}"] if random else []
+        if self.framing.fast and self.source.channels in (2, 4):
+            lines.append("data.fast_decoding changes nothing: pictures with alpha are decoded in the plain way")
         if not isinstance(self.source, PictureSource):
             return lines
         size = in_words(decoded_bytes(self.source, self.size, self.framing.depth))
@@ -89,7 +91,8 @@ def check_framing(source: Source, framing: Framing) -> None:
 
     Raises:
         UserError: it draws at random what is kept and the source's pictures are not decoded one by one; it states the
-            range or depth of files, and there are none; or the source brings its images to their size by itself.
+            range or depth of files or how they are decoded, and there are none; or the source brings its images to
+            their size by itself.
     """
     name = type(source).__name__
     one_by_one = isinstance(source, PictureSource)
@@ -99,10 +102,14 @@ def check_framing(source: Source, framing: Framing) -> None:
     ):
         if unusual and not known:
             raise UserError(f"data.{option} is for picture files that are read one by one, which {name} does not do")
-    if framing.value_range is not None and not isinstance(source, PictureSource) and source.sides == 1:
-        raise UserError(f"data.value_range is of the numbers of picture files, and {name} has none: leave it out")
     # What a source of pairs is made of is asked too.
-    named = {type(each).__name__: each for each in (source, getattr(source, "source", source))}
+    origin = getattr(source, "source", source)
+    name = type(origin).__name__
+    if not isinstance(origin, PictureSource) and origin.sides == 1:
+        for option, chosen in (("value_range", framing.value_range is not None), ("fast_decoding", framing.fast)):
+            if chosen:
+                raise UserError(f"data.{option} is of picture files, and {name} has none: leave it out")
+    named = {type(each).__name__: each for each in (source, origin)}
     deaf = [each for each in named if "framing" not in inspect.signature(named[each].decode).parameters]
     if deaf and not framing.is_usual:
         raise UserError(
