@@ -59,7 +59,7 @@ class OneLineParser(ArgumentParser):
         return super().parse_args(whole, *others, **options)
 
     def parse_path(self, path: str | os.PathLike[str], *others: Any, **options: Any) -> Any:
-        """Reads a configuration, once, as a pipe can be read; what is wrong with it is said with its name."""
+        """Reads a configuration; what is wrong with it is said with its name."""
         self._config = os.fspath(path)
         try:
             return super().parse_path(path, *others, **options)
