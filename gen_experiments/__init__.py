@@ -27,6 +27,5 @@ def load(path: str | Path) -> "ImageModel":
     # Imported here, so that `import gen_experiments` does not wait for Lightning.
     from gen_experiments.models.base import ImageModel
     from gen_experiments.models.checkpoints import load_model
-    from gen_experiments.runs.checkpoint_files import checkpoint_of
 
-    return load_model(checkpoint_of(Path(path)) or path, ImageModel, "be loaded")
+    return load_model(path, ImageModel, "be loaded")

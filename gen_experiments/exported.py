@@ -1,4 +1,4 @@
-"""The folder of an exported model: its weights as safetensors, and what it is built from as JSON."""
+"""The folder of an exported model: its weights as safetensors; what it is built from, and its pictures, as JSON."""
 
 import json
 from pathlib import Path
@@ -40,12 +40,15 @@ def weights_bytes(state: dict[str, Tensor]) -> bytes:
     return save({name: weight.detach().contiguous().clone() for name, weight in state.items()})
 
 
-def config_of(checkpoint: dict[str, Any], image: dict[str, Any], functions: dict[str, Any]) -> dict[str, Any]:
+def config_of(
+    checkpoint: dict[str, Any], image: dict[str, Any], pictures: dict[str, Any] | None, functions: dict[str, Any]
+) -> dict[str, Any]:
     """Returns the configuration of an exported model, as plain values.
 
     Args:
         checkpoint: what `read_exported` returns, without the weights.
         image: what the images are like.
+        pictures: what `pictures_of` returns: how the data of its run frame pictures; None if that is not known.
         functions: the inputs, outputs and files of each exported function.
     """
     hyper_parameters = checkpoint["hyper_parameters"]
@@ -53,6 +56,7 @@ def config_of(checkpoint: dict[str, Any], image: dict[str, Any], functions: dict
         "format": FORMAT,
         "model": {"class_path": hyper_parameters["_class_path"], "init_args": init_args_of(hyper_parameters)},
         "image": image,
+        "pictures": pictures,
         "images_seen": checkpoint["images_seen"],
         "global_step": checkpoint["global_step"],
         "training": checkpoint.get("training"),
@@ -91,6 +95,16 @@ def read_exported(folder: Path) -> dict[str, Any]:
         "global_step": config.get("global_step"),
         "training": config.get("training"),
     }
+
+
+def pictures_of(folder: Path) -> dict[str, Any] | None:
+    """Returns what an export says of how pictures are framed for its model; None of one that says nothing.
+
+    Raises:
+        Unreadable: as for `read_exported`.
+    """
+    pictures = _read_config(folder / CONFIG).get("pictures")
+    return pictures if isinstance(pictures, dict) else None
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -132,7 +132,13 @@ def to_float(images: Tensor) -> Tensor:
 
 def to_uint8(images: Tensor) -> Tensor:
     """Maps float [-1, 1] onto uint8 [0, 255] by rounding; values outside are clamped."""
-    return images.detach().float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return to_integers(images, torch.uint8)
+
+
+def to_integers(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Maps float [-1, 1] onto all of uint8 or uint16 by rounding; values outside are clamped."""
+    largest = torch.iinfo(dtype).max
+    return images.detach().float().add(1.0).mul_(largest / 2).round_().clamp_(0, largest).to(dtype)
 
 
 def save_image(image: Tensor, path: str | Path) -> Path:

@@ -59,7 +59,7 @@ class OneLineParser(ArgumentParser):
         return super().parse_args(whole, *others, **options)
 
     def parse_path(self, path: str | os.PathLike[str], *others: Any, **options: Any) -> Any:
-        """Reads a configuration once, so that it may be a pipe; errors name it."""
+        """Reads a configuration; errors name it."""
         self._config = os.fspath(path)
         try:
             return super().parse_path(path, *others, **options)

@@ -1,13 +1,16 @@
 """What bad input gets: one clear line, an exit code that is not zero, no traceback, nothing lost."""
 
 import os
+import subprocess
 from itertools import pairwise
 
 import pytest
 import torch
+import yaml
 
 from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_pictures
+from processes import MODULE, without_account
 
 
 @pytest.fixture
@@ -66,7 +69,6 @@ def test_batches_and_devices(mistake):
 @pytest.mark.long
 def test_a_batch_smaller_than_the_number_of_devices(tmp_path):
     import os
-    import subprocess
     import sys
 
     command = [sys.executable, "-m", "gen_experiments", "fit", *SMALL["gan"], *SHORT, "--trainer.devices=2"]
@@ -333,6 +335,32 @@ def test_a_configuration_may_come_from_a_pipe(experiment, mistake, capsys):
     os.close(reading)
 
 
+@pytest.mark.long
+def test_every_process_of_a_run_reads_what_is_piped_in(tmp_path):
+    text = (CONFIGS / "vqvae.yaml").read_text().replace("batch_size: 64 ", "batch_size: 48 ")
+    (tmp_path / "temporary").mkdir()
+    path, reading = pipe("trainer: {devices: 2, accelerator: cpu}\nevaluation: {extractor: null}")
+    short = [word for word in SHORT if "batch_size" not in word]
+    done = subprocess.run(
+        [*MODULE, "fit", "--config", "/dev/stdin", f"--config={path}", *short, "--trainer.max_steps=2"],
+        cwd=tmp_path,
+        env=without_account(tmp_path) | {"TMPDIR": str(tmp_path / "temporary")},
+        input=text,
+        pass_fds=[reading],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    os.close(reading)
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = tmp_path / "runs" / "vqvae" / "version_0"
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert saved["trainer"]["devices"] == 2
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["images_seen"] == 96
+    assert not list((tmp_path / "temporary").glob("gen_experiments-*"))
+
+
 def test_a_configuration_of_no_text_is_named(mistake, tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
     assert "mine.yaml: 'utf-8' codec can't decode" in mistake("fit", *SMALL["gan"], *SHORT, "--config=mine.yaml")
@@ -365,7 +393,6 @@ def test_too_few_images_for_a_metric_are_found_before_the_first_step(mistake, tm
 @pytest.mark.long
 def test_a_gan_trains_on_more_devices_than_there_are_validation_images(tmp_path):
     import os
-    import subprocess
     import sys
 
     few = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--data.val_size=1", "--trainer.max_steps=1"]

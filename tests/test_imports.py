@@ -12,6 +12,7 @@ from gen_experiments.__main__ import COMMANDS
 PACKAGE = Path(gen_experiments.__file__).parent
 FLOOR = {
     "channels",
+    "checkpoint_paths",
     "images",
     "distributed",
     "randomness",

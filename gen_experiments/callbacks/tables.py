@@ -67,7 +67,7 @@ class Tables(Callback):
         images = data.split("val")
         chosen = evenly_spaced(len(images), self.count)
         originals = images.read(chosen)
-        remade = to_uint8(model.reconstruct(to_float(originals.to(model.device)))).cpu()
+        remade = to_uint8(model.reconstruct(to_float(images.kept(chosen).to(model.device)))).cpu()
         errors = ((remade.float() - originals.float()) / 255).square().flatten(1).mean(1)
         columns = ["class", "image", "reconstruction", "psnr", "ssim", "mse"]
         numbers = zip(psnr(remade, originals), ssim(remade, originals), errors, strict=True)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gen_experiments.callbacks.protocols import remaker
+from gen_experiments.checkpoint_paths import checkpoint_of, run_of
 from gen_experiments.commands.evaluate import evaluation_of
 from gen_experiments.commands.inputs import EVALUATION_FILE, split_compared_with
 from gen_experiments.commands.passes import extractor_needed
@@ -17,7 +18,6 @@ from gen_experiments.evaluation.comparison import better, differences, differing
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
-from gen_experiments.runs.checkpoint_files import checkpoint_of, run_of
 from gen_experiments.runs.job import is_first_process
 
 

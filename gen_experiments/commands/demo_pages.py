@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
-from gen_experiments.commands.inpaint import central_quarter, filled_in
+from gen_experiments.commands.inpaint import GREY, central_quarter, filled_in
 from gen_experiments.commands.interpolate import images_at, slerp
 from gen_experiments.commands.labels import class_names, one_label
-from gen_experiments.commands.reading import Reading, reading_of
+from gen_experiments.commands.reading import Reading, eight_bits, reading_of
 from gen_experiments.errors import UserError
 from gen_experiments.grids import grid
 from gen_experiments.images import to_float, to_uint8
@@ -68,14 +68,16 @@ def way(model: GAN, label: int | None, start: int, stop: int) -> Tensor:
 
 
 def remade(model: Any, picture: Tensor) -> Tensor:
-    """Returns (2, C, H, W) uint8: a (C, H, W) uint8 picture and its reconstruction."""
-    return torch.stack([picture, to_uint8(model.reconstruct(to_float(picture[None])))[0]])
+    """Returns (2, C, H, W) uint8: a (C, H, W) uint8 or uint16 picture and its reconstruction."""
+    return torch.stack([eight_bits(picture), to_uint8(model.reconstruct(to_float(picture[None])))[0]])
 
 
 def proposals(
     model: CodePrior, picture: Tensor, box: tuple[int, int, int, int], label: int | None, seed: int
 ) -> Tensor:
     """Returns (2 + PROPOSALS, C, H, W) uint8: a picture, the same with its box covered, and fillings of the box.
+
+    The picture is (C, H, W), uint8 or uint16.
 
     Raises:
         UserError: the box is empty.
@@ -86,7 +88,8 @@ def proposals(
     if not covered.any():
         raise UserError("the box covers nothing: its right must lie right of its left, and its bottom below its top")
     fillings = [filled_in(model, picture[None], covered, label, seed, number) for number in range(PROPOSALS)]
-    return torch.cat([picture[None], picture[None].where(~covered[0], 128), *fillings])
+    shown = eight_bits(picture[None])
+    return torch.cat([shown, shown.where(~covered[0], GREY), *fillings])
 
 
 def sheet(images: Tensor, columns: int | None = None) -> NDArray[np.uint8]:
@@ -197,7 +200,7 @@ def _upload(gr: Any) -> Any:
 
 
 def _picture(model: ImageModel, file: str | None, reading: Reading) -> Tensor:
-    """Returns a picture as the model takes it: (C, H, W) uint8."""
+    """Returns a picture as the model takes it: (C, H, W) uint8, or uint16 where its run's data keep 16 bits."""
     if file is None:
         raise UserError("give it a picture first")
-    return reading.picture(Path(file), model.image.size, model.image.channels)
+    return reading.kept(Path(file), model.image.size, model.image.channels)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.pictures import read_named_images, write_images
+from gen_experiments.commands.pictures import read_images, write_images
 from gen_experiments.commands.reading import reading_of
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec, to_float, to_uint8
@@ -44,7 +44,7 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
     """
     model = loaded(checkpoint, VQVAE, "encode", device)
     assert isinstance(model, VQVAE)
-    files, originals = read_named_images(images, model.image, reading_of(checkpoint))
+    files, originals = read_images(images, model.image, reading_of(checkpoint))
     codes = torch.cat([model.encode(to_float(part.to(model.device))).cpu() for part in originals.split(BATCH)])
     size = model.quantizer.codebook_size
     arrays: dict[str, Any] = {

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 
+from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.commands.by_damage import scores_by_damage
 from gen_experiments.commands.copies import OF_COPIES, copies
 from gen_experiments.commands.devices import chosen_device
@@ -22,7 +23,6 @@ from gen_experiments.evaluation.scores import BY_CLASS, METRICS, computable, sco
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.progress import progress
-from gen_experiments.runs.checkpoint_files import run_of
 from gen_experiments.runs.job import is_first_process
 
 

@@ -13,6 +13,7 @@ from gen_experiments.commands.programs import (
     traced,
     written,
 )
+from gen_experiments.commands.reading import plain_reading
 from gen_experiments.errors import UserError
 from gen_experiments.exported import CONFIG, WEIGHTS, config_of, weights_bytes
 from gen_experiments.models.base import ImageModel
@@ -28,10 +29,10 @@ FORMATS = (SAFETENSORS, *PROGRAMS)
 def export(checkpoint: str, out: str = "exported", formats: list[str] | None = None) -> None:
     """Writes a folder with a model's weights, its configuration, and its functions as programs.
 
-    model.safetensors and config.json hold the whole model, so that commands take the folder as a checkpoint. A file is
-    written for each function of the model: the averaged generator of a GAN; the encoder, the codebook and the decoder
-    of a VQ-VAE; also the logits of a prior. config.json describes their inputs and outputs; the batch size is free.
-    Every file is run once and compared with the model.
+    model.safetensors and config.json hold the whole model, and how its run's data frame pictures (`pictures`), so that
+    commands take the folder as a checkpoint. A file is written for each function of the model: the averaged generator
+    of a GAN; the encoder, the codebook and the decoder of a VQ-VAE; also the logits of a prior. config.json describes
+    their inputs and outputs; the batch size is free. Every file is run once and compared with the model.
 
     Args:
         checkpoint: a checkpoint, or the folder of a run (its best checkpoint).
@@ -56,7 +57,7 @@ def export(checkpoint: str, out: str = "exported", formats: list[str] | None = N
         if SAFETENSORS in chosen:
             (folder / WEIGHTS).write_bytes(weights_bytes(held["state_dict"]))
         functions = _write_programs(model, programs, folder)
-        config = config_of(held, dataclasses.asdict(model.image), functions)
+        config = config_of(held, dataclasses.asdict(model.image), plain_reading(checkpoint), functions)
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     kept = [WEIGHTS] if SAFETENSORS in chosen else []
     print(f"wrote {', '.join([*kept, CONFIG])} to {out}")

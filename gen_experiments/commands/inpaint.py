@@ -11,6 +11,7 @@ from gen_experiments import randomness
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_numbers, one_label
 from gen_experiments.commands.pictures import read_images
+from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import FORMATS, decode_one
 from gen_experiments.errors import UserError, check_interval
@@ -61,15 +62,15 @@ def inpaint(
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
-    originals = read_images(images, model.image, checkpoint)
+    _, originals = read_images(images, model.image, reading_of(checkpoint))
     if len(originals) * (proposals + 2) > MOST_IN_GRID:
         raise UserError(
             f"a grid has room for {MOST_IN_GRID} images, and {len(originals)} pictures with {proposals} proposals each "
             "need more: lower --proposals"
         )
     covered = _masks(mask, model.image, len(originals))
-    masked = originals.where(~covered, GREY)
-    columns = [originals, masked]
+    shown = eight_bits(originals)
+    columns = [shown, shown.where(~covered, GREY)]
     for (proposal,) in progress(proposals, "proposals"):
         columns.append(filled_in(model, originals, covered, label, seed, proposal))
     out = listed(save_grid(torch.stack(columns, dim=1).flatten(0, 1), out, len(columns)))
@@ -83,7 +84,7 @@ def filled_in(
 
     Args:
         model: the prior.
-        originals: (N, C, H, W) uint8.
+        originals: (N, C, H, W) uint8 or uint16.
         covered: (N, 1, H, W) bool.
         label: the class of all; None for an unknown class.
         seed: the seed of all proposals.
@@ -93,19 +94,20 @@ def filled_in(
         (N, C, H, W) uint8.
     """
     unknown = covered_codes(covered, model.prior.codes)
-    filled = originals.where(~covered, _median(originals, covered))
-    for repeat in range(REPEATS):
-        parts = []
-        for start in range(0, len(originals), BATCH):
-            indices = range(start, min(start + BATCH, len(originals)))
-            keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in indices]
+    parts = []
+    for start in range(0, len(originals), BATCH):
+        part = slice(start, start + BATCH)
+        known, hidden = to_float(originals[part]), unknown[part].to(model.device)
+        filled = known.where(~covered[part], _median(known, covered[part]))
+        for repeat in range(REPEATS):
+            keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in range(start, start + len(known))]
             draws = Draws([randomness.generator("cpu", *key) for key in keys])
-            codes = model.encode(to_float(filled[start : start + BATCH].to(model.device)))
-            hidden = unknown[start : start + BATCH].to(model.device)
-            drawn_codes = model.draw(one_label(label, len(indices), model.device), draws, codes, hidden)
-            parts.append(to_uint8(model.decode(drawn_codes)).cpu())
-        filled = torch.cat(parts).where(covered, originals)
-    return filled
+            codes = model.encode(filled.to(model.device))
+            drawn_codes = model.draw(one_label(label, len(known), model.device), draws, codes, hidden)
+            made = to_uint8(model.decode(drawn_codes)).cpu()
+            filled = to_float(made).where(covered[part], known)
+        parts.append(made)
+    return torch.cat(parts).where(covered, eight_bits(originals))
 
 
 def covered_codes(covered: Tensor, codes: CodeSpec) -> Tensor:
@@ -126,9 +128,10 @@ def covered_codes(covered: Tensor, codes: CodeSpec) -> Tensor:
 
 
 def _median(images: Tensor, covered: Tensor) -> Tensor:
-    """Returns (N, C, 1, 1) uint8, the median of each image's known pixels; grey where none is known."""
-    known = images.float().masked_fill(covered, torch.nan).flatten(2)
-    return known.nanmedian(dim=2).values.nan_to_num(GREY).to(torch.uint8)[..., None, None]
+    """Returns (N, C, 1, 1) in [-1, 1], the median of each image's known pixels; grey where none is known."""
+    known = images.masked_fill(covered, torch.nan).flatten(2)
+    grey = to_float(torch.tensor(GREY, dtype=torch.uint8))
+    return known.nanmedian(dim=2).values.nan_to_num(float(grey))[..., None, None]
 
 
 def _masks(mask: str, image: ImageSpec, count: int) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from gen_experiments.callbacks.protocols import Samples, SamplesOfClasses
+from gen_experiments.checkpoint_paths import checkpoint_of
 from gen_experiments.commands.inputs import Archive, Images, Look, configured_data, split_images, stored
 from gen_experiments.commands.reading import reading_in, reading_of
 from gen_experiments.commands.training_data import contents_of, training_data
@@ -17,7 +18,6 @@ from gen_experiments.exported import file_of
 from gen_experiments.images import to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
-from gen_experiments.runs.checkpoint_files import checkpoint_of
 from gen_experiments.storage import file_sha256
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gen_experiments.checkpoint_paths import checkpoint_of
 from gen_experiments.commands.inputs import SPLITS, Archive, Images, configured_data
 from gen_experiments.commands.training_data import extractor_of, names_extractor, run_config
 from gen_experiments.errors import UserError
@@ -15,7 +16,6 @@ from gen_experiments.exported import is_exported
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.progress import progress
-from gen_experiments.runs.checkpoint_files import checkpoint_of
 
 BATCH = 250  # equal to that of `callbacks.evaluation`, so that sums are equal to the last digit
 

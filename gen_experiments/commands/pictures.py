@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.reading import Reading, eight_bits, reading_of
+from gen_experiments.commands.reading import Reading
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import decode_all
 from gen_experiments.errors import UserError
@@ -15,22 +15,8 @@ from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image
 from gen_experiments.untrusted import Unreadable, read_archive
 
 
-def read_images(folder: str, image: ImageSpec, checkpoint: str) -> Tensor:
-    """Returns the pictures below a folder, in the order of their paths, in a model's size: (N, C, H, W) uint8.
-
-    Args:
-        folder: the folder.
-        image: the shape of the model's images.
-        checkpoint: the checkpoint whose run defines how pictures are read.
-
-    Raises:
-        UserError: the folder is missing or empty, or a picture cannot be decoded.
-    """
-    return eight_bits(read_named_images(folder, image, reading_of(checkpoint))[1])
-
-
-def read_named_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[list[Path], Tensor]:
-    """Returns the paths of the pictures below a folder, and the pictures as the run trains on them.
+def read_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[list[Path], Tensor]:
+    """Returns the paths of the pictures below a folder, sorted, and the pictures as the run trains on them.
 
     Args:
         folder: the folder.
@@ -41,7 +27,7 @@ def read_named_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[
         The paths, and (N, C, H, W) uint8, or uint16 if the run's data keep 16 bits.
 
     Raises:
-        UserError: as for `read_images`.
+        UserError: the folder is missing or empty, or a picture cannot be decoded.
     """
     files, _ = find_pictures(Path(folder), reading.suffixes)
     images = torch.from_numpy(decode_all(files, image.size, image.channels, reading.framing))

@@ -11,6 +11,7 @@ from torch import Tensor
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_images
+from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import in_rows, listed, save_grid
 from gen_experiments.images import to_float, to_uint8
@@ -76,14 +77,15 @@ def project(
         raise UserError("the GAN is conditional: name the pictures' --class")
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
     others = [] if classes is None else class_numbers("--classes", classes, model)
-    originals = read_images(images, model.image, checkpoint)
+    _, kept = read_images(images, model.image, reading_of(checkpoint))
+    originals = eight_bits(kept)
     features = Perceptual(net=net, weights=weights) if perceptual > 0 else None
 
     def distances(made: Tensor, targets: Tensor) -> Tensor:
         pixels = (made - targets).square().flatten(1).mean(dim=1)
         return pixels if features is None else pixels + perceptual * features.lpips(made, targets)
 
-    found = _descend(model, to_float(originals.to(model.device)), label, distances, steps, lr, shell, seed)
+    found = _descend(model, to_float(kept.to(model.device)), label, distances, steps, lr, shell, seed)
     shown_as = [label, *others]
     projected, *restyled = [
         to_uint8(model(found, one_label(shown, len(found), model.device))).cpu() for shown in shown_as

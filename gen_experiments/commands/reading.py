@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.training_data import contents_of, run_config
-from gen_experiments.data.deep import suffixes
+from gen_experiments.data.deep import ARRAY, suffixes
 from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.framing import USUAL, Crop, Filter, Framing
 from gen_experiments.data.pictures import decode_one
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, quoted
+from gen_experiments.exported import is_exported, pictures_of
 from gen_experiments.images import IMAGE_SUFFIXES
 from gen_experiments.sizes import Size
+from gen_experiments.untrusted import Unreadable
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,14 @@ class Reading:
     framing: Framing = USUAL
     suffixes: tuple[str, ...] = IMAGE_SUFFIXES
 
-    def picture(self, file: Path, size: Size | None, channels: int) -> Tensor:
-        """Returns a picture as (channels, H, W) uint8, as the run compares it; arguments as for `decode_one`.
+    def kept(self, file: Path, size: Size | None, channels: int) -> Tensor:
+        """Returns a picture as the run trains on it: (channels, H, W) uint8, or uint16 if its data keep 16 bits.
+
+        Arguments are those of `decode_one`.
 
         Raises:
             UserError: it cannot be decoded.
         """
-        return eight_bits(self.kept(file, size, channels))
-
-    def kept(self, file: Path, size: Size | None, channels: int) -> Tensor:
-        """Returns a picture as the run trains on it: uint8, or uint16 if the run's data keep 16 bits."""
         return torch.from_numpy(decode_one(file, size, channels, self.framing))
 
 
@@ -48,17 +48,45 @@ def eight_bits(images: Tensor) -> Tensor:
 
 
 def reading_of(checkpoint: str, compared: bool = False) -> Reading:
-    """Returns that of the run in whose folder a checkpoint lies; the usual of one that lies elsewhere.
+    """Returns that of the run in whose folder a checkpoint lies or whose export it is; the usual where none is known.
 
     Args:
-        checkpoint: its file.
+        checkpoint: its file, or the folder of an export.
         compared: see `reading_in`.
     """
+    return _known_reading(checkpoint, compared) or Reading()
+
+
+def plain_reading(checkpoint: str) -> dict[str, Any] | None:
+    """Returns what `reading_of` does as plain values, which an export keeps; None where no run is known."""
+    reading = _known_reading(checkpoint, compared=True)
+    if reading is None:
+        return None
+    framing = reading.framing
+    return {
+        "crop": framing.crop,
+        "filter": framing.filter,
+        "value_range": framing.value_range,
+        "depth": framing.depth,
+        "fast_decoding": framing.fast,
+        "arrays": ARRAY in reading.suffixes,
+    }
+
+
+def _known_reading(checkpoint: str, compared: bool) -> Reading | None:
     try:
         contents = contents_of(run_config(checkpoint, None))
     except UserError:
-        return Reading()
+        return _exported_reading(Path(checkpoint), compared) if is_exported(Path(checkpoint)) else None
     return reading_in(contents, compared)
+
+
+def _exported_reading(folder: Path, compared: bool) -> Reading | None:
+    try:
+        pictures = pictures_of(folder)
+    except Unreadable as error:
+        raise UserError(f"{folder} is no readable export: {quoted(error)}") from error
+    return None if pictures is None else _reading(pictures, pictures.get("arrays") is True, compared)
 
 
 def reading_in(contents: dict[str, Any], compared: bool = False) -> Reading:
@@ -70,6 +98,11 @@ def reading_in(contents: dict[str, Any], compared: bool = False) -> Reading:
             way they must be too. What else is done with pictures needs no library for it and gets their exact pixels.
     """
     data = _arguments(contents.get("data"))
+    return _reading(data, _arguments(data.get("source")).get("arrays") is True, compared)
+
+
+def _reading(data: dict[str, Any], arrays: bool, compared: bool) -> Reading:
+    """Returns what is described by arguments of a data module, and whether arrays are pictures."""
     crop: Any = data.get("crop")
     chosen: Any = data.get("filter")
     numbers: Any = data.get("value_range")
@@ -81,7 +114,6 @@ def reading_in(contents: dict[str, Any], compared: bool = False) -> Reading:
         fast=compared and data.get("fast_decoding") is True,
         depth=16 if data.get("depth") == 16 else 8,
     )
-    arrays = _arguments(data.get("source")).get("arrays") is True
     return Reading(framing.compared, suffixes(arrays))
 
 

@@ -4,7 +4,7 @@ import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.pictures import read_named_images
+from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.grids import grid, in_rows
 from gen_experiments.images import save_image, to_float, to_uint8
@@ -40,7 +40,7 @@ def reconstruct(
     """
     model = loaded(checkpoint, Reconstructs, "reconstruct", device)
     assert isinstance(model, Reconstructs)
-    _, kept = read_named_images(images, model.image, reading_of(checkpoint))
+    _, kept = read_images(images, model.image, reading_of(checkpoint))
     remade = torch.cat(
         [to_uint8(model.reconstruct(to_float(part.to(model.device)))).cpu() for part in kept.split(BATCH)]
     )

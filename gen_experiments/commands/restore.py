@@ -9,8 +9,8 @@ from torch import Tensor
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, remaker
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.pictures import read_images, read_named_images
-from gen_experiments.commands.reading import reading_in, reading_of
+from gen_experiments.commands.pictures import read_images
+from gen_experiments.commands.reading import eight_bits, reading_in, reading_of
 from gen_experiments.commands.training_data import contents_of, data_of, training_data
 from gen_experiments.commands.translated import (
     BATCH,
@@ -24,7 +24,7 @@ from gen_experiments.commands.translated import (
 )
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.images import to_float, to_uint8
+from gen_experiments.images import to_float, to_integers
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.base import ImageModel
 
@@ -69,7 +69,7 @@ def restore(
             return
         if whole:
             raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
-        names, spoilt = read_named_images(images, model.image, reading_of(checkpoint))
+        names, spoilt = read_images(images, model.image, reading_of(checkpoint))
         restored = [translated(restorer, spoilt) for restorer in restorers]
         if is_picture(out):
             write_rows([spoilt, *restored], out, f"damaged images above {proposals} proposals each")
@@ -84,12 +84,13 @@ def restore(
     parts = training_data(checkpoint, None).damage
     if not parts:
         raise UserError(f"the run of {checkpoint} was trained without damage: restore pictures that are damaged")
-    clean = read_images(images, model.image, checkpoint)
-    spoilt = _spoilt(clean, parts, seed)
+    _, kept = read_images(images, model.image, reading_of(checkpoint))
+    spoilt = _spoilt(kept, parts, seed, kept.dtype)
     restored = [translated(restorer, spoilt) for restorer in restorers]
-    before, after = (torch.stack([psnr(each, clean) for each in some]).mean().item() for some in ([spoilt], restored))
+    given, clean = eight_bits(spoilt), eight_bits(kept)
+    before, after = (torch.stack([psnr(each, clean) for each in some]).mean().item() for some in ([given], restored))
     print(f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB")
-    write_rows([spoilt, *restored, clean], out, "damaged images above the restored and the true ones")
+    write_rows([given, *restored, clean], out, "damaged images above the restored and the true ones")
 
 
 def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) -> list[Network]:
@@ -132,12 +133,12 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
     data = data_of(Path(config))
     if not data.damage:
         raise UserError(f"{config} damages nothing: give it data.damage, a list of kinds such as GaussianNoise")
-    names, clean = read_named_images(images, data.image, reading_in(contents_of(Path(config))))
-    write_named(names, clean, _spoilt(clean, data.damage, seed), images, out, "damaged images")
+    names, clean = read_images(images, data.image, reading_in(contents_of(Path(config))))
+    write_named(names, clean, _spoilt(clean, data.damage, seed, torch.uint8), images, out, "damaged images")
 
 
-def _spoilt(images: Tensor, parts: list[Damage], seed: int) -> Tensor:
-    """Returns (N, C, H, W) images as uint8 after their damage, which depends on an image's number and the seed."""
+def _spoilt(images: Tensor, parts: list[Damage], seed: int, dtype: torch.dtype) -> Tensor:
+    """Returns (N, C, H, W) images after their damage, which depends on an image's number and the seed, as a dtype."""
     seeds = randomness.seeds_of(torch.arange(len(images)), DAMAGE_STREAM, seed)
     pairs = zip(images.split(BATCH), seeds.split(BATCH), strict=True)
-    return torch.cat([to_uint8(damaged(to_float(part), parts, of_part)) for part, of_part in pairs])
+    return torch.cat([to_integers(damaged(to_float(part), parts, of_part), dtype) for part, of_part in pairs])

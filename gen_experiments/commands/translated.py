@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.pictures import read_named_images
+from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.data.folder import find_pictures
@@ -41,7 +41,7 @@ def write_translated(network: Network, folder: str, spec: ImageSpec, reading: Re
         UserError: the folder cannot be used, or `out` cannot be written.
     """
     if not whole:
-        names, originals = read_named_images(folder, spec, reading)
+        names, originals = read_images(folder, spec, reading)
         write_named(names, originals, translated(network, originals), folder, out, "images")
         return
     if is_picture(out):

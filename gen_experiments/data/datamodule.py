@@ -44,7 +44,7 @@ class ImageDataModule(LightningDataModule):
             Larger splits are decoded when they are read; 0 caches none.
         workers: threads of each process that decode while reading; by default the machine's cores are divided among the
             processes.
-        fast_decoding: decode picture files faster, to slightly different pixels (`data.turbo`).
+        fast_decoding: decode picture files without alpha faster, to slightly different pixels (`data.turbo`).
         crop: the kept part of pictures of other proportions: centre, random, none or pad (`data.framing`). With random
             the training decodes its pictures anew in each epoch, both pictures of a pair alike; evaluations use the
             centre.
@@ -94,8 +94,6 @@ class ImageDataModule(LightningDataModule):
         check_interval("(0, inf)", test_size=test_size)
         check_interval("[0, inf]", cache_limit=cache_limit)
         self.framing = Framing(crop, filter, fast_decoding, value_range, depth, crop_scale)
-        if fast_decoding:
-            load_library()
         if workers is not None:
             check_interval("[1, 1024]", workers=workers)
         self.source = source or Digits()
@@ -103,6 +101,8 @@ class ImageDataModule(LightningDataModule):
         self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed
         self.cache_limit, self.workers = cache_limit, workers
         check_framing(self.source, self.framing)
+        if fast_decoding:
+            load_library()
         self.damage = damage or []
         self._splits: dict[str, ImageArray] = {}
         self._origins: dict[str, str] = {}

@@ -74,6 +74,8 @@ class Opening:
         least, most = self.framing.crop_scale
         area = "" if self.framing.crop_scale == LARGEST else f" to {least:g} ... {most:g} of the largest area"
         lines = [f"training pixels: cropped at random{area}, {as_read}"] if random else []
+        if self.framing.fast and self.source.channels in (2, 4):
+            lines.append("data.fast_decoding changes nothing: pictures with alpha are decoded in the plain way")
         if not isinstance(self.source, PictureSource):
             return lines
         size = in_words(decoded_bytes(self.source, self.size, self.framing.depth))
@@ -88,8 +90,8 @@ def check_framing(source: Source, framing: Framing) -> None:
     """Refuses a framing that a source does not support.
 
     Raises:
-        UserError: random crops, a depth or a range for a source without picture files, or any framing for a source
-            whose `decode` has no argument for it.
+        UserError: random crops for a source whose pictures are not decoded one by one; a depth, a range or fast decoding
+            for a source without picture files; or any framing for a source whose `decode` has no argument for it.
     """
     name = type(source).__name__
     one_by_one = isinstance(source, PictureSource)
@@ -99,10 +101,14 @@ def check_framing(source: Source, framing: Framing) -> None:
     ):
         if unusual and not known:
             raise UserError(f"data.{option} is for picture files that are read one by one, which {name} does not do")
-    if framing.value_range is not None and not isinstance(source, PictureSource) and source.sides == 1:
-        raise UserError(f"data.value_range is of the numbers of picture files, and {name} has none: leave it out")
     # The source within a source of pairs is checked too.
-    named = {type(each).__name__: each for each in (source, getattr(source, "source", source))}
+    origin = getattr(source, "source", source)
+    name = type(origin).__name__
+    if not isinstance(origin, PictureSource) and origin.sides == 1:
+        for option, chosen in (("value_range", framing.value_range is not None), ("fast_decoding", framing.fast)):
+            if chosen:
+                raise UserError(f"data.{option} is for picture files, and {name} has none: leave it out")
+    named = {type(each).__name__: each for each in (source, origin)}
     deaf = [each for each in named if "framing" not in inspect.signature(named[each].decode).parameters]
     if deaf and not framing.is_usual:
         raise UserError(

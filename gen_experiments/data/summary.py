@@ -51,8 +51,8 @@ def _classes(source: Source, train: ImageArray) -> str:
     names = ImageSpec(source.channels, 1, source.num_classes, source.class_names).class_labels
     shown = [f"{quoted(name)} {count}" for name, count in zip(names, counts, strict=True)]
     if len(shown) > MOST_CLASSES:
-        shown = [*shown[:MOST_CLASSES], f"… of {counts.min()} to {counts.max()} training images each"]
-    return f"{len(counts)} ({', '.join(shown)})"
+        shown = [*shown[:MOST_CLASSES], f"… of {counts.min()} to {counts.max()} each"]
+    return f"{len(counts)} (training images: {', '.join(shown)})"
 
 
 def _files(reason: str, names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gen_experiments.checkpoint_paths import named_checkpoint
 from gen_experiments.errors import UserError
 from gen_experiments.exported import file_of, read_contents
 from gen_experiments.images import ImageSpec
@@ -25,7 +26,7 @@ class TrainedFeatures(FeatureExtractor):
     Its distances are comparable only under the same checkpoint, whose hash is part of every record.
 
     Args:
-        weights: a checkpoint of a `Classifier`, or its export.
+        weights: a checkpoint of a `Classifier`, its run (the best checkpoint) or its export.
 
     Raises:
         UserError: there is no such file, or it holds no such classifier.
@@ -33,7 +34,7 @@ class TrainedFeatures(FeatureExtractor):
 
     def __init__(self, weights: str) -> None:
         super().__init__()
-        path = Path(weights)
+        path = named_checkpoint(weights)
         self.network = _network(path)
         self.num_features = self.network.dim
         image = self.network.image

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gen_experiments.checkpoint_paths import CHECKPOINTS, named_checkpoint
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.exported import file_of, init_args_of, read_contents
 from gen_experiments.models.base import ImageModel
@@ -18,7 +19,8 @@ from gen_experiments.untrusted import Unreadable, being_built, is_backed
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Returns the contents of a checkpoint that this project's command line wrote, or of the folder of an export.
 
-    Only tensors and plain values are read; the classes that the file names are not imported.
+    A run's folder stands for its best checkpoint, else its last. Only tensors and plain values are read; the classes that
+    the file names are not imported.
 
     Raises:
         UserError: the file is missing, damaged, or no checkpoint of this project.
@@ -26,12 +28,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     outer = being_built()
     if outer is not None:
         raise UserError(f"{outer} names another checkpoint, {path}, which is not read")
-    if not file_of(Path(path)).is_file():
-        of_run = Path(path) / "checkpoints"
+    path = named_checkpoint(path)
+    if not file_of(path).is_file():
+        of_run = path / CHECKPOINTS
         hint = f": it is a run, so name one of those in {of_run}" if of_run.is_dir() else ""
         raise UserError(f"there is no checkpoint at {path}{hint}")
     try:
-        checkpoint: dict[str, Any] = read_contents(Path(path))
+        checkpoint: dict[str, Any] = read_contents(path)
     except Unreadable as error:
         raise UserError(
             f"{path} is no readable checkpoint (damaged, or not written by this program): {quoted(error)}"

@@ -34,8 +34,8 @@ class CodeModel(ImageModel):
 
     Args:
         image: what the images are like; the command line links it from the data.
-        vqvae: a VQ-VAE's checkpoint; in this model's own checkpoints, which also hold the weights of the VQ-VAE, its
-            description.
+        vqvae: a VQ-VAE's checkpoint, or its run (the best checkpoint); in this model's own checkpoints, which also hold
+            the weights of the VQ-VAE, its description.
         prior: the density to learn.
         optimizer: makes the optimizer of the prior.
         ema_half_life: half-life, in images, of the prior's moving average, which is validated and sampled; 0 takes the

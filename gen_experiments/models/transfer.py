@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from gen_experiments.checkpoint_paths import named_checkpoint
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import read_checkpoint
@@ -21,7 +22,7 @@ def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
 
     Args:
         model: gets the weights.
-        path: a checkpoint of any model of this project.
+        path: a checkpoint of any model of this project, or its run.
 
     Returns:
         Lines that say how many weights were loaded, and which were not.
@@ -29,6 +30,7 @@ def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
     Raises:
         UserError: the file is no such checkpoint, or no weight in it fits.
     """
+    path = named_checkpoint(path)
     held, own = read_checkpoint(path)["state_dict"], model.state_dict()
     fitting = {name: held[name] for name in own if name in held and held[name].shape == own[name].shape}
     left = [name for name in own if name not in fitting]

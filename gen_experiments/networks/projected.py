@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
+from gen_experiments.checkpoint_paths import named_checkpoint
 from gen_experiments.errors import UserError
 from gen_experiments.exported import file_of, read_contents
 from gen_experiments.images import ImageSpec
@@ -35,8 +36,8 @@ class ProjectedDiscriminator(Discriminator):
     Args:
         image: the images' shape.
         encoder: the architecture of the encoder, as in the VQ-VAE's configuration.
-        weights: a checkpoint of a VQ-VAE of images of this shape, whose encoder is taken; None for random weights. It
-            is read when a new training begins, not when a checkpoint is loaded.
+        weights: a checkpoint of a VQ-VAE of images of this shape, or its run (the best checkpoint), whose encoder is
+            taken; None for random weights. It is read when a new training begins, not when a checkpoint is loaded.
         dim: channels of the encoder's latents.
         mixed: channels of the mixture at the largest resolution; the paper's code has 64.
         width: channels of the judging networks from 64×64 up; they double at each halving, to 8 · width at 8×8.
@@ -64,7 +65,7 @@ class ProjectedDiscriminator(Discriminator):
         check_widths(dim=dim, mixed=mixed, width=width)
         self.encoder = encoder(image, dim)
         if weights is not None and being_built() is None:
-            _load(self.encoder, Path(weights))
+            _load(self.encoder, named_checkpoint(weights))
         with torch.no_grad():
             shapes = [features.shape[1:] for features in self.encoder.pyramid(torch.zeros(1, *image.shape))]
         self.mixing = _Mixing([channels for channels, _, _ in shapes], mixed)

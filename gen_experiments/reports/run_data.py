@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.errors import UserError
 from gen_experiments.plain_values import check_plain, read_yaml
-from gen_experiments.runs.checkpoint_files import run_of
 from gen_experiments.runs.table import CsvTable
 
 PICTURE = re.compile(r"(?P<kind>.+)-(?P<step>\d+)\.png")

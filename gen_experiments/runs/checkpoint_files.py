@@ -8,13 +8,9 @@ from typing import Any
 
 import torch
 
+from gen_experiments.checkpoint_paths import CHECKPOINTS, LAST
 from gen_experiments.errors import UserError
-from gen_experiments.exported import is_exported
 from gen_experiments.storage import atomic_write
-
-CHECKPOINTS = "checkpoints"
-LAST = "last.ckpt"
-RUN_CHECKPOINTS = ("best.ckpt", LAST)
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
@@ -55,26 +51,3 @@ def readable_checkpoints(folder: Path) -> Iterator[Path]:
     for path in sorted(found, key=lambda path: (path.name == LAST, path.stat().st_mtime_ns), reverse=True):
         if is_readable(path):
             yield path
-
-
-def checkpoint_of(path: Path) -> Path | None:
-    """Returns the checkpoint that a path names; None if it names none.
-
-    A checkpoint file and the folder of an exported model name themselves; a run names its best, else its last one.
-
-    Raises:
-        UserError: the path is the folder of a run without a checkpoint.
-    """
-    if is_exported(path):
-        return path
-    if run_of(path) is not None:
-        for name in RUN_CHECKPOINTS:
-            if (path / CHECKPOINTS / name).is_file():
-                return path / CHECKPOINTS / name
-        raise UserError(f"the run {path} has no checkpoint yet: name another, or wait for its first validation")
-    return path if path.suffix == ".ckpt" else None
-
-
-def run_of(path: Path) -> Path | None:
-    """Returns the path if it is the folder of a run, else None."""
-    return path if path.is_dir() and (path / "config.yaml").is_file() else None

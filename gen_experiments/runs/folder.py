@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gen_experiments.checkpoint_paths import CHECKPOINTS, named_checkpoint
 from gen_experiments.errors import UserError
 from gen_experiments.exported import file_of, is_exported
-from gen_experiments.runs.checkpoint_files import CHECKPOINTS, is_readable, readable_checkpoints
+from gen_experiments.runs.checkpoint_files import is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_restart, job_name
 from gen_experiments.runs.lock import is_locked, lock, release
 from gen_experiments.runs.record import RunRecord
@@ -59,8 +60,8 @@ class Run:
             outside of a job, the newest run of this name and seed that has not ended), and begins one if there is none:
             use it in scripts that may be started again. None does so only if the launcher says that it restarts the
             job.
-        init_from: a checkpoint, for example of a model of other data; a new run starts from those of its weights that
-            fit.
+        init_from: a checkpoint, for example of a model of other data, or its run (the best checkpoint); a new run
+            starts from those of its weights that fit.
     """
 
     name: str = "run"
@@ -79,7 +80,7 @@ class Run:
 
         Args:
             checkpoint: "last" resumes the newest run of this name and seed; "best" begins a new run from its best
-                checkpoint; a file begins a new run from that file; None begins a new run without one.
+                checkpoint; a file, or the folder of a run, begins a new run from it; None begins a new run without one.
             seed: the seed of the run.
 
         Raises:
@@ -102,7 +103,7 @@ class Run:
                 folder, path = self._with_checkpoint("last", seed)
                 return self._resumed(folder, path)
             source = self._with_checkpoint("best", seed)[1] if checkpoint == "best" else checkpoint
-            return self._new(None if source is None else Path(source), seed)
+            return self._new(None if source is None else named_checkpoint(source), seed)
         except OSError as error:
             raise UserError(
                 f"cannot write to {self.home}: {error.strerror}; choose another place by --run.root"
@@ -114,7 +115,7 @@ class Run:
         For a file outside of a run, the folder is that of the file.
 
         Args:
-            checkpoint: "last" or "best" of the newest run of this name, a file, or the folder of an export.
+            checkpoint: "last" or "best" of the newest run of this name, a file, or the folder of a run or an export.
 
         Raises:
             UserError: no checkpoint was named, or there is no such run or checkpoint.
@@ -123,7 +124,7 @@ class Run:
             raise UserError("name the checkpoint: --ckpt_path=best, --ckpt_path=last or --ckpt_path=FILE")
         if checkpoint in ("last", "best"):
             return Start(*self._with_checkpoint(checkpoint, None, any_seed=True))
-        path = Path(checkpoint)
+        path = named_checkpoint(checkpoint)
         place = file_of(path).parent
         return Start(place.parent if place.name == CHECKPOINTS else place, path)
 

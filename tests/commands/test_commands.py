@@ -40,11 +40,15 @@ def test_reconstructions_stand_under_their_originals(experiment, checkpoints, tm
     assert not np.array_equal(grid[36:68, 36:68], original)
 
 
-def test_predict_writes_an_image_for_every_test_image_into_the_run(experiment, checkpoints, tmp_path):
+def test_predict_writes_an_image_for_every_test_image_into_the_run(experiment, checkpoints, tmp_path, capsys):
     for model, path in [(model, checkpoints[model]) for model in SMALL]:
         small = ["--data.test_size=30", "--data.eval_batch_size=20"]
         assert experiment("predict", *SMALL[model], *small, f"--ckpt_path={path}") == 0
-        assert len(list((path.parent.parent / "predictions").glob("*.png"))) == 30
+        written = sorted((path.parent.parent / "predictions").iterdir())
+        assert [file.name for file in written] == [
+            f"{batch:05d}-0-{number:03d}.png" for batch, size in enumerate((20, 10)) for number in range(size)
+        ]
+        assert f"wrote the images to {path.parent.parent / 'predictions'}\n" in capsys.readouterr().out
         assert not (tmp_path / "runs").exists()
 
 

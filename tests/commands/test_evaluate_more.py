@@ -1,6 +1,7 @@
 """Further sides of `evaluate`: several extractors, LPIPS, copies, another convention, several processes."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -197,3 +198,30 @@ def test_every_command_with_a_model_is_tried():
     without_models = {"compare", "report", "sweep", "damage"}
     assert set(COMMANDS) == {*REST, *without_models, "export", "demo", "translate", "restore"}
     assert set(COMMANDS) >= SHARED
+
+
+@pytest.mark.parametrize(("count", "deviates"), [(20, False), (30, True)])
+def test_kid_of_all_images_at_once_is_shown_without_a_deviation(experiment, tmp_path, capsys, count, deviates):
+    sides = digits(tmp_path / "fake", slice(0, 20)), digits(tmp_path / "real", slice(100, 100 + count))
+    assert experiment("evaluate", "fake", "real", *BY_DIGITS, "--metrics=[kid]", "--json=record.json") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if " kid " in line]
+    assert ("±" in line) == deviates
+    held = record()["scores"]["kid"]
+    assert ("deviation" in held) == deviates
+    assert f" {held['value']:.6g} " in line
+    if not deviates:
+        # The subsets, of 20 images each, are all images: KID is the unbiased estimate of https://arxiv.org/abs/1801.01401.
+        x, y = (features(side).astype(np.float64) for side in sides)
+        within, across = [], ((x @ y.T / x.shape[1] + 1) ** 3).mean()
+        for rows in (x, y):
+            kernel = (rows @ rows.T / rows.shape[1] + 1) ** 3
+            within.append((kernel.sum() - kernel.trace()) / (len(rows) * (len(rows) - 1)))
+        assert held["value"] == pytest.approx(sum(within) - 2 * across, rel=1e-4)
+    # On the page about a run it is shown in the same way.
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("model: {}\n")
+    (tmp_path / "run" / "metrics.csv").write_text("step,images_seen,val/fid\n1,16,2.5\n")
+    shutil.copy(tmp_path / "record.json", tmp_path / "run" / "evaluation.json")
+    assert experiment("report", "run") == 0
+    cell = f"{held['value']:.6g}" + (f" ± {held['deviation']:.3g}" if deviates else "")
+    assert f"<td>kid</td><td>{cell}</td>" in (tmp_path / "report.html").read_text()

@@ -196,7 +196,7 @@ def test_what_no_one_says_is_not_guessed(tmp_path, name):
     [
         (lambda: Framing(value_range=(5, 5)), r"must be \[black, white\], the first below the second, not \[5, 5\]"),
         (lambda: Framing(fast=True, depth=16), "fast_decoding is for pictures of 8 bits"),
-        (lambda: ImageDataModule(Digits(), value_range=(0, 1)), "data.value_range is of the numbers of picture files"),
+        (lambda: ImageDataModule(Digits(), value_range=(0, 1)), "data.value_range is for picture files"),
         (lambda: ImageDataModule(Edges(), depth=16), "data.depth=16 is for picture files"),
     ],
 )

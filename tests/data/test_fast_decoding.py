@@ -11,8 +11,9 @@ from sklearn.datasets import load_sample_image
 from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing
+from gen_experiments.data.pairs import Edges
 from gen_experiments.data.pictures import Encoded, decode_one
-from gen_experiments.data.sources import ImageFolder
+from gen_experiments.data.sources import MNIST, Digits, ImageFolder
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
 
@@ -127,7 +128,26 @@ def test_it_has_a_cache_and_a_fingerprint_of_its_own(tmp_path, monkeypatch):
     assert not np.array_equal(plain.pixels, fast.pixels)
 
 
-def test_a_library_that_is_missing_is_named(monkeypatch):
+@pytest.mark.parametrize("source", [Digits(), Edges(Digits()), MNIST("nowhere")], ids=["digits", "edges", "mnist"])
+def test_what_reads_no_picture_files_refuses_it(source):
+    name = "MNIST" if isinstance(source, MNIST) else "Digits"
+    for option in ({"fast_decoding": True}, {"value_range": (0, 1)}):
+        (key,) = option
+        with pytest.raises(UserError, match=f"data.{key} is for picture files, and {name} has none: leave it out"):
+            ImageDataModule(source, **option)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_line_says_that_pictures_with_alpha_are_decoded_in_the_plain_way(tmp_path, capsys, channels):
+    write_pictures(tmp_path / "set", 20, size=(70, 50), suffix=".jpg")
+    data = ImageDataModule(ImageFolder(str(tmp_path / "set"), channels=channels), size=16, fast_decoding=True)
+    data.setup("fit")
+    said = "data.fast_decoding changes nothing: pictures with alpha are decoded in the plain way"
+    assert (said in capsys.readouterr().out) == (channels == 4)
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch, tmp_path):
+    write_pictures(tmp_path, 1)
     monkeypatch.setitem(sys.modules, "simplejpeg", None)
     with pytest.raises(UserError, match=r"pip install 'gen-experiments\[fast\]'"):
-        ImageDataModule(fast_decoding=True)
+        ImageDataModule(ImageFolder(str(tmp_path)), fast_decoding=True)

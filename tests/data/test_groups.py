@@ -247,7 +247,7 @@ def test_from_the_command_line(experiment, patients, capsys):
     short = ["--trainer.max_steps=1", "--evaluation.extractor=null", "--data.size=32"]
     assert experiment("fit", *SMALL["vqvae"], *SHORT, *options, *parts, *short) == 0
     said = capsys.readouterr().out
-    assert "classes: 2 (sick" in said
+    assert "classes: 2 (training images: sick" in said
     assert "whole groups)" in said
     assert experiment("fit", *SMALL["vqvae"], *SHORT, *options, *parts, *short, "--data.source.labels.file=no.csv") == 1
     assert "no.csv cannot be read" in capsys.readouterr().err

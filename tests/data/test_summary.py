@@ -33,7 +33,7 @@ def test_held_out_images_are_no_longer_training_images(said):
     counts = np.bincount(data.split("train").labels(np.arange(1338)).numpy())
     assert said(data) == [
         "images: 1797 of 8x8 pixels, grey, from Digits",
-        f"classes: 10 ({', '.join(f'{name} {count}' for name, count in enumerate(counts))})",
+        f"classes: 10 (training images: {', '.join(f'{name} {count}' for name, count in enumerate(counts))})",
         "splits: train 1338 (the source's own, the rest), val 359 (held out of train by data.val_size=0.2), "
         "test 100 (held out of train by data.test_size=100)",
     ]
@@ -58,7 +58,7 @@ def test_what_is_passed_over_is_named(said, tmp_path):
     (root / "Thumbs.db").write_bytes(b"")
     assert said(ImageDataModule(ImageFolder(str(root)), size=8)) == [
         f"images: 10 of 8x8 pixels, RGB, from ImageFolder in {root}",
-        "classes: 2 (cats 3, dogs 2)",
+        "classes: 2 (training images: cats 3, dogs 2)",
         f"splits: train 5 (folder {root}/train), val 1 (folder {root}/Valid), "
         f"test 4 (folder {root}/test, without labels)",
         "passed over: 5 hidden (train/cats/._0.png, train/cats/._1.png, train/cats/._2.png, …); "
@@ -88,8 +88,8 @@ class Many(Source):
 
 def test_many_classes_are_abbreviated(said):
     classes = said(ImageDataModule(Many(), size=2, val_size=0, test_size=1))[1]
-    assert classes.startswith("classes: 40 (00 2, 01 1, ")
-    assert "11 1, … of " in classes
+    assert classes.startswith("classes: 40 (training images: 00 2, 01 1, ")
+    assert classes.endswith("11 1, … of 0 to 2 each)") or classes.endswith("11 1, … of 1 to 2 each)")
     assert "12 1" not in classes
 
 

@@ -57,7 +57,7 @@ def test_accuracy_and_confusion_are_those_of_the_checkpoint(run):
 
 def test_its_features_compare_images(run, experiment, tmp_path):
     checkpoint = run / "checkpoints" / "best.ckpt"
-    network = TrainedFeatures(str(checkpoint))
+    network = TrainedFeatures(str(run))
     pixels, _ = independent.digits(16)
     model = gen_experiments.load(checkpoint)
     activations = []
