@@ -90,8 +90,9 @@ def check_framing(source: Source, framing: Framing) -> None:
     """Refuses a framing that a source does not support.
 
     Raises:
-        UserError: random crops for a source whose pictures are not decoded one by one; a depth, a range or fast decoding
-            for a source without picture files; or any framing for a source whose `decode` has no argument for it.
+        UserError: random crops for a source whose pictures are not decoded one by one; a depth, a range or fast
+            decoding for a source without picture files; or any framing for a source whose `decode` has no argument for
+            it.
     """
     name = type(source).__name__
     one_by_one = isinstance(source, PictureSource)

@@ -19,8 +19,8 @@ from gen_experiments.untrusted import Unreadable, being_built, is_backed
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Returns the contents of a checkpoint that this project's command line wrote, or of the folder of an export.
 
-    A run's folder stands for its best checkpoint, else its last. Only tensors and plain values are read; the classes that
-    the file names are not imported.
+    A run's folder stands for its best checkpoint, else its last. Only tensors and plain values are read; the classes
+    that the file names are not imported.
 
     Raises:
         UserError: the file is missing, damaged, or no checkpoint of this project.
