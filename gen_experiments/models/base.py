@@ -183,21 +183,20 @@ class ImageModel(Recorded, ManualOptimization):
     def log_training(self, **values: Tensor | float) -> None:
         """Logs `train/NAME` for every value, beside the images seen (the x-axis of all curves).
 
-        Between the iterations that are logged it costs nothing.
+        Scalar tensors are averaged over the processes, each of which has seen its part of the batch; numbers are the
+        same on all. Between the iterations that are logged it costs nothing.
         """
         if not self.logs_this_iteration:
             return
         if self.lr_schedule is not None:
             values["lr_factor"] = self._lr_factor
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
         # Of a number as float32: under 16-true the default is float16, which holds no learning rate exactly.
-        self.log_dict(
-            {
-                f"train/{name}": value.detach().float()
-                if isinstance(value, Tensor)
-                else torch.tensor(value, dtype=torch.float32)
-                for name, value in values.items()
-            }
-        )
+        numbers = {
+            name: torch.tensor(value, dtype=torch.float32) for name, value in values.items() if name not in tensors
+        }
+        means = distributed.means(tensors, self.device)
+        self.log_dict({f"train/{name}": value for name, value in {**means, **numbers}.items()})
         self.log_images_seen()
 
     def log_images_seen(self) -> None:

@@ -24,13 +24,14 @@ from gen_experiments.schedules import Schedule
 
 PriorFactory = Callable[[CodeSpec], Prior]
 EVALUATION_STREAM = 4
+NATS_OF_A_BIT = math.log(2)
 
 
 class CodeModel(ImageModel):
     """The base of models that train a prior over the codes that a frozen VQ-VAE gives images.
 
     A subclass says which codes a prior is of (`code_spec`) and which those of a batch are (`codes_of`). Logged are
-    `train/loss` in nats per code, and `val/nll`, `test/nll` in bits per code.
+    `train/loss`, `val/nll` and `test/nll`, all in bits per code.
 
     Args:
         image: what the images are like; the command line links it from the data.
@@ -144,7 +145,7 @@ class CodeModel(ImageModel):
         """Returns the prior's loss of a batch."""
         source = randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, self.iteration)
         loss = self.prior.loss(self.codes_of(batch, "train"), batch.labels, source, self.images_before)
-        self.log_training(loss=loss)
+        self.log_training(loss=loss / NATS_OF_A_BIT)
         return loss
 
     def after_step(self, images: int) -> None:
@@ -153,12 +154,12 @@ class CodeModel(ImageModel):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
         """Counts the likelihood of a batch."""
-        self._count_likelihood(batch, batch_idx, "val")
+        self._count_likelihood(batch, "val")
         return None
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
         """The same on the test split."""
-        self._count_likelihood(batch, batch_idx, "test")
+        self._count_likelihood(batch, "test")
         return None
 
     def on_validation_epoch_end(self) -> None:
@@ -170,10 +171,11 @@ class CodeModel(ImageModel):
         """The same on the test split."""
         self.log("test/nll", self._means.compute(self.device)["nll"])
 
-    def _count_likelihood(self, batch: Batch, batch_idx: int, stage: str) -> None:
-        source = randomness.generator(self.device, EVALUATION_STREAM, batch_idx)
-        nats = self.averaged.nll(self.codes_of(batch, stage), batch.labels, source).mean()
-        bits = nats / (math.log(2) * self.prior.codes.drawn)
+    def _count_likelihood(self, batch: Batch, stage: str) -> None:
+        # By the image, so that the estimate of an image is the same in whichever batch and process it is.
+        seeds = randomness.seeds_of(batch.places.to(self.device), EVALUATION_STREAM)
+        nats = self.averaged.nll(self.codes_of(batch, stage), batch.labels, seeds).mean()
+        bits = nats / (NATS_OF_A_BIT * self.prior.codes.drawn)
         self._means.update(len(batch.images), nll=bits)
 
     def configure_optimizers(self) -> list[Optimizer]:

@@ -21,8 +21,8 @@ from gen_experiments.priors.base import CodeSpec, Draws
 class CodePrior(CodeModel, GenerativeModel):
     """Trains a prior p(codes | label) over the codes that a frozen VQ-VAE gives the images.
 
-    The images are encoded once (`data.codes`). Logged are `train/loss` in nats per code, and `val/nll`, `test/nll` in
-    bits per code, the bits per dimension of the code sequence: the likelihood itself for an exact prior
+    The images are encoded once (`data.codes`). Logged are `train/loss`, `val/nll` and `test/nll`, all in bits per code,
+    the bits per dimension of the code sequence. The last two are the likelihood itself for an exact prior
     (`AutoregressivePrior`), an upper bound for the others (`MaskedPrior`). They are no bound for the images, to which a
     decoder trained by a distance gives no density.
 

@@ -25,9 +25,9 @@ class RestorationPrior(CodeModel):
     damaged: it then encodes both. The two sets of codes are one sequence, the source's first, of which the prior knows
     these always (`CodeSpec.given`); labels are not used.
 
-    Logged are `train/loss` in nats per code, and `val/nll`, `test/nll` in bits per code of the image: the conditional
-    likelihood itself for `AutoregressivePrior`, an upper bound for `MaskedPrior`. What is validated and what
-    `translate` gives is the first proposal of seed 0.
+    Logged are `train/loss`, `val/nll` and `test/nll`, all in bits per code of the image: the last two are the
+    conditional likelihood itself for `AutoregressivePrior`, an upper bound for `MaskedPrior`. What is validated and
+    what `translate` gives is the first proposal of seed 0.
 
     Args and errors as for `CodeModel`.
     """
