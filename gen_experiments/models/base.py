@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from gen_experiments import distributed, randomness
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.models.batch_norm import synchronise
 from gen_experiments.models.manual import ManualOptimization
 from gen_experiments.models.optimizers import raise_eps
 from gen_experiments.networks.base import Decoder, Discriminator, Encoder, Generator
@@ -91,11 +92,16 @@ class ImageModel(Recorded, ManualOptimization):
         """Makes batch norm count over all processes where that can be done, which is on GPUs, and compiles.
 
         Under manual optimization a backward pass reaches only some of the networks, which DDP must expect.
+
+        Raises:
+            UserError: the trainer has an option that this model cannot obey.
         """
+        if stage == "fit":
+            self.check_trainer(self.trainer)
         if not self.automatic_optimization and isinstance(self.trainer.strategy, DDPStrategy):
-            self.trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+            self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(self)
+            synchronise(self)
         if stage == "fit":
             self._warn_of_checkpoints_without_description()
             for network in self._compiled:

@@ -37,6 +37,25 @@ def test_labels_belong_to_their_images():
         assert batch.images.flatten().tolist() == batch.labels.tolist()
 
 
+@pytest.mark.parametrize("stop", [0, 1, 2, 3])
+def test_a_few_batches_are_every_epoch_also_after_a_resumption(stop):
+    first, second = numbers(TrainingBatches(numbered(17), 4, seed=0, flip=False))[:2]
+    loader = TrainingBatches(numbered(17), 4, seed=0, flip=False, overfit=2)
+
+    def taken(loader, count):
+        # Lightning begins each epoch anew and takes no more than the limit.
+        found = []
+        while len(found) < count:
+            left = 2 - loader.state_dict()["done"] % 2
+            found += [batch.images.flatten().tolist() for batch, _ in zip(loader, range(left), strict=False)]
+        return found
+
+    expected, before = [first, second] * 3, TrainingBatches(numbered(17), 4, seed=0, flip=False, overfit=2)
+    taken(before, stop)
+    loader.load_state_dict(before.state_dict())
+    assert taken(loader, 4)[:3] == expected[stop : stop + 3]
+
+
 @pytest.mark.parametrize("stop", [0, 1, 3, 4, 5, 9])
 def test_a_loaded_state_goes_on_where_it_was_saved(stop):
     whole, part = (TrainingBatches(numbered(17), 4, seed=0, flip=True) for _ in range(2))
