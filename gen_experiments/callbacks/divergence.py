@@ -1,7 +1,7 @@
 """Notices that a GAN no longer learns; ends its run, or takes it back to where it was best."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -21,8 +21,11 @@ class StopOnDivergence(Callback):
     learning rates; the images seen are not set back. That needs a `ModelCheckpoint` on the same `monitor`.
 
     Args:
-        monitor: the score that is watched, above 0; the smaller the better.
-        factor: the score has diverged when it is more than this times its best, or no number; > 1.
+        monitor: the score that is watched, such as `val/fid`.
+        factor: the score has diverged when it is worse than its best by more than this factor, or no number; > 1. With
+            2 that is above 8 of a best of 4 in the mode `min`, and below 10 of a best of 20 in the mode `max`; of
+            scores below 0 the larger is the nearer to 0: in the mode `min` above −2 of a best of −4. A score that can
+            come near 0 from both sides, such as KID, has no such factor: watch another.
         patience: validations in a row at which it must have; >= 1.
         accuracy: the share of images that a perfect discriminator judges rightly, in [0, 1]; watched where it is
             logged.
@@ -30,6 +33,7 @@ class StopOnDivergence(Callback):
         restore: whether to go back to the best checkpoint.
         rate: factor on the learning rates at each such return, in (0, 1].
         restores: the most returns in a run; at the next divergence it ends.
+        mode: whether the smaller (`min`) or the larger (`max`) score is the better.
 
     Raises:
         UserError: a number out of its range.
@@ -45,6 +49,7 @@ class StopOnDivergence(Callback):
         restore: bool = False,
         rate: float = 0.5,
         restores: int = 2,
+        mode: Literal["min", "max"] = "min",
     ) -> None:
         check_interval("(1, inf)", factor=factor)
         check_interval("[1, inf)", patience=patience)
@@ -55,7 +60,8 @@ class StopOnDivergence(Callback):
         self.monitor, self.factor, self.patience = monitor, factor, patience
         self.accuracy, self.images = accuracy, images
         self.restore, self.rate, self.restores = restore, rate, restores
-        self._best = math.inf
+        self._sign = 1 if mode == "min" else -1  # of what is the smaller the better
+        self._best = math.inf  # with that sign
         self._worse = 0  # validations in a row
         self._perfect_since: int | None = None  # images seen
         self._restored = 0
@@ -85,12 +91,14 @@ class StopOnDivergence(Callback):
         score = trainer.callback_metrics.get(self.monitor)
         if score is None or trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
-        last = float(score)
-        self._worse = 0 if last <= self.factor * self._best else self._worse + 1
+        last = self._sign * float(score)
+        bound = self._best * self.factor if self._best > 0 else self._best / self.factor
+        self._worse = 0 if last <= bound else self._worse + 1
         # Written so that NaN is never the best.
         self._best = last if last < self._best else self._best
         if self._worse >= self.patience:
-            self._react(trainer, pl_module, f"{self.monitor} is {last:.6g} and was {self._best:.6g} at its best")
+            best = self._sign * self._best
+            self._react(trainer, pl_module, f"{self.monitor} is {float(score):.6g} and was {best:.6g} at its best")
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Makes the learning rate, which the model sets at every iteration, what it is to be after the returns."""

@@ -71,7 +71,7 @@ class Translating(ImageModel):
             for side, average in zip(self.directions, self.averages, strict=True)
         }
 
-    def evaluated(self, sources: Tensor, batch: Batch, translations: Tensor) -> dict[str, Tensor]:
+    def evaluated(self, sources: Tensor, translations: Tensor) -> dict[str, Tensor]:
         """Returns the scalars that `means` names, of a batch that is evaluated."""
         return {}
 
@@ -91,7 +91,7 @@ class Translating(ImageModel):
         sources = sources_of(batch)
         translations = self.translate(sources)
         if self._means is not None:
-            self._means.update(len(sources), **self.evaluated(sources, batch, translations))
+            self._means.update(len(sources), **self.evaluated(sources, translations))
         return {"translations": translations}
 
     def on_validation_epoch_end(self) -> None:
