@@ -40,20 +40,18 @@ def test_labels_belong_to_their_images():
 @pytest.mark.parametrize("stop", [0, 1, 2, 3])
 def test_a_few_batches_are_every_epoch_also_after_a_resumption(stop):
     first, second = numbers(TrainingBatches(numbered(17), 4, seed=0, flip=False))[:2]
-    loader = TrainingBatches(numbered(17), 4, seed=0, flip=False, overfit=2)
+    part, resumed = (TrainingBatches(numbered(17), 4, seed=0, flip=False, overfit=2) for _ in range(2))
 
-    def taken(loader, count):
-        # Lightning begins each epoch anew and takes no more than the limit.
-        found = []
-        while len(found) < count:
+    def endless(loader):
+        # Lightning takes no more batches of an epoch than these.
+        while True:
             left = 2 - loader.state_dict()["done"] % 2
-            found += [batch.images.flatten().tolist() for batch, _ in zip(loader, range(left), strict=False)]
-        return found
+            yield from (batch.images.flatten().tolist() for _, batch in zip(range(left), loader, strict=False))
 
-    expected, before = [first, second] * 3, TrainingBatches(numbered(17), 4, seed=0, flip=False, overfit=2)
-    taken(before, stop)
-    loader.load_state_dict(before.state_dict())
-    assert taken(loader, 4)[:3] == expected[stop : stop + 3]
+    taken, rest = endless(part), endless(resumed)
+    found = [next(taken) for _ in range(stop)]
+    resumed.load_state_dict(part.state_dict())
+    assert found + [next(rest) for _ in range(6 - stop)] == [first, second] * 3
 
 
 @pytest.mark.parametrize("stop", [0, 1, 3, 4, 5, 9])
