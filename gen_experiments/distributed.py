@@ -3,6 +3,8 @@
 Every call looks for the process group anew: a module may be built before it exists.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -30,6 +32,21 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
     total = tensor.detach().clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
     return total
+
+
+def means(values: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Returns the mean over all processes of each scalar, as float32 scalars.
+
+    Args:
+        values: scalars by name.
+        device: of the process.
+
+    All processes must have the same names in the same order. What is the same on all stays so to the last bit.
+    """
+    if not values or not is_distributed():
+        return {name: value.detach().float() for name, value in values.items()}
+    stacked = torch.stack([value.detach().to(device, torch.float64) for value in values.values()])
+    return dict(zip(values, (all_reduce_sum(stacked) / world_size()).float(), strict=True))
 
 
 def all_gather_rows(tensor: Tensor) -> Tensor:

@@ -99,7 +99,8 @@ class ExperimentCLI(LightningCLI):
         saved.run = jsonargparse.Namespace(dataclasses.asdict(self._run) | {"version": None, "resume": None})
         if self._start.resumes:
             saved.ckpt_path = None
-        chosen = [*(self.config_init[self.subcommand].trainer.callbacks or [])]
+        chosen = self.config_init[self.subcommand].trainer.callbacks
+        chosen = chosen if isinstance(chosen, list) else [chosen]
         trainer = super().instantiate_trainer(**kwargs)
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         for place, callback in enumerate(callbacks):

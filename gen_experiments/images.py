@@ -107,6 +107,11 @@ class Batch(NamedTuple):
         """The input of a model that remakes images: the sources or, without sources, the images themselves."""
         return self.images if self.sources is None else self.sources
 
+    @property
+    def places(self) -> Tensor:
+        """(B,) int64, the images' places in an order over all batches: their indices or, without such, 0 to B - 1."""
+        return torch.arange(len(self.images)) if self.indices is None else self.indices
+
 
 class ImageSet(Protocol):
     """A fixed sequence of decoded images."""

@@ -36,6 +36,19 @@ def source(*key):
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
+def uniform_of_image(place, count, *key):
+    """Returns the numbers in [0, 1) that a key names for the image at a place: SplitMix64, of which 24 bits count."""
+    most, state = 2**64 - 1, np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+
+    def mixed(value):
+        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & most
+        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & most
+        return value ^ (value >> 31)
+
+    seed = mixed((mixed(place) + (int(state) >> 1)) & most)
+    return [(mixed((seed + turn * 0x9E3779B97F4A7C15) & most) >> 40) / 2**24 for turn in range(1, count + 1)]
+
+
 def batch_of(step, count, size, seed=0):
     """Returns which of `count` training images make up the batch of an iteration, and which of them are mirrored."""
     epoch, number = divmod(step, count // size)

@@ -72,15 +72,11 @@ def train(options, launcher, folder, steps):
     return [torch.load(path, weights_only=True) for path in sorted(states.glob("rank-*.pt"))]
 
 
-def validated(folder):
-    """Every number of a run's last validation by name, but for the perplexity of a process's own batches."""
+def reported(folder):
+    """Every number of a run's last iteration that was logged, and of its last validation, by name."""
     with open(folder / "metrics.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return {name: float(row[name]) for row in rows for name in row if _shared(name) and row[name]}
-
-
-def _shared(name):
-    return name.startswith("val/") and name != "val/batch_perplexity"
+    return {name: float(row[name]) for row in rows for name in row if name.startswith(("train/", "val/")) and row[name]}
 
 
 def assert_trained_as_one(alone, ranks):
@@ -96,7 +92,7 @@ def test_two_processes_train_as_one(model, tmp_path):
     (alone,) = train(MODELS[model], "alone", tmp_path, 1)
     for launcher in ("devices", "torchrun"):
         assert_trained_as_one(alone, train(MODELS[model], launcher, tmp_path, 1))
-    expected, *found = (validated(tmp_path / "runs" / model / f"version_{number}") for number in range(3))
+    expected, *found = (reported(tmp_path / "runs" / model / f"version_{number}") for number in range(3))
     assert expected
     for values in found:
         assert values == pytest.approx(expected, rel=1e-5)
@@ -129,7 +125,7 @@ def test_two_processes_train_as_one_on_pictures_of_16_bits_with_alpha(tmp_path):
     options += ["--data.crop=random", "--data.crop_scale=[0.5, 1]", "--evaluation.extractor=null"]
     (alone,) = train(options, "alone", tmp_path, 3)
     assert_trained_as_one(alone, train(options, "devices", tmp_path, 3))
-    expected, found = (validated(tmp_path / "runs" / "vqvae" / f"version_{number}") for number in range(2))
+    expected, found = (reported(tmp_path / "runs" / "vqvae" / f"version_{number}") for number in range(2))
     assert expected
     assert found == pytest.approx(expected, rel=1e-5)
 

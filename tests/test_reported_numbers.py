@@ -144,9 +144,9 @@ def prior(trained):
     return model, weights("ema.module."), weights("prior.")
 
 
-def hidden_codes(counts, length, random):
-    """A choice of so many codes of each image."""
-    return torch.rand(len(counts), length, generator=random).argsort(dim=1).argsort(dim=1) < counts[:, None]
+def first_in_order(counts, order):
+    """Which codes of each image are the so many first in an order."""
+    return order.argsort(dim=1).argsort(dim=1) < counts[:, None]
 
 
 def log_probabilities(prior, codes, hidden, conditions):
@@ -159,10 +159,11 @@ def test_the_likelihood_is_that_of_the_averaged_prior(trained, images, prior):
     """Of n codes of an image hidden, n uniform: L / n times their sum of −log₂ p, a code."""
     model, averaged, _ = prior
     pixels, labels = images["val"]
-    codes, random = model.encode(pixels / 127.5 - 1), independent.source(4, 0)
+    codes = model.encode(pixels / 127.5 - 1)
     length = codes.shape[1]
-    counts = 1 + torch.randint(length, (len(codes),), generator=random)
-    hidden = hidden_codes(counts, length, random)
+    drawn = torch.tensor([independent.uniform_of_image(place, 1 + length, 4) for place in range(len(codes))])
+    counts = 1 + (length * drawn[:, 0]).long()
+    hidden = first_in_order(counts, drawn[:, 1:])
     model.prior.load_state_dict(averaged)
     log_probs = log_probabilities(model.prior, codes, hidden, labels).gather(-1, codes[..., None])[..., 0]
     bits = (-log_probs * hidden).sum(dim=1) / counts / math.log(2)
@@ -171,7 +172,7 @@ def test_the_likelihood_is_that_of_the_averaged_prior(trained, images, prior):
 
 
 def test_the_loss_is_over_a_cosine_of_the_codes(experiment, trained, images, prior):
-    """The thirteenth iteration's, by the weights of the checkpoint after twelve."""
+    """The thirteenth iteration's in bits, by the weights of the checkpoint after twelve."""
     options = [*PRIOR, *COMMON, "--trainer.max_steps=13", f"--ckpt_path={checkpoint(trained, 'prior')}"]
     tokenizer = f"--model.vqvae={checkpoint(trained, 'vqvae')}"
     assert experiment("fit", *options, tokenizer, "--run.root=further", "--evaluation.samples=2") == 0
@@ -184,10 +185,10 @@ def test_the_loss_is_over_a_cosine_of_the_codes(experiment, trained, images, pri
     dropped = torch.rand(32, generator=random) < 0.1
     conditions = torch.where(dropped, 10, labels[batch])
     shares = torch.cos(math.pi / 2 * torch.rand(32, generator=random))
-    hidden = hidden_codes(torch.ceil(shares * codes.shape[1]), codes.shape[1], random)
+    hidden = first_in_order(torch.ceil(shares * codes.shape[1]), torch.rand(*codes.shape, generator=random))
     log_probs = log_probabilities(model.prior, codes, hidden, conditions)
     entropies = -0.9 * log_probs.gather(-1, codes[..., None])[..., 0] - 0.1 * log_probs.mean(dim=-1)
-    assert reported == pytest.approx(float(entropies[hidden].mean()), rel=1e-5)
+    assert reported == pytest.approx(float(entropies[hidden].mean()) / math.log(2), rel=1e-5)
 
 
 def test_samples_of_a_prior_are_settled_by_confidence_with_fading_noise(experiment, trained, prior, tmp_path):

@@ -1,7 +1,7 @@
 """Detects that a GAN no longer learns; ends its run, or returns to its best checkpoint."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -22,14 +22,18 @@ class StopOnDivergence(Callback):
     learning rates; the images seen are not reset. That needs a `ModelCheckpoint` with the same `monitor`.
 
     Args:
-        monitor: the watched score, above 0; smaller is better.
-        factor: the score has diverged when it is more than this times its best, or NaN; > 1.
+        monitor: the watched score, such as `val/fid`.
+        factor: the score has diverged when it is worse than its best by more than this factor, or NaN; > 1. With 2,
+            that is above 8 after a best of 4 in the mode `min`, below 10 after a best of 20 in the mode `max`, and
+            above −2 after a best of −4 in the mode `min`. A score that can come near 0 from both sides, such as KID,
+            has no such factor: watch another.
         patience: consecutive validations with a diverged score; >= 1.
         accuracy: the share of images that a perfect discriminator judges correctly, in [0, 1]; watched if it is logged.
         images: real images over which the discriminator must be perfect; > 0.
         restore: whether to return to the best checkpoint.
         rate: factor on the learning rates at each return, in (0, 1].
         restores: the largest number of returns; the next divergence ends the run.
+        mode: whether the smaller (`min`) or the larger (`max`) score is better.
 
     Raises:
         UserError: a number out of its range.
@@ -45,6 +49,7 @@ class StopOnDivergence(Callback):
         restore: bool = False,
         rate: float = 0.5,
         restores: int = 2,
+        mode: Literal["min", "max"] = "min",
     ) -> None:
         check_interval("(1, inf)", factor=factor)
         check_interval("[1, inf)", patience=patience)
@@ -55,7 +60,8 @@ class StopOnDivergence(Callback):
         self.monitor, self.factor, self.patience = monitor, factor, patience
         self.accuracy, self.images = accuracy, images
         self.restore, self.rate, self.restores = restore, rate, restores
-        self._best = math.inf
+        self._sign = 1 if mode == "min" else -1  # of what is the smaller the better
+        self._best = math.inf  # with that sign
         self._worse = 0  # validations in a row
         self._perfect_since: int | None = None  # images seen
         self._restored = 0
@@ -85,12 +91,14 @@ class StopOnDivergence(Callback):
         score = trainer.callback_metrics.get(self.monitor)
         if score is None or trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
-        last = float(score)
-        self._worse = 0 if last <= self.factor * self._best else self._worse + 1
+        last = self._sign * float(score)
+        bound = self._best * self.factor if self._best > 0 else self._best / self.factor
+        self._worse = 0 if last <= bound else self._worse + 1
         # Written so that NaN is never the best.
         self._best = last if last < self._best else self._best
         if self._worse >= self.patience:
-            self._react(trainer, pl_module, f"{self.monitor} is {last:.6g} and was {self._best:.6g} at its best")
+            best = self._sign * self._best
+            self._react(trainer, pl_module, f"{self.monitor} is {float(score):.6g} and was {best:.6g} at its best")
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Reduces the learning rates, which the model sets at every iteration, according to the number of returns."""

@@ -192,8 +192,7 @@ class Evaluation(Callback):
         if self._in_pairs:
             self._pairs.count(reconstructions, batch)
         if self._scores is not None:
-            places = torch.arange(len(made)) if batch.indices is None else batch.indices
-            self._scores.count(self._scores.extractor(reconstructions), places)
+            self._scores.count(self._scores.extractor(reconstructions), batch.places)
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         scores: dict[str, float | Tensor] = {}

@@ -209,8 +209,9 @@ class ImageDataModule(LightningDataModule):
         items: ImageArray | ShuffledPairs = whole
         if isinstance(self.source, PairSource) and self.source.shuffled:
             items = ShuffledPairs(whole, self.source.channels, self.split_seed)
+        overfit = 0 if self.trainer is None else self.trainer.overfit_batches  # type: ignore[attr-defined]
         return TrainingBatches(
-            self._opening.random_crops(items) or items, self.batch_size, randomness.run_seed(), self.flip
+            self._opening.random_crops(items) or items, self.batch_size, randomness.run_seed(), self.flip, overfit
         )
 
     def val_dataloader(self) -> EvaluationBatches:

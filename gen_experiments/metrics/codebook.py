@@ -1,4 +1,4 @@
-"""How much of a codebook is used: over an epoch and all processes, and per batch on average."""
+"""How much of a codebook is used over all processes: over an epoch, and per batch on average."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+
+from gen_experiments import distributed
 
 BATCH_CODES = 2048  # of a batch of sonnet's CIFAR-10 example: 32 images of 8x8 codes
 
@@ -59,39 +61,35 @@ class CodebookUsage(Metric):
         return self.counts
 
 
-class BatchPerplexity(Metric):
+class BatchPerplexity:
     """Mean of the perplexities of batches of 2,048 consecutive codes, as sonnet's VQ-VAE example reports it.
 
     It is below the perplexity of all codes together: a few images use fewer codes, and 2,048 codes cannot cover a large
-    codebook (https://github.com/google-deepmind/sonnet/blob/v2/examples/vqvae_example.ipynb). Batches are made of
-    each process's codes in their order; a last incomplete batch is ignored. `compute` returns a float32 scalar, NaN
-    without a full batch.
+    codebook (https://github.com/google-deepmind/sonnet/blob/v2/examples/vqvae_example.ipynb). Batches are made of the
+    codes of all images in their order, whichever process holds them; a last incomplete batch is ignored.
     """
 
-    full_state_update = False
-    total: Tensor
-    batches: Tensor
-
     def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("batches", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self._waiting: Tensor | None = None  # codes of a batch that is not full yet
+        self._codes: list[Tensor] = []
+        self._places: list[Tensor] = []
 
-    def update(self, indices: Tensor) -> None:
-        """Counts codes of any shape, int64 in [0, K)."""
-        codes = indices.flatten() if self._waiting is None else torch.cat([self._waiting, indices.flatten()])
-        full = codes.numel() - codes.numel() % BATCH_CODES
-        for batch in codes[:full].view(-1, BATCH_CODES):
-            self.total += perplexity(torch.bincount(batch))
-            self.batches += 1
-        self._waiting = codes[full:]
+    def update(self, indices: Tensor, places: Tensor) -> None:
+        """Keeps the codes of B images until `compute`, on their device, in 4 bytes each.
+
+        Args:
+            indices: (B, ...) int64 in [0, K).
+            places: (B,) int64, the places of the images in the order of all.
+        """
+        self._codes.append(indices.flatten(1).int())
+        self._places.append(places.to(indices.device))
 
     def compute(self) -> Tensor:
-        """Returns the mean over the batches of all processes."""
-        return (self.total / self.batches).float()
+        """Returns the mean over all full batches, float32, NaN if there is none, and forgets the codes.
 
-    def reset(self) -> None:
-        """Resets all counts."""
-        super().reset()
-        self._waiting = None
+        All processes must call it, each after an update at least.
+        """
+        codes, _ = distributed.gather_in_order(self._codes, self._places)
+        self._codes, self._places = [], []
+        whole = codes.flatten()[: codes.numel() // BATCH_CODES * BATCH_CODES].view(-1, BATCH_CODES)
+        values = [perplexity(torch.bincount(batch)) for batch in whole]
+        return torch.stack(values).double().mean().float() if values else torch.tensor(math.nan)

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from gen_experiments import distributed, randomness
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
+from gen_experiments.models.batch_norm import synchronise
 from gen_experiments.models.manual import ManualOptimization
 from gen_experiments.models.optimizers import raise_eps
 from gen_experiments.networks.base import Decoder, Discriminator, Encoder, Generator
@@ -96,11 +97,16 @@ class ImageModel(Recorded, ManualOptimization):
         """Synchronises batch norm over all processes on GPUs, and compiles networks for `fit`.
 
         Under manual optimization a backward pass reaches only some of the networks, which DDP must expect.
+
+        Raises:
+            UserError: the trainer has an option that this model cannot obey.
         """
+        if stage == "fit":
+            self.check_trainer(self.trainer)
         if not self.automatic_optimization and isinstance(self.trainer.strategy, DDPStrategy):
-            self.trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+            self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(self)
+            synchronise(self)
         if stage == "fit":
             self._warn_of_checkpoints_without_description()
             for network in self._compiled:
@@ -188,21 +194,20 @@ class ImageModel(Recorded, ManualOptimization):
     def log_training(self, **values: Tensor | float) -> None:
         """Logs `train/NAME` for every value, beside the images seen (the x-axis of all curves).
 
-        It costs nothing in iterations that are not logged.
+        Scalar tensors are averaged over the processes, each of which has seen its part of the batch; numbers are the
+        same on all. It costs nothing in iterations that are not logged.
         """
         if not self.logs_this_iteration:
             return
         if self.lr_schedule is not None:
             values["lr_factor"] = self._lr_factor
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
         # Numbers as float32: under 16-true the default is float16, which represents few learning rates.
-        self.log_dict(
-            {
-                f"train/{name}": value.detach().float()
-                if isinstance(value, Tensor)
-                else torch.tensor(value, dtype=torch.float32)
-                for name, value in values.items()
-            }
-        )
+        numbers = {
+            name: torch.tensor(value, dtype=torch.float32) for name, value in values.items() if name not in tensors
+        }
+        means = distributed.means(tensors, self.device)
+        self.log_dict({f"train/{name}": value for name, value in {**means, **numbers}.items()})
         self.log_images_seen()
 
     def log_images_seen(self) -> None:

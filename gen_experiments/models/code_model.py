@@ -24,13 +24,14 @@ from gen_experiments.schedules import Schedule
 
 PriorFactory = Callable[[CodeSpec], Prior]
 EVALUATION_STREAM = 4
+NATS_OF_A_BIT = math.log(2)
 
 
 class CodeModel(ImageModel):
     """The base of models that train a prior over the codes that a frozen VQ-VAE gives images.
 
-    A subclass defines the shape of the codes (`code_spec`) and the codes of a batch (`codes_of`). It logs `train/loss`
-    in nats per code, and `val/nll` and `test/nll` in bits per code.
+    A subclass defines the shape of the codes (`code_spec`) and the codes of a batch (`codes_of`). It logs `train/loss`,
+    `val/nll` and `test/nll`, all in bits per code.
 
     Args:
         image: what the images are like; the command line links it from the data.
@@ -143,7 +144,7 @@ class CodeModel(ImageModel):
         """Returns the prior's loss of a batch."""
         codes = self.codes_of(batch, "train")
         loss = self.prior.loss(codes, batch.labels, self.random_source(), self.images_before)
-        self.log_training(loss=loss)
+        self.log_training(loss=loss / NATS_OF_A_BIT)
         return loss
 
     def after_step(self, images: int) -> None:
@@ -152,12 +153,12 @@ class CodeModel(ImageModel):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
         """Adds the likelihood of a batch."""
-        self._count_likelihood(batch, batch_idx, "val")
+        self._count_likelihood(batch, "val")
         return None
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
         """The same on the test split."""
-        self._count_likelihood(batch, batch_idx, "test")
+        self._count_likelihood(batch, "test")
         return None
 
     def on_validation_epoch_end(self) -> None:
@@ -169,10 +170,11 @@ class CodeModel(ImageModel):
         """The same on the test split."""
         self.log("test/nll", self._means.compute(self.device)["nll"])
 
-    def _count_likelihood(self, batch: Batch, batch_idx: int, stage: str) -> None:
-        source = randomness.generator(self.device, EVALUATION_STREAM, batch_idx)
-        nats = self.averaged.nll(self.codes_of(batch, stage), batch.labels, source).mean()
-        bits = nats / (math.log(2) * self.prior.codes.drawn)
+    def _count_likelihood(self, batch: Batch, stage: str) -> None:
+        # By the image, so that the estimate of an image is the same in whichever batch and process it is.
+        seeds = randomness.seeds_of(batch.places.to(self.device), EVALUATION_STREAM)
+        nats = self.averaged.nll(self.codes_of(batch, stage), batch.labels, seeds).mean()
+        bits = nats / (NATS_OF_A_BIT * self.prior.codes.drawn)
         self._means.update(len(batch.images), nll=bits)
 
     def configure_optimizers(self) -> list[Optimizer]:

@@ -93,6 +93,6 @@ class CycleGAN(TranslationModel):
         logs |= self.discriminator_step(bouts, source)
         return self.end_iteration(batch, logs)
 
-    def evaluated(self, sources: Tensor, batch: Batch, translations: Tensor) -> dict[str, Tensor]:
+    def evaluated(self, sources: Tensor, translations: Tensor) -> dict[str, Tensor]:
         """Returns the mean absolute difference of sources and their round trips, of pixels on a [0, 1] scale."""
         return {"cycle_l1": (self.translate(translations, "A") - sources).abs().mean() / 2}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gen_experiments import randomness
+from gen_experiments import distributed, randomness
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
@@ -165,7 +165,8 @@ class GAN(AveragedGenerator):
                 each = judged(self.loss, logits, micro_batch.images, generated, due, source, factor)
                 self.manual_backward(each.loss / len(micro_batches))
                 found.append(each.detached())
-                self._logs |= each.penalties
+            for name in found[0].penalties:
+                self._logs[name] = torch.stack([each.penalties[name] for each in found]).mean()
             reals, fakes = torch.cat([each.real for each in found]), torch.cat([each.fake for each in found])
             self._logs["loss_d"] = torch.stack([each.loss for each in found]).mean()
             if self.logs_this_iteration:
@@ -208,7 +209,8 @@ class GAN(AveragedGenerator):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the last logged values, which the curves repeat until the next step that computes them."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["logged"] = dict(self._logs)
+        # Over all processes, as every process will go on from them.
+        checkpoint["logged"] = distributed.means(self._logs, self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the last logged values."""

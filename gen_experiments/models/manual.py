@@ -7,7 +7,7 @@ from typing import ClassVar
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
 
-from gen_experiments.errors import UserError
+from gen_experiments.models.trainer_options import check_trainer
 
 
 class ManualOptimization(LightningModule):
@@ -23,16 +23,9 @@ class ManualOptimization(LightningModule):
         """Refuses options of the trainer that do not work with this model.
 
         Raises:
-            UserError: gradient accumulation or clipping by the trainer under manual optimization.
+            UserError: see `trainer_options.check_trainer`.
         """
-        if self.automatic_optimization:
-            return
-        for option, unset in (("accumulate_grad_batches", 1), ("gradient_clip_val", None)):
-            if getattr(trainer, option) != unset:
-                raise UserError(
-                    f"a {type(self).__name__} that steps its own optimizers cannot obey trainer.{option}: "
-                    f"{self.instead_of.get(option, 'leave it out')}"
-                )
+        check_trainer(self, trainer, self.instead_of)
 
     def own_optimizer(self, number: int) -> LightningOptimizer:
         """Returns one of the optimizers, under manual optimization."""

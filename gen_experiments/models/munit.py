@@ -194,7 +194,7 @@ class MUNIT(TranslationModel):
             found[f"styles_{side.lower()}"] = PureFunction(into.style, (into,), {"images": images}, ("styles",))
         return found
 
-    def evaluated(self, sources: Tensor, batch: Batch, translations: Tensor) -> dict[str, Tensor]:
+    def evaluated(self, sources: Tensor, translations: Tensor) -> dict[str, Tensor]:
         """Returns the mean absolute difference of sources and their round trips in their styles, on a [0, 1] scale."""
         back = self.translate(translations, "A", self.styles_of(sources, "A"))
         return {"cycle_l1": (back - sources).abs().mean() / 2}

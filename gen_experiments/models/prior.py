@@ -21,9 +21,10 @@ from gen_experiments.priors.base import CodeSpec, Draws
 class CodePrior(CodeModel, GenerativeModel):
     """Trains a prior p(codes | label) over the codes that a frozen VQ-VAE gives the images.
 
-    The images are encoded once (`data.codes`). It logs `train/loss` in nats per code, and `val/nll` and `test/nll` in
-    bits per code: the exact likelihood for `AutoregressivePrior`, an upper bound for `MaskedPrior`. They do not bound
-    the likelihood of images, as a decoder that was trained by a distance has no density.
+    The images are encoded once (`data.codes`). It logs `train/loss`, `val/nll` and `test/nll`, all in bits per code,
+    that is bits per dimension of the code sequence. The last two are the exact likelihood for `AutoregressivePrior`, an
+    upper bound for `MaskedPrior`. They do not bound the likelihood of images, as a decoder that was trained by a
+    distance has no density.
 
     Args and errors as for `CodeModel`.
     """

@@ -24,7 +24,7 @@ class RestorationPrior(CodeModel):
     codes are one sequence, which begins with the codes of the source; the prior always knows these
     (`CodeSpec.given`). Labels are not used.
 
-    It logs `train/loss` in nats per code, and `val/nll` and `test/nll` in bits per code of the image: the exact
+    It logs `train/loss`, `val/nll` and `test/nll`, all in bits per code of the image. The last two are the exact
     conditional likelihood for `AutoregressivePrior`, an upper bound for `MaskedPrior`. Validation and `translate` use
     the first proposal of seed 0.
 

@@ -143,7 +143,7 @@ class Tokenizer(ImageModel):
         squared = (reconstructions.float() - batch.images).square().mean()
         self._means.update(len(batch.images), loss=error + quantized.loss, recon_mse=squared)
         self.codebook_usage.update(quantized.indices)
-        self.batch_perplexity.update(quantized.indices)
+        self.batch_perplexity.update(quantized.indices, batch.places)
         return {"reconstructions": reconstructions, "codes": quantized.indices}
 
     test_step = validation_step
@@ -166,7 +166,6 @@ class Tokenizer(ImageModel):
         logs = self._means.compute(self.device)
         logs |= {"perplexity": perplexity(counts), "codebook_usage": usage(counts)}
         of_batches = self.batch_perplexity.compute()
-        self.batch_perplexity.reset()
         if not of_batches.isnan():
             logs["batch_perplexity"] = of_batches
         self.log_dict({f"{stage}/{name}": value for name, value in logs.items()})

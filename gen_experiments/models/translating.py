@@ -70,7 +70,7 @@ class Translating(ImageModel):
             for side, average in zip(self.directions, self.averages, strict=True)
         }
 
-    def evaluated(self, sources: Tensor, batch: Batch, translations: Tensor) -> dict[str, Tensor]:
+    def evaluated(self, sources: Tensor, translations: Tensor) -> dict[str, Tensor]:
         """Returns the scalars that `means` names, for a batch of an evaluation."""
         return {}
 
@@ -79,7 +79,7 @@ class Translating(ImageModel):
         sources = sources_of(batch)
         translations = self.translate(sources)
         if self._means is not None:
-            self._means.update(len(sources), **self.evaluated(sources, batch, translations))
+            self._means.update(len(sources), **self.evaluated(sources, translations))
         return {"translations": translations}
 
     test_step = validation_step

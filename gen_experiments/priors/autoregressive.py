@@ -105,8 +105,8 @@ class AutoregressivePrior(Prior):
         given = self.codes.given
         return cross_entropy(logits[:, given:].float().flatten(0, 1), codes[:, given:].flatten())
 
-    def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
-        """Returns −log p(codes | label) in raster order; nothing is drawn from `source`."""
+    def nll(self, codes: Tensor, labels: Tensor | None, seeds: Tensor) -> Tensor:
+        """Returns −log p(codes | label) in raster order; nothing is drawn by `seeds`."""
         logits = self.logits(codes, self.conditions(labels, codes))
         entropies = cross_entropy(logits.float().transpose(1, 2), codes, reduction="none")
         return entropies[:, self.codes.given :].sum(dim=1)

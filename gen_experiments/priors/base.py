@@ -109,13 +109,15 @@ class Prior(nn.Module, ABC):
         """
 
     @abstractmethod
-    def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
+    def nll(self, codes: Tensor, labels: Tensor | None, seeds: Tensor) -> Tensor:
         """Returns −log p(codes | label), or an unbiased estimate of an upper bound, without dropout.
+
+        An image's estimate depends on its own seed, not on its neighbours in the batch.
 
         Args:
             codes: (B, L).
             labels: (B,) or None.
-            source: of the estimate's random numbers.
+            seeds: (B,) int64, of the random numbers of an estimate (`randomness.uniform_of`).
 
         Returns:
             (B,) nats of the whole sequence.

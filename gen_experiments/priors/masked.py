@@ -13,7 +13,7 @@ from gen_experiments.networks.transformer import CodeTransformer
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.priors.decoding import Decoding
 from gen_experiments.pure_functions import PureFunction
-from gen_experiments.randomness import rand_rows, randint_rows
+from gen_experiments.randomness import rand_rows, uniform_of
 
 MOST_STEPS = 1000
 
@@ -91,19 +91,20 @@ class MaskedPrior(Prior):
         """Returns the mean label-smoothed cross entropy of the hidden codes of all processes."""
         conditions = self.dropped(self.conditions(labels, codes), source)
         shares = torch.cos(0.5 * math.pi * rand_rows(len(codes), source=source))
-        hidden = self._hide(torch.ceil(shares * self.codes.drawn), source).to(codes.device)
+        order = rand_rows(len(codes), self.codes.drawn, source=source)
+        hidden = self._hide(torch.ceil(shares * self.codes.drawn), order).to(codes.device)
         logits = self.logits(codes, hidden, conditions, source)
         entropies = _cross_entropy(logits, codes, self.label_smoothing)
         count = distributed.all_reduce_sum(hidden.sum()) / distributed.world_size()
         return (entropies * hidden).sum() / count
 
-    def nll(self, codes: Tensor, labels: Tensor | None, source: torch.Generator) -> Tensor:
+    def nll(self, codes: Tensor, labels: Tensor | None, seeds: Tensor) -> Tensor:
         """Estimates the bound of any-order models (https://arxiv.org/abs/2110.02037) from one number n per image.
 
         L · E[mean cross entropy of n hidden codes], n uniform in 1 … L and the codes hidden uniform.
         """
-        counts = 1 + randint_rows(len(codes), self.codes.drawn, source)
-        hidden = self._hide(counts, source).to(codes.device)
+        number, order = uniform_of(seeds, 1 + self.codes.drawn).tensor_split([1], dim=1)
+        hidden = self._hide(1 + (self.codes.drawn * number[:, 0]).floor(), order).to(codes.device)
         entropies = _cross_entropy(self.logits(codes, hidden, self.conditions(labels, codes)), codes)
         return self.codes.drawn * (entropies * hidden).sum(dim=1) / hidden.sum(dim=1)
 
@@ -132,9 +133,12 @@ class MaskedPrior(Prior):
             hidden = _ranks(confidence.masked_fill(~hidden, torch.inf)) < left
         return codes
 
-    def _hide(self, counts: Tensor, source: torch.Generator) -> Tensor:
-        """Returns (B, L) bool, which hides `counts` (B,) random codes of each image, never given ones."""
-        hidden = _ranks(rand_rows(len(counts), self.codes.drawn, source=source)) < counts[:, None]
+    def _hide(self, counts: Tensor, order: Tensor) -> Tensor:
+        """Returns (B, L) bool, which hides the first `counts` (B,) of each image's codes that are not given.
+
+        Which codes are first is given by the `order` (B, n): random numbers, so that all choices are equally likely.
+        """
+        hidden = _ranks(order) < counts[:, None]
         return pad(hidden, (self.codes.given, 0))
 
 

@@ -85,6 +85,28 @@ def test_a_score_that_wavers_within_the_factor_ends_nothing(tmp_path, capsys):
     assert "diverged" not in capsys.readouterr().out
 
 
+# Twice as bad as the best, by hand: beyond 2 · 4, 20 / 2, −4 / 2 and 2 · −2. There is a validation every two steps.
+@pytest.mark.parametrize(
+    ("mode", "scores", "steps"),
+    [
+        ("min", [4, 7.9, 7.9, 8, 8, 8], 12),
+        ("min", [4, 8.1, 8.1, 4, 4, 4], 6),
+        ("max", [20, 10.1, 10.1, 10, 10, 10], 12),
+        ("max", [20, 9.9, 9.9, 20, 20, 20], 6),
+        ("min", [-4, -4, -4, -2.1, -2.1, -5], 12),
+        ("min", [-4, -1.9, -1.9, -4, -4, -4], 6),
+        ("min", [-4, 1, 1, -4, -4, -4], 6),
+        ("max", [-2, -2, -2, -3.9, -3.9, -1], 12),
+        ("max", [-2, -4.1, -4.1, -2, -2, -2], 6),
+        ("max", [-2, 5, 5, 4, 2.6, 5], 12),
+    ],
+)
+def test_the_factor_of_scores_of_both_signs(tmp_path, capsys, mode, scores, steps):
+    assert train(Scripted(scores=scores), tmp_path, StopOnDivergence(mode=mode)).global_step == steps
+    best = f"was {scores[0]:g} at its best"
+    assert (best in capsys.readouterr().out) == (steps == 6)
+
+
 def test_a_discriminator_that_stays_perfect_ends_the_run(tmp_path, capsys):
     accuracies = [1.0, 1.0, 1.0, 0.9, *[1.0] * 8]
     trainer = train(Scripted(accuracies=accuracies), tmp_path, StopOnDivergence(images=16))

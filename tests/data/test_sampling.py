@@ -37,6 +37,23 @@ def test_labels_belong_to_their_images():
         assert batch.images.flatten().tolist() == batch.labels.tolist()
 
 
+@pytest.mark.parametrize("stop", [0, 1, 2, 3])
+def test_a_few_batches_are_every_epoch_also_after_a_resumption(stop):
+    first, second = numbers(TrainingBatches(numbered(17), 4, seed=0, flip=False))[:2]
+    part, resumed = (TrainingBatches(numbered(17), 4, seed=0, flip=False, overfit=2) for _ in range(2))
+
+    def endless(loader):
+        # Lightning takes no more batches of an epoch than these.
+        while True:
+            left = 2 - loader.state_dict()["done"] % 2
+            yield from (batch.images.flatten().tolist() for _, batch in zip(range(left), loader, strict=False))
+
+    taken, rest = endless(part), endless(resumed)
+    found = [next(taken) for _ in range(stop)]
+    resumed.load_state_dict(part.state_dict())
+    assert found + [next(rest) for _ in range(6 - stop)] == [first, second] * 3
+
+
 @pytest.mark.parametrize("stop", [0, 1, 3, 4, 5, 9])
 def test_a_loaded_state_goes_on_where_it_was_saved(stop):
     whole, part = (TrainingBatches(numbered(17), 4, seed=0, flip=True) for _ in range(2))

@@ -45,28 +45,28 @@ def test_the_mean_over_batches_is_that_of_full_batches_of_2048_codes():
     """One batch of a single code, one of two codes in equal parts; what is left over counts for nothing."""
     assert BATCH_CODES == 32 * 8 * 8
     codes = torch.cat([torch.full((2048,), 5), torch.tensor([0, 9]).repeat(1024), torch.arange(100)])
-    metric = BatchPerplexity()
-    for part in codes.split(300):
-        metric.update(part.view(-1, 2, 2))
+    metric, images = BatchPerplexity(), codes.view(-1, 2, 2)
+    for part in torch.arange(len(images)).split(75):
+        metric.update(images[part], part)
     assert float(metric.compute()) == pytest.approx((1 + 2) / 2)
-    metric.reset()
-    metric.update(torch.tensor([0, 9]).repeat(1024))
+    metric.update(torch.tensor([0, 9]).repeat(1024).view(1, -1), torch.tensor([0]))
     assert float(metric.compute()) == pytest.approx(2)
-    metric.reset()
-    metric.update(torch.zeros(2047, dtype=torch.int64))
+    metric.update(torch.zeros(1, 2047, dtype=torch.int64), torch.tensor([0]))
     assert metric.compute().isnan()
 
 
 def batch_perplexity_of_a_process():
     import torch.distributed as dist
 
-    metric = BatchPerplexity()
-    # One batch of one code here, two of four codes there.
-    metric.update(torch.zeros(2048, dtype=torch.int64) if dist.get_rank() == 0 else torch.arange(4).repeat(1024))
+    # Of three images of 1,024 codes and a fourth the first two and the last are here: one code, then four, then two.
+    images = torch.stack([torch.zeros(1024), torch.zeros(1024), torch.arange(1024) % 4, torch.arange(1024) % 2]).long()
+    metric, own = BatchPerplexity(), torch.tensor([[0, 1, 3], [2]][dist.get_rank()])
+    metric.update(images[own], own)
     return metric.compute()
 
 
 @pytest.mark.long
-def test_the_mean_over_batches_is_one_over_processes(tmp_path):
+def test_the_mean_over_batches_is_that_of_one_process(tmp_path):
+    of_the_last = float(perplexity(torch.tensor([768, 768, 256, 256])))
     for value in two_processes.run(batch_perplexity_of_a_process, tmp_path):
-        assert float(value) == pytest.approx((1 + 4 + 4) / 3)
+        assert float(value) == pytest.approx((1 + of_the_last) / 2)

@@ -15,7 +15,7 @@ from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.priors.base import Draws
 from run_files import checkpoint, equal, last
-from test_devices import assert_trained_as_one, train
+from test_devices import assert_trained_as_one, reported, train
 
 EMA = {"class_path": "EMAQuantizer", "init_args": {"num_codes": 16, "dim": 8}}
 
@@ -109,6 +109,15 @@ def test_validate_repeats_the_numbers_of_the_run(experiment, tmp_path, options, 
     assert again == pytest.approx(printed, rel=1e-6)
 
 
+def test_the_likelihood_does_not_depend_on_the_batches(experiment, options, checkpoints):
+    scores = checkpoints["prior"].parent.parent / "scores.csv"
+    for size in (250, 7):
+        chosen = [f"--data.eval_batch_size={size}", "--evaluation.extractor=null"]
+        assert experiment("validate", *options, *chosen, f"--ckpt_path={checkpoints['prior']}") == 0
+    first, second = logged(scores, "val/nll")[-2:]
+    assert second == pytest.approx(first, rel=1e-6)
+
+
 def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, options):
     options = [*options, "--data.batch_size=96", "--data.flip=true", "--trainer.val_check_interval=4"]
     options += ["--evaluation.samples=10", "--evaluation.batch_size=10", "--model.lr_schedule.images=2000"]
@@ -142,10 +151,15 @@ def test_codes_of_several_levels(experiment, tmp_path, kind):
         torch.testing.assert_close(model.decode(model.encode(images)), model.vqvae.reconstruct(images))
 
 
+# Of 251 images two processes have unequal shares of the last batch.
 @pytest.mark.long
-def test_two_processes_train_as_one(tmp_path, options):
-    (alone,) = train(options, "alone", tmp_path, 1)
-    assert_trained_as_one(alone, train(options, "devices", tmp_path, 1))
+def test_two_processes_train_and_are_scored_as_one(tmp_path, options):
+    options = [*options, "--data.val_size=251"]
+    (alone,) = train([*options, "--data.eval_batch_size=250"], "alone", tmp_path, 1)
+    assert_trained_as_one(alone, train([*options, "--data.eval_batch_size=31"], "devices", tmp_path, 1))
+    expected, found = (reported(tmp_path / "runs" / "prior" / f"version_{number}") for number in range(2))
+    assert {"train/loss", "val/nll", "val/fid"} <= expected.keys()
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_labels_choose_what_is_made(model):

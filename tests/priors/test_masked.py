@@ -24,9 +24,9 @@ def _fixed(**options):
     return prior
 
 
-def _random():
+def _random(spec=TINY):
     torch.manual_seed(0)
-    prior = MaskedPrior(TINY, width=16, depth=1, heads=2)
+    prior = MaskedPrior(spec, width=16, depth=1, heads=2)
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return prior
@@ -43,14 +43,14 @@ def test_loss_and_bound_by_hand(code):
     assert _fixed(label_smoothing=0.0).loss(codes, None, _source(), 0).item() == pytest.approx(entropy, rel=1e-5)
     smoothed = _fixed().loss(codes, None, _source(), 0).item()
     assert smoothed == pytest.approx(0.9 * entropy + 0.1 * spread, rel=1e-5)
-    assert _fixed().nll(codes, None, _source()).tolist() == pytest.approx([6 * entropy] * 5, rel=1e-5)
+    assert _fixed().nll(codes, None, torch.arange(5)).tolist() == pytest.approx([6 * entropy] * 5, rel=1e-5)
 
 
 def test_only_hidden_codes_are_told():
     """The loss is the mean over the hidden codes, not over all: codes 3 are hidden, codes 0 are not."""
     prior = _fixed(label_smoothing=0.0)
     hidden = []
-    prior._hide = lambda counts, source: hidden.append(MaskedPrior._hide(prior, counts, source)) or hidden[-1]
+    prior._hide = lambda counts, order: hidden.append(MaskedPrior._hide(prior, counts, order)) or hidden[-1]
     prior.loss(torch.zeros(64, 6, dtype=torch.int64), None, _source(), 0)
     codes = 3 * hidden[0].long()
     assert prior.loss(codes, None, _source(), 0).item() == pytest.approx(-math.log(0.4), rel=1e-5)
@@ -63,9 +63,18 @@ def test_the_share_of_hidden_codes_is_the_cosines():
     """The mean of cos(πr/2) over r in [0, 1) is 2/π."""
     prior = MaskedPrior(CodeSpec(((20, 20),), 2), width=8, depth=1, heads=2)
     shares = torch.cos(0.5 * math.pi * torch.rand(2000, generator=_source()))
-    hidden = prior._hide(torch.ceil(shares * 400), _source(1))
+    hidden = prior._hide(torch.ceil(shares * 400), torch.rand(2000, 400, generator=_source(1)))
     assert hidden.float().mean().item() == pytest.approx(2 / math.pi, abs=0.02)
     assert hidden.float().mean(dim=0).std() < 0.02
+
+
+@torch.no_grad()
+def test_the_estimate_of_an_image_depends_on_its_own_seed():
+    prior, codes, seeds = _random(CodeSpec(((4, 4),), 2)), torch.randint(2, (7, 16)), torch.arange(7)
+    together = prior.nll(codes, None, seeds)
+    apart = torch.cat([prior.nll(*part) for part in ((codes[:4], None, seeds[:4]), (codes[4:], None, seeds[4:]))])
+    torch.testing.assert_close(together, apart)
+    assert len(prior.nll(codes[:1].expand(7, -1), None, seeds).unique()) > 3
 
 
 def _exact_bounds(prior):
@@ -86,7 +95,7 @@ def test_the_estimate_is_the_any_order_bound():
     prior = _random()
     sequences, exact = _exact_bounds(prior)
     draws = 4000
-    estimates = prior.nll(sequences.repeat(draws, 1), None, _source()).view(draws, 8)
+    estimates = prior.nll(sequences.repeat(draws, 1), None, torch.arange(8 * draws)).view(draws, 8)
     error = estimates.std(dim=0) / draws**0.5
     assert ((estimates.mean(dim=0) - exact).abs() < 4 * error).all()
     # A bound of −log p for each sequence: the probabilities it leaves sum to at most 1, so that its mean over any
@@ -163,5 +172,5 @@ def test_given_codes_are_never_hidden():
         logits = prior.logits(codes, hidden, torch.zeros(9, dtype=torch.int64))[:, 1]
         expected = -logits.log_softmax(1)[torch.arange(9), codes[:, 1]]
         assert expected.std() > 0.1
-        torch.testing.assert_close(prior.nll(codes, None, _source()), expected)
+        torch.testing.assert_close(prior.nll(codes, None, torch.arange(9)), expected)
         assert prior.loss(codes, None, _source(), 0).item() == pytest.approx(expected.mean().item(), rel=1e-5)

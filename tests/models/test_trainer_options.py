@@ -1,0 +1,113 @@
+"""Options of the Trainer that a model cannot obey get one line before the first step; others are obeyed."""
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.strategies import DDPStrategy
+
+from conftest import SHORT, SMALL
+from gen_experiments.errors import UserError
+from gen_experiments.images import ImageSpec
+from gen_experiments.losses.adversarial import NonSaturating
+from gen_experiments.losses.lecam import LeCam
+from gen_experiments.losses.penalties import R1
+from gen_experiments.models.batch_norm import synchronise
+from gen_experiments.models.gan import GAN
+from gen_experiments.networks.discriminators import DCGANDiscriminator
+from gen_experiments.networks.generators import DCGANGenerator
+from small_models import adam, gan
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "--trainer.strategy={class_path: lightning.pytorch.strategies.ModelParallelStrategy}",
+            "set trainer.strategy=ddp, or leave it out",
+        ),
+        ("--trainer.reload_dataloaders_every_n_epochs=1", "order of the first epoch"),
+        ("--trainer.gradient_clip_val=0.5", "set model.gradient_clip_norm instead"),
+    ],
+)
+def test_what_a_gan_cannot_obey_is_refused(refused, option, message):
+    assert message in refused("fit", *SMALL["gan"], *SHORT, option)
+
+
+def test_batch_norm_cannot_be_synchronised_on_cpus(refused):
+    several = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.sync_batchnorm=true"]
+    assert "trainer.sync_batchnorm works on GPUs alone" in refused("fit", *SMALL["gan"], *SHORT, *several)
+
+
+def dcgan(penalty, batch_norm):
+    return GAN(
+        image=ImageSpec(channels=1, size=32),
+        generator=lambda image: DCGANGenerator(image, width=4),
+        discriminator=lambda image: DCGANDiscriminator(image, width=4, batch_norm=batch_norm),
+        loss=NonSaturating(),
+        optimizer_g=adam,
+        optimizer_d=adam,
+        penalties=[penalty],
+    )
+
+
+def kinds(network):
+    return {type(part).__name__ for part in network.modules() if "BatchNorm" in type(part).__name__}
+
+
+def test_a_discriminator_under_a_penalty_on_its_gradients_keeps_its_own_batch_norm(recwarn):
+    """PyTorch's synchronised batch norm has no second derivative."""
+    for penalty, expected in ((R1(), "BatchNorm2d"), (LeCam(), "SyncBatchNorm")):
+        model = dcgan(penalty, batch_norm=True)
+        model.trainer = several_processes()
+        weights = {name: id(weight) for name, weight in model.named_parameters()}
+        synchronise(model)
+        assert kinds(model.discriminator) == {expected}
+        assert kinds(model.generator) == {"SyncBatchNorm"}
+        assert {name: id(weight) for name, weight in model.named_parameters()} == weights
+    assert [str(each.message)[:8] for each in recwarn if "own images" in str(each.message)] == ["R1 needs"]
+
+
+def several_processes(**options):
+    return Trainer(accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_checkpointing=False, **options)
+
+
+# There are no GPUs here: what is asked for is where the processes' tensors would lie.
+def test_a_penalty_and_synchronised_batch_norm_are_refused_on_gpus(monkeypatch):
+    trainer = several_processes(sync_batchnorm=True)
+    monkeypatch.setattr(DDPStrategy, "root_device", torch.device("cuda", 0))
+    with pytest.raises(UserError, match=r"R1 needs gradients .*batch_norm=false"):
+        dcgan(R1(), batch_norm=True).check_trainer(trainer)
+    dcgan(R1(), batch_norm=False).check_trainer(trainer)
+    dcgan(LeCam(), batch_norm=True).check_trainer(trainer)
+    dcgan(R1(), batch_norm=True).check_trainer(several_processes())
+
+
+class Seen(Callback):
+    def __init__(self):
+        self.batches = []
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        self.batches.append(batch.indices.tolist())
+
+
+@pytest.mark.parametrize("overfit", [2, 0.012])  # of 179 batches
+def test_an_overfitted_run_sees_the_same_batches_in_every_epoch(tmp_path, overfit):
+    from gen_experiments.data.datamodule import ImageDataModule
+
+    seen = Seen()
+    trainer = Trainer(
+        max_epochs=3,
+        overfit_batches=overfit,
+        limit_val_batches=0,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[seen],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(gan(), datamodule=ImageDataModule(size=8, batch_size=8, eval_batch_size=1))
+    first, second = seen.batches[:2]
+    assert first != second
+    assert seen.batches == [first, second] * 3
