@@ -85,9 +85,10 @@ def test_a_score_that_wavers_within_the_factor_ends_nothing(tmp_path, capsys):
     assert "diverged" not in capsys.readouterr().out
 
 
-def test_a_discriminator_that_stays_perfect_ends_the_run(tmp_path, capsys):
+@pytest.mark.parametrize("accuracy", [0.95, 1.0])
+def test_a_discriminator_that_stays_perfect_ends_the_run(tmp_path, capsys, accuracy):
     accuracies = [1.0, 1.0, 1.0, 0.9, *[1.0] * 8]
-    trainer = train(Scripted(accuracies=accuracies), tmp_path, StopOnDivergence(images=16))
+    trainer = train(Scripted(accuracies=accuracies), tmp_path, StopOnDivergence(images=16, accuracy=accuracy))
     # Perfect from the fifth iteration on, and 16 images later still.
     assert trainer.global_step == 9
     assert "judged 100.0% of the images rightly for 16 images; training ends" in capsys.readouterr().out
