@@ -47,16 +47,20 @@ class Scripted(LightningModule):
 
     def validation_step(self, batch, batch_idx):
         if self.scores:
-            self.log("val/fid", float(self.scores[self.global_step // 2 - 1]))
+            score = float(self.scores[self.global_step // 2 - 1])
+            self.log_dict({"val/fid": score, "val/other": -score})
 
 
 def train(model, tmp_path, *callbacks, steps=12, **options):
-    keeper = ModelCheckpoint(tmp_path, filename="best", monitor="val/fid", enable_version_counter=False)
+    keepers = [
+        ModelCheckpoint(tmp_path, filename=name, monitor=f"val/{name}", enable_version_counter=False)
+        for name in ("other", "fid")
+    ]
     trainer = Trainer(
         max_steps=steps,
         accelerator="cpu",
         logger=False,
-        callbacks=[*callbacks, *([keeper] if model.scores else [])],
+        callbacks=[*callbacks, *(keepers if model.scores else [])],
         log_every_n_steps=1,
         val_check_interval=2,
         check_val_every_n_epoch=None,
