@@ -14,7 +14,7 @@ DEBUG_VARIABLE = "GEN_EXPERIMENTS_DEBUG"
 # Messages of torch where the memory for a tensor is missing.
 OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|Storage size calculation overflowed|invalid size"
-    r"|integer multiplication overflow|Unable to allocate"
+    r"|integer multiplication overflow"
 )
 # Code that is neither this project's nor the user's: the standard library and installed packages.
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})

@@ -139,6 +139,15 @@ def test_fewer_validation_images_than_processes_are_refused_before_the_first_ste
     assert not list(tmp_path.rglob("*.csv"))
 
 
+@pytest.mark.long
+def test_what_two_processes_warn_of_is_said_once(tmp_path):
+    options = [*SMALL["vqvae"], "--model.quantizer.num_codes=4096", "--model.lr_schedule.images=16"]
+    done = fit([*options, "--trainer.precision=16-true", "--evaluation.extractor=null"], "devices", tmp_path, 2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for warning in ("lr_schedule reaches 0", "4096 codes start from", "is 0 in float16"):
+        assert done.stderr.count(warning) == 1, warning
+
+
 @pytest.mark.parametrize("model", ["vqvae", pytest.param("gan", marks=pytest.mark.long)])
 def test_ranks_stay_bit_identical(model, tmp_path):
     first, second = train(MODELS[model], "devices", tmp_path, 6)

@@ -28,6 +28,7 @@ CONFIG = "--config={configs}/vqvae.yaml"
         ),
         (["fit", "--config=nowhere.yaml"], "nowhere.yaml"),
         (["sample", "a.ckpt", "--numm=3"], "there is no key numm; did you mean num?"),
+        (["report", "a", "--xyz=3"], "there is no key xyz (accepted: runs, out)"),
     ],
 )
 def test_a_mistake_is_one_line(experiment, capsys, arguments, expected):

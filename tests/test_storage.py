@@ -107,6 +107,13 @@ def test_places_that_cannot_be_written(monkeypatch, tmp_path):
         pass
 
 
+def test_an_error_that_has_a_message_alone_is_repeated(tmp_path):
+    # As Pillow's encoders raise it.
+    with pytest.raises(UserError) as caught, atomic_write(tmp_path / "image.png"):
+        raise OSError("encoder error -2\nwhen writing image file")
+    assert str(caught.value) == f"cannot write {tmp_path / 'image.png'}: encoder error -2 when writing image file"
+
+
 KILLED = """
 import os, signal
 from pathlib import Path

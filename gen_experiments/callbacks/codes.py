@@ -115,7 +115,5 @@ def nearest_codes(latents: Tensor, columns: int, neighbours: int) -> Tensor:
     Returns:
         (1 + min(neighbours, K − 1), columns) int64.
     """
-    distances = torch.cdist(latents[:columns].double(), latents.double())
-    own = torch.arange(columns, device=latents.device)
-    distances[own, own] = -1.0
+    distances = torch.cdist(latents[:columns].double(), latents.double()).fill_diagonal_(-1.0)
     return distances.argsort(dim=1, stable=True)[:, : neighbours + 1].T

@@ -89,15 +89,14 @@ class Plan(Callback):
         validation = second[0][0] if second else whole_first - before_batches
         first = max(0.0, whole_first - validation)
         start = self._first_iteration - self.began
-        validated = ("no validation", "one validation", "two validations")[len(self._validations)]
-        said = [f"measured: {self._timed} iterations of {_milliseconds(per_iteration, 3)} and {validated}"]
+        count = ("no validation", "one validation", "two validations")[len(self._validations)]
+        said = [f"measured: {self._timed} iterations of {_milliseconds(per_iteration, 3)} and {count}"]
         if self._wanted is not None:
             validations = self._of_the_run(trainer, self._wanted)
-            whole = start + self._wanted * per_iteration + first + validations * validation
+            trained, validated = self._wanted * per_iteration, first + validations * validation
             said.append(
-                f"time: {duration(whole)}, of {self._wanted:,} iterations ({duration(self._wanted * per_iteration)}), "
-                f"{validations} validations ({duration(first + validations * validation)}) and the start "
-                f"({duration(start)})"
+                f"time: {duration(start + trained + validated)}, of {self._wanted:,} iterations ({duration(trained)}), "
+                f"{validations} validations ({duration(validated)}) and the start ({duration(start)})"
             )
         else:
             said.append(f"time: without end; {3600 / per_iteration:,.0f} iterations an hour without validations")

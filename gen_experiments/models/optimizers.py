@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gen_experiments import distributed
 from gen_experiments.errors import UserError, check_interval
 
 
@@ -36,11 +37,12 @@ def raise_eps(optimizers: Iterable[Optimizer]) -> None:
         for group in optimizer.param_groups:
             half = any(weight.dtype == torch.float16 for weight in group["params"])
             if half and 0 <= group.get("eps", 1.0) < torch.finfo(torch.float16).tiny:
-                warnings.warn(
-                    f"eps={group['eps']:g} of {type(optimizer).__name__} is 0 in float16: 1e-4 is used; "
-                    "bf16-true needs no such change",
-                    stacklevel=2,
-                )
+                if distributed.rank() == 0:
+                    warnings.warn(
+                        f"eps={group['eps']:g} of {type(optimizer).__name__} is 0 in float16: 1e-4 is used; "
+                        "bf16-true needs no such change",
+                        stacklevel=2,
+                    )
                 group["eps"] = 1e-4
 
 

@@ -71,7 +71,7 @@ def draw(logits: Tensor, uniforms: Tensor) -> Tensor:
     Returns:
         (...) int64, never a code whose logit is −∞.
     """
-    shares = logits.float().softmax(dim=-1)
+    shares = logits.softmax(dim=-1)
     sums = shares.cumsum(dim=-1)
     codes = torch.searchsorted(sums, (uniforms * sums[..., -1])[..., None], right=True)
     codes = codes.clamp(max=logits.shape[-1] - 1)

@@ -87,10 +87,11 @@ def kmeans(
     means = draw(z, num_codes, source)
     rows = z.shape[0] * distributed.world_size()
     if num_codes > rows:
-        warnings.warn(
-            f"{num_codes} codes start from a first batch of only {rows} latents, repeated with noise",
-            stacklevel=2,
-        )
+        if distributed.rank() == 0:
+            warnings.warn(
+                f"{num_codes} codes start from a first batch of only {rows} latents, repeated with noise",
+                stacklevel=2,
+            )
         noise = torch.randn(means.shape, generator=source, device=z.device, dtype=z.dtype)
         noise[:rows] = 0.0
         means = project(means + 0.01 * means.std(dim=0, correction=0) * noise)

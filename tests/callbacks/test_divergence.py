@@ -47,16 +47,20 @@ class Scripted(LightningModule):
 
     def validation_step(self, batch, batch_idx):
         if self.scores:
-            self.log("val/fid", float(self.scores[self.global_step // 2 - 1]))
+            score = float(self.scores[self.global_step // 2 - 1])
+            self.log_dict({"val/fid": score, "val/other": -score})
 
 
 def train(model, tmp_path, *callbacks, steps=12, **options):
-    keeper = ModelCheckpoint(tmp_path, filename="best", monitor="val/fid", enable_version_counter=False)
+    keepers = [
+        ModelCheckpoint(tmp_path, filename=name, monitor=f"val/{name}", enable_version_counter=False)
+        for name in ("other", "fid")
+    ]
     trainer = Trainer(
         max_steps=steps,
         accelerator="cpu",
         logger=False,
-        callbacks=[*callbacks, *([keeper] if model.scores else [])],
+        callbacks=[*callbacks, *(keepers if model.scores else [])],
         log_every_n_steps=1,
         val_check_interval=2,
         check_val_every_n_epoch=None,
@@ -107,9 +111,10 @@ def test_the_factor_of_scores_of_both_signs(tmp_path, capsys, mode, scores, step
     assert (best in capsys.readouterr().out) == (steps == 6)
 
 
-def test_a_discriminator_that_stays_perfect_ends_the_run(tmp_path, capsys):
+@pytest.mark.parametrize("accuracy", [0.95, 1.0])
+def test_a_discriminator_that_stays_perfect_ends_the_run(tmp_path, capsys, accuracy):
     accuracies = [1.0, 1.0, 1.0, 0.9, *[1.0] * 8]
-    trainer = train(Scripted(accuracies=accuracies), tmp_path, StopOnDivergence(images=16))
+    trainer = train(Scripted(accuracies=accuracies), tmp_path, StopOnDivergence(images=16, accuracy=accuracy))
     # Perfect from the fifth iteration on, and 16 images later still.
     assert trainer.global_step == 9
     assert "judged 100.0% of the images rightly for 16 images; training ends" in capsys.readouterr().out
@@ -128,15 +133,15 @@ def test_processes_that_see_other_images_end_together(tmp_path):
 
 
 def test_restoring_goes_back_to_the_best_weights_more_slowly(tmp_path, capsys):
-    model = Scripted(scores=[4, 9, 9, 9, 9, 9])
+    model = Scripted(scores=[4, 6, 9, 9, 9, 9])
     watch = StopOnDivergence(patience=1, restore=True, rate=0.5, restores=2)
     trainer = train(model, tmp_path, watch)
-    best = model.weights[2]  # what the first validation judged
-    for start in (4, 6):
+    best = model.weights[2]  # what the first validation judged; the other checkpoint is that of the second one
+    for start in (6, 8):
         assert all(torch.equal(model.weights[start][name], best[name]) for name in best)
-    assert model.rates == pytest.approx([0.1] * 4 + [0.05] * 2 + [0.025] * 2)
+    assert model.rates == pytest.approx([0.1] * 6 + [0.05] * 2 + [0.025] * 2)
     # The third divergence is one too many.
-    assert trainer.global_step == 8
+    assert trainer.global_step == 10
     message = capsys.readouterr().out
     assert message.count("back to") == 2
     assert message.count("training ends") == 1

@@ -58,8 +58,9 @@ def test_predicted_samples_are_the_first_of_those_that_sample_writes(experiment,
     assert experiment("predict", *SMALL["gan"], *batches, f"--ckpt_path={path}") == 0
     assert experiment("sample", path, "--num=30", "--out=made") == 0
     made = [pixels(file) for file in sorted((tmp_path / "made").glob("*.png"))]
-    predicted = [pixels(file) for file in sorted((path.parent.parent / "predictions").glob("*.png"))]
-    assert np.array_equal(predicted, made)
+    files = sorted((path.parent.parent / "predictions").glob("*.png"))
+    assert [file.stem for file in files] == [f"{i // 20:05d}-0-{i % 20:03d}" for i in range(30)]
+    assert np.array_equal([pixels(file) for file in files], made)
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,12 @@ def test_progress_yields_every_number_once():
     assert [list(part) for part in progress(5, "images", 2)] == [[0, 1], [2, 3], [4]]
 
 
+def test_progress_of_something_short_is_not_shown(capsys):
+    for _ in progress(5, "images", 2):
+        pass
+    assert capsys.readouterr().err == ""
+
+
 def test_progress_of_something_long_is_shown(capsys, monkeypatch):
     monkeypatch.setattr("gen_experiments.progress.QUIET", 0.0)
     monkeypatch.setattr("gen_experiments.progress.BETWEEN_LINES", 0.0)

@@ -307,3 +307,13 @@ def test_a_command_line_names_the_policy(experiment, capsys, ramps):
     arguments = ["fit", "--data.source=ImageFolder", f"--data.source.root={ramps}", "--data.crop=centered"]
     assert experiment(*arguments) != 0
     assert "crop" in capsys.readouterr().err
+
+
+def test_random_parts_are_cut_out_of_what_was_decoded_before_the_start(ramps, tmp_path, monkeypatch):
+    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
+    data = module(ramps)
+    data.prepare_data()
+    kept = {path.name for path in (tmp_path / "cache" / "images").iterdir()}
+    list(data.train_dataloader())
+    list(data.val_dataloader())
+    assert {path.name for path in (tmp_path / "cache" / "images").iterdir()} == kept

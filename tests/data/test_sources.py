@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gen_experiments.data.pictures import resize_all
 from gen_experiments.data.sources import CIFAR10, MNIST, Digits, FashionMNIST, ImageFolder
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_cifar10, write_mnist, write_pictures
@@ -80,3 +81,10 @@ def test_a_picture_that_cannot_be_decoded_is_named(tmp_path, damage):
     path.write_bytes(path.read_bytes()[:2000] if damage == "truncated" else b"no picture")
     with pytest.raises(UserError, match=r"001\.png cannot be decoded"):
         ImageFolder(str(tmp_path)).decode("train", 8)
+
+
+def test_the_centre_of_arrays_is_kept():
+    pixels = np.arange(2 * 4 * 10 * 3, dtype=np.uint8).reshape(2, 4, 10, 3)
+    assert np.array_equal(resize_all(pixels, 4), pixels[:, :, 3:7].transpose(0, 3, 1, 2))
+    assert np.array_equal(resize_all(pixels.swapaxes(1, 2), 4), pixels[:, :, 3:7].transpose(0, 3, 2, 1))
+    assert np.array_equal(resize_all(pixels, (2, 10)), pixels[:, 1:3].transpose(0, 3, 1, 2))

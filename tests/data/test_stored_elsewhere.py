@@ -110,7 +110,10 @@ def test_an_index_that_is_damaged_is_made_anew(tmp_path, cache, files, damage):
 def test_shards_are_listed_once_until_one_changes(tmp_path, cache, files):
     write_shards(tmp_path / "shards", {"train": files})
     before = Shards(str(tmp_path / "shards")).key("train")
+    (path,) = (cache / "shards").iterdir()
+    written = path.stat()
     assert Shards(str(tmp_path / "shards")).key("train") == before
+    assert path.stat().st_ino == written.st_ino  # a file that is written anew is another one
     write_shards(tmp_path / "shards", {"train": files[:-1]})
     assert Shards(str(tmp_path / "shards")).key("train") != before
     assert len(list((cache / "shards").iterdir())) == 2

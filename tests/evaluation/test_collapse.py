@@ -5,6 +5,7 @@ import json
 import math
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 import gen_experiments
 import independent
 from conftest import SHORT, SMALL
+from gen_experiments.callbacks.alarms import warn_of_missed
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import USUAL
@@ -243,3 +245,11 @@ def test_data_without_labels_judges_nothing():
     variety.start(Unlabelled(), 100, torch.device("cpu"))
     variety.count(torch.randn(40, 64), torch.arange(40) % 2)
     assert variety.least() is None
+
+
+@pytest.mark.parametrize(("share", "seen", "warned"), [(0.25, 10_000, 0), (0.251, 10_000, 1), (0.251, 9_999, 0)])
+def test_above_a_quarter_it_is_warned_of_what_a_model_misses_that_has_learned_something(share, seen, warned):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_missed(SimpleNamespace(images_seen=seen), share)
+    assert len(caught) == warned

@@ -60,6 +60,10 @@ def test_the_recipe_proposes_restorations_of_each_picture(experiment, refused, o
     assert "leave out --proposals" in refused("restore", last, "--images=in", "--proposals=2", "--whole", "--out=out")
     assert "proposals must be >= 1" in refused("restore", last, "--images=in", "--proposals=0")
     assert "damage the images by data.damage" in refused("fit", *options, "--data.damage=null")
+    write_pictures(tmp_path / "pairs", 40, size=(32, 32), mode="L")
+    pairs = ["--data.damage=null", "--data.source=PairedFolders", "--data.source.a=pairs", "--data.source.b=pairs"]
+    pairs += ["--data.source.channels=1", "--evaluation.extractor=null"]
+    assert "learns from pairs that show the same" in refused("fit", *options, *pairs, "--data.source.shuffled=true")
 
 
 def test_what_is_validated_is_the_first_proposal_and_the_likelihood_of_the_images_codes(experiment, options, tmp_path):

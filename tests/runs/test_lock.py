@@ -1,7 +1,9 @@
+import fcntl
 import subprocess
 import sys
 
-from gen_experiments.runs.lock import is_locked, lock, release
+from conftest import SHORT, SMALL
+from gen_experiments.runs.lock import LOCK_FILE, is_locked, lock, release
 
 HOLD = """
 import sys
@@ -27,3 +29,9 @@ def test_a_run_has_one_writer_for_as_long_as_that_lives(tmp_path):
     assert other.stdout == "False\n"
     release(tmp_path)
     assert not is_locked(tmp_path)
+
+
+def test_a_run_that_has_ended_is_free_though_its_process_lives(experiment, tmp_path):
+    assert experiment("fit", *SMALL["vqvae"], *SHORT, "--trainer.max_steps=1", "--trainer.limit_val_batches=0") == 0
+    with (tmp_path / "runs" / "vqvae" / "version_0" / LOCK_FILE).open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

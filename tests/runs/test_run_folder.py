@@ -2,16 +2,24 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+from gen_experiments.runs.lock import is_locked
 
 WITHOUT_ROOM = """
 import resource, sys
 from gen_experiments.errors import UserError
 from gen_experiments.runs.folder import Run
-resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 try:
     Run("name").start(None, 0)
 except UserError as error:
-    sys.exit(str(error))
+    print(error, file=sys.stderr)
+"""
+ROOM_AGAIN = """
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(Run("name").start(None, 0).folder.absolute(), flush=True)
+sys.stdin.read()
 """
 
 
@@ -19,3 +27,13 @@ def test_a_disk_without_room_is_left_as_it_was(tmp_path):
     done = subprocess.run([sys.executable, "-c", WITHOUT_ROOM], cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr == "cannot write to runs/name: File too large; choose another place by --run.root\n"
     assert list((tmp_path / "runs" / "name").iterdir()) == []
+
+
+def test_a_run_that_found_room_at_the_second_time_has_one_writer(tmp_path):
+    command = [sys.executable, "-c", WITHOUT_ROOM + ROOM_AGAIN]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=tmp_path, text=True, **pipes) as process:
+        folder = Path(process.stdout.readline().strip())
+        assert folder == tmp_path / "runs" / "name" / "version_0"
+        assert is_locked(folder)
+        process.kill()

@@ -1,0 +1,20 @@
+"""Archives of features and statistics name the extractor that made them."""
+
+import pytest
+import torch
+
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.archives import read_features, read_statistics, write_features, write_statistics
+from gen_experiments.metrics.frechet import Moments
+
+FEATURES = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+
+
+def test_what_one_extractor_made_is_refused_by_another_as_wide(tmp_path):
+    write_features(tmp_path / "features.npz", FEATURES, "First-1")
+    write_statistics(tmp_path / "statistics.npz", Moments.of_features(FEATURES), "First-1")
+    assert torch.equal(read_features(tmp_path / "features.npz", 4, "First-1"), FEATURES)
+    assert read_statistics(tmp_path / "statistics.npz", 4, "First-1").count == 9
+    for read, name in ((read_features, "features"), (read_statistics, "statistics")):
+        with pytest.raises(UserError, match="by First-1, not by Second-1"):
+            read(tmp_path / f"{name}.npz", 4, "Second-1")
