@@ -22,7 +22,7 @@ NOISE = re.compile(
     r"|Expected a path but|Expected an instantiatable class|Parser key)"
 )
 UNKNOWN_KEY = re.compile(
-    r"Option '([^']+)' is not accepted|does not accept option '([^']+)'|unrecognized arguments: (\S+)"
+    r"Option '([^']+)' is not accepted|does not accept option '([^']+)'|unrecognized arguments: (\S+).*", re.S
 )
 UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 ABSTRACT_CLASS = re.compile(

@@ -40,6 +40,11 @@ def test_a_mistake_is_one_line(experiment, capsys, arguments, expected):
     assert expected in errors[0]
 
 
+def test_the_value_of_an_unknown_key_is_not_told_as_one_that_is_accepted(experiment, capsys):
+    assert experiment("sample", "a.ckpt", "--numm", "3", "more") == 2
+    assert capsys.readouterr().err.endswith(" class)\n")
+
+
 @pytest.mark.parametrize(
     ("argument", "keys", "value"),
     [

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.exported import file_of, read_contents
+from gen_experiments.exported import CONFIG, file_of, read_contents
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
 from gen_experiments.models.described import build, described_by
@@ -33,6 +33,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint: dict[str, Any] = read_contents(Path(path))
     except Unreadable as error:
+        if Path(path).suffix == ".safetensors":
+            raise UserError(
+                f"{path} holds weights alone: name the folder that `export` wrote them to, with its {CONFIG}"
+            ) from error
         raise UserError(
             f"{path} is no readable checkpoint (damaged, or not written by this program): {quoted(error)}"
         ) from error
