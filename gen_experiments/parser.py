@@ -28,6 +28,7 @@ UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 ABSTRACT_CLASS = re.compile(
     r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
 )
+IN_HOME = re.compile(r"\A(--[^=]+=)(~[^/]*/.*)\Z", re.S)
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
 NO_KEYS = ("help", "subcommand", "print_shtab")  # what the libraries add for themselves
 EXPLAINED = "there is no "
@@ -51,9 +52,14 @@ class OneLineParser(ArgumentParser):
         sys.exit(2)
 
     def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Takes `--key=32.0`, as Weights & Biases' sweeps write a whole number, for 32 unless the key is a text."""
+        """Takes words as they are meant: `--key=32.0` and `--key=~/folder`.
+
+        The one is how Weights & Biases' sweeps write a whole number, and stays as it is where the key is a text. In the
+        other most shells leave the `~` as it is.
+        """
         texts = {option for parser in (self, *self._parsers_below()) for option in parser._text_options()}
-        words = sys.argv[1:] if args is None else args
+        given = sys.argv[1:] if args is None else args
+        words = [IN_HOME.sub(lambda found: found[1] + os.path.expanduser(found[2]), word) for word in given]
         found = [(word, WHOLE_NUMBER.match(word)) for word in words]
         whole = [f"{m[1]}={m[2]}" if m and m[1] not in texts else word for word, m in found]
         return super().parse_args(whole, *others, **options)
@@ -115,7 +121,13 @@ class OneLineParser(ArgumentParser):
         key = UNKNOWN_KEY.search(message)
         if key:
             name = next(filter(None, key.groups())).lstrip("-").partition("=")[0]
-            keys = [*(action.dest for action in self._actions if action.dest not in NO_KEYS), *self.subcommand_keys]
+            dests = [action.dest for action in self._actions]
+            alone = [action.dest for action in self._actions if not action.option_strings]
+            if name in alone:
+                return message.replace(key[0], f"{EXPLAINED}key {name}: it stands alone, without --{name}=")
+            keys = [dest for dest in dests if dest not in NO_KEYS]
+            if "subcommand" in dests:  # the parser of a class in a configuration is of the same kind
+                keys += self.subcommand_keys
             return message.replace(key[0], f"{EXPLAINED}key {name}{_suggestion(name, keys)}")
         wrong = UNKNOWN_CLASS.search(message)
         if wrong:
