@@ -73,7 +73,8 @@ class ImageFolder(PictureSource):
         self.root, self.channels = Path(root), channels
         endings = suffixes(arrays)
         found, passed_over = list_pictures(self.root, endings)
-        read = {os.path.relpath(self.root / part.file, self.root) for part in (labels, groups) if hasattr(part, "file")}
+        tables = [getattr(part, "file", None) for part in (labels, groups)]
+        read = {os.path.relpath(self.root / table, self.root) for table in tables if table is not None}
         unread = {reason: [name for name in names if name not in read] for reason, names in passed_over.items()}
         self._passed_over = {reason: names for reason, names in unread.items() if names}
         self._folders = self._find_splits(found)
