@@ -22,12 +22,13 @@ NOISE = re.compile(
     r"|Expected a path but|Expected an instantiatable class|Parser key)"
 )
 UNKNOWN_KEY = re.compile(
-    r"Option '([^']+)' is not accepted|does not accept option '([^']+)'|unrecognized arguments: (\S+)"
+    r"Option '([^']+)' is not accepted|does not accept option '([^']+)'|unrecognized arguments: (\S+).*", re.S
 )
 UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 ABSTRACT_CLASS = re.compile(
     r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
 )
+IN_HOME = re.compile(r"\A(--[^=]+=)(~[^/]*/.*)\Z", re.S)
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
 NO_KEYS = ("help", "subcommand", "print_shtab")  # options that the libraries add
 EXPLAINED = "there is no "
@@ -51,9 +52,14 @@ class OneLineParser(ArgumentParser):
         sys.exit(2)
 
     def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Reads `--key=32.0`, as W&B's sweeps write whole numbers, as 32 unless the key is a text."""
+        """Reads `--key=32.0` as 32 and `--key=~/folder` as a path in the home folder.
+
+        W&B's sweeps write whole numbers as 32.0, which stays as it is if the key is a text. Most shells do not expand a
+        `~` behind an equals sign.
+        """
         texts = {option for parser in (self, *self._parsers_below()) for option in parser._text_options()}
-        words = sys.argv[1:] if args is None else args
+        given = sys.argv[1:] if args is None else args
+        words = [IN_HOME.sub(lambda found: found[1] + os.path.expanduser(found[2]), word) for word in given]
         found = [(word, WHOLE_NUMBER.match(word)) for word in words]
         whole = [f"{m[1]}={m[2]}" if m and m[1] not in texts else word for word, m in found]
         return super().parse_args(whole, *others, **options)
@@ -115,7 +121,13 @@ class OneLineParser(ArgumentParser):
         key = UNKNOWN_KEY.search(message)
         if key:
             name = next(filter(None, key.groups())).lstrip("-").partition("=")[0]
-            keys = [*(action.dest for action in self._actions if action.dest not in NO_KEYS), *self.subcommand_keys]
+            dests = [action.dest for action in self._actions]
+            alone = [action.dest for action in self._actions if not action.option_strings]
+            if name in alone:
+                return message.replace(key[0], f"{EXPLAINED}key {name}: it stands alone, without --{name}=")
+            keys = [dest for dest in dests if dest not in NO_KEYS]
+            if "subcommand" in dests:  # the parser of a class in a configuration is of the same kind
+                keys += self.subcommand_keys
             return message.replace(key[0], f"{EXPLAINED}key {name}{_suggestion(name, keys)}")
         wrong = UNKNOWN_CLASS.search(message)
         if wrong:

@@ -40,11 +40,27 @@ def file_sha256(path: Path) -> str:
 
 
 def cache_root() -> Path:
-    """Returns the cache folder: `$GEN_EXPERIMENTS_CACHE`, else `~/.cache/gen_experiments`."""
+    """Returns the cache folder: `$GEN_EXPERIMENTS_CACHE`, else `~/.cache/gen_experiments`.
+
+    Raises:
+        UserError: there is neither, as for a user without a home folder.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gen_experiments"
+    caches = user_caches()
+    if caches is None:
+        raise UserError(f"this user has no home folder: name a folder for the cache by {CACHE_VARIABLE}")
+    return caches / "gen_experiments"
+
+
+def user_caches() -> Path | None:
+    """Returns the folder of the user's caches, `$XDG_CACHE_HOME`, else `~/.cache`; None without a home folder."""
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(chosen) if chosen else Path.home() / ".cache"
+    except RuntimeError:
+        return None
 
 
 @contextmanager

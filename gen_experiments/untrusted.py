@@ -28,6 +28,7 @@ NAMES = re.compile(
 )
 # Archives of codes are compressed, so that a small one may expand a lot, but a large one never without limit.
 FREE_BYTES, RATIO = 64 << 20, 100
+KINDS = {"u": "unsigned integers", "i": "integers", "f": "floating-point numbers", "U": "text"}  # NumPy's letters
 building: ContextVar[str | None] = ContextVar("building", default=None)
 
 
@@ -127,7 +128,7 @@ def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int | Non
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as entry:
             found, dtype = _header(entry)
             if dtype.kind not in kinds:
-                raise Unreadable(f"it holds {dtype}")
+                raise Unreadable(f"it holds {name} of {dtype}; needed are {' or '.join(map(KINDS.__getitem__, kinds))}")
             lengths_fit = len(found) == len(shape) + 1 and all(
                 wanted in (None, length) for wanted, length in zip(shape, found[1:], strict=True)
             )

@@ -124,6 +124,14 @@ def test_a_prior_stands_alone_without_its_vqvae(tmp_path, monkeypatch):
         assert torch.equal(gen_experiments.load(path).sample(0, 2), prior.sample(0, 2))
 
 
+def test_what_is_no_source_and_no_batch_is_said(tmp_path):
+    images = torch.utils.data.TensorDataset(torch.zeros(8, 1, 16, 16), torch.zeros(8))
+    with pytest.raises(UserError, match=r"a gen_experiments\.data\.sources\.Source, not a TensorDataset"):
+        ImageDataModule(images)
+    with pytest.raises(UserError, match=r"a batch is a list: train on the batches of an ImageDataModule"):
+        trained(vqvae(digits()), torch.utils.data.DataLoader(images), tmp_path)
+
+
 def test_a_run_is_loaded_by_its_best_checkpoint(checkpoints):
     run = checkpoints["gan"].parent.parent
     best = gen_experiments.load(run / "checkpoints" / "best.ckpt")

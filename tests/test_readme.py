@@ -1,11 +1,14 @@
 """What the README and the pages beside the recipes say can be done."""
 
+import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from conftest import SMALL
 from gen_experiments.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +34,24 @@ def test_the_example_in_python_runs(checkpoints, tmp_path, monkeypatch):
     exec(code, names)
     assert names["images"].shape == names["again"].shape == (16, 1, 32, 32)
     assert names["error"] > 0
+
+
+def test_the_example_of_a_data_set_is_trained_on_and_read_again(tmp_path, experiment, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "configs/data/README.md").read_text("utf-8"), re.DOTALL)
+    (tmp_path / "mydata.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    data = ["--data.source=mydata.Mine", "--data.source.count=40", "--data.batch_size=8", "--evaluation.extractor=null"]
+    assert experiment("fit", *SMALL["vqvae"], *data, "--trainer.max_steps=2", "--trainer.val_check_interval=2") == 0
+    assert experiment("evaluate", "runs/vqvae/version_0") == 1
+    monkeypatch.setenv("GEN_EXPERIMENTS_TRUST", "mydata")
+    assert experiment("evaluate", "runs/vqvae/version_0") == 0
+    reference = json.loads((tmp_path / "runs/vqvae/version_0/evaluation.json").read_text())["protocol"]["reference"]
+    assert (reference["source"], reference["count"]) == ("Mine", 4)
+    source = sys.modules["mydata"].Mine(10)
+    made = source.decode("train", (8, 12))
+    assert made.images.shape == (10, 3, 8, 12)
+    dark = made.images.mean((1, 2, 3)) < 128
+    assert dark.tolist() == (made.labels == 0).tolist() == [True, False] * 5
 
 
 def test_what_a_page_links_to_is_there(page):

@@ -21,6 +21,14 @@ def test_the_cache_goes_where_it_is_told(monkeypatch, tmp_path):
     assert cache_root() == Path.home() / ".cache" / "gen_experiments"
 
 
+def test_without_a_home_folder_the_cache_is_to_be_named(monkeypatch):
+    for name in ("GEN_EXPERIMENTS_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # of a container's user, whom no database names
+    with pytest.raises(UserError, match="no home folder: name a folder for the cache by GEN_EXPERIMENTS_CACHE"):
+        cache_root()
+
+
 def test_a_file_appears_when_it_is_whole(tmp_path):
     path = tmp_path / "deep" / "data.npy"
     with atomic_write(path) as temporary:

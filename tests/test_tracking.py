@@ -1,8 +1,10 @@
 """Weights & Biases: what the real client wrote, offline and to a server on this machine."""
 
+import importlib
 import json
 import subprocess
 from pathlib import Path
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
@@ -13,8 +15,11 @@ from PIL import Image
 import gen_experiments
 import independent
 from conftest import SHORT, SMALL
+from gen_experiments import models
 from gen_experiments.callbacks.tracking import commit
+from gen_experiments.callbacks.wandb_logger import BEST_OF
 from gen_experiments.metrics.features import DigitsFeatures
+from gen_experiments.models.base import ImageModel
 from processes import fit
 from wandb_files import OfflineRun, records
 from wandb_server import Server
@@ -197,6 +202,16 @@ def test_checkpoints_data_and_reference_are_artifacts_if_asked_for(tmp_path):
     sizes = {path.rpartition("/")[2]: size for path, size in server.uploads if path.startswith("/artifact/")}
     checkpoints = tmp_path / "runs" / "gan" / "version_0" / "checkpoints"
     assert sizes["model.ckpt"] in {path.stat().st_size for path in checkpoints.iterdir()}
+
+
+def test_the_best_of_what_chooses_a_checkpoint_is_kept():
+    modules = [
+        importlib.import_module(f"gen_experiments.models.{found.name}") for found in iter_modules(models.__path__)
+    ]
+    parts = [part for module in modules for part in vars(module).values() if isinstance(part, type)]
+    chosen = {part.score_without_fid for part in parts if issubclass(part, ImageModel)} - {None}
+    assert len(chosen) > 1
+    assert {(name, BEST_OF.get(name)) for name, _ in chosen} == chosen
 
 
 def test_a_server_gets_the_stream(tmp_path):

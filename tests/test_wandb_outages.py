@@ -51,6 +51,19 @@ def test_a_server_that_is_not_there(tmp_path):
     _logged_offline(tmp_path, done, "http://127.0.0.1:9 cannot be reached")
 
 
+def test_a_user_without_a_home_folder_does_not_read_the_clients_log(tmp_path):
+    environment = {k: v for k, v in without_account(tmp_path).items() if k not in ("HOME", "XDG_CACHE_HOME")}
+    script = (
+        "from pathlib import Path; from gen_experiments.callbacks.wandb_client import begin, end\n"
+        "end(begin({'dir': '.', 'project': 'p'}, Path('.'), 30), 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    others = [line for line in done.stderr.splitlines() if not line.startswith("wandb: ")]
+    assert (others, [path.name for path in tmp_path.iterdir()]) == ([], ["wandb"])
+
+
 def _logged_offline(folder, done, reason):
     (said,) = (line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Weights & Biases:"))
     assert reason in said

@@ -3,9 +3,12 @@
 import logging
 import os
 import ssl
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gen_experiments.storage import user_caches
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -28,6 +31,9 @@ def begin(settings: dict[str, Any], folder: Path, finish_timeout: int) -> "Run":
     # The client writes its log beside the run. On a full disk Python would print a traceback for each line of it.
     logging.raiseExceptions = False
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+    if not os.environ.get("HOME") and not os.environ.get("XDG_CACHE_HOME"):
+        # The client's process would not find the home folder of the user database, and write its log to the screen.
+        os.environ["XDG_CACHE_HOME"] = str(user_caches() or tempfile.gettempdir())
     os.environ.setdefault("WANDB_INIT_TIMEOUT", str(INIT_TIMEOUT))
     os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(finish_timeout))
     os.environ.setdefault("WANDB_FINISH_TIMEOUT_RAISES", "true")

@@ -27,7 +27,9 @@ BEST_OF = {
     f"val/{prefix}{name}": "min" if name in SMALLER_IS_BETTER else "max"
     for name in (*METRICS, *BY_CLASS)
     for prefix in ("", "r")
-} | {"val/loss": "min", "val/nll": "min", "val/recon_mse": "min", "val/psnr": "max", "val/ssim": "max"}
+}
+BEST_OF |= dict.fromkeys(("val/loss", "val/nll", "val/recon_mse", "val/lpips", "val/l1", "val/cycle_l1"), "min")
+BEST_OF |= dict.fromkeys(("val/psnr", "val/psnr_gain", "val/ssim", "val/accuracy"), "max")
 GLOBAL_STEP = "trainer/global_step"  # Lightning's name
 
 

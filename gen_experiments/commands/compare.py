@@ -69,11 +69,13 @@ def compare(
         records = [_record_of(name) for name in runs]
     if not is_first_process():
         return
-    print_comparison(runs, records)
+    differ = print_comparison(runs, records)
+    if differ and not rescore:
+        print("score them under one protocol by --rescore")
 
 
-def print_comparison(names: list[str], records: list[dict[str, Any]]) -> None:
-    """Prints the metrics that all records have, and the reasons why they cannot be ranked."""
+def print_comparison(names: list[str], records: list[dict[str, Any]]) -> bool:
+    """Prints the metrics that all records have and the reasons why they cannot be ranked; returns whether there are any."""
     differing = differences(records)
     table = Table("metric", *(str(number + 1) for number in range(len(names))), "better")
     shared = [name for name in records[0]["scores"] if all(name in held["scores"] for held in records)]
@@ -92,8 +94,7 @@ def print_comparison(names: list[str], records: list[dict[str, Any]]) -> None:
         print(f"{number + 1}: {name}")
     for field, values in differing.items():
         print(f"not ranked, as {field} differs: {_listed(values)}")
-    if differing:
-        print("score them under one protocol by --rescore")
+    return bool(differing)
 
 
 def _record_of(name: str) -> dict[str, Any]:

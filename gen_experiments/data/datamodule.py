@@ -96,7 +96,12 @@ class ImageDataModule(LightningDataModule):
         self.framing = Framing(crop, filter, fast_decoding, value_range, depth, crop_scale)
         if workers is not None:
             check_interval("[1, 1024]", workers=workers)
-        self.source = source or Digits()
+        self.source = Digits() if source is None else source
+        if not isinstance(self.source, Source):
+            raise UserError(
+                f"the source is to be a gen_experiments.data.sources.Source, not a {type(source).__name__}: "
+                "give it the methods of one (configs/data/README.md)"
+            )
         self.size, self.batch_size, self.eval_batch_size = size, batch_size, eval_batch_size
         self.val_size, self.test_size, self.flip, self.split_seed = val_size, test_size, flip, split_seed
         self.cache_limit, self.workers = cache_limit, workers

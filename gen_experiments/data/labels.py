@@ -125,6 +125,9 @@ def read_column(path: Path, picture_column: str, value_column: str) -> dict[str,
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             columns = rows.fieldnames or ()
+            other = next((mark for mark in ";\t" if len(columns) == 1 and mark in columns[0]), None)
+            if other is not None:
+                raise UserError(f"{path} separates its columns by {other!r}: separate them by commas")
             for column in (picture_column, value_column):
                 if column not in columns:
                     there = ", ".join(quoted(name) for name in columns) or "none"

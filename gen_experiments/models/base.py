@@ -159,7 +159,12 @@ class ImageModel(Recorded, ManualOptimization):
 
         The global random state is set from (seed, iteration, rank), so that a resumed run continues dropout and the
         like as if it had not stopped.
+
+        Raises:
+            UserError: the batch is none of `ImageDataModule`.
         """
+        if not isinstance(batch, Batch):
+            raise UserError(f"a batch is a {type(batch).__name__}: train on the batches of an ImageDataModule")
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         self.logs_this_iteration = every > 0 and (self.global_step + 1) % every == 0
         self._lr_factor = self.lr_schedule(self.images_seen) if self.lr_schedule else 1.0

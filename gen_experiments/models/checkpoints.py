@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gen_experiments.checkpoint_paths import CHECKPOINTS, named_checkpoint
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.exported import file_of, init_args_of, read_contents
+from gen_experiments.exported import CONFIG, file_of, init_args_of, read_contents
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
 from gen_experiments.models.described import build, described_by
@@ -36,6 +36,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint: dict[str, Any] = read_contents(path)
     except Unreadable as error:
+        if Path(path).suffix == ".safetensors":
+            raise UserError(
+                f"{path} holds weights alone: name the folder that `export` wrote them to, with its {CONFIG}"
+            ) from error
         raise UserError(
             f"{path} is no readable checkpoint (damaged, or not written by this program): {quoted(error)}"
         ) from error

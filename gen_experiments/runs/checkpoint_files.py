@@ -29,9 +29,10 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
             file.write(buffer.getbuffer())
     except OSError as error:
         previous = f"the one written before, {path}, is intact" if path.is_file() else "none was written before"
+        then = "go on by --ckpt_path=last" if any(path.parent.glob("[!.]*.ckpt")) else "start anew"
         raise UserError(
             f"cannot write the checkpoint {path}: {error.strerror or error} ({previous}); "
-            "make room or choose another place by --run.root, then go on by --ckpt_path=last"
+            f"make room or choose another place by --run.root, then {then}"
         ) from None
 
 

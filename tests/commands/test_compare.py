@@ -109,6 +109,15 @@ def test_runs_are_scored_anew_under_the_protocol_of_the_first(experiment, compar
     assert "interval" not in first["scores"]["recall"]
 
 
+def test_what_no_protocol_makes_comparable_is_not_told_to_be_rescored(compared, checkpoints, tmp_path):
+    for name in ("gan", "vqvae"):
+        shutil.copytree(checkpoints[name].parent.parent, tmp_path / name)
+    out = compared("vqvae", "gan", "--rescore", "--num=50", "--metrics=[fid]", "--bootstrap=0")
+    assert "not ranked, as evaluated.reconstructions differs: True, False" in out
+    assert "by --rescore" not in out
+    assert "score them under one protocol by --rescore" in compared("vqvae", "gan")
+
+
 def test_reconstructions_are_scored_anew_on_the_split_of_training(compared, checkpoints, tmp_path):
     for name in ("a", "b"):
         shutil.copytree(checkpoints["vqvae"].parent.parent, tmp_path / name)

@@ -270,7 +270,7 @@ def test_archives_that_do_not_fit_are_said(refused, checkpoints, tmp_path):
         "reps": ({"reps": np.zeros((9, 5))}, "statistics of 5 features where the extractor has 64"),
         "infinite": ({"reps": np.full((9, 64), np.inf)}, "features that are not finite"),
         "narrow": ({"mu": mean, "sigma": np.eye(64)[:, :5]}, "it is no covariance"),
-        "floats": ({"arr_0": np.zeros((4, 8, 8, 3))}, "cannot be used"),
+        "floats": ({"arr_0": np.zeros((4, 8, 8, 3))}, "it holds arr_0 of float64; needed are unsigned integers"),
         "layout": ({"arr_0": np.zeros((4, 3, 8, 8), np.uint8)}, "images of 8 channels"),
     }
     for name, (arrays, expected) in archives.items():

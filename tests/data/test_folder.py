@@ -9,6 +9,8 @@ from PIL import Image
 from gen_experiments.data import sources
 from gen_experiments.data.cache import decoded
 from gen_experiments.data.folder import find_pictures
+from gen_experiments.data.groups import CSVGroups
+from gen_experiments.data.labels import CSVLabels
 from gen_experiments.data.sources import ImageFolder
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
@@ -116,6 +118,19 @@ def test_hidden_names_and_other_files_are_passed_over_and_named(tmp_path):
         "hidden": [".DS_Store", ".ipynb_checkpoints/", "cats/._x.png"],
         "no picture by their ending": ["cats/Thumbs.db"],
     }
+
+
+def test_a_table_that_is_read_is_not_passed_over(tmp_path):
+    root = tmp_path / "root"
+    grey(root / "x.png", 10)
+    (root / "tables").mkdir()
+    (root / "tables" / "t.csv").write_text("file,label,group\nx.png,a,1\n")
+    labels, groups = CSVLabels("tables/t.csv"), CSVGroups(str(root / "tables" / "t.csv"))
+    for given in ({"labels": labels}, {"groups": groups}):
+        assert ImageFolder(str(root), channels=1, **given).passed_over() == {}
+    (root / "other.csv").write_text("")
+    given = {"labels": labels, "groups": groups}
+    assert ImageFolder(str(root), channels=1, **given).passed_over() == {"no picture by their ending": ["other.csv"]}
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,7 @@ FILES = {
     "twice.csv": "file,label\n000.png,a\n./000.png,b\n",
     "hole.csv": "file,label\n000.png,a\n001.png,\n",
     "short.csv": "file,label\n000.png\n",
+    "other.csv": "file;label\n000.png;a\n001.png;b\n002.png;c\n",
     "empty.csv": "",
     "latin.csv": "file,label\n000.png,caf\xe9\n".encode("latin-1"),
     "gap.json": '{"labels": [["000.png", 0], ["001.png", 2], ["002.png", 2]]}',
@@ -208,6 +209,7 @@ FILES = {
         ("hole.csv", r"hole\.csv has nothing in column label in line 3"),
         ("short.csv", r"short\.csv has nothing in column label in line 2"),
         ("empty.csv", r"empty\.csv has no column file \(it has: none\)"),
+        ("other.csv", r"other\.csv separates its columns by ';': separate them by commas"),
         ("latin.csv", r"latin\.csv is no comma-separated table in UTF-8"),
         ("gap.json", r"gap\.json has labels up to 2 and none of 1: number the classes from 0"),
         (

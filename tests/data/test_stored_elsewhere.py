@@ -184,6 +184,10 @@ def test_numbers_names_and_classes_are_labels(tmp_path, files):
     kept = kept.cast_column("number", datasets.ClassLabel(names=["T - shirt / top", "shoe", "none"]))
     kept.save_to_disk(tmp_path / "kept")
     of_classes = HuggingFace(str(tmp_path / "kept"), label_column="number")
+    made_alone = datasets.Dataset.from_list(list(kept), features=kept.features)
+    made_alone.save_to_disk(tmp_path / "alone")
+    alone = HuggingFace(str(tmp_path / "alone"), label_column="number")
+    assert (of_classes.origin("train"), alone.origin("train")) == ("split train", "all of it")
     assert of_classes.labels("train").tolist() == [0, 1] * 3
     assert of_classes.class_names == ("T - shirt - top", "shoe", "none")
     assert HuggingFace(path, label_column=None).num_classes is None

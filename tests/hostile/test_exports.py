@@ -118,6 +118,12 @@ def test_weights_that_do_not_fit(refused, evil, exported, subtests_of, tmp_path)
     assert "larger model" in refused("sample", "evil", "--num=1")
 
 
+def test_the_weights_alone(refused, evil):
+    evil(lambda config: None)
+    said = refused("sample", "evil/model.safetensors", "--num=1")
+    assert "evil/model.safetensors holds weights alone: name the folder that `export` wrote them to" in said
+
+
 def test_files_that_are_no_weights(refused, evil, exported, subtests_of, tmp_path, checkpoints):
     good = (exported / "gan" / "model.safetensors").read_bytes()
     header = b'{"w":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}'

@@ -29,9 +29,15 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path):
     done = subprocess.run([sys.executable, "-c", WITH_A_LIMIT, str(path)], capture_output=True, text=True)
     assert f"cannot write the checkpoint {path}" in done.stdout, done.stderr
     assert "is intact" in done.stdout
+    assert "then go on by --ckpt_path=last" in done.stdout
     assert len(done.stdout.splitlines()) == 1
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["last.ckpt"]
+    path.unlink()
+    done = subprocess.run([sys.executable, "-c", WITH_A_LIMIT, str(path)], capture_output=True, text=True)
+    assert done.stdout.endswith(
+        "(none was written before); make room or choose another place by --run.root, then start anew\n"
+    )
 
 
 def test_it_is_renamed_from_beside_its_target(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,11 @@ class ImageFolder(PictureSource):
         check_channels(channels)
         self.root, self.channels = Path(root), channels
         endings = suffixes(arrays)
-        found, self._passed_over = list_pictures(self.root, endings)
+        found, passed_over = list_pictures(self.root, endings)
+        tables = [getattr(part, "file", None) for part in (labels, groups)]
+        read = {os.path.relpath(self.root / table, self.root) for table in tables if table is not None}
+        unread = {reason: [name for name in names if name not in read] for reason, names in passed_over.items()}
+        self._passed_over = {reason: names for reason, names in unread.items() if names}
         self._folders = self._find_splits(found)
         names: dict[str, list[str]] = {}
         for split, folder in self._folders.items():

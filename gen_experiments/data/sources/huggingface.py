@@ -75,8 +75,9 @@ class HuggingFace(PictureSource):
         return set(self._splits)
 
     def origin(self, split: str) -> str:
-        """Returns the name of the data set's split."""
-        return f"split {self._splits[split].split}"
+        """Returns the name of the data set's split, which one that was saved alone need not have."""
+        name = self._splits[split].split
+        return "all of it" if name is None else f"split {name}"
 
     def labelled(self, split: str) -> bool:
         """Returns whether the pictures of a split have labels, as those for training do."""
