@@ -75,7 +75,11 @@ def compare(
 
 
 def print_comparison(names: list[str], records: list[dict[str, Any]]) -> bool:
-    """Prints the metrics that all records have and the reasons why they cannot be ranked; returns whether there are any."""
+    """Prints the metrics that all records have, and the fields that keep them from being ranked.
+
+    Returns:
+        Whether there are such fields.
+    """
     differing = differences(records)
     table = Table("metric", *(str(number + 1) for number in range(len(names))), "better")
     shared = [name for name in records[0]["scores"] if all(name in held["scores"] for held in records)]

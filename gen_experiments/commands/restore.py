@@ -47,7 +47,8 @@ def restore(
     Args:
         checkpoint: a checkpoint of such a model.
         images: the folder; its pictures are cropped and resized to what the model was trained on.
-        out: as for `translate`; several proposals go into the folders proposal_1, proposal_2, … of a folder.
+        out: a folder, for PNG files of the same names, several proposals in its folders proposal_1, proposal_2, …; or
+            an image file, for a grid of at most 256 pictures above their restorations.
         damaging: damage the pictures first, as the training of the checkpoint's run did, and print how much closer to
             the pictures the restored ones are than the damaged.
         proposals: the number of restorations of each picture, by a model that draws them (RestorationPrior): it samples
@@ -123,7 +124,8 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
     Args:
         config: a YAML file whose `data` has `damage`: a recipe, or the config.yaml of a run.
         images: the folder; its pictures are cropped and resized to the size of the configuration.
-        out: as for `translate`.
+        out: a folder, for PNG files of the same names, or an image file, for a grid of at most 256 pictures above their
+            restorations.
         seed: the seed of the damage.
 
     Raises:

@@ -89,8 +89,9 @@ def _paths(names: list[Path], folder: str, out: str) -> list[Path]:
         UserError: an original or another picture would be overwritten.
     """
     paths = [Path(out) / name.with_suffix(".png") for name in names]
-    if Path(out).resolve() == Path(folder).resolve():
-        raise UserError(f"{out} holds the originals, which would be overwritten: name another folder by --out")
+    originals = {(Path(folder) / name).resolve() for name in names}
+    if Path(out).resolve() == Path(folder).resolve() or not originals.isdisjoint(path.resolve() for path in paths):
+        raise UserError(f"{out} holds originals, which would be overwritten: name another folder by --out")
     taken: set[Path] = set()
     for path in paths:
         if path in taken:

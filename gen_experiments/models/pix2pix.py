@@ -21,13 +21,14 @@ from gen_experiments.schedules import Schedule
 class Pix2Pix(TranslationModel):
     """Trains a generator by the distance from the target of each pair, and by a discriminator of pairs.
 
-    The discriminator sees source and picture together, in twice the channels. An iteration makes one step of the
-    discriminator, then one of the generator. Over data with `damage` the model learns to restore pictures.
+    The discriminator sees a source and a picture together, in twice the channels, or the picture alone. An iteration
+    makes one step of the discriminator, then one of the generator. Over data with `damage` the model learns to restore
+    pictures.
 
     Args:
         image: what the images are like; the command line links it from the data.
         generator: sources to images, such as UNet.
-        discriminator: images of twice the channels to logits, such as PatchDiscriminator.
+        discriminator: images of twice the channels to logits, or of their own, such as PatchDiscriminator.
         loss: what the two minimise against each other.
         reconstruction: the distance of translation and target, such as L1 of weight 100, or Perceptual.
         optimizer_g: makes the generator's optimizer.
@@ -38,6 +39,8 @@ class Pix2Pix(TranslationModel):
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
         augmentation: the augmentation of all pictures that the discriminator sees; see `TranslationModel`.
         augmentation_strength: its p: a number, a function of images seen, or adaptive.
+        conditional: whether the discriminator sees the source beside the picture; without, the paper's "L1+GAN", the
+            reconstruction alone holds the two together, and a ProjectedDiscriminator can have the features of a VQ-VAE.
         compile: whether to compile the generator.
         compile_discriminator: whether to compile the discriminator; it then allows no penalty on gradients.
     """
@@ -56,20 +59,22 @@ class Pix2Pix(TranslationModel):
         lr_schedule: Schedule | None = None,
         augmentation: Augmentation | None = None,
         augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
+        conditional: bool = True,
         compile: bool = False,
         compile_discriminator: bool = False,
     ) -> None:
         augment = Augmented(augmentation, augmentation_strength, loss)
         super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
-        self.reconstruction = reconstruction
-        pair = replace(image, channels=2 * image.channels)
-        self.finish_building([generator(image)], [discriminator(pair)], compile, compile_discriminator)
+        self.reconstruction, self.conditional = reconstruction, conditional
+        judged = replace(image, channels=2 * image.channels) if conditional else image
+        self.finish_building([generator(image)], [discriminator(judged)], compile, compile_discriminator)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of the generator."""
         sources = sources_of(batch)
         made = self.generators[0](sources)
-        bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made, beside=sources)}
+        beside = sources if self.conditional else None
+        bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made, beside=beside)}
         logs = self.discriminator_step(bouts, self.random_source())
         logs |= self.generator_step(bouts, {"reconstruction": self.reconstruction(made, batch.images)})
         return self.end_iteration(batch, logs)

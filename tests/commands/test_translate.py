@@ -108,7 +108,12 @@ def test_what_cannot_be_done_is_said_in_one_line(refused, experiment, trained, c
     translate = ("translate", trained["translation"])
     assert "cannot translate to A: choose from B" in refused(*translate, "--images=in", "--to=A")
     assert "there is no image folder nothing" in refused(*translate, "--images=nothing")
-    assert "holds the originals" in refused(*translate, "--images=in", "--out=in")
+    assert "in holds originals" in refused(*translate, "--images=in", "--out=in")
+    write_pictures(tmp_path / "nested", 1, size=(16, 16))
+    write_pictures(tmp_path / "nested" / "deeper", 1, size=(16, 16))
+    before = (tmp_path / "nested" / "deeper" / "000.png").read_bytes()
+    assert "deeper holds originals" in refused(*translate, "--images=nested", "--out=nested/deeper")
+    assert (tmp_path / "nested" / "deeper" / "000.png").read_bytes() == before
     assert "name a folder by --out" in refused(*translate, "--images=in", "--whole")
     assert "holds a VQVAE, which cannot translate" in refused("translate", checkpoints["vqvae"], "--images=in")
     assert "was trained without damage" in refused("restore", trained["translation"], "--images=in", "--damaging")

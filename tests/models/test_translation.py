@@ -88,6 +88,20 @@ def test_an_iteration_of_pix2pix_by_hand(tmp_path):
     assert float(model.averages[0].module.weight) == pytest.approx(w, rel=1e-5)
 
 
+def test_an_unconditional_discriminator_sees_the_picture_alone(tmp_path):
+    """D(x) = u·x and G(A) = w·A, which the reconstruction alone ties to B."""
+    model = pix2pix(conditional=False)
+    watch = fit(model, tmp_path)
+    a, b, w, u = 2.0, 3.0, 0.5, 0.4
+    assert watch.logged[0]["train/loss_d"] == pytest.approx(softplus(-u * b) + softplus(u * w * a), rel=1e-5)
+    u -= -sigmoid(-u * b) * b + sigmoid(u * w * a) * w * a
+    assert model.discriminators[0].weights.tolist() == pytest.approx([u], rel=1e-5)
+    assert watch.logged[0]["train/adversarial"] == pytest.approx(softplus(-u * w * a), rel=1e-5)
+    assert watch.logged[0]["train/reconstruction"] == pytest.approx(10 * abs(w * a - b), rel=1e-5)
+    w -= -sigmoid(-u * w * a) * u * a + 10 * -a
+    assert float(model.generators[0].weight) == pytest.approx(w, rel=1e-5)
+
+
 def test_an_iteration_of_cyclegan_by_hand(tmp_path):
     """G(A) = g·A, F(B) = f·B; the generators step first, then the discriminators D_B = d·x and D_A = e·x."""
     model = cyclegan()
