@@ -125,7 +125,7 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
         config: a YAML file whose `data` has `damage`: a recipe, or the config.yaml of a run.
         images: the folder; its pictures are cropped and resized to the size of the configuration.
         out: a folder, for PNG files of the same names, or an image file, for a grid of at most 256 pictures above their
-            restorations.
+            damaged versions.
         seed: the seed of the damage.
 
     Raises:
