@@ -1,5 +1,7 @@
 """What translations of pairs must beat: the source unchanged, matched colours, the nearest training picture's partner.
 
+Beside these stand training pictures drawn at random, whose FID is that of real pictures which translate nothing.
+
     python tests/benchmarks/score_translations.py RUN/config.yaml [--split test] [--extractor CLASSIFIER.ckpt] \
         [--checkpoint RUN/checkpoints/best.ckpt] [--grid FILE.png] [--examples FILE.png]
 
@@ -139,6 +141,7 @@ def main():
     known, partners = sides(data, "train")
     rows = {
         "source unchanged": sources,
+        "training pictures at random": partners[np.random.default_rng(1).permutation(len(partners))[: len(sources)]],
         # The table is that of the training pictures, so that no truth is used.
         "colours matched": with_colours_of(sources, partners),
         "nearest's partner": partner_of_nearest(sources, known, partners),
