@@ -105,15 +105,19 @@ class Interruption(Callback):
             if received == signal.SIGUSR1 and can_requeue():
                 code = 0
                 if trainer.is_global_zero:
-                    # Before the requeue, which ends this process at once.
-                    for logger in trainer.loggers:
-                        if isinstance(logger, WandbRun):
-                            logger.finish(exit_code=1)
-                    print(f"{message}; the job is queued again and goes on from there", file=sys.stderr, flush=True)
-                    requeue()
+                    _requeue(trainer, message)
             else:
                 message += "; go on by --ckpt_path=last or --run.resume=auto"
         raise Stopped(message, code if trainer.is_global_zero else 0)
+
+
+def _requeue(trainer: Trainer, message: str) -> None:
+    # Requeueing ends this process at once, so that the loggers must finish before.
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbRun):
+            logger.finish(exit_code=1)
+    print(f"{message}; the job is queued again and goes on from there", file=sys.stderr, flush=True)
+    requeue()
 
 
 def pause_point(trainer: Trainer) -> None:
