@@ -87,7 +87,9 @@ class Classifier(ImageModel):
         if len(batch.images):
             self.confusion.update(self(batch.images), require_labels(batch.labels))
 
-    test_step = validation_step
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Does what a validation does."""
+        self.validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the accuracy, and writes the confusion matrix."""

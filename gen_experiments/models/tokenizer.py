@@ -146,7 +146,9 @@ class Tokenizer(ImageModel):
         self.batch_perplexity.update(quantized.indices, batch.places)
         return {"reconstructions": reconstructions, "codes": quantized.indices}
 
-    test_step = validation_step
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Does what a validation does."""
+        return self.validation_step(batch, batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the reconstructions of a batch."""

@@ -82,7 +82,9 @@ class Translating(ImageModel):
             self._means.update(len(sources), **self.evaluated(sources, translations))
         return {"translations": translations}
 
-    test_step = validation_step
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Does what a validation does."""
+        return self.validation_step(batch, batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the translations of a batch."""

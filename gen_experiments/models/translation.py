@@ -137,7 +137,7 @@ class TranslationModel(Translating):
             total = torch.zeros((), device=self.device)
             for name, bout in bouts.items():
                 shown = (bout.made if bout.shown is None else bout.shown).detach()
-                due = due_penalties(self.penalties, self.global_step)
+                due = due_penalties(self.penalties, self.iteration)
                 logits = self._logits_through(bout, self._draws_of_steps[0])
                 found = judged(self.loss, logits, bout.real, shown, due, source)
                 self._judged_real.append(found.real.detach().reshape(len(shown), -1))

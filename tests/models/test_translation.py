@@ -153,6 +153,16 @@ def test_a_penalty_takes_the_gradient_of_the_picture_and_not_of_the_source(tmp_p
     assert watch.logged[0]["train/penalty_r1"] == pytest.approx(4 * (0.8 / 4) ** 2, rel=1e-5)
 
 
+@pytest.mark.parametrize("build", [pix2pix, cyclegan])
+def test_a_penalty_of_every_second_iteration_begins_with_the_first(tmp_path, build):
+    watch = fit(build(penalties=[R1(weight=2.0, every=2)]), tmp_path, steps=3)
+    first, second, third = (
+        [value for name, value in logged.items() if "penalty_r1" in name] for logged in watch.logged
+    )  # the trainer keeps the last logged values
+    assert first
+    assert first == second != third
+
+
 def test_a_loss_of_pairs_gets_the_real_logits(tmp_path):
     watch = fit(pix2pix(loss=RelativisticPaired(), optimizer_d=lambda p: torch.optim.SGD(p, lr=0.0)), tmp_path)
     assert watch.logged[0]["train/adversarial"] == pytest.approx(softplus(0.8 * 3.0 - 0.8 * 0.5 * 2.0), rel=1e-5)
