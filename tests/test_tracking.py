@@ -260,8 +260,9 @@ def test_a_start_that_fails_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("logger", ["false", "lightning.pytorch.loggers.CSVLogger", "true"])
-def test_another_logger_takes_its_place(experiment, logger):
+def test_another_logger_takes_its_place(experiment, capsys, logger):
     chosen = [f"--trainer.logger={logger}"]
     if "." in logger:
         chosen.append("--trainer.logger.save_dir=RUN_DIR")
     assert experiment("fit", *SMALL["vqvae"], *SHORT, "--trainer.max_steps=2", *chosen) == 0
+    assert "everything was written to: runs/vqvae/version_0\n" in capsys.readouterr().out

@@ -18,7 +18,6 @@ class Summary(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints, on the first process."""
-        folder = trainer.log_dir
         if not trainer.is_global_zero:
             return
         checkpoints = callbacks_of(trainer, ModelCheckpoint)
@@ -48,7 +47,8 @@ class Summary(Callback):
                     else "last checkpoint"
                 )
                 console.print(f"{label}: {callback.best_model_path}", highlight=False)
-        console.print(f"everything was written to: {folder}", highlight=False)
+        # The run's folder; that of a logger of Lightning's lies in it.
+        console.print(f"everything was written to: {trainer.default_root_dir}", highlight=False)
 
 
 def _out_of_time(trainer: Trainer) -> bool:

@@ -126,7 +126,10 @@ def traced(name: str, function: PureFunction) -> ExportedProgram:
         )
     # Tracing a user's network may raise any error.
     except Exception as error:
-        raise UserError(f"the {name} cannot be traced by torch.export: {quoted(error)}") from error
+        raise UserError(
+            f"the {name} cannot be traced by torch.export, where a batch's size is asked for by x.shape[0], not by "
+            f"len(x); --formats=[safetensors] leaves it out: {quoted(error)}"
+        ) from error
 
 
 def written(

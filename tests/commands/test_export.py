@@ -178,6 +178,13 @@ def test_what_depends_on_the_values_is_refused():
         traced("absolute", function)
 
 
+def test_the_size_of_a_batch_is_asked_of_its_shape():
+    inputs = {"values": torch.rand(3, 2)}
+    with pytest.raises(UserError, match=r"the sums cannot be traced .* by x\.shape\[0\], not by len\(x\)"):
+        traced("sums", PureFunction(lambda x: x.view(len(x), 2), (), inputs, ("sums",)))
+    traced("sums", PureFunction(lambda x: x.view(x.shape[0], 2), (), inputs, ("sums",)))
+
+
 def test_mistakes_get_one_line(refused, checkpoints, tmp_path, monkeypatch):
     path = checkpoints["gan"]
     assert "there is no checkpoint at nowhere.ckpt" in refused("export", "nowhere.ckpt")
@@ -248,3 +255,5 @@ def test_an_export_that_fails_leaves_nothing(experiment, own, contents, tmp_path
     assert len(said.splitlines()) == 1, said
     assert said.startswith("error: the generator cannot be traced by torch.export")
     assert not {path.name for path in tmp_path.iterdir()} - {"own.ckpt", "importable"}
+    assert "--formats=[safetensors] leaves it out" in said
+    assert experiment("export", "own.ckpt", "--out=own", "--formats=[safetensors]") == 0
