@@ -111,3 +111,9 @@ def test_an_overfitted_run_sees_the_same_batches_in_every_epoch(tmp_path, overfi
     first, second = seen.batches[:2]
     assert first != second
     assert seen.batches == [first, second] * 3
+
+
+def test_a_single_callback_is_taken(experiment, tmp_path):
+    alone = ["--trainer.callbacks=StopOnNonFinite", "--evaluation.extractor=null", "--trainer.max_steps=1"]
+    assert experiment("fit", *SMALL["vqvae"], *SHORT, *alone) == 0
+    assert (tmp_path / "runs" / "vqvae" / "version_0" / "metrics.csv").exists()
