@@ -53,6 +53,8 @@ def test_commands_give_a_model_the_16_bits_that_its_training_saw(experiment, tmp
     many = ["--model.quantizer=FSQ", "--model.quantizer.levels=[255, 255, 255]"]  # so fine that 8 bits are not enough
     assert experiment("fit", *SMALL["vqvae"], *data, noise, *many) == 0
     run = tmp_path / "runs" / "vqvae" / "version_0"
+    best = run / "checkpoints" / "best.ckpt"
+    write_livened(torch.load(best, weights_only=True)["hyper_parameters"], best, gain=2.0)
     model = load(run)
     seen = pixels.float() / 32767.5 - 1
     rounded = (pixels.float() / 257).round()
@@ -68,6 +70,7 @@ def test_commands_give_a_model_the_16_bits_that_its_training_saw(experiment, tmp
         first, below = cells[:, 2:18, 2:18], cells[:, 20:36, 2:18]
         assert torch.equal(first, rounded[0].to(torch.uint8))
         assert torch.equal(below, to_uint8(model.reconstruct(seen))[0])
+        assert not torch.equal(below, to_uint8(model.reconstruct(rounded / 127.5 - 1))[0])
     assert torch.equal(remade(model, pixels[0]), torch.stack([first, below]))
 
 
