@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from conftest import SHORT, SMALL, SMALL_PRIOR
+from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
 from gen_experiments.models.optimizers import raise_eps
 from gen_experiments.precision import CastsInputs, KeepsPrecision
 from gen_experiments.quantizers.ema import EMAQuantizer
@@ -146,3 +146,21 @@ def test_an_eps_that_float16_rounds_away_is_raised():
     half.grad = torch.full_like(half, 1e-5)
     optimizers[0].step()
     assert half.isfinite().all()
+
+
+VQGAN = f"--config={CONFIGS / 'experiments' / 'vqvae' / 'vqgan_mnist.yaml'}"
+JUDGED = {
+    "gan": SMALL["gan"],
+    "translation": [f"--config={CONFIGS / 'translation.yaml'}", "--model.generator.width=4", "--data.size=16"],
+    "vqgan": [SMALL["vqvae"][0], VQGAN, *SMALL["vqvae"][1:], "--model.adversary.start=0", "--model.adversary.ramp=0"],
+}
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_under_bf16_adversarial_losses_are_those_of_float32(experiment, tmp_path, name):
+    options = [*JUDGED[name], *SHORT, f"--run.name={name}", "--trainer.limit_val_batches=0", "--trainer.max_steps=1"]
+    assert experiment("fit", *options, "--trainer.precision=bf16-mixed") == 0
+    # A GAN's discriminator has a penalty beside, which float32 computes anyway.
+    loss = floats(tmp_path / "runs" / name / "version_0")["train/loss_g" if name == "gan" else "train/loss_d"]
+    # The mean of logits' losses that were rounded to 8 bits would be a number of 8 bits itself.
+    assert loss != float(torch.tensor(loss).bfloat16())
