@@ -1,4 +1,4 @@
-"""What a path of the user's names: a checkpoint, a run, whose checkpoint is taken, or an export."""
+"""Which checkpoint a path names: a file, an export, or the best one of a run."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ RUN_CHECKPOINTS = ("best.ckpt", LAST)
 
 
 def checkpoint_of(path: Path) -> Path | None:
-    """Returns the checkpoint that a path names: itself, or the best, else the last one of a run; None for other things.
+    """Returns the checkpoint that a path names; None if it names none.
 
-    The folder of an exported model is one.
+    A checkpoint file and the folder of an exported model name themselves; a run names its best, else its last one.
 
     Raises:
-        UserError: it is the folder of a run without a checkpoint.
+        UserError: the path is the folder of a run without a checkpoint.
     """
     if is_exported(path):
         return path
@@ -29,7 +29,7 @@ def checkpoint_of(path: Path) -> Path | None:
 
 
 def named_checkpoint(path: str | Path) -> Path:
-    """Returns what `checkpoint_of` does; what names no checkpoint comes back as it is, for its reader to refuse.
+    """Returns the checkpoint that a path names, or the path itself if it names none, for its reader to refuse.
 
     Raises:
         UserError: as for `checkpoint_of`.
@@ -38,5 +38,5 @@ def named_checkpoint(path: str | Path) -> Path:
 
 
 def run_of(path: Path) -> Path | None:
-    """Returns the folder of a run if a path is one."""
+    """Returns the path if it is the folder of a run, else None."""
     return path if path.is_dir() and (path / "config.yaml").is_file() else None

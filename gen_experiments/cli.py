@@ -4,12 +4,9 @@ import inspect
 import logging
 import os
 import re
-import stat
 import sys
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +40,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.experiment import ExperimentCLI, import_packages
 from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import ExperimentParser, OneLineParser
+from gen_experiments.pipes import pipes_as_files
 from gen_experiments.reporting import warning_line
 from gen_experiments.runs.job import is_first_process
 
@@ -103,7 +101,7 @@ def run(arguments: list[str]) -> None:
         def subcommands() -> dict[str, set[str]]:
             return {arguments[0]: ExperimentCLI.subcommands()[arguments[0]]}
 
-    with _pipes_as_files(arguments) as words:
+    with pipes_as_files(arguments) as words:
         OneCommandCLI(
             ImageModel,
             ImageDataModule,
@@ -116,50 +114,6 @@ def run(arguments: list[str]) -> None:
             # Lightning warns if it is given the arguments that it would read by itself.
             args=None if words == sys.argv[1:] else words,
         )
-
-
-@contextmanager
-def _pipes_as_files(arguments: list[str]) -> Iterator[list[str]]:
-    """Gives arguments that name files instead of pipes, as of `--config <(…)`.
-
-    A pipe can be read once, and by this process alone; Lightning starts those of the other devices with `sys.argv`,
-    which names the files too as long as this lasts.
-
-    Raises:
-        UserError: a pipe cannot be read.
-    """
-    paths = [word.rpartition("=")[2] for word in arguments]
-    pipes = {path for path in paths if _is_pipe(path)}
-    if not pipes:
-        yield arguments
-        return
-    before = sys.argv
-    with tempfile.TemporaryDirectory(prefix="gen_experiments-") as folder:
-        # Their names end in those of the pipes, which messages so tell.
-        files = {pipe: Path(folder) / os.path.abspath(pipe).lstrip(os.sep) for pipe in pipes}
-        for pipe, file in files.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                file.write_bytes(Path(pipe).read_bytes())
-            except OSError as error:
-                raise UserError(f"{pipe} cannot be read: {error.strerror}") from error
-        words = [
-            word.removesuffix(path) + str(files[path]) if path in files else word
-            for word, path in zip(arguments, paths, strict=True)
-        ]
-        try:
-            if arguments == sys.argv[1:]:
-                sys.argv = [sys.argv[0], *words]
-            yield words
-        finally:
-            sys.argv = before
-
-
-def _is_pipe(path: str) -> bool:
-    try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        return False
 
 
 def _run_command(name: str, arguments: list[str]) -> None:

@@ -22,6 +22,7 @@ FLOOR = {
     "exported",
     "grids",
     "plain_values",
+    "pipes",
     "pure_functions",
     "precision",
     "progress",

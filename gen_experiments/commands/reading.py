@@ -48,7 +48,7 @@ def eight_bits(images: Tensor) -> Tensor:
 
 
 def reading_of(checkpoint: str, compared: bool = False) -> Reading:
-    """Returns that of the run in whose folder a checkpoint lies or whose export it is; the usual where none is known.
+    """Returns the reading of the run that holds or exported a checkpoint; the usual one if that run is unknown.
 
     Args:
         checkpoint: its file, or the folder of an export.
@@ -58,7 +58,7 @@ def reading_of(checkpoint: str, compared: bool = False) -> Reading:
 
 
 def plain_reading(checkpoint: str) -> dict[str, Any] | None:
-    """Returns what `reading_of` does as plain values, which an export keeps; None where no run is known."""
+    """Returns the reading of a checkpoint's run as plain values for an export; None if that run is unknown."""
     reading = _known_reading(checkpoint, compared=True)
     if reading is None:
         return None
@@ -102,7 +102,7 @@ def reading_in(contents: dict[str, Any], compared: bool = False) -> Reading:
 
 
 def _reading(data: dict[str, Any], arrays: bool, compared: bool) -> Reading:
-    """Returns what is described by arguments of a data module, and whether arrays are pictures."""
+    """Returns the reading of a data module with these arguments; `arrays` says whether arrays are pictures."""
     crop: Any = data.get("crop")
     chosen: Any = data.get("filter")
     numbers: Any = data.get("value_range")
