@@ -100,7 +100,7 @@ class ExperimentCLI(LightningCLI):
         if self._start.resumes:
             saved.ckpt_path = None
         chosen = self.config_init[self.subcommand].trainer.callbacks
-        chosen = chosen if isinstance(chosen, list) else [chosen]
+        chosen = [*chosen] if isinstance(chosen, list) else [chosen]  # the trainer extends the list
         trainer = super().instantiate_trainer(**kwargs)
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         for place, callback in enumerate(callbacks):

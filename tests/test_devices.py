@@ -13,16 +13,15 @@ from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_png16
 from processes import PYTHONPATH
 
-# Networks without batch statistics: where there is batch norm, processes on CPUs normalise by their own batches.
 MODELS = {
     "vqvae": [*SMALL["vqvae"], "--data.val_size=251"],  # of which two processes have unequal shares
-    "gan": [*SMALL["gan"], "--model.generator.batch_norm=false", "--model.discriminator.batch_norm=false"],
+    "gan": SMALL["gan"],  # with batch norm, also under R1
 }
 # One recipe for each way to a step: gradients of penalties, several critics, spectral norm with drawn labels, pairs.
 RECIPES = {
     "plain": [],
-    "mnist_wgan_gp": ["--model.generator.batch_norm=false"],
-    "mnist_cgan_projection": ["--model.generator.batch_norm=false"],
+    "mnist_wgan_gp": [],
+    "mnist_cgan_projection": [],
     "r3gan": ["--model.generator.width=16", "--model.discriminator.width=16"],
 }
 LAUNCHERS = {

@@ -94,7 +94,7 @@ class ImageModel(Recorded, ManualOptimization):
         self._compiled = networks
 
     def setup(self, stage: str) -> None:
-        """Synchronises batch norm over all processes on GPUs, and compiles networks for `fit`.
+        """Synchronises batch norm over all processes, and compiles networks for `fit`.
 
         Under manual optimization a backward pass reaches only some of the networks, which DDP must expect.
 
@@ -105,7 +105,7 @@ class ImageModel(Recorded, ManualOptimization):
             self.check_trainer(self.trainer)
         if not self.automatic_optimization and isinstance(self.trainer.strategy, DDPStrategy):
             self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
-        if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":
+        if self.trainer.world_size > 1:
             synchronise(self)
         if stage == "fit":
             self._warn_of_checkpoints_without_description()

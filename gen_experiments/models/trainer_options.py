@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from gen_experiments.errors import UserError
-from gen_experiments.models.batch_norm import normalises_batches, not_differentiable
+from gen_experiments.models.batch_norm import normalises_batches
 
 
 def check_trainer(model: LightningModule, trainer: Trainer, instead_of: Mapping[str, str]) -> None:
@@ -19,7 +19,7 @@ def check_trainer(model: LightningModule, trainer: Trainer, instead_of: Mapping[
 
     Raises:
         UserError: a strategy that shards models, batches that are loaded anew; under manual optimization, gradient
-            accumulation or clipping by the trainer; synchronised batch norm where it cannot work.
+            accumulation or clipping by the trainer; batch norm that Lightning would synchronise in its own way.
     """
     if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
         raise UserError(
@@ -33,8 +33,8 @@ def check_trainer(model: LightningModule, trainer: Trainer, instead_of: Mapping[
         )
     if not model.automatic_optimization:
         _check_manual(model, trainer, instead_of)
-    if trainer.world_size > 1:
-        _check_batch_norm(model, trainer)
+    if getattr(trainer.strategy, "_layer_sync", None) is not None and normalises_batches(model):
+        raise UserError("batch norm is synchronised without trainer.sync_batchnorm: leave it out")
 
 
 def _check_manual(model: LightningModule, trainer: Trainer, instead_of: Mapping[str, str]) -> None:
@@ -44,20 +44,3 @@ def _check_manual(model: LightningModule, trainer: Trainer, instead_of: Mapping[
                 f"a {type(model).__name__} that steps its own optimizers cannot obey trainer.{option}: "
                 f"{instead_of.get(option, 'leave it out')}"
             )
-
-
-def _check_batch_norm(model: LightningModule, trainer: Trainer) -> None:
-    """Refuses `trainer.sync_batchnorm` where it cannot be done; without it `ImageModel.setup` does what can be."""
-    if getattr(trainer.strategy, "_layer_sync", None) is None or not normalises_batches(model):
-        return
-    without = "or choose networks without batch norm (such as model.discriminator.batch_norm=false)"
-    if trainer.strategy.root_device.type != "cuda":
-        raise UserError(
-            "trainer.sync_batchnorm works on GPUs alone: leave it out, and each process normalises by its own images, "
-            f"{without}"
-        )
-    if (penalty := not_differentiable(model)) is not None:
-        raise UserError(
-            f"{penalty} needs gradients of a discriminator's gradients, which trainer.sync_batchnorm does not give: "
-            f"leave it out, and only the other networks are synchronised, {without}"
-        )
