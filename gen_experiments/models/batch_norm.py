@@ -41,7 +41,7 @@ class GlobalBatchNorm(_BatchNorm):
 
     It can be differentiated any number of times: penalties on gradients (R1, WGAN-GP) then see what one process with
     all images sees, where images of a batch depend on each other. Parameters, buffers and evaluation are those of
-    `nn.BatchNorm2d` (https://arxiv.org/abs/1502.03167). All processes must call it equally often,
+    `nn.BatchNorm2d`. All processes must call it equally often,
     with equally many images.
     """
 
