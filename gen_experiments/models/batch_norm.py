@@ -40,9 +40,8 @@ class GlobalBatchNorm(_BatchNorm):
     """Batch norm by the mean and variance over the batches of all processes, on any device.
 
     It can be differentiated any number of times: penalties on gradients (R1, WGAN-GP) then see what one process with
-    all images sees, where images of a batch depend on each other. Parameters, buffers and evaluation are those of
-    `nn.BatchNorm2d`. All processes must call it equally often,
-    with equally many images.
+    all images would see. Parameters, buffers and evaluation are those of `nn.BatchNorm2d`. All processes must call it
+    equally often, with equally many images.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
