@@ -1,4 +1,4 @@
-"""Which options of Lightning's Trainer a model cannot obey; what would be broken or ignored in silence is refused."""
+"""Refuses options of Lightning's Trainer that would break a model or be ignored silently."""
 
 from collections.abc import Mapping
 
@@ -10,21 +10,21 @@ from gen_experiments.models.batch_norm import normalises_batches
 
 
 def check_trainer(model: LightningModule, trainer: Trainer, instead_of: Mapping[str, str]) -> None:
-    """Refuses what a model cannot obey.
+    """Refuses the options of a trainer that a model cannot obey.
 
     Args:
-        model: what is to be trained.
-        trainer: by which.
-        instead_of: what does the work of an option under manual optimization, by the option's name.
+        model: the model to train.
+        trainer: the trainer with the options.
+        instead_of: advice for options that manual optimization replaces, by the option's name.
 
     Raises:
-        UserError: a strategy that shards models, batches that are loaded anew; under manual optimization, gradient
-            accumulation or clipping by the trainer; batch norm that Lightning would synchronise in its own way.
+        UserError: the strategy shards models, the data loaders would be reloaded, Lightning would synchronise batch
+            norm; under manual optimization also gradient accumulation or clipping by the trainer.
     """
     if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
         raise UserError(
-            f"trainer.strategy={type(trainer.strategy).__name__} shards a model, of which averages, penalties and "
-            "checkpoints need the whole: set trainer.strategy=ddp, or leave it out"
+            f"trainer.strategy={type(trainer.strategy).__name__} shards a model, but averages, penalties and "
+            "checkpoints need the whole model: set trainer.strategy=ddp, or leave it out"
         )
     if trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]
         raise UserError(
