@@ -99,7 +99,7 @@ class ImageDataModule(LightningDataModule):
         self.source = Digits() if source is None else source
         if not isinstance(self.source, Source):
             raise UserError(
-                f"the source is to be a gen_experiments.data.sources.Source, not a {type(source).__name__}: "
+                f"data.source must be a gen_experiments.data.sources.Source, not a {type(source).__name__}: "
                 "give it the methods of one (configs/data/README.md)"
             )
         self.size, self.batch_size, self.eval_batch_size = size, batch_size, eval_batch_size
