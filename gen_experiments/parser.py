@@ -124,7 +124,7 @@ class OneLineParser(ArgumentParser):
             dests = [action.dest for action in self._actions]
             alone = [action.dest for action in self._actions if not action.option_strings]
             if name in alone:
-                return message.replace(key[0], f"{EXPLAINED}key {name}: it is a positional argument, leave out --{name}=")
+                return message.replace(key[0], f"{EXPLAINED}key {name}: it is positional, leave out --{name}=")
             keys = [dest for dest in dests if dest not in NO_KEYS]
             if "subcommand" in dests:  # the parser of a class in a configuration is of the same kind
                 keys += self.subcommand_keys

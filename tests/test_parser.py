@@ -29,7 +29,10 @@ CONFIG = "--config={configs}/vqvae.yaml"
         (["fit", "--config=nowhere.yaml"], "nowhere.yaml"),
         (["sample", "a.ckpt", "--numm=3"], "there is no key numm; did you mean num?"),
         (["report", "a", "--xyz=3"], "there is no key xyz (accepted: runs, out)"),
-        (["sample", "--checkpoint=a.ckpt"], "there is no key checkpoint: it is a positional argument, leave out --checkpoint="),
+        (
+            ["sample", "--checkpoint=a.ckpt"],
+            "there is no key checkpoint: it is positional, leave out --checkpoint=",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(experiment, capsys, arguments, expected):

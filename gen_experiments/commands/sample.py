@@ -15,6 +15,7 @@ from gen_experiments.grids import MOST_IN_GRID, listed, save_grid
 from gen_experiments.images import IMAGE_SUFFIXES, save_image, to_uint8
 from gen_experiments.progress import progress
 from gen_experiments.runs.job import is_first_process
+from gen_experiments.storage import check_empty
 
 BATCH = 64
 
@@ -38,7 +39,8 @@ def sample(
     Args:
         checkpoint: a checkpoint of a model that generates, such as a GAN or a prior.
         num: the number of images.
-        out: an image file for a grid, whose further pages are NAME_2.png and so on; a folder for one file per image.
+        out: an image file for a grid, whose further pages are NAME_2.png and so on; a new or empty folder for one file
+            per image.
         seed: the seed of the images; the same seed gives the same images on every machine.
         class_: the class of all images, by name or number, for a model of classes; without it the classes are drawn.
         per_class: the number of images of every class, instead of num. A grid has a row per class; a folder has a
@@ -48,20 +50,24 @@ def sample(
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: the checkpoint cannot be used, a number is out of range or `out` cannot be written.
+        UserError: the checkpoint cannot be used, a number is out of range, `out` cannot be written, or it is a folder
+            that is not empty.
     """
     check_interval("[1, inf)", num=num, per_class=1 if per_class is None else per_class)
     check_interval("[0, inf)", seed=seed)
     check_interval("(0, 1]", truncation=truncation)
     if class_ is not None and per_class is not None:
         raise UserError("--class and --per_class exclude each other")
+    as_grid = Path(out).suffix.lower() in IMAGE_SUFFIXES
+    if not as_grid:
+        check_empty(Path(out))  # earlier samples would be scored with these
+        distributed.barrier()  # every process has looked before the first writes
     model = loaded(checkpoint, Samples, "sample", device)
     assert isinstance(model, Samples)
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
     names = None if per_class is None else class_names("--per_class", model)
     if per_class is not None and names is not None:
         num = per_class * len(names)
-    as_grid = Path(out).suffix.lower() in IMAGE_SUFFIXES
     if as_grid and num > MOST_IN_GRID:
         raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {num}: name a folder by --out")
     shown, places = [torch.empty(0, *model.image.shape, dtype=torch.uint8)], [torch.empty(0, dtype=torch.int64)]

@@ -83,6 +83,13 @@ def test_a_data_set_of_every_class(experiment, conditional, tmp_path):
     assert np.array_equal(pixels("set.png")[36:68, 2:34], pixels("set/1/00000.png"))
 
 
+def test_samples_do_not_mix_with_those_of_an_earlier_call(experiment, checkpoints, refused, tmp_path):
+    (tmp_path / "images").mkdir()
+    assert experiment("sample", checkpoints["gan"], "--num=2", "--out=images") == 0
+    assert "images exists and is no empty folder" in refused("sample", checkpoints["gan"], "--num=1", "--out=images")
+    assert len(list((tmp_path / "images").iterdir())) == 2
+
+
 def test_samples_of_one_class(experiment, conditional):
     assert experiment("sample", conditional, "--num=3", "--class=7", "--out=sevens") == 0
     assert experiment("sample", conditional, "--num=3", "--class=2", "--out=twos") == 0
@@ -92,8 +99,9 @@ def test_samples_of_one_class(experiment, conditional):
 def test_truncation_makes_samples_more_alike(experiment, checkpoints):
     spreads = []
     for truncation in (1.0, 0.1):
-        assert experiment("sample", checkpoints["gan"], "--num=16", f"--truncation={truncation}", "--out=some") == 0
-        images = np.stack([pixels(f"some/{number:05d}.png") for number in range(16)]).astype(float)
+        out = f"truncated_{truncation}"
+        assert experiment("sample", checkpoints["gan"], "--num=16", f"--truncation={truncation}", f"--out={out}") == 0
+        images = np.stack([pixels(f"{out}/{number:05d}.png") for number in range(16)]).astype(float)
         spreads.append(images.std(axis=0).mean())
     assert spreads[1] < 0.5 * spreads[0]
 
