@@ -281,7 +281,7 @@ class TupleQuantizer(Quantizer):
         (
             "gan",
             "--model.generator=users_parts.UnfinishedGenerator",
-            "UnfinishedGenerator with abstract methods first_weight, forward",
+            "instantiate abstract class UnfinishedGenerator",
         ),
         (
             "vqvae",
