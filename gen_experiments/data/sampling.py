@@ -60,7 +60,7 @@ class TrainingBatches:
             raise UserError(f"data.batch_size={batch_size} is more than the {len(images)} training images: lower it")
         self.images, self.batch_size, self.seed, self.flip = images, batch_size, seed, flip
         self._epoch, self._done = 0, 0
-        self._repeated = overfit if isinstance(overfit, int) else int(overfit * len(self))
+        self._repeated = min(overfit if isinstance(overfit, int) else int(overfit * len(self)), len(self))
 
     def __len__(self) -> int:
         """Returns the number of batches of an epoch."""
@@ -68,7 +68,7 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Returns the rest of the current epoch."""
-        if self._done == (min(self._repeated, len(self)) or len(self)):
+        if self._done == (self._repeated or len(self)):
             self._epoch, self._done = self._epoch + 1, 0
         order = epoch_order(len(self.images), self.seed, 0 if self._repeated else self._epoch)
         # For all images at once: batch by batch it would take as long as reading.

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gen_experiments import distributed
 from gen_experiments.losses.base import Penalty
+from gen_experiments.precision import at_least_float32
 
 # The networks of a model with adversaries whose gradients penalties differentiate.
 DISCRIMINATORS = ("discriminator", "discriminators")
@@ -51,7 +52,7 @@ class GlobalBatchNorm(_BatchNorm):
         """Maps (N, C, ...) -> (N, C, ...); the statistics are float32 under autocast."""
         if not self.training:
             return super().forward(input)
-        values = input if input.dtype == torch.float64 else input.float()
+        values = at_least_float32(input)
         axes = [0, *range(2, input.ndim)]
         shape = [1, -1] + [1] * (input.ndim - 2)
         count = values.numel() // values.shape[1] * distributed.world_size()

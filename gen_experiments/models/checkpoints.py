@@ -36,7 +36,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint: dict[str, Any] = read_contents(path)
     except Unreadable as error:
-        if Path(path).suffix == ".safetensors":
+        if path.suffix == ".safetensors":
             raise UserError(
                 f"{path} holds weights alone: name the folder that `export` wrote them to, with its {CONFIG}"
             ) from error

@@ -14,7 +14,7 @@ from gen_experiments.models.batch_norm import synchronise
 from gen_experiments.models.gan import GAN
 from gen_experiments.networks.discriminators import DCGANDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator
-from small_models import adam, gan
+from small_models import adam, gan, quiet_trainer
 
 
 @pytest.mark.parametrize(
@@ -92,18 +92,7 @@ def test_an_overfitted_run_sees_the_same_batches_in_every_epoch(tmp_path, overfi
     from gen_experiments.data.datamodule import ImageDataModule
 
     seen = Seen()
-    trainer = Trainer(
-        max_epochs=3,
-        overfit_batches=overfit,
-        limit_val_batches=0,
-        accelerator="cpu",
-        logger=False,
-        callbacks=[seen],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
+    trainer = quiet_trainer(seen, -1, tmp_path, max_epochs=3, overfit_batches=overfit, limit_val_batches=0)
     trainer.fit(gan(), datamodule=ImageDataModule(size=8, batch_size=8, eval_batch_size=1))
     first, second = seen.batches[:2]
     assert first != second
