@@ -128,10 +128,14 @@ def test_the_visitor_sees_what_it_must():
     assert found.early == {"a.b", "c", "c.d"}
 
 
-@pytest.mark.parametrize("package", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
+PACKAGES = sorted(str(path.parent.relative_to(PACKAGE)) for path in PACKAGE.glob("*/**/__init__.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_the_guide_of_a_package_names_its_files(package):
-    guide = ast.get_docstring(ast.parse((PACKAGE / package / "__init__.py").read_text(encoding="utf-8")))
-    commands = {name.replace("-", "_") for name in COMMANDS} if package == "commands" else set()
-    files = {path.stem for path in (PACKAGE / package).iterdir() if path.suffix == ".py" or path.name == "sources"}
+    folder = PACKAGE / package
+    guide = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    commands = {name.replace("-", "_") for name in COMMANDS} if package.startswith("commands") else set()
+    files = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     named = set(re.findall(r"`(\w+)`", guide)) - (commands - files)  # `decode` and `damage` have no files of their own
     assert files - commands - {"__init__"} <= named <= files

@@ -1,11 +1,10 @@
 """Commands: plain typed functions, each in the file of its name; `decode` is in `encode`, `damage` in `restore`.
 
-The other files hold what commands share:
+The others hold what commands share:
 
 - `devices`, `labels`, `training_data`: devices and processes, classes by name, the data that a checkpoint has seen;
 - `pictures`, `reading`: pictures of folders, read as the run of a checkpoint reads them, and written;
 - `translated`, `tiles`: what a model makes of the pictures of a folder;
-- the parts of `evaluate`: `protocol` (its options), `inputs`, `model_images` and `sides` (what is compared), `passes`
-  (features), `remade`, `reconstructed`, `by_damage` and `copies` (further scores), `printed` (its table);
+- `evaluating`: the parts of `evaluate`;
 - `programs`: the formats of `export`; `demo_pages`: the page of `demo`.
 """

@@ -9,10 +9,10 @@ from rich.table import Table
 from gen_experiments.callbacks.protocols import remaker
 from gen_experiments.checkpoint_paths import checkpoint_of, run_of
 from gen_experiments.commands.evaluate import evaluation_of
-from gen_experiments.commands.inputs import EVALUATION_FILE, split_compared_with
-from gen_experiments.commands.passes import extractor_needed
-from gen_experiments.commands.printed import keep_record
-from gen_experiments.commands.protocol import Protocol
+from gen_experiments.commands.evaluating.inputs import EVALUATION_FILE, split_compared_with
+from gen_experiments.commands.evaluating.passes import extractor_needed
+from gen_experiments.commands.evaluating.printed import keep_record
+from gen_experiments.commands.evaluating.protocol import Protocol
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import better, differences, differing_settings, read_record
 from gen_experiments.metrics.features import FeatureExtractor

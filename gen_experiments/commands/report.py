@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gen_experiments.commands.inputs import EVALUATION_FILE
+from gen_experiments.commands.evaluating.inputs import EVALUATION_FILE
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import read_record
 from gen_experiments.reports.page import page

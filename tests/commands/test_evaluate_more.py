@@ -14,7 +14,7 @@ from test_evaluate import BY_DIGITS, digits, features, record, scores
 import gen_experiments
 import independent
 from gen_experiments.cli import COMMANDS, SHARED
-from gen_experiments.commands.copies import copies
+from gen_experiments.commands.evaluating.copies import copies
 from gen_experiments.metrics.features import DigitsFeatures
 from processes import fit, without_account
 

@@ -1,4 +1,9 @@
-"""Sources: one file each; all are known to the command line by their short names."""
+"""Sources of images; the command line knows all classes by their short names.
+
+- `base`: what a source is;
+- `digits`: the embedded digits; `torchvision`: MNIST, Fashion-MNIST and CIFAR-10;
+- `folder`: pictures in folders; `shards`: tar files for clusters; `huggingface`: data sets of the library `datasets`.
+"""
 
 from gen_experiments.data.sources.base import Decoded, PictureSource, Source, stamp
 from gen_experiments.data.sources.digits import DIGITS, Digits

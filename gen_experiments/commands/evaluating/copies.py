@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gen_experiments.commands.inputs import Images, split_images
-from gen_experiments.commands.passes import collected_of
+from gen_experiments.commands.evaluating.inputs import Images, split_images
+from gen_experiments.commands.evaluating.passes import collected_of
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.intervals import Score

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 
 from gen_experiments.callbacks.protocols import remaker
-from gen_experiments.commands.copies import OF_COPIES
-from gen_experiments.commands.inputs import SPLITS, Archive, Images, split_compared_with, split_images
-from gen_experiments.commands.model_images import images_of, opened
-from gen_experiments.commands.protocol import Protocol
-from gen_experiments.commands.reconstructed import GAIN, OF_CODES, Reconstructions
-from gen_experiments.commands.remade import data_compared_with, remade_of
+from gen_experiments.commands.evaluating.copies import OF_COPIES
+from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, split_compared_with, split_images
+from gen_experiments.commands.evaluating.model_images import images_of, opened
+from gen_experiments.commands.evaluating.protocol import Protocol
+from gen_experiments.commands.evaluating.reconstructed import GAIN, OF_CODES, Reconstructions
+from gen_experiments.commands.evaluating.remade import data_compared_with, remade_of
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError

@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Translates
-from gen_experiments.commands.inputs import SPLITS, Archive, Images, split_compared_with
-from gen_experiments.commands.reconstructed import Reconstructions
+from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, split_compared_with
+from gen_experiments.commands.evaluating.reconstructed import Reconstructions
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError

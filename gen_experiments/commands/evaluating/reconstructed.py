@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Translates, remaker
-from gen_experiments.commands.inputs import Archive, Images
-from gen_experiments.commands.model_images import described_checkpoint
+from gen_experiments.commands.evaluating.inputs import Archive, Images
+from gen_experiments.commands.evaluating.model_images import described_checkpoint
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import RECONSTRUCTIONS
 from gen_experiments.evaluation.intervals import Score, mean_of

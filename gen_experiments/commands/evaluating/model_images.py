@@ -8,7 +8,7 @@ import torch
 
 from gen_experiments.callbacks.protocols import Samples, SamplesOfClasses
 from gen_experiments.checkpoint_paths import checkpoint_of
-from gen_experiments.commands.inputs import Archive, Images, Look, configured_data, split_images, stored
+from gen_experiments.commands.evaluating.inputs import Archive, Images, Look, configured_data, split_images, stored
 from gen_experiments.commands.reading import reading_in, reading_of
 from gen_experiments.commands.training_data import contents_of, training_data
 from gen_experiments.data.datamodule import ImageDataModule

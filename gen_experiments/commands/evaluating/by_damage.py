@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from gen_experiments.commands.inputs import split_images
-from gen_experiments.commands.passes import collected_of
-from gen_experiments.commands.reconstructed import Reconstructions
-from gen_experiments.commands.remade import sources_of_split
+from gen_experiments.commands.evaluating.inputs import split_images
+from gen_experiments.commands.evaluating.passes import collected_of
+from gen_experiments.commands.evaluating.reconstructed import Reconstructions
+from gen_experiments.commands.evaluating.remade import sources_of_split
 from gen_experiments.data.damage import Damage
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.evaluation.intervals import Score, add_intervals
