@@ -2,7 +2,7 @@
 
 - `base`: what a source is;
 - `digits`: the embedded digits; `torchvision`: MNIST, Fashion-MNIST and CIFAR-10;
-- `folder`: pictures in folders; `shards`: tar files for clusters; `huggingface`: data sets of the library `datasets`.
+- `folder`: pictures in folders; `shards`: tar files for clusters; `huggingface`: data sets of Hugging Face.
 """
 
 from gen_experiments.data.sources.base import Decoded, PictureSource, Source, stamp
