@@ -119,6 +119,14 @@ def _full_float32() -> Iterator[None]:
     """Keeps matrix products out of TF32 and bfloat16, which merge codes that lie close together."""
     cuda: Any = torch.backends.cuda
     cpu: Any = torch.backends.mkldnn
+    if not hasattr(cpu, "matmul"):  # PyTorch before 2.9 has one setting for all devices
+        setting = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(setting)
+        return
     backends = (cuda.matmul, cpu.matmul)
     before = [backend.fp32_precision for backend in backends]
     try:
