@@ -110,7 +110,7 @@ def _chosen(
     joined = {f"{name}.{key}": weight for name, each in held.items() for key, weight in each.items()}
     if chosen is None and layout_of(joined) is not None:
         offered = {"": joined}
-    found = {name: each for name, weights in offered.items() if (each := _found(path, weights, own)) is not None}
+    found = {name: _found(path, weights, own) for name, weights in offered.items()}
     fitting = [name for name, each in found.items() if each.weights]
     if len(fitting) > 1:
         choices = " or ".join(f"{path}:{quoted(name)}" for name in fitting)
@@ -130,29 +130,24 @@ def _chosen(
 
 def _found(path: Path, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Found:
     variants = [*_variants(held)]
-    for variant in variants:
-        layout = layout_of(variant)
-        if layout is not None:
-            try:
-                return _of_layout(layout, variant, own)
-            except Inexpressible as reason:
-                raise UserError(f"{path} holds {layout.source}, which cannot be loaded: {reason}") from reason
-    return max((_by_name(variant, own) for variant in variants), key=lambda found: len(found.weights))
+    known = next(((layout, variant) for variant in variants if (layout := layout_of(variant)) is not None), None)
+    if known is None:
+        return max((_by_name(variant, own) for variant in variants), key=lambda found: len(found.weights))
+    layout, variant = known
+    try:
+        return _of_layout(layout, variant, own)
+    except Inexpressible as reason:
+        raise UserError(f"{path} holds {layout.source}, which cannot be loaded: {reason}") from reason
 
 
 def _variants(held: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """Yields weights under their names, and under those without the prefixes of wrappers."""
+    """Yields weights under their names, and those behind the prefixes of wrappers without these."""
     variant = {name.replace(COMPILED, ""): weight for name, weight in held.items()}
     yield variant
-    stripped = True
-    while stripped:
-        stripped = False
-        for prefix in PREFIXES:
-            shorter = {name.removeprefix(prefix): weight for name, weight in variant.items() if name.startswith(prefix)}
-            if shorter:
-                variant, stripped = shorter, True
-                yield variant
-                break
+    for prefix in PREFIXES:
+        inner = {name.removeprefix(prefix): weight for name, weight in variant.items() if name.startswith(prefix)}
+        if inner:
+            yield from _variants(inner)
 
 
 def _of_layout(layout: Layout, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Found:
