@@ -5,10 +5,13 @@ What the file begins with decides how it is read, not its name.
 
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gen_experiments.errors import quoted
@@ -39,13 +42,9 @@ def read_weights(path: Path) -> dict[str, dict[str, Tensor]]:
     if path.name.endswith(INDEX):
         return {"": _of_index(path)}
     start = _start(path)
-    if start[8:9] == b"{":
+    if _is_safetensors(start):
         return {"": read_safetensors(path)}
-    try:
-        held = read_tensors(path, old_format=True, inert=True)
-    except Unreadable as error:
-        save = "; save the state_dict alone where it was made: torch.save(model.state_dict(), FILE)"
-        raise Unreadable(_kind(start) or f"{error}{save if str(error).startswith('it names') else ''}") from error
+    held = _of_torch(path, start, inert=True)
     found = dict(_containers(held)) if isinstance(held, Mapping) else {}
     if not found:
         raise Unreadable("it holds no weights under names, as a state_dict does")
@@ -73,9 +72,56 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         raise Unreadable(f"{path.name} cannot be read as safetensors: {quoted(error)}") from error
 
 
-def is_safetensors(path: Path) -> bool:
+def read_state(path: Path) -> Any:
+    """Returns the contents of a file that should hold one state dict: of safetensors, or of `torch.save`.
+
+    Raises:
+        Unreadable: it is damaged, another kind of file, or holds other things than tensors and plain values.
+    """
+    start = _start(path)
+    return read_safetensors(path) if _is_safetensors(start) else _of_torch(path, start, inert=False)
+
+
+@contextmanager
+def torch_file(path: Path) -> Iterator[Path]:
+    """Yields a file of `torch.save` with tensors and plain values alone, for libraries that unpickle whatever they get.
+
+    It is the file itself, or a temporary copy of one of safetensors.
+
+    Raises:
+        Unreadable: as for `read_state`.
+    """
+    held = read_state(path)
+    if not _is_safetensors(_start(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "weights.pth"
+        torch.save(held, copy)
+        yield copy
+
+
+def what_it_is(path: Path, error: Unreadable) -> str:
+    """Returns what a file is that could not be read, if its first bytes tell, else the error."""
+    try:
+        return _kind(_start(path)) or str(error)
+    except Unreadable as unopened:
+        return str(unopened)
+
+
+def _of_torch(path: Path, start: bytes, inert: bool) -> Any:
+    try:
+        if path.suffix == ".safetensors":  # by which torch.load chooses another reader
+            raise Unreadable("it is called .safetensors and is none")
+        return read_tensors(path, old_format=True, inert=inert)
+    except Unreadable as error:
+        save = "; save the state_dict alone where it was made: torch.save(model.state_dict(), FILE)"
+        raise Unreadable(_kind(start) or f"{error}{save if str(error).startswith('it names') else ''}") from error
+
+
+def _is_safetensors(start: bytes) -> bool:
     """Returns whether a file begins as those of safetensors do: eight bytes of a length, then a JSON object."""
-    return _start(path)[8:9] == b"{"
+    return start[8:9] == b"{"
 
 
 def _start(path: Path) -> bytes:
