@@ -221,7 +221,8 @@ def _check_trains(trainer: Trainer, init_from: str | None) -> None:
     """
     for option in ("max_steps", "max_epochs", "limit_train_batches"):
         if getattr(trainer, option) == 0 and (option != "max_steps" or init_from is None):
-            raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out")
+            kept = "; with --run.init_from it writes the checkpoint of its weights" if option == "max_steps" else ""
+            raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out{kept}")
 
 
 def _announce(subcommand: str, start: Start, held: dict[str, Any] | None) -> None:

@@ -43,9 +43,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             raise UserError(
                 f"{path} holds weights alone: name the folder that `export` wrote them to, with its {CONFIG}; {FOREIGN}"
             ) from error
-        reason = quoted(what_it_is(file_of(path), error))
+        reason = quoted(error if path.is_dir() else what_it_is(path, error))
+        then = f"; {FOREIGN}" if reason.startswith("it names") else ""
         raise UserError(
-            f"{path} is no readable checkpoint (damaged, or not written by this program): {reason}; {FOREIGN}"
+            f"{path} is no readable checkpoint (damaged, or not written by this program): {reason}{then}"
         ) from error
     hyperparameters = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     if not isinstance(hyperparameters, dict) or "_class_path" not in hyperparameters or "images_seen" not in checkpoint:
