@@ -215,14 +215,10 @@ def import_packages(packages: Iterable[ModuleType] = PACKAGES) -> None:
 
 
 def _check_trains(trainer: Trainer, init_from: str | None) -> None:
-    """Refuses a new run without an iteration, which would end without an error and without a result.
-
-    `max_steps=0` has one where there are weights to begin with: their checkpoint.
-    """
+    """Refuses a new run without an iteration, unless its result is the checkpoint of the weights it begins with."""
     for option in ("max_steps", "max_epochs", "limit_train_batches"):
         if getattr(trainer, option) == 0 and (option != "max_steps" or init_from is None):
-            kept = "; with --run.init_from it writes the checkpoint of its weights" if option == "max_steps" else ""
-            raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out{kept}")
+            raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out")
 
 
 def _announce(subcommand: str, start: Start, held: dict[str, Any] | None) -> None:
