@@ -116,7 +116,7 @@ class ExperimentCLI(LightningCLI):
             # Mistakes are refused before anything starts.
             self.model.check_trainer(trainer)
             if subcommand == "fit" and start.checkpoint is None:
-                _check_trains(trainer)
+                _check_trains(trainer, self._run.init_from)
             if isinstance(trainer.accelerator, CPUAccelerator) and not _launched_externally():
                 check_processes(trainer.num_devices)
             held = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
@@ -214,10 +214,10 @@ def import_packages(packages: Iterable[ModuleType] = PACKAGES) -> None:
                     raise
 
 
-def _check_trains(trainer: Trainer) -> None:
-    """Refuses a new run without an iteration, which would end without an error and without a result."""
+def _check_trains(trainer: Trainer, init_from: str | None) -> None:
+    """Refuses a new run without an iteration, unless its result is the checkpoint of the weights it begins with."""
     for option in ("max_steps", "max_epochs", "limit_train_batches"):
-        if getattr(trainer, option) == 0:
+        if getattr(trainer, option) == 0 and (option != "max_steps" or init_from is None):
             raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out")
 
 

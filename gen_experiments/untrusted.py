@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,16 @@ NAMES = re.compile(
     r"collections (OrderedDict|Counter|defaultdict)|builtins (set|complex)|_codecs encode"
     r"|torch (Size|device|\w+Storage|[a-z]+\d\w*|bool|half|double|long)|torch\.storage (Untyped|Typed)Storage"
     r"|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state)"
+    r"|torch\.nn\.parameter Parameter"
 )
+# What other programs' checkpoints name beside tensors: states of Lightning's callbacks, settings, single numbers.
+INERT = re.compile(
+    r"(pytorch_lightning|lightning|lightning_fabric|omegaconf)\.[\w.]+|argparse\.Namespace|typing\.\w+"
+    r"|numpy\.(_?core\.multiarray\.(scalar|_reconstruct)|ndarray|dtype)"
+    r"|pathlib\.\w+Path|builtins\.(dict|list|tuple|str|int|float|bool|object)"
+)
+# In a file of torch before 1.6: a number, a version, a system, the contents, the names of the storages that follow.
+PICKLES = 5
 # Archives of codes are compressed, so that a small one may expand a lot, but a large one never without limit.
 FREE_BYTES, RATIO = 64 << 20, 100
 KINDS = {"u": "unsigned integers", "i": "integers", "f": "floating-point numbers", "U": "text"}  # NumPy's letters
@@ -52,26 +61,47 @@ def _refusing_damage() -> Iterator[None]:
         raise Unreadable(quoted(error) or type(error).__name__) from error
 
 
-def read_tensors(path: str | Path, old_format: bool = False) -> Any:
+class Inert:
+    """Stands for an object of a class that is not imported: it keeps nothing and does nothing."""
+
+    def __new__(cls, *_: Any) -> "Inert":
+        """Takes what its class would have taken."""
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any) -> None:
+        """Does nothing with it."""
+
+    def __setstate__(self, _: Any) -> None:
+        """Forgets its state."""
+
+
+def read_tensors(path: str | Path, old_format: bool = False, inert: bool = False) -> Any:
     """Returns what `torch.save` wrote: tensors and plain values on the CPU, memory-mapped.
 
     Args:
         path: the file.
         old_format: also read the format of torch before version 1.6, as of some published weights, without mapping.
+        inert: read past the objects of Lightning, OmegaConf and the like that other programs' checkpoints hold beside
+            their tensors: nothing of these packages is imported, and an `Inert` takes the place of each object.
 
     Raises:
         Unreadable: it is damaged, claims more than it holds, or holds other things than tensors and plain values.
     """
     with _refusing_damage():
         if zipfile.is_zipfile(path):
-            _check_archive(Path(path))
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            _check_archive(Path(path), inert)
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(path) if inert else []
+            with torch.serialization.safe_globals([(Inert, name) for name in names]):
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         if not old_format:
             raise Unreadable("it is cut short or was not written by torch")
+        with Path(path).open("rb") as file:
+            for _ in range(PICKLES):
+                _check_names(file, inert=False)
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path, inert: bool) -> None:
     """Refuses an archive of torch whose directory claims more than the file holds, or that names functions."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
@@ -81,13 +111,16 @@ def _check_archive(path: Path) -> None:
             raise Unreadable("its directory claims more bytes than the file has")
         for entry in entries:
             if entry.filename.endswith("/data.pkl"):
-                _check_names(archive.read(entry))
+                _check_names(io.BytesIO(archive.read(entry)), inert)
 
 
-def _check_names(pickled: bytes) -> None:
-    for operation, argument, _ in pickletools.genops(io.BytesIO(pickled)):
+def _check_names(pickled: IO[bytes], inert: bool) -> None:
+    """Refuses the next pickle of a file if it names anything that files of tensors do not."""
+    for operation, argument, _ in pickletools.genops(pickled):
         if operation.name in ("GLOBAL", "INST") and not NAMES.fullmatch(str(argument)):
-            raise Unreadable(f"it names {str(argument).replace(' ', '.')}")
+            name = str(argument).replace(" ", ".").replace("__builtin__", "builtins")
+            if not inert or not INERT.fullmatch(name):
+                raise Unreadable(f"it names {name}")
         if operation.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):
             raise Unreadable("it names things in a way that torch never does")
 

@@ -21,6 +21,7 @@ FLOOR = {
     "errors",
     "exported",
     "grids",
+    "layouts",
     "plain_values",
     "pipes",
     "pure_functions",
@@ -29,6 +30,7 @@ FLOOR = {
     "recorded",
     "sizes",
     "untrusted",
+    "weight_files",
 }
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
 BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "reports", "search", "callbacks", "commands", "runs", "parser"}

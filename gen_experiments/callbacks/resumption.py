@@ -112,7 +112,9 @@ class Resumption(Callback):
             trainer._logger_connector.update_train_step_metrics()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Marks the run as finished in its record."""
+        """Marks the run as finished in its record; a run of no steps writes the checkpoint that it began with."""
+        if trainer.max_steps == 0 and self.start.checkpoint is None:
+            trainer.save_checkpoint(self.last_checkpoint, weights_only=False)
         if trainer.is_global_zero:
             update_record(self.start.folder, status="finished")
             release(self.start.folder)

@@ -35,7 +35,8 @@ class Summary(Callback):
         for name, value in sorted({**trainer.callback_metrics, **best}.items()):
             table.add_row(name, f"{float(value):.6g}")
         console = Console(soft_wrap=True)
-        console.print(table)
+        if table.row_count:
+            console.print(table)
         if _out_of_time(trainer):
             print("trainer.max_time was over: go on by --ckpt_path=last and a longer --trainer.max_time")
         for callback in checkpoints:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gen_experiments.channels import check_chosen, chosen
-from gen_experiments.errors import UserError, check_interval
+from gen_experiments.errors import UserError, check_interval, quoted
 from gen_experiments.losses.reconstruction import L1, ReconstructionLoss
-from gen_experiments.untrusted import Unreadable, read_tensors
+from gen_experiments.untrusted import Unreadable
+from gen_experiments.weight_files import read_state
 
 # torchvision's names of the backbones.
 BACKBONES = {"vgg": "vgg16", "alex": "alexnet"}
@@ -38,7 +39,8 @@ class Perceptual(ReconstructionLoss):
         weight: the factor of LPIPS.
         net: the backbone, VGG-16 or AlexNet.
         channels: the channels that LPIPS sees, as in [0, 1, 1]; needed only for images of 2 or 4 channels.
-        weights: a local copy of torchvision's `vgg16-397923af.pth` or `alexnet-owt-7be5be79.pth`; None fetches it.
+        weights: a local copy of torchvision's `vgg16-397923af.pth` or `alexnet-owt-7be5be79.pth`, or the same weights
+            as safetensors; None fetches it.
 
     Raises:
         UserError: channels are not one or three; or, at the first use, the images lack one of them, the file is missing
@@ -122,9 +124,9 @@ def _read(net: Literal["vgg", "alex"], path: str) -> Any:
     if not Path(path).is_file():
         raise UserError(f"there are no {BACKBONES[net]} weights at {path}: name the file by {OPTION}")
     try:
-        return read_tensors(path, old_format=True)
+        return read_state(Path(path))
     except Unreadable as error:
-        raise UserError(f"{path} does not hold torchvision's {BACKBONES[net]} weights") from error
+        raise UserError(f"{path} does not hold torchvision's {BACKBONES[net]} weights: {quoted(error)}") from error
 
 
 def _fetched(net: Literal["vgg", "alex"]) -> Any:

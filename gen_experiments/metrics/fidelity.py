@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.metrics.features import CPU_PASS, FeatureExtractor
 from gen_experiments.storage import file_sha256
-from gen_experiments.untrusted import read_tensors
+from gen_experiments.untrusted import Unreadable
+from gen_experiments.weight_files import torch_file
 
 Name = Literal[
     "vgg16",
@@ -32,8 +33,8 @@ class FidelityFeatures(FeatureExtractor):
     """The features by which torch-fidelity computes its metrics with one of its networks.
 
     Grey images are repeated to three channels. The weights are fetched on first use, or read from a file: of VGG16
-    torchvision's state dict, of CLIP OpenAI's TorchScript archive. DINOv2 is fetched by `torch.hub`, with the code of
-    its repository, and found there again (`$TORCH_HOME/hub`).
+    torchvision's state dict, also as safetensors, of CLIP OpenAI's TorchScript archive. DINOv2 is fetched by
+    `torch.hub`, with the code of its repository, and found there again (`$TORCH_HOME/hub`).
 
     Args:
         name: torch-fidelity's name of the network.
@@ -89,15 +90,19 @@ def _check_file(name: str, path: Path, sha256: str | None) -> None:
     found = file_sha256(path)
     if expected is not None and found != expected.lower():
         raise UserError(f"{path} is another file than the weights of {name}: its SHA-256 is {found}, not {expected}")
-    if name == "vgg16":
-        try:
-            # torch-fidelity unpickles whatever the file holds, so this must prove it to be plain tensors first.
-            read_tensors(path, old_format=True)
-        except Exception as error:
-            raise UserError(f"{path} holds no plain weights of {name}: {quoted(error)}") from error
 
 
 def _network(name: str, weights: str | None) -> nn.Module:
+    if name != "vgg16" or weights is None:
+        return _built(name, weights, weights)
+    try:
+        with torch_file(Path(weights)) as plain:
+            return _built(name, str(plain), weights)
+    except Unreadable as error:
+        raise UserError(f"{weights} holds no plain weights of {name}: {quoted(error)}") from error
+
+
+def _built(name: str, weights: str | None, given: str | None) -> nn.Module:
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
     kind = FEATURE_EXTRACTORS_REGISTRY[name]
@@ -113,6 +118,6 @@ def _network(name: str, weights: str | None) -> nn.Module:
         ) from error
     except Exception as error:
         raise UserError(
-            f"{weights or 'what was fetched'} does not hold the weights of {name}: {quoted(error)}"
+            f"{given or 'what was fetched'} does not hold the weights of {name}: {quoted(error)}"
         ) from error
     return network

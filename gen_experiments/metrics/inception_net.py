@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gen_experiments.errors import UserError
-from gen_experiments.untrusted import read_tensors
+from gen_experiments.errors import UserError, quoted
+from gen_experiments.weight_files import torch_file
 
 
 def read_inception(path: Path) -> nn.Module:
@@ -24,13 +24,12 @@ def read_inception(path: Path) -> nn.Module:
     if not path.is_file():
         raise UserError(f"there are no Inception weights at {path}; name the file by --evaluation.extractor.weights")
     try:
-        # torch-fidelity unpickles whatever the file holds, so this must prove it to be plain tensors first.
-        read_tensors(path, old_format=True)
-        network: nn.Module = FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
-        )
+        with torch_file(path) as plain:
+            network: nn.Module = FeatureExtractorInceptionV3(
+                "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(plain)
+            )
     except Exception as error:
-        raise UserError(f"{path} does not hold torch-fidelity's Inception weights") from error
+        raise UserError(f"{path} does not hold torch-fidelity's Inception weights: {quoted(error)}") from error
     for block in network.modules():
         if isinstance(block, BasicConv2d):
             block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), nn.Identity()

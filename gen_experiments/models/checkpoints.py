@@ -14,6 +14,9 @@ from gen_experiments.models.building import within_weights
 from gen_experiments.models.described import build, described_by
 from gen_experiments.plain_values import check_plain
 from gen_experiments.untrusted import Unreadable, being_built, is_backed
+from gen_experiments.weight_files import what_it_is
+
+FOREIGN = "weights of other programs become a checkpoint by `fit --run.init_from=FILE --trainer.max_steps=0`"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -38,14 +41,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except Unreadable as error:
         if path.suffix == ".safetensors":
             raise UserError(
-                f"{path} holds weights alone: name the folder that `export` wrote them to, with its {CONFIG}"
+                f"{path} holds weights alone: name the folder that `export` wrote them to, with its {CONFIG}; {FOREIGN}"
             ) from error
+        reason = quoted(error if path.is_dir() else what_it_is(path, error))
+        then = f"; {FOREIGN}" if reason.startswith("it names") else ""
         raise UserError(
-            f"{path} is no readable checkpoint (damaged, or not written by this program): {quoted(error)}"
+            f"{path} is no readable checkpoint (damaged, or not written by this program): {reason}{then}"
         ) from error
     hyperparameters = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     if not isinstance(hyperparameters, dict) or "_class_path" not in hyperparameters or "images_seen" not in checkpoint:
-        raise UserError(f"{path} was not written by gen_experiments fit")
+        raise UserError(f"{path} was not written by gen_experiments fit; {FOREIGN}")
     check_plain(hyperparameters, path)
     if not isinstance(hyperparameters["_class_path"], str) or "." not in hyperparameters["_class_path"]:
         raise UserError(f"{path} names no class of a model")

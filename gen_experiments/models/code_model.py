@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
@@ -94,6 +94,10 @@ class CodeModel(ImageModel):
             self.hparams["vqvae"] = vqvae
         assert isinstance(model, VQVAE)
         return model.eval().requires_grad_(False)
+
+    def followed(self) -> list[tuple[EMA, nn.Module]]:
+        """Returns the average of the prior, with the prior."""
+        return [(self.ema, self.prior)]
 
     def hyper_parameters(self) -> dict[str, Any]:
         """Returns those of every model, with the description of the VQ-VAE instead of its file."""

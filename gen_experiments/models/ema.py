@@ -1,6 +1,7 @@
 """Exponential moving average of a network's weights, with its half-life in images."""
 
 import copy
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -70,3 +71,11 @@ class EMA(CastsInputs, KeepsPrecision):
         """Calls the averaged network."""
         result: Tensor = self.module(*args)
         return result
+
+
+@runtime_checkable
+class HasAverages(Protocol):
+    """A model with moving averages of its parts."""
+
+    def followed(self) -> list[tuple[EMA, nn.Module]]:
+        """Returns the moving averages, each with the part that it follows."""

@@ -122,6 +122,10 @@ class GAN(AveragedGenerator):
         self._scheduled_values: dict[str, float] = {}  # of this iteration
         self._logs: dict[str, Tensor] = {}  # of the last step of each network
 
+    def followed(self) -> list[tuple[EMA, nn.Module]]:
+        """Returns the average of the generator, with the generator."""
+        return [(self.ema, self.generator)]
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Also sets the scheduled values, at the images seen before this batch."""
         self._scheduled_values = {name: schedule(self.images_seen) for name, schedule in self._schedules.items()}

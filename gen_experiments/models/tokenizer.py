@@ -109,6 +109,10 @@ class Tokenizer(ImageModel):
         """Returns the parts that the optimizer trains."""
         return self.encoder, self.quantizer, self.decoder
 
+    def followed(self) -> list[tuple[EMA, nn.Module]]:
+        """Returns the averages of encoder, codebook and decoder, if there are any, each with its part."""
+        return [] if self.ema_half_life is None else list(zip(self.averages, self.trained_parts(), strict=True))  # type: ignore[arg-type]
+
     def _parts(self) -> tuple[Encoder, Quantizer, Decoder]:
         """Returns the trained parts or, outside of training, their averages if there are any."""
         if self.training or self.ema_half_life is None:

@@ -1,59 +1,234 @@
 """Training that starts from the weights of another model, as far as they fit."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from gen_experiments.checkpoint_paths import named_checkpoint
 from gen_experiments.errors import UserError, quoted
+from gen_experiments.layouts import layout_of
+from gen_experiments.layouts.base import Inexpressible, Layout, Offer
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import read_checkpoint
+from gen_experiments.models.ema import HasAverages
+from gen_experiments.untrusted import Unreadable
+from gen_experiments.weight_files import read_weights
 
 EXTRA = "_extra_state"  # torch's name
 MOST_NAMED = 8
+NAMED_OF_EACH = 3  # where nothing fits
+# What wrappers put before the names of a model's weights: DDP and DataParallel, Lightning modules, latent-diffusion.
+PREFIXES = ("module.", "model.", "first_stage_model.")
+COMPILED = "_orig_mod."
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Weights of a file that fit a model.
+
+    Attributes:
+        weights: by the model's names.
+        layout: the project they come from; None for this one, whose names they have.
+        offer: all that the layout offers.
+        lacking: parts of the offer that do not fit.
+        shapes: in words, of weights that do not fit, by the model's names.
+        unused: names in the file of what has no place in the model.
+    """
+
+    weights: dict[str, Tensor]
+    layout: Layout | None = None
+    offer: Offer | None = None
+    lacking: tuple[str, ...] = ()
+    shapes: dict[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
 
 
 @torch.no_grad()
 def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
-    """Loads the weights of a checkpoint that have the names and shapes of a model's weights.
+    """Loads the weights of a file that have the names and shapes of a model's weights.
 
-    Everything else, such as images seen and the state of optimizers, starts anew. The extra state of a module is loaded
-    only if all its tensors fit.
+    The names may be those of this project, also behind the prefixes of wrappers, or of a published layout (`layouts`);
+    of a layout, the parts of a model fit as a whole or not at all. Everything else, such as images seen and the state
+    of optimizers, starts anew. The extra state of a module is loaded only if all its tensors fit. Moving averages that
+    the file does not hold start as copies. Weights are converted to the model's precision.
 
     Args:
         model: gets the weights.
-        path: a checkpoint of any model of this project, or its run.
+        path: a checkpoint of any model of this project, its run or export, or a file of weights that
+            `weight_files.read_weights` reads; FILE:NAME names one of several dictionaries in it.
 
     Returns:
         Lines that say how many weights were loaded, and which were not.
 
     Raises:
-        UserError: the file is no such checkpoint, or no weight in it fits.
+        UserError: the file holds no weights, several dictionaries that fit, none that fits, weights that are not finite
+            or those of a network that no network here can be.
     """
-    path = named_checkpoint(path)
-    held, own = read_checkpoint(path)["state_dict"], model.state_dict()
-    fitting = {name: held[name] for name in own if name in held and held[name].shape == own[name].shape}
-    left = [name for name in own if name not in fitting]
-    spoilt = {name.rpartition(".")[0] for name in left}
+    path, chosen = _divided(str(path))
+    try:
+        held = read_weights(path)
+    except Unreadable as error:
+        raise UserError(f"{path} holds no weights to begin with: {error}") from error
+    own = model.state_dict()
+    found = _chosen(path, held, chosen, own)
+    if found.offer is not None:
+        for attribute, value in found.offer.requires.items():
+            if attrgetter(attribute)(model) != value:
+                raise UserError(f"{path} needs --model.{attribute}={str(value).lower()}")
+    fitting = {name: _converted(weight, own[name], name, path) for name, weight in found.weights.items()}
+    model.load_state_dict(fitting, strict=False)
+    loaded = {*fitting, *_fill_averages(model, fitting.keys())}
+    return _lines(path, own, loaded, found)
+
+
+def _divided(named: str) -> tuple[Path, str | None]:
+    """Returns the file that FILE or FILE:NAME names, and the name."""
+    file, _, name = named.rpartition(":")
+    if file and not Path(named).exists():
+        return named_checkpoint(file), name
+    path = named_checkpoint(named)
+    if not path.exists():
+        raise UserError(f"there is no checkpoint at {path}")
+    return path, None
+
+
+def _chosen(
+    path: Path, held: Mapping[str, Mapping[str, Tensor]], chosen: str | None, own: Mapping[str, Tensor]
+) -> _Found:
+    """Returns the weights of the one dictionary in a file that fits.
+
+    Raises:
+        UserError: there is none, or several and no choice, or the chosen one is not there.
+    """
+    names = ", ".join(map(quoted, held))
+    if chosen is not None and chosen not in held:
+        raise UserError(f"{path} holds no {quoted(chosen)}: choose from {names}")
+    offered = dict(held) if chosen is None else {chosen: held[chosen]}
+    joined = {f"{name}.{key}": weight for name, each in held.items() for key, weight in each.items()}
+    if chosen is None and layout_of(joined) is not None:
+        offered = {"": joined}
+    found = {name: _found(path, weights, own) for name, weights in offered.items()}
+    fitting = [name for name, each in found.items() if each.weights]
+    if len(fitting) > 1:
+        choices = " or ".join(f"{path}:{quoted(name)}" for name in fitting)
+        raise UserError(f"{path} holds several sets of weights that fit: name one, {choices}")
+    if fitting:
+        return found[fitting[0]]
+    for each in found.values():
+        if each.layout is not None and each.offer is not None:
+            raise UserError(f"{path} holds {each.layout.source}, which this model is not: {each.offer.sizes}")
+    theirs = ", ".join([quoted(name) for weights in offered.values() for name in weights][:NAMED_OF_EACH])
+    ours = ", ".join([name for name in own if not name.endswith(EXTRA)][:NAMED_OF_EACH])
+    raise UserError(
+        f"no weight of {path} fits this model by name and shape: it holds {theirs} and so on, and the model {ours} and "
+        "so on; name a checkpoint of a similar one"
+    )
+
+
+def _found(path: Path, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Found:
+    variants = [*_variants(held)]
+    known = next(((layout, variant) for variant in variants if (layout := layout_of(variant)) is not None), None)
+    if known is None:
+        return max((_by_name(variant, own) for variant in variants), key=lambda found: len(found.weights))
+    layout, variant = known
+    try:
+        return _of_layout(layout, variant, own)
+    except Inexpressible as reason:
+        raise UserError(f"{path} holds {layout.source}, which cannot be loaded: {reason}") from reason
+
+
+def _variants(held: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Yields weights under their names, and those behind the prefixes of wrappers without these."""
+    variant = {name.replace(COMPILED, ""): weight for name, weight in held.items()}
+    yield variant
+    for prefix in PREFIXES:
+        inner = {name.removeprefix(prefix): weight for name, weight in variant.items() if name.startswith(prefix)}
+        if inner:
+            yield from _variants(inner)
+
+
+def _of_layout(layout: Layout, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Found:
+    offer = layout.offer(held)
+    weights: dict[str, Tensor] = {}
+    lacking = []
+    for part in offer.parts:
+        given = {name: weight for name, weight in offer.weights.items() if name.startswith(part)}
+        state = {name: weight for name, weight in offer.state.items() if name.startswith(part) and name in own}
+        wanted = {name for name in own if name.startswith(part)} - state.keys()
+        if wanted == given.keys() and all(_fits(weight, own[name]) for name, weight in (given | state).items()):
+            weights |= given | state
+        else:
+            lacking.append(part)
+    return _Found(weights, layout, offer, tuple(lacking), unused=offer.unused)
+
+
+def _by_name(held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Found:
+    fitting = {name: held[name] for name in own if name in held and _fits(held[name], own[name])}
+    spoilt = {name.rpartition(".")[0] for name in own if name not in fitting}
     for name in [*fitting]:
         if name.endswith(EXTRA) and any(part.startswith(name.removesuffix(f".{EXTRA}")) for part in spoilt):
             del fitting[name]
+    if all(name.endswith(EXTRA) for name in fitting):
+        fitting = {}
+    lacking = {name: _shape(held[name]) if name in held else "not there" for name in own if name not in fitting}
+    unused = tuple(name for name in held if name not in own)
+    return _Found(fitting, shapes=lacking, unused=unused)
+
+
+def _fits(held: Tensor, own: Tensor) -> bool:
+    return held.shape == own.shape and not held.is_complex() and held.is_floating_point() == own.is_floating_point()
+
+
+def _converted(weight: Tensor, own: Tensor, name: str, path: Path) -> Tensor:
+    """Returns a weight in the model's precision.
+
+    Raises:
+        UserError: it is not finite there.
+    """
+    converted = weight.to(own.dtype)
+    if converted.is_floating_point() and not converted.isfinite().all():
+        raise UserError(f"{path} holds numbers that are not finite, in {quoted(name)}: it is damaged, or diverged")
+    return converted
+
+
+def _fill_averages(model: ImageModel, loaded: Iterable[str]) -> set[str]:
+    """Copies the parts that were loaded to their averages that were not; returns the names of what came to be so."""
+    paths = {module: name for name, module in model.named_modules()}
+    filled: set[str] = set()
+    for average, part in model.followed() if isinstance(model, HasAverages) else []:
+        to, of = f"{paths[average]}.module.", f"{paths[part]}."
+        if not any(name.startswith(to) for name in loaded):
+            average.module.load_state_dict(part.state_dict())
+            filled |= {to + name.removeprefix(of) for name in loaded if name.startswith(of)}
+    return filled
+
+
+def _lines(path: Path, own: Mapping[str, Tensor], loaded: set[str], found: _Found) -> list[str]:
     weights = [name for name in own if not name.endswith(EXTRA)]
-    loaded = [name for name in weights if name in fitting]
-    if not loaded:
-        raise UserError(f"no weight of {path} fits this model by name and shape: name a checkpoint of a similar one")
-    model.load_state_dict(fitting, strict=False)
-    lines = [f"begins with {len(loaded)} of {len(weights)} weights, from {path}"]
+    count = sum(name in loaded for name in weights)
+    layout, offer = found.layout, found.offer
+    of = "" if layout is None else f", {layout.source}"
+    lines = [f"begins with {count} of {len(weights)} weights, from {path}{of}"]
+    if found.lacking and offer is not None:
+        parts = " and ".join(part.removesuffix(".") for part in found.lacking)
+        lines.append(f"this is not the model of {path}: {parts} does not fit and begins anew; {offer.sizes}")
     missing = [
-        f"{name} ({_shape(own[name])} here, {_shape(held[name]) if name in held else 'not there'})"
+        f"{name} ({_shape(own[name])} here, {found.shapes.get(name, 'not there')})"
         for name in weights
-        if name not in fitting
+        if name not in loaded
     ]
-    if missing:
-        more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
-        lines.append(f"not loaded: {', '.join(map(quoted, missing[:MOST_NAMED]))}{more}")
+    lines += _listed("not loaded", missing)
+    lines += _listed("not used", [name for name in found.unused if not name.endswith(EXTRA)])
     return lines
 
 
-def _shape(weight: torch.Tensor) -> str:
+def _listed(what: str, names: list[str]) -> list[str]:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return [f"{what}: {', '.join(map(quoted, names[:MOST_NAMED]))}{more}"] if names else []
+
+
+def _shape(weight: Tensor) -> str:
     return "x".join(map(str, weight.shape)) or "a number"

@@ -105,6 +105,10 @@ class TranslationModel(Translating):
             compiled += self.discriminators
         self.compile_in_training(*compiled)
 
+    def followed(self) -> list[tuple[EMA, nn.Module]]:
+        """Returns the averages of the generators, each with its generator."""
+        return list(zip(self.averages, self.generators, strict=True))  # type: ignore[arg-type]
+
     def networks_called(self, generator: nn.Module) -> Iterable[nn.Module]:
         """Returns the modules of a generator that the training calls and that can be compiled."""
         return [generator]

@@ -15,10 +15,9 @@ class DeepEncoder(Encoder):
     """The encoder of the VQGAN (https://arxiv.org/abs/2012.09841): residual blocks at halving resolutions.
 
     A 3×3 convolution; at each resolution residual blocks with group norm and SiLU, then a 3×3 convolution of stride 2;
-    at the smallest a block, attention and a block; group norm, SiLU and a 3×3 convolution to `dim` channels. The 1×1
-    convolutions that the authors' model has on both sides of the codebook are left out.
-    (B, C, H, W) -> (B, dim, H / 2^n, W / 2^n), n one less than the number of multipliers. The paper's network for 256
-    pixels and 16×16 codes has multipliers 1, 1, 2, 2, 4.
+    at the smallest a block, attention and a block; group norm, SiLU and a 3×3 convolution to `dim` channels.
+    (B, C, H, W) -> (B, dim, H / 2^n, W / 2^n), n one less than the number of multipliers. The authors' network for 256
+    pixels and 16×16 codes has multipliers 1, 1, 2, 2, 4 and latent_channels 256.
 
     Args:
         image: the images' shape.
@@ -28,6 +27,8 @@ class DeepEncoder(Encoder):
         blocks: residual blocks at each resolution; >= 1.
         attention: resolutions, by the shorter side, whose blocks are followed by single-head self-attention; by default
             the smallest alone, () for none. Its cost grows with the fourth power of the resolution.
+        latent_channels: channels that the last 3×3 convolution makes, before a 1×1 convolution to `dim`, as in the
+            authors' model; None leaves the 1×1 convolution out.
 
     Raises:
         UserError: the image cannot be halved that often, or attention is asked for where there is no such resolution.
@@ -41,9 +42,11 @@ class DeepEncoder(Encoder):
         multipliers: tuple[int, ...] = (1, 2, 2),
         blocks: int = 2,
         attention: tuple[int, ...] | None = None,
+        latent_channels: int | None = None,
     ) -> None:
         super().__init__()
         levels = _levels(image, width, multipliers, blocks, attention)
+        made, pointwise = _beside_codebook(dim, latent_channels)
         layers: list[nn.Module] = [nn.Conv2d(image.channels, width, kernel_size=3, padding=1)]
         before = width
         for level in levels:
@@ -52,7 +55,8 @@ class DeepEncoder(Encoder):
             if level is not levels[-1]:
                 # As in the authors' code, zeros stand below and on the right alone.
                 layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(before, before, kernel_size=3, stride=2)]
-        self.layers = nn.Sequential(*layers, *_middle(levels[-1]), *_head(before, dim))
+        layers += [*_middle(levels[-1]), *_head(before, made)]
+        self.layers = nn.Sequential(*layers, *([nn.Conv2d(made, dim, kernel_size=1)] if pointwise else []))
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""
@@ -73,6 +77,8 @@ class DeepDecoder(Decoder):
         blocks: the encoder's residual blocks at each resolution; >= 1.
         attention: resolutions, by the shorter side, whose blocks are followed by single-head self-attention; by default
             the smallest alone, () for none.
+        latent_channels: channels that a 1×1 convolution makes of `dim` before the first 3×3 convolution, as in the
+            authors' model; None leaves the 1×1 convolution out.
 
     Raises:
         UserError: the image cannot be halved that often, or attention is asked for where there is no such resolution.
@@ -86,11 +92,14 @@ class DeepDecoder(Decoder):
         multipliers: tuple[int, ...] = (1, 2, 2),
         blocks: int = 2,
         attention: tuple[int, ...] | None = None,
+        latent_channels: int | None = None,
     ) -> None:
         super().__init__()
         levels = _levels(image, width, multipliers, blocks, attention)[::-1]
         before = levels[0].channels
-        layers: list[nn.Module] = [nn.Conv2d(dim, before, kernel_size=3, padding=1), *_middle(levels[0])]
+        taken, pointwise = _beside_codebook(dim, latent_channels)
+        layers: list[nn.Module] = [nn.Conv2d(dim, taken, kernel_size=1)] if pointwise else []
+        layers += [nn.Conv2d(taken, before, kernel_size=3, padding=1), *_middle(levels[0])]
         for level in levels:
             layers += _stage(before, level, blocks + 1)
             before = level.channels
@@ -182,6 +191,13 @@ def _stage(before: int, level: _Level, blocks: int) -> list[nn.Module]:
 def _middle(level: _Level) -> list[nn.Module]:
     attention = [Attention(level.channels)] if level.attends else []
     return [ResidualBlock(level.channels, level.channels), *attention, ResidualBlock(level.channels, level.channels)]
+
+
+def _beside_codebook(dim: int, latent_channels: int | None) -> tuple[int, bool]:
+    """Returns the channels of the 3×3 convolution next to the codebook, and whether a 1×1 stands between the two."""
+    channels = dim if latent_channels is None else latent_channels
+    check_widths(latent_channels=channels)
+    return channels, latent_channels is not None
 
 
 def _head(before: int, after: int) -> tuple[nn.GroupNorm, nn.SiLU, nn.Conv2d]:

@@ -60,8 +60,10 @@ class Run:
             outside of a job, the newest run of this name and seed that has not ended), and begins one if there is none:
             use it in scripts that may be started again. None does so only if the launcher says that it restarts the
             job.
-        init_from: a checkpoint, for example of a model of other data, or its run (the best checkpoint); a new run
-            starts from those of its weights that fit.
+        init_from: a checkpoint, for example of a model of other data, or its run (the best checkpoint), or weights of
+            another program: a state dict of torch, safetensors, a published checkpoint (`gen_experiments.layouts`);
+            FILE:NAME chooses among several sets in a file. A new run starts from those of its weights that fit;
+            trainer.max_steps=0 only writes their checkpoint.
     """
 
     name: str = "run"

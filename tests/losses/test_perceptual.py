@@ -3,6 +3,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from conftest import BACKBONE_FILES as FILES
@@ -139,6 +140,13 @@ def test_it_follows_the_images_to_their_device(alex):
     loss(reconstruction, images.cuda()).backward()
     assert reconstruction.grad.any()
     torch.testing.assert_close(there.cpu(), here, rtol=1e-3, atol=1e-4)
+
+
+def test_the_backbone_may_be_safetensors(alex, cache, tmp_path):
+    held = torch.load(cache / FILES["alex"], weights_only=True)
+    save_file({name: weight.contiguous() for name, weight in held.items()}, tmp_path / "alex.safetensors")
+    again = Perceptual(net="alex", weights=str(tmp_path / "alex.safetensors"))
+    assert torch.equal(again(*_pictures()), alex(*_pictures()))
 
 
 def test_what_is_no_backbone_is_refused_at_the_first_use(cache, tmp_path):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from gen_experiments.data.sources import Digits
 from gen_experiments.errors import UserError
@@ -62,6 +63,13 @@ def test_inception_reads_a_local_file(inception_weights):
     assert torch.equal(features, extractor(grey.expand(-1, 3, -1, -1)))
     assert extractor.protocol()["extractor"] == "InceptionFeatures"
     assert extractor.fingerprint != DigitsFeatures().fingerprint
+
+
+def test_inceptions_weights_may_be_safetensors(inception_weights, tmp_path):
+    save_file(torch.load(inception_weights, weights_only=True), tmp_path / "inception.safetensors")
+    images = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8)
+    features = InceptionFeatures(str(tmp_path / "inception.safetensors"))(images)
+    assert torch.equal(features, InceptionFeatures(str(inception_weights))(images))
 
 
 def test_inceptions_clean_resize_is_pillows(inception_weights):

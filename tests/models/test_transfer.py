@@ -1,6 +1,7 @@
 """A run that begins with the weights of a model of other data."""
 
 import torch
+from safetensors.torch import save_file
 
 import gen_experiments
 import independent
@@ -59,6 +60,24 @@ def test_a_run_that_goes_on_does_not_begin_anew(experiment, checkpoints, capsys)
     said = capsys.readouterr().out
     assert "goes on from" in said
     assert "begins with" not in said
+
+
+def test_a_run_of_no_steps_writes_what_it_begins_with(experiment, checkpoints, tmp_path, capsys):
+    """Of the weights alone, as another program would have them; the run can then be trained."""
+    before = state(checkpoints["vqvae"])
+    save_file({f"module.{name}": weight for name, weight in before.items()}, tmp_path / "bare.safetensors")
+    options = [*SMALL["vqvae"], *SHORT, "--run.root=other", "--run.init_from=bare.safetensors"]
+    assert experiment("fit", *options, "--trainer.max_steps=0") == 0
+    count = sum(not name.endswith("_extra_state") for name in before)
+    assert f"begins with {count} of {count} weights, from bare.safetensors" in capsys.readouterr().out
+    last = "other/vqvae/version_0/checkpoints/last.ckpt"
+    held = checkpoint(last)
+    assert (held["images_seen"], held["global_step"]) == (0, 0)
+    assert held["state_dict"].keys() == before.keys()
+    assert all(torch.equal(held["state_dict"][name], before[name]) for name in before)
+    assert experiment("fit", *options, "--trainer.max_steps=2", "--ckpt_path=last") == 0
+    assert "goes on from" in capsys.readouterr().out
+    assert checkpoint(last)["global_step"] == 2
 
 
 def test_what_cannot_be_begun_with_is_said_and_leaves_nothing(refused, checkpoints, tmp_path):

@@ -43,23 +43,38 @@ def middle(h, weights):
     return block(attention(block(h, 8, weights), weights), 8, weights)
 
 
-def test_the_encoder():
-    """Halving puts one row and one column of zeros below and on the right alone; attention at 4 pixels."""
-    network, weights = prepared(DeepEncoder(COLOUR, 5, width=4, multipliers=(1, 2), blocks=2))
+@pytest.mark.parametrize("latent_channels", [None, 6])
+def test_the_encoder(latent_channels):
+    """Halving puts one row and one column of zeros below and on the right alone; attention at 4 pixels.
+
+    With latent_channels, `quant_conv` of taming/models/vqgan.py follows.
+    """
+    options = {"width": 4, "multipliers": (1, 2), "blocks": 2, "latent_channels": latent_channels}
+    network, weights = prepared(DeepEncoder(COLOUR, 5, **options))
     x = waves(2, 3, 8, 8)
     h = F.conv2d(x, next(weights), next(weights), padding=1)
     h = block(block(h, 4, weights), 4, weights)
     h = F.conv2d(F.pad(h, (0, 1, 0, 1)), next(weights), next(weights), stride=2)
     for _ in range(2):
         h = attention(block(h, 8, weights), weights)
-    torch.testing.assert_close(network(x), swish_conv(middle(h, weights), weights), **CLOSE)
+    h = swish_conv(middle(h, weights), weights)
+    if latent_channels is not None:
+        h = F.conv2d(h, next(weights), next(weights))
+    torch.testing.assert_close(network(x), h, **CLOSE)
 
 
-def test_the_decoder():
-    """One more block at each resolution than the encoder's; doubling by the nearest pixel, then a 3x3."""
-    network, weights = prepared(DeepDecoder(COLOUR, 5, width=4, multipliers=(1, 2), blocks=1))
-    z = waves(2, 5, 4, 4)
-    h = middle(F.conv2d(z, next(weights), next(weights), padding=1), weights)
+@pytest.mark.parametrize("latent_channels", [None, 6])
+def test_the_decoder(latent_channels):
+    """One more block at each resolution than the encoder's; doubling by the nearest pixel, then a 3x3.
+
+    With latent_channels, `post_quant_conv` comes first: the zeros around the 3x3 are those behind it.
+    """
+    options = {"width": 4, "multipliers": (1, 2), "blocks": 1, "latent_channels": latent_channels}
+    network, weights = prepared(DeepDecoder(COLOUR, 5, **options))
+    z = h = waves(2, 5, 4, 4)
+    if latent_channels is not None:
+        h = F.conv2d(h, next(weights), next(weights))
+    h = middle(F.conv2d(h, next(weights), next(weights), padding=1), weights)
     for _ in range(2):
         h = attention(block(h, 8, weights), weights)
     h = F.conv2d(h.repeat_interleave(2, 2).repeat_interleave(2, 3), next(weights), next(weights), padding=1)

@@ -1,0 +1,61 @@
+"""The contract of every layout: weights under the names of their project in, under those of a model here out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+
+class Inexpressible(Exception):  # noqa: N818 - callers turn it into an error of their own
+    """The networks here cannot be the network that the weights are of; the message says in what they differ."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Weights under the names of a model here.
+
+    Attributes:
+        weights: by name.
+        parts: the beginnings of their names, one for each part of a model, as in "encoder."; a part fits as a whole or
+            not at all.
+        sizes: the options of a model that all of them fit, in words.
+        state: what belongs to the weights of a part and is not in the file, by name; a model need not have it.
+        requires: attributes that the model must have, as they change no shape: their paths and values.
+        unused: names in the file of what has no place here.
+    """
+
+    weights: dict[str, Tensor]
+    parts: tuple[str, ...]
+    sizes: str
+    state: dict[str, Tensor] = field(default_factory=dict)
+    requires: dict[str, Any] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+
+
+class Layout(ABC):
+    """The names of a project's weights.
+
+    Attributes:
+        source: what the weights are of, for messages.
+    """
+
+    source: str
+
+    @abstractmethod
+    def recognises(self, held: Mapping[str, Tensor]) -> bool:
+        """Returns whether weights have this layout, by their names."""
+
+    @abstractmethod
+    def offer(self, held: Mapping[str, Tensor]) -> Offer:
+        """Returns weights of this layout under the names of a model here.
+
+        Raises:
+            Inexpressible: no network here computes what theirs does.
+        """
+
+
+def unused(held: Mapping[str, Tensor], used: set[str]) -> tuple[str, ...]:
+    """Returns the names in a file that are not used, in the file's order."""
+    return tuple(name for name in held if name not in used)

@@ -1,0 +1,189 @@
+"""Weights in files of other programs: the tensors of a state dict, a training checkpoint or safetensors, by container.
+
+What the file begins with decides how it is read, not its name.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gen_experiments.errors import quoted
+from gen_experiments.exported import WEIGHTS, is_exported
+from gen_experiments.plain_values import MAX_BYTES
+from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
+
+INDEX = ".safetensors.index.json"
+# pytorch-CycleGAN-and-pix2pix writes each network of a model to a file of its own, such as `latest_net_G_A.pth`.
+OF_A_NETWORK = re.compile(r".+_(net_[GD](?:_[AB])?)\.pth")
+DEEPEST = 3  # dictionaries within dictionaries; no known program nests its weights deeper
+LIGHTNINGS = "pytorch-lightning_version"
+
+
+def read_weights(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Returns the tensors in a file, on the CPU, by the name of the dictionary that holds them ("" for the outermost).
+
+    Read are files of `torch.save`, also of torch before 1.6, and of safetensors; the index of safetensors in parts, and
+    a folder with such an index or with one file of safetensors; and a folder of pytorch-CycleGAN-and-pix2pix, whose
+    files become one dictionary. Nothing in a file is run. Of a checkpoint of Lightning only the `state_dict` is
+    returned; optimizers' states are not.
+
+    Raises:
+        Unreadable: the file is damaged, another kind of file, or holds no tensors under names.
+    """
+    if path.is_dir():
+        return _of_folder(path)
+    if path.name.endswith(INDEX):
+        return {"": _of_index(path)}
+    start = _start(path)
+    if _is_safetensors(start):
+        return {"": read_safetensors(path)}
+    held = _of_torch(path, start, inert=True)
+    found = dict(_containers(held)) if isinstance(held, Mapping) else {}
+    if not found:
+        raise Unreadable("it holds no weights under names, as a state_dict does")
+    for name, weight in ((name, weight) for weights in found.values() for name, weight in weights.items()):
+        if not is_backed(weight):
+            raise Unreadable(f"its weight {quoted(name)} is no array of numbers")
+    network = OF_A_NETWORK.fullmatch(path.name)
+    if network is not None and [*found] == [""]:
+        return {"": {f"{network[1]}.{name}": weight for name, weight in found[""].items()}}
+    return found
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Returns the tensors in a file of safetensors, on the CPU.
+
+    Raises:
+        Unreadable: it is cut short, damaged or no such file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        raise Unreadable(f"{path.name} cannot be read as safetensors: {quoted(error)}") from error
+
+
+def read_state(path: Path) -> Any:
+    """Returns the contents of a file that should hold one state dict: of safetensors, or of `torch.save`.
+
+    Raises:
+        Unreadable: it is damaged, another kind of file, or holds other things than tensors and plain values.
+    """
+    start = _start(path)
+    return read_safetensors(path) if _is_safetensors(start) else _of_torch(path, start, inert=False)
+
+
+@contextmanager
+def torch_file(path: Path) -> Iterator[Path]:
+    """Yields a file of `torch.save` with tensors and plain values alone, for libraries that unpickle whatever they get.
+
+    It is the file itself, or a temporary copy of one of safetensors.
+
+    Raises:
+        Unreadable: as for `read_state`.
+    """
+    held = read_state(path)
+    if not _is_safetensors(_start(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "weights.pth"
+        torch.save(held, copy)
+        yield copy
+
+
+def what_it_is(path: Path, error: Unreadable) -> str:
+    """Returns what a file is that could not be read, if its first bytes tell, else the error."""
+    try:
+        return _kind(_start(path)) or str(error)
+    except Unreadable as unopened:
+        return str(unopened)
+
+
+def _of_torch(path: Path, start: bytes, inert: bool) -> Any:
+    try:
+        if path.suffix == ".safetensors":  # by which torch.load chooses another reader
+            raise Unreadable("it is called .safetensors and is none")
+        return read_tensors(path, old_format=True, inert=inert)
+    except Unreadable as error:
+        save = "; save the state_dict alone where it was made: torch.save(model.state_dict(), FILE)"
+        raise Unreadable(_kind(start) or f"{error}{save if str(error).startswith('it names') else ''}") from error
+
+
+def _is_safetensors(start: bytes) -> bool:
+    """Returns whether a file begins as those of safetensors do: eight bytes of a length, then a JSON object."""
+    return start[8:9] == b"{"
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except OSError as error:
+        raise Unreadable(f"it cannot be opened: {error.strerror or error}") from error
+
+
+def _kind(start: bytes) -> str | None:
+    """Returns what a file is that holds no weights, if its first bytes tell."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start:
+        return "it is empty"
+    if text.startswith(b"version https://git-lfs"):
+        return "it is the pointer of Git LFS and not the file: fetch that by `git lfs pull`"
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "it is a web page and not the file: download it again"
+    return None
+
+
+def _of_folder(folder: Path) -> dict[str, dict[str, Tensor]]:
+    if is_exported(folder):
+        return {"": read_safetensors(folder / WEIGHTS)}
+    indices, parts = sorted(folder.glob(f"*{INDEX}")), sorted(folder.glob("*.safetensors"))
+    if len(indices) == 1:
+        return {"": _of_index(indices[0])}
+    if len(parts) == 1:
+        return {"": read_safetensors(parts[0])}
+    networks = [path for path in sorted(folder.glob("latest_net_*.pth")) if OF_A_NETWORK.fullmatch(path.name)]
+    if networks and not parts:
+        return {"": {name: weight for path in networks for name, weight in read_weights(path)[""].items()}}
+    raise Unreadable("it is a folder: name the file of weights in it")
+
+
+def _of_index(path: Path) -> dict[str, Tensor]:
+    """Returns the tensors of all parts that an index names, which must lie beside it."""
+    try:
+        too_large = path.stat().st_size > MAX_BYTES
+        files = {} if too_large else json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        named = {name: str(file) for name, file in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Unreadable(f"the index {path.name} cannot be read: {quoted(error)}") from error
+    held: dict[str, Tensor] = {}
+    for file in sorted({*named.values()}):
+        if Path(file).name != file or not (path.parent / file).is_file():
+            raise Unreadable(f"the part {quoted(file)} that {path.name} names does not lie beside it")
+        held |= read_safetensors(path.parent / file)
+    lacking = sorted(named.keys() - held.keys())
+    if lacking or not held:
+        raise Unreadable(f"the parts lack {quoted(lacking[0]) if lacking else 'weights'}, which {path.name} names")
+    return held
+
+
+def _containers(held: Mapping[Any, Any], name: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yields the dictionaries of arrays and their names; single numbers, as of a best score, make none."""
+    weights = {key: value for key, value in held.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    if any(weight.ndim for weight in weights.values()):
+        yield name, weights
+    of_lightning = depth == 0 and LIGHTNINGS in held and isinstance(held.get("state_dict"), Mapping)
+    for key, value in held.items():
+        inner = isinstance(key, str) and isinstance(value, Mapping) and not key.startswith("optim")
+        if inner and depth < DEEPEST and (not of_lightning or key == "state_dict"):
+            yield from _containers(value, f"{name}.{key}" if name else key, depth + 1)
