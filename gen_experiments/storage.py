@@ -47,7 +47,7 @@ def cache_root() -> Path:
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
-        return Path(chosen)
+        return Path(os.path.expanduser(chosen))
     caches = user_caches()
     if caches is None:
         raise UserError(f"this user has no home folder: name a folder for the cache by {CACHE_VARIABLE}")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,7 +59,7 @@ class Trials:
         if "run.name" not in options:
             options["run.name"] = f"sweep_{file.path.stem}"
             self.arguments.append(f"--run.name={options['run.name']}")
-        self.home = Path(options.get("run.root", "runs")) / options["run.name"]
+        self.home = Path(os.path.expanduser(options.get("run.root", "runs"))) / options["run.name"]
         described = json.dumps(asdict(file) | {"path": ""}, sort_keys=True)
         self._identity = hashlib.sha256(described.encode()).hexdigest()
         self.all = self._read()
