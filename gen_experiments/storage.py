@@ -117,7 +117,7 @@ def write_array(path: Path, array: "NDArray[np.generic]") -> None:
 
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         # Not into the file itself: on a full disk the error of NumPy's file writer names no reason.
-        np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)  # type: ignore[call-overload]
+        np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
 
 
 def check_empty(path: Path) -> None:
