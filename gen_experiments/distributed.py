@@ -3,7 +3,7 @@
 Every call looks for the process group anew: a module may be built before it exists.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 import torch.distributed as dist
@@ -83,6 +83,21 @@ def gather_in_order(rows: list[Tensor], places: list[Tensor]) -> tuple[Tensor, T
     gathered, order = all_gather_uneven(torch.cat(rows)), all_gather_uneven(torch.cat(places))
     ranked = order.argsort()
     return gathered[ranked], order[ranked]
+
+
+def own_parts(total: int, size: int, between: Callable[[], None] = lambda: None) -> Iterator[range]:
+    """Yields this process's share of the ranges of at most `size` numbers that make up 0 ... `total` - 1.
+
+    Args:
+        total: the number of items of all processes.
+        size: of a range.
+        between: called before each range that all processes have, so that it may wait for them.
+    """
+    starts = range(0, total, size)
+    for number, start in enumerate(starts[rank() :: world_size()]):
+        if number < len(starts) // world_size():
+            between()
+        yield range(start, min(start + size, total))
 
 
 def everywhere(found: bool, device: torch.device) -> bool:

@@ -1,5 +1,6 @@
 """The image convention: models and losses see float32 NCHW in [-1, 1]; disks, caches and metrics see uint8 NCHW."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -172,10 +173,13 @@ def _save(frames: list[Tensor], path: str | Path, **options: Any) -> Path:
     pictures = [Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array) for array in arrays]
     if len(pictures) > 1:
         options["append_images"] = pictures[1:]
+    # In memory first: on a full disk Pillow does not notice that only a part was written.
+    encoded = io.BytesIO()
     try:
+        pictures[0].save(encoded, Image.registered_extensions().get(path.suffix.lower(), path.suffix), **options)
         with atomic_write(path) as temporary:
-            pictures[0].save(temporary, **options)
-    except ValueError as error:
+            temporary.write_bytes(encoded.getbuffer())
+    except (ValueError, KeyError) as error:
         raise UserError(f"cannot write {path}: name a file that ends in one of {' '.join(IMAGE_SUFFIXES)}") from error
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error

@@ -28,7 +28,6 @@ UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 ABSTRACT_CLASS = re.compile(
     r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
 )
-IN_HOME = re.compile(r"\A(--[^=]+=)(~[^/]*/.*)\Z", re.S)
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
 NO_KEYS = ("help", "subcommand", "print_shtab")  # options that the libraries add
 EXPLAINED = "there is no "
@@ -52,17 +51,16 @@ class OneLineParser(ArgumentParser):
         sys.exit(2)
 
     def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Reads `--key=32.0` as 32 and `--key=~/folder` as a path in the home folder.
+        """Reads `--key=32.0` as 32 and `~/folder`, here or in a file, as a path in the home folder.
 
         W&B's sweeps write whole numbers as 32.0, which stays as it is if the key is a text. Most shells do not expand a
         `~` behind an equals sign.
         """
         texts = {option for parser in (self, *self._parsers_below()) for option in parser._text_options()}
         given = sys.argv[1:] if args is None else args
-        words = [IN_HOME.sub(lambda found: found[1] + os.path.expanduser(found[2]), word) for word in given]
-        found = [(word, WHOLE_NUMBER.match(word)) for word in words]
+        found = [(word, WHOLE_NUMBER.match(word)) for word in given]
         whole = [f"{m[1]}={m[2]}" if m and m[1] not in texts else word for word, m in found]
-        return super().parse_args(whole, *others, **options)
+        return in_home(super().parse_args(whole, *others, **options))
 
     def parse_path(self, path: str | os.PathLike[str], *others: Any, **options: Any) -> Any:
         """Reads a configuration; errors name it."""
@@ -145,6 +143,24 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
     """The same for LightningCLI."""
 
     subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
+
+
+def in_home(value: Any) -> Any:
+    """Returns a value, whose texts that begin with `~` or `~user` then begin with the path of that home folder.
+
+    Args:
+        value: plain values that do not contain themselves, or a namespace, which is changed in place.
+    """
+    if isinstance(value, str):
+        return os.path.expanduser(value)
+    if isinstance(value, Namespace):
+        for key, item in vars(value).items():
+            setattr(value, key, in_home(item))
+    elif type(value) is dict:
+        return {key: in_home(item) for key, item in value.items()}
+    elif type(value) in (list, tuple):
+        return type(value)(map(in_home, value))
+    return value
 
 
 def one_line(message: str) -> str:

@@ -5,6 +5,7 @@ draw for a global batch and keeps its own rows, so that N processes of B/N image
 images sees.
 """
 
+import enum
 import math
 import os
 
@@ -13,6 +14,36 @@ import torch
 from torch import Tensor
 
 from gen_experiments import distributed
+
+
+@enum.unique
+class Stream(enum.IntEnum):
+    """The streams of random numbers: a key's first word or, in training, the first after the seed of the run.
+
+    The numbers are part of what a seed means: another number here gives other images, splits and samples.
+    """
+
+    GLOBAL = 1  # the global generators, of an iteration
+    NOISE = 2  # of a training iteration
+    SAMPLE = 3  # of a generated image
+    EVALUATION = 4  # of a prior's validation
+    AUGMENTATION = 5  # of what a discriminator sees
+    SHIFT = 6  # of a classifier's training images
+    START = 11  # of k-means, from which a codebook starts
+    REVIVAL = 12  # of codes that were not used
+    DROPOUT = 13  # of the levels of a residual quantizer
+    ORDER = 21  # of an epoch's images
+    MIRROR = 22  # of horizontal flips
+    SPLIT = 23  # of images that are held out
+    CHANGE = 24  # seeds of crops and damage, of an image in an epoch
+    PART = 25  # of a kind of damage
+    CHOICE = 26  # of one of several kinds of damage
+    SHUFFLE = 27  # of the partners of unpaired pictures
+    HOLD = 28  # of unpaired pictures that are held out
+    DAMAGE = 29  # of the pictures of `damage` and `restore`
+    STYLE = 30  # of translations without a given style
+    CROP = 31  # of the place of a crop
+    DRAW = 41  # of a sweep's sampler
 
 
 def announced_seed() -> int | None:

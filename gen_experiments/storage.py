@@ -7,8 +7,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from gen_experiments.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CACHE_VARIABLE = "GEN_EXPERIMENTS_CACHE"
 GIB = 1 << 30  # bytes
@@ -47,7 +53,7 @@ def cache_root() -> Path:
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
-        return Path(chosen)
+        return Path(os.path.expanduser(chosen))
     caches = user_caches()
     if caches is None:
         raise UserError(f"this user has no home folder: name a folder for the cache by {CACHE_VARIABLE}")
@@ -99,6 +105,19 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def write_array(path: Path, array: "NDArray[np.generic]") -> None:
+    """Writes an array as a .npy file, completely or not at all.
+
+    Raises:
+        WriteError: as for `atomic_write`.
+    """
+    import numpy as np
+
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        # Not into the file itself: on a full disk the error of NumPy's file writer names no reason.
+        np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
 
 
 def check_empty(path: Path) -> None:

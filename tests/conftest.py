@@ -172,6 +172,23 @@ def checkpoints(tmp_path_factory):
     return paths
 
 
+@pytest.fixture
+def mistake(experiment, capsys):
+    """Runs a command line that must fail and returns the one line it says."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = experiment(*arguments)
+        said = capsys.readouterr().err
+        lines = [line for line in said.splitlines() if line.startswith("error: ")]
+        assert code not in (0, None)
+        assert len(lines) == 1, said
+        assert "Traceback" not in said
+        return lines[0]
+
+    return run
+
+
 # What hostile files name: it must not be imported.
 CANARY = """
 open('MODULE_IMPORTED', 'w')

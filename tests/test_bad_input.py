@@ -2,32 +2,12 @@
 
 import os
 import subprocess
-from itertools import pairwise
 
 import pytest
 import torch
-import yaml
 
 from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_pictures
-from processes import MODULE, without_account
-
-
-@pytest.fixture
-def mistake(experiment, capsys):
-    """Runs a command line that must fail and returns the one line it says."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        code = experiment(*arguments)
-        said = capsys.readouterr().err
-        lines = [line for line in said.splitlines() if line.startswith("error: ")]
-        assert code not in (0, None)
-        assert len(lines) == 1, said
-        assert "Traceback" not in said
-        return lines[0]
-
-    return run
 
 
 @pytest.fixture
@@ -68,7 +48,6 @@ def test_batches_and_devices(mistake):
 
 @pytest.mark.long
 def test_a_batch_smaller_than_the_number_of_devices(tmp_path):
-    import os
     import sys
 
     command = [sys.executable, "-m", "gen_experiments", "fit", *SMALL["gan"], *SHORT, "--trainer.devices=2"]
@@ -203,24 +182,6 @@ def test_a_callback_of_lightnings_with_defaults_that_yaml_does_not_know(experime
     assert "Timer" in (tmp_path / "runs" / "gan" / "version_0" / "config.yaml").read_text()
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("model: &m\n  class_path: GAN\n  init_args: *m\n", "the YAML holds a value that contains itself"),
-        ("config: config.yaml\n", "loop"),
-        (
-            "a: &a [1, 1, 1, 1]\n"
-            + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghij")),
-            "the YAML holds more than 100000 values",
-        ),
-        ("[" * 10_000, "no YAML in line 1, column 10"),
-    ],
-)
-def test_configurations_that_have_no_end(mistake, tmp_path, text, message):
-    (tmp_path / "config.yaml").write_text(text)
-    assert message in mistake("fit", "--config=config.yaml")
-
-
 def test_numbers_of_commands(mistake, trained, tmp_path):
     gan = trained["gan"]
     assert "steps must be >= 10, not 5" in mistake("augment-score", gan, "--steps=5")
@@ -245,125 +206,6 @@ def test_the_data_of_a_run_is_looked_for_where_the_run_was_started(mistake, expe
     monkeypatch.chdir(tmp_path / "elsewhere")
     said = mistake("memorisation", tmp_path / "runs" / "gan" / "version_0" / "checkpoints" / "last.ckpt")
     assert f"there is no image folder pictures in {tmp_path / 'elsewhere'}" in said
-
-
-USER_PARTS = """
-from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.networks.base import Generator
-from gen_experiments.quantizers.base import Quantizer
-
-class UnfinishedLoss(ReconstructionLoss):
-    pass
-
-class UnfinishedGenerator(Generator):
-    def __init__(self, image):
-        super().__init__()
-
-class TupleQuantizer(Quantizer):
-    dim, codebook_size = 8, 4
-
-    def forward(self, z):
-        return z, z.argmax(dim=1), z.sum()
-
-    def decode(self, indices):
-        return indices
-"""
-
-
-@pytest.mark.parametrize(
-    ("model", "option", "message"),
-    [
-        (
-            "vqvae",
-            "--model.reconstruction=users_parts.UnfinishedLoss",
-            "UnfinishedLoss is not finished: it must define __call__",
-        ),
-        (
-            "gan",
-            "--model.generator=users_parts.UnfinishedGenerator",
-            "instantiate abstract class UnfinishedGenerator",
-        ),
-        (
-            "vqvae",
-            "--model.quantizer=users_parts.TupleQuantizer",
-            "TupleQuantizer.forward returned a tuple: return a gen_experiments.quantizers.base.Quantized",
-        ),
-    ],
-)
-def test_parts_of_the_users_own(mistake, tmp_path, monkeypatch, model, option, message):
-    (tmp_path / "users_parts.py").write_text(USER_PARTS)
-    monkeypatch.syspath_prepend(tmp_path)
-    assert message in mistake("fit", f"--config={CONFIGS / model}.yaml", *SHORT, option)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("data:\n\tsize: 3\n", "mine.yaml: no YAML in line 2, column 1: found character"),
-        ("", "mine.yaml holds no configuration"),
-        ("[1, 2]", "mine.yaml holds no configuration"),
-        ("trainer: 5", "mine.yaml: trainer must have keys of its own below it, and holds 5"),
-        ("run: [a]", "mine.yaml: run must have keys of its own below it, and holds ['a']"),
-        ("evaluation:", "mine.yaml holds no configuration"),
-        ("data: 5", "mine.yaml: data must have keys of its own below it, and holds 5"),
-        ("modell: {a: 1}", "(accepted: config, print_config, model, data, trainer, "),
-    ],
-)
-def test_a_file_that_is_no_configuration_is_named(mistake, tmp_path, text, message):
-    (tmp_path / "mine.yaml").write_text(text)
-    for words in (["--config=mine.yaml"], ["--config", "mine.yaml"]):
-        assert message in mistake("fit", *SMALL["gan"], *SHORT, *words)
-    assert not list(tmp_path.rglob("version_*"))
-
-
-def pipe(text):
-    """What `<(…)` hands to a command: the name of a pipe that can be read once."""
-    reading, writing = os.pipe()
-    os.write(writing, text.encode())
-    os.close(writing)
-    return f"/dev/fd/{reading}", reading
-
-
-def test_a_configuration_may_come_from_a_pipe(experiment, mistake, capsys):
-    path, reading = pipe((CONFIGS / "vqvae.yaml").read_text().replace("batch_size: 64 ", "batch_size: 48 "))
-    assert experiment("fit", "--config", path, "--print_config") == 0
-    assert "batch_size: 48" in capsys.readouterr().out
-    os.close(reading)
-    path, reading = pipe("trainer: 5")
-    said = mistake("fit", *SMALL["gan"], *SHORT, f"--config={path}")
-    assert f"{path}: trainer must have keys of its own below it, and holds 5" in said
-    os.close(reading)
-
-
-@pytest.mark.long
-def test_every_process_of_a_run_reads_what_is_piped_in(tmp_path):
-    text = (CONFIGS / "vqvae.yaml").read_text().replace("batch_size: 64 ", "batch_size: 48 ")
-    (tmp_path / "temporary").mkdir()
-    path, reading = pipe("trainer: {devices: 2, accelerator: cpu}\nevaluation: {extractor: null}")
-    short = [word for word in SHORT if "batch_size" not in word]
-    done = subprocess.run(
-        [*MODULE, "fit", "--config", "/dev/stdin", f"--config={path}", *short, "--trainer.max_steps=2"],
-        cwd=tmp_path,
-        env=without_account(tmp_path) | {"TMPDIR": str(tmp_path / "temporary")},
-        input=text,
-        pass_fds=[reading],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    os.close(reading)
-    assert done.returncode == 0, done.stderr[-3000:]
-    run = tmp_path / "runs" / "vqvae" / "version_0"
-    saved = yaml.safe_load((run / "config.yaml").read_text())
-    assert saved["trainer"]["devices"] == 2
-    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["images_seen"] == 96
-    assert not list((tmp_path / "temporary").glob("gen_experiments-*"))
-
-
-def test_a_configuration_of_no_text_is_named(mistake, tmp_path):
-    (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
-    assert "mine.yaml: 'utf-8' codec can't decode" in mistake("fit", *SMALL["gan"], *SHORT, "--config=mine.yaml")
 
 
 @pytest.mark.parametrize("option", ["max_steps", "max_epochs", "limit_train_batches"])
@@ -392,7 +234,6 @@ def test_too_few_images_for_a_metric_are_found_before_the_first_step(mistake, tm
 
 @pytest.mark.long
 def test_a_gan_trains_on_more_devices_than_there_are_validation_images(tmp_path):
-    import os
     import sys
 
     few = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--data.val_size=1", "--trainer.max_steps=1"]

@@ -57,6 +57,15 @@ def test_a_discriminator_takes_its_encoder(run, contents):
     assert torch.equal(weight, contents["vqvae"]["state_dict"][FIRST] + 1)
 
 
+def test_a_run_without_its_configuration_says_where_its_checkpoints_are(refused, run):
+    (run / "config.yaml").unlink()
+    for command in (("sample",), ("reconstruct", "--images=."), ("export", "--out=x")):
+        said = refused(command[0], run, *command[1:])
+        assert said == f"error: there is no checkpoint at {run}: it is a run, so name one of those in {run}/checkpoints"
+    (run / "checkpoints").rename(run / "elsewhere")
+    assert refused("sample", run) == f"error: there is no checkpoint at {run}"
+
+
 def test_a_run_without_one_is_refused(refused, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "config.yaml").write_text("model: {}\n")

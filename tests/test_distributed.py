@@ -11,7 +11,10 @@ def _collectives():
     given = torch.full((2, 3), 1.0 + distributed.rank())
     transposed = distributed.all_reduce_sum(rows.t())
     distributed.barrier()
+    waits: list[int] = []
+    parts = [part.tolist() for part in map(torch.tensor, distributed.own_parts(20, 4, lambda: waits.append(1)))]
     return {
+        "parts": (parts, len(waits)),
         "world": (distributed.is_distributed(), distributed.world_size(), distributed.rank()),
         "sum": distributed.all_reduce_sum(given),
         "given": given,
@@ -35,6 +38,15 @@ def test_one_process_needs_no_group():
     assert torch.equal(distributed.all_reduce_sum(tensor), tensor)
     assert torch.equal(distributed.all_gather_rows(tensor), tensor)
     distributed.barrier()
+
+
+def test_work_is_divided_by_parts_and_all_wait_equally_often(results):
+    first, second = [[0, 1, 2, 3], [8, 9, 10, 11], [16, 17, 18, 19]], [[4, 5, 6, 7], [12, 13, 14, 15]]
+    assert [each["parts"] for each in results] == [(first, 2), (second, 2)]
+    waits: list[int] = []
+    assert list(distributed.own_parts(5, 3, lambda: waits.append(1))) == [range(3), range(3, 5)]
+    assert len(waits) == 2
+    assert list(distributed.own_parts(0, 3)) == []
 
 
 def test_two_processes_know_each_other(results):

@@ -52,21 +52,6 @@ def test_the_keys_of_a_class_are_its_own(experiment, capsys):
     assert "no key wait; did you mean weight? (accepted: weight)\n" in capsys.readouterr().err
 
 
-def test_a_path_in_the_home_folder_is_found(experiment, capsys, monkeypatch):
-    from conftest import CONFIGS
-
-    monkeypatch.setenv("HOME", "/some/home")
-    data = f"--config={CONFIGS}/data/folder.yaml"
-    found = ("--data.source.root=~/my pictures", "--run.root=~nobody-of-this-name/x", "--model.ema_half_life=~")
-    assert experiment("fit", f"--config={CONFIGS}/vqvae.yaml", data, *found, "--print_config") == 0
-    resolved = yaml.safe_load(capsys.readouterr().out)
-    assert resolved["data"]["init_args"]["source"]["init_args"]["root"] == "/some/home/my pictures"
-    assert resolved["run"]["root"] == "~nobody-of-this-name/x"
-    assert resolved["model"]["init_args"]["ema_half_life"] is None
-    assert experiment("sample", "a.ckpt", "--out=x.png", "--seed=~/1") == 2
-    assert "/some/home/1" in capsys.readouterr().err
-
-
 def test_the_value_of_an_unknown_key_is_not_told_as_one_that_is_accepted(experiment, capsys):
     assert experiment("sample", "a.ckpt", "--numm", "3", "more") == 2
     assert capsys.readouterr().err.endswith(" class)\n")

@@ -1,10 +1,13 @@
 import ast
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from gen_experiments import randomness
+from gen_experiments.randomness import Stream
 
 
 def test_the_same_key_gives_the_same_stream():
@@ -53,17 +56,29 @@ def test_the_run_seed_is_what_lightning_announces(monkeypatch):
 
 
 def test_no_two_purposes_share_a_stream():
-    """The first words of the keys: two purposes of one number would draw the same numbers."""
-    streams = {}
+    """Two purposes of one number would draw the same numbers, and another number is another seed for what exists."""
+    assert {name: int(stream) for name, stream in Stream.__members__.items()} == {
+        **{"GLOBAL": 1, "NOISE": 2, "SAMPLE": 3, "EVALUATION": 4, "AUGMENTATION": 5, "SHIFT": 6},
+        **{"START": 11, "REVIVAL": 12, "DROPOUT": 13},
+        **{"ORDER": 21, "MIRROR": 22, "SPLIT": 23, "CHANGE": 24, "PART": 25, "CHOICE": 26},
+        **{"SHUFFLE": 27, "HOLD": 28, "DAMAGE": 29, "STYLE": 30, "CROP": 31, "DRAW": 41},
+    }
+    assert len(set(Stream.__members__.values())) == len(Stream.__members__)
+
+
+def test_each_stream_has_one_purpose():
+    """Only the samples of an image have several: those of a model, and proposals for a given picture."""
+    named = Counter[str]()
     for file in Path(randomness.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Assign):
-                names = [part.id for part in ast.walk(node.targets[0]) if isinstance(part, ast.Name)]
-                values = [part.value for part in ast.walk(node.value) if isinstance(part, ast.Constant)]
-                streams |= {
-                    (file.name, name): value
-                    for name, value in zip(names, values, strict=False)
-                    if name.endswith("_STREAM")
-                }
-    assert len(streams) > 20
-    assert len(set(streams.values())) == len(streams)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Stream":
+                named[node.attr] += 1
+    several = {"CHANGE", "SAMPLE"}
+    assert {name: count for name, count in named.items() if count > 1}.keys() == several
+    assert set(named) == set(Stream.__members__)
+
+
+def test_a_stream_in_a_key_is_its_number():
+    assert randomness.key_seed(Stream.CROP, 5) == randomness.key_seed(31, 5)
+    drawn = np.random.default_rng([Stream.SPLIT, 5]).permutation(9)
+    assert drawn.tolist() == np.random.default_rng([23, 5]).permutation(9).tolist()

@@ -3,14 +3,12 @@
 import importlib
 import json
 import subprocess
-from pathlib import Path
 from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
 
 import gen_experiments
 import independent
@@ -21,7 +19,7 @@ from gen_experiments.callbacks.wandb_logger import BEST_OF
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.models.base import ImageModel
 from processes import fit
-from wandb_files import OfflineRun, records
+from wandb_files import OfflineRun, table
 from wandb_server import Server
 
 IN_TRAINING = {"vqvae": ["train/loss"], "gan": ["train/loss_d", "train/loss_g"]}
@@ -124,26 +122,12 @@ def test_pictures_and_histograms_are_what_they_are_called(offline):
             assert sum(histogram["values"]) == 180 * 64
 
 
-def table(folder, run, name):
-    """The columns and rows of a table that was logged once, at the end, with its pictures read."""
-    assert [images_seen for images_seen, _ in run.logged(f"val/{name}_table")] == [64]
-    # The client keeps what it has not uploaded elsewhere.
-    artifacts = [record.artifact for path in folder.rglob("*.wandb") for record in records(path)]
-    (files,) = ({each.path: each.local_path for each in held.manifest.contents} for held in artifacts if held.type)
-    held = json.loads(Path(next(files[path] for path in files if path.endswith(".table.json"))).read_text())
-
-    def cell(value):
-        return np.asarray(Image.open(files[value["path"]])) if isinstance(value, dict) else value
-
-    return held["columns"], [[cell(value) for value in row] for row in held["data"]]
-
-
 def test_tables_show_errors_and_nearest_training_images(offline):
     model, _, folder = offline
     pixels, labels = independent.digits(32)
     split = independent.held_out(len(pixels))
     if model == "vqvae":
-        columns, rows = table(folder, OfflineRun(folder), "reconstructions")
+        columns, rows = table(folder, "reconstructions")
         assert columns == ["class", "image", "reconstruction", "psnr", "ssim", "mse"]
         chosen = split["val"][np.linspace(0, 179, 16).astype(int)]
         for number, (label, image, remade, psnr, _, mse) in zip(chosen, rows, strict=True):
@@ -152,7 +136,7 @@ def test_tables_show_errors_and_nearest_training_images(offline):
             assert psnr == pytest.approx(float(independent.psnr(image[None, None], remade[None, None])[0]), rel=1e-5)
             assert mse == pytest.approx(10 ** (-psnr / 10), rel=1e-5)
         return
-    columns, rows = table(folder, OfflineRun(folder), "nearest_training_images")
+    columns, rows = table(folder, "nearest_training_images")
     assert columns == ["sample", "nearest training image", "its class", "distance", "training images"]
     extractor = DigitsFeatures()
     training = extractor(pixels[split["train"]])

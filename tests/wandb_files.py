@@ -4,6 +4,9 @@ import json
 import struct
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 HEADER, BLOCK = 7, 32 * 1024
 
 
@@ -68,3 +71,17 @@ class OfflineRun:
     def logged(self, name):
         """All values logged under `name`, each with the images seen in the same row."""
         return [(row.get("images_seen"), row[name]) for row in self.history if name in row]
+
+
+def table(folder, name, images_seen=64):
+    """The columns and rows of a table that was logged once, at the end, with its pictures read."""
+    assert [seen for seen, _ in OfflineRun(folder).logged(f"val/{name}_table")] == [images_seen]
+    # The client keeps what it has not uploaded elsewhere.
+    artifacts = [record.artifact for path in folder.rglob("*.wandb") for record in records(path)]
+    (files,) = ({each.path: each.local_path for each in held.manifest.contents} for held in artifacts if held.type)
+    held = json.loads(Path(next(files[path] for path in files if path.endswith(".table.json"))).read_text())
+
+    def cell(value):
+        return np.asarray(Image.open(files[value["path"]])) if isinstance(value, dict) else value
+
+    return held["columns"], [[cell(value) for value in row] for row in held["data"]]

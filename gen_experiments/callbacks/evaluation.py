@@ -231,15 +231,11 @@ class Evaluation(Callback):
         return shares
 
     def _sample(self, trainer: Trainer, model: Samples, scores: OnlineScores) -> None:
-        starts = range(0, self.samples, self.batch_size)
-        for number, start in enumerate(starts[distributed.rank() :: distributed.world_size()]):
-            if number < len(starts) // distributed.world_size():  # the passes that every process has
-                pause_point(trainer)
-            count = min(self.batch_size, self.samples - start)
-            features = scores.extractor(to_uint8(model.sample(start, count, self.seed)))
-            scores.count(features, torch.arange(start, start + count))
+        for part in distributed.own_parts(self.samples, self.batch_size, lambda: pause_point(trainer)):
+            features = scores.extractor(to_uint8(model.sample(part.start, len(part), self.seed)))
+            scores.count(features, torch.tensor(part))
             if self._variety is not None and isinstance(model, SamplesOfClasses):
-                labels = model.sample_labels(start, count, self.seed)
+                labels = model.sample_labels(part.start, len(part), self.seed)
                 assert labels is not None
                 self._variety.count(features, labels)
 

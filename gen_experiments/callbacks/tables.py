@@ -1,5 +1,6 @@
-"""Tables at Weights & Biases: reconstructions with their errors, samples with the training images nearest to them."""
+"""Tables at Weights & Biases: reconstructions and translations with their errors, samples with their nearest images."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.of_kind import callbacks_of
-from gen_experiments.callbacks.protocols import Reconstructs, Samples
+from gen_experiments.callbacks.protocols import Samples, Translates, remaker
 from gen_experiments.channels import viewable
 from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSet, evenly_spaced, to_float, to_uint8
@@ -29,9 +30,10 @@ class Tables(Callback):
     """Logs a table to Weights & Biases at the last validation of a training; under other loggers it does nothing.
 
     For a model that reconstructs, the table holds evenly spaced validation images, their reconstructions, PSNR (dB),
-    SSIM and the mean squared error of pixels in [0, 1]. For a model that samples, it holds the first samples, the
-    training image nearest to each in the features of the run's extractor, and the Euclidean distance. Both name the
-    images' classes.
+    SSIM and the mean squared error of pixels in [0, 1]. For a model that translates or restores, it holds the sources,
+    what the model makes of them and, for pairs, the true images and the same errors. For a model that samples, it holds
+    the first samples, the training image nearest to each in the features of the run's extractor, and the Euclidean
+    distance. The classes of true and of training images are named.
 
     Args:
         count: rows.
@@ -54,8 +56,9 @@ class Tables(Callback):
             return
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         with torch.inference_mode():
-            if isinstance(pl_module, Reconstructs):
-                name, columns, rows = "reconstructions", *self._reconstructions(pl_module, data)
+            if (remade := remaker(pl_module)) is not None:
+                one = "translation" if isinstance(pl_module, Translates) else "reconstruction"
+                name, columns, rows = f"{one}s", *self._remade(remade, one, data, pl_module.device)
             elif isinstance(pl_module, Samples) and (extractor := _extractor(trainer)) is not None:
                 name, columns, rows = "nearest_training_images", *self._nearest(pl_module, data, extractor)
             else:
@@ -63,19 +66,27 @@ class Tables(Callback):
         for logger in loggers:
             _log(logger, f"val/{name}_table", columns, rows, float(getattr(pl_module, "images_seen", 0)))
 
-    def _reconstructions(self, model: Any, data: "ImageDataModule") -> tuple[list[str], list[list[Any]]]:
+    def _remade(
+        self, remade: Callable[[Tensor], Tensor], name: str, data: "ImageDataModule", device: torch.device
+    ) -> tuple[list[str], list[list[Any]]]:
         images = data.split("val")
         chosen = evenly_spaced(len(images), self.count)
-        originals = images.read(chosen)
-        remade = to_uint8(model.reconstruct(to_float(images.kept(chosen).to(model.device)))).cpu()
-        errors = ((remade.float() - originals.float()) / 255).square().flatten(1).mean(1)
-        columns = ["class", "image", "reconstruction", "psnr", "ssim", "mse"]
-        numbers = zip(psnr(remade, originals), ssim(remade, originals), errors, strict=True)
-        classes = _classes(data, images, chosen)
-        return columns, [
-            [label, image, made, *map(float, row)]
-            for label, image, made, row in zip(classes, originals, remade, numbers, strict=True)
-        ]
+        inputs = data.sources("val", chosen) if data.has_sources else to_float(images.kept(chosen))
+        made = to_uint8(remade(inputs.to(device))).cpu()
+        if data.has_sources and not data.in_pairs:
+            return ["source", name], [*map(list, zip(to_uint8(inputs), made, strict=True))]
+        truths = images.read(chosen)
+        pictures = {"source": to_uint8(inputs), name: made, "truth": truths}
+        if not data.has_sources:
+            pictures = {"image": truths, name: made}
+        columns = {
+            "class": _classes(data, images, chosen),
+            **pictures,
+            "psnr": psnr(made, truths).tolist(),
+            "ssim": ssim(made, truths).tolist(),
+            "mse": ((made.float() - truths.float()) / 255).square().flatten(1).mean(1).tolist(),
+        }
+        return [*columns], [*map(list, zip(*columns.values(), strict=True))]
 
     def _nearest(
         self, model: Any, data: "ImageDataModule", extractor: FeatureExtractor

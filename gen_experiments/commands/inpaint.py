@@ -18,9 +18,9 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MOST_IN_GRID, listed, save_grid
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.models.prior import CodePrior
-from gen_experiments.models.sampling import SAMPLE_STREAM
 from gen_experiments.priors.base import CodeSpec, Draws
 from gen_experiments.progress import progress
+from gen_experiments.randomness import Stream
 
 BATCH, GREY, REPEATS = 64, 128, 2
 
@@ -100,7 +100,7 @@ def filled_in(
         known, hidden = to_float(originals[part]), unknown[part].to(model.device)
         filled = known.where(~covered[part], _median(known, covered[part]))
         for repeat in range(REPEATS):
-            keys = [(SAMPLE_STREAM, seed, proposal, repeat, number) for number in range(start, start + len(known))]
+            keys = [(Stream.SAMPLE, seed, proposal, repeat, number) for number in range(start, start + len(known))]
             draws = Draws([randomness.generator("cpu", *key) for key in keys])
             codes = model.encode(filled.to(model.device))
             drawn_codes = model.draw(one_label(label, len(known), model.device), draws, codes, hidden)

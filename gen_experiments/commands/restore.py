@@ -27,8 +27,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_float, to_integers
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.base import ImageModel
-
-DAMAGE_STREAM = 29
+from gen_experiments.randomness import Stream
 
 
 @torch.inference_mode()
@@ -141,6 +140,6 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
 
 def _spoilt(images: Tensor, parts: list[Damage], seed: int, dtype: torch.dtype) -> Tensor:
     """Returns (N, C, H, W) images after their damage, which depends on an image's number and the seed, as a dtype."""
-    seeds = randomness.seeds_of(torch.arange(len(images)), DAMAGE_STREAM, seed)
+    seeds = randomness.seeds_of(torch.arange(len(images)), Stream.DAMAGE, seed)
     pairs = zip(images.split(BATCH), seeds.split(BATCH), strict=True)
     return torch.cat([to_integers(damaged(to_float(part), parts, of_part), dtype) for part, of_part in pairs])

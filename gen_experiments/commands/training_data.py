@@ -8,7 +8,8 @@ from gen_experiments.errors import UserError
 from gen_experiments.exported import is_exported
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.described import build, described_by
-from gen_experiments.plain_values import read_yaml
+from gen_experiments.parser import in_home
+from gen_experiments.plain_values import check_plain, read_yaml
 
 
 def training_data(checkpoint: str, config: str | None) -> ImageDataModule:
@@ -30,11 +31,14 @@ def data_of(path: Path) -> ImageDataModule:
     Raises:
         UserError: it describes no data, or names classes of a package that is not trusted.
     """
-    contents = contents_of(path)
-    if not isinstance(contents.get("data"), dict):
+    described = contents_of(path).get("data")
+    if not isinstance(described, dict):
         raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
+    check_plain(described, path)
     with described_by(path):
-        data = build(lambda parser: parser.add_subclass_arguments(ImageDataModule, "described"), contents["data"], path)
+        data = build(
+            lambda parser: parser.add_subclass_arguments(ImageDataModule, "described"), in_home(described), path
+        )
     assert isinstance(data, ImageDataModule)
     return data
 
@@ -89,4 +93,6 @@ def contents_of(path: Path) -> dict[str, Any]:
 
 def _described_extractor(path: Path) -> object:
     evaluation = contents_of(path).get("evaluation")
-    return evaluation.get("extractor") if isinstance(evaluation, dict) else None
+    described = evaluation.get("extractor") if isinstance(evaluation, dict) else None
+    check_plain(described, path)
+    return in_home(described)

@@ -1,6 +1,7 @@
 """Splits as memory-mapped arrays on disk, decoded once for all processes and runs, or decoded when they are read."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from gen_experiments.data.sources.base import PictureSource, Source, decode_fram
 from gen_experiments.errors import UserError
 from gen_experiments.progress import progress
 from gen_experiments.sizes import Size, height_and_width
-from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
+from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root, write_array
 from gen_experiments.untrusted import map_array
 
 # Increased whenever decoding changes pixels.
@@ -165,9 +166,9 @@ def _decode_pictures(
     _check_labels(known, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
     shape = (len(pictures), source.channels, *height_and_width(size))
     each = image_bytes(source, size, framing.depth)
-    say_size(pixels.parent, split, len(pictures), each)
+    say_size(pixels.parent, split, len(pictures), each, ", or set data.cache_limit=0 to decode them as they are read")
     if known is not None:
-        _save(labels, known)
+        write_array(labels, known)
     # The pixels are written last, because readers look for them. They are written part by part: on a full disk that is
     # an error, while writing to a memory-mapped file would end the process.
     parts = progress(len(pictures), f"images of {split} decoded", max(1, CHUNK // each))
@@ -199,9 +200,10 @@ def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size, 
         sides = ", ".join(map(str, shape[1:]))
         raise UserError(f"{name} must return images as a uint8 array (N, {sides}), not {got}")
     _check_labels(found.labels, len(images), source, split, name)
+    say_size(pixels.parent, split, len(images), math.prod(shape[1:]))
     if found.labels is not None:
-        _save(labels, found.labels)
-    _save(pixels, images)
+        write_array(labels, found.labels)
+    write_array(pixels, images)
 
 
 def _check_labels(labels: NDArray[np.int64] | None, count: int, source: Source, split: str, name: str) -> None:
@@ -229,8 +231,3 @@ def _read(
     if known is None or not 0 <= known.min() <= known.max() < source.num_classes:
         return None
     return images, np.array(known)
-
-
-def _save(path: Path, array: NDArray[np.generic]) -> None:
-    with atomic_write(path) as temporary:
-        np.save(temporary, array)

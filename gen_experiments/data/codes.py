@@ -11,9 +11,10 @@ from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.data.cache import ImageArray
+from gen_experiments.data.footprint import check_room
 from gen_experiments.errors import UserError
 from gen_experiments.images import to_float
-from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root
+from gen_experiments.storage import CACHE_VARIABLE, cache_root, write_array
 from gen_experiments.untrusted import map_array
 
 
@@ -44,17 +45,17 @@ def encoded(
         (N, L), memory-mapped.
 
     Raises:
-        UserError: the cache cannot be written.
+        UserError: the cache cannot be written, or its disk has too little room.
     """
     key = f"{images.fingerprint}-{len(images)}-{encoder}-{mirrored}"
     path = cache_root() / "codes" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
     # One process may have found the file just before another wrote it.
     if not distributed.everywhere(_read(path, len(images), length, num_codes) is not None, device):
+        check_room(path.parent, len(images) * length * 4, f"the codes of {len(images)} images")
         codes = _encode(images, encode, device, mirrored, batch_size)
         # Processes on other machines may have their own cache; a second writer does no harm.
         if _read(path, len(images), length, num_codes) is None:
-            with atomic_write(path) as temporary:
-                np.save(temporary, codes)
+            write_array(path, codes)
         distributed.barrier()
     stored = _read(path, len(images), length, num_codes)
     if stored is None:

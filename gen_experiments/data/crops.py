@@ -9,9 +9,7 @@ from torch import Tensor
 
 from gen_experiments.data.reading import DecodedAsRead
 from gen_experiments.data.sampling import StreamedSet
-from gen_experiments.randomness import seeds_of, uniform_of
-
-CROP_STREAM = 31
+from gen_experiments.randomness import Stream, seeds_of, uniform_of
 
 
 class RandomCrops:
@@ -57,7 +55,7 @@ class RandomCrops:
 
     def _places(self, seeds: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns the kept parts of N images, (N, 3), with the fields of `Place`."""
-        drawn = uniform_of(seeds_of(torch.from_numpy(seeds), CROP_STREAM), 3)
+        drawn = uniform_of(seeds_of(torch.from_numpy(seeds), Stream.CROP), 3)
         least, most = self._pixels.framing.crop_scale
         drawn[:, 2] = (least + (most - least) * drawn[:, 2]).sqrt()  # of the sides; areas are uniform
         places: NDArray[np.float32] = drawn.numpy()

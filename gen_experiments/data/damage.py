@@ -9,9 +9,8 @@ from torch import Tensor
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError, check_interval
+from gen_experiments.randomness import Stream
 from gen_experiments.recorded import Recorded, arguments_of
-
-PART_STREAM, CHOICE_STREAM = 25, 26
 
 
 class Damage(Recorded, ABC):
@@ -64,7 +63,7 @@ class OneOf(Damage):
 
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
         """Damages every image by the kind that is drawn for it."""
-        chosen = (randomness.uniform_of(randomness.seeds_of(seeds, CHOICE_STREAM)) * len(self.parts)).long()
+        chosen = (randomness.uniform_of(randomness.seeds_of(seeds, Stream.CHOICE)) * len(self.parts)).long()
         result = images
         for number, part in enumerate(self.parts):
             result = torch.where((chosen == number)[:, None, None, None], damaged(images, [part], seeds), result)
@@ -82,7 +81,7 @@ def damaged(images: Tensor, parts: Sequence[Damage], seeds: Tensor) -> Tensor:
             raise UserError(
                 f"{type(part).__name__} is for images of 1 or 3 channels, not {images.shape[1]}: leave it out"
             )
-        images = part(images, randomness.seeds_of(seeds, PART_STREAM, number)).clamp(-1, 1)
+        images = part(images, randomness.seeds_of(seeds, Stream.PART, number)).clamp(-1, 1)
     return images
 
 

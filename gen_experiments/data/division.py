@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.errors import UserError, quoted
-
-SPLIT_STREAM = 23
+from gen_experiments.randomness import Stream
 
 
 def held_out(
@@ -32,7 +31,7 @@ def held_out(
     """
     group_of = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(group_of)
-    order = np.random.default_rng([SPLIT_STREAM, seed]).permutation(len(sizes))
+    order = np.random.default_rng([Stream.SPLIT, seed]).permutation(len(sizes))
     split_of_group, names = np.full(len(sizes), -1), list(wanted)
     for number, name in enumerate(names):
         images = max(1, round(wanted[name] * count if wanted[name] < 1 else wanted[name]))

@@ -27,7 +27,7 @@ def in_words(size: int) -> str:
     return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.3g} MiB"
 
 
-def say_size(folder: Path, split: str, count: int, each: int) -> None:
+def say_size(folder: Path, split: str, count: int, each: int, otherwise: str = "") -> None:
     """Prints the size of a split before it is written, and refuses a split that is too large for the disk.
 
     Args:
@@ -35,16 +35,32 @@ def say_size(folder: Path, split: str, count: int, each: int) -> None:
         split: the name of the split.
         count: number of images.
         each: bytes of an image.
+        otherwise: what else can be done, for the message.
+
+    Raises:
+        UserError: the disk has too little space.
+    """
+    check_room(folder, count * each, f"the {count} decoded images of {split}", otherwise)
+    if count * each >= WORTH_SAYING:
+        print(f"decoding {count} images of {split} into {folder}: {in_words(count * each)}", flush=True)
+
+
+def check_room(folder: Path, size: int, what: str, otherwise: str = "") -> None:
+    """Refuses what is too large for the disk of the cache, before anything is computed.
+
+    Args:
+        folder: where it is written; it need not exist.
+        size: bytes.
+        what: its name in the plural, for the message.
+        otherwise: what can be done other than to choose another cache.
 
     Raises:
         UserError: the disk has too little space.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free
-    if count * each > free:
+    if size > free:
         raise UserError(
-            f"the {count} images of {split} take {in_words(count * each)} decoded and {there} has {in_words(free)}: "
-            f"choose another cache by {CACHE_VARIABLE}, or set data.cache_limit=0 to decode them as they are read"
+            f"{what} take {in_words(size)}, and {there} has {in_words(free)}: "
+            f"choose another cache by {CACHE_VARIABLE}{otherwise}"
         )
-    if count * each >= WORTH_SAYING:
-        print(f"decoding {count} images of {split} into {folder}: {in_words(count * each)}", flush=True)

@@ -12,9 +12,8 @@ from gen_experiments.data.pictures import FORMATS
 from gen_experiments.data.sources.base import Decoded, stamp
 from gen_experiments.data.sources.folder import ImageFolder
 from gen_experiments.errors import UserError, quoted
+from gen_experiments.randomness import Stream
 from gen_experiments.sizes import Size
-
-HOLD_STREAM = 28
 
 
 class PairedFolders(PicturePairs):
@@ -192,7 +191,7 @@ def _divided(folder: ImageFolder, held_out: float) -> dict[str, list[Path]]:
     for number, split in enumerate(("train", "val", "test")):
         if split in folder.splits():
             given = _files(folder, split)
-            order = np.random.default_rng([HOLD_STREAM, number]).permutation(len(given))
+            order = np.random.default_rng([Stream.HOLD, number]).permutation(len(given))
             files[split] = [given[place] for place in order]
     share = round(held_out * len(files["train"]))
     for split in ("test", "val"):

@@ -15,9 +15,8 @@ from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import Numbers, Pictures, decode_all
 from gen_experiments.data.sources.base import Decoded, Source, decode_framed
 from gen_experiments.data.sources.digits import Digits
+from gen_experiments.randomness import Stream
 from gen_experiments.sizes import Size
-
-SHUFFLE_STREAM = 27
 
 
 class PairSource(Source, ABC):
@@ -118,7 +117,7 @@ class ShuffledPairs:
 
     def __init__(self, items: ImageArray, channels: int, seed: int) -> None:
         self._items, self._channels = items, channels
-        self._partners = np.random.default_rng([SHUFFLE_STREAM, seed]).permutation(len(items))
+        self._partners = np.random.default_rng([Stream.SHUFFLE, seed]).permutation(len(items))
 
     @property
     def members(self) -> NDArray[np.int64]:

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from gen_experiments import distributed, randomness
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSet
-
-ORDER_STREAM, MIRROR_STREAM, CHANGE_STREAM = 21, 22, 24
+from gen_experiments.randomness import Stream
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """Returns the order of `count` images in an epoch, a permutation that depends only on the arguments."""
-    return np.random.default_rng([ORDER_STREAM, seed, epoch]).permutation(count)
+    return np.random.default_rng([Stream.ORDER, seed, epoch]).permutation(count)
 
 
 def own_part(batch: NDArray[np.int64], rank: int, world_size: int) -> NDArray[np.int64]:
@@ -72,7 +71,7 @@ class TrainingBatches:
             self._epoch, self._done = self._epoch + 1, 0
         order = epoch_order(len(self.images), self.seed, 0 if self._repeated else self._epoch)
         # For all images at once: batch by batch it would take as long as reading.
-        seeds = randomness.seeds_of(torch.from_numpy(order), CHANGE_STREAM, self.seed, self._epoch).numpy()
+        seeds = randomness.seeds_of(torch.from_numpy(order), Stream.CHANGE, self.seed, self._epoch).numpy()
         own = zip(self._parts(order, self._done), self._parts(seeds, self._done), strict=True)
         read = self.images.stream(self._parts(order, self._done), self._parts(seeds, self._done))
         for (indices, of_images), pixels in zip(own, read, strict=True):
@@ -88,7 +87,7 @@ class TrainingBatches:
     def _mirrored(self, count: int) -> torch.Tensor | None:
         if not self.flip:
             return None
-        source = randomness.generator("cpu", MIRROR_STREAM, self.seed, self._epoch, self._done)
+        source = randomness.generator("cpu", Stream.MIRROR, self.seed, self._epoch, self._done)
         return randomness.rand_rows(count, source=source) < 0.5
 
     def state_dict(self) -> dict[str, Any]:
@@ -139,7 +138,7 @@ def evaluation_batch(images: ImageSet, indices: NDArray[np.int64]) -> Batch:
 
 
 def _evaluation_batch(images: ImageSet, pixels: torch.Tensor, indices: NDArray[np.int64]) -> Batch:
-    return _batch(images, pixels, indices, None, randomness.seeds_of(torch.from_numpy(indices), CHANGE_STREAM))
+    return _batch(images, pixels, indices, None, randomness.seeds_of(torch.from_numpy(indices), Stream.CHANGE))
 
 
 def _batch(

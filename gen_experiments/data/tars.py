@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gen_experiments.data.pictures import Encoded
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.storage import atomic_write, cache_root
+from gen_experiments.storage import cache_root, write_array
 from gen_experiments.untrusted import map_array
 
 NO_LABEL = -1
@@ -87,8 +87,7 @@ def index_of(shards: Sequence[Path], key: str, suffixes: Sequence[str]) -> NDArr
         if 0 < without < len(index):
             first = Members(shards, index)[int(np.argmin(index[:, LABEL]))].name
             raise UserError(f"{without} of {len(index)} pictures have no label, such as {first}: give all one, or none")
-        with atomic_write(path) as temporary:
-            np.save(temporary, index)
+        write_array(path, index)
     return index
 
 

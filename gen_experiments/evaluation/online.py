@@ -109,15 +109,11 @@ class OnlineScores:
         """Returns moments and features of images; each process computes its batches."""
         sums = FeatureSums(self.extractor.num_features).to(device)
         rows, positions = [], []
-        starts = range(0, len(images), batch_size)
-        for number, start in enumerate(starts[distributed.rank() :: distributed.world_size()]):
-            if number < len(starts) // distributed.world_size():
-                between()
-            part = np.arange(start, min(start + batch_size, len(images)))
-            features = self.extractor(images.read(part).to(device))
+        for part in distributed.own_parts(len(images), batch_size, between):
+            features = self.extractor(images.read(np.array(part)).to(device))
             sums.update(features)
             rows.append(features.cpu())
-            positions.append(torch.from_numpy(part))
+            positions.append(torch.tensor(part))
         return Collected(sums.moments(), self._gathered(rows, positions))
 
     def _gathered(self, rows: list[Tensor], positions: list[Tensor]) -> Tensor:

@@ -64,11 +64,8 @@ class ReferenceStatistics:
         self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
     ) -> Moments:
         sums = FeatureSums(self.extractor.num_features).to(device)
-        own = np.array_split(np.arange(len(images)), distributed.world_size())[distributed.rank()]
-        for start in range(0, len(own), batch_size):
-            if start < len(images) // distributed.world_size():
-                between()
-            sums.update(self.extractor(images.read(own[start : start + batch_size]).to(device)))
+        for part in distributed.own_parts(len(images), batch_size, between):
+            sums.update(self.extractor(images.read(np.array(part)).to(device)))
         return sums.moments()
 
 

@@ -8,9 +8,8 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
+from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule, as_schedule
-
-AUGMENTATION_STREAM = 5  # first word of the keys of its random numbers (`randomness.generator`)
 
 
 class Augmented(nn.Module):
@@ -56,7 +55,7 @@ class Augmented(nn.Module):
         """
         if self.augmentation is None:
             return None, None
-        source = randomness.generator(device, randomness.run_seed(), AUGMENTATION_STREAM, iteration)
+        source = randomness.generator(device, randomness.run_seed(), Stream.AUGMENTATION, iteration)
         draws = randomness.rand_rows(rows, 4, self.augmentation.num_draws, source=source)
         return draws[:, :2], draws[:, 2:]
 

@@ -19,6 +19,7 @@ from gen_experiments.models.batch_norm import synchronise
 from gen_experiments.models.manual import ManualOptimization
 from gen_experiments.models.optimizers import raise_eps
 from gen_experiments.networks.base import Decoder, Discriminator, Encoder, Generator
+from gen_experiments.randomness import Stream
 from gen_experiments.recorded import Recorded, arguments_of, class_path
 from gen_experiments.schedules import Schedule, set_run_length
 
@@ -27,9 +28,6 @@ DecoderFactory = Callable[[ImageSpec, int], Decoder]
 GeneratorFactory = Callable[[ImageSpec], Generator]
 DiscriminatorFactory = Callable[[ImageSpec], Discriminator]
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-
-# First words of the keys that name the random streams of training (`randomness.generator`).
-GLOBAL_STREAM, NOISE_STREAM = 1, 2
 
 
 def global_size(batch: Batch) -> int:
@@ -79,7 +77,7 @@ class ImageModel(Recorded, ManualOptimization):
 
     def random_source(self) -> torch.Generator:
         """Returns the source of this iteration's random numbers, in the same state on all processes."""
-        return randomness.generator(self.device, randomness.run_seed(), NOISE_STREAM, self.iteration)
+        return randomness.generator(self.device, randomness.run_seed(), Stream.NOISE, self.iteration)
 
     def scheduled(self, *optimizers: Optimizer) -> list[Optimizer]:
         """Stores the learning rates of `optimizers`, which `lr_schedule` multiplies.
@@ -174,7 +172,7 @@ class ImageModel(Recorded, ManualOptimization):
         accumulated = self.trainer.accumulate_grad_batches
         self._batch_of_step = batch_idx % accumulated
         self.iteration = self.global_step * accumulated + self._batch_of_step
-        seed = randomness.key_seed(randomness.run_seed(), GLOBAL_STREAM, self.iteration, distributed.rank())
+        seed = randomness.key_seed(randomness.run_seed(), Stream.GLOBAL, self.iteration, distributed.rank())
         # `torch.manual_seed` would format a stack trace for every kind of device that is absent.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":

@@ -19,11 +19,11 @@ from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.models.base import ImageModel, OptimizerFactory
 from gen_experiments.networks.conditioning import require_labels
 from gen_experiments.pure_functions import PureFunction, example_images
+from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule
 from gen_experiments.storage import atomic_write
 
 ClassifierFactory = Callable[[ImageSpec], ClassifierNet]
-SHIFT_STREAM = 6  # first word of the keys of the shifts' random numbers (`randomness.generator`)
 
 
 class Classifier(ImageModel):
@@ -76,7 +76,7 @@ class Classifier(ImageModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the cross-entropy of a batch."""
-        source = randomness.generator("cpu", SHIFT_STREAM, randomness.run_seed(), self.images_seen)
+        source = randomness.generator("cpu", Stream.SHIFT, randomness.run_seed(), self.images_seen)
         images = shifted(batch.images, self.shift, source)
         loss = F.cross_entropy(self(images), require_labels(batch.labels), label_smoothing=self.label_smoothing)
         self.log_training(loss=loss)

@@ -20,10 +20,10 @@ from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.pure_functions import PureFunction
+from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule
 
 PriorFactory = Callable[[CodeSpec], Prior]
-EVALUATION_STREAM = 4
 NATS_OF_A_BIT = math.log(2)
 
 
@@ -176,7 +176,7 @@ class CodeModel(ImageModel):
 
     def _count_likelihood(self, batch: Batch, stage: str) -> None:
         # By the image, so that the estimate of an image is the same in whichever batch and process it is.
-        seeds = randomness.seeds_of(batch.places.to(self.device), EVALUATION_STREAM)
+        seeds = randomness.seeds_of(batch.places.to(self.device), Stream.EVALUATION)
         nats = self.averaged.nll(self.codes_of(batch, stage), batch.labels, seeds).mean()
         bits = nats / (NATS_OF_A_BIT * self.prior.codes.drawn)
         self._means.update(len(batch.images), nll=bits)

@@ -4,8 +4,9 @@ import copy
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -36,19 +37,40 @@ MAX_SIZE = 4096
 TEXTS = ("weights", "file", "path")
 
 T = TypeVar("T")
+_trusted: ContextVar[tuple[str, ...]] = ContextVar("trusted", default=())
+
+
+@contextmanager
+def trusting(packages: Sequence[str]) -> Iterator[None]:
+    """While it lasts, files may name classes of these packages, besides those in `$GEN_EXPERIMENTS_TRUST`.
+
+    Raises:
+        UserError: a name is that of no package, or of one that cannot be trusted whole.
+    """
+    _check_packages(packages, "trust")
+    token = _trusted.set(tuple(packages))
+    try:
+        yield
+    finally:
+        _trusted.reset(token)
 
 
 def trusted_packages() -> list[str]:
-    """Returns the packages in `$GEN_EXPERIMENTS_TRUST`.
+    """Returns the packages in `$GEN_EXPERIMENTS_TRUST`, and those of `trusting`.
 
     Raises:
         UserError: the variable names something else, or a package that cannot be trusted whole.
     """
     packages = [name.strip() for name in os.environ.get(TRUST_VARIABLE, "").split(",") if name.strip()]
-    for name in packages:
+    _check_packages(packages, TRUST_VARIABLE)
+    return [*packages, *_trusted.get()]
+
+
+def _check_packages(names: Sequence[str], given: str) -> None:
+    for name in names:
         if not all(part.isidentifier() for part in name.split(".")) or name.partition(".")[0] in NEVER_WHOLE:
-            raise UserError(f"{TRUST_VARIABLE} names your own packages, separated by commas; {name} cannot be one")
-    return packages
+            separated = ", separated by commas" if given == TRUST_VARIABLE else ""
+            raise UserError(f"{given} names your own packages{separated}; {quoted(name)} cannot be one")
 
 
 @contextmanager
@@ -149,7 +171,8 @@ def _one_line_of(error: Exception, path: str | Path) -> UserError:
         if package in NEVER_WHOLE:
             return UserError(f"{path} names {denied}, which is no part of a model or its data: nothing was run")
         return UserError(
-            f"{path} names {denied}, whose import would run code: if you trust it, set {TRUST_VARIABLE}={package}"
+            f"{path} names {denied}, whose import would run code: if you trust it, set {TRUST_VARIABLE}={package} "
+            f"(in Python, load(path, trust={package!r}))"
         )
     reason = one_line(str(error)) if str(error).strip() else type(error).__name__
     return UserError(f"{path} describes nothing that can be built: {quoted(reason)}")

@@ -25,11 +25,10 @@ from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import StyledAutoencoder
 from gen_experiments.precision import at_least_float32
 from gen_experiments.pure_functions import PureFunction, example_images
+from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule
 
 StyledAutoencoderFactory = Callable[[ImageSpec], StyledAutoencoder]
-
-STYLE_STREAM = 30
 MOST_SCALES = 8
 
 
@@ -176,7 +175,7 @@ class MUNIT(TranslationModel):
 
     def drawn_style(self, seed: int, to: str | None = None) -> Tensor:
         """Returns a (1, style_dim) style of the side `to`, drawn from a standard normal by the seed alone."""
-        seeds = randomness.seeds_of(torch.zeros(1, dtype=torch.int64), STYLE_STREAM, seed)
+        seeds = randomness.seeds_of(torch.zeros(1, dtype=torch.int64), Stream.STYLE, seed)
         return randomness.normal_of(seeds, self._average(self.place_of(to)).style_dim).to(self.device)
 
     def pure_functions(self) -> dict[str, PureFunction]:

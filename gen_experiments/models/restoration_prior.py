@@ -9,10 +9,10 @@ from gen_experiments import randomness
 from gen_experiments.images import Batch
 from gen_experiments.models.code_model import CodeModel
 from gen_experiments.models.pairs import require_pairs, require_sources
-from gen_experiments.models.sampling import SAMPLE_STREAM
 from gen_experiments.models.translating import place_among, sources_of
 from gen_experiments.precision import at_least_float32
 from gen_experiments.priors.base import CodeSpec, Draws
+from gen_experiments.randomness import Stream
 
 
 class RestorationPrior(CodeModel):
@@ -73,7 +73,7 @@ class RestorationPrior(CodeModel):
             (B, C, H, W); values should lie in [-1, 1].
         """
         given = self.encode(images)
-        keys = [(SAMPLE_STREAM, seed, proposal, *codes) for codes in given.tolist()]
+        keys = [(Stream.SAMPLE, seed, proposal, *codes) for codes in given.tolist()]
         draws = Draws([randomness.generator("cpu", *key) for key in keys])
         unknown = torch.zeros_like(given, dtype=torch.bool)
         codes = torch.cat([given, torch.zeros_like(given)], dim=1)

@@ -9,8 +9,7 @@ from torch import Tensor
 from gen_experiments import randomness
 from gen_experiments.images import Batch
 from gen_experiments.models.base import ImageModel
-
-SAMPLE_STREAM = 3  # first word of the keys of samples' random numbers (`randomness.generator`)
+from gen_experiments.randomness import Stream
 
 
 class GenerativeModel(ImageModel, ABC):
@@ -67,7 +66,7 @@ class GenerativeModel(ImageModel, ABC):
 
 def sample_sources(first: int, count: int, seed: int) -> list[torch.Generator]:
     """Returns one source of random numbers for each of the samples `first` ... `first + count - 1`."""
-    return [randomness.generator("cpu", SAMPLE_STREAM, seed, number) for number in range(first, first + count)]
+    return [randomness.generator("cpu", Stream.SAMPLE, seed, number) for number in range(first, first + count)]
 
 
 def drawn_labels(sources: Sequence[torch.Generator], classes: int | None) -> Tensor | None:

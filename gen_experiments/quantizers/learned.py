@@ -11,9 +11,7 @@ from gen_experiments.quantizers import codebook
 from gen_experiments.quantizers.base import CountsSteps
 from gen_experiments.quantizers.estimators import Estimator
 from gen_experiments.quantizers.lookup import LookupQuantizer
-
-# First words after the seed in the keys of this module's random streams.
-START_STREAM, REVIVAL_STREAM = 11, 12
+from gen_experiments.randomness import Stream
 
 
 class LearnedCodebook(CountsSteps, LookupQuantizer):
@@ -81,7 +79,7 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
     def _prepare(self, rows: Tensor) -> None:
         total = rows.shape[0] * distributed.world_size()
         if self.steps == 0 and self.kmeans_start:
-            means, counts = codebook.kmeans(rows, self.codebook_size, self._source(START_STREAM, rows), self._project)
+            means, counts = codebook.kmeans(rows, self.codebook_size, self._source(Stream.START, rows), self._project)
             if not counts.any():  # no latent is finite: the next batch is the first
                 return
             # The averages cannot keep a code without weight, as that of a cluster without rows.
@@ -98,7 +96,7 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
             dead = (self.hits < least).float()
             # Asking a GPU whether any code is dead would wait for it.
             if dead.is_cuda or dead.any():
-                latents = codebook.draw(rows, self.codebook_size, self._source(REVIVAL_STREAM, rows))
+                latents = codebook.draw(rows, self.codebook_size, self._source(Stream.REVIVAL, rows))
                 self.revived += dead.sum()
                 self._replace(dead, latents, least)
         self.steps += 1

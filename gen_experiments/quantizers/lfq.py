@@ -20,6 +20,10 @@ class LFQ(Quantizer):
     should use every code. p is a product over the channels, of which E[H(p)] is a sum, and E[p] one matrix product of
     two halves: no N × 2^D numbers are ever held.
 
+    In a validation H(E[p]) is that of each batch of each process, and smaller than that of all images together. The
+    mean of these losses, and `val/loss` with it, is therefore larger for smaller batches (`data.eval_batch_size`): only
+    validations in equal batches can be compared by it. No other score depends on the batches.
+
     Shapes: (B, D, h, w) latents -> (B, D, h, w) values of ±1, (B, h, w) indices in [0, 2^D), the first channel as the
     highest bit.
 

@@ -10,8 +10,8 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.quantizers.base import CountsSteps, Quantized, Quantizer
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.estimators import Estimator, StraightThrough
+from gen_experiments.randomness import Stream
 
-DROPOUT_STREAM = 13
 MOST_LEVELS = 64
 
 QuantizerFactory = Callable[[], Quantizer]
@@ -103,7 +103,7 @@ class ResidualQuantizer(CountsSteps, Quantizer):
         """Returns (B, 1, 1, 1), how many levels each image keeps; None if all keep all."""
         if not self.training or self.dropout == 0:
             return None
-        source = randomness.generator(z.device, randomness.run_seed(), DROPOUT_STREAM, self.steps)
+        source = randomness.generator(z.device, randomness.run_seed(), Stream.DROPOUT, self.steps)
         dropped = randomness.rand_rows(z.shape[0], source=source) < self.dropout
         levels = 1 + randomness.randint_rows(z.shape[0], self.depth, source)
         return torch.where(dropped, levels, self.depth)[:, None, None, None]

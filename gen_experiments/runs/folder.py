@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,7 @@ from gen_experiments.exported import file_of, is_exported
 from gen_experiments.runs.checkpoint_files import is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_restart, job_name
 from gen_experiments.runs.lock import is_locked, lock, release
-from gen_experiments.runs.record import RunRecord
+from gen_experiments.runs.record import RECORD_FILE, RunRecord
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,9 @@ class Run:
         return Start(place.parent if place.name == CHECKPOINTS else place, path)
 
     def discard(self, start: Start) -> None:
-        """Removes the folder of a new run without a checkpoint, so that a failed start leaves nothing behind."""
+        """Removes the folder of a new run without a checkpoint, and with it the lock of this process."""
         if start.is_new:
-            shutil.rmtree(start.folder, ignore_errors=True)
+            _remove(start.folder)
 
     def _resumed(self, folder: Path, path: Path | None) -> Start:
         if not lock(folder):
@@ -160,8 +161,7 @@ class Run:
         try:
             RunRecord.new(self.name, seed, job_name()).write(folder)
         except OSError:  # on a full disk there may be room for a folder alone
-            release(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             raise
         return Start(folder, source)
 
@@ -210,3 +210,15 @@ class Run:
     def _versions(self) -> list[int]:
         found = (re.fullmatch(r"version_(\d+)", path.name) for path in self.home.glob("version_*"))
         return [int(match[1]) for match in found if match]
+
+
+def _remove(folder: Path) -> None:
+    """Removes the folder of a run that this process holds.
+
+    The lock is released first: on NFS a folder with an open file cannot be removed. The record goes before it, so that
+    no other process takes the run in between.
+    """
+    with suppress(OSError):
+        (folder / RECORD_FILE).unlink()
+    release(folder)
+    shutil.rmtree(folder, ignore_errors=True)

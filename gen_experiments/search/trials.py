@@ -3,12 +3,14 @@
 import hashlib
 import json
 import math
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError, quoted
+from gen_experiments.randomness import Stream
 from gen_experiments.runs.table import CsvTable
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.storage import atomic_write
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from optuna import Study
 
 STATE_FILE = "sweep.json"
-DRAW_STREAM = 41  # first word of the keys of the sampler's seeds
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Trials:
         if "run.name" not in options:
             options["run.name"] = f"sweep_{file.path.stem}"
             self.arguments.append(f"--run.name={options['run.name']}")
-        self.home = Path(options.get("run.root", "runs")) / options["run.name"]
+        self.home = Path(os.path.expanduser(options.get("run.root", "runs"))) / options["run.name"]
         described = json.dumps(asdict(file) | {"path": ""}, sort_keys=True)
         self._identity = hashlib.sha256(described.encode()).hexdigest()
         self.all = self._read()
@@ -123,7 +124,7 @@ class Trials:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        seed = randomness.key_seed(DRAW_STREAM, self.seed, len(self.all)) % 2**32
+        seed = randomness.key_seed(Stream.DRAW, self.seed, len(self.all)) % 2**32
         study = optuna.create_study(
             sampler=self.file.sampler(seed),
             pruner=self.file.pruner(),

@@ -126,7 +126,7 @@ class Endless(PictureSource):
 def test_what_the_disk_has_no_room_for_is_not_begun(cache):
     data = ImageDataModule(Endless(10**9), size=64, cache_limit=float("inf"))
     with pytest.raises(
-        UserError, match=r"1000000000 images of train take 3\.81e\+03 GiB decoded .*data\.cache_limit=0"
+        UserError, match=r"1000000000 decoded images of train take 3\.81e\+03 GiB, and .*data\.cache_limit=0"
     ):
         data.prepare_data()
     assert not cache.exists()

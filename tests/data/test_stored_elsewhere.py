@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 import tarfile
 
@@ -253,11 +254,21 @@ def test_splits_that_are_not_clear_are_told(tmp_path, files):
         HuggingFace(str(tmp_path / "kept"), label_column=None)
 
 
-@pytest.mark.parametrize("name", ["nowhere/at_all", "text.parquet"])
-def test_what_cannot_be_loaded_is_told_in_one_line(tmp_path, monkeypatch, name):
+HUB = ", and no data set of that name could be loaded from the hub ("
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("text.parquet", "text.parquet cannot be loaded by the library datasets ("),
+        *((name, f"there is no folder or file {name}{HUB}") for name in ("pictres", "nowhere/at_all")),
+        *((name, f"there is no folder or file {name}: correct") for name in ("./pictres", "/a/b", "../a", "a/b/c")),
+    ],
+)
+def test_what_cannot_be_loaded_is_told_in_one_line(tmp_path, monkeypatch, name, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.parquet").write_text("hello")
-    with pytest.raises(UserError, match=rf"^{name} cannot be loaded by the library datasets \(") as told:
+    with pytest.raises(UserError, match=rf"^{re.escape(message)}") as told:
         HuggingFace(name)
     assert "\n" not in str(told.value)
 

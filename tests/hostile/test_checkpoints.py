@@ -214,27 +214,3 @@ def test_a_storage_that_claims_more_than_its_entry(refused, checkpoints):
 
     _rewritten(checkpoints["gan"], "evil.ckpt", change)
     refused("sample", "evil.ckpt")
-
-
-OWN = """
-from gen_experiments.networks.generators import DCGANGenerator
-
-class MyGenerator(DCGANGenerator):
-    pass
-"""
-
-
-def test_a_part_of_the_user_works_once_its_package_is_trusted(
-    refused, experiment, contents, tmp_path, monkeypatch, capsys
-):
-    (tmp_path / "importable" / "own_parts.py").write_text(OWN)
-    generator = {**contents["gan"]["hyper_parameters"]["generator"], "class_path": "own_parts.MyGenerator"}
-    torch.save(changed(contents["gan"], hyper(generator=generator)), "own.ckpt")
-    said = refused("sample", "own.ckpt")
-    assert "own_parts.MyGenerator" in said
-    assert "GEN_EXPERIMENTS_TRUST=own_parts" in said
-    monkeypatch.setenv("GEN_EXPERIMENTS_TRUST", "another, own_parts")
-    assert experiment("sample", "own.ckpt", "--num=1") == 0
-    for package in ("torch", "os", "jsonargparse", "a b", "*"):
-        monkeypatch.setenv("GEN_EXPERIMENTS_TRUST", package)
-        assert "GEN_EXPERIMENTS_TRUST" in refused("sample", "own.ckpt")

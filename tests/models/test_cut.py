@@ -7,10 +7,10 @@ from gen_experiments import randomness
 from gen_experiments.errors import UserError
 from gen_experiments.losses.adversarial import LeastSquares
 from gen_experiments.losses.contrastive import patch_nce
-from gen_experiments.models.base import NOISE_STREAM
 from gen_experiments.models.cut import CUT
 from gen_experiments.networks.base import StagedTranslator
 from gen_experiments.networks.projector import drawn_places
+from gen_experiments.randomness import Stream
 from run_files import checkpoint, equal
 from small_translators import SPEC, Means, Scale, fit
 from test_devices import assert_trained_as_one, train
@@ -61,7 +61,7 @@ def test_an_iteration_by_hand(tmp_path, identity):
     """The contrast of source and translation, and with `identity` its mean with that of the target and its own."""
     model, again = cut(identity=identity), cut(identity=identity)
     watch = fit(model, tmp_path, a=0.4, b=1.1)
-    source, parts = randomness.generator("cpu", 0, NOISE_STREAM, 0), []
+    source, parts = randomness.generator("cpu", 0, Stream.NOISE, 0), []
     generator, a, b = again.generators[0], torch.full((1, 1, 2, 2), 0.4), torch.full((1, 1, 2, 2), 1.1)
     for images in (a, b) if identity else (a,):
         made = generator(images)

@@ -11,9 +11,9 @@ from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.adversarial import LeastSquares
 from gen_experiments.losses.reconstruction import L1
-from gen_experiments.models.base import NOISE_STREAM
 from gen_experiments.models.munit import MUNIT
 from gen_experiments.networks.base import Discriminator, StyledAutoencoder
+from gen_experiments.randomness import Stream
 from run_files import checkpoint, curve, equal
 from small_models import quiet_trainer
 from small_translators import SPEC, Means, Watch, fit
@@ -74,7 +74,7 @@ def munit(image=SPEC, **options):
 
 def drawn(dim=1):
     """The styles of B and of A that the first iteration draws."""
-    source = randomness.generator("cpu", 0, NOISE_STREAM, 0)
+    source = randomness.generator("cpu", 0, Stream.NOISE, 0)
     return [torch.randn(1, dim, generator=source) for _ in "BA"]
 
 

@@ -12,7 +12,6 @@ from gen_experiments.losses.adversarial import LeastSquares, RelativisticPaired
 from gen_experiments.losses.lecam import LeCam
 from gen_experiments.losses.penalties import R1
 from gen_experiments.losses.reconstruction import L1
-from gen_experiments.models.augmented import AUGMENTATION_STREAM
 from gen_experiments.models.cut import CUT
 from gen_experiments.models.cyclegan import CycleGAN
 from gen_experiments.models.munit import MUNIT
@@ -22,6 +21,7 @@ from gen_experiments.networks.augment import DiffAugment
 from gen_experiments.networks.base import Discriminator
 from gen_experiments.networks.munit import MUNITAutoencoder
 from gen_experiments.networks.resnet_translator import ResNetTranslator
+from gen_experiments.randomness import Stream
 from small_models import changed, quiet_trainer
 from small_translators import SPEC, Means, Scale, Watch, fit
 
@@ -98,7 +98,7 @@ def test_an_augmented_iteration_of_pix2pix_by_hand(tmp_path):
     """A picture of one value has another brightness, the same for source and target: D = u·(A + δ) + v·(x + δ)."""
     model = pix2pix(augmentation=DiffAugment(**COLOUR), loss=LeastSquares(), optimizer_d=still)
     logged = fit(model, tmp_path, a=0.5, b=-0.25).logged[0]
-    source = randomness.generator("cpu", 0, AUGMENTATION_STREAM, 0)
+    source = randomness.generator("cpu", 0, Stream.AUGMENTATION, 0)
     # Of each picture's ten numbers the fourth is the brightness: of the real and the made one in either step.
     shifts = (torch.rand(1, 4, 10, generator=source)[0, :, 3] - 0.5).tolist()
     a, b, w, u, v = 0.5, -0.25, 0.5, 0.4, 0.8

@@ -37,3 +37,15 @@ def test_signs_and_indices_by_hand():
 def test_senseless_numbers_are_refused(wrong):
     with pytest.raises(UserError):
         LFQ(**wrong)
+
+
+def test_an_evaluation_in_smaller_batches_has_a_larger_loss_and_equal_codes():
+    """As the class says: the entropy of a batch's mean is smaller than that of all latents together."""
+    quantizer = LFQ(dim=10).eval()
+    latents = 0.05 * torch.randn(64, 10, 4, 4, generator=torch.Generator().manual_seed(0))
+    found = {size: [quantizer(part) for part in latents.split(size)] for size in (64, 16, 4)}
+    losses = [float(torch.stack([each.loss for each in parts]).mean()) for parts in found.values()]
+    assert losses == sorted(losses)
+    assert losses[-1] - losses[0] > 0.1
+    for parts in found.values():
+        assert torch.equal(torch.cat([each.indices for each in parts]), found[64][0].indices)

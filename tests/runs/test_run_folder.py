@@ -1,10 +1,14 @@
 """The folder that a new run is given."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from gen_experiments.runs.folder import Run
 from gen_experiments.runs.lock import is_locked
+from gen_experiments.runs.record import RunRecord
 
 WITHOUT_ROOM = """
 import resource, sys
@@ -37,3 +41,23 @@ def test_a_run_that_found_room_at_the_second_time_has_one_writer(tmp_path):
         assert folder == tmp_path / "runs" / "name" / "version_0"
         assert is_locked(folder)
         process.kill()
+
+
+def test_nothing_in_a_folder_is_open_when_it_is_removed(tmp_path, monkeypatch):
+    """NFS keeps an open file under another name, and then the folder cannot be removed."""
+    opened = []
+    removed = shutil.rmtree
+
+    def remove(folder, **options):
+        files = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()]
+        opened.extend(file for file in files if file.startswith(str(folder.resolve())))
+        assert RunRecord.read(folder) is None  # another process would take the run, which nobody locks now
+        removed(folder, **options)
+
+    monkeypatch.chdir(tmp_path)
+    run = Run("name")
+    start = run.start(None, 0)
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    run.discard(start)
+    assert opened == []
+    assert not start.folder.exists()

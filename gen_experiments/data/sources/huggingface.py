@@ -1,6 +1,7 @@
 """Data sets of Hugging Face's library `datasets`."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from gen_experiments.data.sources.folder import SPLIT_OF
 from gen_experiments.errors import UserError, quoted
 
 NO_LABEL = -1  # stands in data sets for a secret label
+HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 OTHER_SPLITS = "in splits of other names"
 
 
@@ -165,6 +167,10 @@ def _loaded(path: str, name: str | None, revision: str | None) -> Any:
     except ModuleNotFoundError as error:
         raise UserError("the library datasets is not installed: pip install 'gen-experiments[huggingface]'") from error
     place = Path(path)
+    missing = not place.exists()
+    # Otherwise the library would try for half a minute to reach the hub.
+    if missing and not HUB_NAME.fullmatch(path):
+        raise UserError(f"there is no folder or file {path}: correct --data.source.path")
     try:
         if any((place / file).is_file() for file in ("dataset_dict.json", "state.json")):
             return datasets.load_from_disk(path)
@@ -175,6 +181,11 @@ def _loaded(path: str, name: str | None, revision: str | None) -> Any:
     # The library and its readers raise many kinds of errors.
     except Exception as error:
         reason = quoted(error) or type(error).__name__
+        if missing:
+            raise UserError(
+                f"there is no folder or file {path}, and no data set of that name could be loaded from the hub "
+                f"({reason}): correct --data.source.path"
+            ) from error
         raise UserError(
             f"{path} cannot be loaded by the library datasets ({reason}): name it by --data.source.path"
         ) from error
