@@ -5,7 +5,7 @@ import pytest
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from gen_experiments.errors import UserError
-from gen_experiments.runs.job import check_processes, is_first_process, job_name, name_job_for_lightning
+from gen_experiments.runs.job import check_processes, is_first_process, is_lasting, job_name, name_job_for_lightning
 
 VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID")
 
@@ -43,14 +43,19 @@ def test_exactly_one_process_is_the_first(launched, variables, first):
         ({"SLURM_JOB_ID": 8, "SLURM_ARRAY_JOB_ID": 6, "SLURM_ARRAY_TASK_ID": 2}, "slurm-6_2"),
         ({"TORCHELASTIC_RUN_ID": "none"}, None),
         ({"TORCHELASTIC_RUN_ID": "digits"}, "torchrun-digits"),
-        ({"TORCHELASTIC_RUN_ID": uuid.UUID(int=7, version=4)}, None),
+        ({"TORCHELASTIC_RUN_ID": uuid.UUID(int=7, version=4)}, "torchrun-00000000-0000-4000-8000-000000000007"),
         ({"TORCHELASTIC_RUN_ID": "8", "SLURM_JOB_ID": 8}, "slurm-8"),
     ],
     ids=str,
 )
-def test_a_job_has_the_same_name_at_its_next_start(launched, variables, name):
+def test_a_job_has_the_same_name_after_a_restart(launched, variables, name):
     launched(**variables)
     assert job_name() == name
+
+
+def test_a_job_that_torchrun_has_named_by_a_uuid_does_not_keep_its_name():
+    names = [None, "slurm-8", "slurm-6_2", "torchrun-digits", f"torchrun-{uuid.uuid4()}"]
+    assert [is_lasting(name) for name in names] == [False, True, True, True, False]
 
 
 ALLOCATION = {"SLURM_JOB_ID": 8, "SLURM_NTASKS": 2, "SLURM_NTASKS_PER_NODE": 2}
