@@ -1,6 +1,7 @@
 """The same command again, after a kill, a restart or a damaged file: which run goes on, and from where."""
 
 import json
+import subprocess
 import uuid
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 import independent
 from conftest import SHORT, SMALL
 from gen_experiments.runs.record import update_record
-from processes import PYTHONPATH, said, start
+from processes import MODULE, PYTHONPATH, said, start
 from run_files import checkpoint
 
 SCRIPT = [*SMALL["vqvae"], *SHORT, "--run.resume=auto"]
@@ -81,3 +82,20 @@ def test_a_truncated_checkpoint_is_passed_over_aloud_by_a_script_too(experiment,
     assert experiment("fit", *SCRIPT, "--trainer.max_steps=6") == 0
     assert f"{last.relative_to(tmp_path)} cannot be read: " in capsys.readouterr().out
     assert checkpoint(last)["global_step"] == 6
+
+
+def test_a_full_disk_leaves_what_the_run_has(experiment, tmp_path):
+    assert experiment("fit", *SCRIPT) == 0
+    (run,) = (tmp_path / "runs" / "vqvae").iterdir()
+    held = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    # What bash counts in KiB is a limit on every file that a process writes.
+    command = ["bash", "-c", 'ulimit -f 2 && exec "$@"', "bash", *MODULE, "fit", *SCRIPT[:-1], "--ckpt_path=last"]
+    done = subprocess.run([*command, "--trainer.max_steps=6"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert (
+        done.stderr.splitlines()[-1] == f"error: cannot write {run.relative_to(tmp_path)}/config.yaml: File too large"
+    )
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == {
+        **held,
+        run / "run.json": held[run / "run.json"].replace(b"finished", b"stopped"),
+    }
