@@ -17,7 +17,7 @@ OUT_OF_MEMORY = re.compile(
     r"|integer multiplication overflow"
 )
 # Messages of torch where another process of the run has ended: gloo's, NCCL's, and those of the key-value store.
-LOST_PROCESS = re.compile(r"gloo/transport|remote process exited|Did the remote server shutdown or crash")
+LOST_PROCESS = re.compile(r"gloo/transport|monitoredBarrier|remote process exited|Did the remote server shutdown")
 # Code that is neither this project's nor the user's: the standard library and installed packages.
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
