@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import os
 import re
 import sys
 import warnings
@@ -168,10 +167,8 @@ def _silence() -> None:
     """Turns off Lightning's advertisements and its warnings of what is intended here."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    # Inside a SLURM job this warning may name a mistake.
-    outside_of_jobs = () if "SLURM_JOB_ID" in os.environ else (r"The `srun` command is available",)
     for message in (
-        *outside_of_jobs,
+        r"The `srun` command is available",  # without it Lightning starts the processes, see `runs.job`
         r".*isinstance\(treespec, LeafSpec\).*",
         r"Found .* module\(s\) in eval mode",  # moving averages and extractors
         r".*tensorboardX.*",

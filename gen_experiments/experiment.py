@@ -15,8 +15,6 @@ import jsonargparse
 import torch.distributed as dist
 from jsonargparse import ActionYesNo
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
@@ -38,7 +36,14 @@ from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.models.transfer import load_what_fits
 from gen_experiments.runs.folder import Run, Start
-from gen_experiments.runs.job import can_requeue, check_processes, is_first_process, renew_store
+from gen_experiments.runs.job import (
+    can_requeue,
+    check_processes,
+    is_first_process,
+    launched_externally,
+    name_job_for_lightning,
+    renew_store,
+)
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.signals import Signals
 
@@ -71,6 +76,7 @@ class ExperimentCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Finds the run's folder and the checkpoint to start from."""
+        name_job_for_lightning()
         self._asked = self.config
         self.config = self.config.clone()
         chosen = self.config[self.subcommand]
@@ -97,7 +103,7 @@ class ExperimentCLI(LightningCLI):
         self.config = self._asked.clone()
         saved = self.config[self.subcommand]
         saved.run = jsonargparse.Namespace(dataclasses.asdict(self._run) | {"version": None, "resume": None})
-        if self._start.resumes:
+        if self._start.resumes and not self._start.begins_again:
             saved.ckpt_path = None
         chosen = self.config_init[self.subcommand].trainer.callbacks
         chosen = [*chosen] if isinstance(chosen, list) else [chosen]  # the trainer extends the list
@@ -111,14 +117,14 @@ class ExperimentCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs the command from the checkpoint that was found, with the callbacks that every run has."""
         with self._discarded_unless_trained():
+            trainer = self.trainer
+            check_processes(trainer.num_devices, trainer.num_nodes, isinstance(trainer.accelerator, CPUAccelerator))
             self._agree_on_start()
-            start, trainer = self._start, self.trainer
+            start = self._start
             # Mistakes are refused before anything starts.
             self.model.check_trainer(trainer)
             if subcommand == "fit" and start.checkpoint is None:
                 _check_trains(trainer, self._run.init_from)
-            if isinstance(trainer.accelerator, CPUAccelerator) and not _launched_externally():
-                check_processes(trainer.num_devices)
             held = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
             self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
             if subcommand == "fit" and self._run.init_from is not None and start.checkpoint is None:
@@ -141,12 +147,13 @@ class ExperimentCLI(LightningCLI):
             # The user's callbacks come first, then `Resumption` and `Cost`, the writers of checkpoints, `Interruption`.
             callbacks = trainer.callbacks  # type: ignore[attr-defined]
             first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
-            callbacks[first:first] = [Resumption(start), Cost()]
+            callbacks[first:first] = [resumption := Resumption(start), Cost()]
             callbacks.append(Interruption(start.folder, self._signals))
             if self._planning is not None:
                 callbacks[:] = [each for each in callbacks if not isinstance(each, Summary)]
                 callbacks.append(Plan(BEGAN))
             super()._run_subcommand(subcommand)
+            resumption.finish(trainer)
             if self._planning is not None and trainer.is_global_zero:
                 (plan,) = callbacks_of(trainer, Plan)
                 print("\n".join(plan.lines(trainer, self.model)), flush=True)
@@ -166,7 +173,7 @@ class ExperimentCLI(LightningCLI):
         try:
             start = self._run.start(checkpoint, None if seed is False else int(seed))
         except UserError as error:
-            if not _launched_externally():
+            if not launched_externally():
                 raise
             # The others wait for this process, which must not end before `_agree_on_start` has informed them.
             self._failure = error
@@ -176,7 +183,7 @@ class ExperimentCLI(LightningCLI):
 
     def _agree_on_start(self) -> None:
         """Sends the first process's `Start` to the processes of an external launcher, which share no environment."""
-        if self.subcommand == "fit" and self.trainer.world_size > 1 and _launched_externally():
+        if self.subcommand == "fit" and self.trainer.world_size > 1 and launched_externally():
             renew_store()
             self.trainer.strategy.setup_environment()
             self._start, self._failure = self.trainer.strategy.broadcast((self._start, self._failure))
@@ -186,15 +193,14 @@ class ExperimentCLI(LightningCLI):
     @contextmanager
     def _discarded_unless_trained(self) -> Iterator[None]:
         """Removes the folder of a new run that fails before the end of its first iteration, or of a `fast_dev_run`."""
-        trainer: Trainer | None = None
         failed = True
         try:
             yield
             failed = False
         finally:
-            trainer = getattr(self, "trainer", None)
+            trainer: Trainer | None = getattr(self, "trainer", None)
             trained = trainer is not None and any(each.trained for each in callbacks_of(trainer, Resumption))
-            trial = trainer is not None and trainer.fast_dev_run
+            trial = trainer is not None and trainer.fast_dev_run  # type: ignore[attr-defined]
             if self.subcommand == "fit" and is_first_process():
                 if trial or (failed and not trained):
                     self._run.discard(self._start)
@@ -225,17 +231,12 @@ def _announce(subcommand: str, start: Start, held: dict[str, Any] | None) -> Non
     """Prints which checkpoint is used, and for what."""
     if held is not None:
         where = f"{start.checkpoint} (step {held['global_step']}, {held['images_seen']} images seen)"
-        begins = "goes on" if start.resumes else "is a new run and begins"
+        begins = "begins again" if start.begins_again else "goes on" if start.resumes else "is a new run and begins"
         print(
             f"{start.folder} {begins} from {where}" if subcommand == "fit" else f"{subcommand} of {where}", flush=True
         )
     elif start.resumes:
-        print(f"{start.folder} begins again: it was stopped before its first checkpoint", flush=True)
-
-
-def _launched_externally() -> bool:
-    """Returns whether torchrun or SLURM has started the processes of this run, rather than Lightning."""
-    return TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
+        print(f"{start.folder} begins again: it has no readable checkpoint", flush=True)
 
 
 def _place(value: Any, folder: str) -> Any:

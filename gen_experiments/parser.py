@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn, get_args
 
 import yaml
@@ -15,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from gen_experiments.errors import UserError, shortened
 from gen_experiments.plain_values import check_plain
+from gen_experiments.storage import atomic_write
 
 # What jsonargparse prints about every alternative of a type.
 NOISE = re.compile(
@@ -143,6 +145,18 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
     """The same for LightningCLI."""
 
     subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
+
+    def save(self, cfg: Namespace, path: str, *args: Any, **kwargs: Any) -> None:
+        """Saves a configuration as a whole file or not at all; remote paths (with a `://`) are jsonargparse's.
+
+        Raises:
+            WriteError: the file cannot be written; the old one is intact.
+        """
+        if "://" in str(path):
+            super().save(cfg, path, *args, **kwargs)
+            return
+        with atomic_write(Path(path)) as temporary:
+            super().save(cfg, str(temporary), *args, **kwargs)
 
 
 def in_home(value: Any) -> Any:

@@ -16,6 +16,8 @@ OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|Storage size calculation overflowed|invalid size"
     r"|integer multiplication overflow"
 )
+# Messages of torch where another process of the run has ended: gloo's, NCCL's, and those of the key-value store.
+LOST_PROCESS = re.compile(r"gloo/transport|monitoredBarrier|remote process exited|Did the remote server shutdown")
 # Code that is neither this project's nor the user's: the standard library and installed packages.
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
@@ -41,6 +43,8 @@ def described(error: BaseException) -> str:
     message = one_line(str(root)) if str(root).strip() else ""
     if isinstance(root, MemoryError) or OUT_OF_MEMORY.search(message):
         message = f"a size asks for more memory than this machine has; {message}"
+    elif LOST_PROCESS.search(message):
+        message = f"another process of this run has ended or cannot be reached, see what it printed last; {message}"
     elif isinstance(root, RecursionError):
         message = f"a value is nested too deeply; {message}"
     elif isinstance(root, OSError) and root.strerror and root.filename is not None:

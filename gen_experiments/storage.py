@@ -120,6 +120,30 @@ def write_array(path: Path, array: "NDArray[np.generic]") -> None:
         np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Appends a line to a file, completely or not at all; a half line that a power cut has left gets an end of its own.
+
+    Args:
+        path: the file, made if it does not exist.
+        line: with its end.
+
+    Raises:
+        OSError: the file cannot be written; it is as before.
+    """
+    with path.open("a+b", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        text = line.encode()
+        if end:
+            file.seek(end - 1)
+            text = text if file.read(1) == b"\n" else b"\n" + text
+        try:
+            while text:
+                text = text[file.write(text) :]
+        except OSError:
+            file.truncate(end)
+            raise
+
+
 def check_empty(path: Path) -> None:
     """Makes sure that writing a folder to `path` overwrites nothing.
 

@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "callbacks": FLOOR | {"losses", "metrics", "runs", "evaluation"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
-    "parser": {"errors", "plain_values"},
+    "parser": {"errors", "plain_values", "storage"},
     "reporting": {"errors", "parser"},
     "experiment": BELOW_CLI,
     "cli": BELOW_CLI | {"experiment", "reporting"},

@@ -1,6 +1,8 @@
 """Whatever goes wrong is one line at the door, and a traceback for those who ask."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -48,6 +50,31 @@ def test_memory_that_the_machine_lacks_is_called_so():
     assert "more memory than this machine has" in described(raised(lambda: torch.empty(1 << 60)))
     assert "more memory than this machine has" in described(raised(lambda: torch.empty(1 << 62)))
     assert "more memory than this machine has" in described(raised(lambda: np.empty((1 << 45, 100))))
+
+
+LEFT_ALONE = """
+import os, signal, sys
+import torch
+import torch.distributed as dist
+from gen_experiments.reporting import report
+dist.init_process_group("gloo", init_method=f"file://{os.getcwd()}/group", rank=int(sys.argv[1]), world_size=2)
+dist.all_reduce(torch.zeros(1))
+if dist.get_rank():
+    os.kill(os.getpid(), signal.SIGKILL)
+try:
+    dist.all_reduce(torch.zeros(1))
+except RuntimeError as error:
+    report(error)
+"""
+
+
+def test_who_is_left_alone_by_the_other_process_says_so(tmp_path):
+    commands = [[sys.executable, "-c", LEFT_ALONE, str(rank)] for rank in range(2)]
+    with subprocess.Popen(commands[1], cwd=tmp_path, stderr=subprocess.DEVNULL):
+        done = subprocess.run(commands[0], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert "another process of this run has ended or cannot be reached" in lines[0]
 
 
 @pytest.mark.parametrize(("value", "traced"), [("1", True), ("0", False), ("", False)])

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gen_experiments.callbacks.csv_logger import MetricsCSV
+from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.checkpoint_paths import CHECKPOINTS, LAST
 from gen_experiments.errors import Stopped
@@ -55,7 +56,7 @@ class Resumption(Callback):
         self._validated_step = checkpoint.get(VALIDATED_STEP, step)
         callbacks = checkpoint.get("callbacks", {})
         held = {key: callbacks.pop(key) for key in list(callbacks) if key.startswith(ModelCheckpoint.__qualname__)}
-        for callback in trainer.checkpoint_callbacks if self.start.resumes else []:
+        for callback in trainer.checkpoint_callbacks if self.start.resumes and not self.start.begins_again else []:
             if isinstance(callback, ModelCheckpoint):
                 # Keys contain the triggers, which may have changed.
                 alike = [state for state in held.values() if state["monitor"] == callback.monitor]
@@ -73,9 +74,13 @@ class Resumption(Callback):
         """Removes the rows that were logged after the checkpoint, and validates if that is due."""
         if not self.start.resumes:
             return
+        if trainer.is_global_zero:
+            update_record(self.start.folder, status="running")
         for logger in trainer.loggers:
             if isinstance(logger, MetricsCSV):
                 logger.rewind(trainer.global_step)
+        if self.start.begins_again:
+            return
         loop = trainer.fit_loop.epoch_loop
         fetcher = trainer.fit_loop._data_fetcher
         assert fetcher is not None
@@ -112,11 +117,17 @@ class Resumption(Callback):
             trainer._logger_connector.update_train_step_metrics()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Marks the run as finished in its record; a run of no steps writes the checkpoint that it began with."""
+        """Writes, of a run of no steps, the checkpoint that it began with."""
         if trainer.max_steps == 0 and self.start.checkpoint is None:
             trainer.save_checkpoint(self.last_checkpoint, weights_only=False)
-        if trainer.is_global_zero:
-            update_record(self.start.folder, status="finished")
+
+    def finish(self, trainer: Trainer) -> None:
+        """Marks the run as ended in its record, once the loggers have ended too: a kill before that resumes the run.
+
+        A run that `max_time` has ended is stopped, not finished: it can be resumed with more time.
+        """
+        if trainer.is_global_zero and trainer.state.fn == TrainerFn.FITTING:
+            update_record(self.start.folder, status="stopped" if out_of_time(trainer) else "finished")
             release(self.start.folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -129,6 +140,13 @@ class Resumption(Callback):
         launcher = trainer.strategy.launcher
         if not isinstance(exception, Stopped) and launcher is not None:
             launcher.kill(signal.SIGKILL)
+
+
+def out_of_time(trainer: Trainer) -> bool:
+    """Returns whether `max_time` has ended a training before its last iteration."""
+    remaining = [timer.time_remaining() for timer in callbacks_of(trainer, Timer)]
+    over = any(seconds is not None and seconds <= 0 for seconds in remaining)
+    return over and trainer.global_step != trainer.max_steps
 
 
 def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:

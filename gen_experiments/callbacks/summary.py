@@ -1,12 +1,13 @@
 """Prints the results of a run and the paths of its files."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
 
 from gen_experiments.callbacks.of_kind import callbacks_of
+from gen_experiments.callbacks.resumption import out_of_time
 from gen_experiments.callbacks.wandb_logger import WandbRun
 
 
@@ -37,7 +38,7 @@ class Summary(Callback):
         console = Console(soft_wrap=True)
         if table.row_count:
             console.print(table)
-        if _out_of_time(trainer):
+        if out_of_time(trainer):
             print("trainer.max_time was over: go on by --ckpt_path=last and a longer --trainer.max_time")
         for callback in checkpoints:
             if callback.best_model_path:
@@ -50,8 +51,3 @@ class Summary(Callback):
                 console.print(f"{label}: {callback.best_model_path}", highlight=False)
         # The run's folder; that of a logger of Lightning's lies in it.
         console.print(f"everything was written to: {trainer.default_root_dir}", highlight=False)
-
-
-def _out_of_time(trainer: Trainer) -> bool:
-    remaining = (timer.time_remaining() for timer in callbacks_of(trainer, Timer))
-    return any(seconds is not None and seconds <= 0 for seconds in remaining)

@@ -4,10 +4,12 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gen_experiments.runs.table import named_errors
+from gen_experiments.storage import append_line
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -37,16 +39,16 @@ class WandbRows:
         noted = {name: float(value) if isinstance(value, (int, float)) else None for name, value in row.items()}
         with named_errors(self._path):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(noted) + "\n")
+            append_line(self._path, json.dumps(noted) + "\n")
 
     def all(self) -> list[dict[str, float | None]]:
-        """Returns all rows in order, without an incomplete last one."""
-        try:
-            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        """Returns all rows in order, without those that a power cut has left incomplete."""
+        rows = []
+        with suppress(FileNotFoundError):
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with suppress(ValueError):
+                    rows.append(json.loads(line))
+        return rows
 
     def num_arrived(self, run: "Run") -> int:
         """Returns how many rows have arrived at the server or in files that can be uploaded.

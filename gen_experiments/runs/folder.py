@@ -13,9 +13,9 @@ from gen_experiments.checkpoint_paths import CHECKPOINTS, named_checkpoint
 from gen_experiments.errors import UserError
 from gen_experiments.exported import file_of, is_exported
 from gen_experiments.runs.checkpoint_files import is_readable, readable_checkpoints
-from gen_experiments.runs.job import is_restart, job_name
+from gen_experiments.runs.job import is_lasting, is_restart, job_name
 from gen_experiments.runs.lock import is_locked, lock, release
-from gen_experiments.runs.record import RECORD_FILE, RunRecord
+from gen_experiments.runs.record import RECORD_FILE, RunRecord, update_record
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Start:
     def is_new(self) -> bool:
         """Whether the run is new and has no checkpoint, so that its folder holds nothing until an iteration ends."""
         return not self.resumes and next(readable_checkpoints(self.folder), None) is None
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether the run was begun before and has no checkpoint of its own: it starts where it started then."""
+        return self.resumes and (self.checkpoint is None or self.checkpoint.parent != self.folder / CHECKPOINTS)
 
     def to_json(self) -> str:
         """Returns the start as text, for other processes."""
@@ -101,12 +106,11 @@ class Run:
             if self.resume == "auto" or is_restart():
                 folder = self._own_run(seed)
                 if folder is not None:
-                    return self._resumed(folder, next(readable_checkpoints(folder), None))
+                    return self._resumed(folder, _checkpoint(folder, "last") or self._source(checkpoint, seed))
             if checkpoint == "last":
                 folder, path = self._with_checkpoint("last", seed)
                 return self._resumed(folder, path)
-            source = self._with_checkpoint("best", seed)[1] if checkpoint == "best" else checkpoint
-            return self._new(None if source is None else named_checkpoint(source), seed)
+            return self._new(self._source(checkpoint, seed), seed)
         except OSError as error:
             raise UserError(
                 f"cannot write to {self.home}: {error.strerror}; choose another place by --run.root"
@@ -136,11 +140,19 @@ class Run:
         if start.is_new:
             _remove(start.folder)
 
+    def _source(self, checkpoint: str | None, seed: int | None) -> Path | None:
+        """Returns the checkpoint that a new run begins from; None for none."""
+        if checkpoint is None or checkpoint == "last":
+            return None
+        return named_checkpoint(self._with_checkpoint("best", seed)[1] if checkpoint == "best" else checkpoint)
+
     def _resumed(self, folder: Path, path: Path | None) -> Start:
         if not lock(folder):
             raise UserError(f"{folder} is in use by another process: wait for its end, or name another run")
         for left_by_a_kill in (folder / CHECKPOINTS).glob(".*"):
             left_by_a_kill.unlink(missing_ok=True)
+        if (job := job_name()) is not None:
+            update_record(folder, job=job)  # a restart of this job finds the run that the job has resumed
         return Start(folder, path, resumes=True)
 
     def _new(self, source: Path | None, seed: int | None) -> Start:
@@ -166,15 +178,21 @@ class Run:
         return Start(folder, source)
 
     def _own_run(self, seed: int | None) -> Path | None:
-        """Returns the run that this job has begun; outside of a job, the newest run that has not ended."""
+        """Returns the run that this job has begun or resumed; outside of a job, the newest that has not ended.
+
+        Within a torchrun without a name, a restart returns the run that the start before it has begun.
+        """
         job = job_name()
+        waiting = None
         for folder in self._folders():
             record = RunRecord.read(folder)
-            if record is None or record.seed != seed or record.job != job:
+            if record is None or record.seed != seed:
                 continue
-            if job is not None or (record.status != "finished" and not is_locked(folder)):
+            if job is not None and record.job == job:
                 return folder
-        return None
+            if waiting is None and not is_lasting(record.job) and record.status != "finished" and not is_locked(folder):
+                waiting = folder
+        return None if is_lasting(job) or (job is not None and is_restart()) else waiting
 
     def _with_checkpoint(self, which: str, seed: int | None, any_seed: bool = False) -> tuple[Path, Path]:
         """Returns the newest run that has a checkpoint, and that checkpoint or, if it is unreadable, another one."""
@@ -184,16 +202,9 @@ class Run:
             if not any_seed and record is not None and record.seed != seed:
                 other_seed = other_seed or record
                 continue
-            wanted = folder / CHECKPOINTS / f"{which}.ckpt"
-            if is_readable(wanted):
-                return folder, wanted
-            instead = next(readable_checkpoints(folder), None)
-            if instead is not None:
-                state = "cannot be read" if wanted.exists() else "is not there"
-                print(f"{wanted} {state}: {instead} is taken instead", flush=True)
-                return folder, instead
-            if wanted.exists():
-                print(f"{wanted} cannot be read, and no other checkpoint of that run can", flush=True)
+            found = _checkpoint(folder, which)
+            if found is not None:
+                return folder, found
         named = self.home if self.version is None else self.home / f"version_{self.version}"
         if other_seed is not None:
             raise UserError(
@@ -222,3 +233,17 @@ def _remove(folder: Path) -> None:
         (folder / RECORD_FILE).unlink()
     release(folder)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checkpoint(folder: Path, which: str) -> Path | None:
+    """Returns a run's checkpoint or, if it is unreadable, another one, and prints so; None without a readable one."""
+    wanted = folder / CHECKPOINTS / f"{which}.ckpt"
+    if is_readable(wanted):
+        return wanted
+    instead = next(readable_checkpoints(folder), None)
+    if instead is not None:
+        state = "cannot be read" if wanted.exists() else "is not there"
+        print(f"{wanted} {state}: {instead} is taken instead", flush=True)
+    elif wanted.exists():
+        print(f"{wanted} cannot be read, and no other checkpoint of that run can", flush=True)
+    return instead

@@ -7,6 +7,7 @@ import uuid
 
 from gen_experiments.errors import UserError
 
+TORCHRUN = "torchrun-"
 MOST_PER_CORE, ALWAYS_ALLOWED = 2, 8  # processes that compute on a machine's CPU
 
 
@@ -20,15 +21,25 @@ def is_first_process() -> bool:
 def job_name() -> str | None:
     """Returns the name of this process's job, which stays the same after a restart; None outside of a job.
 
-    It is SLURM's job and array task, or torchrun's run id (`--rdzv-id`). A UUID is no name, because `torchrun
-    --standalone` draws another one at the next start.
+    It is SLURM's job and array task, or torchrun's run id (`--rdzv-id`).
     """
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         return f"slurm-{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
     if number := os.environ.get("SLURM_JOB_ID"):
         return f"slurm-{number}"
     run_id = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return None if run_id == "none" or _is_uuid(run_id) else f"torchrun-{run_id}"
+    return None if run_id == "none" else f"{TORCHRUN}{run_id}"
+
+
+def is_lasting(job: str | None) -> bool:
+    """Returns whether a job keeps its name at its next start: `torchrun --standalone` draws another UUID each time."""
+    if job is None:
+        return False
+    try:
+        uuid.UUID(job.removeprefix(TORCHRUN))
+    except ValueError:
+        return True
+    return False
 
 
 def is_restart() -> bool:
@@ -58,6 +69,22 @@ def renew_store() -> None:
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
 
 
+def launched_externally() -> bool:
+    """Returns whether torchrun, or srun with several tasks, has started the processes, rather than Lightning."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or _tasks_of_srun() > 1
+
+
+def name_job_for_lightning() -> None:
+    """Renames SLURM's job in the environment of this process where its name would mislead Lightning.
+
+    Lightning waits for the tasks of any job that is not called `bash` or `interactive`, also if srun has not started
+    them; in a job of these names it starts processes itself, also if srun has started them.
+    """
+    by_srun = _tasks_of_srun() > 1
+    if "SLURM_NTASKS" in os.environ and by_srun == (os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")):
+        os.environ["SLURM_JOB_NAME"] = "srun" if by_srun else "interactive"
+
+
 def can_requeue() -> bool:
     """Returns whether this process belongs to a SLURM job, which can be requeued."""
     return "SLURM_JOB_ID" in os.environ
@@ -80,20 +107,36 @@ def requeue() -> str:
     return number
 
 
-def check_processes(count: int) -> None:
-    """Refuses to start too many processes on the CPU of this machine.
+def check_processes(devices: int, nodes: int, on_cpu: bool) -> None:
+    """Refuses to train by other processes than were started: each would train alone, or wait forever for the others.
+
+    Args:
+        devices: of each node, by the trainer.
+        nodes: their number, by the trainer.
+        on_cpu: whether the processes compute on the CPU.
 
     Raises:
-        UserError: more than 8 processes, and more than two for each core.
+        UserError: the launcher has started more or fewer processes, a job of SLURM has several nodes and no launcher,
+            or Lightning would start more than 8 processes, and more than two for each core, on the CPU of this machine.
     """
-    cores = os.cpu_count() or 1
-    if count > max(ALWAYS_ALLOWED, MOST_PER_CORE * cores):
-        raise UserError(f"trainer.devices={count} processes are too many for the {cores} CPU cores here: lower it")
+    if not launched_externally():
+        cores = os.cpu_count() or 1
+        if on_cpu and devices > max(ALWAYS_ALLOWED, MOST_PER_CORE * cores):
+            raise UserError(
+                f"trainer.devices={devices} processes are too many for the {cores} CPU cores here: lower it"
+            )
+        if nodes > 1 and "SLURM_JOB_ID" in os.environ and "MASTER_ADDR" not in os.environ:
+            raise UserError(f"trainer.num_nodes={nodes} takes processes on each node: start them by srun or torchrun")
+        return
+    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    started = int(os.environ.get("WORLD_SIZE", "1")) if by_torchrun else _tasks_of_srun()
+    if started != devices * nodes:
+        raise UserError(
+            f"{'torchrun' if by_torchrun else 'srun'} has started {started} processes, but trainer.devices={devices} "
+            f"times trainer.num_nodes={nodes} is {devices * nodes}: set them to the processes of a node and the nodes"
+        )
 
 
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
+def _tasks_of_srun() -> int:
+    """Returns how many processes srun has started; 1 without it. SLURM_NTASKS may be those of the allocation."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))

@@ -1,13 +1,14 @@
 """A CSV file that grows by rows, and by the columns of new values."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gen_experiments.errors import UserError
-from gen_experiments.storage import atomic_write
+from gen_experiments.storage import append_line, atomic_write
 
 
 class CsvTable:
@@ -31,8 +32,9 @@ class CsvTable:
             if missing := set(row) - set(columns):
                 columns = self._columns = sorted({*columns, *missing})
                 self._rewrite(self.rows())
-            with self.path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, columns).writerow(row)
+            line = io.StringIO(newline="")
+            csv.DictWriter(line, columns).writerow(row)
+            append_line(self.path, line.getvalue())
 
     def rows(self) -> list[dict[str, str]]:
         """Returns the rows as text, without missing values and without an incomplete last row."""

@@ -38,9 +38,15 @@ def test_a_run_that_sigterm_has_stopped_goes_on_with_the_same_curves(experiment,
     assert rows(run) == rows(tmp_path / "runs" / model / "version_0")
 
 
-def test_a_run_that_ends_by_its_time_says_so(experiment, capsys):
+def test_a_run_that_ends_by_its_time_says_so_and_goes_on_with_more(experiment, capsys, tmp_path):
     options = [*SMALL["gan"], *SHORT, "--trainer.max_steps=1000000", "--trainer.val_check_interval=1000000"]
-    assert experiment("fit", *options, "--trainer.max_time=00:00:00:01") == 0
+    assert experiment("fit", *options, "--run.resume=auto", "--trainer.max_time=00:00:00:01") == 0
     assert "trainer.max_time was over: go on by --ckpt_path=last and a longer" in capsys.readouterr().out
-    assert experiment("fit", *SMALL["gan"], *SHORT, "--trainer.max_time=00:10:00:00") == 0
+    more = ["--run.resume=auto", "--trainer.max_time=00:10:00:00"]
+    last = tmp_path / "runs" / "gan" / "version_0" / "checkpoints" / "last.ckpt"
+    steps = torch.load(last, weights_only=True)["global_step"] + 2
+    assert experiment("fit", *SMALL["gan"], *SHORT, f"--trainer.max_steps={steps}", *more) == 0
     assert "max_time" not in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "runs" / "gan").iterdir()] == ["version_0"]
+    assert torch.load(last, weights_only=True)["global_step"] == steps
+    assert RunRecord.read(last.parent.parent).status == "finished"

@@ -1,16 +1,19 @@
+import os
 import uuid
 
 import pytest
+from lightning.fabric.plugins.environments import SLURMEnvironment
 
-from gen_experiments.runs.job import is_first_process, job_name
+from gen_experiments.errors import UserError
+from gen_experiments.runs.job import check_processes, is_first_process, is_lasting, job_name, name_job_for_lightning
 
-VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "TORCHELASTIC_RUN_ID")
+VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID")
 
 
 @pytest.fixture
 def launched(monkeypatch):
     """Sets the variables of a launcher, and no others."""
-    for name in (*VARIABLES, "SLURM_PROCID", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+    for name in (*VARIABLES, *filter(lambda name: name.startswith("SLURM"), os.environ)):
         monkeypatch.delenv(name, raising=False)
     return lambda **variables: [monkeypatch.setenv(name, str(value)) for name, value in variables.items()]
 
@@ -40,11 +43,68 @@ def test_exactly_one_process_is_the_first(launched, variables, first):
         ({"SLURM_JOB_ID": 8, "SLURM_ARRAY_JOB_ID": 6, "SLURM_ARRAY_TASK_ID": 2}, "slurm-6_2"),
         ({"TORCHELASTIC_RUN_ID": "none"}, None),
         ({"TORCHELASTIC_RUN_ID": "digits"}, "torchrun-digits"),
-        ({"TORCHELASTIC_RUN_ID": uuid.UUID(int=7, version=4)}, None),
+        ({"TORCHELASTIC_RUN_ID": uuid.UUID(int=7, version=4)}, "torchrun-00000000-0000-4000-8000-000000000007"),
         ({"TORCHELASTIC_RUN_ID": "8", "SLURM_JOB_ID": 8}, "slurm-8"),
     ],
     ids=str,
 )
-def test_a_job_has_the_same_name_at_its_next_start(launched, variables, name):
+def test_a_job_has_the_same_name_after_a_restart(launched, variables, name):
     launched(**variables)
     assert job_name() == name
+
+
+def test_a_job_that_torchrun_has_named_by_a_uuid_does_not_keep_its_name():
+    names = [None, "slurm-8", "slurm-6_2", "torchrun-digits", f"torchrun-{uuid.uuid4()}"]
+    assert [is_lasting(name) for name in names] == [False, True, True, True, False]
+
+
+ALLOCATION = {"SLURM_JOB_ID": 8, "SLURM_NTASKS": 2, "SLURM_NTASKS_PER_NODE": 2}
+
+
+@pytest.mark.parametrize("name", ["train", "interactive", "bash"])
+@pytest.mark.parametrize(
+    ("step", "by_srun"),
+    [
+        pytest.param({}, False, id="the batch script, or salloc"),
+        pytest.param({"SLURM_STEP_NUM_TASKS": 1}, False, id="srun -n1"),
+        pytest.param({"SLURM_STEP_NUM_TASKS": 2}, True, id="srun"),
+    ],
+)
+def test_lightning_takes_tasks_for_processes_only_if_srun_has_started_them(launched, name, step, by_srun):
+    launched(**ALLOCATION, **step, SLURM_JOB_NAME=name)
+    name_job_for_lightning()
+    assert SLURMEnvironment.detect() == by_srun
+    assert os.environ["SLURM_JOB_NAME"] == name or by_srun == (name != "train")
+
+
+def test_outside_of_slurm_no_job_gets_a_name(launched):
+    launched()
+    name_job_for_lightning()
+    assert "SLURM_JOB_NAME" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("variables", "devices", "nodes", "said"),
+    [
+        ({"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": 8}, 8, 1, None),
+        ({"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": 8}, 4, 2, None),
+        ({"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": 8}, 1, 1, "torchrun has started 8 processes, but"),
+        ({"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": 1}, 2, 1, "torchrun has started 1 processes, but"),
+        ({**ALLOCATION, "SLURM_STEP_NUM_TASKS": 2}, 2, 1, None),
+        ({**ALLOCATION, "SLURM_STEP_NUM_TASKS": 2}, 1, 1, "srun has started 2 processes, but trainer.devices=1 times"),
+        ({**ALLOCATION, "SLURM_STEP_NUM_TASKS": 1, "TORCHELASTIC_RUN_ID": "8", "WORLD_SIZE": 4}, 4, 1, None),
+        (ALLOCATION, 1, 1, None),
+        (ALLOCATION, 4, 1, None),
+        (ALLOCATION, 4, 2, "trainer.num_nodes=2 takes processes on each node: start them by srun or torchrun"),
+        ({**ALLOCATION, "MASTER_ADDR": "node1"}, 4, 2, None),
+        ({}, 4, 2, None),
+    ],
+    ids=str,
+)
+def test_the_trainer_has_as_many_processes_as_were_started(launched, variables, devices, nodes, said):
+    launched(**variables)
+    if said is None:
+        check_processes(devices, nodes, on_cpu=False)
+    else:
+        with pytest.raises(UserError, match=said):
+            check_processes(devices, nodes, on_cpu=False)
