@@ -111,7 +111,9 @@ def test_evaluation_keeps_the_order_and_loses_nothing():
     assert [image for batch in batches for image in batch] == list(range(11))
 
 
-def test_a_batch_larger_than_the_split_is_refused():
+def test_a_batch_may_be_the_whole_split_and_no_more():
+    (batch,) = numbers(TrainingBatches(numbered(5), 5, seed=0, flip=False))
+    assert sorted(batch) == [0, 1, 2, 3, 4]
     with pytest.raises(UserError, match="more than the 5 training images"):
         TrainingBatches(numbered(5), 6, seed=0, flip=False)
 
