@@ -162,6 +162,11 @@ def test_a_mask_covers_a_square_of_its_share():
     assert {0, 12} <= {row for row, _ in corners}
 
 
+@pytest.mark.parametrize(("part", "fill"), [(Mask(), 0.0), (MissingLines(), -1.0), (Scratches(), 1.0)], ids=ids)
+def test_what_covers_a_picture_is_grey_black_or_white_unless_told(part, fill):
+    assert set(part(FLAT + 0.5, SEEDS).unique().tolist()) == {0.5, fill}
+
+
 def test_lines_are_lost_whole():
     lost = MissingLines((0.3, 0.3))(FLAT, SEEDS) == -1
     assert torch.equal(lost.all(dim=3, keepdim=True).all(dim=1, keepdim=True).expand_as(lost), lost)
