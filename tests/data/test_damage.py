@@ -254,7 +254,9 @@ def test_data_without_damage_has_no_sources():
     data = ImageDataModule(size=8, batch_size=16)
     assert data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0).sources is None
     assert not data.has_sources
-    assert ImageDataModule(size=8, damage=[Grey()]).in_pairs
+    damaged = ImageDataModule(size=8, damage=[Grey()])
+    assert damaged.has_sources
+    assert damaged.in_pairs
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def test_an_epoch_shows_every_image_once_up_to_the_last_incomplete_batch():
 def test_epochs_differ_and_seeds_differ_and_repeat():
     loader = TrainingBatches(numbered(50), 10, seed=0, flip=False)
     first, second = numbers(loader), numbers(loader)
+    assert len(first) == len(second) == 5
     assert first != second
     assert numbers(TrainingBatches(numbered(50), 10, seed=0, flip=False)) == first
     assert numbers(TrainingBatches(numbered(50), 10, seed=1, flip=False)) != first

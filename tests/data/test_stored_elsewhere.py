@@ -181,9 +181,6 @@ def test_numbers_names_and_classes_are_labels(tmp_path, files):
     assert by_name.labels("train").tolist() == [1, 0] * 3
     assert by_name.class_names == ("a", "b")
     kept = datasets.load_dataset(path, split="train")
-    kept.cast_column("number", datasets.Value("uint8")).save_to_disk(tmp_path / "bytes")
-    of_bytes = HuggingFace(str(tmp_path / "bytes"), label_column="number")
-    assert (of_bytes.labels("train").tolist(), of_bytes.num_classes) == ([0, 1] * 3, 2)
     kept = kept.cast_column("number", datasets.ClassLabel(names=["T - shirt / top", "shoe", "none"]))
     kept.save_to_disk(tmp_path / "kept")
     of_classes = HuggingFace(str(tmp_path / "kept"), label_column="number")
