@@ -188,6 +188,10 @@ def test_a_checkpoint_given_as_a_file_begins_a_new_run(experiment, capsys, tmp_p
     ids = {json.loads((home / f"version_{n}" / "run.json").read_text())["id"] for n in range(2)}
     assert len(ids) == 2
     assert [int(row["step"]) for row in table(home / "version_1" / "metrics.csv") if row["train/loss"]] == [2, 3]
+    # The newest run is the second: the first goes on where it is named.
+    assert experiment("fit", *options, "--trainer.max_steps=3", "--ckpt_path=last", "--run.version=0") == 0
+    steps = [checkpoint(home / f"version_{n}" / "checkpoints" / "last.ckpt")["global_step"] for n in range(2)]
+    assert steps == [3, 4]
 
 
 def test_a_job_that_starts_again_goes_on_in_its_own_run(experiment, monkeypatch, tmp_path):

@@ -189,6 +189,23 @@ def test_a_server_without_answer_is_asked_once_before_anything_waits_for_it(monk
     assert "the server did not answer, and a table or artifact is missing there" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("mode", ["disabled", "offline"])
+def test_no_server_is_asked_where_none_is_wanted(monkeypatch, tmp_path, capsys, mode):
+    with Server() as server:
+        server.failing, server.status = "", 500
+        for name, value in (server.environment | {"WANDB_MODE": mode}).items():
+            monkeypatch.setenv(name, value)
+        logger = WandbRun(save_dir=str(tmp_path), log_model="all")
+        (tmp_path / "last.ckpt").write_bytes(b"weights")
+        saved = ModelCheckpoint(save_last=True)
+        saved.last_model_path = str(tmp_path / "last.ckpt")
+        logger.after_save_checkpoint(saved)
+        logger.log_metrics({"val/table": wandb.Table(columns=["a"], data=[[1]]), "images_seen": 1.0})
+        logger.finish(0)
+        assert server.failed == []
+    assert "did not answer" not in capsys.readouterr().out
+
+
 def _started(folder, *arguments, **environment):
     return subprocess.Popen(
         [*MODULE, "fit", *map(str, arguments)],

@@ -90,7 +90,7 @@ class LFQ(Quantizer):
 
 
 def _products(logits: Tensor) -> Tensor:
-    """Returns the probabilities (N, 2^d) of all combinations of bits with (N, d) logits, the first bit highest."""
+    """Returns the probabilities (N, 2^d) of all combinations of bits with (N, d) logits, in some order."""
     product = logits.new_ones(logits.shape[0], 1)
     for channel in logits.unbind(1):
         bit = torch.stack([(-channel).sigmoid(), channel.sigmoid()], dim=1)

@@ -69,9 +69,11 @@ def test_in_a_file_there_are_lines_without_escapes(tmp_path):
 @pytest.mark.long
 def test_scoring_counts_its_batches(tmp_path):
     fit(tmp_path, *SMALL["vqvae"], *SHORT, "--trainer.max_steps=2")
-    shown = on_a_terminal(tmp_path, "test", *SMALL["vqvae"], *BAR, "--ckpt_path=last", "--data.eval_batch_size=60")
-    assert "testing:   0%|" in shown
-    assert "| 3/3 [" in shown
+    options = [*SMALL["vqvae"], *BAR, "--ckpt_path=last", "--data.eval_batch_size=60"]
+    for command, label in {"validate": "validating", "test": "testing"}.items():
+        shown = on_a_terminal(tmp_path, command, *options)
+        assert f"{label}:   0%|" in shown
+        assert "| 3/3 [" in shown
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(40.4, "40 s"), (700, "12 min"), (12_000, "3 h 20 min")])

@@ -14,6 +14,7 @@ from test_evaluate import BY_DIGITS, digits, features, record, scores
 import gen_experiments
 import independent
 from gen_experiments.cli import COMMANDS, SHARED
+from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.copies import copies
 from gen_experiments.metrics.features import DigitsFeatures
 from processes import fit, without_account
@@ -192,6 +193,13 @@ REST = {
 def test_every_command_takes_a_device(refused, checkpoints, tmp_path, command):
     model, *options = REST[command]
     assert "there is no device quantum here" in refused(command, checkpoints[model], *options, "--device=quantum")
+
+
+def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # as on a machine of two, which tests cannot ask for
+    assert chosen_device("auto") == torch.device("cuda:0")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert chosen_device("auto") == torch.device("cuda:1")
 
 
 def test_every_command_with_a_model_is_tried():

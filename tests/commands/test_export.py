@@ -71,6 +71,10 @@ def test_the_three_functions_of_a_vqvae(exports):
         assert remade.std() > 0.1
         check_function(folder, "codebook", {"codes": codes}, {"quantized": quantized})
         check_function(folder, "decoder", {"quantized": quantized}, {"images": remade})
+    # Weights stand in a program by their names, not as constants of its graph.
+    weights = torch.export.load(folder / "encoder.pt2").state_dict.values()
+    for part in (next(model.encoder.parameters()), model.quantizer.codes()):
+        assert any(torch.equal(part, weight) for weight in weights)
 
 
 ALONE = """

@@ -151,6 +151,13 @@ def test_decoded_once_or_not_the_fingerprint_is_the_same_and_another_with_other_
     assert len({as_read, *others}) == 3
 
 
+@pytest.mark.parametrize("name", SOURCES | PAIRS)
+def test_the_fingerprint_is_another_with_other_channels(root, name):
+    sources = [(SOURCES | PAIRS)[name](root / "plain", channels=channels) for channels in (1, 3)]
+    grey, coloured = (decoded(source, "train", 8).fingerprint for source in sources)
+    assert grey != coloured
+
+
 @pytest.mark.parametrize("stop", [0, 2, 5, 7])
 def test_an_epoch_is_taken_up_in_its_middle_by_another_number_of_threads(root, kind, stop):
     whole = epochs(module(root, kind).train_dataloader(), 12)

@@ -39,12 +39,12 @@ PARTS = [
 ]
 
 
-def photos(count=4, size=24):
+def photos(count=4, height=24, width=24):
     """Smooth colours with an edge."""
     source = torch.Generator().manual_seed(0)
     small = torch.rand(count, 3, 4, 4, generator=source) * 2 - 1
-    images = torch.nn.functional.interpolate(small, (size, size), mode="bicubic").clamp(-1, 1)
-    images[:, :, :, size // 2 :] *= -1
+    images = torch.nn.functional.interpolate(small, (height, width), mode="bicubic").clamp(-1, 1)
+    images[:, :, :, width // 2 :] *= -1
     return images
 
 
@@ -162,6 +162,11 @@ def test_a_mask_covers_a_square_of_its_share():
     assert {0, 12} <= {row for row, _ in corners}
 
 
+@pytest.mark.parametrize(("part", "fill"), [(Mask(), 0.0), (MissingLines(), -1.0), (Scratches(), 1.0)], ids=ids)
+def test_what_covers_a_picture_is_grey_black_or_white_unless_told(part, fill):
+    assert set(part(FLAT + 0.5, SEEDS).unique().tolist()) == {0.5, fill}
+
+
 def test_lines_are_lost_whole():
     lost = MissingLines((0.3, 0.3))(FLAT, SEEDS) == -1
     assert torch.equal(lost.all(dim=3, keepdim=True).all(dim=1, keepdim=True).expand_as(lost), lost)
@@ -201,9 +206,9 @@ def test_grey_is_pillows():
 
 
 @pytest.mark.parametrize("quality", [10, 35, 75, 95])
-@pytest.mark.parametrize(("channels", "size"), [(3, 24), (1, 24), (3, 27)])
-def test_jpeg_is_that_of_a_real_encoder(quality, channels, size):
-    images = photos(size=size)[:, :channels]
+@pytest.mark.parametrize(("channels", "height", "width"), [(3, 24, 24), (1, 24, 24), (3, 27, 27), (3, 24, 27)])
+def test_jpeg_is_that_of_a_real_encoder(quality, channels, height, width):
+    images = photos(height=height, width=width)[:, :channels]
     lossy = JPEG((quality, quality))(images, SEEDS[:4])
     for image, made in zip(images, lossy, strict=True):
         pixels = ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
@@ -249,7 +254,9 @@ def test_data_without_damage_has_no_sources():
     data = ImageDataModule(size=8, batch_size=16)
     assert data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0).sources is None
     assert not data.has_sources
-    assert ImageDataModule(size=8, damage=[Grey()]).in_pairs
+    damaged = ImageDataModule(size=8, damage=[Grey()])
+    assert damaged.has_sources
+    assert damaged.in_pairs
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from gen_experiments import load
 from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.codes import encoded
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.data.framing import Framing
+from gen_experiments.data.framing import Framing, Place
 from gen_experiments.data.pairs import Edges
 from gen_experiments.data.pictures import decode_one
 from gen_experiments.data.sources import Digits, ImageFolder
@@ -90,6 +90,17 @@ def test_resizing_in_floating_point_is_that_of_8_bits_but_finer(tmp_path, crop):
     # Pillow rounds between the passes over rows and columns; by filters that overshoot it cuts off there, too.
     assert np.abs(sixteen / 257 - eight).max() < 1.1
     assert len(np.unique(sixteen)) > 400
+
+
+@pytest.mark.parametrize("name", ["16_bits.png", "8_bits.png", "16_bits.npy"])
+def test_the_part_that_is_drawn_is_that_of_the_place(tmp_path, name):
+    path, ramp = tmp_path / name, np.arange(8 * 24, dtype=np.uint8).reshape(8, 24)
+    numbers = ramp if name.startswith("8") else ramp.astype(np.uint16) * 257
+    np.save(path, numbers) if name.endswith("npy") else Image.fromarray(numbers).save(path)
+    framing = Framing("random", value_range=None if name.startswith("8") else (0.0, 65535.0), depth=16)
+    for place, first in ((Place(0.5, 0.0), 0), (Place(0.5, 0.5), 8), (Place(0.5, 1.0), 16)):
+        made = decode_one(path, 8, 1, framing, place)
+        assert np.array_equal(made[0], ramp[:, first : first + 8].astype(np.uint16) * 257)
 
 
 def write_deep(folder, count=20, kind="png"):

@@ -190,8 +190,9 @@ def test_too_few_to_hold_out_is_refused(tmp_path):
     write(tmp_path / "b", {f"{i}": (1, 1) for i in range(30)})
     with pytest.raises(UserError, match="leaves no test pictures of 2"):
         UnpairedFolders(str(tmp_path / "a"), str(tmp_path / "b"))
-    with pytest.raises(UserError, match="held_out must be"):
-        UnpairedFolders(str(tmp_path / "a"), str(tmp_path / "b"), held_out=0.5)
+    for share in (0.0, 0.5):
+        with pytest.raises(UserError, match="held_out must be"):
+            UnpairedFolders(str(tmp_path / "a"), str(tmp_path / "b"), held_out=share)
 
 
 def test_outlines_by_hand():

@@ -27,6 +27,7 @@ def test_an_epoch_shows_every_image_once_up_to_the_last_incomplete_batch():
 def test_epochs_differ_and_seeds_differ_and_repeat():
     loader = TrainingBatches(numbered(50), 10, seed=0, flip=False)
     first, second = numbers(loader), numbers(loader)
+    assert len(first) == len(second) == 5
     assert first != second
     assert numbers(TrainingBatches(numbered(50), 10, seed=0, flip=False)) == first
     assert numbers(TrainingBatches(numbered(50), 10, seed=1, flip=False)) != first
@@ -111,7 +112,9 @@ def test_evaluation_keeps_the_order_and_loses_nothing():
     assert [image for batch in batches for image in batch] == list(range(11))
 
 
-def test_a_batch_larger_than_the_split_is_refused():
+def test_a_batch_may_be_the_whole_split_and_no_more():
+    (batch,) = numbers(TrainingBatches(numbered(5), 5, seed=0, flip=False))
+    assert sorted(batch) == [0, 1, 2, 3, 4]
     with pytest.raises(UserError, match="more than the 5 training images"):
         TrainingBatches(numbered(5), 6, seed=0, flip=False)
 

@@ -33,6 +33,9 @@ def test_cifar10_is_read(tmp_path, monkeypatch):
     read = CIFAR10(str(tmp_path), download=False)
     assert read.decode("train", 32).images.shape == (40, 3, 32, 32)
     assert read.decode("test", 32).labels.tolist() == list(range(8))
+    before = read.key("test")
+    (tmp_path / "cifar-10-batches-py" / "test_batch").touch()
+    assert read.key("test") != before
 
 
 def test_a_missing_data_set_says_what_to_do(tmp_path):

@@ -1,10 +1,17 @@
 """Archives of features and statistics name the extractor that made them."""
 
+import numpy as np
 import pytest
 import torch
 
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.archives import read_features, read_statistics, write_features, write_statistics
+from gen_experiments.evaluation.archives import (
+    has_statistics,
+    read_features,
+    read_statistics,
+    write_features,
+    write_statistics,
+)
 from gen_experiments.metrics.frechet import Moments
 
 FEATURES = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
@@ -18,3 +25,11 @@ def test_what_one_extractor_made_is_refused_by_another_as_wide(tmp_path):
     for read, name in ((read_features, "features"), (read_statistics, "statistics")):
         with pytest.raises(UserError, match="by First-1, not by Second-1"):
             read(tmp_path / f"{name}.npz", 4, "Second-1")
+
+
+def test_half_of_the_statistics_are_none(tmp_path):
+    arrays = {"arr_0": np.zeros((2, 8, 8, 3), np.uint8), "mu": np.zeros(4), "sigma": np.eye(4)}
+    np.savez(tmp_path / "whole.npz", **arrays)
+    np.savez(tmp_path / "half.npz", **{name: array for name, array in arrays.items() if name != "sigma"})
+    assert has_statistics(tmp_path / "whole.npz")
+    assert not has_statistics(tmp_path / "half.npz")

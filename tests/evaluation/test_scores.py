@@ -7,7 +7,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.evaluation import scores
 from gen_experiments.evaluation.collected import Collected
 from gen_experiments.evaluation.intervals import add_intervals
-from gen_experiments.evaluation.scores import score
+from gen_experiments.evaluation.scores import computable, score
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.frechet import Moments
 
@@ -44,6 +44,13 @@ def test_fid_infinity_is_for_samples(sides):
     real, remade = sides
     with pytest.raises(UserError, match="not for reconstructions"):
         score(collected(remade, paired=True), collected(real), DigitsFeatures(), ["fid_infinity"])
+
+
+@pytest.mark.parametrize(("name", "least"), [("is", 10), ("precision", 6), ("coverage", 6)])
+def test_a_metric_is_computed_from_its_least_number_of_images_on(sides, name, least):
+    real, remade = sides
+    assert name not in computable(collected(remade[: least - 1]), collected(real), DigitsFeatures())
+    assert name in computable(collected(remade[:least]), collected(real), DigitsFeatures())
 
 
 ALL = ["fid", "kid", "is", "precision", "recall", "density", "coverage", "mind"]

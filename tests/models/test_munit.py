@@ -68,7 +68,7 @@ def sgd(parameters):
 def munit(image=SPEC, **options):
     sides = iter(WEIGHTS.values())
     parts = {"discriminator": Means, "loss": LeastSquares(), "reconstruction": L1(10.0), "ema_half_life": 0.0}
-    parts |= {"optimizer_g": sgd, "optimizer_d": sgd, "style": 2.0, "content": 3.0}
+    parts |= {"optimizer_g": sgd, "optimizer_d": sgd}
     return MUNIT(image, lambda _: Linear(next(sides)), **{**parts, **options})
 
 
@@ -78,17 +78,18 @@ def drawn(dim=1):
     return [torch.randn(1, dim, generator=source) for _ in "BA"]
 
 
-@pytest.mark.parametrize("cycle", [None, L1(4.0)])
-def test_an_iteration_by_hand(tmp_path, cycle):
+@pytest.mark.parametrize(("weights", "cycle"), [({}, None), ({"style": 2.0, "content": 3.0}, L1(4.0))])
+def test_an_iteration_by_hand(tmp_path, weights, cycle):
     """With one value for all pixels everything is a number: the discriminators D_B = d·x and D_A = e·x step first."""
-    model = munit(cycle=cycle)
+    model = munit(cycle=cycle, **weights)
+    style, content = weights.get("style", 1), weights.get("content", 1)
     watch = fit(model, tmp_path)
     a, b, d, e = 2.0, 3.0, 0.4, 0.4
     of_b, of_a = (torch.tensor(WEIGHTS[side], requires_grad=True) for side in "BA")
-    (s_b, s_a), logged = (style.item() for style in drawn()), watch.logged[0]
+    (s_b, s_a), logged = (each.item() for each in drawn()), watch.logged[0]
 
-    def decoded(side, content, style):
-        return side[2] * content + side[3] * style
+    def decoded(side, of_content, of_style):
+        return side[2] * of_content + side[3] * of_style
 
     into_b, into_a = decoded(of_b, of_a[0] * a, s_b), decoded(of_a, of_b[0] * b, s_a)
     made_b, made_a = into_b.item(), into_a.item()
@@ -102,10 +103,10 @@ def test_an_iteration_by_hand(tmp_path, cycle):
         "adversarial_a": 0.5 * (e * into_a - 1) ** 2,
         "reconstruction_b": 10 * abs(decoded(of_b, of_b[0] * b, of_b[1] * b) - b),
         "reconstruction_a": 10 * abs(decoded(of_a, of_a[0] * a, of_a[1] * a) - a),
-        "style_b": 2 * abs(of_b[1] * into_b - s_b),
-        "style_a": 2 * abs(of_a[1] * into_a - s_a),
-        "content_a": 3 * abs(of_b[0] * into_b - of_a[0] * a),
-        "content_b": 3 * abs(of_a[0] * into_a - of_b[0] * b),
+        "style_b": style * abs(of_b[1] * into_b - s_b),
+        "style_a": style * abs(of_a[1] * into_a - s_a),
+        "content_a": content * abs(of_b[0] * into_b - of_a[0] * a),
+        "content_b": content * abs(of_a[0] * into_a - of_b[0] * b),
     }
     if cycle is not None:
         terms["cycle_a"] = 4 * abs(decoded(of_a, of_b[0] * into_b, of_a[1] * a) - a)

@@ -14,6 +14,7 @@ from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.priors.base import Draws
+from pictures_on_disk import write_pictures
 from run_files import checkpoint, equal, last
 from test_devices import assert_trained_as_one, reported, train
 
@@ -79,6 +80,7 @@ def test_truncation_makes_samples_more_alike(model):
 
     assert agreement(1.0) < 0.2
     assert agreement(1e-3) > 0.5
+    assert agreement(1.0) < 0.2
 
 
 def test_the_vqvae_stays_as_it_is(checkpoints):
@@ -186,6 +188,15 @@ def test_mistakes_get_one_line(experiment, capsys, options, checkpoints, change,
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
     assert message in said[0]
+
+
+def test_validation_images_without_labels_are_refused_before_the_first_step(experiment, tmp_path, capsys, options):
+    for folder in ("train/a", "train/b", "val"):
+        write_pictures(tmp_path / "pictures" / folder, 16)
+    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'pictures'}", "--data.source.channels=1"]
+    assert experiment("fit", *options, *data, "--evaluation.extractor=null") == 1
+    assert "the val images have no labels" in capsys.readouterr().err
+    assert not list((tmp_path / "runs").rglob("metrics.csv"))
 
 
 def test_a_checkpoint_that_names_a_foreign_class_inside_the_vqvae_is_refused(experiment, checkpoints, capsys):

@@ -22,6 +22,7 @@ from gen_experiments.networks.base import Discriminator
 from gen_experiments.networks.munit import MUNITAutoencoder
 from gen_experiments.networks.resnet_translator import ResNetTranslator
 from gen_experiments.randomness import Stream
+from gen_experiments.schedules import Linear
 from small_models import changed, quiet_trainer
 from small_translators import SPEC, Means, Scale, Watch, fit
 
@@ -107,6 +108,13 @@ def test_an_augmented_iteration_of_pix2pix_by_hand(tmp_path):
     made = u * (a + shifts[3]) + v * (w * a + shifts[3])
     assert logged["train/adversarial"] == pytest.approx(0.5 * (made - 1) ** 2, rel=1e-4)
     assert logged["train/augmentation_p"] == 1.0
+
+
+def test_a_strength_that_rises_counts_images(tmp_path):
+    """Batches of two pictures are a quarter of the eight over which it rises."""
+    model = pix2pix(augmentation=DiffAugment(**COLOUR), augmentation_strength=Linear(0.0, 1.0, images=8))
+    watch = fit_pictures(model, tmp_path, 5)
+    assert [logged["train/augmentation_p"] for logged in watch.logged] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
 
 
 class Apart(Discriminator):

@@ -63,6 +63,7 @@ def test_from_its_start_both_learn_and_an_iteration_counts_once(experiment, tmp_
     # 16 images an iteration: none and 16 were seen before the first two, 32 before the third, as in the authors' code,
     # where a start of two steps is compared with the steps made before this one.
     options = [*VQGAN, "--model.adversary.ramp=0", "--model.adversary.start=32"]
+    options += ["--model.adversary.discriminator.spectral_norm=true"]
     steps = []
     for count in (2, 3):
         chosen = [f"--trainer.max_steps={count}", f"--trainer.val_check_interval={count}"]
@@ -73,6 +74,9 @@ def test_from_its_start_both_learn_and_an_iteration_counts_once(experiment, tmp_
     assert not steps[0]["optimizer_states"][1]["state"]
     for part in ("discriminator", "decoder", "encoder"):
         assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith(part)), part
+    vectors = [name for name in before if name.startswith("discriminator") and name.endswith("._u")]
+    # They move in training mode alone.
+    assert any(not torch.equal(before[name], after[name]) for name in vectors)
     discriminator_steps = steps[1]["optimizer_states"][1]["state"][0]["step"]
     assert int(discriminator_steps) == 1
 

@@ -59,6 +59,15 @@ def test_discriminators_judge_labels(kind, options):
     assert len(set(discriminator(images, torch.arange(3)).tolist())) == 3
 
 
+@pytest.mark.parametrize(("kind", "options"), DISCRIMINATORS)
+@pytest.mark.parametrize("conditional", [False, True])
+def test_judged_images_get_a_gradient(kind, options, conditional):
+    """Without one a generator learns nothing."""
+    images = torch.randn(2, 1, 16, 16, requires_grad=True)
+    kind(IMAGE, conditional=conditional, **options)(images, torch.tensor([0, 1])).sum().backward()
+    assert images.grad.abs().sum((1, 2, 3)).min() > 0
+
+
 @pytest.mark.parametrize(("kind", "options"), GENERATORS + DISCRIMINATORS)
 def test_labels_are_asked_for_and_otherwise_ignored(kind, options):
     with pytest.raises(UserError, match="needs data with labels"):
