@@ -1,10 +1,15 @@
 """Experiments with image generators: GANs and VQ-VAEs from one YAML."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from gen_experiments.images import ImageSpec
     from gen_experiments.models.base import ImageModel
 
 __version__ = "0.1.0"
@@ -15,7 +20,7 @@ def load(path: str | Path) -> "ImageModel":
     """Returns a trained model, in evaluation mode on the CPU.
 
     Nothing in the file is run. Only classes of this package, of torch and of the packages in `$GEN_EXPERIMENTS_TRUST`
-    are imported.
+    are imported. Torch's random state stays as it is.
 
     Args:
         path: a checkpoint; the folder of a run, whose best checkpoint is taken, or else its last; or the folder of an
@@ -25,7 +30,31 @@ def load(path: str | Path) -> "ImageModel":
         UserError: there is no such file, or it holds no model of this project.
     """
     # Imported here, so that `import gen_experiments` does not wait for Lightning.
+    import torch
+
     from gen_experiments.models.base import ImageModel
     from gen_experiments.models.checkpoints import load_model
 
-    return load_model(path, ImageModel, "be loaded")
+    with torch.random.fork_rng(devices=()):  # a model is built with initial weights, which are drawn
+        return load_model(path, ImageModel, "be loaded")
+
+
+def images_of(pictures: Sequence[Union[str, Path, "Image"]], image: "ImageSpec") -> "Tensor":
+    """Returns files, or pictures of Pillow, of any size and mode as the images of a model.
+
+    The central part of each is kept and brought to the model's size, as by default in training; another `crop` is an
+    argument of `data.given.images_of`.
+
+    Args:
+        pictures: the files or pictures.
+        image: what the images are to be like, such as `model.image`.
+
+    Returns:
+        (N, C, H, W) float32 in [-1, 1].
+
+    Raises:
+        UserError: there are none, one is neither a file nor a picture, or one cannot be decoded.
+    """
+    from gen_experiments.data import given
+
+    return given.images_of(pictures, image)

@@ -13,6 +13,8 @@ PACKAGE = Path(gen_experiments.__file__).parent
 FLOOR = {
     "channels",
     "checkpoint_paths",
+    "class_paths",
+    "contracts",
     "images",
     "distributed",
     "randomness",
@@ -43,7 +45,7 @@ MAY_IMPORT = {
     "callbacks": FLOOR | {"losses", "metrics", "runs", "evaluation"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
-    "parser": {"errors", "plain_values"},
+    "parser": {"class_paths", "errors", "plain_values"},
     "reporting": {"errors", "parser"},
     "experiment": BELOW_CLI,
     "cli": BELOW_CLI | {"experiment", "reporting"},

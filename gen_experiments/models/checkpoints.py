@@ -94,7 +94,8 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
     with described_by(path):
         kind = _kind(checkpoint["hyper_parameters"], path)
         if issubclass(able, ImageModel) and not issubclass(kind, able):
-            raise UserError(f"{path} holds a {kind.__name__}, which cannot {task}")
+            advice = f": {kind.instead[task]}" if task in kind.instead else ""
+            raise UserError(f"{path} holds a {kind.__name__}, which cannot {task}{advice}")
         with within_weights(state, f"{path} describes a larger model than the one whose weights it holds"):
             model = _build(kind, checkpoint["hyper_parameters"], path)
         if not isinstance(model, able):
