@@ -115,7 +115,7 @@ def test_checkpoints(mistake, trained, tmp_path):
     assert "holds a VQVAE, not a GAN" in mistake("fit", *gan, *SHORT, f"--ckpt_path={trained['vqvae']}")
     other = ["--model.quantizer.num_codes=16", f"--ckpt_path={trained['vqvae']}"]
     assert "does not fit this configuration" in mistake("validate", *vqvae, *other)
-    assert "holds a VQVAE, which cannot sample" in mistake("sample", trained["vqvae"])
+    assert "holds a VQVAE, which cannot sample: train a prior over its codes" in mistake("sample", trained["vqvae"])
     write_pictures(tmp_path / "pictures", 2)
     assert "holds a GAN, which cannot reconstruct" in mistake("reconstruct", trained["gan"], "--images=pictures")
     damaged = tmp_path / "damaged.ckpt"

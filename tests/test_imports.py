@@ -35,7 +35,7 @@ FLOOR = {
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
 BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "reports", "search", "callbacks", "commands", "runs", "parser"}
 MAY_IMPORT = {
-    "__init__": {"models", "runs"},  # `load`, when it is called
+    "__init__": {"models", "runs", "data"},  # `load` and `images_of`, when they are called
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
     "priors": FLOOR | {"networks"},
     "models": FLOOR | PARTS | {"parser"},

@@ -56,7 +56,9 @@ class Throughput(Callback):
         if self._iterations and seconds >= WORTH_SAYING:
             iteration = (self._validation_began - self._training_began) / self._iterations
             count = round(seconds / iteration)
-            iterations = "less than an iteration" if count < 1 else f"as long as {count} iteration{'s'[: count - 1]}"
+            iterations = (
+                f"as long as {count} iteration{'' if count == 1 else 's'}" if count else "less than an iteration"
+            )
             print(f"a validation takes {seconds:.1f} s, {iterations}", flush=True)
             self._training_began, self._iterations = 0.0, 0
 
