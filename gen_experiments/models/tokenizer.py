@@ -41,7 +41,9 @@ class Tokenizer(ImageModel):
     """
 
     score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
-    instead: ClassVar[Mapping[str, str]] = {"sample": "train a prior over its codes (configs/prior.yaml), which can"}
+    instead: ClassVar[Mapping[str, str]] = {
+        "sample": "train a prior over its codes (configs/prior.yaml) and sample from that"
+    }
 
     def __init__(
         self,
