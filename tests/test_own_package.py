@@ -102,7 +102,7 @@ def run_all(commands, folder):
         | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "GEN_EXPERIMENTS_TRUST": "mylab", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
@@ -152,6 +152,7 @@ def test_a_right_quantizer_passes_and_keeps_its_state():
     check_codes(quantizer, Z)
     assert quantizer.training
     check_quantized(quantizer, Z.requires_grad_(), quantizer(Z))
+    check_codes(quantizer, torch.full_like(Z, torch.nan))  # whose encoder has failed
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,13 @@ def check_codes(quantizer: Quantizer, z: Tensor) -> None:
 
     Args:
         quantizer: what to check.
-        z: (B, D, h, w) latents.
+        z: (B, D, h, w) latents; with NaN or infinity nothing is checked.
 
     Raises:
         UserError: they do, or are not.
     """
+    if not z.isfinite().all():
+        return  # the encoder is to blame, and the loss will say so
     modes, z = [(part, part.training) for part in quantizer.modules()], z.detach()
     try:
         quantizer.eval()
