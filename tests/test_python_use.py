@@ -159,6 +159,7 @@ def test_pictures_are_brought_to_a_model_as_the_data_are(tmp_path):
     opened = [Image.open(file) for file in files]
     assert torch.equal(gen_experiments.images_of(opened, image), expected)
     # A picture that has been read by Pillow stays as it is: it is not turned.
+    opened[1].load()
     assert torch.equal(gen_experiments.images_of([opened[1], opened[1]], image), expected[[1, 1]])
     assert opened[1].size == (50, 30)
     (drawn,) = gen_experiments.images_of([Image.new("L", (7, 9), 255)], image)
