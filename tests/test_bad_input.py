@@ -189,7 +189,10 @@ def test_a_codebook_that_no_machine_can_hold(mistake):
     [
         ("{class_path: Pictures, init_args: {columns: -1}}", "columns must be in [1, 4096], not -1"),
         ("{class_path: lightning.pytorch.callbacks.Timer, init_args: {duration: never}}", "not a valid duration"),
-        ("{class_path: lightning.pytorch.callbacks.Timmer}", "'lightning.pytorch.callbacks' has no attribute 'Timmer'"),
+        (
+            "{class_path: lightning.pytorch.callbacks.Timmer}",
+            "there is no class Timmer in lightning.pytorch.callbacks; did you mean Timer?",
+        ),
     ],
 )
 def test_callbacks(mistake, tmp_path, callback, message):
