@@ -3,9 +3,13 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from gen_experiments.images import ImageSpec
     from gen_experiments.models.base import ImageModel
 
 __version__ = "0.1.0"
@@ -16,7 +20,7 @@ def load(path: str | Path, trust: str | Sequence[str] = ()) -> "ImageModel":
     """Returns a trained model, in evaluation mode on the CPU.
 
     Nothing in the file is run. Only classes of this package, of torch, and of the packages in `trust` and in
-    `$GEN_EXPERIMENTS_TRUST` are imported.
+    `$GEN_EXPERIMENTS_TRUST` are imported. Torch's random state stays as it is.
 
     Args:
         path: a checkpoint; the folder of a run, whose best checkpoint is taken, or else its last; or the folder of an
@@ -28,9 +32,33 @@ def load(path: str | Path, trust: str | Sequence[str] = ()) -> "ImageModel":
             trusted, or `trust` names no package.
     """
     # Imported here, so that `import gen_experiments` does not wait for Lightning.
+    import torch
+
     from gen_experiments.models.base import ImageModel
     from gen_experiments.models.checkpoints import load_model
     from gen_experiments.models.described import trusting
 
-    with trusting([trust] if isinstance(trust, str) else trust):
+    # A model is built with initial weights, which are drawn.
+    with torch.random.fork_rng(devices=()), trusting([trust] if isinstance(trust, str) else trust):
         return load_model(path, ImageModel, "be loaded")
+
+
+def images_of(pictures: Sequence[Union[str, Path, "Image"]], image: "ImageSpec") -> "Tensor":
+    """Returns files, or pictures of Pillow, of any size and mode as the images of a model.
+
+    The central part of each is kept and brought to the model's size, as by default in training; another `crop` is an
+    argument of `data.given.images_of`.
+
+    Args:
+        pictures: the files or pictures.
+        image: what the images are to be like, such as `model.image`.
+
+    Returns:
+        (N, C, H, W) float32 in [-1, 1].
+
+    Raises:
+        UserError: there are none, one is neither a file nor a picture, or one cannot be decoded.
+    """
+    from gen_experiments.data import given
+
+    return given.images_of(pictures, image)

@@ -14,6 +14,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
 
+from gen_experiments.class_paths import explained_family, explained_import
 from gen_experiments.errors import UserError, shortened
 from gen_experiments.plain_values import check_plain
 from gen_experiments.storage import atomic_write
@@ -45,8 +46,11 @@ class OneLineParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Ends the program with code 2; a nested parser passes the explained mistake to the outer parser."""
-        if EXPLAINED not in message and UNFINISHED not in message:
-            message = self._explain(message)
+        importing = explained_import(ex)
+        if importing is not None:
+            message = "\n".join([*re.findall(r'Parser key "[^"]+"', message), importing])
+        elif EXPLAINED not in message and UNFINISHED not in message:
+            message = explained_family(self._explain(message))
         if not self.exit_on_error:
             super().error(message, ex)
         print(f"error: {one_line(message)}", file=sys.stderr)

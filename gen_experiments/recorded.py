@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from gen_experiments.errors import UserError
 
+HANDED_ON = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 
 class Recorded:
     """The base of models, and of the parts that models are given as objects."""
@@ -27,9 +29,36 @@ def arguments_of(made: Recorded) -> dict[str, Any]:
         UserError: an argument is no plain value, class, `functools.partial` of a class or `Recorded` object.
     """
     args, kwargs = made._arguments
-    bound = inspect.signature(type(made).__init__).bind(made, *args, **kwargs).arguments
-    _, *names = bound
-    return {name: _plain(bound[name], f"{type(made).__name__}.{name}") for name in names}
+    bound = _by_name(type(made).__mro__, args, kwargs, type(made).__name__)
+    return {name: _plain(value, f"{type(made).__name__}.{name}") for name, value in bound.items()}
+
+
+def _by_name(kinds: tuple[type, ...], args: tuple[Any, ...], kwargs: dict[str, Any], of_class: str) -> dict[str, Any]:
+    """Returns the arguments of a constructor by name; what `*args` and `**kwargs` take are those of the next class's.
+
+    Args:
+        kinds: the class and those that it is derived from, in the order in which Python looks methods up.
+        args: the arguments by position.
+        kwargs: those by name.
+        of_class: the name of the class, for messages.
+
+    Raises:
+        UserError: arguments by position that follow others go on to the next class, which may get them in any order.
+    """
+    number, kind = next((number, kind) for number, kind in enumerate(kinds) if "__init__" in vars(kind))
+    signature = inspect.signature(vars(kind)["__init__"])
+    _, *given = signature.bind_partial(None, *args, **kwargs).arguments.items()
+    forms = {name: signature.parameters[name].kind for name, _ in given}
+    bound = {name: value for name, value in given if forms[name] not in HANDED_ON}
+    more_args: tuple[Any, ...] = next(
+        (value for name, value in given if forms[name] is inspect.Parameter.VAR_POSITIONAL), ()
+    )
+    more_kwargs: dict[str, Any] = next(
+        (value for name, value in given if forms[name] is inspect.Parameter.VAR_KEYWORD), {}
+    )
+    if more_args and len(args) > len(more_args):
+        raise UserError(f"{of_class} hands arguments on by position, by which no checkpoint can describe it: name them")
+    return bound | (_by_name(kinds[number + 1 :], more_args, more_kwargs, of_class) if more_args or more_kwargs else {})
 
 
 def class_path(kind: type) -> str:

@@ -94,7 +94,7 @@ def test_checkpoints(mistake, trained, tmp_path):
     assert "holds a VQVAE, not a GAN" in mistake("fit", *gan, *SHORT, f"--ckpt_path={trained['vqvae']}")
     other = ["--model.quantizer.num_codes=16", f"--ckpt_path={trained['vqvae']}"]
     assert "does not fit this configuration" in mistake("validate", *vqvae, *other)
-    assert "holds a VQVAE, which cannot sample" in mistake("sample", trained["vqvae"])
+    assert "holds a VQVAE, which cannot sample: train a prior over its codes" in mistake("sample", trained["vqvae"])
     write_pictures(tmp_path / "pictures", 2)
     assert "holds a GAN, which cannot reconstruct" in mistake("reconstruct", trained["gan"], "--images=pictures")
     damaged = tmp_path / "damaged.ckpt"
@@ -168,7 +168,10 @@ def test_a_codebook_that_no_machine_can_hold(mistake):
     [
         ("{class_path: Pictures, init_args: {columns: -1}}", "columns must be in [1, 4096], not -1"),
         ("{class_path: lightning.pytorch.callbacks.Timer, init_args: {duration: never}}", "not a valid duration"),
-        ("{class_path: lightning.pytorch.callbacks.Timmer}", "'lightning.pytorch.callbacks' has no attribute 'Timmer'"),
+        (
+            "{class_path: lightning.pytorch.callbacks.Timmer}",
+            "there is no class Timmer in lightning.pytorch.callbacks; did you mean Timer?",
+        ),
     ],
 )
 def test_callbacks(mistake, tmp_path, callback, message):

@@ -13,6 +13,8 @@ PACKAGE = Path(gen_experiments.__file__).parent
 FLOOR = {
     "channels",
     "checkpoint_paths",
+    "class_paths",
+    "contracts",
     "images",
     "distributed",
     "randomness",
@@ -35,7 +37,7 @@ FLOOR = {
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
 BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "reports", "search", "callbacks", "commands", "runs", "parser"}
 MAY_IMPORT = {
-    "__init__": {"models", "runs"},  # `load`, when it is called
+    "__init__": {"models", "runs", "data"},  # `load` and `images_of`, when they are called
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
     "priors": FLOOR | {"networks"},
     "models": FLOOR | PARTS | {"parser"},
@@ -45,7 +47,7 @@ MAY_IMPORT = {
     "callbacks": FLOOR | {"losses", "metrics", "runs", "evaluation"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
-    "parser": {"errors", "plain_values", "storage"},
+    "parser": {"class_paths", "errors", "plain_values", "storage"},
     "reporting": {"errors", "parser"},
     "experiment": BELOW_CLI,
     "cli": BELOW_CLI | {"experiment", "reporting"},

@@ -5,14 +5,16 @@ import subprocess
 import sys
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import gen_experiments
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.data.sources import Digits
+from gen_experiments.data.sources import Digits, ImageFolder
 from gen_experiments.errors import UserError
-from gen_experiments.images import to_float
+from gen_experiments.images import ImageSpec, to_float
 from gen_experiments.losses.adversarial import NonSaturating
 from gen_experiments.losses.penalties import R1
 from gen_experiments.losses.reconstruction import L1
@@ -130,6 +132,53 @@ def test_what_is_no_source_and_no_batch_is_said(tmp_path):
         ImageDataModule(images)
     with pytest.raises(UserError, match=r"a batch is a list: train on the batches of an ImageDataModule"):
         trained(vqvae(digits()), torch.utils.data.DataLoader(images), tmp_path)
+
+
+def test_loading_leaves_random_numbers_as_they_are(checkpoints):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    gen_experiments.load(checkpoints["gan"])
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_pictures_are_brought_to_a_model_as_the_data_are(tmp_path):
+    deep = Image.fromarray(np.linspace(0, 65535, 40 * 60, dtype=np.uint16).reshape(40, 60))
+    turned = Image.Exif()
+    turned[274] = 6  # the camera was turned
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 50, 3), dtype=np.uint8))
+    deep.save(tmp_path / "a deep.png")
+    colours.save(tmp_path / "b turned.jpg", exif=turned)
+    colours.convert("CMYK").save(tmp_path / "c.jpg")
+    colours.quantize(8).save(tmp_path / "d.gif")
+    colours.convert("RGBA").resize((20, 20)).save(tmp_path / "e.webp", lossless=True)
+    files = sorted(tmp_path.iterdir())
+    expected = to_float(torch.from_numpy(ImageFolder(str(tmp_path)).decode("train", (16, 24)).images))
+    image = ImageSpec(channels=3, size=(16, 24))
+    assert torch.equal(gen_experiments.images_of(files, image), expected)
+    opened = [Image.open(file) for file in files]
+    assert torch.equal(gen_experiments.images_of(opened, image), expected)
+    # A picture that has been read by Pillow stays as it is: it is not turned.
+    opened[1].load()
+    assert torch.equal(gen_experiments.images_of([opened[1], opened[1]], image), expected[[1, 1]])
+    assert opened[1].size == (50, 30)
+    (drawn,) = gen_experiments.images_of([Image.new("L", (7, 9), 255)], image)
+    assert (drawn == 1).all()
+    assert drawn.shape == (3, 16, 24)
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ([], "a list of one or more files or pictures of Pillow"),
+        ("cat.jpg", "a list of one or more files or pictures of Pillow"),
+        (["nowhere.png"], r"there is no file nowhere\.png"),
+        ([torch.zeros(3, 8, 8)], "files or pictures of Pillow, not a Tensor"),
+    ],
+)
+def test_what_is_no_picture_is_said(given, complaint):
+    with pytest.raises(UserError, match=complaint):
+        gen_experiments.images_of(given, ImageSpec())
 
 
 def test_a_run_is_loaded_by_its_best_checkpoint(checkpoints):

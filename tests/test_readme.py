@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from conftest import SMALL
 from gen_experiments.__main__ import COMMANDS
+from gen_experiments.images import save_image
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -29,11 +31,14 @@ def test_the_example_in_python_runs(checkpoints, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("gan", "vqvae"):
         shutil.copytree(checkpoints[name].parent.parent, tmp_path / "runs" / name / "version_0")
+    save_image(torch.full((3, 40, 60), 128, dtype=torch.uint8), "cat.jpg")
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     names = {}
     exec(code, names)
     assert names["images"].shape == names["again"].shape == (16, 1, 32, 32)
     assert names["error"] > 0
+    assert names["own"].shape == (1, 1, 32, 32)
+    assert names["fid"] > 0
 
 
 def test_the_example_of_a_data_set_is_trained_on_and_read_again(tmp_path, experiment, monkeypatch):

@@ -113,6 +113,8 @@ class Evaluation(Callback):
         if self.extractor is not None:
             self.extractor.check_channels(data.source.channels)
             self.extractor.to(trainer.strategy.root_device)
+            if stage == "fit":  # a mistake in an extractor of the user's own is said before the first step
+                self.extractor(torch.zeros(2, *data.image.shape, dtype=torch.uint8, device=self.extractor.device))
         if self._scores is not None and self._scores.extractor.fits(data.source.content):
             name, mode = self._scores.best_by
             if name != "fid":

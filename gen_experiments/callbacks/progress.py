@@ -44,6 +44,11 @@ class RunProgress(ProgressBar):
         """Shows progress again."""
         self._enabled = True
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether progress is shown; a model's `print` asks for it."""
+        return self._enabled
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts at the iteration that the run has reached."""
         self._began = self._shown = time.monotonic()

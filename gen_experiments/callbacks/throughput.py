@@ -55,7 +55,11 @@ class Throughput(Callback):
             logger.log_metrics(row, step=max(0, trainer.global_step - 1))
         if self._iterations and seconds >= WORTH_SAYING:
             iteration = (self._validation_began - self._training_began) / self._iterations
-            print(f"a validation takes {seconds:.1f} s, as long as {seconds / iteration:.0f} iterations", flush=True)
+            count = round(seconds / iteration)
+            iterations = (
+                f"as long as {count} iteration{'' if count == 1 else 's'}" if count else "less than an iteration"
+            )
+            print(f"a validation takes {seconds:.1f} s, {iterations}", flush=True)
             self._training_began, self._iterations = 0.0, 0
 
     def on_train_batch_end(

@@ -18,7 +18,7 @@ from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import Numbers, decode_one
 from gen_experiments.data.reading import DecodedAsRead, usable_cores
 from gen_experiments.data.refused import refusal
-from gen_experiments.data.sources.base import PictureSource, Source, decode_framed
+from gen_experiments.data.sources.base import Decoded, PictureSource, Source, decode_framed
 from gen_experiments.errors import UserError
 from gen_experiments.progress import progress
 from gen_experiments.sizes import Size, height_and_width
@@ -192,7 +192,10 @@ def _decode_pictures(
 def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size, framing: Framing) -> None:
     """Decodes a split of any other source into the cache, and refuses wrong results of a user's source."""
     found = decode_framed(source, split, size, framing)
-    images, name = found.images, f"{type(source).__name__}.decode({split!r}, {size})"
+    name = f"{type(source).__name__}.decode({split!r}, {size})"
+    if not isinstance(found, Decoded):
+        raise UserError(f"{name} must return a gen_experiments.data.sources.Decoded, not a {type(found).__name__}")
+    images = found.images
     channels = source.sides * source.channels
     shape = (len(images), channels, *height_and_width(size))
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != shape or not len(images):

@@ -188,6 +188,8 @@ class ImageDataModule(LightningDataModule):
     def _divide(self) -> dict[str, ImageArray]:
         """Returns the source's splits; missing ones are held out of its training images."""
         self.source.fetch()
+        if "train" not in self.source.splits():
+            raise UserError(f"{type(self.source).__name__}.splits must name a split train")
         splits = {name: self._opening.split(name) for name in self.source.splits()}
         groups = {name: found for name in splits if (found := self.source.groups(name)) is not None}
         self._origins = {name: self.source.origin(name) for name in splits}

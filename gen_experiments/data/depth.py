@@ -29,8 +29,8 @@ class Depth:
 
     def __init__(self, picture: "Image") -> None:
         tags: Any = getattr(picture, "tag_v2", {})
-        tile: Any = picture.tile[0] if picture.tile else ()  # type: ignore[attr-defined]
-        arguments = tile[3] if len(tile) > 3 else ()
+        tiles: Any = getattr(picture, "tile", ())  # a picture that was made in memory has none
+        arguments = tiles[0][3] if tiles and len(tiles[0]) > 3 else ()
         arguments = arguments if isinstance(arguments, tuple) else (arguments,)
         # Pillow's name of the stored format, such as `RGB;16B`.
         stored = str(arguments[0]) if arguments else ""

@@ -140,7 +140,7 @@ def decode_one(
         count = opened.width * opened.height
         with _pixels.holding(count):
             with opened:
-                pixels = _decoded(opened, contents, size, channels, framing, place)
+                pixels = of_picture(opened, contents, size, channels, framing, place)
             del opened
             if count > LARGE:
                 _give_back_memory()
@@ -168,7 +168,7 @@ def is_grey(file: Path) -> bool:
         return Image.getmodebase(picture.mode) == "L"
 
 
-def _decoded(
+def of_picture(
     picture: "Image",
     file: Path | bytes,
     size: Size | None,
@@ -176,7 +176,7 @@ def _decoded(
     framing: Framing,
     place: Place | None,
 ) -> Numbers:
-    """Returns an opened picture as `decode_one` does; `file` is its file or the file's contents."""
+    """Returns an opened picture, which it may turn upright, as `decode_one` does; `file` is its file or contents."""
     from PIL import Image, ImageOps
 
     data = file if framing.fast and isinstance(file, bytes) else None

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments import distributed
+from gen_experiments.contracts import require_attributes
 from gen_experiments.evaluation.collected import ClassLabels, Collected
 from gen_experiments.evaluation.intervals import Score
 from gen_experiments.evaluation.reference import ReferenceStatistics
@@ -30,6 +31,7 @@ class OnlineScores:
     """
 
     def __init__(self, extractor: FeatureExtractor, metrics: Sequence[str]) -> None:
+        require_attributes(extractor, "num_features", "resize", "weights_hash")
         self.extractor, self.metrics = extractor, tuple(metrics)
         self._keeps_features = not set(metrics) <= OF_MOMENTS
         self._statistics = ReferenceStatistics(extractor)

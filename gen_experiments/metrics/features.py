@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gen_experiments.contracts import require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSet
 from gen_experiments.metrics.digits_net import DigitsNet
@@ -90,11 +91,20 @@ class FeatureExtractor(nn.Module, ABC):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Maps (N, 1 or 3, H, W) uint8 images of any size -> (N, num_features) float32."""
+        """Maps (N, 1 or 3, H, W) uint8 images of any size -> (N, num_features) float32.
+
+        Raises:
+            UserError: the images have other channels, or `extract` returned another shape or numbers that are NaN.
+        """
         self.check_channels(images.shape[1])
         at_once = (self.cpu_pass if images.device.type == "cpu" else None) or max(len(images), 1)
         with torch.autocast(images.device.type, enabled=False):
-            return torch.cat([self.extract(part) for part in images.split(at_once)])
+            features = torch.cat([self.extract(part) for part in images.split(at_once)])
+        name = f"{type(self).__name__}.extract"
+        require_shape(features, (len(images), self.num_features), f"the result of {name}")
+        if features.isnan().any():
+            raise UserError(f"{name} returned features that are NaN, of which no distance can be computed")
+        return features
 
     def with_spatial(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Maps images -> the features of `forward`, and (N, num_spatial) float32 features at places."""

@@ -52,6 +52,7 @@ def fetched_inception() -> Path:
         except OSError as error:
             raise UserError(
                 f"Inception's weights cannot be fetched from {URL_INCEPTION_V3}: "
-                "bring that file and name it by --evaluation.extractor.weights=FILE"
+                "bring that file and name it by --evaluation.extractor.weights=FILE, or train without FID by "
+                "--evaluation.extractor=null"
             ) from error
     return path

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -54,11 +54,13 @@ class ImageModel(Recorded, ManualOptimization):
         scores_batches: whether evaluation steps use their images, so that each process needs some.
         score_without_fid: the score that chooses the best checkpoint without a FID, and `min` or `max` for which is
             better; None if no logged score does.
+        instead: what to do where a command needs what the model cannot do, by the message's word for it.
         logs_this_iteration: whether the loggers get the values of `log_training` now (`trainer.log_every_n_steps`).
     """
 
     scores_batches: ClassVar[bool] = True
     score_without_fid: ClassVar[tuple[str, str] | None] = None
+    instead: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, image: ImageSpec, lr_schedule: Schedule | None) -> None:
         super().__init__()

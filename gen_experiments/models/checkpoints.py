@@ -99,11 +99,11 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
     with described_by(path):
         kind = _kind(checkpoint["hyper_parameters"], path)
         if issubclass(able, ImageModel) and not issubclass(kind, able):
-            raise UserError(f"{path} holds a {kind.__name__}, which cannot {task}")
+            raise _unable(kind, path, task)
         with within_weights(state, f"{path} describes a larger model than the one whose weights it holds"):
             model = _build(kind, checkpoint["hyper_parameters"], path)
         if not isinstance(model, able):
-            raise UserError(f"{path} holds a {type(model).__name__}, which cannot {task}")
+            raise _unable(kind, path, task)
         differing = _differing(model, state)
         if differing is not None:
             raise UserError(
@@ -113,6 +113,11 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
         model.load_state_dict(state)
         model.hparams.update(checkpoint["hyper_parameters"])  # for the checkpoints of further training
     return model.eval()
+
+
+def _unable(kind: type[ImageModel], path: str | Path, task: str) -> UserError:
+    advice = f": {kind.instead[task]}" if task in kind.instead else ""
+    return UserError(f"{path} holds a {kind.__name__}, which cannot {task}{advice}")
 
 
 def described(path: str | Path) -> str:

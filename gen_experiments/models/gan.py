@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import distributed, randomness
+from gen_experiments.contracts import require_attributes, require_scalar, require_shape
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
@@ -100,6 +101,7 @@ class GAN(AveragedGenerator):
         super().__init__(image, lr_schedule)
         self.automatic_optimization = False
         self.generator = generator(image)
+        require_attributes(self.generator, "latent_dim")
         self.discriminator = discriminator(image)
         if channels_last:
             for network in self.generator, self.discriminator:
@@ -161,6 +163,9 @@ class GAN(AveragedGenerator):
             for micro_batch in micro_batches:
                 with torch.no_grad():
                     generated: Tensor = self.generator(micro_batch.noise, micro_batch.labels)
+                require_shape(
+                    generated, tuple(micro_batch.images.shape), f"the result of {type(self.generator).__name__}.forward"
+                )
                 # Penalties see the images through the same augmentation, and their gradients are w.r.t. what goes into
                 # it: ∇ₓD(T(x)), as in R3GAN (https://arxiv.org/abs/2501.05441).
                 logits = [partial(self._logits, micro_batch=micro_batch, kind=kind) for kind in (0, 1)]
@@ -185,6 +190,7 @@ class GAN(AveragedGenerator):
                 real = self._logits(micro_batch.images, micro_batch, kind=0) if self.loss.paired else None
                 generated = self.generator(micro_batch.noise, micro_batch.labels)
                 loss = self.loss.generator(real, self._logits(generated, micro_batch, kind=1))
+                require_scalar(loss, f"the result of {type(self.loss).__name__}.generator")
                 self.manual_backward(loss / len(micro_batches))
                 losses.append(loss.detach())
             self._logs["loss_g"] = torch.stack(losses).mean()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gen_experiments.contracts import in_words, require_scalar
 from gen_experiments.errors import UserError
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 
@@ -94,9 +95,18 @@ def judged(
     """
     of_real, of_generated = logits
     real_logits, fake_logits = of_real(real), of_generated(generated)
+    for logits_of, images in ((real_logits, real), (fake_logits, generated)):
+        if logits_of.ndim not in (1, 2) or len(logits_of) != len(images):
+            raise UserError(
+                f"the discriminator returned {in_words(logits_of)} for {len(images)} images: return ({len(images)},) "
+                f"logits, or ({len(images)}, n) for n patches"
+            )
     total, logged = loss.discriminator(real_logits, fake_logits), {}
+    require_scalar(total, f"the result of {type(loss).__name__}.discriminator")
     for penalty in penalties:
-        value = factor * penalty(of_real, real, generated, source)
+        value = penalty(of_real, real, generated, source)
+        require_scalar(value, f"the result of {type(penalty).__name__}.forward")
+        value = factor * value
         logged[f"penalty_{type(penalty).__name__.lower()}"] = value.detach() / penalty.every
         total = total + value
     return Judged(total, real_logits, fake_logits, logged)

@@ -1,13 +1,14 @@
 """A tokenizer: encoder, codebook and decoder, their averages, and statistics of the codes."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from gen_experiments.errors import UserError
+from gen_experiments.contracts import require_attributes, require_scalar
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
@@ -18,7 +19,7 @@ from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.networks.base import Decoder, Encoder
 from gen_experiments.precision import at_least_float32
 from gen_experiments.pure_functions import PureFunction
-from gen_experiments.quantizers.base import Quantized, Quantizer
+from gen_experiments.quantizers.base import Quantized, Quantizer, check_codes, check_quantized
 from gen_experiments.schedules import Schedule
 
 
@@ -40,6 +41,9 @@ class Tokenizer(ImageModel):
     """
 
     score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
+    instead: ClassVar[Mapping[str, str]] = {
+        "sample": "train a prior over its codes (configs/prior.yaml) and sample from that"
+    }
 
     def __init__(
         self,
@@ -52,6 +56,8 @@ class Tokenizer(ImageModel):
         ema_half_life: float | Schedule | None,
     ) -> None:
         super().__init__(image, lr_schedule)
+        require_attributes(quantizer, "dim", "codebook_size")
+        self._codes_were_checked = False
         self.encoder = encoder(image, quantizer.dim)
         self.decoder = decoder(image, quantizer.dim)
         self.quantizer = quantizer
@@ -97,13 +103,24 @@ class Tokenizer(ImageModel):
 
     def _quantized(self, images: Tensor) -> Quantized:
         encoder, quantizer, _ = self._parts()
-        quantized = quantizer(encoder(images))
-        if not isinstance(quantized, Quantized):
-            raise UserError(
-                f"{type(quantizer).__name__}.forward returned a {type(quantized).__name__}: "
-                "return a gen_experiments.quantizers.base.Quantized"
-            )
+        latents = encoder(images)
+        if self.training and not self._codes_were_checked:
+            # A quantizer of the user's own would fail only in the first validation, after many iterations.
+            check_codes(quantizer, latents)
+            self._codes_were_checked = True
+        quantized: Quantized = quantizer(latents)
+        check_quantized(quantizer, latents, quantized)
         return quantized
+
+    def reconstruction_error(self, reconstructions: Tensor, images: Tensor) -> Tensor:
+        """Returns the distance of (B, C, H, W) reconstructions and images, a scalar.
+
+        Raises:
+            UserError: the reconstruction loss returned something else.
+        """
+        error = self.reconstruction(reconstructions, images)
+        require_scalar(error, f"the result of {type(self.reconstruction).__name__}.__call__")
+        return error
 
     def trained_parts(self) -> tuple[Encoder, Quantizer, Decoder]:
         """Returns the parts that the optimizer trains."""
@@ -143,7 +160,7 @@ class Tokenizer(ImageModel):
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Adds the losses and codes of a batch; returns codes and reconstructions for the callbacks."""
         reconstructions, quantized = self(batch.inputs)
-        error = self.reconstruction(reconstructions, batch.images)
+        error = self.reconstruction_error(reconstructions, batch.images)
         squared = (reconstructions.float() - batch.images).square().mean()
         self._means.update(len(batch.images), loss=error + quantized.loss, recon_mse=squared)
         self.codebook_usage.update(quantized.indices)

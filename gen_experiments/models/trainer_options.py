@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
+from gen_experiments.contracts import require_attributes
 from gen_experiments.errors import UserError
 from gen_experiments.models.batch_norm import normalises_batches
 
@@ -19,8 +20,10 @@ def check_trainer(model: LightningModule, trainer: Trainer, instead_of: Mapping[
 
     Raises:
         UserError: the strategy shards models, the data loaders would be reloaded, Lightning would synchronise batch
-            norm; under manual optimization also gradient accumulation or clipping by the trainer.
+            norm; under manual optimization also gradient accumulation or clipping by the trainer. Or the model's
+            constructor does not call that of its base class.
     """
+    require_attributes(model)
     if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
         raise UserError(
             f"trainer.strategy={type(trainer.strategy).__name__} shards a model, but averages, penalties and "

@@ -95,7 +95,7 @@ class VQVAE(Tokenizer):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the autoencoder and, with an adversary, one of the discriminator."""
         reconstructions, quantized = self(batch.inputs)
-        error = self.reconstruction(reconstructions, batch.images)
+        error = self.reconstruction_error(reconstructions, batch.images)
         loss: Tensor = error + quantized.loss
         logs = {"reconstruction": error, "quantizer": quantized.loss}
         if self.adversary is not None:

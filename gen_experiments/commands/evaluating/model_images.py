@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gen_experiments.callbacks.protocols import Samples, SamplesOfClasses
+from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates
 from gen_experiments.checkpoint_paths import checkpoint_of
 from gen_experiments.commands.evaluating.inputs import Archive, Images, Look, configured_data, split_images, stored
 from gen_experiments.commands.reading import reading_in, reading_of
@@ -84,7 +84,9 @@ def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Imag
         UserError: the model cannot sample.
     """
     if not isinstance(model, Samples):
-        raise UserError(f"{checkpoint} holds a {type(model).__name__}, which cannot sample")
+        # What a model that remakes pictures makes can be evaluated, but is no reference.
+        first = f": name it first, as in evaluate {checkpoint}" if isinstance(model, (Reconstructs, Translates)) else ""
+        raise UserError(f"{checkpoint} holds a {type(model).__name__}, which cannot sample{first}")
     described = {**described_checkpoint(model, checkpoint), "kind": "samples of a model", "seed": seed}
 
     def labels() -> ClassLabels | None:

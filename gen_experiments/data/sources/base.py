@@ -89,8 +89,8 @@ class Source(ABC):
         Args:
             split: the name of the split.
             size: pixels per side of squares, or height and width.
-            framing: how images are brought to the size. A user's source may omit this argument; it is then called only
-                for the default framing.
+            framing: how images are brought to the size. A user's source may omit this argument, which mypy has to be
+                told by `# type: ignore[override]`; it is then called only for the default framing.
 
         Raises:
             UserError: an image is missing or cannot be decoded.

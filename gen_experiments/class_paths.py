@@ -1,0 +1,60 @@
+"""What went wrong where a class was named by its import path, in one line."""
+
+import difflib
+import re
+import traceback
+from types import ModuleType
+
+from gen_experiments.errors import quoted
+
+NO_SUBCLASS = re.compile(
+    r"Import path (?:(?P<named>\S+) )?does not correspond to a subclass of (?P<base>\w+)"
+    r"(?=.*?(?:Given value: (?P<given>\S+)|$))"
+    r"|Type \S+\[[^\n]*\] expects a function or a callable class:\s+"
+    r"Expected '(?P<class>\S+)' to be a subclass of <class '(?P<family>\w+)'>\.*(?: Got value: [^\n]*)?",
+    re.S,
+)
+
+
+def explained_import(error: BaseException | None) -> str | None:
+    """Returns why jsonargparse could not import a class, in one line; None if that is not what failed.
+
+    Args:
+        error: what jsonargparse raised, with the errors that led to it.
+    """
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name == "import_object" and isinstance(frame.f_locals.get("name"), str):
+                return _explained(error, frame.f_locals["name"], frame.f_locals.get("parent"))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _explained(error: BaseException, path: str, parent: object) -> str | None:
+    module, _, name = path.rpartition(".")
+    if isinstance(error, ValueError) and str(error).startswith("Unexpected import path format"):
+        return f"{quoted(path)} is no import path: write it as package.module.Class"
+    if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+        return f"there is no module {error.name}: install its package, or start in the folder that holds it"
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, AttributeError) and frames[-1].name == "import_object":
+        if not isinstance(parent, ModuleType):
+            return f"there is no module {module}"
+        classes = [key for key, value in vars(parent).items() if isinstance(value, type) and not key.startswith("_")]
+        near = difflib.get_close_matches(name, classes, 1, 0.6)
+        return f"there is no class {name} in {module}" + (f"; did you mean {near[0]}?" if near else "")
+    by_module = isinstance(error, SyntaxError) or "jsonargparse" not in frames[-1].filename
+    if by_module or isinstance(error, ModuleNotFoundError):
+        reason = quoted(error)
+        return f"{module} cannot be imported: {type(error).__name__}{f': {reason}' if reason else ''}"
+    return None
+
+
+def explained_family(message: str) -> str:
+    """Returns a message of jsonargparse in which a class of the wrong family is named together with the right one."""
+    found = NO_SUBCLASS.search(message)
+    if found is None:
+        return message
+    name = found["class"] or found["named"] or found["given"] or "the class"
+    family = found["family"] or found["base"]
+    return message.replace(found[0], f"{name} is no {family}: derive it from {family}")

@@ -1,0 +1,1 @@
+"""Parts that somebody has in a package of their own."""
