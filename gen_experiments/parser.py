@@ -4,14 +4,15 @@ import difflib
 import enum
 import importlib
 import os
+import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any, ClassVar, NoReturn, get_args
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
-from lightning.pytorch.cli import LightningArgumentParser
 
 from gen_experiments.errors import UserError, shortened
 from gen_experiments.plain_values import check_plain
@@ -141,10 +142,16 @@ class OneLineParser(ArgumentParser):
         return message
 
 
-class ExperimentParser(OneLineParser, LightningArgumentParser):
-    """The same for LightningCLI."""
-
-    subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
+def import_packages(packages: Iterable[ModuleType]) -> None:
+    """Imports all modules of packages: jsonargparse finds a class by its short name only after its import."""
+    for package in packages:
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            try:
+                importlib.import_module(module.name)
+            except ModuleNotFoundError as error:
+                # Triton is not installed everywhere.
+                if error.name is None or error.name.startswith("gen_experiments"):
+                    raise
 
 
 def one_line(message: str) -> str:

@@ -7,5 +7,6 @@ The other files hold what commands share:
 - `translated`, `tiles`: what a model makes of the pictures of a folder;
 - the parts of `evaluate`: `protocol` (its options), `inputs`, `model_images` and `sides` (what is compared), `passes`
   (features), `remade`, `reconstructed`, `by_damage` and `copies` (further scores), `printed` (its table);
+- `rescored`: runs that `compare` lets `evaluate` score again;
 - `programs`: the formats of `export`; `demo_pages`: the page of `demo`.
 """

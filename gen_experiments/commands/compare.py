@@ -6,18 +6,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.callbacks.protocols import remaker
-from gen_experiments.checkpoint_paths import checkpoint_of, run_of
-from gen_experiments.commands.evaluate import evaluation_of
-from gen_experiments.commands.inputs import EVALUATION_FILE, split_compared_with
-from gen_experiments.commands.passes import extractor_needed
-from gen_experiments.commands.printed import keep_record
-from gen_experiments.commands.protocol import Protocol
+from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.comparison import better, differences, differing_settings, read_record
+from gen_experiments.evaluation.comparison import better, differences, differing_settings
+from gen_experiments.evaluation.record import EVALUATION_FILE, read_record
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.runs.job import is_first_process
 
 
@@ -54,17 +47,13 @@ def compare(
     if len(runs) < 2:
         raise UserError("name at least two runs or records to compare")
     if rescore:
-        reference = reference or _first_reference(runs[0])
-        protocol = Protocol(metrics=metrics, num=num, seed=seed, bootstrap=bootstrap, device=device)
-        network = extractor or extractor_needed(runs, protocol.of_features, False)
+        from gen_experiments.commands.rescored import rescored  # slow to import
+
         for run in runs:
             _check_run(run)
-        records = []
-        for run in runs:
-            held = evaluation_of(run, reference, [network], protocol)
-            records.append(held)
-            if is_first_process():
-                keep_record(held, Path(run) / EVALUATION_FILE)
+        records = rescored(
+            runs, reference, extractor, metrics=metrics, num=num, seed=seed, bootstrap=bootstrap, device=device
+        )
     else:
         records = [_record_of(name) for name in runs]
     if not is_first_process():
@@ -114,15 +103,6 @@ def _record_of(name: str) -> dict[str, Any]:
 def _check_run(name: str) -> None:
     if run_of(Path(name)) is None:
         raise UserError(f"{name} is no folder of a run, nor a record that ends in .json")
-
-
-def _first_reference(run: str) -> str:
-    """Returns the data and the split that the training of a run compares with, as `evaluate` takes them."""
-    _check_run(run)
-    checkpoint = checkpoint_of(Path(run))
-    assert checkpoint is not None
-    reconstructs = remaker(load_model(checkpoint, ImageModel, "be evaluated")) is not None
-    return f"{Path(run) / 'config.yaml'}:{split_compared_with(checkpoint, reconstructs)}"
 
 
 def _listed(values: list[Any]) -> str:

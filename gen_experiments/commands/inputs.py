@@ -23,7 +23,6 @@ from gen_experiments.sizes import Size
 from gen_experiments.storage import file_sha256
 
 SPLITS = ("train", "val", "test")
-EVALUATION_FILE = "evaluation.json"  # in the folder of a run
 
 
 @dataclass

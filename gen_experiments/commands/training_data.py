@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from gen_experiments import data, metrics
+from gen_experiments.checkpoint_paths import is_exported
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.exported import is_exported
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.described import build, described_by
+from gen_experiments.parser import import_packages
 from gen_experiments.plain_values import read_yaml
+
+# The packages whose classes a configuration may name by their short names.
+PACKAGES = (data, metrics)
 
 
 def training_data(checkpoint: str, config: str | None) -> ImageDataModule:
@@ -33,10 +38,13 @@ def data_of(path: Path) -> ImageDataModule:
     contents = contents_of(path)
     if not isinstance(contents.get("data"), dict):
         raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
+    import_packages(PACKAGES)
     with described_by(path):
-        data = build(lambda parser: parser.add_subclass_arguments(ImageDataModule, "described"), contents["data"], path)
-    assert isinstance(data, ImageDataModule)
-    return data
+        found = build(
+            lambda parser: parser.add_subclass_arguments(ImageDataModule, "described"), contents["data"], path
+        )
+    assert isinstance(found, ImageDataModule)
+    return found
 
 
 def names_extractor(path: Path) -> bool:
@@ -57,6 +65,7 @@ def extractor_of(path: Path) -> FeatureExtractor:
     described = _described_extractor(path)
     if described is None:
         raise UserError(f"{path} names no feature extractor: name one by --extractor")
+    import_packages(PACKAGES)
     with described_by(path):
         found = build(lambda parser: parser.add_subclass_arguments(FeatureExtractor, "described"), described, path)
     assert isinstance(found, FeatureExtractor)
