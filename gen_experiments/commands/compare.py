@@ -68,6 +68,9 @@ def print_comparison(names: list[str], records: list[dict[str, Any]]) -> bool:
 
     Returns:
         Whether there are such fields.
+
+    Raises:
+        UserError: no metric is in all records.
     """
     differing = differences(records)
     table = Table("metric", *(str(number + 1) for number in range(len(names))), "better")

@@ -71,7 +71,8 @@ def evaluate(
         json: a file for the record: the scores with their whole protocol; by default RUN/evaluation.json of a run.
 
     Raises:
-        UserError: an input cannot be used, a number is out of range, or a metric needs more than the inputs have.
+        UserError: an input cannot be used, a number is out of range, a metric needs more than the inputs have, or
+            the file of the record cannot be written.
     """
     protocol = Protocol(
         metrics=metrics,
