@@ -1,5 +1,6 @@
 """`compare`: a table of the scores of several runs, ranked only where their protocols agree."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +43,23 @@ def compare(
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: fewer than two runs, a run without a record, or as for `evaluate`.
+        UserError: fewer than two runs, a run without a record, an option of `rescore` without it, or as for `evaluate`.
     """
     if len(runs) < 2:
         raise UserError("name at least two runs or records to compare")
+    options: dict[str, Any] = {"reference": reference, "metrics": metrics, "num": num, "seed": seed}
+    options |= {"extractor": extractor, "bootstrap": bootstrap, "device": device}
     if rescore:
         from gen_experiments.commands.rescored import rescored  # slow to import
 
         for run in runs:
             _check_run(run)
-        records = rescored(
-            runs, reference, extractor, metrics=metrics, num=num, seed=seed, bootstrap=bootstrap, device=device
-        )
+        records = rescored(runs, **options)
     else:
+        usual = inspect.signature(compare).parameters
+        given = [name for name, value in options.items() if value != usual[name].default]
+        if given:
+            raise UserError(f"--{given[0]} is for scoring the runs again: add --rescore, or leave it out")
         records = [_record_of(name) for name in runs]
     if not is_first_process():
         return

@@ -55,10 +55,12 @@ class Sides:
         """Refuses scores that these images cannot have, before a pass over them that may take minutes.
 
         Raises:
-            UserError: a metric is of other images or of more, or the images cannot be damaged.
+            UserError: a metric is of other images or of more, or the images cannot be damaged or have no LPIPS.
         """
         if protocol.damage is not None and self.data is None:
             raise UserError("--damage is for a model that restores and a split of its data: leave it out here")
+        if protocol.lpips is not None and (self.remade is None or "lpips" not in self.remade.metrics):
+            raise UserError("--lpips is for reconstructions in pairs and metrics with lpips: leave it out here")
         evaluated, reference = (side.count if isinstance(side, Images) else None for side in (self.fake, self.real))
         check_counts(protocol.metrics or (), evaluated, reference)
         for name in protocol.metrics or ():
