@@ -11,7 +11,7 @@ from gen_experiments.commands.inputs import SPLITS, Archive, Images, split_compa
 from gen_experiments.commands.model_images import images_of, opened
 from gen_experiments.commands.protocol import Protocol
 from gen_experiments.commands.reconstructed import GAIN, OF_CODES, Reconstructions
-from gen_experiments.commands.remade import data_compared_with, remade_of
+from gen_experiments.commands.remade import remade_of
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
@@ -87,7 +87,10 @@ def opened_sides(evaluated: str, reference: str | None, protocol: Protocol, devi
     checkpoint, model = mine.checkpoint, mine.model
     data, remade, makes = None, None, remaker(model) is not None
     if checkpoint is not None and makes:
-        data = data_compared_with(checkpoint, reference) if theirs is None else theirs.data
+        if theirs is None:
+            data = training_data(str(checkpoint), None), reference or split_compared_with(checkpoint, True)
+        else:
+            data = theirs.data
     look = mine.look or (None if theirs is None else theirs.look)
     if data is not None:
         real: Images | Archive = split_images(*data)
