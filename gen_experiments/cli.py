@@ -23,11 +23,8 @@ TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 FILES = {"decode": "encode", "damage": "restore"}
 # These share their work between the processes of torchrun.
 SHARED = {"evaluate", "compare", "stats", "sample"}
-# The packages whose classes an option of a command may name by their short names.
-PACKAGES = {
-    "evaluate": (data, metrics),
-    **dict.fromkeys(("compare", "stats", "memorisation", "reconstruct"), (metrics,)),
-}
+# Options that name classes by their short names, and the packages of these classes.
+CLASSES = {"extractor": metrics, "damage": data}
 # The positional arguments of commands whose only one is not a checkpoint.
 POSITIONALS = {
     "evaluate": ("evaluated", "reference"),
@@ -70,7 +67,10 @@ def _run_command(name: str, arguments: list[str]) -> None:
     # A parameter ends in an underscore where the option's name, such as `class`, is a keyword of Python.
     parameters = inspect.signature(command).parameters
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
-    import_packages(PACKAGES.get(name, ()))
+    # Importing a whole package takes seconds.
+    helps = not {"-h", "--help"}.isdisjoint(arguments)
+    named = [option for option in CLASSES if helps or any(option in word for word in arguments)]
+    import_packages(CLASSES[option] for option in named if option in parameters)
     positionals = POSITIONALS.get(name, ("checkpoint",))
     for place in positionals:
         more: dict[str, Any] = {"type": parameters[place].annotation}

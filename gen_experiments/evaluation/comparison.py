@@ -3,13 +3,25 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gen_experiments.evaluation.scores import SMALLER_IS_BETTER
-
 # What must be equal for two numbers to be ranked. Seeds, paths and versions may differ.
 PROTOCOL = ("extractor", "weights_sha256", "resize", "extractor_knows_the_images", "covariance")
 OF_THE_REFERENCE = ("split", "count", "size", "crop", "pixels_sha256", "sha256")
 OF_THE_EVALUATED = ("count", "size")
 RECONSTRUCTIONS = "reconstructions"
+# Metrics with smaller values for better images; all others have larger ones.
+SMALLER_IS_BETTER = (
+    "fid",
+    "sfid",
+    "fid_infinity",
+    "kid",
+    "mind",
+    "lpips",
+    "l1",
+    "near_copies",
+    "missed",
+    "class_missed",
+    "bits_per_pixel",
+)
 
 
 def differences(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
