@@ -3,11 +3,21 @@
 from pathlib import Path
 
 from gen_experiments.errors import UserError
-from gen_experiments.exported import is_exported
 
+WEIGHTS = "model.safetensors"  # in the folder of an exported model
 CHECKPOINTS = "checkpoints"
 LAST = "last.ckpt"
 RUN_CHECKPOINTS = ("best.ckpt", LAST)
+
+
+def is_exported(path: Path) -> bool:
+    """Returns whether a path is the folder of an exported model with its weights."""
+    return (path / WEIGHTS).is_file()
+
+
+def file_of(path: Path) -> Path:
+    """Returns the file of a checkpoint's weights: the checkpoint itself, or the one in the folder of an export."""
+    return path / WEIGHTS if is_exported(path) else path
 
 
 def checkpoint_of(path: Path) -> Path | None:

@@ -1,8 +1,11 @@
-"""What went wrong where a class was named by its import path, in one line."""
+"""Classes by name: imports the packages of those with short names, and says in one line why an import path is wrong."""
 
 import difflib
+import importlib
+import pkgutil
 import re
 import traceback
+from collections.abc import Iterable
 from types import ModuleType
 
 from gen_experiments.errors import quoted
@@ -14,6 +17,18 @@ NO_SUBCLASS = re.compile(
     r"Expected '(?P<class>\S+)' to be a subclass of <class '(?P<family>\w+)'>\.*(?: Got value: [^\n]*)?",
     re.S,
 )
+
+
+def import_packages(packages: Iterable[ModuleType]) -> None:
+    """Imports all modules of packages: jsonargparse finds a class by its short name only after its import."""
+    for package in packages:
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            try:
+                importlib.import_module(module.name)
+            except ModuleNotFoundError as error:
+                # Triton is not installed everywhere.
+                if error.name is None or error.name.startswith("gen_experiments"):
+                    raise
 
 
 def explained_import(error: BaseException | None) -> str | None:

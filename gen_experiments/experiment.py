@@ -1,14 +1,11 @@
 """LightningCLI for fit, validate, test and predict: each run has a folder, an evaluation and checked checkpoints."""
 
 import dataclasses
-import importlib
 import os
-import pkgutil
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
 import jsonargparse
@@ -31,6 +28,7 @@ from gen_experiments.callbacks.progress import RunProgress
 from gen_experiments.callbacks.resumption import Resumption
 from gen_experiments.callbacks.scores import Scores
 from gen_experiments.callbacks.summary import Summary
+from gen_experiments.class_paths import import_packages
 from gen_experiments.distributed import is_distributed
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
@@ -60,7 +58,7 @@ class ExperimentCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run` and `--evaluation`, and lets the model learn the images' shape from the data."""
-        import_packages()
+        import_packages(PACKAGES)
         parser.add_argument("--run", type=Run, default=Run())
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_argument(
@@ -206,18 +204,6 @@ class ExperimentCLI(LightningCLI):
                     self._run.discard(self._start)
                 if failed:
                     release(self._start.folder)
-
-
-def import_packages(packages: Iterable[ModuleType] = PACKAGES) -> None:
-    """Imports all modules of packages: jsonargparse finds a class by its short name only after its import."""
-    for package in packages:
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            try:
-                importlib.import_module(module.name)
-            except ModuleNotFoundError as error:
-                # Triton is not installed everywhere.
-                if error.name is None or error.name.startswith("gen_experiments"):
-                    raise
 
 
 def _check_trains(trainer: Trainer, init_from: str | None) -> None:

@@ -6,21 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
+from gen_experiments.checkpoint_paths import WEIGHTS, is_exported
 from gen_experiments.plain_values import MAX_BYTES
 from gen_experiments.untrusted import Unreadable, read_tensors
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG = "config.json"
 FORMAT = 1
-
-
-def is_exported(path: Path) -> bool:
-    """Returns whether a path is the folder of an exported model with its weights."""
-    return (path / WEIGHTS).is_file()
-
-
-def file_of(path: Path) -> Path:
-    """Returns the file of a checkpoint's weights: the checkpoint itself, or the one in the folder of an export."""
-    return path / WEIGHTS if is_exported(path) else path
 
 
 def read_contents(path: Path) -> Any:

@@ -7,17 +7,14 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, NoReturn, get_args
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
-from lightning.pytorch.cli import LightningArgumentParser
 
 from gen_experiments.class_paths import explained_family, explained_import
 from gen_experiments.errors import UserError, shortened
 from gen_experiments.plain_values import check_plain
-from gen_experiments.storage import atomic_write
 
 # What jsonargparse prints about every alternative of a type.
 NOISE = re.compile(
@@ -143,24 +140,6 @@ class OneLineParser(ArgumentParser):
         if unfinished:
             return message.replace(unfinished[0], _missing_methods(unfinished[2] or unfinished[3] or "the class"))
         return message
-
-
-class ExperimentParser(OneLineParser, LightningArgumentParser):
-    """The same for LightningCLI."""
-
-    subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
-
-    def save(self, cfg: Namespace, path: str, *args: Any, **kwargs: Any) -> None:
-        """Saves a configuration as a whole file or not at all; remote paths (with a `://`) are jsonargparse's.
-
-        Raises:
-            WriteError: the file cannot be written; the old one is intact.
-        """
-        if "://" in str(path):
-            super().save(cfg, path, *args, **kwargs)
-            return
-        with atomic_write(Path(path)) as temporary:
-            super().save(cfg, str(temporary), *args, **kwargs)
 
 
 def in_home(value: Any) -> Any:

@@ -26,7 +26,10 @@ class Constant(Schedule):
     """A constant value.
 
     Args:
-        value: the value.
+        value: the value; finite.
+
+    Raises:
+        UserError: the value is not finite.
     """
 
     def __init__(self, value: float = 1.0) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gen_experiments.checkpoint_paths import WEIGHTS, is_exported
 from gen_experiments.errors import quoted
-from gen_experiments.exported import WEIGHTS, is_exported
 from gen_experiments.plain_values import MAX_BYTES
 from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
 

@@ -133,10 +133,12 @@ class Fuzzer:
 
     def wrong_command(self):
         """A command over a checkpoint with one or two wrong options."""
-        from gen_experiments.cli import COMMANDS, POSITIONALS
+        from gen_experiments.__main__ import COMMANDS
+        from gen_experiments.cli import POSITIONALS, TRAINER_COMMANDS, function_of
 
-        command = self.random.choice([name for name in COMMANDS if name != "demo"])  # which serves until it is stopped
-        parameters = inspect.signature(COMMANDS[command]).parameters
+        untried = {*TRAINER_COMMANDS, "demo"}  # `demo` serves until it is stopped
+        command = self.random.choice([name for name in COMMANDS if name not in untried])
+        parameters = inspect.signature(function_of(command)).parameters
         places = POSITIONALS.get(command, ("checkpoint",))
         options = {"images": self.folder / "pictures", "codes": self.folder / "codes.npz", "out": self._out()}
         arguments = {name: value for name, value in options.items() if name in parameters and name not in places}

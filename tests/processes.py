@@ -13,6 +13,12 @@ MODULE = [sys.executable, "-m", "gen_experiments"]
 PYTHONPATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
+def python(*arguments, code=None):
+    """Runs a command, or Python code, to its end."""
+    command = [sys.executable, "-c", code] if code else MODULE
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
 def start(*arguments, folder, **environment):
     """Starts a command in `folder`; its output goes to `output.txt` there."""
     with (folder / "output.txt").open("a") as output:

@@ -12,11 +12,7 @@ import independent
 from conftest import CONFIGS, SHORT, SMALL
 from gen_experiments import __version__
 from pictures_on_disk import write_pictures
-
-
-def python(*arguments, code=None):
-    command = [sys.executable, *(["-c", code] if code else ["-m", "gen_experiments"]), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+from processes import python
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])

@@ -8,6 +8,7 @@ import pytest
 
 import gen_experiments
 from gen_experiments.__main__ import COMMANDS
+from processes import python
 
 PACKAGE = Path(gen_experiments.__file__).parent
 FLOOR = {
@@ -47,14 +48,15 @@ MAY_IMPORT = {
     "callbacks": FLOOR | {"losses", "metrics", "runs", "evaluation"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
-    "parser": {"class_paths", "errors", "plain_values", "storage"},
+    "parser": {"class_paths", "errors", "plain_values"},
     "reporting": {"errors", "parser"},
     "experiment": BELOW_CLI,
-    "cli": BELOW_CLI | {"experiment", "reporting"},
-    "__main__": BELOW_CLI | {"cli", "experiment", "reporting"},
+    "trainer_commands": BELOW_CLI | {"experiment"},
+    "cli": BELOW_CLI | {"reporting", "trainer_commands"},
+    "__main__": BELOW_CLI | {"cli", "reporting"},
 }
-MAY_USE_LIGHTNING = {"data", "models", "callbacks", "commands", "parser", "experiment", "cli", "__main__"}
-MAY_USE_WANDB = {"callbacks", "cli"}
+MAY_USE_LIGHTNING = {"data", "models", "callbacks", "experiment", "trainer_commands"}
+MAY_USE_WANDB = {"callbacks"}
 HEAVY = {"plotly", "optuna", "wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
 HEAVY |= {"onnx", "onnxruntime", "onnxscript", "gradio", "datasets", "simplejpeg"}
 
@@ -124,6 +126,24 @@ def test_lightning_and_wandb_stay_in_their_rooms(room, imports):
 
 def test_heavy_modules_are_imported_when_they_are_used(room, imports):
     assert not _roots(imports.early) & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("command", "absent"),
+    [("report", {"numpy", "torch", "lightning", "rich"}), ("compare", {"lightning", "torchmetrics", "torchvision"})],
+)
+def test_a_command_does_not_wait_for_what_it_does_not_need(command, absent):
+    code = (
+        "import sys\n"
+        "from gen_experiments.__main__ import main\n"
+        f"main(['{command}', 'nowhere.json', 'nowhere2.json'])\n"
+        "print('\\nMODULES', *sys.modules)"
+    )
+    done = python(code=code)
+    modules = done.stdout.rpartition("MODULES")[2]
+    assert "nowhere.json" in done.stderr
+    assert f"gen_experiments.commands.{command}" in modules.split()
+    assert not absent & set(modules.split())
 
 
 def test_the_visitor_sees_what_it_must():

@@ -178,10 +178,8 @@ class Evaluation(Callback):
             names = data.image.class_labels if of_classes else ()
             self._scores.start(reference, self.batch_size, device, lambda: pause_point(trainer), names)
             if of_classes:
-                if self._variety is None and self.extractor is not None:
-                    self._variety = ClassVariety(self.extractor, data.image.class_labels)
-                if self._variety is not None:
-                    self._variety.start(reference, self.batch_size, device)
+                self._variety = self._variety or ClassVariety(self._scores.extractor, data.image.class_labels)
+                self._variety.start(reference, self.batch_size, device)
         self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
         self._has_sources = data.has_sources
         self._pairs.start(trainer.strategy.root_device)

@@ -135,12 +135,14 @@ def _offline_reason() -> str | None:
     failures but those named here.
     """
     import wandb
-    from requests.utils import get_netrc_auth
+    from wandb.sdk import wandb_setup
 
-    settings = wandb.setup().settings
+    settings = wandb_setup.singleton().settings  # `wandb.setup` would start the client's process
     wandb.teardown()  # else the client keeps settings from before the mode is set
     if settings.mode not in ("online", "run", "shared"):
         return None
+    from requests.utils import get_netrc_auth
+
     host = settings.base_url
     netrc = get_netrc_auth(host)
     key = settings.api_key or (netrc[1] if netrc else None)

@@ -1,23 +1,17 @@
 """`compare`: a table of the scores of several runs, ranked only where their protocols agree."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.callbacks.protocols import remaker
-from gen_experiments.checkpoint_paths import checkpoint_of, run_of
-from gen_experiments.commands.evaluate import evaluation_of
-from gen_experiments.commands.evaluating.inputs import EVALUATION_FILE, split_compared_with
-from gen_experiments.commands.evaluating.passes import extractor_needed
-from gen_experiments.commands.evaluating.printed import keep_record
-from gen_experiments.commands.evaluating.protocol import Protocol
+from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.comparison import better, differences, differing_settings, read_record
+from gen_experiments.evaluation.comparison import better, differences, differing_settings
+from gen_experiments.evaluation.record import EVALUATION_FILE, read_record
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.runs.job import is_first_process
 
 
@@ -49,23 +43,23 @@ def compare(
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: fewer than two runs, a run without a record, or as for `evaluate`.
+        UserError: fewer than two runs, a run without a record, an option of `rescore` without it, or as for `evaluate`.
     """
     if len(runs) < 2:
         raise UserError("name at least two runs or records to compare")
+    options: dict[str, Any] = {"reference": reference, "metrics": metrics, "num": num, "seed": seed}
+    options |= {"extractor": extractor, "bootstrap": bootstrap, "device": device}
     if rescore:
-        reference = reference or _first_reference(runs[0])
-        protocol = Protocol(metrics=metrics, num=num, seed=seed, bootstrap=bootstrap, device=device)
-        network = extractor or extractor_needed(runs, protocol.of_features, False)
+        from gen_experiments.commands.rescored import rescored  # slow to import
+
         for run in runs:
             _check_run(run)
-        records = []
-        for run in runs:
-            held = evaluation_of(run, reference, [network], protocol)
-            records.append(held)
-            if is_first_process():
-                keep_record(held, Path(run) / EVALUATION_FILE)
+        records = rescored(runs, **options)
     else:
+        usual = inspect.signature(compare).parameters
+        given = [name for name, value in options.items() if value != usual[name].default]
+        if given:
+            raise UserError(f"--{given[0]} is for scoring the runs again: add --rescore, or leave it out")
         records = [_record_of(name) for name in runs]
     if not is_first_process():
         return
@@ -79,6 +73,9 @@ def print_comparison(names: list[str], records: list[dict[str, Any]]) -> bool:
 
     Returns:
         Whether there are such fields.
+
+    Raises:
+        UserError: no metric is in all records.
     """
     differing = differences(records)
     table = Table("metric", *(str(number + 1) for number in range(len(names))), "better")
@@ -114,15 +111,6 @@ def _record_of(name: str) -> dict[str, Any]:
 def _check_run(name: str) -> None:
     if run_of(Path(name)) is None:
         raise UserError(f"{name} is no folder of a run, nor a record that ends in .json")
-
-
-def _first_reference(run: str) -> str:
-    """Returns the data and the split that the training of a run compares with, as `evaluate` takes them."""
-    _check_run(run)
-    checkpoint = checkpoint_of(Path(run))
-    assert checkpoint is not None
-    reconstructs = remaker(load_model(checkpoint, ImageModel, "be evaluated")) is not None
-    return f"{Path(run) / 'config.yaml'}:{split_compared_with(checkpoint, reconstructs)}"
 
 
 def _listed(values: list[Any]) -> str:

@@ -38,17 +38,9 @@ def loaded(checkpoint: str, able: type, task: str, device: str) -> ImageModel:
     return load_model(checkpoint, able, task).to(chosen_device(device))
 
 
-def num_processes() -> int:
-    """Returns the number of processes that torchrun has started; 1 without torchrun."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-
-
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Makes a group of the processes that torchrun has started; does nothing for a single process."""
-    if num_processes() == 1:
-        yield
-        return
+    """Makes a group of the processes that torchrun has started."""
     if _local_rank() < torch.cuda.device_count():
         torch.cuda.set_device(_local_rank())  # the meaning of `cuda` in this process
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")

@@ -10,7 +10,7 @@ from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.by_damage import scores_by_damage
 from gen_experiments.commands.evaluating.copies import OF_COPIES, copies
-from gen_experiments.commands.evaluating.inputs import EVALUATION_FILE, Images
+from gen_experiments.commands.evaluating.inputs import Images
 from gen_experiments.commands.evaluating.passes import collected_of, extractor_needed
 from gen_experiments.commands.evaluating.printed import keep_record, print_record
 from gen_experiments.commands.evaluating.protocol import Protocol
@@ -18,7 +18,7 @@ from gen_experiments.commands.evaluating.sides import Sides, opened_sides
 from gen_experiments.data.damage import Damage
 from gen_experiments.evaluation.collected import Collected
 from gen_experiments.evaluation.intervals import Score, add_intervals
-from gen_experiments.evaluation.record import record, write_record
+from gen_experiments.evaluation.record import EVALUATION_FILE, record, write_record
 from gen_experiments.evaluation.scores import BY_CLASS, METRICS, computable, score
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
@@ -71,7 +71,8 @@ def evaluate(
         json: a file for the record: the scores with their whole protocol; by default RUN/evaluation.json of a run.
 
     Raises:
-        UserError: an input cannot be used, a number is out of range, or a metric needs more than the inputs have.
+        UserError: an input cannot be used, a number is out of range, a metric needs more than the inputs have, or
+            the file of the record cannot be written.
     """
     protocol = Protocol(
         metrics=metrics,

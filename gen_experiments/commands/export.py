@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from gen_experiments.checkpoint_paths import WEIGHTS
 from gen_experiments.commands.programs import (
     Onnx,
     ProgramFormat,
@@ -15,7 +16,7 @@ from gen_experiments.commands.programs import (
 )
 from gen_experiments.commands.reading import plain_reading
 from gen_experiments.errors import UserError
-from gen_experiments.exported import CONFIG, WEIGHTS, config_of, weights_bytes
+from gen_experiments.exported import CONFIG, config_of, weights_bytes
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
 from gen_experiments.pure_functions import HasPureFunctions

@@ -55,7 +55,8 @@ def inpaint(
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: the checkpoint, the folder or the mask cannot be used, or `out` cannot be written.
+        UserError: the checkpoint, the folder or the mask cannot be used, a number is out of range, or `out` cannot be
+            written.
     """
     model = loaded(checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)", device)
     assert isinstance(model, CodePrior)

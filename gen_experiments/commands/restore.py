@@ -57,7 +57,8 @@ def restore(
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: as for `translate`, the run knows no damage, or the model makes one restoration only.
+        UserError: as for `translate`, the run knows no damage, the model makes one restoration only, or `whole` is
+            asked for beside proposals or damage.
     """
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
@@ -128,7 +129,8 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
         seed: the seed of the damage.
 
     Raises:
-        UserError: the configuration has no damage, the folder cannot be used, or `out` cannot be written.
+        UserError: the configuration has no damage, the folder cannot be used, the seed is negative, or `out` cannot be
+            written.
     """
     check_interval("[0, inf)", seed=seed)
     data = data_of(Path(config))

@@ -40,7 +40,8 @@ def stats(
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: an input cannot be used, or `out` cannot be written or does not end in .npz.
+        UserError: an input cannot be used, a number is out of range, or `out` cannot be written or does not end in
+            .npz.
     """
     check_interval("[2, inf)", num=num)
     check_interval("[0, inf)", seed=seed)

@@ -3,13 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+from gen_experiments import data, metrics
+from gen_experiments.checkpoint_paths import is_exported
+from gen_experiments.class_paths import import_packages
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.exported import is_exported
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.described import build, described_by
 from gen_experiments.parser import in_home
 from gen_experiments.plain_values import check_plain, read_yaml
+
+# The packages whose classes a configuration may name by their short names.
+PACKAGES = (data, metrics)
 
 
 def training_data(checkpoint: str, config: str | None) -> ImageDataModule:
@@ -35,12 +40,13 @@ def data_of(path: Path) -> ImageDataModule:
     if not isinstance(described, dict):
         raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
     check_plain(described, path)
+    import_packages(PACKAGES)
     with described_by(path):
-        data = build(
+        found = build(
             lambda parser: parser.add_subclass_arguments(ImageDataModule, "described"), in_home(described), path
         )
-    assert isinstance(data, ImageDataModule)
-    return data
+    assert isinstance(found, ImageDataModule)
+    return found
 
 
 def names_extractor(path: Path) -> bool:
@@ -61,6 +67,7 @@ def extractor_of(path: Path) -> FeatureExtractor:
     described = _described_extractor(path)
     if described is None:
         raise UserError(f"{path} names no feature extractor: name one by --extractor")
+    import_packages(PACKAGES)
     with described_by(path):
         found = build(lambda parser: parser.add_subclass_arguments(FeatureExtractor, "described"), described, path)
     assert isinstance(found, FeatureExtractor)

@@ -42,7 +42,7 @@ def translate(
 
     Raises:
         UserError: the checkpoint, the folder or the style's picture cannot be used, the model has no such direction or
-            takes no style, or `out` cannot be written.
+            takes no style, the seed is negative, or `out` cannot be written.
     """
     check_interval("[0, inf)", seed=seed)
     model = loaded(checkpoint, Translates, "translate", device)

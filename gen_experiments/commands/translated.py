@@ -38,7 +38,7 @@ def write_translated(network: Network, folder: str, spec: ImageSpec, reading: Re
         whole: whether the pictures keep their size and are processed in tiles.
 
     Raises:
-        UserError: the folder cannot be used, or `out` cannot be written.
+        UserError: the folder cannot be used, or `out` cannot be written or is a picture where `whole` needs a folder.
     """
     if not whole:
         names, originals = read_images(folder, spec, reading)

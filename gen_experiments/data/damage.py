@@ -75,7 +75,11 @@ class OneOf(Damage):
 
 
 def damaged(images: Tensor, parts: Sequence[Damage], seeds: Tensor) -> Tensor:
-    """Returns (B, C, H, W) images in [-1, 1] after all kinds of damage in turn, by (B,) int64 seeds."""
+    """Returns (B, C, H, W) images in [-1, 1] after all kinds of damage in turn, by (B,) int64 seeds.
+
+    Raises:
+        UserError: a kind of damage to colours, and images of neither 1 nor 3 channels.
+    """
     for number, part in enumerate(parts):
         if part.of_colours and images.shape[1] not in (1, 3):
             raise UserError(

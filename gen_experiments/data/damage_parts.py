@@ -18,7 +18,10 @@ class GaussianNoise(Damage):
     """Normal noise, independent for every pixel and channel.
 
     Args:
-        deviation: of pixels on a [0, 1] scale.
+        deviation: of pixels on a [0, 1] scale; >= 0.
+
+    Raises:
+        UserError: a number out of range.
     """
 
     strength = "deviation"
@@ -40,6 +43,9 @@ class ShotNoise(Damage):
 
     Args:
         photons: λ, the photons of a white pixel; > 0.
+
+    Raises:
+        UserError: a number out of range.
     """
 
     strength = "photons"
@@ -59,7 +65,10 @@ class Blur(Damage):
     """A Gaussian blur, with replicated borders.
 
     Args:
-        deviation: of the Gaussian, in pixels.
+        deviation: of the Gaussian, in pixels; at most 100.
+
+    Raises:
+        UserError: a number out of range.
     """
 
     strength = "deviation"
@@ -121,6 +130,9 @@ class Mask(Damage):
     Args:
         share: share of the image's pixels that it covers; below 1.
         fill: value of covered pixels, in [-1, 1].
+
+    Raises:
+        UserError: a number out of range.
     """
 
     strength = "share"
@@ -149,6 +161,9 @@ class MissingLines(Damage):
     Args:
         share: mean share of lost rows; below 1.
         fill: value of lost pixels, in [-1, 1].
+
+    Raises:
+        UserError: a number out of range.
     """
 
     strength = "share"
@@ -169,8 +184,11 @@ class Scratches(Damage):
 
     Args:
         count: scratches per image, [fewest, most], drawn uniformly; at most 100.
-        width: of the scratches of an image, in pixels.
+        width: of the scratches of an image, in pixels; > 0.
         fill: value of scratched pixels, in [-1, 1].
+
+    Raises:
+        UserError: a number out of range.
     """
 
     strength = "count"

@@ -38,6 +38,9 @@ class JPEG(Damage):
 
     Args:
         quality: on the Independent JPEG Group's scale, in [1, 100].
+
+    Raises:
+        UserError: a number out of range.
     """
 
     strength = "quality"

@@ -132,9 +132,10 @@ class EvaluationBatches:
                 yield own
 
 
-def evaluation_batch(images: ImageSet, indices: NDArray[np.int64]) -> Batch:
+def evaluation_batch(images: StreamedSet, indices: NDArray[np.int64]) -> Batch:
     """Returns the images at `indices` as in an evaluation: an image always has the same seed."""
-    return _evaluation_batch(images, images.read(indices), indices)
+    (pixels,) = images.stream([indices])
+    return _evaluation_batch(images, pixels, indices)
 
 
 def _evaluation_batch(images: ImageSet, pixels: torch.Tensor, indices: NDArray[np.int64]) -> Batch:

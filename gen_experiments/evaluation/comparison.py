@@ -1,41 +1,27 @@
 """Records of several evaluations: whether they can be ranked, and which is best."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-from gen_experiments.errors import UserError
-from gen_experiments.evaluation.scores import SMALLER_IS_BETTER
 
 # What must be equal for two numbers to be ranked. Seeds, paths and versions may differ.
 PROTOCOL = ("extractor", "weights_sha256", "resize", "extractor_knows_the_images", "covariance")
 OF_THE_REFERENCE = ("split", "count", "size", "crop", "pixels_sha256", "sha256")
 OF_THE_EVALUATED = ("count", "size")
 RECONSTRUCTIONS = "reconstructions"
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Returns the record that `evaluate` has written to a file.
-
-    Raises:
-        UserError: there is no such file, or it holds no record.
-    """
-    try:
-        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for found in held["scores"].values():
-            found |= {"value": float(found["value"]), "settings": dict(found["settings"])}
-            if "interval" in found:
-                low, high = map(float, found["interval"])
-                found["interval"] = [low, high]
-        protocol = held["protocol"]
-        if not all(isinstance(protocol[role], dict) for role in ("evaluated", "reference")):
-            raise TypeError("a side is no description")
-    except OSError as error:
-        raise UserError(f"there is no record at {path} ({error.strerror}): write one by evaluate") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f"{path} holds no record of an evaluation: write it anew by evaluate") from None
-    return held
+# Metrics with smaller values for better images; all others have larger ones.
+SMALLER_IS_BETTER = (
+    "fid",
+    "sfid",
+    "fid_infinity",
+    "kid",
+    "mind",
+    "lpips",
+    "l1",
+    "near_copies",
+    "missed",
+    "class_missed",
+    "bits_per_pixel",
+)
 
 
 def differences(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

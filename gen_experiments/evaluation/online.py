@@ -9,9 +9,10 @@ from torch import Tensor
 from gen_experiments import distributed
 from gen_experiments.contracts import require_attributes
 from gen_experiments.evaluation.collected import ClassLabels, Collected
+from gen_experiments.evaluation.comparison import SMALLER_IS_BETTER
 from gen_experiments.evaluation.intervals import Score
 from gen_experiments.evaluation.reference import ReferenceStatistics
-from gen_experiments.evaluation.scores import SMALLER_IS_BETTER, score
+from gen_experiments.evaluation.scores import score
 from gen_experiments.images import ImageSet
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import FeatureSums

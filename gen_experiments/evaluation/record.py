@@ -3,18 +3,22 @@
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from gen_experiments.evaluation.intervals import Score
+from gen_experiments.errors import UserError
 from gen_experiments.storage import atomic_write
 
+if TYPE_CHECKING:
+    from gen_experiments.evaluation.intervals import Score
+
+EVALUATION_FILE = "evaluation.json"  # in the folder of a run
 PACKAGES = ("gen_experiments", "torch", "torchmetrics", "torch-fidelity", "numpy")
 
 
-def record(scores: dict[str, Score], protocol: dict[str, Any]) -> dict[str, Any]:
+def record(scores: dict[str, "Score"], protocol: dict[str, Any]) -> dict[str, Any]:
     """Returns scores and protocol as plain values, with the versions of the packages."""
+    import torch  # here, as `report` reads records without it
+
     versions = {name: version(name) for name in PACKAGES}
     return {
         "scores": {name: found.to_json() for name, found in scores.items()},
@@ -30,3 +34,26 @@ def write_record(held: dict[str, Any], path: Path) -> None:
     """
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Returns the record that `evaluate` has written to a file.
+
+    Raises:
+        UserError: there is no such file, or it holds no record.
+    """
+    try:
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for found in held["scores"].values():
+            found |= {"value": float(found["value"]), "settings": dict(found["settings"])}
+            if "interval" in found:
+                low, high = map(float, found["interval"])
+                found["interval"] = [low, high]
+        protocol = held["protocol"]
+        if not all(isinstance(protocol[role], dict) for role in ("evaluated", "reference")):
+            raise TypeError("a side is no description")
+    except OSError as error:
+        raise UserError(f"there is no record at {path} ({error.strerror}): write one by evaluate") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{path} holds no record of an evaluation: write it anew by evaluate") from None
+    return held

@@ -22,20 +22,6 @@ from gen_experiments.metrics.uncertainty import frechet_infinity
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
 LEAST = dict.fromkeys(("precision", "recall", "density", "coverage"), WIDE_NEIGHBOURS + 1)  # images of either kind
-# Metrics with smaller values for better images; all others have larger ones.
-SMALLER_IS_BETTER = (
-    "fid",
-    "sfid",
-    "fid_infinity",
-    "kid",
-    "mind",
-    "lpips",
-    "l1",
-    "near_copies",
-    "missed",
-    "class_missed",
-    "bits_per_pixel",
-)
 BY_CLASS = ("class_missed",)  # computed with another metric if the images of both sides have labels
 
 

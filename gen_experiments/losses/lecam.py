@@ -22,6 +22,9 @@ class LeCam(Penalty):
         every: the interval in iterations; > 0.
         decay: of the averages, per call; in [0, 1).
         clipped: whether differences are clipped at 0; false is the paper's equation.
+
+    Raises:
+        UserError: a number out of range.
     """
 
     second_order = False

@@ -59,7 +59,10 @@ class DRAGAN(Penalty):
     Args:
         weight: λ.
         every: the interval in iterations; > 0.
-        deviation: that of the noise on pixels in [-1, 1]; a quarter is about half the deviation of usual images.
+        deviation: that of the noise on pixels in [-1, 1]; >= 0. A quarter is about half the deviation of usual images.
+
+    Raises:
+        UserError: a number out of range.
     """
 
     def __init__(self, weight: float = 10.0, every: int = 1, deviation: float = 0.25) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import named_checkpoint
+from gen_experiments.checkpoint_paths import file_of, named_checkpoint
 from gen_experiments.errors import UserError
-from gen_experiments.exported import file_of, read_contents
+from gen_experiments.exported import read_contents
 from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.metrics.features import FeatureExtractor

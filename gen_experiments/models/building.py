@@ -41,7 +41,10 @@ def within_weights(state: dict[str, Tensor], message: str) -> Iterator[None]:
 
     Args:
         state: the weights.
-        message: one line, for the `UserError` of a larger module.
+        message: one line, for the error.
+
+    Raises:
+        UserError: a module is much larger, or there are many more modules than weights.
     """
     numbers = sum(weight.numel() for weight in state.values()) + FREE_NUMBERS
     modules_left, numbers_left = 4 * len(state) + FREE_MODULES, numbers

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gen_experiments.checkpoint_paths import CHECKPOINTS, named_checkpoint
+from gen_experiments.checkpoint_paths import CHECKPOINTS, file_of, named_checkpoint
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.exported import CONFIG, file_of, init_args_of, read_contents
+from gen_experiments.exported import CONFIG, init_args_of, read_contents
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
 from gen_experiments.models.described import build, described_by

@@ -18,7 +18,10 @@ class ImageBuffer(KeepsPrecision):
 
     Args:
         image: what the images are like.
-        size: stored images; 0 returns every image unchanged.
+        size: stored images, in [0, 10000]; 0 returns every image unchanged.
+
+    Raises:
+        UserError: the size is out of range.
     """
 
     images: Tensor

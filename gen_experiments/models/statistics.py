@@ -5,11 +5,11 @@ from torch import Tensor
 
 
 def logit_statistics(real: Tensor, fake: Tensor, boundary: float | None) -> dict[str, Tensor]:
-    """Returns statistics of the discriminator's logits (B,): means, their gap, and the share of correct judgements.
+    """Returns statistics of a discriminator's logits: means, their gap, and the share of correct judgements.
 
     Args:
-        real: logits of real images.
-        fake: logits of generated images.
+        real: logits of real images, (B,) or (B, n).
+        fake: logits of generated images, of the same shape.
         boundary: larger logits mean real; None counts the pairs whose real image has the larger logit.
     """
     right = real > fake if boundary is None else torch.cat([real > boundary, fake < boundary])

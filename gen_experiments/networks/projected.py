@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from gen_experiments.checkpoint_paths import named_checkpoint
+from gen_experiments.checkpoint_paths import file_of, named_checkpoint
 from gen_experiments.errors import UserError
-from gen_experiments.exported import file_of, read_contents
+from gen_experiments.exported import read_contents
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, StagedEncoder
 from gen_experiments.networks.blocks import check_widths, normalise_spectrally

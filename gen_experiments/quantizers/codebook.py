@@ -13,6 +13,8 @@ from torch import Tensor
 from gen_experiments import distributed
 from gen_experiments.quantizers.nearest import nearest
 
+KMEANS_STEPS = 10  # assignments
+
 
 def totals(z: Tensor, indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
     """Returns the number and the sum of the rows of each code, over the global batch.
@@ -68,9 +70,9 @@ def anchors(codes: Tensor, z: Tensor) -> Tensor:
 
 
 def kmeans(
-    z: Tensor, num_codes: int, source: torch.Generator, project: Callable[[Tensor], Tensor], steps: int = 10
+    z: Tensor, num_codes: int, source: torch.Generator, project: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Runs Lloyd's algorithm on the global batch from random rows; an empty cluster keeps its mean.
+    """Runs ten steps of Lloyd's algorithm on the global batch from random rows; an empty cluster keeps its mean.
 
     With more codes than rows, rows are repeated with noise of a hundredth of their spread, and a warning is printed.
 
@@ -79,7 +81,6 @@ def kmeans(
         num_codes: K.
         source: on the device of `z`, in the same state on all processes.
         project: maps (K, D) means to the set of allowed codes, for instance the unit sphere.
-        steps: number of assignments.
 
     Returns:
         (K, D) means, and the (K,) counts of their rows.
@@ -95,7 +96,7 @@ def kmeans(
         noise = torch.randn(means.shape, generator=source, device=z.device, dtype=z.dtype)
         noise[:rows] = 0.0
         means = project(means + 0.01 * means.std(dim=0, correction=0) * noise)
-    for _ in range(steps):
+    for _ in range(KMEANS_STEPS):
         counts, sums = totals(z, nearest(z, means), num_codes)
         means = torch.where(counts[:, None] > 0, project(sums / counts.clamp(min=1.0)[:, None]), means)
     return means, counts

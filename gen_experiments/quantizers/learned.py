@@ -38,6 +38,9 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
     Attributes:
         hits: (K,), the average of hits per step, over all processes; initially that of equal use, at least 1.
         revived: how many codes were revived since `take_revived` was last called, a scalar.
+
+    Raises:
+        UserError: a number out of range.
     """
 
     hits: Tensor

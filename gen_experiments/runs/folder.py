@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gen_experiments.checkpoint_paths import CHECKPOINTS, named_checkpoint
+from gen_experiments.checkpoint_paths import CHECKPOINTS, file_of, is_exported, named_checkpoint
 from gen_experiments.errors import UserError
-from gen_experiments.exported import file_of, is_exported
 from gen_experiments.runs.checkpoint_files import is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_lasting, is_restart, job_name
 from gen_experiments.runs.lock import is_locked, lock, release

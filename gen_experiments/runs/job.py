@@ -18,6 +18,11 @@ def is_first_process() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"))
 
 
+def num_processes() -> int:
+    """Returns the number of processes that torchrun has started; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
 def job_name() -> str | None:
     """Returns the name of this process's job, which stays the same after a restart; None outside of a job.
 

@@ -155,6 +155,8 @@ def test_what_cannot_be_compared_is_said(refused, checkpoints, tmp_path):
         ("a.json", "b.json"): "no metric in common",
         ("a.json", "run"): "run evaluate run",
         ("a.json", "run", "--rescore"): "a.json is no folder of a run",
+        ("a.json", "other.json", "--metrics=[fid]"): "--metrics is for scoring the runs again: add --rescore",
+        ("a.json", "other.json", "--bootstrap=0"): "--bootstrap is for scoring the runs again",
     }.items():
         assert expected in refused("compare", *words), words
 

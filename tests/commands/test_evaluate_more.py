@@ -13,7 +13,8 @@ from test_evaluate import BY_DIGITS, digits, features, record, scores
 
 import gen_experiments
 import independent
-from gen_experiments.cli import COMMANDS, SHARED
+from gen_experiments.__main__ import COMMANDS
+from gen_experiments.cli import SHARED, TRAINER_COMMANDS
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.copies import copies
 from gen_experiments.metrics.features import DigitsFeatures
@@ -204,7 +205,8 @@ def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
 
 def test_every_command_with_a_model_is_tried():
     without_models = {"compare", "report", "sweep", "damage"}
-    assert set(COMMANDS) == {*REST, *without_models, "export", "demo", "translate", "restore"}
+    with_models = {*REST, "export", "demo", "translate", "restore"}
+    assert set(COMMANDS) == {*TRAINER_COMMANDS, *with_models, *without_models}
     assert set(COMMANDS) >= SHARED
 
 

@@ -14,6 +14,7 @@ from conftest import SHORT, SMALL
 from gen_experiments import load
 from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.codes import encoded
+from gen_experiments.data.damage_parts import GaussianNoise
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing, Place
 from gen_experiments.data.pairs import Edges
@@ -130,6 +131,14 @@ def test_training_and_validation_see_16_bits_and_files_and_scores_8(tmp_path, ki
     assert read.dtype == torch.uint8
     assert set(read.unique().tolist()) == {117}  # 30000 / 257 is 116.7
     assert data.split("train").kept(np.arange(3)).dtype == torch.uint16
+
+
+def test_the_sources_of_a_split_are_those_of_its_validation_with_16_bits_too(tmp_path):
+    write_deep(tmp_path / "in")
+    source, noise = ImageFolder(str(tmp_path / "in"), channels=1), GaussianNoise((0.1, 0.1))
+    data = ImageDataModule(source, 16, batch_size=4, val_size=4, test_size=4, depth=16, damage=[noise])
+    (batch,) = data.val_dataloader()
+    assert torch.equal(data.sources("val", np.arange(4)), data.on_after_batch_transfer(batch, 0).sources)
 
 
 def test_fingerprints_tell_ranges_and_depths_apart(tmp_path):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,12 +18,11 @@ from gen_experiments.data.sources.base import PictureSource
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import kind_of, read_samples
 from gen_experiments.evaluation.collected import ClassLabels
-from gen_experiments.images import ImageSet, ImageSpec
+from gen_experiments.images import ImageSpec
 from gen_experiments.sizes import Size
 from gen_experiments.storage import file_sha256
 
 SPLITS = ("train", "val", "test")
-EVALUATION_FILE = "evaluation.json"  # in the folder of a run
 
 
 @dataclass
@@ -59,8 +58,8 @@ class Archive:
     """
 
     path: Path
-    kind: Literal["statistics", "features"] = "statistics"
-    content: str | None = None
+    kind: Literal["statistics", "features"]
+    content: ClassVar[None] = None  # what the images showed is not known
 
     @property
     def described(self) -> dict[str, Any]:
@@ -115,7 +114,14 @@ def split_images(data: ImageDataModule, split: str) -> Images:
         return ClassLabels.of(numbers, data.image.class_labels)
 
     kept = None if data.framing.depth == 8 else lambda part: images.kept(np.arange(part.start, part.stop))
-    return Images(described, len(images), _reader(images), data.source.content, labels=labels, kept=kept)
+    return Images(
+        described,
+        len(images),
+        lambda part: images.read(np.arange(part.start, part.stop)),
+        data.source.content,
+        labels=labels,
+        kept=kept,
+    )
 
 
 def stored_images(path: Path, look: Look | None) -> Images:
@@ -197,7 +203,3 @@ def _cropped(framing: Framing, size: Size) -> str:
     """Returns what the record says of the framing of pictures that are compared."""
     usual = framing.compared.is_usual and isinstance(size, int)
     return ("centre square, bicubic" if usual else framing.in_words) + (", decoded fast" if framing.fast else "")
-
-
-def _reader(images: ImageSet) -> Callable[[range], Tensor]:
-    return lambda part: images.read(np.arange(part.start, part.stop))

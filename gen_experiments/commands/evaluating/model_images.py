@@ -7,14 +7,13 @@ from typing import Any
 import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates
-from gen_experiments.checkpoint_paths import checkpoint_of
+from gen_experiments.checkpoint_paths import checkpoint_of, file_of
 from gen_experiments.commands.evaluating.inputs import Archive, Images, Look, configured_data, split_images, stored
 from gen_experiments.commands.reading import reading_in, reading_of
 from gen_experiments.commands.training_data import contents_of, training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.collected import ClassLabels
-from gen_experiments.exported import file_of
 from gen_experiments.images import to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint

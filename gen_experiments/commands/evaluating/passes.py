@@ -6,13 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import checkpoint_of
+from gen_experiments.checkpoint_paths import checkpoint_of, is_exported
 from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, configured_data
 from gen_experiments.commands.training_data import extractor_of, names_extractor, run_config
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import has_statistics, read_features, read_spatial, read_statistics
 from gen_experiments.evaluation.collected import Collected, collect
-from gen_experiments.exported import is_exported
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.progress import progress

@@ -8,18 +8,12 @@ import numpy as np
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Translates
-from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, split_compared_with
+from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images
 from gen_experiments.commands.evaluating.reconstructed import Reconstructions
-from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.models.base import ImageModel
-
-
-def data_compared_with(checkpoint: Path, split: str | None) -> tuple[ImageDataModule, str]:
-    """Returns the data of a model's run, and the split that its reconstructions are compared with by default."""
-    return training_data(str(checkpoint), None), split or split_compared_with(checkpoint, True)
 
 
 def sources_of_split(data: ImageDataModule, split: str, part: range) -> Tensor:

@@ -11,7 +11,7 @@ from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, 
 from gen_experiments.commands.evaluating.model_images import images_of, opened
 from gen_experiments.commands.evaluating.protocol import Protocol
 from gen_experiments.commands.evaluating.reconstructed import GAIN, OF_CODES, Reconstructions
-from gen_experiments.commands.evaluating.remade import data_compared_with, remade_of
+from gen_experiments.commands.evaluating.remade import remade_of
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
@@ -55,10 +55,12 @@ class Sides:
         """Refuses scores that these images cannot have, before a pass over them that may take minutes.
 
         Raises:
-            UserError: a metric is of other images or of more, or the images cannot be damaged.
+            UserError: a metric is of other images or of more, or the images cannot be damaged or have no LPIPS.
         """
         if protocol.damage is not None and self.data is None:
             raise UserError("--damage is for a model that restores and a split of its data: leave it out here")
+        if protocol.lpips is not None and (self.remade is None or "lpips" not in self.remade.metrics):
+            raise UserError("--lpips is for reconstructions in pairs and metrics with lpips: leave it out here")
         evaluated, reference = (side.count if isinstance(side, Images) else None for side in (self.fake, self.real))
         check_counts(protocol.metrics or (), evaluated, reference)
         for name in protocol.metrics or ():
@@ -85,7 +87,10 @@ def opened_sides(evaluated: str, reference: str | None, protocol: Protocol, devi
     checkpoint, model = mine.checkpoint, mine.model
     data, remade, makes = None, None, remaker(model) is not None
     if checkpoint is not None and makes:
-        data = data_compared_with(checkpoint, reference) if theirs is None else theirs.data
+        if theirs is None:
+            data = training_data(str(checkpoint), None), reference or split_compared_with(checkpoint, True)
+        else:
+            data = theirs.data
     look = mine.look or (None if theirs is None else theirs.look)
     if data is not None:
         real: Images | Archive = split_images(*data)
