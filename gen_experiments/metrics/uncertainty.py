@@ -29,6 +29,7 @@ def bootstrap_interval(
     statistic: Callable[[Tensor], float],
     count: int,
     repeats: int,
+    seed: int = 0,
     steps: Callable[[int], Iterable[object]] = range,
 ) -> Interval:
     """Returns the basic bootstrap's 95% interval [2t − q₀.₉₇₅, 2t − q₀.₀₂₅] (Davison and Hinkley 1997, equation 5.6).
@@ -42,9 +43,10 @@ def bootstrap_interval(
         statistic: its value for (count,) int64 indices.
         count: of the sample.
         repeats: number of resamples; 39 or more, so that there are quantiles of 2.5%.
+        seed: of the draws.
         steps: iterates over a number of steps and may show the progress.
     """
-    source = torch.Generator().manual_seed(0)
+    source = torch.Generator().manual_seed(seed)
     found = [statistic(torch.randint(count, (count,), generator=source)) for _ in steps(repeats)]
     low, high = np.quantile(found, [0.025, 0.975], method="weibull")  # of the order (repeats + 1)α
     return Interval(2 * value - float(high), 2 * value - float(low))
