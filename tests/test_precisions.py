@@ -94,6 +94,22 @@ def test_every_quantizer_trains(tmp_path, quantizer, precision):
     assert any(not torch.equal(after[name], before[name].to(after[name].dtype)) for name in after if "encoder" in name)
 
 
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+def test_codes_and_values_do_not_depend_on_the_default_dtype(quantizer):
+    torch.manual_seed(0)
+    made, z = QUANTIZERS[quantizer]().eval(), torch.randn(2, 4, 8, 8)
+    expected = made(z)
+    try:
+        torch.set_default_dtype(torch.bfloat16)  # as Lightning does under `bf16-true`
+        found = made(z)
+        decoded = made.decode(found.indices)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found.indices, expected.indices)
+    torch.testing.assert_close(found.values, expected.values, rtol=0, atol=0)
+    torch.testing.assert_close(decoded, made.decode(expected.indices), rtol=0, atol=0)
+
+
 def test_double_precision_computes_what_single_does_up_to_rounding(tmp_path):
     single, double = (
         train(gan(), 3, tmp_path, precision=precision, log_every_n_steps=1)[1].generator[-1]

@@ -45,7 +45,7 @@ class FSQ(Quantizer):
     def forward(self, z: Tensor) -> Quantized:
         """Maps (B, D, h, w) latents -> their roundings."""
         z32 = z.float().movedim(1, -1)
-        half = (self.sizes - 1) * (1 - 1e-3) / 2
+        half = (self.sizes.float() - 1) * (1 - 1e-3) / 2
         offset = 0.5 * (self.sizes % 2 == 0)
         bounded = torch.tanh(z32 + torch.tan(offset / half)) * half - offset
         rounded = bounded.detach().round()
@@ -58,4 +58,4 @@ class FSQ(Quantizer):
         """Maps (B, h, w) int64 -> (B, D, h, w) float32."""
         width = self.sizes // 2
         digits = indices[..., None] // self.basis % self.sizes
-        return ((digits - width) / width).movedim(-1, 1)
+        return ((digits - width).float() / width).movedim(-1, 1)

@@ -65,7 +65,7 @@ class LFQ(Quantizer):
         with torch.autocast(z.device.type, enabled=False):
             grid = z.float().movedim(1, -1)
             positive = grid.detach() > 0
-            signs = 2.0 * positive - 1.0
+            signs = 2 * positive.float() - 1
             loss = self.commitment * F.mse_loss(grid, signs)
             if self.entropy > 0:
                 loss = loss + self.entropy * self._entropy(grid.flatten(0, -2))
@@ -75,7 +75,7 @@ class LFQ(Quantizer):
     def decode(self, indices: Tensor) -> Tensor:
         """Maps (B, h, w) int64 -> (B, D, h, w) float32."""
         bits = indices[..., None] // self.basis % 2
-        return (2.0 * bits - 1.0).movedim(-1, 1)
+        return (2 * bits.float() - 1).movedim(-1, 1)
 
     def _entropy(self, rows: Tensor) -> Tensor:
         """Returns E[H(p)] − γ·H(E[p]) of (N, D) latents, in nats."""
