@@ -3,12 +3,15 @@
 import copy
 import csv
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
 from lightning.pytorch import Callback
 
 from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
+from gen_experiments.data.damage_parts import Blur, DownScaling, GaussianNoise, Mask, Scratches
+from gen_experiments.data.jpeg import JPEG
 from gen_experiments.models.optimizers import raise_eps
 from gen_experiments.precision import CastsInputs, KeepsPrecision
 from gen_experiments.quantizers.ema import EMAQuantizer
@@ -94,20 +97,36 @@ def test_every_quantizer_trains(tmp_path, quantizer, precision):
     assert any(not torch.equal(after[name], before[name].to(after[name].dtype)) for name in after if "encoder" in name)
 
 
+@contextmanager
+def bfloat16_as_default():
+    """What Lightning does under `bf16-true`."""
+    try:
+        torch.set_default_dtype(torch.bfloat16)
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
 def test_codes_and_values_do_not_depend_on_the_default_dtype(quantizer):
     torch.manual_seed(0)
     made, z = QUANTIZERS[quantizer]().eval(), torch.randn(2, 4, 8, 8)
     expected = made(z)
-    try:
-        torch.set_default_dtype(torch.bfloat16)  # as Lightning does under `bf16-true`
+    with bfloat16_as_default():
         found = made(z)
         decoded = made.decode(found.indices)
-    finally:
-        torch.set_default_dtype(torch.float32)
     assert torch.equal(found.indices, expected.indices)
     torch.testing.assert_close(found.values, expected.values, rtol=0, atol=0)
     torch.testing.assert_close(decoded, made.decode(expected.indices), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("part", [GaussianNoise(), Blur(), DownScaling([2, 4]), JPEG(), Mask(), Scratches()])
+def test_damage_does_not_depend_on_the_default_dtype(part):
+    images, seeds = torch.rand(2, 3, 150, 200) * 2 - 1, torch.tensor([5, 6])  # bfloat16 has no 128.5
+    expected = part(images, seeds)
+    with bfloat16_as_default():
+        found = part(images, seeds)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_double_precision_computes_what_single_does_up_to_rounding(tmp_path):

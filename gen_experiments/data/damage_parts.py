@@ -211,8 +211,8 @@ class Scratches(Damage):
         amounts = uniform_of(seeds, 2)
         counts = fewest + (amounts[:, 0] * (most - fewest + 1)).long()
         places = uniform_of(seeds + SEED_OF_NOISE, most, 4)[..., None, None]
-        rows = torch.arange(height, device=images.device)[:, None] + 0.5 - height * places[:, :, 0]
-        columns = torch.arange(width, device=images.device) + 0.5 - width * places[:, :, 1]
+        rows = torch.arange(height, dtype=places.dtype, device=images.device)[:, None] + 0.5 - height * places[:, :, 0]
+        columns = torch.arange(width, dtype=places.dtype, device=images.device) + 0.5 - width * places[:, :, 1]
         direction = math.pi * places[:, :, 2]
         half = max(height, width) * (0.125 + 0.375 * places[:, :, 3])
         along = rows * direction.sin() + columns * direction.cos()
