@@ -20,7 +20,7 @@ from gen_experiments.reporting import warning_line
 from gen_experiments.runs.job import is_first_process, num_processes
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
-# Any other command is the function of its name in the file of its name, or in this file.
+# Any other command is the function of its name, in the file of its name or in the one named here.
 FILES = {"decode": "encode", "damage": "restore"}
 # These share their work between the processes of torchrun.
 SHARED = {"evaluate", "compare", "stats", "sample"}

@@ -48,14 +48,10 @@ def _by_name(kinds: tuple[type, ...], args: tuple[Any, ...], kwargs: dict[str, A
     number, kind = next((number, kind) for number, kind in enumerate(kinds) if "__init__" in vars(kind))
     signature = inspect.signature(vars(kind)["__init__"])
     _, *given = signature.bind_partial(None, *args, **kwargs).arguments.items()
-    forms = {name: signature.parameters[name].kind for name, _ in given}
-    bound = {name: value for name, value in given if forms[name] not in HANDED_ON}
-    more_args: tuple[Any, ...] = next(
-        (value for name, value in given if forms[name] is inspect.Parameter.VAR_POSITIONAL), ()
-    )
-    more_kwargs: dict[str, Any] = next(
-        (value for name, value in given if forms[name] is inspect.Parameter.VAR_KEYWORD), {}
-    )
+    bound = {name: value for name, value in given if signature.parameters[name].kind not in HANDED_ON}
+    handed_on: dict[Any, Any] = {signature.parameters[name].kind: value for name, value in given if name not in bound}
+    more_args = handed_on.get(inspect.Parameter.VAR_POSITIONAL, ())
+    more_kwargs = handed_on.get(inspect.Parameter.VAR_KEYWORD, {})
     if more_args and len(args) > len(more_args):
         raise UserError(f"{of_class} hands arguments on by position, by which no checkpoint can describe it: name them")
     return bound | (_by_name(kinds[number + 1 :], more_args, more_kwargs, of_class) if more_args or more_kwargs else {})

@@ -39,13 +39,7 @@ def data_of(path: Path) -> ImageDataModule:
     described = contents_of(path).get("data")
     if not isinstance(described, dict):
         raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
-    check_plain(described, path)
-    import_packages(PACKAGES)
-    with described_by(path):
-        found = build(
-            lambda parser: parser.add_subclass_arguments(ImageDataModule, "described"), in_home(described), path
-        )
-    assert isinstance(found, ImageDataModule)
+    found: ImageDataModule = _built(ImageDataModule, described, path)
     return found
 
 
@@ -67,10 +61,7 @@ def extractor_of(path: Path) -> FeatureExtractor:
     described = _described_extractor(path)
     if described is None:
         raise UserError(f"{path} names no feature extractor: name one by --extractor")
-    import_packages(PACKAGES)
-    with described_by(path):
-        found = build(lambda parser: parser.add_subclass_arguments(FeatureExtractor, "described"), described, path)
-    assert isinstance(found, FeatureExtractor)
+    found: FeatureExtractor = _built(FeatureExtractor, described, path)
     return found
 
 
@@ -100,6 +91,14 @@ def contents_of(path: Path) -> dict[str, Any]:
 
 def _described_extractor(path: Path) -> object:
     evaluation = contents_of(path).get("evaluation")
-    described = evaluation.get("extractor") if isinstance(evaluation, dict) else None
+    return evaluation.get("extractor") if isinstance(evaluation, dict) else None
+
+
+def _built(family: type, described: object, path: Path) -> Any:
+    """Returns the object of a class of `family` that a configuration describes."""
     check_plain(described, path)
-    return in_home(described)
+    import_packages(PACKAGES)
+    with described_by(path):
+        found = build(lambda parser: parser.add_subclass_arguments(family, "described"), in_home(described), path)
+    assert isinstance(found, family)
+    return found

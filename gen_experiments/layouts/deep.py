@@ -1,6 +1,5 @@
 """What the layouts of taming-transformers and LlamaGen share: networks that `DeepEncoder` and `DeepDecoder` are."""
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
@@ -64,10 +63,6 @@ class DeepLayout(Layout):
     middle: ClassVar[tuple[str, str, str]]
     top_first: ClassVar[bool]
     cosine: ClassVar[bool]
-
-    @abstractmethod
-    def recognises(self, held: Mapping[str, Tensor]) -> bool:
-        """Returns whether weights have this layout, by their names."""
 
     def offer(self, held: Mapping[str, Tensor]) -> Offer:
         """Returns the weights as `encoder.`, `quantizer.` and `decoder.` of a `VQVAE`.

@@ -154,8 +154,8 @@ class Tokenizer(ImageModel):
         """Updates the averages."""
         if self.ema_half_life is not None:
             half_life = self.ema_half_life(self.images_seen - images)
-            for average, part in zip(self.averages, self.trained_parts(), strict=True):
-                average.update(part, images, half_life)  # type: ignore[operator]
+            for average, part in self.followed():
+                average.update(part, images, half_life)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Adds the losses and codes of a batch; returns codes and reconstructions for the callbacks."""

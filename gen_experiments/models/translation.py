@@ -169,8 +169,8 @@ class TranslationModel(Translating):
     def end_iteration(self, batch: Batch, logs: Mapping[str, Tensor]) -> Tensor:
         """Updates the averages, logs, updates an adaptive strength, and returns the generators' loss."""
         half_life = self._half_life(self.images_seen - global_size(batch))
-        for average, generator in zip(self.averages, self.generators, strict=True):
-            average.update(generator, global_size(batch), half_life)  # type: ignore[operator]
+        for average, generator in self.followed():
+            average.update(generator, global_size(batch), half_life)
         self.log_training(**logs, ema_half_life=half_life, **self.augment.logs())
         if self._judged_real:
             # The generators' step has counted this iteration.

@@ -20,7 +20,7 @@ def is_first_process() -> bool:
 
 def num_processes() -> int:
     """Returns the number of processes that torchrun has started; 1 without torchrun."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    return int(os.environ.get("WORLD_SIZE", "1")) if _by_torchrun() else 1
 
 
 def job_name() -> str | None:
@@ -76,7 +76,7 @@ def renew_store() -> None:
 
 def launched_externally() -> bool:
     """Returns whether torchrun, or srun with several tasks, has started the processes, rather than Lightning."""
-    return "TORCHELASTIC_RUN_ID" in os.environ or _tasks_of_srun() > 1
+    return _by_torchrun() or _tasks_of_srun() > 1
 
 
 def name_job_for_lightning() -> None:
@@ -133,13 +133,16 @@ def check_processes(devices: int, nodes: int, on_cpu: bool) -> None:
         if nodes > 1 and "SLURM_JOB_ID" in os.environ and "MASTER_ADDR" not in os.environ:
             raise UserError(f"trainer.num_nodes={nodes} takes processes on each node: start them by srun or torchrun")
         return
-    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
-    started = int(os.environ.get("WORLD_SIZE", "1")) if by_torchrun else _tasks_of_srun()
+    launcher, started = ("torchrun", num_processes()) if _by_torchrun() else ("srun", _tasks_of_srun())
     if started != devices * nodes:
         raise UserError(
-            f"{'torchrun' if by_torchrun else 'srun'} has started {started} processes, but trainer.devices={devices} "
+            f"{launcher} has started {started} processes, but trainer.devices={devices} "
             f"times trainer.num_nodes={nodes} is {devices * nodes}: set them to the processes of a node and the nodes"
         )
+
+
+def _by_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def _tasks_of_srun() -> int:
