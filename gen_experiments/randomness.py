@@ -66,7 +66,10 @@ def key_seed(*key: int) -> int:
 
 
 def generator(device: torch.device | str, *key: int) -> torch.Generator:
-    """Returns a generator on `device` at the start of the stream that `key` names."""
+    """Returns a generator on `device` at the start of the stream that `key` names.
+
+    On CPUs torch takes 32 bits of a seed, so that two of 100,000 keys may name one stream.
+    """
     return torch.Generator(device).manual_seed(key_seed(*key))
 
 

@@ -12,8 +12,11 @@ CHUNK = 1024  # rows compared at once
 
 def nearest(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the Euclidean distances (N,) of (N, D) queries to the nearest of (M, D) references, and its row (N,)."""
-    found = [torch.cdist(part, references).min(dim=1) for part in queries.split(CHUNK)]
-    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+    # Products of rows far from the origin lose the digits by which near rows differ.
+    centre = references.mean(0)
+    centred = references - centre
+    rows = torch.cat([torch.cdist(part - centre, centred).argmin(dim=1) for part in queries.split(CHUNK)])
+    return torch.linalg.vector_norm(queries - references[rows], dim=1), rows
 
 
 class Overlap(NamedTuple):

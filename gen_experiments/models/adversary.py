@@ -11,6 +11,8 @@ from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.recorded import Recorded
 
 LARGEST_WEIGHT = 1e4
+# Of a gradient at the pixels: no weight's gradient is more than so many times the largest input of its layer.
+ABSOLUTE_SUM = 256.0
 
 
 class Adversary(Recorded):
@@ -57,14 +59,16 @@ class Adversary(Recorded):
         return self.weight * (min((images_seen - self.start) / self.ramp, 1.0) if self.ramp else 1.0)
 
 
-def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Tensor) -> Tensor:
+def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, images: Tensor, last_weight: Tensor) -> Tensor:
     """Returns λ = ‖∇ reconstruction‖ / (‖∇ adversarial‖ + 1e-6) at a layer's weight, in [0, 1e4] (VQGAN, equation 7).
 
-    The gradients are those of the mean losses over all processes, so that λ is the same on each.
+    The gradients are those of the mean losses over all processes, so that λ is the same on each. On their way they are
+    enlarged: those of a mean over many pixels are too small for float16, and no gradient scaler has seen them yet.
 
     Args:
         reconstruction: scalar loss.
         adversarial: scalar loss.
+        images: what both losses judge, and the decoder has made.
         last_weight: the weight of the decoder's last layer.
 
     Returns:
@@ -72,7 +76,10 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_weight: Te
     """
     norms = []
     for loss in (reconstruction, adversarial):
-        (gradient,) = torch.autograd.grad(loss, last_weight, retain_graph=True)
-        norms.append((distributed.all_reduce_sum(gradient) / distributed.world_size()).float().norm())
+        (at_pixels,) = torch.autograd.grad(len(images) * loss, images, retain_graph=True)
+        factor = ABSOLUTE_SUM / at_pixels.abs().sum().clamp(min=1e-30)
+        (gradient,) = torch.autograd.grad(images, last_weight, factor * at_pixels, retain_graph=True)
+        gradient = gradient.float() / (factor * len(images))
+        norms.append((distributed.all_reduce_sum(gradient) / distributed.world_size()).norm())
     weight: Tensor = (norms[0] / (norms[1] + 1e-6)).clamp(0, LARGEST_WEIGHT)
     return weight

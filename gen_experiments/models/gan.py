@@ -52,8 +52,8 @@ class GAN(AveragedGenerator):
             samples the raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is taken
             unchanged.
         gradient_clip_norm: largest norm of either network's gradient; None for no clipping.
-        accumulate: micro-batches into which a batch is split to save memory; without batch statistics the step is that
-            of the whole batch.
+        accumulate: micro-batches into which a batch is split to save memory. The step is that of the whole batch, but
+            for what each pass updates: batch norm, the estimates of spectral norm, the averages of `LeCam`.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
         beta2_schedule: beta2 of both Adam optimizers, as a function of images seen; None keeps it.
         penalty_schedule: factor on the weights of all penalties, as a function of images seen; None keeps them.

@@ -36,7 +36,8 @@ class GenerativeModel(ImageModel, ABC):
             first: the number of the first image.
             count: how many images.
             seed: names the sequence.
-            labels: (count,) int64, the classes of the images; None draws them. Only for a model of classes.
+            labels: (count,) int64, the classes of the images; None draws them, all classes alike. Only for a model of
+                classes.
             truncation: in (0, 1], a factor on a GAN's noise or on the temperature of a prior's codes: smaller values
                 give more typical and less varied images.
 

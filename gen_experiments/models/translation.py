@@ -1,5 +1,6 @@
 """The training of models that turn pictures into others: generators and discriminators in turn, and averages."""
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -39,7 +40,7 @@ class TranslationModel(Translating):
         loss: what discriminators and generators minimise against each other.
         optimizer_g: makes the optimizer of all generators.
         optimizer_d: makes the optimizer of all discriminators.
-        penalties: terms on the discriminators, added to their losses.
+        penalties: terms on the discriminators, added to their losses; each discriminator has copies of its own.
         ema_half_life: half-life, in real images, of the generators' moving averages, which are validated and used; 0
             uses the raw weights. A number is warmed up, a schedule is taken unchanged.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
@@ -97,6 +98,8 @@ class TranslationModel(Translating):
         """
         self.generators, self.discriminators = nn.ModuleList(generators), nn.ModuleList(discriminators)
         self.averages = nn.ModuleList(EMA(generator) for generator in self.generators)
+        # In the order of the discriminators; a penalty may have a state, such as LeCam's averages of the logits.
+        self.penalties = nn.ModuleList(copy.deepcopy(each) for _ in self.discriminators for each in self.penalties)
         compiled: list[nn.Module] = []
         if compile:
             compiled += [network for generator in self.generators for network in self.networks_called(generator)]
@@ -135,13 +138,19 @@ class TranslationModel(Translating):
         """Steps generators and discriminators, and returns the generators' loss."""
 
     def discriminator_step(self, bouts: Mapping[str, Bout], source: torch.Generator) -> dict[str, Tensor]:
-        """Steps the discriminators by the sum of their losses; returns the values to log, named after the bouts."""
+        """Steps the discriminators by the sum of their losses; returns the values to log, named after the bouts.
+
+        Args:
+            bouts: one for each discriminator, in their order.
+            source: of the penalties' random numbers.
+        """
+        count = len(self.penalties) // len(self.discriminators)
         logs: dict[str, Tensor] = {}
         with self.stepping(DISCRIMINATORS):
             total = torch.zeros((), device=self.device)
-            for name, bout in bouts.items():
+            for number, (name, bout) in enumerate(bouts.items()):
                 shown = (bout.made if bout.shown is None else bout.shown).detach()
-                due = due_penalties(self.penalties, self.iteration)
+                due = due_penalties(self.penalties[number * count : (number + 1) * count], self.iteration)
                 logits = self._logits_through(bout, self._draws_of_steps[0])
                 found = judged(self.loss, logits, bout.real, shown, due, source)
                 self._judged_real.append(found.real.detach().reshape(len(shown), -1))

@@ -123,7 +123,7 @@ class VQVAE(Tokenizer):
                 adversarial = adversary.loss.generator(None, self._logits(reconstructions, batch))
                 factor = torch.tensor(strength)
                 if adversary.adaptive:
-                    factor = strength * adaptive_weight(error, adversarial, self.decoder.last_weight)
+                    factor = strength * adaptive_weight(error, adversarial, reconstructions, self.decoder.last_weight)
                 loss = loss + factor * adversarial
                 logs |= {"adversarial": adversarial, "adversarial_weight": factor}
             self.manual_backward(loss)

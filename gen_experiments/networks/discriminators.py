@@ -20,8 +20,8 @@ class DCGANDiscriminator(Discriminator):
     Args:
         image: the images' shape.
         width: channels after the first layer; they double towards the end, up to 8 · width.
-        batch_norm: normalise by the statistics of the batch, on CPUs of each process's part of it. Penalties on the
-            gradient of single images (R1, WGAN-GP) want False, for batch norm ties the images of a batch together.
+        batch_norm: normalise by the statistics of the batch. Penalties on the gradient of single images (R1, WGAN-GP)
+            want False, for batch norm ties the images of a batch together.
         spectral_norm: divide every weight by its largest singular value; batch_norm should then be False.
         conditional: judge images together with their labels, by projection.
 

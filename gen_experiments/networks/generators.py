@@ -22,8 +22,7 @@ class DCGANGenerator(Generator):
         image: the images' shape.
         latent_dim: length of the noise.
         width: channels before the last layer; they double towards the start, up to 8 · width.
-        batch_norm: normalise by the statistics of the batch, on CPUs of each process's part of it; without it several
-            processes do the mathematics of one there too.
+        batch_norm: normalise by the statistics of the batch.
         conditional: make images of given labels: an embedding is appended to the noise.
 
     Raises:

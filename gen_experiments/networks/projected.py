@@ -30,8 +30,8 @@ class ProjectedDiscriminator(Discriminator):
     mixing get no gradients and stay in evaluation mode; their weights are part of a model's checkpoints, which need no
     other file. The paper takes an EfficientNet trained on ImageNet; an encoder trained on few images sees less.
 
-    It returns (B, n) logits, to be trained by `Hinge` without penalties. The networks that judge have batch norm, on
-    CPUs by the statistics of each process's part of the batch, and spectral norm.
+    It returns (B, n) logits, to be trained by `Hinge` without penalties. The networks that judge have batch norm
+    and spectral norm.
 
     Args:
         image: the images' shape.

@@ -20,7 +20,7 @@ class ResNetGenerator(Generator):
         image: the images' shape; `blocks.doublings` says which sizes there are.
         latent_dim: length of the noise.
         width: channels up to 32×32, after three doublings; they are halved at each doubling beyond.
-        batch_norm: normalise by the statistics of the batch, on CPUs of each process's part of it.
+        batch_norm: normalise by the statistics of the batch.
         conditional: make images of given labels: batch norm takes its factors and offsets from the label.
 
     Raises:

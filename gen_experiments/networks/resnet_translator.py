@@ -23,8 +23,7 @@ class ResNetTranslator(StagedTranslator):
         width: channels at full resolution.
         residual_blocks: number of blocks; the paper has 9, or 6 for images below 256 pixels.
         halvings: how often the resolution is halved before the blocks.
-        batch_norm: normalise by the statistics of the batch, on CPUs of each process's part of it, else each image by
-            itself.
+        batch_norm: normalise by the statistics of the batch, else each image by itself.
         dropout: dropout of ½ within the blocks, as in pix2pix.
         resize_convolution: double the resolution by repeating pixels before 3×3 convolutions of mirrored borders, which
             leave no pattern on flat areas as transposed ones do (`blocks.resize_convolution`). Not in the paper.

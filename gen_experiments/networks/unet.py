@@ -21,8 +21,8 @@ class UNet(Translator):
         image: the images' shape.
         width: channels after the first layer; they double with each, up to 8 · width.
         halvings: how often the resolution is halved; >= 2. By default as often as possible.
-        batch_norm: normalise by the statistics of the batch, on CPUs of each process's part of it, else (the authors'
-            choice for batches of one) each image by itself.
+        batch_norm: normalise by the statistics of the batch, else (the authors' choice for batches of one) each image
+            by itself.
         dropout: dropout of ½ behind the layers on the way up with 8 · width channels, except the innermost, as
             published. The paper keeps it after training as the model's noise; here a trained model has none.
         resize_convolution: double the resolution by repeating pixels before 3×3 convolutions with mirrored borders,

@@ -128,6 +128,9 @@ def check_codes(quantizer: Quantizer, z: Tensor) -> None:
     finally:
         for part, training in modes:
             part.training = training
+        # Under autocast older PyTorch (https://github.com/pytorch/pytorch/issues/158232) keeps the weights that were
+        # cast here, without gradients, and the training step after this check would not train them.
+        torch.clear_autocast_cache()
 
 
 class CountsSteps(nn.Module):

@@ -5,7 +5,7 @@ import torch
 
 from gen_experiments.errors import UserError
 from gen_experiments.metrics import neighbours
-from gen_experiments.metrics.neighbours import overlap
+from gen_experiments.metrics.neighbours import nearest, overlap
 
 
 def drawn(count, seed, dim=3, scale=1.0, offset=0.0):
@@ -51,6 +51,17 @@ def test_precision_and_recall_are_torch_fidelitys():
     assert found.precision == pytest.approx(theirs["precision"], rel=1e-6)
     assert found.recall == pytest.approx(theirs["recall"], rel=1e-6)
     assert found.precision > found.recall + 0.1
+
+
+def test_copies_are_found_far_from_the_origin():
+    """Features of a network may lie close together and far from 0; a copy has no distance from its original."""
+    real = drawn(500, 0, dim=64, scale=0.1, offset=30.0)
+    near = real[:100] + drawn(100, 1, dim=64, scale=1e-3)
+    distances, rows = nearest(torch.cat([real[:100], near]), real)
+    assert distances[:100].max() == 0
+    assert rows.tolist() == [*range(100), *range(100)]
+    expected = (near.double() - real[:100].double()).norm(dim=1)
+    torch.testing.assert_close(distances[100:].double(), expected, rtol=1e-4, atol=0.0)
 
 
 def test_one_place_made_often_is_precise_and_covers_little():

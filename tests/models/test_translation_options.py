@@ -161,6 +161,15 @@ def test_adaptation_asks_all_discriminators(tmp_path):
     assert float(adaptive.p) == 0.0
 
 
+def test_each_discriminator_has_a_penalty_of_its_own(tmp_path):
+    """LeCam keeps averages of the logits of one discriminator; of two together they would be of neither."""
+    model = cyclegan(penalties=[R1(0.0), LeCam(decay=0.0)], optimizer_g=still, optimizer_d=still)
+    fit(model, tmp_path)  # a = 2, b = 3; Means weighs them by 0.4, and Scale halves what it translates
+    of_b, of_a = (penalty.averages for penalty in model.penalties if isinstance(penalty, LeCam))
+    torch.testing.assert_close(of_b, torch.tensor([0.4 * 3.0, 0.4 * 1.0]))
+    torch.testing.assert_close(of_a, torch.tensor([0.4 * 2.0, 0.4 * 1.5]))
+
+
 def test_what_cannot_be_read_or_compiled_is_refused():
     for build in ALL:
         with pytest.raises(UserError, match="RelativisticPaired"):

@@ -31,10 +31,24 @@ def test_the_adaptive_weight_by_hand():
     output = layer(torch.tensor([[3.0]]))  # 6
     reconstruction, adversarial = (output - 1).square().sum(), -0.5 * output.sum()
     # d/dw (3w − 1)² = 6 (3w − 1) = 30 and d/dw (−1.5 w) = −1.5.
-    weight = adaptive_weight(reconstruction, adversarial, layer.weight)
+    weight = adaptive_weight(reconstruction, adversarial, output, layer.weight)
     assert float(weight) == pytest.approx(20.0)
     assert not weight.requires_grad
-    assert float(adaptive_weight(reconstruction, 0 * adversarial, layer.weight)) == 1e4
+    assert float(adaptive_weight(reconstruction, 0 * adversarial, output, layer.weight)) == 1e4
+
+
+def test_the_adaptive_weight_does_not_vanish_in_float16():
+    """Each pixel of a good reconstruction has a gradient near the smallest number of float16, 6e-8."""
+    torch.manual_seed(0)
+    decoder, discriminator = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 1, 4, stride=2)
+    latents, found = torch.randn(32, 3, 128, 128), []
+    target = decoder(latents).detach() + 0.005 * latents
+    for half in (False, True):
+        with torch.autocast("cpu", torch.float16, enabled=half):
+            images = decoder(latents).float()
+            adversarial = -discriminator(images).float().mean()
+        found.append(float(adaptive_weight((images - target).square().mean(), adversarial, images, decoder.weight)))
+    assert found[1] == pytest.approx(found[0], rel=0.05)
 
 
 def test_the_weight_starts_and_rises():
