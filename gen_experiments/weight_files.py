@@ -14,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import WEIGHTS, is_exported
+from gen_experiments.checkpoint_paths import WEIGHTS
 from gen_experiments.errors import quoted
 from gen_experiments.plain_values import MAX_BYTES
 from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
 
 INDEX = ".safetensors.index.json"
+# Names of the weights in the folder of a model of diffusers, which may hold those of half precision beside them.
+OF_DIFFUSERS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 # pytorch-CycleGAN-and-pix2pix writes each network of a model to a file of its own, such as `latest_net_G_A.pth`.
 OF_A_NETWORK = re.compile(r".+_(net_[GD](?:_[AB])?)\.pth")
 DEEPEST = 3  # dictionaries within dictionaries; no known program nests its weights deeper
@@ -38,7 +40,10 @@ def read_weights(path: Path) -> dict[str, dict[str, Tensor]]:
         Unreadable: the file is damaged, another kind of file, or holds no tensors under names.
     """
     if path.is_dir():
-        return _of_folder(path)
+        files = _files_in(path)
+        if len(files) == 1:
+            return read_weights(files[0])
+        return {"": {name: weight for file in files for name, weight in read_weights(file)[""].items()}}
     if path.name.endswith(INDEX):
         return {"": _of_index(path)}
     start = _start(path)
@@ -144,28 +149,38 @@ def _kind(start: bytes) -> str | None:
     return None
 
 
-def _of_folder(folder: Path) -> dict[str, dict[str, Tensor]]:
-    if is_exported(folder):
-        return {"": read_safetensors(folder / WEIGHTS)}
+def files_of(path: Path) -> list[Path]:
+    """Returns the files that `read_weights` reads.
+
+    Raises:
+        Unreadable: it is a folder that holds none, or several of which none is the one.
+    """
+    files = _files_in(path) if path.is_dir() else [path]
+    parts = sorted({str(part) for file in files if file.name.endswith(INDEX) for part in _parts(file).values()})
+    return [*files, *(files[0].parent / part for part in parts)]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Returns the files of weights in a folder, or the index of their parts."""
+    for name in (WEIGHTS, *OF_DIFFUSERS):
+        if (folder / name).is_file():
+            return [folder / name]
     indices, parts = sorted(folder.glob(f"*{INDEX}")), sorted(folder.glob("*.safetensors"))
-    if len(indices) == 1:
-        return {"": _of_index(indices[0])}
-    if len(parts) == 1:
-        return {"": read_safetensors(parts[0])}
+    for found in (indices, parts):
+        if len(found) == 1:
+            return found
     networks = [path for path in sorted(folder.glob("latest_net_*.pth")) if OF_A_NETWORK.fullmatch(path.name)]
     if networks and not parts:
-        return {"": {name: weight for path in networks for name, weight in read_weights(path)[""].items()}}
+        return networks
+    models = sorted(path.parent.name for name in OF_DIFFUSERS for path in folder.glob(f"*/{name}"))
+    if models:
+        raise Unreadable(f"it is the folder of several models: name the folder of one, {folder / models[0]}")
     raise Unreadable("it is a folder: name the file of weights in it")
 
 
 def _of_index(path: Path) -> dict[str, Tensor]:
     """Returns the tensors of all parts that an index names, which must lie beside it."""
-    try:
-        too_large = path.stat().st_size > MAX_BYTES
-        files = {} if too_large else json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        named = {name: str(file) for name, file in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Unreadable(f"the index {path.name} cannot be read: {quoted(error)}") from error
+    named = _parts(path)
     held: dict[str, Tensor] = {}
     for file in sorted({*named.values()}):
         if Path(file).name != file or not (path.parent / file).is_file():
@@ -174,6 +189,40 @@ def _of_index(path: Path) -> dict[str, Tensor]:
     lacking = sorted(named.keys() - held.keys())
     if lacking or not held:
         raise Unreadable(f"the parts lack {quoted(lacking[0]) if lacking else 'weights'}, which {path.name} names")
+    return held
+
+
+def _parts(index: Path) -> dict[str, str]:
+    """Returns the file that holds each weight, as an index says."""
+    files = _json(index).get("weight_map")
+    if not isinstance(files, dict):
+        raise Unreadable(f"{index.name} is no index of weights: it has no weight_map")
+    return {name: str(file) for name, file in files.items()}
+
+
+def settings_of(path: Path, name: str) -> dict[str, Any] | None:
+    """Returns the contents of a JSON file in the folder of weights, or beside their file; None if it is not there.
+
+    Args:
+        path: of the weights.
+        name: of the JSON file.
+
+    Raises:
+        Unreadable: it is damaged, or larger than any settings.
+    """
+    file = (path if path.is_dir() else path.parent) / name
+    return _json(file) if file.is_file() else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise Unreadable(f"{path.name} has more than {MAX_BYTES >> 20} MiB")
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unreadable(f"{path.name} cannot be read: {quoted(error)}") from error
+    if not isinstance(held, dict):
+        raise Unreadable(f"{path.name} holds no object of JSON")
     return held
 
 
