@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gen_experiments.checkpoint_paths import WEIGHTS
 from gen_experiments.errors import quoted
+from gen_experiments.file_kinds import CUT_SHORT, is_safetensors, what_it_is
 from gen_experiments.plain_values import MAX_BYTES
 from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
 
@@ -46,10 +47,9 @@ def read_weights(path: Path) -> dict[str, dict[str, Tensor]]:
         return {"": {name: weight for file in files for name, weight in read_weights(file)[""].items()}}
     if path.name.endswith(INDEX):
         return {"": _of_index(path)}
-    start = _start(path)
-    if _is_safetensors(start):
+    if is_safetensors(path):
         return {"": read_safetensors(path)}
-    held = _of_torch(path, start, inert=True)
+    held = _of_torch(path, inert=True)
     found = dict(_containers(held)) if isinstance(held, Mapping) else {}
     if not found:
         raise Unreadable("it holds no weights under names, as a state_dict does")
@@ -74,7 +74,10 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError, AttributeError) as error:
-        raise Unreadable(f"{path.name} cannot be read as safetensors: {quoted(error)}") from error
+        reason = quoted(error)
+        if "not fully covered" in reason or "invalid header length" in reason.lower():
+            raise Unreadable(f"{path.name} cannot be read as safetensors: it {CUT_SHORT}") from error
+        raise Unreadable(f"{path.name} cannot be read as safetensors: {reason}") from error
 
 
 def read_state(path: Path) -> Any:
@@ -83,8 +86,7 @@ def read_state(path: Path) -> Any:
     Raises:
         Unreadable: it is damaged, another kind of file, or holds other things than tensors and plain values.
     """
-    start = _start(path)
-    return read_safetensors(path) if _is_safetensors(start) else _of_torch(path, start, inert=False)
+    return read_safetensors(path) if is_safetensors(path) else _of_torch(path, inert=False)
 
 
 @contextmanager
@@ -97,7 +99,7 @@ def torch_file(path: Path) -> Iterator[Path]:
         Unreadable: as for `read_state`.
     """
     held = read_state(path)
-    if not _is_safetensors(_start(path)):
+    if not is_safetensors(path):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -106,47 +108,16 @@ def torch_file(path: Path) -> Iterator[Path]:
         yield copy
 
 
-def what_it_is(path: Path, error: Unreadable) -> str:
-    """Returns what a file is that could not be read, if its first bytes tell, else the error."""
-    try:
-        return _kind(_start(path)) or str(error)
-    except Unreadable as unopened:
-        return str(unopened)
-
-
-def _of_torch(path: Path, start: bytes, inert: bool) -> Any:
+def _of_torch(path: Path, inert: bool) -> Any:
     try:
         if path.suffix == ".safetensors":  # by which torch.load chooses another reader
             raise Unreadable("it is called .safetensors and is none")
         return read_tensors(path, old_format=True, inert=inert)
     except Unreadable as error:
         save = "; save the state_dict alone where it was made: torch.save(model.state_dict(), FILE)"
-        raise Unreadable(_kind(start) or f"{error}{save if str(error).startswith('it names') else ''}") from error
-
-
-def _is_safetensors(start: bytes) -> bool:
-    """Returns whether a file begins as those of safetensors do: eight bytes of a length, then a JSON object."""
-    return start[8:9] == b"{"
-
-
-def _start(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(64)
-    except OSError as error:
-        raise Unreadable(f"it cannot be opened: {error.strerror or error}") from error
-
-
-def _kind(start: bytes) -> str | None:
-    """Returns what a file is that holds no weights, if its first bytes tell."""
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not start:
-        return "it is empty"
-    if text.startswith(b"version https://git-lfs"):
-        return "it is the pointer of Git LFS and not the file: fetch that by `git lfs pull`"
-    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "it is a web page and not the file: download it again"
-    return None
+        if str(error).startswith("it names"):
+            raise Unreadable(f"{error}{save}") from error
+        raise Unreadable(what_it_is(path, error)) from error
 
 
 def files_of(path: Path) -> list[Path]:
