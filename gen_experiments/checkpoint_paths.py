@@ -47,6 +47,12 @@ def named_checkpoint(path: str | Path) -> Path:
     return checkpoint_of(Path(path)) or Path(path)
 
 
+def not_there(path: Path) -> str:
+    """Returns in words that a path names no file of a checkpoint."""
+    folder = ": it is a folder, neither of a run nor of an export, so name a file in it" if path.is_dir() else ""
+    return f"at {path}{folder}"
+
+
 def run_of(path: Path) -> Path | None:
     """Returns the path if it is the folder of a run, else None."""
     return path if path.is_dir() and (path / "config.yaml").is_file() else None

@@ -32,7 +32,7 @@ from gen_experiments.class_paths import import_packages
 from gen_experiments.distributed import is_distributed
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
-from gen_experiments.models.transfer import load_what_fits
+from gen_experiments.models.transfer import files_named, load_what_fits
 from gen_experiments.runs.folder import Run, Start
 from gen_experiments.runs.job import (
     can_requeue,
@@ -43,6 +43,7 @@ from gen_experiments.runs.job import (
     renew_store,
 )
 from gen_experiments.runs.lock import release
+from gen_experiments.runs.record import record_origin
 from gen_experiments.runs.signals import Signals
 
 # The packages whose classes the command line knows by their short names.
@@ -129,6 +130,9 @@ class ExperimentCLI(LightningCLI):
                 lines = load_what_fits(self.model, self._run.init_from)
                 if trainer.is_global_zero:
                     print("\n".join([f"{start.folder} {lines[0]}", *lines[1:]]), flush=True)
+                    record_origin(start.folder, files_named(self._run.init_from))
+            elif subcommand == "fit" and start.checkpoint is not None and not start.resumes and trainer.is_global_zero:
+                record_origin(start.folder, [start.checkpoint])
             if trainer.is_global_zero:
                 _announce(subcommand, start, held)
             if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:

@@ -14,12 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import WEIGHTS, is_exported
+from gen_experiments.checkpoint_paths import WEIGHTS
 from gen_experiments.errors import quoted
+from gen_experiments.file_kinds import CUT_SHORT, is_safetensors, what_it_is
 from gen_experiments.plain_values import MAX_BYTES
 from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
 
 INDEX = ".safetensors.index.json"
+# Names of the weights in the folder of a model of diffusers, which may hold those of half precision beside them.
+OF_DIFFUSERS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 # pytorch-CycleGAN-and-pix2pix writes each network of a model to a file of its own, such as `latest_net_G_A.pth`.
 OF_A_NETWORK = re.compile(r".+_(net_[GD](?:_[AB])?)\.pth")
 DEEPEST = 3  # dictionaries within dictionaries; no known program nests its weights deeper
@@ -38,13 +41,15 @@ def read_weights(path: Path) -> dict[str, dict[str, Tensor]]:
         Unreadable: the file is damaged, another kind of file, or holds no tensors under names.
     """
     if path.is_dir():
-        return _of_folder(path)
+        files = _files_in(path)
+        if len(files) == 1:
+            return read_weights(files[0])
+        return {"": {name: weight for file in files for name, weight in read_weights(file)[""].items()}}
     if path.name.endswith(INDEX):
         return {"": _of_index(path)}
-    start = _start(path)
-    if _is_safetensors(start):
+    if is_safetensors(path):
         return {"": read_safetensors(path)}
-    held = _of_torch(path, start, inert=True)
+    held = _of_torch(path, inert=True)
     found = dict(_containers(held)) if isinstance(held, Mapping) else {}
     if not found:
         raise Unreadable("it holds no weights under names, as a state_dict does")
@@ -69,7 +74,10 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError, AttributeError) as error:
-        raise Unreadable(f"{path.name} cannot be read as safetensors: {quoted(error)}") from error
+        reason = quoted(error)
+        if "not fully covered" in reason or "invalid header length" in reason.lower():
+            raise Unreadable(f"{path.name} cannot be read as safetensors: it {CUT_SHORT}") from error
+        raise Unreadable(f"{path.name} cannot be read as safetensors: {reason}") from error
 
 
 def read_state(path: Path) -> Any:
@@ -78,8 +86,7 @@ def read_state(path: Path) -> Any:
     Raises:
         Unreadable: it is damaged, another kind of file, or holds other things than tensors and plain values.
     """
-    start = _start(path)
-    return read_safetensors(path) if _is_safetensors(start) else _of_torch(path, start, inert=False)
+    return read_safetensors(path) if is_safetensors(path) else _of_torch(path, inert=False)
 
 
 @contextmanager
@@ -92,7 +99,7 @@ def torch_file(path: Path) -> Iterator[Path]:
         Unreadable: as for `read_state`.
     """
     held = read_state(path)
-    if not _is_safetensors(_start(path)):
+    if not is_safetensors(path):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -101,71 +108,50 @@ def torch_file(path: Path) -> Iterator[Path]:
         yield copy
 
 
-def what_it_is(path: Path, error: Unreadable) -> str:
-    """Returns what a file is that could not be read, if its first bytes tell, else the error."""
-    try:
-        return _kind(_start(path)) or str(error)
-    except Unreadable as unopened:
-        return str(unopened)
-
-
-def _of_torch(path: Path, start: bytes, inert: bool) -> Any:
+def _of_torch(path: Path, inert: bool) -> Any:
     try:
         if path.suffix == ".safetensors":  # by which torch.load chooses another reader
             raise Unreadable("it is called .safetensors and is none")
         return read_tensors(path, old_format=True, inert=inert)
     except Unreadable as error:
         save = "; save the state_dict alone where it was made: torch.save(model.state_dict(), FILE)"
-        raise Unreadable(_kind(start) or f"{error}{save if str(error).startswith('it names') else ''}") from error
+        if str(error).startswith("it names"):
+            raise Unreadable(f"{error}{save}") from error
+        raise Unreadable(what_it_is(path, error)) from error
 
 
-def _is_safetensors(start: bytes) -> bool:
-    """Returns whether a file begins as those of safetensors do: eight bytes of a length, then a JSON object."""
-    return start[8:9] == b"{"
+def files_of(path: Path) -> list[Path]:
+    """Returns the files that `read_weights` reads.
+
+    Raises:
+        Unreadable: it is a folder that holds none, or several of which none is the one.
+    """
+    files = _files_in(path) if path.is_dir() else [path]
+    parts = sorted({str(part) for file in files if file.name.endswith(INDEX) for part in _parts(file).values()})
+    return [*files, *(files[0].parent / part for part in parts)]
 
 
-def _start(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(64)
-    except OSError as error:
-        raise Unreadable(f"it cannot be opened: {error.strerror or error}") from error
-
-
-def _kind(start: bytes) -> str | None:
-    """Returns what a file is that holds no weights, if its first bytes tell."""
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not start:
-        return "it is empty"
-    if text.startswith(b"version https://git-lfs"):
-        return "it is the pointer of Git LFS and not the file: fetch that by `git lfs pull`"
-    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "it is a web page and not the file: download it again"
-    return None
-
-
-def _of_folder(folder: Path) -> dict[str, dict[str, Tensor]]:
-    if is_exported(folder):
-        return {"": read_safetensors(folder / WEIGHTS)}
+def _files_in(folder: Path) -> list[Path]:
+    """Returns the files of weights in a folder, or the index of their parts."""
+    for name in (WEIGHTS, *OF_DIFFUSERS):
+        if (folder / name).is_file():
+            return [folder / name]
     indices, parts = sorted(folder.glob(f"*{INDEX}")), sorted(folder.glob("*.safetensors"))
-    if len(indices) == 1:
-        return {"": _of_index(indices[0])}
-    if len(parts) == 1:
-        return {"": read_safetensors(parts[0])}
+    for found in (indices, parts):
+        if len(found) == 1:
+            return found
     networks = [path for path in sorted(folder.glob("latest_net_*.pth")) if OF_A_NETWORK.fullmatch(path.name)]
     if networks and not parts:
-        return {"": {name: weight for path in networks for name, weight in read_weights(path)[""].items()}}
+        return networks
+    models = sorted(path.parent.name for name in OF_DIFFUSERS for path in folder.glob(f"*/{name}"))
+    if models:
+        raise Unreadable(f"it is the folder of several models: name the folder of one, {folder / models[0]}")
     raise Unreadable("it is a folder: name the file of weights in it")
 
 
 def _of_index(path: Path) -> dict[str, Tensor]:
     """Returns the tensors of all parts that an index names, which must lie beside it."""
-    try:
-        too_large = path.stat().st_size > MAX_BYTES
-        files = {} if too_large else json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        named = {name: str(file) for name, file in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Unreadable(f"the index {path.name} cannot be read: {quoted(error)}") from error
+    named = _parts(path)
     held: dict[str, Tensor] = {}
     for file in sorted({*named.values()}):
         if Path(file).name != file or not (path.parent / file).is_file():
@@ -174,6 +160,40 @@ def _of_index(path: Path) -> dict[str, Tensor]:
     lacking = sorted(named.keys() - held.keys())
     if lacking or not held:
         raise Unreadable(f"the parts lack {quoted(lacking[0]) if lacking else 'weights'}, which {path.name} names")
+    return held
+
+
+def _parts(index: Path) -> dict[str, str]:
+    """Returns the file that holds each weight, as an index says."""
+    files = _json(index).get("weight_map")
+    if not isinstance(files, dict):
+        raise Unreadable(f"{index.name} is no index of weights: it has no weight_map")
+    return {name: str(file) for name, file in files.items()}
+
+
+def settings_of(path: Path, name: str) -> dict[str, Any] | None:
+    """Returns the contents of a JSON file in the folder of weights, or beside their file; None if it is not there.
+
+    Args:
+        path: of the weights.
+        name: of the JSON file.
+
+    Raises:
+        Unreadable: it is damaged, or larger than any settings.
+    """
+    file = (path if path.is_dir() else path.parent) / name
+    return _json(file) if file.is_file() else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise Unreadable(f"{path.name} has more than {MAX_BYTES >> 20} MiB")
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unreadable(f"{path.name} cannot be read: {quoted(error)}") from error
+    if not isinstance(held, dict):
+        raise Unreadable(f"{path.name} holds no object of JSON")
     return held
 
 

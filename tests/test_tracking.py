@@ -1,5 +1,6 @@
 """Weights & Biases: what the real client wrote, offline and to a server on this machine."""
 
+import hashlib
 import importlib
 import json
 import subprocess
@@ -41,12 +42,12 @@ IN_VALIDATION = {
 
 
 @pytest.fixture(scope="module", params=SMALL)
-def offline(request, tmp_path_factory):
-    """(model, what it printed, its folder) of a run without a key."""
+def offline(request, tmp_path_factory, checkpoints):
+    """(model, what it printed, its folder) of a run without a key that begins with weights of another."""
     folder = tmp_path_factory.mktemp("offline")
     # Three steps an interval: the first one is not timed.
     few = ["--trainer.max_steps=4", "--trainer.val_check_interval=2", "--trainer.callbacks+=Tables"]
-    done = fit(folder, *SMALL[request.param], *SHORT, *few)
+    done = fit(folder, *SMALL[request.param], *SHORT, *few, f"--run.init_from={checkpoints[request.param]}")
     return request.param, done, folder / "runs" / request.param / "version_0"
 
 
@@ -70,7 +71,7 @@ def test_the_full_resolved_config_is_the_runs(offline):
     assert config["protocol"]["samples"] == saved["evaluation"]["samples"]
 
 
-def test_the_runs_config_says_which_images_weights_and_code_it_is_of(offline):
+def test_the_runs_config_says_which_images_weights_and_code_it_is_of(offline, checkpoints):
     model, _, folder = offline
     config = OfflineRun(folder).config
     counts = {name: held["images"] for name, held in config["images"].items()}
@@ -82,6 +83,8 @@ def test_the_runs_config_says_which_images_weights_and_code_it_is_of(offline):
         names = [name for name in state if name.startswith(f"{part}.") and not name.endswith(statistics)]
         assert config["parameters"][part] == sum(state[name].numel() for name in names) > 0
     assert config["code"]["gen_experiments"] == gen_experiments.__version__
+    origin = checkpoints[model]
+    assert config["began_with"] == {str(origin): hashlib.sha256(origin.read_bytes()).hexdigest()}
 
 
 def test_the_commit_of_the_working_folder_is_told(tmp_path):

@@ -14,6 +14,7 @@ from gen_experiments import __version__
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
+from gen_experiments.runs.record import RunRecord
 
 WANDB_HISTOGRAM_BINS = 512
 
@@ -44,7 +45,8 @@ class SaveConfig(SaveConfigCallback):
     """Writes the resolved config to the run's folder and gives it, with further facts, to every logger.
 
     The facts are the metrics' protocol, the images of each split, the parameters of each part of the model, the version
-    of the package and the commit of the working folder. Only `fit` does so: scoring a run keeps its config as it is.
+    of the package, the commit of the working folder and the files of weights that the run began with. Only `fit` does
+    so: scoring a run keeps its config as it is.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -60,6 +62,9 @@ class SaveConfig(SaveConfigCallback):
         config["images"] = trainer.datamodule.facts()  # type: ignore[attr-defined]
         config["parameters"] = parameters(pl_module)
         config["code"] = {"gen_experiments": __version__, **commit(Path.cwd())}
+        record = RunRecord.read(Path(trainer.default_root_dir))
+        if record is not None and record.began_with:
+            config["began_with"] = record.began_with
         for logger in trainer.loggers:
             logger.log_hyperparams(config)
             if isinstance(logger, WandbRun):

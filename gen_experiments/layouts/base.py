@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -39,13 +39,22 @@ class Layout(ABC):
 
     Attributes:
         source: what the weights are of, for messages.
+        settings: the JSON file beside the weights with what their sizes do not tell; None if there is none.
     """
 
     source: str
+    settings: ClassVar[str | None] = None
 
     @abstractmethod
     def recognises(self, held: Mapping[str, Tensor]) -> bool:
         """Returns whether weights have this layout, by their names."""
+
+    def check(self, settings: Mapping[str, Any]) -> None:  # noqa: B027 - most layouts have none
+        """Checks the contents of the file of settings.
+
+        Raises:
+            Inexpressible: under these settings no network here computes what theirs does.
+        """
 
     @abstractmethod
     def offer(self, held: Mapping[str, Tensor]) -> Offer:

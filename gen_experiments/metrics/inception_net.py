@@ -22,7 +22,10 @@ def read_inception(path: Path) -> nn.Module:
     from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
 
     if not path.is_file():
-        raise UserError(f"there are no Inception weights at {path}; name the file by --evaluation.extractor.weights")
+        folder = ", which is a folder" if path.is_dir() else ""
+        raise UserError(
+            f"there are no Inception weights at {path}{folder}: name the file by --evaluation.extractor.weights"
+        )
     try:
         with torch_file(path) as plain:
             network: nn.Module = FeatureExtractorInceptionV3(

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import file_of, named_checkpoint
+from gen_experiments.checkpoint_paths import file_of, named_checkpoint, not_there
 from gen_experiments.errors import UserError
 from gen_experiments.exported import read_contents
+from gen_experiments.file_kinds import what_it_is
 from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.metrics.features import FeatureExtractor
@@ -56,7 +57,7 @@ class TrainedFeatures(FeatureExtractor):
 
 def _network(path: Path) -> ClassifierNet:
     if not file_of(path).is_file():
-        raise UserError(f"there is no checkpoint of a classifier at {path}: train one by configs/extractor.yaml")
+        raise UserError(f"there is no checkpoint of a classifier {not_there(path)}; configs/extractor.yaml trains one")
     try:
         held = read_contents(path)
         described = held["hyper_parameters"]
@@ -69,7 +70,9 @@ def _network(path: Path) -> ClassifierNet:
         prefix = "network."
         state = {name.removeprefix(prefix): value for name, value in held["state_dict"].items() if name[:8] == prefix}
         network.load_state_dict(state)
-    except (Unreadable, KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+    except Unreadable as error:
+        raise UserError(f"{path} is no checkpoint of a classifier: {what_it_is(path, error)}") from error
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         raise UserError(
             f"{path} is no whole checkpoint of a classifier: train one by configs/extractor.yaml"
         ) from error

@@ -6,15 +6,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gen_experiments.checkpoint_paths import CHECKPOINTS, file_of, named_checkpoint
+from gen_experiments.checkpoint_paths import CHECKPOINTS, file_of, named_checkpoint, not_there
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.exported import CONFIG, init_args_of, read_contents
+from gen_experiments.file_kinds import what_it_is
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
 from gen_experiments.models.described import build, described_by
 from gen_experiments.plain_values import check_plain
 from gen_experiments.untrusted import Unreadable, being_built, is_backed
-from gen_experiments.weight_files import what_it_is
 
 FOREIGN = "weights of other programs become a checkpoint by `fit --run.init_from=FILE --trainer.max_steps=0`"
 
@@ -34,8 +34,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = named_checkpoint(path)
     if not file_of(path).is_file():
         of_run = path / CHECKPOINTS
-        hint = f": it is a run, so name one of those in {of_run}" if of_run.is_dir() else ""
-        raise UserError(f"there is no checkpoint at {path}{hint}")
+        where = f"at {path}: it is a run, so name one of those in {of_run}" if of_run.is_dir() else not_there(path)
+        raise UserError(f"there is no checkpoint {where}")
     try:
         checkpoint: dict[str, Any] = read_contents(path)
     except Unreadable as error:
@@ -43,7 +43,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             raise UserError(
                 f"{path} holds weights alone: name the folder that `export` wrote them to, with its {CONFIG}; {FOREIGN}"
             ) from error
-        reason = quoted(error if path.is_dir() else what_it_is(path, error))
+        reason = quoted(what_it_is(path, error))
         then = f"; {FOREIGN}" if reason.startswith("it names") else ""
         raise UserError(
             f"{path} is no readable checkpoint (damaged, or not written by this program): {reason}{then}"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
+from gen_experiments.contracts import require_scalar, require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.means import ImageMeans
@@ -140,14 +141,17 @@ class CodeModel(ImageModel):
         prior, decoding = self.averaged, self.averaged.decoding
         prior.decoding = replace(decoding, temperature=truncation * decoding.temperature)
         try:
-            return prior.sample(None if labels is None else labels.to(self.device), draws, codes, unknown)
+            found = prior.sample(None if labels is None else labels.to(self.device), draws, codes, unknown)
         finally:
             prior.decoding = decoding
+        require_shape(found, (len(draws), prior.codes.length), f"the result of {type(prior).__name__}.sample")
+        return found
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the prior's loss of a batch."""
         codes = self.codes_of(batch, "train")
         loss = self.prior.loss(codes, batch.labels, self.random_source(), self.images_before)
+        require_scalar(loss, f"the result of {type(self.prior).__name__}.loss")
         self.log_training(loss=loss / NATS_OF_A_BIT)
         return loss
 
@@ -177,8 +181,9 @@ class CodeModel(ImageModel):
     def _count_likelihood(self, batch: Batch, stage: str) -> None:
         # By the image, so that the estimate of an image is the same in whichever batch and process it is.
         seeds = randomness.seeds_of(batch.places.to(self.device), Stream.EVALUATION)
-        nats = self.averaged.nll(self.codes_of(batch, stage), batch.labels, seeds).mean()
-        bits = nats / (NATS_OF_A_BIT * self.prior.codes.drawn)
+        nats = self.averaged.nll(self.codes_of(batch, stage), batch.labels, seeds)
+        require_shape(nats, (len(batch.images),), f"the result of {type(self.averaged).__name__}.nll")
+        bits = nats.mean() / (NATS_OF_A_BIT * self.prior.codes.drawn)
         self._means.update(len(batch.images), nll=bits)
 
     def configure_optimizers(self) -> list[Optimizer]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from gen_experiments.contracts import require_shape
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
@@ -16,7 +17,7 @@ from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.judging import Bout
 from gen_experiments.models.optimizers import trained
 from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.models.translating import sources_of
+from gen_experiments.models.translating import sources_of, translated
 from gen_experiments.models.translation import TranslationModel, TranslatorFactory
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import StagedTranslator
@@ -102,12 +103,12 @@ class CUT(TranslationModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of generator and projector."""
         sources, source = sources_of(batch), self.random_source()
-        made = self.generators[0](sources)
+        made = translated(self.generators[0], sources)
         bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made)}
         logs = self.discriminator_step(bouts, source)
         contrasts = [self._contrast(sources, made, source)]
         if self.identity:
-            contrasts.append(self._contrast(batch.images, self.generators[0](batch.images), source))
+            contrasts.append(self._contrast(batch.images, translated(self.generators[0], batch.images), source))
         terms = {"contrast": self.contrast * torch.stack(contrasts).mean()}
         logs |= self.generator_step(bouts, terms)
         return self.end_iteration(batch, logs)
@@ -117,6 +118,9 @@ class CUT(TranslationModel):
         generator = self.generators[0]
         assert isinstance(generator, StagedTranslator)
         keys, queries = (generator.features(images, self.stages) for images in (sources, made))
+        for stage, key in zip(self.stages, keys, strict=True):
+            shape = (len(sources), generator.feature_channels[stage], *getattr(key, "shape", ())[2:])
+            require_shape(key, shape, f"stage {stage} of {type(generator).__name__}.features")
         places = drawn_places(keys, self.patches, source)
         pairs = zip(self.projector(*queries, places=places), self.projector(*keys, places=places), strict=True)
         return torch.stack([patch_nce(query.float(), key.float(), TEMPERATURE) for query, key in pairs]).mean()

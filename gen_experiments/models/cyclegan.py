@@ -13,7 +13,7 @@ from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.image_buffer import ImageBuffer
 from gen_experiments.models.judging import Bout
 from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.models.translating import sources_of
+from gen_experiments.models.translating import sources_of, translated
 from gen_experiments.models.translation import TranslationModel, TranslatorFactory
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.schedules import Schedule
@@ -82,7 +82,7 @@ class CycleGAN(TranslationModel):
         """Makes one step of both generators and one of both discriminators."""
         a, b, source = sources_of(batch), batch.images, self.random_source()
         to_b, to_a = self.generators
-        made_b, made_a = to_b(a), to_a(b)
+        made_b, made_a = translated(to_b, a), translated(to_a, b)
         terms = {"cycle_a": self.cycle(to_a(made_b), a), "cycle_b": self.cycle(to_b(made_a), b)}
         if self.identity is not None:
             terms |= {"identity_a": self.identity(to_a(a), a), "identity_b": self.identity(to_b(b), b)}

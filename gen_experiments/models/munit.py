@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from gen_experiments import randomness
+from gen_experiments.contracts import require_shape
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
@@ -118,6 +119,10 @@ class MUNIT(TranslationModel):
         styles = [network.style(part) for network, part in zip(networks, images, strict=True)]
         drawn = [randomness.randn_rows(len(batch.images), network.style_dim, source=source) for network in networks]
         made = [network.decode(contents[1 - side], drawn[side]) for side, network in enumerate(networks)]
+        for network, style, picture in zip(networks, styles, made, strict=True):
+            name = f"the result of {type(network).__name__}"
+            require_shape(style, (len(batch.images), network.style_dim), f"{name}.style")
+            require_shape(picture, tuple(batch.images.shape), f"{name}.decode")
         bouts = self._bouts(images, made)
         logs = self.discriminator_step(bouts, source)
         terms: dict[str, Tensor] = {}

@@ -12,7 +12,7 @@ from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.judging import Bout
 from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.models.translating import sources_of
+from gen_experiments.models.translating import sources_of, translated
 from gen_experiments.models.translation import TranslationModel, TranslatorFactory
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.schedules import Schedule
@@ -72,7 +72,7 @@ class Pix2Pix(TranslationModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of the generator."""
         sources = sources_of(batch)
-        made = self.generators[0](sources)
+        made = translated(self.generators[0], sources)
         beside = sources if self.conditional else None
         bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made, beside=beside)}
         logs = self.discriminator_step(bouts, self.random_source())

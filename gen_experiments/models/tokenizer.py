@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gen_experiments.contracts import require_attributes, require_scalar
+from gen_experiments.contracts import require_attributes, require_scalar, require_shape
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
@@ -73,7 +73,10 @@ class Tokenizer(ImageModel):
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
         """Returns reconstructions of (B, C, H, W) images in [-1, 1], at least in float32, and their codes."""
         quantized = self._quantized(images)
-        return at_least_float32(self._parts()[2](quantized.values)), quantized
+        decoder = self._parts()[2]
+        made = decoder(quantized.values)
+        require_shape(made, tuple(images.shape), f"the result of {type(decoder).__name__}.forward")
+        return at_least_float32(made), quantized
 
     def encode(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""

@@ -1,7 +1,7 @@
 """Training that starts from the weights of another model, as far as they fit."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from gen_experiments.layouts.base import Inexpressible, Layout, Offer
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import HasAverages
 from gen_experiments.untrusted import Unreadable
-from gen_experiments.weight_files import read_weights
+from gen_experiments.weight_files import files_of, read_weights, settings_of
 
 EXTRA = "_extra_state"  # torch's name
 MOST_NAMED = 8
@@ -36,6 +36,7 @@ class _Found:
         lacking: parts of the offer that do not fit.
         shapes: in words, of weights that do not fit, by the model's names.
         unused: names in the file of what has no place in the model.
+        without: the file of the layout's settings, if it is not there.
     """
 
     weights: dict[str, Tensor]
@@ -44,6 +45,7 @@ class _Found:
     lacking: tuple[str, ...] = ()
     shapes: dict[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    without: str | None = None
 
 
 @torch.no_grad()
@@ -76,12 +78,18 @@ def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
     found = _chosen(path, held, chosen, own)
     if found.offer is not None:
         for attribute, value in found.offer.requires.items():
-            if attrgetter(attribute)(model) != value:
+            taken = f"{attribute.partition('.')[0]}." not in found.lacking
+            if taken and attrgetter(attribute)(model) != value:
                 raise UserError(f"{path} needs --model.{attribute}={str(value).lower()}")
     fitting = {name: _converted(weight, own[name], name, path) for name, weight in found.weights.items()}
     model.load_state_dict(fitting, strict=False)
     loaded = {*fitting, *_fill_averages(model, fitting.keys())}
     return _lines(path, own, loaded, found)
+
+
+def files_named(named: str) -> list[Path]:
+    """Returns the files that FILE, FILE:NAME or a folder stands for, as `load_what_fits` reads them."""
+    return files_of(_divided(named)[0])
 
 
 def _divided(named: str) -> tuple[Path, str | None]:
@@ -135,9 +143,12 @@ def _found(path: Path, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) ->
         return max((_by_name(variant, own) for variant in variants), key=lambda found: len(found.weights))
     layout, variant = known
     try:
-        return _of_layout(layout, variant, own)
-    except Inexpressible as reason:
+        settings = None if layout.settings is None else settings_of(path, layout.settings)
+        layout.check(settings or {})
+        found = _of_layout(layout, variant, own)
+    except (Inexpressible, Unreadable) as reason:
         raise UserError(f"{path} holds {layout.source}, which cannot be loaded: {reason}") from reason
+    return replace(found, without=layout.settings if settings is None else None)
 
 
 def _variants(held: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
@@ -215,6 +226,8 @@ def _lines(path: Path, own: Mapping[str, Tensor], loaded: set[str], found: _Foun
     if found.lacking and offer is not None:
         parts = " and ".join(part.removesuffix(".") for part in found.lacking)
         lines.append(f"this is not the model of {path}: {parts} does not fit and begins anew; {offer.sizes}")
+    if found.without is not None:
+        lines.append(f"there is no {found.without} beside it: its defaults are assumed")
     missing = [
         f"{name} ({_shape(own[name])} here, {found.shapes.get(name, 'not there')})"
         for name in weights

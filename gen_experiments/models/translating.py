@@ -5,10 +5,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from gen_experiments.contracts import require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.means import ImageMeans
 from gen_experiments.models.base import ImageModel
+from gen_experiments.models.ema import EMA
 from gen_experiments.precision import at_least_float32
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.schedules import Schedule
@@ -48,8 +50,7 @@ class Translating(ImageModel):
         Raises:
             UserError: the model has no such direction.
         """
-        translations: Tensor = self.averages[self.place_of(to)](images)
-        return at_least_float32(translations)
+        return at_least_float32(translated(self.averages[self.place_of(to)], images))
 
     def place_of(self, to: str | None) -> int:
         """Returns the index of a side among the directions; 0 for None.
@@ -102,6 +103,18 @@ class Translating(ImageModel):
         if self._means is not None:
             self.log_dict({f"{stage}/{name}": value for name, value in self._means.compute(self.device).items()})
         self.log_images_seen()
+
+
+def translated(generator: nn.Module, images: Tensor) -> Tensor:
+    """Returns what a generator, or the average of one, makes of (B, C, H, W) images.
+
+    Raises:
+        UserError: it has another shape.
+    """
+    made: Tensor = generator(images)
+    of = generator.module if isinstance(generator, EMA) else generator
+    require_shape(made, tuple(images.shape), f"the result of {type(of).__name__}.forward")
+    return made
 
 
 def place_among(directions: Sequence[str], to: str | None, name: str) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gen_experiments.contracts import require_scalar
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.augmented import Augmented
@@ -171,6 +172,8 @@ class TranslationModel(Translating):
                 real = of_real(bout.real) if self.loss.paired else None
                 values[f"adversarial{name}"] = self.loss.generator(real, of_made(bout.made))
             values |= terms
+            for name, value in values.items():
+                require_scalar(value, f"the loss {name}")
             loss = torch.stack([value.float() for value in values.values()]).sum()
             self.manual_backward(loss)
         return {"loss_g": loss.detach(), **{name: value.detach() for name, value in values.items()}}

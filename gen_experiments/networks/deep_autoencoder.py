@@ -29,6 +29,8 @@ class DeepEncoder(Encoder):
             the smallest alone, () for none. Its cost grows with the fourth power of the resolution.
         latent_channels: channels that the last 3×3 convolution makes, before a 1×1 convolution to `dim`, as in the
             authors' model; None leaves the 1×1 convolution out.
+        middle_attention: whether attention stands in the middle too; by default it does if the smallest resolution has
+            it. latent-diffusion's model of f = 4 attends in the middle alone.
 
     Raises:
         UserError: the image cannot be halved that often, or attention is asked for where there is no such resolution.
@@ -43,6 +45,7 @@ class DeepEncoder(Encoder):
         blocks: int = 2,
         attention: tuple[int, ...] | None = None,
         latent_channels: int | None = None,
+        middle_attention: bool | None = None,
     ) -> None:
         super().__init__()
         levels = _levels(image, width, multipliers, blocks, attention)
@@ -55,7 +58,7 @@ class DeepEncoder(Encoder):
             if level is not levels[-1]:
                 # As in the authors' code, zeros stand below and on the right alone.
                 layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(before, before, kernel_size=3, stride=2)]
-        layers += [*_middle(levels[-1]), *_head(before, made)]
+        layers += [*_middle(levels[-1], middle_attention), *_head(before, made)]
         self.layers = nn.Sequential(*layers, *([nn.Conv2d(made, dim, kernel_size=1)] if pointwise else []))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -79,6 +82,7 @@ class DeepDecoder(Decoder):
             the smallest alone, () for none.
         latent_channels: channels that a 1×1 convolution makes of `dim` before the first 3×3 convolution, as in the
             authors' model; None leaves the 1×1 convolution out.
+        middle_attention: as the encoder's.
 
     Raises:
         UserError: the image cannot be halved that often, or attention is asked for where there is no such resolution.
@@ -93,13 +97,14 @@ class DeepDecoder(Decoder):
         blocks: int = 2,
         attention: tuple[int, ...] | None = None,
         latent_channels: int | None = None,
+        middle_attention: bool | None = None,
     ) -> None:
         super().__init__()
         levels = _levels(image, width, multipliers, blocks, attention)[::-1]
         before = levels[0].channels
         taken, pointwise = _beside_codebook(dim, latent_channels)
         layers: list[nn.Module] = [nn.Conv2d(dim, taken, kernel_size=1)] if pointwise else []
-        layers += [nn.Conv2d(taken, before, kernel_size=3, padding=1), *_middle(levels[0])]
+        layers += [nn.Conv2d(taken, before, kernel_size=3, padding=1), *_middle(levels[0], middle_attention)]
         for level in levels:
             layers += _stage(before, level, blocks + 1)
             before = level.channels
@@ -188,8 +193,8 @@ def _stage(before: int, level: _Level, blocks: int) -> list[nn.Module]:
     return layers
 
 
-def _middle(level: _Level) -> list[nn.Module]:
-    attention = [Attention(level.channels)] if level.attends else []
+def _middle(level: _Level, attends: bool | None) -> list[nn.Module]:
+    attention = [Attention(level.channels)] if (level.attends if attends is None else attends) else []
     return [ResidualBlock(level.channels, level.channels), *attention, ResidualBlock(level.channels, level.channels)]
 
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from gen_experiments.checkpoint_paths import file_of, named_checkpoint
+from gen_experiments.checkpoint_paths import file_of, named_checkpoint, not_there
 from gen_experiments.errors import UserError
 from gen_experiments.exported import read_contents
+from gen_experiments.file_kinds import what_it_is
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, StagedEncoder
 from gen_experiments.networks.blocks import check_widths, normalise_spectrally
@@ -176,14 +177,16 @@ class _Judge(nn.Module):
 def _load(encoder: nn.Module, path: Path) -> None:
     """Fills an encoder with that of a VQ-VAE's checkpoint or export."""
     if not file_of(path).is_file():
-        raise UserError(f"there is no checkpoint at {path}: give discriminator.weights that of a VQVAE")
+        raise UserError(f"there is no checkpoint {not_there(path)}; give discriminator.weights that of a VQVAE")
     prefix = "encoder."
     try:
         held = read_contents(path)["state_dict"]
         encoder.load_state_dict(
             {name.removeprefix(prefix): weight for name, weight in held.items() if name.startswith(prefix)}
         )
-    except (Unreadable, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except Unreadable as error:
+        raise UserError(f"{path} is no checkpoint of a VQVAE: {what_it_is(path, error)}") from error
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise UserError(
             f"{path} holds no encoder as discriminator.encoder describes it: give a checkpoint of a VQVAE, and the "
             "encoder of its configuration"

@@ -3,12 +3,13 @@
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from gen_experiments.errors import UserError
-from gen_experiments.storage import atomic_write
+from gen_experiments.storage import atomic_write, file_sha256
 
 RECORD_FILE = "run.json"
 ID_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -24,6 +25,7 @@ class RunRecord:
         seed: the seed of the run; None for none.
         job: the job that a scheduler started the run in, such as "slurm-17_2"; None outside of one.
         status: "running", also after a kill; "stopped" by a signal or an error; "finished" at its end.
+        began_with: the files of the weights that it began with, by their absolute paths, and their SHA-256.
     """
 
     id: str
@@ -31,6 +33,7 @@ class RunRecord:
     seed: int | None = None
     job: str | None = None
     status: Literal["running", "stopped", "finished"] = "running"
+    began_with: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def new(cls, name: str, seed: int | None, job: str | None) -> "RunRecord":
@@ -48,7 +51,7 @@ class RunRecord:
         path = folder / RECORD_FILE
         try:
             held = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{field.name: held[field.name] for field in fields(cls) if field.name in held})
+            return cls(**{each.name: held[each.name] for each in fields(cls) if each.name in held})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
@@ -65,3 +68,15 @@ def update_record(folder: Path, **fields: Any) -> None:
     record = RunRecord.read(folder)
     if record is not None:
         replace(record, **fields).write(folder)
+
+
+def record_origin(folder: Path, files: Iterable[Path]) -> None:
+    """Writes into the record of a new run which files of weights it begins with.
+
+    Raises:
+        UserError: a file cannot be read any more.
+    """
+    try:
+        update_record(folder, began_with={str(file.absolute()): file_sha256(file) for file in files})
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror or error}") from error

@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +12,14 @@ from safetensors.torch import save_file
 
 import gen_experiments
 from conftest import CONFIGS
-from foreign_vqgan import BLOCKS, CODES, DIM, LATENT, Pass, published, weights
+from foreign_vqgan import BLOCKS, CODES, DIM, LATENT, Pass, diffusers_folder, published, weights
 from gen_experiments.errors import UserError
-from gen_experiments.images import ImageSpec
-from gen_experiments.losses.reconstruction import L1
 from gen_experiments.models.transfer import load_what_fits
-from gen_experiments.models.vqvae import VQVAE
-from gen_experiments.networks.deep_autoencoder import DeepDecoder, DeepEncoder
 from gen_experiments.quantizers.ema import EMAQuantizer
+from gen_experiments.quantizers.fsq import FSQ
 from gen_experiments.quantizers.gradient import GradientQuantizer
 from pictures_on_disk import write_pictures
+from small_vqgans import model, of_the_project
 
 SIZES = [
     *[
@@ -32,7 +30,7 @@ SIZES = [
     f"--model.quantizer.num_codes={CODES}",
     f"--model.quantizer.dim={DIM}",
 ]
-RECIPES = {"taming": "vqgan_f16", "llamagen": "vqgan_llamagen_f16"}
+RECIPES = {"taming": "vqgan_f16", "llamagen": "vqgan_llamagen_f16", "diffusers": "vqgan_f8"}
 
 
 def begun(project, weights, *options):
@@ -67,6 +65,8 @@ def written(project, held, path):
     """The file that the project publishes."""
     if project == "taming":
         published(held, path)
+    elif project == "diffusers":
+        diffusers_folder(held, path)
     else:
         torch.save({"model": held}, path)
 
@@ -74,10 +74,10 @@ def written(project, held, path):
 @pytest.mark.parametrize("project", RECIPES)
 def test_codes_reconstructions_and_scores_are_those_of_the_project(experiment, capsys, tmp_path, pictures, project):
     held = weights(project)
-    written(project, held, "published.ckpt")
-    assert experiment(*begun(project, "published.ckpt")) == 0
+    written(project, held, Path("published"))
+    assert experiment(*begun(project, "published")) == 0
     said = capsys.readouterr().out
-    assert "from published.ckpt, a " in said
+    assert "from published, a " in said
     assert "this is not the model" not in said
     run = f"runs/{RECIPES[project]}/version_0"
     model, theirs = gen_experiments.load(run), Pass(project, held)
@@ -94,30 +94,6 @@ def test_codes_reconstructions_and_scores_are_those_of_the_project(experiment, c
     psnr = -10 * shown.double().square().mean((1, 2, 3)).log10()
     found = json.loads((tmp_path / "scores.json").read_text())["scores"]["psnr"]["value"]
     assert found == pytest.approx(float(psnr.mean()), abs=1e-3)
-
-
-def model(project="taming", quantizer=GradientQuantizer, num_codes=CODES, ema_half_life=None, **options):
-    """A model of the sizes of the small VQGANs."""
-    sizes = {"multipliers": (1, 2), "blocks": BLOCKS, "latent_channels": LATENT} | options
-    torch.manual_seed(0)
-    return VQVAE(
-        image=ImageSpec(3, 16),
-        encoder=partial(DeepEncoder, **sizes),
-        decoder=partial(DeepDecoder, **sizes),
-        quantizer=quantizer(num_codes, DIM, cosine=project == "llamagen"),
-        reconstruction=L1(),
-        optimizer=partial(torch.optim.Adam, lr=1e-3),
-        ema_half_life=ema_half_life,
-    ).eval()
-
-
-def of_the_project(network, project, held):
-    """Whether a model turns pictures into the codes and pictures that the project's does."""
-    theirs, x = Pass(project, held), torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(5)) * 2 - 1
-    with torch.no_grad():
-        codes = theirs.codes(x)
-        close = torch.allclose(network.reconstruct(x), theirs.decoded(codes), rtol=1e-5, atol=1e-5)
-        return bool(close and torch.equal(network.encode(x), codes))
 
 
 def wrapped(held, prefix):
@@ -203,6 +179,12 @@ def test_other_networks_are_told_the_sizes(tmp_path, options):
         load_what_fits(network, tmp_path / "raw.pt")
 
 
+def test_a_quantizer_of_another_kind_begins_anew(tmp_path):
+    torch.save(weights("taming"), tmp_path / "raw.pt")
+    lines = load_what_fits(model(quantizer=lambda codes, dim, cosine: FSQ(levels=[3] * dim)), tmp_path / "raw.pt")
+    assert "quantizer does not fit and begins anew" in lines[1]
+
+
 def without(held, *parts):
     return {name: weight for name, weight in held.items() if not any(part in name for part in parts)}
 
@@ -210,10 +192,11 @@ def without(held, *parts):
 INEXPRESSIBLE = {
     "Gumbel": lambda held: without(held, "quantize.") | {"quantize.embed.weight": torch.zeros(4, 5)},
     "KL autoencoder": lambda held: without(held, "quantize."),
-    "smallest resolution": lambda held: without(held, "encoder.down.1.attn"),
     "encoder.down.0.downsample.conv": lambda held: without(held, "encoder.down.0.downsample"),
     "no layer like": lambda held: held | {"encoder.down.1.block.0.conv_shortcut.weight": torch.zeros(1)},
     "64 channels in 32 groups": lambda held: held | {"encoder.conv_in.weight": torch.zeros(64, 3, 3, 3)},
+    "attn_1.to_qkv": lambda held: without(held, "attn") | {"encoder.mid.attn_1.to_qkv.weight": torch.zeros(1)},
+    "128 are no multiple": lambda held: held | {"encoder.conv_in.weight": torch.zeros(160, 3, 3, 3)},
 }
 
 

@@ -1,14 +1,27 @@
 """A run that begins with the weights of a model of other data."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import torch
 from safetensors.torch import save_file
 
 import gen_experiments
 import independent
 from conftest import SHORT, SMALL
+from gen_experiments.models.transfer import files_named
 from run_files import checkpoint
 
 OTHER = (*SHORT, "--run.root=other", "--trainer.max_steps=2")
+
+
+def sha256(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def began_with(run):
+    return json.loads((Path(run) / "run.json").read_text())["began_with"]
 
 
 def state(path):
@@ -75,9 +88,30 @@ def test_a_run_of_no_steps_writes_what_it_begins_with(experiment, checkpoints, t
     assert (held["images_seen"], held["global_step"]) == (0, 0)
     assert held["state_dict"].keys() == before.keys()
     assert all(torch.equal(held["state_dict"][name], before[name]) for name in before)
+    origin = {str(tmp_path / "bare.safetensors"): sha256(tmp_path / "bare.safetensors")}
+    assert began_with("other/vqvae/version_0") == origin
     assert experiment("fit", *options, "--trainer.max_steps=2", "--ckpt_path=last") == 0
     assert "goes on from" in capsys.readouterr().out
     assert checkpoint(last)["global_step"] == 2
+    assert began_with("other/vqvae/version_0") == origin
+
+
+def test_a_run_that_begins_from_a_checkpoint_records_its_hash(experiment, checkpoints, tmp_path):
+    source = checkpoints["vqvae"]
+    steps = checkpoint(source)["global_step"] + 1
+    options = [*SMALL["vqvae"], *OTHER, f"--ckpt_path={source}", f"--trainer.max_steps={steps}"]
+    assert experiment("fit", *options) == 0
+    assert began_with("other/vqvae/version_0") == {str(source): sha256(source)}
+
+
+def test_the_files_of_weights_in_parts_are_all_recorded(tmp_path):
+    save_file({"a": torch.zeros(2)}, tmp_path / "one.safetensors")
+    save_file({"b": torch.zeros(2)}, tmp_path / "two.safetensors")
+    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    files = [tmp_path / name for name in ("model.safetensors.index.json", "one.safetensors", "two.safetensors")]
+    assert files_named(str(tmp_path)) == files
+    assert files_named(f"{files[0]}:") == files
 
 
 def test_what_cannot_be_begun_with_is_said_and_leaves_nothing(refused, checkpoints, tmp_path):
