@@ -6,15 +6,10 @@ import os
 import select
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
 
 from gen_experiments import __version__
 from gen_experiments.errors import Stopped, shortened
-from gen_experiments.runs.job import is_first_process
+from gen_experiments.stopping import Terminated, say_stopped, stopped_by_signals
 
 COMMANDS = {
     "fit": "train a model",
@@ -85,7 +80,7 @@ def _run(arguments: list[str] | None) -> int:
         # SLURM sends it before the time limit. It is blocked until a run handles it: unhandled it ends the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:
-        with _stopped_by_sigterm():
+        with stopped_by_signals():
             from gen_experiments import cli
 
             cli.run(arguments)
@@ -97,9 +92,7 @@ def _run(arguments: list[str] | None) -> int:
         if not isinstance(interruption, KeyboardInterrupt):
             sys.stdout.flush()  # or the interpreter would, and print an error where nobody reads any more
             raise
-        number = signal.SIGTERM if isinstance(interruption, _Terminated) else signal.SIGINT
-        print(f"stopped by {number.name}: the files that were written so far are whole", file=sys.stderr)
-        return 128 + number
+        return say_stopped(signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT)
     except Stopped as stop:
         if stop.code:
             print(stop, file=sys.stderr)
@@ -136,31 +129,6 @@ def _reader_is_gone() -> bool:
     except (AttributeError, OSError):  # the system has no `poll`, or stdout is no file
         return False
     return any(event & select.POLLERR for _, event in watched.poll(0))
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM arrived; code that handles Ctrl-C handles it in the same way."""
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Lets SIGTERM raise an exception, as Ctrl-C does, so that no file is left half written.
-
-    A run replaces the handler while it trains. Processes other than the first have no handler and end at once: Python
-    runs no handlers while they wait for each other.
-    """
-    if threading.current_thread() is not threading.main_thread() or not is_first_process():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, _stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
 
 
 if __name__ == "__main__":

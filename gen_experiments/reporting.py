@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from gen_experiments.errors import UserError, shortened
 from gen_experiments.parser import one_line
+from gen_experiments.runs.job import process_suffix
 
 DEBUG_VARIABLE = "GEN_EXPERIMENTS_DEBUG"
 # Messages of torch where the memory for a tensor is missing.
@@ -27,9 +28,7 @@ def report(error: BaseException) -> None:
     """Prints an error as one line to stderr, after the full traceback where `$GEN_EXPERIMENTS_DEBUG` asks for it."""
     if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
         traceback.print_exception(error)
-    rank = next((os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ), "0")
-    place = "" if rank == "0" else f" (process {rank})"
-    print(f"error{place}: {described(error)}", file=sys.stderr)
+    print(f"error{process_suffix()}: {described(error)}", file=sys.stderr)
 
 
 def described(error: BaseException) -> str:

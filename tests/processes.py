@@ -9,6 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 MODULE = [sys.executable, "-m", "gen_experiments"]
+# Two processes. Without the address they look for that of the machine's name, which need not have one.
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+TORCHRUN += ["--local-addr=127.0.0.1"]
 # For a process that imports modules of the tests: they stand before what this process was given, such as a copy's root.
 PYTHONPATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 

@@ -11,7 +11,7 @@ import torch
 
 from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_png16
-from processes import PYTHONPATH
+from processes import PYTHONPATH, TORCHRUN
 
 MODELS = {
     "vqvae": [*SMALL["vqvae"], "--data.val_size=251"],  # of which two processes have unequal shares
@@ -27,10 +27,7 @@ RECIPES = {
 LAUNCHERS = {
     "alone": ([sys.executable, "-m"], []),
     "devices": ([sys.executable, "-m"], ["--trainer.devices=2"]),
-    "torchrun": (
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"],
-        ["--trainer.devices=2"],
-    ),
+    "torchrun": ([*TORCHRUN, "-m"], ["--trainer.devices=2"]),
 }
 
 

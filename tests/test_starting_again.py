@@ -49,7 +49,8 @@ def test_a_longer_run_that_was_killed_goes_on_though_it_had_finished_once(experi
     assert checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 8
 
 
-def test_a_restart_by_torchrun_takes_no_run_but_its_own(experiment, monkeypatch, tmp_path):
+@pytest.mark.parametrize("named", ["a UUID", "nothing"])
+def test_a_restart_by_torchrun_takes_no_run_but_its_own(experiment, monkeypatch, tmp_path, named):
     options = [*SMALL["vqvae"], *SHORT, "--trainer.max_steps=2"]
     home = tmp_path / "runs" / "vqvae"
 
@@ -59,15 +60,21 @@ def test_a_restart_by_torchrun_takes_no_run_but_its_own(experiment, monkeypatch,
         steps = (checkpoint(path / "checkpoints" / "last.ckpt")["global_step"] for path in sorted(home.iterdir()))
         return list(steps)
 
-    for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "TORCHELASTIC_RUN_ID": uuid.UUID(int=1)}.items():
+    def launch(number):
+        """Sets what torchrun does with `--standalone`, or without `--rdzv-id`."""
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", str(uuid.UUID(int=number)) if named == "a UUID" else "none")
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", f"/tmp/torchelastic_k/none_{number}/attempt_0/0/error.json")
+
+    for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1}.items():
         monkeypatch.setenv(name, str(value))
+    launch(1)
     assert fit(0) == [2]
     update_record(home / "version_0", status="stopped")
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", str(uuid.UUID(int=2)))
+    launch(2)
     assert fit(1) == [2, 2]  # the first start has died before it began a run
     assert fit(1, "--trainer.max_steps=4") == [2, 4]
     update_record(home / "version_1", status="stopped")
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", str(uuid.UUID(int=3)))
+    launch(3)
     assert fit(0, "--trainer.max_steps=5", "--run.resume=auto") == [2, 5]
     assert fit(1, "--trainer.max_steps=6") == [2, 6]
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -12,7 +11,7 @@ import torch
 
 import independent
 from conftest import SHORT, SMALL
-from processes import PYTHONPATH, kill_all
+from processes import PYTHONPATH, TORCHRUN, kill_all
 
 pytestmark = pytest.mark.long
 
@@ -27,8 +26,7 @@ def start(folder, model, *options):
     """A `torchrun` of two processes in a folder; all that it prints goes to the file `log` there."""
     folder.mkdir(exist_ok=True)
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"),
-        *("-m", "gen_experiments", "fit", *MODELS[model], *SHORT),
+        *(*TORCHRUN, "--max-restarts=1", "-m", "gen_experiments", "fit", *MODELS[model], *SHORT),
         f"--trainer.max_steps={STEPS}",
         "--trainer.val_check_interval=10",
         "--trainer.accelerator=cpu",

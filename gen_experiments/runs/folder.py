@@ -13,7 +13,7 @@ from gen_experiments.checkpoint_paths import CHECKPOINTS, file_of, is_exported, 
 from gen_experiments.errors import UserError
 from gen_experiments.runs.checkpoint_files import is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_lasting, is_restart, job_name
-from gen_experiments.runs.lock import is_locked, lock, release
+from gen_experiments.runs.lock import holder, is_locked, lock, release
 from gen_experiments.runs.record import RECORD_FILE, RunRecord, update_record
 
 
@@ -147,7 +147,7 @@ class Run:
 
     def _resumed(self, folder: Path, path: Path | None) -> Start:
         if not lock(folder):
-            raise UserError(f"{folder} is in use by another process: wait for its end, or name another run")
+            raise UserError(f"{folder} is in use by {holder(folder)}: wait for its end, or name another run")
         for left_by_a_kill in (folder / CHECKPOINTS).glob(".*"):
             left_by_a_kill.unlink(missing_ok=True)
         if (job := job_name()) is not None:

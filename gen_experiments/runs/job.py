@@ -4,10 +4,12 @@ import os
 import socket
 import subprocess
 import uuid
+from pathlib import Path
 
 from gen_experiments.errors import UserError
 
 TORCHRUN = "torchrun-"
+UNNAMED = "unnamed-torchrun-"  # without `--rdzv-id`
 MOST_PER_CORE, ALWAYS_ALLOWED = 2, 8  # processes that compute on a machine's CPU
 
 
@@ -18,6 +20,18 @@ def is_first_process() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"))
 
 
+def process_suffix() -> str:
+    """Returns what tells the messages of this process from those of the first, such as " (process 3)"."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    rank = next((os.environ[name] for name in names if name in os.environ), "0")
+    return "" if rank == "0" else f" (process {rank})"
+
+
+def has_peers() -> bool:
+    """Returns whether this is one of several processes, whether a launcher or Lightning has started them."""
+    return os.environ.get("WORLD_SIZE", "1") != "1" or _tasks_of_srun() > 1
+
+
 def num_processes() -> int:
     """Returns the number of processes that torchrun has started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1")) if _by_torchrun() else 1
@@ -26,19 +40,26 @@ def num_processes() -> int:
 def job_name() -> str | None:
     """Returns the name of this process's job, which stays the same after a restart; None outside of a job.
 
-    It is SLURM's job and array task, or torchrun's run id (`--rdzv-id`).
+    It is SLURM's job and array task, or torchrun's run id (`--rdzv-id`). Without one every torchrun has the id "none":
+    the folder of its logs, which it makes for itself and keeps when it starts the processes again, stands for it.
     """
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         return f"slurm-{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
     if number := os.environ.get("SLURM_JOB_ID"):
         return f"slurm-{number}"
     run_id = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return None if run_id == "none" else f"{TORCHRUN}{run_id}"
+    if run_id != "none":
+        return f"{TORCHRUN}{run_id}"
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")  # LOGS/none_XXXXXXXX/attempt_N/RANK/error.json
+    return f"{UNNAMED}{Path(file).parts[-4]}" if file and len(Path(file).parts) > 3 else None
 
 
 def is_lasting(job: str | None) -> bool:
-    """Returns whether a job keeps its name at its next start: `torchrun --standalone` draws another UUID each time."""
-    if job is None:
+    """Returns whether a job keeps its name at its next start.
+
+    A torchrun without `--rdzv-id` has another one each time; with `--standalone` that is a UUID.
+    """
+    if job is None or job.startswith(UNNAMED):
         return False
     try:
         uuid.UUID(job.removeprefix(TORCHRUN))

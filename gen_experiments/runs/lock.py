@@ -1,6 +1,9 @@
 """Locks a run, so that only one process writes to it."""
 
 import os
+import socket
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 LOCK_FILE = ".lock"
@@ -12,7 +15,7 @@ _held: dict[Path, int] = {}
 def lock(folder: Path) -> bool:
     """Takes the lock of a run for the life of this process; returns False if another process holds it.
 
-    On a file system without locks it returns True.
+    On a file system without locks it returns True, and warns.
     """
     folder = folder.resolve()
     if folder in _held:
@@ -20,7 +23,20 @@ def lock(folder: Path) -> bool:
     file = _try(folder)
     if file is not None and file >= 0:
         _held[folder] = file
+        with suppress(OSError):  # on a full disk the lock holds without a name
+            os.truncate(file, 0)
+            os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    elif file is not None:
+        warnings.warn(f"{folder} cannot be locked: make sure that no other job writes to this run", stacklevel=2)
     return file is not None
+
+
+def holder(folder: Path) -> str:
+    """Returns who holds the lock of a run, for a message, such as "process 4711 on node3"."""
+    try:
+        return (folder / LOCK_FILE).read_text(encoding="utf-8", errors="replace") or "another process"
+    except OSError:
+        return "another process"
 
 
 def is_locked(folder: Path) -> bool:
@@ -55,7 +71,7 @@ def _try(folder: Path) -> int | None:
     except BlockingIOError:
         os.close(file)
         return None
-    except OSError:
+    except OSError:  # NFS without its lock manager, Lustre mounted without `flock`
         os.close(file)
         return -1
     return file

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,7 @@ from gen_experiments.cli import SHARED, TRAINER_COMMANDS
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.copies import copies
 from gen_experiments.metrics.features import DigitsFeatures
-from processes import fit, without_account
-
-# Without the dashes torchrun takes --num for one of its own options.
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--", "gen_experiments"]
+from processes import TORCHRUN, fit, without_account
 
 
 def by(name, **arguments):
@@ -134,7 +130,8 @@ def test_near_copies_by_their_definition(checkpoints):
 
 
 def on_two_processes(folder, *arguments):
-    command = [sys.executable, *TORCHRUN, *map(str, arguments)]
+    # Without the dashes torchrun takes --num for one of its own options.
+    command = [*TORCHRUN, "-m", "--", "gen_experiments", *map(str, arguments)]
     return subprocess.run(command, cwd=folder, env=without_account(folder), capture_output=True, text=True, check=False)
 
 

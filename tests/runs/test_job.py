@@ -7,7 +7,10 @@ from lightning.fabric.plugins.environments import SLURMEnvironment
 from gen_experiments.errors import UserError
 from gen_experiments.runs.job import check_processes, is_first_process, is_lasting, job_name, name_job_for_lightning
 
-VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID")
+# What torchrun calls the folder of its logs without `--rdzv-id`, and the name of its job.
+LOGS, UNNAMED_JOB = "/tmp/torchelastic_k1/none_x7", "unnamed-torchrun-none_x7"
+TORCHRUNS = ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_ERROR_FILE")
+VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", *TORCHRUNS)
 
 
 @pytest.fixture
@@ -42,6 +45,9 @@ def test_exactly_one_process_is_the_first(launched, variables, first):
         ({"SLURM_JOB_ID": 8}, "slurm-8"),
         ({"SLURM_JOB_ID": 8, "SLURM_ARRAY_JOB_ID": 6, "SLURM_ARRAY_TASK_ID": 2}, "slurm-6_2"),
         ({"TORCHELASTIC_RUN_ID": "none"}, None),
+        ({"TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_ERROR_FILE": ""}, None),
+        ({"TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_ERROR_FILE": f"{LOGS}/attempt_0/1/error.json"}, UNNAMED_JOB),
+        ({"TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_ERROR_FILE": f"{LOGS}/attempt_1/0/error.json"}, UNNAMED_JOB),
         ({"TORCHELASTIC_RUN_ID": "digits"}, "torchrun-digits"),
         ({"TORCHELASTIC_RUN_ID": uuid.UUID(int=7, version=4)}, "torchrun-00000000-0000-4000-8000-000000000007"),
         ({"TORCHELASTIC_RUN_ID": "8", "SLURM_JOB_ID": 8}, "slurm-8"),
@@ -53,9 +59,9 @@ def test_a_job_has_the_same_name_after_a_restart(launched, variables, name):
     assert job_name() == name
 
 
-def test_a_job_that_torchrun_has_named_by_a_uuid_does_not_keep_its_name():
-    names = [None, "slurm-8", "slurm-6_2", "torchrun-digits", f"torchrun-{uuid.uuid4()}"]
-    assert [is_lasting(name) for name in names] == [False, True, True, True, False]
+def test_a_job_of_torchrun_without_a_name_of_the_users_does_not_keep_its_name():
+    names = [None, "slurm-8", "slurm-6_2", "torchrun-digits", f"torchrun-{uuid.uuid4()}", UNNAMED_JOB]
+    assert [is_lasting(name) for name in names] == [False, True, True, True, False, False]
 
 
 ALLOCATION = {"SLURM_JOB_ID": 8, "SLURM_NTASKS": 2, "SLURM_NTASKS_PER_NODE": 2}

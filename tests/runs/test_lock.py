@@ -1,8 +1,15 @@
+import errno
 import fcntl
+import socket
 import subprocess
 import sys
+import zipfile
+
+import pytest
 
 from conftest import SHORT, SMALL
+from gen_experiments.errors import UserError
+from gen_experiments.runs.folder import Run
 from gen_experiments.runs.lock import LOCK_FILE, is_locked, lock, release
 
 HOLD = """
@@ -35,3 +42,32 @@ def test_a_run_that_has_ended_is_free_though_its_process_lives(experiment, tmp_p
     assert experiment("fit", *SMALL["vqvae"], *SHORT, "--trainer.max_steps=1", "--trainer.limit_val_batches=0") == 0
     with (tmp_path / "runs" / "vqvae" / "version_0" / LOCK_FILE).open("r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_who_finds_a_run_in_use_reads_by_whom(tmp_path):
+    run = Run("a", str(tmp_path))
+    folder = run.start(None, 0).folder
+    (folder / "checkpoints").mkdir()
+    with zipfile.ZipFile(folder / "checkpoints" / "last.ckpt", "w"):
+        pass
+    release(folder)
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "True\n"
+        with pytest.raises(UserError, match=f"in use by process {holder.pid} on {socket.gethostname()}: wait"):
+            run.start("last", 0)
+        holder.kill()
+    assert run.start("last", 0).folder == folder
+    release(folder)
+
+
+# As a system call answers on NFS without its lock manager, and on Lustre mounted without `flock`.
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_where_no_lock_can_be_had_a_run_begins_with_a_warning(tmp_path, monkeypatch, number):
+    def flock(file, operation):
+        raise OSError(number, "")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.warns(UserWarning, match="version_0 cannot be locked: make sure that no other job writes"):
+        Run("a", str(tmp_path)).start(None, 0)
+    assert not is_locked(tmp_path / "a" / "version_0")

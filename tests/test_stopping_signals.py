@@ -1,0 +1,104 @@
+"""A signal ends a command also while its main thread is inside of a library, where Python runs no handler."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from processes import MODULE, kill_all
+
+# The main thread waits for a mutex of the system, as it waits for other processes within torch; another frees it late.
+SCRIPT = """
+import ctypes, os, signal, sys, threading
+from gen_experiments import __main__, stopping
+from gen_experiments.runs.signals import Signals
+system, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+def wait(arguments):
+    if "noted" in sys.argv:
+        Signals().watch()
+    system.pthread_mutex_lock(mutex)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    threading.Timer(1.0, system.pthread_mutex_unlock, (mutex,)).start()
+    try:
+        system.pthread_mutex_lock(mutex)
+    finally:
+        print("left in order", flush=True)
+stopping.PATIENCE = 0.0
+from gen_experiments import cli
+cli.run = wait
+sys.exit(__main__.main(["fit"]))
+"""
+
+FORK = """
+import os, signal, time
+from gen_experiments import stopping
+stopping.PATIENCE = 0.0
+with stopping.stopped_by_signals():
+    child = os.fork()
+    if child == 0:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except stopping.Terminated:
+            os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    time.sleep(1)
+"""
+
+
+def ended(script, *arguments, **variables):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")} | variables
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of a mutex")
+@pytest.mark.parametrize(
+    ("arguments", "variables", "code", "lines", "complaint"),
+    [
+        pytest.param(
+            [], {"WORLD_SIZE": "2", "RANK": "1"}, 143, [], "stopped by SIGTERM (process 1): ", id="one of two"
+        ),
+        pytest.param([], {}, 143, ["left in order"], "stopped by SIGTERM: ", id="alone"),
+        pytest.param(["noted"], {"WORLD_SIZE": "2"}, 0, ["left in order"], "", id="a run notes it"),
+    ],
+)
+def test_one_of_several_processes_waits_for_no_other_after_a_signal(arguments, variables, code, lines, complaint):
+    done = ended(SCRIPT, *arguments, **variables)
+    assert done.returncode == code, done.stderr
+    assert done.stdout.splitlines() == lines
+    assert done.stderr.startswith(complaint)
+    assert len(done.stderr.splitlines()) == bool(complaint)
+
+
+def test_a_signal_to_a_forked_process_is_not_one_to_its_parent():
+    done = ended(FORK, WORLD_SIZE="2")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_command_whose_other_process_never_comes_can_be_stopped(tmp_path, number, code):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launched = {"TORCHELASTIC_RUN_ID": "a", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
+    store = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [*MODULE, "stats", str(tmp_path), "--out=statistics.npz"]
+    with (tmp_path / "output.txt").open("w") as output:
+        process = subprocess.Popen(command, env=os.environ | launched | store, stdout=output, stderr=output)
+    try:
+        while True:
+            assert process.poll() is None, (tmp_path / "output.txt").read_text()
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        process.send_signal(number)
+        assert process.wait(60) == code
+    finally:
+        kill_all(process)
+    (line,) = (tmp_path / "output.txt").read_text().splitlines()
+    assert line == f"stopped by {number.name}: the files that were written so far are whole"
