@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gen_experiments.checkpoint_paths import CHECKPOINTS, file_of, named_checkpoint
+from gen_experiments.checkpoint_paths import existing_checkpoint
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.exported import CONFIG, init_args_of, read_contents
 from gen_experiments.models.base import ImageModel
@@ -31,11 +31,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     outer = being_built()
     if outer is not None:
         raise UserError(f"{outer} names another checkpoint, {path}, which is not read")
-    path = named_checkpoint(path)
-    if not file_of(path).is_file():
-        of_run = path / CHECKPOINTS
-        hint = f": it is a run, so name one of those in {of_run}" if of_run.is_dir() else ""
-        raise UserError(f"there is no checkpoint at {path}{hint}")
+    path = existing_checkpoint(path)
     try:
         checkpoint: dict[str, Any] = read_contents(path)
     except Unreadable as error:
