@@ -1,5 +1,6 @@
 """Which checkpoint a path names: a file, an export, or the best one of a run."""
 
+import re
 from pathlib import Path
 
 from gen_experiments.errors import UserError
@@ -47,10 +48,36 @@ def named_checkpoint(path: str | Path) -> Path:
     return checkpoint_of(Path(path)) or Path(path)
 
 
+def existing_checkpoint(path: str | Path) -> Path:
+    """Returns the checkpoint that a path names.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = named_checkpoint(path)
+    if not file_of(path).is_file():
+        of_run = path / CHECKPOINTS
+        where = f"at {path}: it is a run, so name one of those in {of_run}" if of_run.is_dir() else not_there(path)
+        raise UserError(f"there is no checkpoint {where}")
+    return path
+
+
 def not_there(path: Path) -> str:
     """Returns in words that a path names no file of a checkpoint."""
     folder = ": it is a folder, neither of a run nor of an export, so name a file in it" if path.is_dir() else ""
     return f"at {path}{folder}"
+
+
+def check_images_exist(name: str) -> None:
+    """Refuses what `evaluate` and `stats` take no images from; a data configuration is left to its reader.
+
+    Raises:
+        UserError: there is no such checkpoint, or nothing of that name.
+    """
+    if checkpoint_of(Path(name)) is not None:
+        existing_checkpoint(name)
+    elif not Path(name).exists() and not re.search(r"\.ya?ml(:|$)", name):
+        raise UserError(f"there is no {name}: name a checkpoint, a run, a folder, a data configuration or an .npz file")
 
 
 def run_of(path: Path) -> Path | None:

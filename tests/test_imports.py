@@ -128,21 +128,34 @@ def test_heavy_modules_are_imported_when_they_are_used(room, imports):
     assert not _roots(imports.early) & HEAVY
 
 
+LIGHT = {"torch", "lightning", "numpy"}
+
+
 @pytest.mark.parametrize(
-    ("command", "absent"),
-    [("report", {"numpy", "torch", "lightning", "rich"}), ("compare", {"lightning", "torchmetrics", "torchvision"})],
+    ("words", "absent"),
+    [
+        (["report", "nowhere"], LIGHT | {"rich"}),
+        (["compare", "nowhere", "nowhere2"], {"lightning", "torchmetrics", "torchvision"}),
+        (["sweep", "nowhere"], LIGHT | {"optuna"}),
+        (["sample", "nowhere"], LIGHT),
+        (["evaluate", "nowhere"], LIGHT),
+        (["stats", "nowhere"], LIGHT),
+        (["test", "--config=nowhere.yaml"], LIGHT),
+    ],
 )
-def test_a_command_does_not_wait_for_what_it_does_not_need(command, absent):
+def test_a_file_that_does_not_exist_is_told_before_slow_imports(words, absent):
     code = (
         "import sys\n"
         "from gen_experiments.__main__ import main\n"
-        f"main(['{command}', 'nowhere.json', 'nowhere2.json'])\n"
-        "print('\\nMODULES', *sys.modules)"
+        "try:\n"
+        f"    main({words})\n"
+        "finally:\n"
+        "    print('\\nMODULES', *sys.modules)"
     )
     done = python(code=code)
     modules = done.stdout.rpartition("MODULES")[2]
-    assert "nowhere.json" in done.stderr
-    assert f"gen_experiments.commands.{command}" in modules.split()
+    assert "nowhere" in done.stderr
+    assert "gen_experiments.cli" in modules.split()
     assert not absent & set(modules.split())
 
 

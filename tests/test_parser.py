@@ -26,8 +26,9 @@ CONFIG = "--config={configs}/vqvae.yaml"
             ["fit", "CONFIG", "--model.quantizer.num_codes=many"],
             "model.quantizer.num_codes: Expected an int. Got value: many",
         ),
-        (["fit", "--config=nowhere.yaml"], "nowhere.yaml"),
-        (["sample", "a.ckpt", "--numm=3"], "there is no key numm; did you mean num?"),
+        (["fit", "--config=nowhere.yaml"], "there is no configuration at nowhere.yaml"),
+        (["fit", "CONFIG", "--config", "~/nowhere.yml"], "there is no configuration at ~/nowhere.yml"),
+        (["sample", __file__, "--numm=3"], "there is no key numm; did you mean num?"),
         (["report", "a", "--xyz=3"], "there is no key xyz (accepted: runs, out)"),
         (
             ["sample", "--checkpoint=a.ckpt"],
@@ -53,7 +54,7 @@ def test_the_keys_of_a_class_are_its_own(experiment, capsys):
 
 
 def test_the_value_of_an_unknown_key_is_not_told_as_one_that_is_accepted(experiment, capsys):
-    assert experiment("sample", "a.ckpt", "--numm", "3", "more") == 2
+    assert experiment("sample", __file__, "--numm", "3", "more") == 2
     assert capsys.readouterr().err.endswith(" class)\n")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gen_experiments.checkpoint_paths import CHECKPOINTS, file_of, named_checkpoint, not_there
+from gen_experiments.checkpoint_paths import existing_checkpoint
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.exported import CONFIG, init_args_of, read_contents
 from gen_experiments.file_kinds import what_it_is
@@ -31,11 +31,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     outer = being_built()
     if outer is not None:
         raise UserError(f"{outer} names another checkpoint, {path}, which is not read")
-    path = named_checkpoint(path)
-    if not file_of(path).is_file():
-        of_run = path / CHECKPOINTS
-        where = f"at {path}: it is a run, so name one of those in {of_run}" if of_run.is_dir() else not_there(path)
-        raise UserError(f"there is no checkpoint {where}")
+    path = existing_checkpoint(path)
     try:
         checkpoint: dict[str, Any] = read_contents(path)
     except Unreadable as error:

@@ -8,9 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gen_experiments import randomness
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.randomness import Stream
 from gen_experiments.runs.table import CsvTable
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.storage import atomic_write
@@ -123,8 +121,10 @@ class Trials:
         """Returns a study of the trials, which draws the next one and recognises hopeless ones."""
         import optuna
 
+        from gen_experiments.randomness import Stream, key_seed  # here, as `sweep` reads its file without torch
+
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        seed = randomness.key_seed(Stream.DRAW, self.seed, len(self.all)) % 2**32
+        seed = key_seed(Stream.DRAW, self.seed, len(self.all)) % 2**32
         study = optuna.create_study(
             sampler=self.file.sampler(seed),
             pruner=self.file.pruner(),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gen_experiments.checkpoint_paths import check_images_exist
 from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.training_data import contents_of, data_of, run_config
 from gen_experiments.data.datamodule import ImageDataModule
@@ -139,8 +140,7 @@ def stored_images(path: Path, look: Look | None) -> Images:
         size = list(samples.shape[2:])
         described: dict[str, Any] = {"kind": "samples", "path": str(path), "sha256": file_sha256(path), "size": size}
         return Images(described, len(samples), lambda part: samples[part.start : part.stop], archive=path)
-    if not path.exists():
-        raise UserError(f"there is no {path}: name a checkpoint, a run, a folder, a data configuration or an .npz file")
+    check_images_exist(str(path))
     if not path.is_dir():
         raise UserError(f"{path} is nothing that can be evaluated: name a .ckpt, .yaml or .npz file, or a folder")
     reading = Reading() if look is None else look.reading
