@@ -56,7 +56,7 @@ def run_trainer_command(arguments: list[str]) -> None:
             auto_configure_optimizers=False,
             parser_class=ExperimentParser,
             save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},
+            save_config_kwargs={"save_to_log_dir": False},
             # Lightning warns if it is given the arguments that it would read by itself.
             args=None if words == sys.argv[1:] else words,
         )

@@ -13,6 +13,7 @@ from gen_experiments.callbacks.protocols import Samples, Translates, made_of
 from gen_experiments.errors import check_interval
 from gen_experiments.grids import grid, in_rows
 from gen_experiments.images import Batch, save_image, to_uint8
+from gen_experiments.runs.location import run_folder
 
 MOST_PICTURES = 4096  # in a grid
 MOST_CLASSES = 16  # columns in a grid of samples by class
@@ -107,10 +108,10 @@ def drawing_folder(trainer: Trainer) -> Path | None:
 
     All processes must call it together.
     """
-    folder = trainer.log_dir  # broadcast by the first process
+    folder = run_folder(trainer)
     if folder is None or trainer.sanity_checking or not trainer.is_global_zero:
         return None
-    return Path(folder) / "images"
+    return folder / "images"
 
 
 def write_picture(

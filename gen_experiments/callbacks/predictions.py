@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.images import save_image, to_uint8
+from gen_experiments.runs.location import run_folder
 
 
 class WritePredictions(BasePredictionWriter):
@@ -21,7 +22,7 @@ class WritePredictions(BasePredictionWriter):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Asks where the run lies, which all processes must do together."""
         super().setup(trainer, pl_module, stage)
-        self._folder = Path(trainer.log_dir or trainer.default_root_dir) / "predictions"
+        self._folder = (run_folder(trainer) or Path(trainer.default_root_dir)) / "predictions"
 
     def write_on_batch_end(
         self,

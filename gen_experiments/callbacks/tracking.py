@@ -55,7 +55,9 @@ class SaveConfig(SaveConfigCallback):
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Logs the config; Lightning calls it on the first process only."""
+        """Writes and logs the config; Lightning calls it on the first process only."""
+        path = Path(trainer.default_root_dir) / self.config_filename  # a logger may have no folder, or one of its own
+        self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
         config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         for callback in callbacks_of(trainer, Evaluation):
             config["protocol"] = callback.protocol()

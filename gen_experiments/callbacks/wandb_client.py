@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import ssl
 import tempfile
 from contextlib import suppress
@@ -49,7 +50,7 @@ def begin(settings: dict[str, Any], folder: Path, finish_timeout: int) -> "Run":
     run = wandb.init(**settings)
     say(
         f"{reason}, so this run is logged offline; upload it later by "
-        f"`wandb login && wandb sync {folder}/wandb/offline-run-*`"
+        f"`wandb login && wandb sync {shlex.quote(str(folder))}/wandb/offline-run-*`"
     )
     return run
 
@@ -74,7 +75,8 @@ def end(run: "Run | RunDisabled", exit_code: int) -> None:
         run.finish(exit_code=exit_code)
     except TimeoutError:
         folder = Path(run.dir).parent
-        say(f"not everything was uploaded in time; upload the rest by `wandb sync --include-online {folder}`")
+        quoted = shlex.quote(str(folder))
+        say(f"not everything was uploaded in time; upload the rest by `wandb sync --include-online {quoted}`")
     wandb.teardown(exit_code)
 
 

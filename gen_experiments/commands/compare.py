@@ -1,6 +1,7 @@
 """`compare`: a table of the scores of several runs, ranked only where their protocols agree."""
 
 import inspect
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,9 @@ def _record_of(name: str) -> dict[str, Any]:
     _check_run(name)
     path = Path(name) / EVALUATION_FILE
     if not path.is_file():
-        raise UserError(f"the run {name} has no record yet: run evaluate {name}, or compare with --rescore")
+        raise UserError(
+            f"the run {name} has no record yet: run evaluate {shlex.quote(str(name))}, or compare with --rescore"
+        )
     return read_record(path)
 
 

@@ -1,7 +1,7 @@
 """`encode` and `decode`: a VQ-VAE as a compressor of pictures."""
 
 import math
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.pictures import read_images, write_images
 from gen_experiments.commands.reading import reading_of
-from gen_experiments.errors import UserError
+from gen_experiments.commands.translated import is_picture
+from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits
 from gen_experiments.models.vqvae import VQVAE
@@ -86,11 +87,13 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png", device: str = 
     Args:
         checkpoint: the checkpoint that encoded them.
         codes: the file of codes.
-        out: an image file for one grid; a folder for one file per image.
+        out: an image file for one grid; a folder for PNG files by the names of the encoded pictures, or by numbers
+            where the file holds no names or two pictures would have the same.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: the checkpoint cannot be used, the file holds no codes of this model, or `out` cannot be written.
+        UserError: the checkpoint cannot be used, the file holds no codes of this model, or `out` cannot be written or
+            holds a file of such a name.
     """
     model = loaded(checkpoint, VQVAE, "decode", device)
     assert isinstance(model, VQVAE)
@@ -110,7 +113,30 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png", device: str = 
         )
     if len(indices) * math.prod(model.image.shape) > MAX_BYTES:
         raise UserError(f"{codes} holds {len(indices)} images, more than {MAX_BYTES >> 30} GiB: encode them in parts")
+    names = None if is_picture(out) else _new_names(codes, len(indices), out)
     parts = (torch.from_numpy(indices[i : i + BATCH].astype(np.int64)) for i in range(0, len(indices), BATCH))
     images = torch.cat([to_uint8(model.decode(part.to(model.device))).cpu() for part in parts])
-    write_images(images, out)
+    write_images(images, out, names)
     print(f"wrote {len(images)} images to {out}")
+
+
+def _new_names(codes: str, count: int, out: str) -> list[str] | None:
+    """Returns the names of the files to write for the pictures of a file of codes; None for numbers.
+
+    Raises:
+        UserError: a name leads out of the folder, or there is such a file in it, perhaps an original.
+    """
+    try:
+        files = [PurePosixPath(name) for name in read_archive(codes, "files", "U", ()).tolist()]
+    except Unreadable:
+        return None  # another program may leave them out
+    for file in files:
+        if file.is_absolute() or ".." in file.parts or not file.name or "\0" in file.name:
+            raise UserError(f"{codes} names a picture {quoted(file)}, which is no path below a folder: encode again")
+    names = [str(file.with_suffix(".png")) for file in files]
+    if len(names) != count or len(set(names)) < count:
+        return None
+    for name in names:
+        if (Path(out) / name).exists():
+            raise UserError(f"{out} holds {quoted(name)} already: name a new folder by --out")
+    return names

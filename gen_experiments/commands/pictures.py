@@ -1,5 +1,6 @@
 """Reads and writes folders of pictures, grids and noise for the commands."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,12 +50,13 @@ def read_latents(file: str, dim: int) -> Tensor:
     return latents
 
 
-def write_images(images: Tensor, out: str) -> None:
+def write_images(images: Tensor, out: str, names: Sequence[str] | None = None) -> None:
     """Writes (N, C, H, W) uint8 images to `out`: one grid if that is an image file, else a PNG file each in a folder.
 
     Args:
         images: the images.
         out: an image file for a grid; else a folder.
+        names: of the files in the folder; None for numbers.
 
     Raises:
         UserError: `out` cannot be written, or there are too many images for a grid.
@@ -63,4 +65,4 @@ def write_images(images: Tensor, out: str) -> None:
         save_grid(images, out)
         return
     for number, image in enumerate(images):
-        save_image(image, Path(out) / f"{number:05d}.png")
+        save_image(image, Path(out) / (f"{number:05d}.png" if names is None else names[number]))

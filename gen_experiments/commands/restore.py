@@ -11,7 +11,7 @@ from gen_experiments.callbacks.protocols import Proposes, Reconstructs, remaker
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import eight_bits, reading_in, reading_of
-from gen_experiments.commands.training_data import contents_of, data_of, training_data
+from gen_experiments.commands.training_data import configuration_of, contents_of, data_of, training_data
 from gen_experiments.commands.translated import (
     BATCH,
     Network,
@@ -122,7 +122,8 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
     """Damages the pictures of a folder as the training of a configuration would, so that one can look.
 
     Args:
-        config: a YAML file whose `data` has `damage`: a recipe, or the config.yaml of a run.
+        config: a YAML file whose `data` has `damage`, such as a recipe; a run or its checkpoint
+            stands for the run's config.yaml.
         images: the folder; its pictures are cropped and resized to the size of the configuration.
         out: a folder, for PNG files of the same names, or an image file, for a grid of at most 256 pictures above their
             damaged versions.
@@ -133,10 +134,11 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
             written.
     """
     check_interval("[0, inf)", seed=seed)
-    data = data_of(Path(config))
+    described = configuration_of(config)
+    data = data_of(described)
     if not data.damage:
         raise UserError(f"{config} damages nothing: give it data.damage, a list of kinds such as GaussianNoise")
-    names, clean = read_images(images, data.image, reading_in(contents_of(Path(config))))
+    names, clean = read_images(images, data.image, reading_in(contents_of(described)))
     write_named(names, clean, _spoilt(clean, data.damage, seed, torch.uint8), images, out, "damaged images")
 
 

@@ -22,7 +22,7 @@ def training_data(checkpoint: str, config: str | None) -> ImageDataModule:
 
     Args:
         checkpoint: the checkpoint, in RUN/checkpoints.
-        config: the run's config.yaml; None looks for it in RUN.
+        config: the run's config.yaml, or the run; None looks for it in RUN.
 
     Raises:
         UserError: there is no such file, it describes no data, or it names classes of a package that is not trusted.
@@ -68,10 +68,18 @@ def extractor_of(path: Path) -> FeatureExtractor:
 def run_config(checkpoint: str, config: str | None) -> Path:
     """Returns the configuration of the run that wrote a checkpoint; arguments as for `training_data`."""
     if config:
-        return Path(config)
+        return configuration_of(config)
     path = Path(checkpoint).resolve()
     # An exported model is outside of its run, whose folder is unknown.
     return (path if is_exported(path) else path.parent.parent) / "config.yaml"
+
+
+def configuration_of(named: str) -> Path:
+    """Returns the configuration that a path names: the file itself, or that of a run or of its checkpoint."""
+    path = Path(named)
+    if path.is_dir():
+        return path / "config.yaml"
+    return run_config(named, None) if path.suffix == ".ckpt" else path
 
 
 def contents_of(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from gen_experiments.models.base import ImageModel, OptimizerFactory
 from gen_experiments.networks.conditioning import require_labels
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.randomness import Stream
+from gen_experiments.runs.location import run_folder
 from gen_experiments.schedules import Schedule
 from gen_experiments.storage import atomic_write
 
@@ -108,9 +109,9 @@ class Classifier(ImageModel):
         self.confusion.reset()
         self.log(f"{split}/accuracy", (counts.diagonal().sum() / counts.sum()).float())
         self.log_images_seen()
-        folder = self.trainer.log_dir
+        folder = run_folder(self.trainer)
         if folder is not None and self.trainer.is_global_zero and not self.trainer.sanity_checking:
-            write_confusion(Path(folder) / "confusion.csv", counts, self.image.class_labels)
+            write_confusion(folder / "confusion.csv", counts, self.image.class_labels)
 
 
 def shifted(images: Tensor, pixels: int, source: torch.Generator) -> Tensor:

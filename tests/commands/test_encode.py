@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,8 +28,49 @@ def test_decoded_codes_are_the_reconstructions(experiment, checkpoints, encoded,
         original = torch.from_numpy(np.asarray(Image.open(f"pictures/00{number}.png")).copy())[None, None]
         with torch.no_grad():
             expected = to_uint8(model.reconstruct(to_float(original)))[0, 0]
-        decoded = np.asarray(Image.open(f"decoded/0000{number}.png")).astype(int)
+        decoded = np.asarray(Image.open(f"decoded/00{number}.png")).astype(int)
         assert np.abs(decoded - expected.numpy()).max() <= 1
+
+
+def test_decoded_pictures_have_the_names_of_the_originals(experiment, checkpoints, tmp_path, capsys):
+    write_pictures(tmp_path / "cells" / "day 1", 2, size=(32, 32), mode="L")
+    (tmp_path / "cells" / "day 1" / "001.png").rename(tmp_path / "cells" / "grün.b.PNG")
+    assert experiment("encode", checkpoints["vqvae"], "--images=cells") == 0
+    decode = ["decode", checkpoints["vqvae"], "--codes=codes.npz"]
+    assert experiment(*decode, "--out=decoded") == 0
+    assert experiment("reconstruct", checkpoints["vqvae"], "--images=cells", "--out=remade") == 0
+    names = {"day 1/000.png", "grün.b.png"}
+    for folder in ("decoded", "remade"):
+        files = {file.relative_to(folder).as_posix(): file for file in Path(folder).rglob("*.png")}
+        assert set(files) == names
+        assert all(file.read_bytes() == (Path("decoded") / name).read_bytes() for name, file in files.items())
+    # Neither an original nor an earlier result is overwritten.
+    before = Path("cells/day 1/000.png").read_bytes()
+    capsys.readouterr()
+    assert experiment(*decode, "--out=cells") == 1
+    assert "error: cells holds day 1/000.png already: name a new folder by --out\n" in capsys.readouterr().err
+    assert experiment("reconstruct", checkpoints["vqvae"], "--images=cells", "--out=cells") == 1
+    assert Path("cells/day 1/000.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("names", "written"),
+    [
+        (["a.png", "a.tif", "b.png"], {"00000.png", "00001.png", "00002.png"}),  # two would be a.png
+        (["a.png", "b.png"], {"00000.png", "00001.png", "00002.png"}),  # one is missing
+        (None, {"00000.png", "00001.png", "00002.png"}),
+        (["a.png", "b.png", "../c.png"], None),
+        (["a.png", "b.png", "/tmp/c.png"], None),
+        (["a.png", "b.png", "."], None),
+    ],
+)
+def test_names_that_cannot_be_written_are_numbers_or_refused(experiment, checkpoints, tmp_path, capsys, names, written):
+    held = {"codes": np.zeros((3, 8, 8), dtype=np.uint8)} | ({} if names is None else {"files": np.array(names)})
+    np.savez(tmp_path / "codes.npz", **held)
+    done = experiment("decode", checkpoints["vqvae"], "--codes=codes.npz", "--out=out/in")
+    assert done == (1 if written is None else 0)
+    assert {file.name for file in tmp_path.rglob("*.png")} == (written or set())
+    assert written or "which is no path below a folder" in capsys.readouterr().err
 
 
 def test_the_bits_are_those_of_the_codes(experiment, checkpoints, encoded, capsys):

@@ -261,5 +261,11 @@ def test_damage_reads_the_files_of_a_folder_as_its_configuration_says(experiment
     config.write_text(yaml.safe_dump({"data": {"class_path": "ImageDataModule", "init_args": data}}))
     assert experiment("damage", config, f"--images={tmp_path / 'in'}", f"--out={tmp_path / 'out'}") == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{number}.png" for number in range(4)]
-    written = np.array(Image.open(tmp_path / "out" / "0.png"))
-    assert np.array_equal(written, np.rint(numbers / 1000 * 255).astype(np.uint8))
+    # A run and its checkpoint name the configuration of the run.
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    for number, run in enumerate((tmp_path, tmp_path / "checkpoints" / "last.ckpt")):
+        assert experiment("damage", run, f"--images={tmp_path / 'in'}", f"--out={tmp_path / f'of_run_{number}'}") == 0
+    for folder in ("out", "of_run_0", "of_run_1"):
+        written = np.array(Image.open(tmp_path / folder / "0.png"))
+        assert np.array_equal(written, np.rint(numbers / 1000 * 255).astype(np.uint8))
