@@ -180,13 +180,12 @@ class TranslationModel(Translating):
 
     def end_iteration(self, batch: Batch, logs: Mapping[str, Tensor]) -> Tensor:
         """Updates the averages, logs, updates an adaptive strength, and returns the generators' loss."""
-        half_life = self._half_life(self.images_seen - global_size(batch))
+        half_life = self._half_life(self.images_before)
         for average, generator in self.followed():
             average.update(generator, global_size(batch), half_life)
         self.log_training(**logs, ema_half_life=half_life, **self.augment.logs())
         if self._judged_real:
-            # The generators' step has counted this iteration.
-            self.augment.update(torch.cat(self._judged_real, dim=1), self.global_step - 1)
+            self.augment.update(torch.cat(self._judged_real, dim=1), self.iteration)
             self._judged_real.clear()
         return logs["loss_g"]
 
