@@ -4,12 +4,15 @@ import difflib
 import importlib
 import pkgutil
 import re
+import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import ModuleType
+from typing import Any, get_args
 
 from gen_experiments.errors import quoted
 
+UNFINISHED = "is not finished"
 NO_SUBCLASS = re.compile(
     r"Import path (?:(?P<named>\S+) )?does not correspond to a subclass of (?P<base>\w+)"
     r"(?=.*?(?:Given value: (?P<given>\S+)|$))"
@@ -73,3 +76,28 @@ def explained_family(message: str) -> str:
     name = found["class"] or found["named"] or found["given"] or "the class"
     family = found["family"] or found["base"]
     return message.replace(found[0], f"{name} is no {family}: derive it from {family}")
+
+
+def missing_methods(class_path: str) -> str:
+    """Explains that an abstract class cannot be built, and what it must define first."""
+    module, _, name = class_path.rpartition(".")
+    found = getattr(importlib.import_module(module), name, None) if module in sys.modules else None
+    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    wanting = f"must define {', '.join(missing)}" if missing else "is abstract"
+    return f"{class_path} {UNFINISHED}: it {wanting}"
+
+
+def class_names(hint: Any) -> Iterator[str]:
+    """Returns the names of the classes that a type hint accepts: its concrete classes and all their subclasses."""
+    arguments = get_args(hint)
+    if isinstance(hint, type) and not arguments:
+        if hint.__module__ not in ("builtins", "typing", "collections.abc"):
+            if not getattr(hint, "__abstractmethods__", None) and not hint.__name__.startswith("_"):
+                yield hint.__name__
+            subclasses: list[type] = hint.__subclasses__()
+            for subclass in subclasses:
+                yield from class_names(subclass)
+    elif hint is not None:
+        # For a factory, Callable[[A, B], C], the class that it builds counts.
+        for argument in arguments[-1:] if isinstance(arguments[0] if arguments else None, list) else arguments:
+            yield from class_names(argument)

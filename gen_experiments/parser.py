@@ -2,7 +2,6 @@
 
 import difflib
 import enum
-import importlib
 import os
 import re
 import sys
@@ -12,7 +11,7 @@ from typing import Any, ClassVar, NoReturn, get_args
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
-from gen_experiments.class_paths import explained_family, explained_import
+from gen_experiments.class_paths import UNFINISHED, class_names, explained_family, explained_import, missing_methods
 from gen_experiments.errors import UserError, shortened
 from gen_experiments.plain_values import check_plain
 
@@ -22,8 +21,11 @@ NOISE = re.compile(
     r"|Expected a path but|Expected an instantiatable class|Parser key)"
 )
 UNKNOWN_KEY = re.compile(
-    r"Option '([^']+)' is not accepted|does not accept option '([^']+)'|unrecognized arguments: (\S+).*", re.S
+    r"Option '([^']+)' is not accepted|(?:Group '(?P<group>[^']+)' )?does not accept option '([^']+)'"
+    r"|unrecognized arguments: (\S+).*",
+    re.S,
 )
+NO_CLASS = re.compile(r"Not a valid subclass of (\w+)")
 UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 ABSTRACT_CLASS = re.compile(
     r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
@@ -31,7 +33,6 @@ ABSTRACT_CLASS = re.compile(
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
 NO_KEYS = ("help", "subcommand", "print_shtab")  # options that the libraries add
 EXPLAINED = "there is no "
-UNFINISHED = "is not finished"
 MOST_KEYS = 24  # accepted keys that a message lists
 
 
@@ -121,24 +122,28 @@ class OneLineParser(ArgumentParser):
         """Explains a wrong key or class: its name, the nearest right one, and what is accepted."""
         key = UNKNOWN_KEY.search(message)
         if key:
-            name = next(filter(None, key.groups())).lstrip("-").partition("=")[0]
+            name = next(filter(None, (key[1], key[3], key[4]))).lstrip("-").partition("=")[0]
+            name = f"{key['group']}.{name}" if key["group"] else name
             dests = [action.dest for action in self._actions]
             alone = [action.dest for action in self._actions if not action.option_strings]
             if name in alone:
                 return message.replace(key[0], f"{EXPLAINED}key {name}: it is positional, leave out --{name}=")
-            keys = [dest for dest in dests if dest not in NO_KEYS]
+            keys = [dest for dest in dests if dest not in NO_KEYS and not dest.endswith(".help")]
             if "subcommand" in dests:  # the parser of a class in a configuration is of the same kind
                 keys += self.subcommand_keys
             return message.replace(key[0], f"{EXPLAINED}key {name}{_suggestion(name, keys)}")
         wrong = UNKNOWN_CLASS.search(message)
         if wrong:
             place = re.findall(r'Parser key "([^"]+)"', message)[-1:]
-            hints = (getattr(action, "_typehint", None) for action in self._actions if action.dest in place)
-            classes = sorted({name for hint in hints for name in _class_names(hint)})
+            hints = [getattr(action, "_typehint", None) for action in self._actions if action.dest in place]
+            number = next((kind for hint in hints for kind in get_args(hint) if kind in (int, float)), None)
+            if number is not None:  # such as a learning rate, which may be a tensor too
+                return message.replace(wrong[0], f"{EXPLAINED}number in {wrong[1]}: give a {number.__name__}")
+            classes = sorted({name for hint in hints for name in class_names(hint)})
             return message.replace(wrong[0], f"{EXPLAINED}class {wrong[1]}{_suggestion(wrong[1], classes)}")
         unfinished = ABSTRACT_CLASS.search(message)
         if unfinished:
-            return message.replace(unfinished[0], _missing_methods(unfinished[2] or unfinished[3] or "the class"))
+            return message.replace(unfinished[0], missing_methods(unfinished[2] or unfinished[3] or "the class"))
         return message
 
 
@@ -171,26 +176,22 @@ def one_line(message: str) -> str:
     complaint = re.sub(r"<class '([^']+)'>", r"\1", complaint.partition(". Got value: Namespace")[0])
     trail = ".".join(re.findall(r'Parser key "([^"]+)"', message))
     complaint = complaint.replace("Expected a int", "Expected an int")
+    complaint = NO_CLASS.sub(r"it is no class of \1: give class_path, and the options below init_args alone", complaint)
     return shortened(f"{trail}: {complaint}" if trail and not complaint.startswith("Parser key") else complaint)
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
     known = list(dict.fromkeys(known))
-    near = difflib.get_close_matches(name, known, 1, 0.6)
+    head, dot, _ = name.partition(".")
+    heads = list(dict.fromkeys(key.partition(".")[0] for key in known))
+    # Of a path whose first word is wrong, that is the mistake.
+    near = difflib.get_close_matches(*((head, heads) if dot and head not in heads else (name, known)), 1, 0.6)
+    near = [key for key in near if key != head]  # which is right
     hint = f"; did you mean {near[0]}?" if near else ""
     if near and len(known) > MOST_KEYS:
         return hint
     more = ", …" if len(known) > MOST_KEYS else ""
     return f"{hint} (accepted: {', '.join(known[:MOST_KEYS])}{more})" if known else hint
-
-
-def _missing_methods(class_path: str) -> str:
-    """Explains that an abstract class cannot be built, and what it must define first."""
-    module, _, name = class_path.rpartition(".")
-    found = getattr(importlib.import_module(module), name, None) if module in sys.modules else None
-    missing = sorted(getattr(found, "__abstractmethods__", ()))
-    wanting = f"must define {', '.join(missing)}" if missing else "is abstract"
-    return f"{class_path} {UNFINISHED}: it {wanting}"
 
 
 def _load_yaml(text: str) -> Any:
@@ -225,19 +226,3 @@ yaml.SafeDumper.add_multi_representer(enum.Enum, lambda dumper, member: dumper.r
 
 _jsonargparse_yaml = get_loader("yaml")
 set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))
-
-
-def _class_names(hint: Any) -> Iterator[str]:
-    """Returns the names of the classes that a type hint accepts: its concrete classes and all their subclasses."""
-    arguments = get_args(hint)
-    if isinstance(hint, type) and not arguments:
-        if hint.__module__ not in ("builtins", "typing", "collections.abc"):
-            if not getattr(hint, "__abstractmethods__", None) and not hint.__name__.startswith("_"):
-                yield hint.__name__
-            subclasses: list[type] = hint.__subclasses__()
-            for subclass in subclasses:
-                yield from _class_names(subclass)
-    elif hint is not None:
-        # For a factory, Callable[[A, B], C], the class that it builds counts.
-        for argument in arguments[-1:] if isinstance(arguments[0] if arguments else None, list) else arguments:
-            yield from _class_names(argument)

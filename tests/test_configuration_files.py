@@ -41,6 +41,13 @@ def test_configurations_that_have_no_end(mistake, tmp_path, text, message):
         ("evaluation:", "mine.yaml holds no configuration"),
         ("data: 5", "mine.yaml: data must have keys of its own below it, and holds 5"),
         ("modell: {a: 1}", "(accepted: config, print_config, model, data, trainer, "),
+        ("modell: {a: 1}", "there is no key modell.a; did you mean model?"),
+        ("trainer: {max_step: 3}", "there is no key trainer.max_step (accepted: "),
+        ("run: {nam: x}", "there is no key run.nam (accepted: "),
+        (
+            "model: {init_args: {}, width: 3}",
+            "model: it is no class of ImageModel: give class_path, and the options below",
+        ),
     ],
 )
 def test_a_file_that_is_no_configuration_is_named(mistake, tmp_path, text, message):

@@ -21,7 +21,13 @@ CONFIG = "--config={configs}/vqvae.yaml"
         (["fit", "CONFIG", "--model.encoder.hiden=3"], "model.encoder: there is no key hiden; did you mean hidden?"),
         (["fit", "CONFIG", "--model=VQVEA"], "model: there is no class VQVEA; did you mean VQVAE?"),
         (["fit", "CONFIG", "--data.source=MNISTT"], "data.source: there is no class MNISTT; did you mean MNIST?"),
-        (["fit", "CONFIG", "--trainr.max_steps=3"], "there is no key trainr.max_steps"),
+        (["fit", "CONFIG", "--trainr.max_steps=3"], "there is no key trainr.max_steps; did you mean trainer?"),
+        (["fit", "CONFIG", "--data.sorce.root=x"], "data: there is no key sorce.root; did you mean source?"),
+        (["fit", "CONFIG", "--model.quantiser.dim=3"], "model: there is no key quantiser.dim; did you mean quantizer?"),
+        (
+            ["fit", "CONFIG", "--model.optimizer.lr=fast"],
+            "optimizer.lr: there is no number in fast: give a float",
+        ),
         (
             ["fit", "CONFIG", "--model.quantizer.num_codes=many"],
             "model.quantizer.num_codes: Expected an int. Got value: many",

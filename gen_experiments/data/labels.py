@@ -73,7 +73,7 @@ class CSVLabels(Labels):
 
     def read(self, root: Path) -> Mapping[str, str]:
         """Returns the class of each picture."""
-        return read_column(root / self.file, self.picture_column, self.label_column)
+        return read_column(beside(root, self.file), self.picture_column, self.label_column)
 
 
 class StyleGANLabels(Labels):
@@ -95,7 +95,7 @@ class StyleGANLabels(Labels):
 
     def read(self, root: Path) -> Mapping[str, int]:
         """Returns the number of the class of each picture."""
-        path = root / self.file
+        path = beside(root, self.file)
         try:
             contents = json.loads(path.read_bytes())
         except OSError as error:
@@ -112,6 +112,24 @@ class StyleGANLabels(Labels):
                 raise UserError(f"{path} must label each picture as [path, whole number], not {quoted(row)}")
             _add(labels, row[0], row[1], path)
         return labels
+
+
+def beside(root: Path, file: str) -> Path:
+    """Returns a file that a user names below the folder of the pictures, or by its whole path.
+
+    Raises:
+        UserError: it is not there; said is where else it is, or to which folder its path is relative.
+    """
+    path = root / file
+    if not path.exists():
+        if Path(file).is_absolute():
+            raise UserError(f"there is no file {file}")
+        here = Path(file).absolute()
+        there = "give its path below that folder, or its whole path"
+        if here.is_file():
+            there = f"{here} is there, so give that path"
+        raise UserError(f"there is no file {file} in the folder of the pictures, {root}: {there}")
+    return path
 
 
 def read_column(path: Path, picture_column: str, value_column: str) -> dict[str, str]:

@@ -126,7 +126,10 @@ def test_a_source_of_ones_own_is_checked_too():
         (lambda: PatternGroups(r"p\d"), "must have one pair of parentheses"),
         (lambda: PatternGroups("(p"), "is no regular expression"),
         (lambda: CSVGroups(group_column="patient"), r"no column patient \(it has: file, label, group\)"),
-        (lambda: CSVGroups("nowhere.csv"), r"nowhere\.csv cannot be read: No such file"),
+        (
+            lambda: CSVGroups("nowhere.csv"),
+            r"no file nowhere\.csv in the folder .*: give its path below",
+        ),
     ],
 )
 def test_groups_that_cannot_be_found_are_told(patients, groups, message):
@@ -252,7 +255,7 @@ def test_from_the_command_line(experiment, patients, capsys):
     assert "classes: 2 (training images: sick" in said
     assert "whole groups)" in said
     assert experiment("fit", *SMALL["vqvae"], *SHORT, *options, *parts, *short, "--data.source.labels.file=no.csv") == 1
-    assert "no.csv cannot be read" in capsys.readouterr().err
+    assert "there is no file no.csv in the folder of the pictures" in capsys.readouterr().err
 
 
 def test_a_run_finds_its_labels_again(patients, tmp_path, monkeypatch):
@@ -267,3 +270,17 @@ def test_a_run_finds_its_labels_again(patients, tmp_path, monkeypatch):
     (tmp_path / "config.yaml").write_text(json.dumps(described))
     data = data_of(tmp_path / "config.yaml")
     assert data.source.class_names == ("sick", "well")
+
+
+@pytest.mark.parametrize("reader", [CSVLabels, StyleGANLabels, CSVGroups])
+def test_a_file_in_the_working_folder_is_named(tmp_path, monkeypatch, reader):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "table.csv").write_text("file,label,group")
+    monkeypatch.chdir(tmp_path)
+    part = reader("table.csv")
+    with pytest.raises(UserError, match=rf"no file table\.csv in .*pictures: {tmp_path / 'table.csv'} is there"):
+        (part.of if reader is CSVGroups else lambda root, _: part.read(root))(tmp_path / "pictures", [])
+    with pytest.raises(UserError, match=r"there is no file /nowhere/table\.csv$"):
+        reader("/nowhere/table.csv").read(tmp_path) if reader is not CSVGroups else reader("/nowhere/table.csv").of(
+            tmp_path, []
+        )
