@@ -63,7 +63,8 @@ def test_a_run_without_its_configuration_says_where_its_checkpoints_are(refused,
         said = refused(command[0], run, *command[1:])
         assert said == f"error: there is no checkpoint at {run}: it is a run, so name one of those in {run}/checkpoints"
     (run / "checkpoints").rename(run / "elsewhere")
-    assert refused("sample", run) == f"error: there is no checkpoint at {run}"
+    folder = "it is a folder, neither of a run nor of an export, so name a file in it"
+    assert refused("sample", run) == f"error: there is no checkpoint at {run}: {folder}"
 
 
 def test_a_run_without_one_is_refused(refused, tmp_path):
