@@ -51,6 +51,7 @@ def config_of(
         "images_seen": checkpoint["images_seen"],
         "global_step": checkpoint["global_step"],
         "training": checkpoint.get("training"),
+        "class_counts": checkpoint.get("class_counts"),
         "functions": functions,
     }
 
@@ -85,6 +86,7 @@ def read_exported(folder: Path) -> dict[str, Any]:
         "images_seen": config.get("images_seen"),
         "global_step": config.get("global_step"),
         "training": config.get("training"),
+        "class_counts": config.get("class_counts"),
     }
 
 

@@ -20,7 +20,7 @@ from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.prior import CodePrior
-from gen_experiments.models.sampling import drawn_labels, sample_sources
+from gen_experiments.models.sampling import sample_sources
 
 SHOWN_SIDE = 512  # pixels: smaller grids are enlarged
 MOST_SAMPLES, STEPS, PROPOSALS, MOST_SEED = 64, 8, 3, 2**31 - 1
@@ -61,7 +61,7 @@ def way(model: GAN, label: int | None, start: int, stop: int) -> Tensor:
     """Returns (STEPS, C, H, W) uint8 images on the arc between the first samples of two seeds."""
     sources = [*sample_sources(0, 1, start), *sample_sources(0, 1, stop)]
     ends = model.noise(sources)
-    labels = drawn_labels(sources, model.num_classes)
+    labels = model.drawn_labels(sources)
     if label is None and labels is not None:
         label = int(labels[0])
     return images_at(model, slerp(ends[0], ends[1], torch.linspace(0, 1, STEPS)), label)

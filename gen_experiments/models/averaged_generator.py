@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.models.ema import EMA
-from gen_experiments.models.sampling import GenerativeModel, drawn_labels, sample_sources
+from gen_experiments.models.sampling import GenerativeModel, sample_sources
 from gen_experiments.networks.base import Generator
 from gen_experiments.pure_functions import PureFunction
 
@@ -48,7 +48,7 @@ class AveragedGenerator(GenerativeModel):
         It is the averaged generator, as in `sample`; its images should lie in [-1, 1] but are not clamped.
         """
         sources = sample_sources(0, 3, seed=0)
-        inputs, labels = {"latents": self.noise(sources)}, drawn_labels(sources, self.num_classes)
+        inputs, labels = {"latents": self.noise(sources)}, self.drawn_labels(sources)
         if labels is not None:
             inputs["labels"] = labels.to(self.device)
         return {"generator": PureFunction(self.ema, (self.ema,), inputs, ("images",))}

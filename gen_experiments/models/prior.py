@@ -53,6 +53,7 @@ class CodePrior(CodeModel, GenerativeModel):
         Raises:
             UserError: the validation images have no labels, which the likelihood of a prior of classes needs.
         """
+        super().on_fit_start()
         self._find_codes("train")
         self._require_labels("val")
 

@@ -2,18 +2,29 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gen_experiments import randomness
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.errors import UserError
 from gen_experiments.images import Batch
 from gen_experiments.models.base import ImageModel
 from gen_experiments.randomness import Stream
 
 
 class GenerativeModel(ImageModel, ABC):
-    """The base of models that generate; a subclass defines `generate`."""
+    """The base of models that generate; a subclass defines `generate`.
+
+    Attributes:
+        class_counts: the number of training images of each class, by which `sample` draws labels; saved in checkpoints.
+            None for a model without classes, and before training, when all classes are drawn alike.
+    """
+
+    class_counts: list[int] | None = None
 
     @property
     @abstractmethod
@@ -36,8 +47,8 @@ class GenerativeModel(ImageModel, ABC):
             first: the number of the first image.
             count: how many images.
             seed: names the sequence.
-            labels: (count,) int64, the classes of the images; None draws them, all classes alike. Only for a model of
-                classes.
+            labels: (count,) int64, the classes of the images; None draws them, each as often as among the training
+                images (`class_counts`). Only for a model of classes.
             truncation: in (0, 1], a factor on a GAN's noise or on the temperature of a prior's codes: smaller values
                 give more typical and less varied images.
 
@@ -45,12 +56,48 @@ class GenerativeModel(ImageModel, ABC):
             (count, C, H, W) in [-1, 1].
         """
         sources = sample_sources(first, count, seed)
-        labels = drawn_labels(sources, self.num_classes) if labels is None else labels
+        labels = self.drawn_labels(sources) if labels is None else labels
         return self.generate(sources, None if labels is None else labels.to(self.device), truncation)
 
     def sample_labels(self, first: int, count: int, seed: int = 0) -> Tensor | None:
         """Returns the (count,) int64 labels that `sample` draws for these images; None without classes."""
-        return drawn_labels(sample_sources(first, count, seed), self.num_classes)
+        return self.drawn_labels(sample_sources(first, count, seed))
+
+    def drawn_labels(self, sources: Sequence[torch.Generator]) -> Tensor | None:
+        """Returns (len(sources),) int64 labels, each drawn from the source of its sample; None without classes."""
+        if self.num_classes is None:
+            return None
+        ends = torch.tensor(self.class_counts or [1] * self.num_classes).cumsum(0)
+        images = torch.cat([torch.randint(int(ends[-1]), (1,), generator=source) for source in sources])
+        return torch.bucketize(images, ends, right=True)
+
+    def on_fit_start(self) -> None:
+        """Counts the training images of each class."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.num_classes is None or not isinstance(data, ImageDataModule):
+            return
+        images = data.split("train")
+        if images.all_labels is not None:
+            self.class_counts = np.bincount(images.all_labels[images.members], minlength=self.num_classes).tolist()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the number of training images of each class."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["class_counts"] = self.class_counts
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restores the number of training images of each class.
+
+        Raises:
+            UserError: the checkpoint holds other counts than those of the model's classes.
+        """
+        super().on_load_checkpoint(checkpoint)
+        self.class_counts = counts = checkpoint.get("class_counts")
+        if counts is None:
+            return
+        whole = isinstance(counts, list) and all(type(each) is int and each >= 0 for each in counts)
+        if not whole or len(counts) != self.num_classes or not 0 < sum(counts) < 2**63:
+            raise UserError("the checkpoint is damaged: its class_counts are not the numbers of images of each class")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns one sample per image of the batch, with the image's number in its split."""
@@ -68,10 +115,3 @@ class GenerativeModel(ImageModel, ABC):
 def sample_sources(first: int, count: int, seed: int) -> list[torch.Generator]:
     """Returns one source of random numbers for each of the samples `first` ... `first + count - 1`."""
     return [randomness.generator("cpu", Stream.SAMPLE, seed, number) for number in range(first, first + count)]
-
-
-def drawn_labels(sources: Sequence[torch.Generator], classes: int | None) -> Tensor | None:
-    """Returns (count,) int64 labels, each drawn from the source of its sample; None without classes."""
-    if classes is None:
-        return None
-    return torch.cat([torch.randint(classes, (1,), generator=source) for source in sources])

@@ -17,6 +17,7 @@ from gen_experiments.evaluation.collected import ClassLabels
 from gen_experiments.images import to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
+from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.storage import file_sha256
 
 
@@ -87,6 +88,8 @@ def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Imag
         first = f": name it first, as in evaluate {checkpoint}" if isinstance(model, (Reconstructs, Translates)) else ""
         raise UserError(f"{checkpoint} holds a {type(model).__name__}, which cannot sample{first}")
     described = {**described_checkpoint(model, checkpoint), "kind": "samples of a model", "seed": seed}
+    if isinstance(model, GenerativeModel) and model.num_classes is not None:
+        described["classes"] = "as often as in training" if model.class_counts else "all alike"
 
     def labels() -> ClassLabels | None:
         numbers = model.sample_labels(0, num, seed) if isinstance(model, SamplesOfClasses) else None
