@@ -1,14 +1,18 @@
-"""A tiny GAN, a tiny VQ-VAE, and what is needed to watch them train."""
+"""A tiny GAN, a tiny VQ-VAE, a tiny classifier, and what is needed to watch them train."""
 
 import copy
+import functools
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from torch import nn
 from torch.utils.data import DataLoader
 
 from gen_experiments.images import Batch, ImageSpec, to_float
 from gen_experiments.losses.adversarial import NonSaturating
 from gen_experiments.losses.reconstruction import MSE
+from gen_experiments.metrics.classifier_net import ClassifierNet
+from gen_experiments.models.classifier import Classifier
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.networks.autoencoder import PlainDecoder, PlainEncoder
@@ -21,6 +25,10 @@ SPEC = ImageSpec(channels=1, size=8)
 
 def adam(parameters):
     return torch.optim.Adam(parameters, lr=1e-3)
+
+
+# One that a checkpoint can describe.
+ADAM = functools.partial(torch.optim.Adam, lr=1e-3)
 
 
 def sgd(parameters):
@@ -49,6 +57,18 @@ def vqvae(**options):
         "optimizer": lambda parameters: torch.optim.Adam(parameters, lr=1e-2),
     }
     return VQVAE(image=SPEC, **{**parts, **options})
+
+
+def write_classifier(path, channels=3, size=16):
+    """Writes the checkpoint of a classifier with random weights and norms that do something; returns its network."""
+    torch.manual_seed(3)
+    model = Classifier(ImageSpec(channels, size, 5), functools.partial(ClassifierNet, width=4, dim=8), ADAM)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2.0)
+    torch.save({"hyper_parameters": model.hyper_parameters(), "state_dict": model.state_dict()}, path)
+    return model.network.eval()
 
 
 class History(Callback):

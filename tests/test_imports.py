@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "__init__": {"models", "runs", "data"},  # `load` and `images_of`, when they are called
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
     "priors": FLOOR | {"networks"},
+    "losses": FLOOR | {"metrics"},  # a distance by the features of a trained classifier
     "models": FLOOR | PARTS | {"parser"},
     "evaluation": FLOOR | {"metrics"},
     "reports": FLOOR | {"runs"},

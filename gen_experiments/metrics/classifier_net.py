@@ -47,13 +47,27 @@ class ClassifierNet(nn.Module):
         self.head = nn.Linear(dim, image.num_classes)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Maps (N, 1 or 3, h, w) uint8 -> (N, C, H, W) float32 in [-1, 1], as in training."""
+        """Maps (N, 1 or 3, h, w) in [0, 255], of any dtype -> (N, C, H, W) float32 in [-1, 1], as in training."""
         return prepared(images, self.image.channels, (self.image.height, self.image.width)) / 127.5 - 1.0
 
     def features(self, images: Tensor) -> Tensor:
         """Maps (N, C, H, W) in [-1, 1] -> (N, dim), not negative."""
         features: Tensor = self.layers(images)
         return features
+
+    def activations(self, images: Tensor) -> list[Tensor]:
+        """Maps (N, C, H, W) in [-1, 1] -> what each block convolves, and the last what is averaged: (N, c, h, w) each.
+
+        These are all features behind norm and ReLU at whole depths, the largest first; none is negative.
+        """
+        values, found = images, []
+        for layer in self.layers:
+            if isinstance(layer, nn.AdaptiveAvgPool2d):
+                break
+            if isinstance(layer, _Block):
+                found.append(layer.first(values))
+            values = layer(values)
+        return [*found, values]
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps (N, C, H, W) in [-1, 1] -> (N, num_classes) logits."""

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from gen_experiments import load
 from gen_experiments.callbacks.protocols import TranslatesInStyle
 from gen_experiments.commands.training_data import data_of
 from gen_experiments.grids import grid, in_rows, save_grid
 from gen_experiments.images import save_image, to_float, to_uint8
+from gen_experiments.losses.trained_perceptual import feature_distance
 from gen_experiments.metrics.frechet import Moments, frechet_distance
 from gen_experiments.metrics.reconstruction import l1, psnr, ssim
 from gen_experiments.metrics.trained import TrainedFeatures
@@ -63,33 +63,9 @@ def in_parts(function, *images):
     return torch.cat([function(*parts) for parts in zip(*(each.split(BATCH) for each in images), strict=True)])
 
 
-def activations(classifier, images):
-    """Returns a `ClassifierNet`'s features on the way, (N, channels, h, w) each: all that its norms and ReLUs leave.
-
-    They are what each of its blocks convolves and what its mean is taken of, as LPIPS takes what ReLUs leave.
-    """
-    values, found = classifier.prepare(images), []
-    for layer in classifier.layers:
-        if hasattr(layer, "first"):
-            found.append(layer.first(values))
-        values = layer(values)
-        if isinstance(layer, nn.ReLU) and values.ndim == 4:
-            found.append(values)
-    return found
-
-
-def feature_distance(classifier, images, others):
-    """Returns how far apart (N, C, H, W) uint8 images are in a classifier's features: (N,).
-
-    The formula of LPIPS (https://arxiv.org/abs/1801.03924, 1) with all its learned weights 1, so no LPIPS: features of
-    each place divided by their length, squared differences, their sum over channels and mean over places, the sum over
-    layers.
-    """
-    distances = []
-    for pair in zip(activations(classifier, images), activations(classifier, others), strict=True):
-        first, second = (values / (values.norm(dim=1, keepdim=True) + 1e-10) for values in pair)
-        distances.append((first - second).square().sum(1).mean((1, 2)))
-    return torch.stack(distances).sum(0)
+def apart_by(classifier, images, others):
+    """Returns how far apart (N, C, H, W) uint8 images are in a `ClassifierNet`'s features: (N,)."""
+    return feature_distance(*(classifier.activations(classifier.prepare(each)) for each in (images, others)))
 
 
 def styles_of(model, images):
@@ -163,7 +139,7 @@ def main():
         scores = [float(score(images, truth).mean()) for score in (l1, psnr, ssim)]
         print(f"{name:44} L1 {scores[0]:.4f}  PSNR {scores[1]:.2f} dB  SSIM {scores[2]:.4f}", end="")
         if network is not None:
-            apart = in_parts(partial(feature_distance, network.network), images, truth).mean()
+            apart = in_parts(partial(apart_by, network.network), images, truth).mean()
             moments = (Moments.of_features(in_parts(network, each)) for each in (truth, images))
             fid = frechet_distance(*moments)
             print(f"  features {float(apart):.4f}  FID {float(fid):.3f}", end="")
