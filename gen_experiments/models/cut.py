@@ -36,7 +36,7 @@ class CUT(TranslationModel):
     Args:
         image: what the images are like; the command line links it from the data.
         generator: images to images, by stages, such as ResNetTranslator.
-        discriminator: images to logits, such as PatchDiscriminator.
+        discriminator: images, and labels if it is conditional, to logits, such as PatchDiscriminator.
         loss: what the two minimise against each other; the paper's is LeastSquares. Here the generator's part of it has
             a factor of ½, which the authors' code leaves out: halve the weight of the contrast.
         optimizer_g: makes the optimizer of generator and projector.
@@ -103,7 +103,7 @@ class CUT(TranslationModel):
         """Makes one step of the discriminator and one of generator and projector."""
         sources, source = sources_of(batch), self.random_source()
         made = self.generators[0](sources)
-        bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made)}
+        bouts = {"": Bout(partial(self.logits, self.discriminators[0], batch.labels), batch.images, made)}
         logs = self.discriminator_step(bouts, source)
         contrasts = [self._contrast(sources, made, source)]
         if self.identity:
