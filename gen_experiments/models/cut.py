@@ -11,6 +11,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.contrastive import patch_nce
+from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.judging import Bout
@@ -42,7 +43,9 @@ class CUT(TranslationModel):
         optimizer_g: makes the optimizer of generator and projector.
         optimizer_d: makes the discriminator's optimizer.
         contrast: the weight of the contrastive loss.
-        identity: whether the contrast counts for target pictures too, which keeps colours; CUT does so, FastCUT not.
+        identity: whether the contrast counts for target pictures too; CUT does so, FastCUT not.
+        unchanged: the distance of a target picture and what the generator makes of it, such as L1: CycleGAN's identity
+            term, which keeps colours. Not in the paper; needs `identity`.
         stages: of the generator, 0 for the pixels. By default the pixels, both halvings and the first and fifth block
             of 9, as in the paper, there before normalisation.
         patches: places that are compared at each stage.
@@ -72,6 +75,7 @@ class CUT(TranslationModel):
         optimizer_d: OptimizerFactory,
         contrast: float = 1.0,
         identity: bool = True,
+        unchanged: ReconstructionLoss | None = None,
         stages: tuple[int, ...] = (0, 2, 3, 4, 8),
         patches: int = 256,
         width: int = 256,
@@ -87,7 +91,10 @@ class CUT(TranslationModel):
         super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
         check_interval("[0, inf)", contrast=contrast)
         check_interval("[2, inf)", patches=patches)
+        if unchanged is not None and not identity:
+            raise UserError("unchanged compares target pictures, which the generator gets with identity alone: set it")
         self.contrast, self.identity, self.stages, self.patches = contrast, identity, tuple(sorted(stages)), patches
+        self.unchanged = unchanged
         network = generator(image)
         if not isinstance(network, StagedTranslator):
             raise UserError(
@@ -106,9 +113,13 @@ class CUT(TranslationModel):
         bouts = {"": Bout(partial(self.logits, self.discriminators[0], batch.labels), batch.images, made)}
         logs = self.discriminator_step(bouts, source)
         contrasts = [self._contrast(sources, made, source)]
+        terms: dict[str, Tensor] = {}
         if self.identity:
-            contrasts.append(self._contrast(batch.images, self.generators[0](batch.images), source))
-        terms = {"contrast": self.contrast * torch.stack(contrasts).mean()}
+            again = self.generators[0](batch.images)
+            contrasts.append(self._contrast(batch.images, again, source))
+            if self.unchanged is not None:
+                terms["unchanged"] = self.unchanged(again, batch.images)
+        terms["contrast"] = self.contrast * torch.stack(contrasts).mean()
         logs |= self.generator_step(bouts, terms)
         return self.end_iteration(batch, logs)
 
