@@ -79,6 +79,25 @@ def test_unpaired_pictures_are_not_compared(experiment, refused, tmp_path):
     assert "pairs that show the same" in refused("fit", *SMALL, *data, "--data.source.shuffled=true", *SHORT)
 
 
+def test_a_conditional_discriminator_of_unpaired_pictures_needs_classes_that_both_sides_share(
+    experiment, refused, tmp_path
+):
+    for side in "ab":
+        for name in ("cat", "dog"):
+            write_pictures(tmp_path / side / name, 20, size=(16, 16), seed=ord(name[0]))
+    recipe = CONFIGS / "experiments" / "translation" / "cut.yaml"
+    options = [
+        *(SMALL[0], f"--config={recipe}", SMALL[1], SMALL[3], "--data.crop=centre", "--data.crop_scale=[1, 1]"),
+        *("--model.generator.residual_blocks=1", "--model.stages=[0,2]", "--model.patches=8", "--model.width=8"),
+        *("--model.discriminator=ProjectedDiscriminator", "--model.discriminator.encoder=ConvEncoder"),
+        *("--model.discriminator.width=2", "--model.discriminator.mixed=2", "--model.discriminator.conditional=true"),
+        *("--model.loss=Hinge", "--data.source=PairedFolders", "--data.source.a=a", "--data.source.b=b"),
+        *("--evaluation.extractor=null", "--data.batch_size=8", *SHORT),
+    ]
+    assert "shuffled within_classes" in refused("fit", *options, "--data.source.shuffled=true")
+    assert experiment("fit", *options, "--data.source.shuffled=within_classes") == 0
+
+
 def test_evaluate_scores_the_translations_of_a_split(trained, experiment, refused, tmp_path):
     _, made, truth, folder = trained
     expected = {

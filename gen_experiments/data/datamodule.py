@@ -215,7 +215,7 @@ class ImageDataModule(LightningDataModule):
         whole = self._items("train")
         items: ImageArray | ShuffledPairs = whole
         if isinstance(self.source, PairSource) and self.source.shuffled:
-            items = ShuffledPairs(whole, self.source.channels, self.split_seed)
+            items = ShuffledPairs(whole, self.source.channels, self.split_seed, self.source.shuffled)
         overfit = 0 if self.trainer is None else self.trainer.overfit_batches  # type: ignore[attr-defined]
         return TrainingBatches(
             self._opening.random_crops(items) or items, self.batch_size, randomness.run_seed(), self.flip, overfit

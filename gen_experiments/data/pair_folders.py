@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pairs import PicturePairs
+from gen_experiments.data.pairs import PicturePairs, Shuffled
 from gen_experiments.data.pictures import FORMATS
 from gen_experiments.data.sources.base import Decoded, stamp
 from gen_experiments.data.sources.folder import ImageFolder
@@ -28,14 +28,15 @@ class PairedFolders(PicturePairs):
         b: the folder of the targets.
         channels: 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha.
         shuffled: train on A with the B of another pair: unpaired models then get no paired data, and are still scored
-            by true pairs.
+            by true pairs. "within_classes" takes the B of a pair of the same class: only then do training items have
+            labels, which conditional discriminators need.
 
     Raises:
         UserError: a folder cannot be used (`ImageFolder`), the folders have different splits or share no name, or two
             pictures of a folder differ only in their suffix.
     """
 
-    def __init__(self, a: str, b: str, channels: int = 3, shuffled: bool = False) -> None:
+    def __init__(self, a: str, b: str, channels: int = 3, shuffled: Shuffled = False) -> None:
         self.channels, self.shuffled = channels, shuffled
         self._folders = _both(a, b, channels)
         self.num_classes, self.class_names = self._folders[0].num_classes, self._folders[0].class_names

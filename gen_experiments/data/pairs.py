@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,8 +15,11 @@ from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import Numbers, Pictures, decode_all
 from gen_experiments.data.sources.base import Decoded, Source, decode_framed
 from gen_experiments.data.sources.digits import Digits
+from gen_experiments.errors import UserError
 from gen_experiments.randomness import Stream
 from gen_experiments.sizes import Size
+
+Shuffled = bool | Literal["within_classes"]
 
 
 class PairSource(Source, ABC):
@@ -27,12 +30,12 @@ class PairSource(Source, ABC):
 
     Attributes:
         paired: whether A and B of an item show the same, so that a translation can be compared with B.
-        shuffled: whether training sees every A with the B of another pair.
+        shuffled: whether training sees every A with the B of another pair; "within_classes", of one of the same class.
     """
 
     sides: ClassVar[int] = 2
     paired: bool = True
-    shuffled: bool = False
+    shuffled: Shuffled = False
 
 
 class PicturePairs(PairSource):
@@ -56,10 +59,11 @@ class Edges(PairSource):
 
     Args:
         source: where the pictures come from; None for the embedded digits.
-        shuffled: train on outlines with the pictures of others, for unpaired models.
+        shuffled: train on outlines with the pictures of others, for unpaired models; "within_classes" of others of the
+            same class.
     """
 
-    def __init__(self, source: Source | None = None, shuffled: bool = False) -> None:
+    def __init__(self, source: Source | None = None, shuffled: Shuffled = False) -> None:
         self.source, self.shuffled = source or Digits(), shuffled
         self.channels, self.num_classes = self.source.channels, self.source.num_classes
         self.class_names, self.content = self.source.class_names, self.source.content
@@ -113,11 +117,26 @@ class ShuffledPairs:
         items: (N, 2C, H, W) pairs.
         channels: C.
         seed: of the order of the B.
+        how: "within_classes" takes the B of a pair with the same label, of another one where the class has several.
+
+    Raises:
+        UserError: within classes, and the pairs have no labels.
     """
 
-    def __init__(self, items: ImageArray, channels: int, seed: int) -> None:
+    def __init__(self, items: ImageArray, channels: int, seed: int, how: Shuffled = True) -> None:
         self._items, self._channels = items, channels
-        self._partners = np.random.default_rng([Stream.SHUFFLE, seed]).permutation(len(items))
+        self._partners = order = np.random.default_rng([Stream.SHUFFLE, seed]).permutation(len(items))
+        self._share_labels = how == "within_classes"
+        if self._share_labels:
+            labels = items.labels(order)
+            if labels is None:
+                raise UserError(
+                    "pairs without labels have no classes to be shuffled within: set source.shuffled to true"
+                )
+            self._partners = np.empty_like(order)
+            for label in labels.unique():
+                of_class = order[(labels == label).numpy()]
+                self._partners[of_class] = np.roll(of_class, 1)
 
     @property
     def members(self) -> NDArray[np.int64]:
@@ -145,5 +164,5 @@ class ShuffledPairs:
         return map(self.read, batches)
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor | None:
-        """Returns the labels of the A."""
-        return self._items.labels(indices)
+        """Returns the labels of the pairs, which they have only if A and B are of one class."""
+        return self._items.labels(indices) if self._share_labels else None

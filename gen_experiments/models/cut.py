@@ -12,6 +12,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.contrastive import patch_nce
+from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.judging import Bout
@@ -37,13 +38,15 @@ class CUT(TranslationModel):
     Args:
         image: what the images are like; the command line links it from the data.
         generator: images to images, by stages, such as ResNetTranslator.
-        discriminator: images to logits, such as PatchDiscriminator.
+        discriminator: images, and labels if it is conditional, to logits, such as PatchDiscriminator.
         loss: what the two minimise against each other; the paper's is LeastSquares. Here the generator's part of it has
             a factor of ½, which the authors' code leaves out: halve the weight of the contrast.
         optimizer_g: makes the optimizer of generator and projector.
         optimizer_d: makes the discriminator's optimizer.
         contrast: the weight of the contrastive loss.
-        identity: whether the contrast counts for target pictures too, which keeps colours; CUT does so, FastCUT not.
+        identity: whether the contrast counts for target pictures too; CUT does so, FastCUT not.
+        unchanged: the distance of a target picture and what the generator makes of it, such as L1: CycleGAN's identity
+            term, which keeps colours. Not in the paper; needs `identity`.
         stages: of the generator, 0 for the pixels. By default the pixels, both halvings and the first and fifth block
             of 9, as in the paper, there before normalisation.
         patches: places that are compared at each stage.
@@ -73,6 +76,7 @@ class CUT(TranslationModel):
         optimizer_d: OptimizerFactory,
         contrast: float = 1.0,
         identity: bool = True,
+        unchanged: ReconstructionLoss | None = None,
         stages: tuple[int, ...] = (0, 2, 3, 4, 8),
         patches: int = 256,
         width: int = 256,
@@ -88,7 +92,10 @@ class CUT(TranslationModel):
         super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
         check_interval("[0, inf)", contrast=contrast)
         check_interval("[2, inf)", patches=patches)
+        if unchanged is not None and not identity:
+            raise UserError("unchanged compares target pictures, which the generator gets with identity alone: set it")
         self.contrast, self.identity, self.stages, self.patches = contrast, identity, tuple(sorted(stages)), patches
+        self.unchanged = unchanged
         network = generator(image)
         if not isinstance(network, StagedTranslator):
             raise UserError(
@@ -104,12 +111,16 @@ class CUT(TranslationModel):
         """Makes one step of the discriminator and one of generator and projector."""
         sources, source = sources_of(batch), self.random_source()
         made = translated(self.generators[0], sources)
-        bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made)}
+        bouts = {"": Bout(partial(self.logits, self.discriminators[0], batch.labels), batch.images, made)}
         logs = self.discriminator_step(bouts, source)
         contrasts = [self._contrast(sources, made, source)]
+        terms: dict[str, Tensor] = {}
         if self.identity:
-            contrasts.append(self._contrast(batch.images, translated(self.generators[0], batch.images), source))
-        terms = {"contrast": self.contrast * torch.stack(contrasts).mean()}
+            again = translated(self.generators[0], batch.images)
+            contrasts.append(self._contrast(batch.images, again, source))
+            if self.unchanged is not None:
+                terms["unchanged"] = self.unchanged(again, batch.images)
+        terms["contrast"] = self.contrast * torch.stack(contrasts).mean()
         logs |= self.generator_step(bouts, terms)
         return self.end_iteration(batch, logs)
 

@@ -30,14 +30,15 @@ class CycleGAN(TranslationModel):
     Args:
         image: what the images are like; the command line links it from the data.
         generator: images to images, such as ResNetTranslator; there are two.
-        discriminator: images to logits, such as PatchDiscriminator; there are two.
+        discriminator: images, and labels if it is conditional, to logits, such as PatchDiscriminator; there are two.
         loss: what they minimise against each other; the paper's is LeastSquares. Here, as in the LSGAN paper, the
             generator's part of it has a factor of ½, which CycleGAN's code leaves out: halve the weights of the cycle.
         cycle: the distance of a picture and its round trip; L1.
         optimizer_g: makes the optimizer of both generators.
         optimizer_d: makes the optimizer of both discriminators.
         identity: the distance of a picture and what the generator to its own side makes of it; None for none.
-        buffer: earlier images that each discriminator sees again (`ImageBuffer`); 0 for none.
+        buffer: earlier images that each discriminator sees again (`ImageBuffer`); 0 for none, as conditional ones
+            need: it keeps no labels.
         penalties: terms on the discriminators.
         ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
@@ -73,7 +74,7 @@ class CycleGAN(TranslationModel):
     ) -> None:
         augment = Augmented(augmentation, augmentation_strength, loss)
         super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
-        self.cycle, self.identity = cycle, identity
+        self.cycle, self.identity, self._buffered = cycle, identity, buffer > 0
         generators, discriminators = [generator(image) for _ in "BA"], [discriminator(image) for _ in "BA"]
         self.finish_building(generators, discriminators, compile, compile_discriminator)
         self.buffers_of_sides = nn.ModuleList(ImageBuffer(image, buffer) for _ in "BA")
@@ -87,7 +88,9 @@ class CycleGAN(TranslationModel):
         if self.identity is not None:
             terms |= {"identity_a": self.identity(to_a(a), a), "identity_b": self.identity(to_b(b), b)}
         shown = [buffer(made, source) for buffer, made in zip(self.buffers_of_sides, (made_b, made_a), strict=True)]
-        logits = [partial(self.logits, discriminator) for discriminator in self.discriminators]
+        # The buffer keeps no labels of what it returns.
+        labels = None if self._buffered else batch.labels
+        logits = [partial(self.logits, discriminator, labels) for discriminator in self.discriminators]
         bouts = {"_b": Bout(logits[0], b, made_b, shown[0]), "_a": Bout(logits[1], a, made_a, shown[1])}
         logs = self.generator_step(bouts, terms)
         logs |= self.discriminator_step(bouts, source)

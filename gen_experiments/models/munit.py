@@ -123,7 +123,7 @@ class MUNIT(TranslationModel):
             name = f"the result of {type(network).__name__}"
             require_shape(style, (len(batch.images), network.style_dim), f"{name}.style")
             require_shape(picture, tuple(batch.images.shape), f"{name}.decode")
-        bouts = self._bouts(images, made)
+        bouts = self._bouts(images, made, batch.labels)
         logs = self.discriminator_step(bouts, source)
         terms: dict[str, Tensor] = {}
         for side, network in enumerate(networks):
@@ -142,20 +142,20 @@ class MUNIT(TranslationModel):
         logs |= self.generator_step(bouts, terms)
         return self.end_iteration(batch, logs)
 
-    def _bouts(self, images: tuple[Tensor, ...], made: list[Tensor]) -> dict[str, Bout]:
+    def _bouts(self, images: tuple[Tensor, ...], made: list[Tensor], labels: Tensor | None) -> dict[str, Bout]:
         """Returns the bouts of the discriminators of each side and scale."""
         bouts, discriminators = {}, iter(self.discriminators)
         for side, name in enumerate(("_b", "_a")):
             for scale in range(self.scales):
-                logits = partial(self._logits_at, scale, next(discriminators))
+                logits = partial(self._logits_at, scale, next(discriminators), labels)
                 bouts[f"{name}{2**scale if scale else ''}"] = Bout(logits, images[side], made[side])
         return bouts
 
-    def _logits_at(self, scale: int, discriminator: nn.Module, images: Tensor) -> Tensor:
+    def _logits_at(self, scale: int, discriminator: nn.Module, labels: Tensor | None, images: Tensor) -> Tensor:
         """Returns the logits of images halved `scale` times; a mean at the border is that of the pixels inside."""
         for _ in range(scale):
             images = avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
-        return self.logits(discriminator, images)
+        return self.logits(discriminator, labels, images)
 
     def translate(self, images: Tensor, to: str | None = None, styles: Tensor | None = None) -> Tensor:
         """Turns (B, C, H, W) images in [-1, 1] into the side `to`, the first direction by default; same shape.

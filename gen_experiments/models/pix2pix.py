@@ -74,7 +74,8 @@ class Pix2Pix(TranslationModel):
         sources = sources_of(batch)
         made = translated(self.generators[0], sources)
         beside = sources if self.conditional else None
-        bouts = {"": Bout(partial(self.logits, self.discriminators[0]), batch.images, made, beside=beside)}
+        logits = partial(self.logits, self.discriminators[0], batch.labels)
+        bouts = {"": Bout(logits, batch.images, made, beside=beside)}
         logs = self.discriminator_step(bouts, self.random_source())
         logs |= self.generator_step(bouts, {"reconstruction": self.reconstruction(made, batch.images)})
         return self.end_iteration(batch, logs)

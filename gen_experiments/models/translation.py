@@ -202,9 +202,9 @@ class TranslationModel(Translating):
             seen = torch.cat([beside, seen], dim=1)
         return bout.logits(seen)
 
-    def logits(self, discriminator: nn.Module, images: Tensor) -> Tensor:
+    def logits(self, discriminator: nn.Module, labels: Tensor | None, images: Tensor) -> Tensor:
         """Returns a discriminator's logits (B,) or (B, n), at least in float32: losses would be rounded to 0."""
-        logits: Tensor = discriminator(images)
+        logits: Tensor = discriminator(images, labels)
         return at_least_float32(logits)
 
     def configure_optimizers(self) -> list[Optimizer]:

@@ -107,5 +107,8 @@ def require_labels(labels: Tensor | None) -> Tensor:
         UserError: there are none.
     """
     if labels is None:
-        raise UserError("a conditional network needs the labels of its images")
+        raise UserError(
+            "a conditional network needs the labels of its images, which shuffled pairs have only if they are shuffled "
+            "within_classes"
+        )
     return labels

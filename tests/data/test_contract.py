@@ -22,7 +22,7 @@ SOURCES = {
 }
 # Pairs of pictures with themselves, for which a training decodes as it reads only if it crops at random.
 PAIRS = {
-    name: lambda root, shuffled=name == "shuffled", **options: PairedFolders(
+    name: lambda root, shuffled=name == "shuffled" and "within_classes", **options: PairedFolders(
         str(root / "folder"), str(root / "folder"), shuffled=shuffled, **options
     )
     for name in ("pairs", "shuffled")

@@ -30,7 +30,8 @@ def sides(data, loader):
     for batch in loader:
         moved = data.on_after_batch_transfer(batch, 0)
         pixels = [((side[:, :2, 0, 0] + 1) * 127.5).round().int() for side in (moved.sources, moved.images)]
-        found.append(torch.cat([*pixels, moved.labels[:, None]], dim=1))
+        labels = torch.full((len(moved.images),), -1) if moved.labels is None else moved.labels
+        found.append(torch.cat([*pixels, labels[:, None]], dim=1))
     return torch.cat(found)
 
 
@@ -60,9 +61,29 @@ def test_shuffled_pairs_are_of_different_pictures_in_training_alone(tmp_path):
     _, green_a, _, green_b, label = sides(data, data.train_dataloader()).T
     assert sorted(green_a.tolist()) == sorted(green_b.tolist())
     assert (green_a == green_b).float().mean() < 0.2
-    assert torch.equal(label, green_a % 2)
-    _, green_a, _, green_b, _ = sides(data, data.val_dataloader()).T
+    assert set(label.tolist()) == {-1}  # none, as A and B may be of different classes
+    _, green_a, _, green_b, label = sides(data, data.val_dataloader()).T
     assert torch.equal(green_a, green_b)
+    assert torch.equal(label, green_a % 2)
+
+
+def test_pairs_shuffled_within_classes_keep_their_labels(tmp_path):
+    data = ImageDataModule(PairedFolders(*write_pairs(tmp_path, 40), shuffled="within_classes"), size=8, batch_size=32)
+    assert not data.trains_in_pairs
+    _, green_a, _, green_b, label = sides(data, data.train_dataloader()).T
+    assert sorted(green_a.tolist()) == sorted(green_b.tolist())
+    assert not (green_a == green_b).any()
+    assert torch.equal(label, green_a % 2)
+    assert torch.equal(label, green_b % 2)
+    assert len(set((green_b - green_a).tolist())) > 5  # in a random order, not each with the next
+
+
+def test_pairs_without_classes_cannot_be_shuffled_within_them(tmp_path):
+    for side, red in (("a", 10), ("b", 200)):
+        write(tmp_path / side, {f"{number:02d}": (red, number) for number in range(20)})
+    data = ImageDataModule(PairedFolders(str(tmp_path / "a"), str(tmp_path / "b"), shuffled="within_classes"), size=8)
+    with pytest.raises(UserError, match="pairs without labels have no classes to be shuffled within"):
+        data.train_dataloader()
 
 
 def test_both_pictures_of_a_pair_are_mirrored_together(tmp_path):

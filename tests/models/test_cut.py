@@ -7,6 +7,7 @@ from gen_experiments import randomness
 from gen_experiments.errors import UserError
 from gen_experiments.losses.adversarial import LeastSquares
 from gen_experiments.losses.contrastive import patch_nce
+from gen_experiments.losses.reconstruction import L1
 from gen_experiments.models.cut import CUT
 from gen_experiments.networks.base import StagedTranslator
 from gen_experiments.networks.projector import drawn_places
@@ -56,10 +57,11 @@ def cut(**options):
     return CUT(SPEC, Waves, Means, **{**parts, "patches": 4, "width": 5, "ema_half_life": 0.0, **options})
 
 
-@pytest.mark.parametrize("identity", [False, True])
-def test_an_iteration_by_hand(tmp_path, identity):
-    """The contrast of source and translation, and with `identity` its mean with that of the target and its own."""
-    model, again = cut(identity=identity), cut(identity=identity)
+@pytest.mark.parametrize(("identity", "weight"), [(False, 0.0), (True, 0.0), (True, 4.0)])
+def test_an_iteration_by_hand(tmp_path, identity, weight):
+    """The contrast of source and translation, with `identity` its mean with that of the target and its own, and L1."""
+    options = {"identity": identity, "unchanged": L1(weight) if weight else None}
+    model, again = cut(**options), cut(**options)
     watch = fit(model, tmp_path, a=0.4, b=1.1)
     source, parts = randomness.generator("cpu", 0, Stream.NOISE, 0), []
     generator, a, b = again.generators[0], torch.full((1, 1, 2, 2), 0.4), torch.full((1, 1, 2, 2), 1.1)
@@ -80,7 +82,9 @@ def test_an_iteration_by_hand(tmp_path, identity):
     adversarial = 0.5 * (discriminator * generator(a).mean() - 1).square()
     assert watch.logged[0]["train/contrast"] == pytest.approx(float(contrast), rel=1e-5)
     assert watch.logged[0]["train/adversarial"] == pytest.approx(float(adversarial), rel=1e-5)
-    (contrast + adversarial).backward()
+    unchanged = weight * (generator(b) - b).abs().mean()
+    assert watch.logged[0].get("train/unchanged", 0.0) == pytest.approx(float(unchanged), rel=1e-5)
+    (contrast + adversarial + unchanged).backward()
     for after, before in zip(
         [*model.generators.parameters(), *model.projector.parameters()],
         [*again.generators.parameters(), *again.projector.parameters()],
@@ -120,6 +124,7 @@ def test_two_processes_train_as_one(tmp_path):
         (lambda: cut(stages=()), "some of 0 to 1"),
         (lambda: cut(contrast=-1.0), "contrast must be"),
         (lambda: cut(patches=1), "patches must be"),
+        (lambda: cut(identity=False, unchanged=L1()), "unchanged compares target pictures"),
     ],
 )
 def test_impossible_models_are_refused(build, said):

@@ -1,5 +1,7 @@
 """What all models that translate take from one base: augmentation of what discriminators see, and compilation."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
@@ -46,22 +48,22 @@ def pix2pix(spec=SPEC, discriminator=Means, **options):
     return Pix2Pix(spec, Scale, discriminator, reconstruction=L1(10.0), **shared(**options))
 
 
-def cyclegan(**options):
-    return CycleGAN(SPEC, Scale, Means, cycle=L1(10.0), buffer=0, **shared(**options))
+def cyclegan(discriminator=Means, buffer=0, **options):
+    return CycleGAN(SPEC, Scale, discriminator, cycle=L1(10.0), buffer=buffer, **shared(**options))
 
 
-def cut(**options):
+def cut(discriminator=Means, **options):
     torch.manual_seed(0)
     parts = {"stages": (0, 1), "patches": 4, "width": 5}
-    return CUT(SPEC_8, lambda image: ResNetTranslator(image, 4, 1), Means, **parts, **shared(**options))
+    return CUT(SPEC_8, lambda image: ResNetTranslator(image, 4, 1), discriminator, **parts, **shared(**options))
 
 
-def munit(**options):
+def munit(discriminator=Means, **options):
     torch.manual_seed(0)
     return MUNIT(
         SPEC_8,
         lambda image: MUNITAutoencoder(image, 4, 1, 1, style_halvings=2, mlp_width=4),
-        Means,
+        discriminator,
         reconstruction=L1(10.0),
         **shared(**options),
     )
@@ -70,13 +72,13 @@ def munit(**options):
 ALL = [pix2pix, cyclegan, cut, munit]
 
 
-def fit_pictures(model, tmp_path, steps, different=True):
-    """Trains on two random pictures a batch, whose sources are others or the very same."""
+def fit_pictures(model, tmp_path, steps, different=True, labels=None):
+    """Trains on two random pictures a batch, whose sources are others or the very same, all with the same labels."""
     batches = []
     for number in range(steps):
         source = torch.Generator().manual_seed(number)
         images, others = (2 * torch.rand(2, *model.image.shape, generator=source) - 1 for _ in range(2))
-        batches.append(Batch(images, None, sources=others if different else images))
+        batches.append(Batch(images, labels, sources=others if different else images))
     watch = Watch()
     quiet_trainer(watch, steps, tmp_path, log_every_n_steps=1).fit(model, DataLoader(batches, batch_size=None))
     return watch
@@ -138,6 +140,32 @@ def test_source_and_target_of_a_pair_move_alike(tmp_path):
     augmented, plain = ([logged["train/logit_real"] for logged in watch.logged] for watch in watches)
     assert augmented == plain == [0.0] * 4
     assert watches[0].logged[0]["train/logit_fake"] != watches[1].logged[0]["train/logit_fake"]
+
+
+class Labelled(Means):
+    """Keeps the labels that it is given."""
+
+    given: ClassVar[list[torch.Tensor | None]] = []
+
+    def forward(self, images, labels=None):
+        self.given.append(labels)
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("build", ALL)
+def test_discriminators_see_the_labels_of_a_batch(build, tmp_path, monkeypatch):
+    monkeypatch.setattr(Labelled, "given", given := [])
+    labels = torch.tensor([3, 1])
+    fit_pictures(build(discriminator=Labelled), tmp_path, 1, labels=labels)
+    directions = 1 if build in (pix2pix, cut) else 2
+    assert len(given) == 3 * directions  # real and made pictures, then made ones again
+    assert all(torch.equal(each, labels) for each in given)
+
+
+def test_a_buffer_returns_pictures_of_unknown_labels(tmp_path, monkeypatch):
+    monkeypatch.setattr(Labelled, "given", given := [])
+    fit_pictures(cyclegan(discriminator=Labelled, buffer=4), tmp_path, 1, labels=torch.tensor([3, 1]))
+    assert given == [None] * 6
 
 
 @pytest.mark.parametrize("build", [pix2pix, cyclegan])
