@@ -9,6 +9,7 @@ from rich.table import Table
 from gen_experiments.callbacks.of_kind import callbacks_of
 from gen_experiments.callbacks.resumption import out_of_time
 from gen_experiments.callbacks.wandb_logger import WandbRun
+from gen_experiments.units import with_unit
 
 
 class Summary(Callback):
@@ -34,7 +35,7 @@ class Summary(Callback):
             elif isinstance(logger, WandbLogger):
                 logger.experiment.summary.update(best)
         for name, value in sorted({**trainer.callback_metrics, **best}.items()):
-            table.add_row(name, f"{float(value):.6g}")
+            table.add_row(with_unit(name), f"{float(value):.6g}")
         console = Console(soft_wrap=True)
         if table.row_count:
             console.print(table)

@@ -14,6 +14,7 @@ from gen_experiments.evaluation.comparison import better, differences, differing
 from gen_experiments.evaluation.record import EVALUATION_FILE, read_record
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.runs.job import is_first_process
+from gen_experiments.units import with_unit
 
 
 def compare(
@@ -90,7 +91,7 @@ def print_comparison(names: list[str], records: list[dict[str, Any]]) -> bool:
         else:
             number, note = better(records, metric)
             remark = note if number is None else f"{number + 1}{', ' if note else ''}{note}"
-        table.add_row(metric, *(_cell(held["scores"][metric]) for held in records), remark)
+        table.add_row(with_unit(metric), *(_cell(held["scores"][metric]) for held in records), remark)
     Console(soft_wrap=True).print(table)
     for number, name in enumerate(names):
         print(f"{number + 1}: {name}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from gen_experiments.reports.run_data import RunData
 from gen_experiments.reports.tables import table
+from gen_experiments.units import with_unit
 
 
 def evaluations(runs: Sequence[RunData], records: Sequence[dict[str, Any] | None]) -> str:
@@ -31,7 +32,7 @@ def _scores(held: dict[str, Any]) -> str:
     rows = []
     for name, score in held["scores"].items():
         deviation = f" ± {score['deviation']:.3g}" if score.get("deviation") is not None else ""
-        rows.append([name, f"{score['value']:.6g}{deviation}", _interval(score)])
+        rows.append([with_unit(name), f"{score['value']:.6g}{deviation}", _interval(score)])
     protocol = held["protocol"]
     said = {key: value for key, value in protocol.items() if not isinstance(value, (dict, list))}
     for role in ("evaluated", "reference"):
@@ -47,7 +48,7 @@ def _by_damage(kinds: Sequence[dict[str, Any]]) -> str:
         found = (kind["scores"].get(name) for name in names)
         cells = ["" if score is None else f"{score['value']:.4g}{_bounds(score)}" for score in found]
         rows.append([described_damage(kind["damage"]), *cells])
-    return table(["damage of all images", *names], rows)
+    return table(["damage of all images", *map(with_unit, names)], rows)
 
 
 def _interval(score: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from gen_experiments.reports.evaluations import evaluations
 from gen_experiments.reports.run_data import RunData
 from gen_experiments.reports.tables import table
+from gen_experiments.units import with_unit
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito, 2008
 VALUES = ("last", "smallest", "largest")
@@ -72,7 +73,7 @@ def _legend(runs: Sequence[RunData]) -> str:
 def _values(runs: Sequence[RunData]) -> str:
     rows = []
     for name in _metrics(runs, "val/", "test/"):
-        row = [name]
+        row = [with_unit(name)]
         for run in runs:
             _, values = run.curves.get(name, ([], []))
             row += [f"{values[-1]:.6g}", f"{min(values):.6g}", f"{max(values):.6g}"] if values else ["", "", ""]

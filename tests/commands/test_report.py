@@ -57,7 +57,7 @@ def test_the_page_shows_the_last_numbers(runs, experiment):
     (fid,) = independent.column("gan/metrics.csv", "val/fid")
     (psnr,) = independent.column("vqvae/metrics.csv", "val/psnr")
     assert page.row("val/fid")[1:] == [f"{fid:.6g}"] * 3 + [""] * 3
-    assert page.row("val/psnr")[1:] == [""] * 3 + [f"{psnr:.6g}"] * 3
+    assert page.row("val/psnr (dB)")[1:] == [""] * 3 + [f"{psnr:.6g}"] * 3
 
 
 def test_the_last_value_is_the_last_of_several(runs, experiment):

@@ -10,6 +10,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.evaluation.record import write_record
 from gen_experiments.metrics.modes import ALARM, hardly_generated
 from gen_experiments.reports.evaluations import described_damage
+from gen_experiments.units import with_unit
 
 # The printed fields of each side's description.
 SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "crop", "seed", "count")
@@ -25,7 +26,7 @@ def print_record(held: dict[str, Any]) -> None:
         cells = [f"{found['value']:.6g}" + (f" ± {found['deviation']:.4g}" if "deviation" in found else "")]
         if protocol["bootstrap"]:
             cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
-        table.add_row(name, *cells, ", ".join(settings))
+        table.add_row(with_unit(name), *cells, ", ".join(settings))
     Console(soft_wrap=True).print(table)
     without = [name for name, found in held["scores"].items() if "interval" not in found]
     if protocol["bootstrap"] and without:
@@ -66,7 +67,7 @@ def keep_record(held: dict[str, Any], path: Path, hint: str = "") -> None:
 def _print_by_damage(rows: list[dict[str, Any]]) -> None:
     """Prints the scores of each kind of damage."""
     names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
-    table = Table("damage of all images", *names)
+    table = Table("damage of all images", *map(with_unit, names))
     for row in rows:
         cells = [f"{row['scores'][name]['value']:.4g}" if name in row["scores"] else "" for name in names]
         table.add_row(described_damage(row["damage"]), *cells)
