@@ -191,7 +191,7 @@ def test_the_loss_is_over_a_cosine_of_the_codes(experiment, trained, images, pri
     assert reported == pytest.approx(float(entropies[hidden].mean()) / math.log(2), rel=1e-5)
 
 
-def test_samples_of_a_prior_are_settled_by_confidence_with_fading_noise(experiment, trained, prior, tmp_path):
+def test_samples_of_a_prior_are_settled_by_confidence_with_fading_noise(experiment, trained, prior, tmp_path, images):
     """MaskGIT's loop: after the share t of the steps the least sure cos(πt/2) of the codes are drawn once more.
 
     Sure is log p + 4.5 (1 − t) g with a Gumbel number g.
@@ -201,7 +201,10 @@ def test_samples_of_a_prior_are_settled_by_confidence_with_fading_noise(experime
     model, averaged, _ = prior
     model.prior.load_state_dict(averaged)
     sources = [independent.source(3, SEED, number) for number in range(count)]
-    labels = torch.cat([torch.randint(10, (1,), generator=random) for random in sources])
+    # A training image is drawn, whose class the sample gets.
+    ends = np.bincount(images["train"][1]).cumsum()
+    places = [int(torch.randint(int(ends[-1]), (1,), generator=random)) for random in sources]
+    labels = torch.tensor([int((place >= ends).sum()) for place in places])
     length = model.prior.codes.length
     codes = torch.zeros(count, length, dtype=torch.int64)
     hidden = torch.ones(count, length, dtype=torch.bool)
