@@ -3,7 +3,6 @@
 import yaml
 
 from conftest import BACKBONE_FILES, CONFIGS
-from small_models import write_classifier
 
 BASES = {
     "VQVAE": "vqvae.yaml",
@@ -49,10 +48,6 @@ def small(path, few, checkpoints, backbone_weights):
     if parts.get("reconstruction", {}).get("class_path") == "Perceptual":
         options += ["--model.reconstruction.net=alex", f"--data.size={LARGE}"]
         options.append(f"--model.reconstruction.weights={backbone_weights / BACKBONE_FILES['alex']}")
-    if parts.get("reconstruction", {}).get("class_path") == "TrainedPerceptual":
-        file = backbone_weights / "classifier.ckpt"
-        write_classifier(file)
-        options.append(f"--model.reconstruction.weights={file}")
     if "scales" in parts:  # a discriminator of three layers takes no 16 pixels
         options.append("--model.scales=1")
     if "adversary" in parts:
