@@ -23,6 +23,7 @@ FLOOR = {
     "storage",
     "errors",
     "exported",
+    "file_kinds",
     "grids",
     "layouts",
     "plain_values",
@@ -32,6 +33,7 @@ FLOOR = {
     "progress",
     "recorded",
     "sizes",
+    "units",
     "untrusted",
     "weight_files",
 }
@@ -42,7 +44,7 @@ MAY_IMPORT = {
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
     "priors": FLOOR | {"networks"},
     "losses": FLOOR | {"metrics"},  # a distance by the features of a trained classifier
-    "models": FLOOR | PARTS | {"parser"},
+    "models": FLOOR | PARTS | {"parser", "runs"},  # the folder of a run
     "evaluation": FLOOR | {"metrics"},
     "reports": FLOOR | {"runs"},
     "search": FLOOR | {"runs"},
@@ -50,11 +52,12 @@ MAY_IMPORT = {
     "runs": FLOOR,
     "commands": BELOW_CLI,
     "parser": {"class_paths", "errors", "plain_values"},
-    "reporting": {"errors", "parser"},
+    "stopping": {"runs"},
+    "reporting": {"errors", "parser", "runs"},
     "experiment": BELOW_CLI,
     "trainer_commands": BELOW_CLI | {"experiment"},
     "cli": BELOW_CLI | {"reporting", "trainer_commands"},
-    "__main__": BELOW_CLI | {"cli", "reporting"},
+    "__main__": BELOW_CLI | {"cli", "reporting", "stopping"},
 }
 MAY_USE_LIGHTNING = {"data", "models", "callbacks", "experiment", "trainer_commands"}
 MAY_USE_WANDB = {"callbacks"}

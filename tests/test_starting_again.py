@@ -91,10 +91,15 @@ def test_a_truncated_checkpoint_is_passed_over_aloud_by_a_script_too(experiment,
     assert checkpoint(last)["global_step"] == 6
 
 
+def files(run):
+    """The contents of a run's files; its lock names the process that held it last."""
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
 def test_a_full_disk_leaves_what_the_run_has(experiment, tmp_path):
     assert experiment("fit", *SCRIPT) == 0
     (run,) = (tmp_path / "runs" / "vqvae").iterdir()
-    held = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    held = files(run)
     # What bash counts in KiB is a limit on every file that a process writes.
     command = ["bash", "-c", 'ulimit -f 2 && exec "$@"', "bash", *MODULE, "fit", *SCRIPT[:-1], "--ckpt_path=last"]
     done = subprocess.run([*command, "--trainer.max_steps=6"], cwd=tmp_path, capture_output=True, text=True)
@@ -102,7 +107,4 @@ def test_a_full_disk_leaves_what_the_run_has(experiment, tmp_path):
     assert (
         done.stderr.splitlines()[-1] == f"error: cannot write {run.relative_to(tmp_path)}/config.yaml: File too large"
     )
-    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == {
-        **held,
-        run / "run.json": held[run / "run.json"].replace(b"finished", b"stopped"),
-    }
+    assert files(run) == {**held, run / "run.json": held[run / "run.json"].replace(b"finished", b"stopped")}

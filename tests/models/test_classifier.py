@@ -85,7 +85,7 @@ def test_other_checkpoints_are_refused(checkpoints, tmp_path):
     with pytest.raises(UserError, match="there is no checkpoint of a classifier"):
         TrainedFeatures("nowhere.ckpt")
     (tmp_path / "text.ckpt").write_text("none")
-    with pytest.raises(UserError, match="no whole checkpoint"):
+    with pytest.raises(UserError, match="is a text and holds no weights"):
         TrainedFeatures(str(tmp_path / "text.ckpt"))
 
 
