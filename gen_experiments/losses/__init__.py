@@ -1,5 +1,6 @@
 """Losses: pure formulas over tensors, logits and callables.
 
 - `base`: the contracts; `adversarial`: what GANs minimise; `penalties`, `lecam`: terms on the discriminator;
-- `reconstruction`, `perceptual`, `trained_perceptual`: distances of images; `contrastive`, `codes`: losses of features and of codes.
+- `reconstruction`, `perceptual`, `trained_perceptual`: distances of images;
+- `contrastive`, `codes`: losses of features and of codes.
 """
