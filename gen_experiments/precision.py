@@ -37,6 +37,15 @@ class KeepsPrecision(nn.Module):
         return self
 
 
+def compiler_options(device: torch.device, precision: str) -> dict[str, bool]:
+    """Returns the options of torch's compiler for networks on `device` under `trainer.precision`.
+
+    On CPUs with AMX PyTorch 2.14 computes x + conv(ReLU(conv(x))) wrongly in bfloat16, up to NaN, where the compiler
+    brings convolutions to channels last; without that it is right.
+    """
+    return {"layout_optimization": False} if device.type == "cpu" and "32" not in precision else {}
+
+
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Returns a floating-point tensor in float32, or in float64 where it is float64."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

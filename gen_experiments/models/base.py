@@ -19,6 +19,7 @@ from gen_experiments.models.batch_norm import synchronise
 from gen_experiments.models.manual import ManualOptimization
 from gen_experiments.models.optimizers import raise_eps
 from gen_experiments.networks.base import Decoder, Discriminator, Encoder, Generator
+from gen_experiments.precision import compiler_options
 from gen_experiments.randomness import Stream
 from gen_experiments.recorded import Recorded, arguments_of, class_path
 from gen_experiments.schedules import Schedule, set_run_length
@@ -109,8 +110,9 @@ class ImageModel(Recorded, ManualOptimization):
             synchronise(self)
         if stage == "fit":
             self._warn_of_checkpoints_without_description()
+            options = compiler_options(self.trainer.strategy.root_device, str(self.trainer.precision))
             for network in self._compiled:
-                network.compile()
+                network.compile(options=options)
 
     @property
     def images_before(self) -> int:
