@@ -57,8 +57,8 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Writes and logs the config; Lightning calls it on the first process only."""
         path = Path(trainer.default_root_dir) / self.config_filename  # a logger may have no folder, or one of its own
-        self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
-        config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        self.parser.save(self.config, path, skip_unset=False, overwrite=True, multifile=False)
+        config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
         for callback in callbacks_of(trainer, Evaluation):
             config["protocol"] = callback.protocol()
         config["images"] = trainer.datamodule.facts()  # type: ignore[attr-defined]
