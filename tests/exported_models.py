@@ -48,7 +48,7 @@ def write_livened(hyper_parameters, path, gain=1.0):
     model = build_model(json.dumps(hyper_parameters))
     state, source = model.state_dict(), torch.Generator().manual_seed(0)
     for name, weight in state.items():
-        if weight.ndim >= 2:
+        if weight.numel() and weight.ndim >= 2:  # a buffer of images may hold none
             weight.normal_(std=(gain / weight[0].numel()) ** 0.5, generator=source)
         elif name.endswith(("bias", "running_mean")):
             weight.uniform_(-0.1, 0.1, generator=source)
