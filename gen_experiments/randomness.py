@@ -73,23 +73,19 @@ def generator(device: torch.device | str, *key: int) -> torch.Generator:
     return torch.Generator(device).manual_seed(key_seed(*key))
 
 
-def randn_rows(rows: int, *shape: int, source: torch.Generator) -> Tensor:
-    """Returns this process's `rows` of a standard normal (world_size * rows, *shape) float32 draw from `source`."""
-    return _own_rows(
-        torch.randn(_global(rows), *shape, generator=source, device=source.device, dtype=torch.float32), rows
-    )
+def randn_rows(rows: int, *shape: int, rng: torch.Generator) -> Tensor:
+    """Returns this process's `rows` of a standard normal (world_size * rows, *shape) float32 draw from `rng`."""
+    return _own_rows(torch.randn(_global(rows), *shape, generator=rng, device=rng.device, dtype=torch.float32), rows)
 
 
-def rand_rows(rows: int, *shape: int, source: torch.Generator) -> Tensor:
-    """Returns this process's `rows` of a uniform [0, 1) (world_size * rows, *shape) float32 draw from `source`."""
-    return _own_rows(
-        torch.rand(_global(rows), *shape, generator=source, device=source.device, dtype=torch.float32), rows
-    )
+def rand_rows(rows: int, *shape: int, rng: torch.Generator) -> Tensor:
+    """Returns this process's `rows` of a uniform [0, 1) (world_size * rows, *shape) float32 draw from `rng`."""
+    return _own_rows(torch.rand(_global(rows), *shape, generator=rng, device=rng.device, dtype=torch.float32), rows)
 
 
-def randint_rows(rows: int, high: int, source: torch.Generator) -> Tensor:
-    """Returns this process's `rows` of a uniform int64 draw in [0, high) from `source`: shape (rows,)."""
-    return _own_rows(torch.randint(high, (_global(rows),), generator=source, device=source.device), rows)
+def randint_rows(rows: int, high: int, rng: torch.Generator) -> Tensor:
+    """Returns this process's `rows` of a uniform int64 draw in [0, high) from `rng`: shape (rows,)."""
+    return _own_rows(torch.randint(high, (_global(rows),), generator=rng, device=rng.device), rows)
 
 
 def _global(rows: int) -> int:

@@ -20,9 +20,9 @@ def _collectives():
         "given": given,
         "transposed": transposed,
         "rows": distributed.all_gather_rows(rows),
-        "normal": randomness.randn_rows(3, 4, source=source),
-        "uniform": randomness.rand_rows(2, 1, 1, 1, source=source),
-        "integers": randomness.randint_rows(5, 100, source=source),
+        "normal": randomness.randn_rows(3, 4, rng=source),
+        "uniform": randomness.rand_rows(2, 1, 1, 1, rng=source),
+        "integers": randomness.randint_rows(5, 100, rng=source),
     }
 
 
@@ -73,9 +73,9 @@ def test_rows_are_gathered_in_rank_order(results):
 def test_two_processes_draw_what_one_draws(results):
     source = randomness.generator("cpu", 7, 1)
     whole = {
-        "normal": randomness.randn_rows(6, 4, source=source),
-        "uniform": randomness.rand_rows(4, 1, 1, 1, source=source),
-        "integers": randomness.randint_rows(10, 100, source=source),
+        "normal": randomness.randn_rows(6, 4, rng=source),
+        "uniform": randomness.rand_rows(4, 1, 1, 1, rng=source),
+        "integers": randomness.randint_rows(10, 100, rng=source),
     }
     for name, expected in whole.items():
         assert torch.equal(torch.cat([result[name] for result in results]), expected)

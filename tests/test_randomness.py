@@ -12,8 +12,8 @@ from gen_experiments.randomness import Stream
 
 def test_the_same_key_gives_the_same_stream():
     first, second = (randomness.generator("cpu", 3, 5, 9) for _ in range(2))
-    assert torch.equal(randomness.randn_rows(4, 2, source=first), randomness.randn_rows(4, 2, source=second))
-    assert torch.equal(randomness.rand_rows(4, source=first), randomness.rand_rows(4, source=second))
+    assert torch.equal(randomness.randn_rows(4, 2, rng=first), randomness.randn_rows(4, 2, source=second))
+    assert torch.equal(randomness.rand_rows(4, rng=first), randomness.rand_rows(4, source=second))
 
 
 @pytest.mark.parametrize("other", [(3, 5, 8), (3, 9, 5), (4, 5, 9), (3, 5, 9, 1)])
@@ -31,16 +31,16 @@ def test_seeds_are_63_bits_wide_and_do_not_collide():
 def test_the_global_state_is_neither_read_nor_moved():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    drawn = randomness.randn_rows(4, source=randomness.generator("cpu", 1))
+    drawn = randomness.randn_rows(4, rng=randomness.generator("cpu", 1))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(1)
-    assert torch.equal(randomness.randn_rows(4, source=randomness.generator("cpu", 1)), drawn)
+    assert torch.equal(randomness.randn_rows(4, rng=randomness.generator("cpu", 1)), drawn)
 
 
 def test_draws_have_the_promised_shapes_and_ranges():
     source = randomness.generator("cpu", 1)
-    uniform = randomness.rand_rows(1000, 3, source=source)
-    integers = randomness.randint_rows(1000, 10, source=source)
+    uniform = randomness.rand_rows(1000, 3, rng=source)
+    integers = randomness.randint_rows(1000, 10, rng=source)
     assert uniform.shape == (1000, 3)
     assert 0 <= uniform.min() < 0.01
     assert 0.99 < uniform.max() < 1

@@ -98,11 +98,11 @@ def _right(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = DigitsNet(classes).to(device)
-    source = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.2)
     for _ in progress(steps, "steps"):
-        chosen = torch.randint(len(labels), (BATCH,), generator=source)
+        chosen = torch.randint(len(labels), (BATCH,), generator=rng)
         optimizer.zero_grad()
         cross_entropy(network(images[chosen].to(device)), labels[chosen].to(device)).backward()
         optimizer.step()

@@ -20,7 +20,7 @@ from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.prior import CodePrior
-from gen_experiments.models.sampling import sample_sources
+from gen_experiments.models.sampling import sample_rngs
 
 SHOWN_SIDE = 512  # pixels: smaller grids are enlarged
 MOST_SAMPLES, STEPS, PROPOSALS, MOST_SEED = 64, 8, 3, 2**31 - 1
@@ -59,9 +59,9 @@ def sampled(model: Samples, label: int | None, seed: int, num: int, truncation: 
 
 def way(model: GAN, label: int | None, start: int, stop: int) -> Tensor:
     """Returns (STEPS, C, H, W) uint8 images on the arc between the first samples of two seeds."""
-    sources = [*sample_sources(0, 1, start), *sample_sources(0, 1, stop)]
-    ends = model.noise(sources)
-    labels = model.drawn_labels(sources)
+    rngs = [*sample_rngs(0, 1, start), *sample_rngs(0, 1, stop)]
+    ends = model.noise(rngs)
+    labels = model.drawn_labels(rngs)
     if label is None and labels is not None:
         label = int(labels[0])
     return images_at(model, slerp(ends[0], ends[1], torch.linspace(0, 1, STEPS)), label)

@@ -8,7 +8,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MOST_IN_GRID, listed, save_grid
 from gen_experiments.images import to_uint8
 from gen_experiments.models.gan import GAN
-from gen_experiments.models.sampling import sample_sources
+from gen_experiments.models.sampling import sample_rngs
 from gen_experiments.networks.base import Generator
 
 
@@ -50,8 +50,8 @@ def explore(
     check_interval("[0, inf)", number=number, seed=seed)
     if steps % 2 == 0 or not 3 <= steps <= MOST_IN_GRID // directions:
         raise UserError(f"steps must be odd and in [3, {MOST_IN_GRID // directions}], not {steps}")
-    sources = sample_sources(number, 1, seed)
-    noise, labels = model.noise(sources), model.drawn_labels(sources)
+    rngs = sample_rngs(number, 1, seed)
+    noise, labels = model.noise(rngs), model.drawn_labels(rngs)
     generator = model.ema.module
     assert isinstance(generator, Generator)
     found, gains = semantic_directions(generator.first_weight)

@@ -12,7 +12,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MOST_IN_GRID, grid, listed, save_grid
 from gen_experiments.images import save_animation, to_uint8
 from gen_experiments.models.gan import GAN
-from gen_experiments.models.sampling import sample_sources
+from gen_experiments.models.sampling import sample_rngs
 
 ANIMATED = (".gif", ".webp")
 
@@ -53,8 +53,8 @@ def interpolate(
     if points * steps > MOST_IN_GRID:
         raise UserError(f"--points times --steps must be at most {MOST_IN_GRID}, not {points * steps}")
     wanted = [] if classes is None else class_numbers("--classes", classes, model)
-    sources = sample_sources(0, points, seed)
-    ends, labels = model.noise(sources).cpu(), model.drawn_labels(sources)
+    rngs = sample_rngs(0, points, seed)
+    ends, labels = model.noise(rngs).cpu(), model.drawn_labels(rngs)
     if latents is not None:
         ends = read_latents(latents, model.generator.latent_dim)
         if len(ends) < 2:

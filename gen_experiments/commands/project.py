@@ -18,7 +18,7 @@ from gen_experiments.images import to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.gan import GAN
-from gen_experiments.models.sampling import sample_sources
+from gen_experiments.models.sampling import sample_rngs
 from gen_experiments.progress import progress
 from gen_experiments.storage import atomic_write
 
@@ -119,7 +119,7 @@ def _descend(
 ) -> Tensor:
     """Returns (N, D) noise for (N, C, H, W) targets; each picture's is found as if it were alone."""
     with torch.no_grad():
-        candidates = model.noise(sample_sources(0, CANDIDATES, seed))
+        candidates = model.noise(sample_rngs(0, CANDIDATES, seed))
         made = torch.cat([model(part, one_label(label, len(part), model.device)) for part in candidates.split(64)])
         nearest = torch.cdist(targets.flatten(1), made.flatten(1)).argmin(dim=1)
     noise = candidates[nearest].clone().requires_grad_()

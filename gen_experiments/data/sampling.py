@@ -87,8 +87,8 @@ class TrainingBatches:
     def _mirrored(self, count: int) -> torch.Tensor | None:
         if not self.flip:
             return None
-        source = randomness.generator("cpu", Stream.MIRROR, self.seed, self._epoch, self._done)
-        return randomness.rand_rows(count, source=source) < 0.5
+        rng = randomness.generator("cpu", Stream.MIRROR, self.seed, self._epoch, self._done)
+        return randomness.rand_rows(count, rng=rng) < 0.5
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the epoch, its number of yielded batches, the batch size and the number of images."""

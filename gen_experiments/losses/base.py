@@ -62,12 +62,12 @@ class Penalty(Recorded, KeepsPrecision, ABC):
         self.weight, self.every = weight, every
 
     @abstractmethod
-    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
         """Returns the weighted penalty, a scalar that can be differentiated w.r.t. the discriminator's parameters.
 
         Args:
             discriminator: images (B, C, H, W) -> logits (B,).
             real: real images.
             fake: generated images, detached.
-            source: of random numbers (`randomness.rand_rows`).
+            rng: for `randomness.rand_rows` and the like; in the same state on every process.
         """

@@ -38,8 +38,8 @@ class LeCam(Penalty):
         self.register_buffer("averages", torch.zeros(2))
         self.register_buffer("remaining", torch.ones(()))
 
-    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
-        """Updates the averages and returns the penalty; `source` is not used."""
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
+        """Updates the averages and returns the penalty; `rng` is not used."""
         real_logits, fake_logits = discriminator(real).float(), discriminator(fake).float()
         self._update(torch.stack([real_logits.mean(), fake_logits.mean()]).detach())
         averages = self.averages / (1 - self.remaining)

@@ -16,8 +16,8 @@ class R1(Penalty):
         every: the interval in iterations; > 0.
     """
 
-    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
-        """Returns the penalty at `real`; `fake` and `source` are not used."""
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
+        """Returns the penalty at `real`; `fake` and `rng` are not used."""
         return 0.5 * self.weight * self.every * squared_gradient_norms(discriminator, real).mean()
 
 
@@ -29,8 +29,8 @@ class R2(Penalty):
         every: the interval in iterations; > 0.
     """
 
-    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
-        """Returns the penalty at `fake`; `real` and `source` are not used."""
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
+        """Returns the penalty at `fake`; `real` and `rng` are not used."""
         return 0.5 * self.weight * self.every * squared_gradient_norms(discriminator, fake).mean()
 
 
@@ -47,9 +47,9 @@ class GradientPenalty(Penalty):
     def __init__(self, weight: float = 10.0, every: int = 1) -> None:
         super().__init__(weight, every)
 
-    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
         """Returns the penalty between `real` and `fake`, of equal shape."""
-        mix = rand_rows(len(real), 1, 1, 1, source=source)
+        mix = rand_rows(len(real), 1, 1, 1, rng=rng)
         return self.weight * self.every * _distance_to_one(discriminator, mix * real + (1 - mix) * fake)
 
 
@@ -70,9 +70,9 @@ class DRAGAN(Penalty):
         check_interval("[0, inf)", deviation=deviation)
         self.deviation = deviation
 
-    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, source: torch.Generator) -> Tensor:
+    def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
         """Returns the penalty around `real`; `fake` is not used."""
-        noise = self.deviation * randn_rows(*real.shape, source=source)
+        noise = self.deviation * randn_rows(*real.shape, rng=rng)
         return self.weight * self.every * _distance_to_one(discriminator, real + noise)
 
 

@@ -58,12 +58,12 @@ def overlap_deviations(
         recalling.append(_pairs(nearer < looked_at, start, nearer))
         covering.append(_pairs(distances < wide, start))
     others, recalls, covers = torch.cat(nearest), torch.cat(recalling, 1), torch.cat(covering, 1)
-    source, count = torch.Generator().manual_seed(seed), len(generated)
+    rng, count = torch.Generator().manual_seed(seed), len(generated)
     kept = round(KEPT * count)
     found = []
     for _ in steps(repeats):
         chosen = torch.zeros(count, dtype=torch.int64)
-        chosen[torch.randperm(count, generator=source)[:kept]] = 1
+        chosen[torch.randperm(count, generator=rng)[:kept]] = 1
         before = torch.cat([torch.zeros(count, 1, dtype=torch.int64), chosen[others].cumsum(1)], 1)
         inside = chosen[recalls[0]].bool() & (before[recalls[0], recalls[2]] < neighbours)
         found.append([_share(recalls[1][inside], len(real)), _share(covers[1][chosen[covers[0]].bool()], len(real))])

@@ -23,11 +23,11 @@ def mind(generated: Tensor, real: Tensor, directions: int = 1000, seed: int = 0)
 
 def drawn_for_mind(generated: Tensor, real: Tensor, directions: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the unit vectors (M, d) of `mind` and the rows of either set that it compares, (n, d) float64 each."""
-    source = torch.Generator().manual_seed(seed)
-    units = F.normalize(torch.randn(directions, generated.shape[1], generator=source, dtype=torch.float64), dim=1)
+    rng = torch.Generator().manual_seed(seed)
+    units = F.normalize(torch.randn(directions, generated.shape[1], generator=rng, dtype=torch.float64), dim=1)
     count = min(len(generated), len(real))
     first, second = (
-        each.double() if len(each) == count else each.double()[torch.randperm(len(each), generator=source)[:count]]
+        each.double() if len(each) == count else each.double()[torch.randperm(len(each), generator=rng)[:count]]
         for each in (generated, real)
     )
     return units.to(generated.device), first, second

@@ -46,8 +46,8 @@ def bootstrap_interval(
         seed: of the draws.
         steps: iterates over a number of steps and may show the progress.
     """
-    source = torch.Generator().manual_seed(seed)
-    found = [statistic(torch.randint(count, (count,), generator=source)) for _ in steps(repeats)]
+    rng = torch.Generator().manual_seed(seed)
+    found = [statistic(torch.randint(count, (count,), generator=rng)) for _ in steps(repeats)]
     low, high = np.quantile(found, [0.025, 0.975], method="weibull")  # of the order (repeats + 1)α
     return Interval(2 * value - float(high), 2 * value - float(low))
 

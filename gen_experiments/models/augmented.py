@@ -55,8 +55,8 @@ class Augmented(nn.Module):
         """
         if self.augmentation is None:
             return None, None
-        source = randomness.generator(device, randomness.run_seed(), Stream.AUGMENTATION, iteration)
-        draws = randomness.rand_rows(rows, 4, self.augmentation.num_draws, source=source)
+        rng = randomness.generator(device, randomness.run_seed(), Stream.AUGMENTATION, iteration)
+        draws = randomness.rand_rows(rows, 4, self.augmentation.num_draws, rng=rng)
         return draws[:, :2], draws[:, 2:]
 
     def forward(self, images: Tensor, draws: Tensor | None) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.models.ema import EMA
-from gen_experiments.models.sampling import GenerativeModel, sample_sources
+from gen_experiments.models.sampling import GenerativeModel, sample_rngs
 from gen_experiments.networks.base import Generator
 from gen_experiments.pure_functions import PureFunction
 
@@ -32,14 +32,14 @@ class AveragedGenerator(GenerativeModel):
         images: Tensor = self.ema(noise, labels)
         return images
 
-    def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
-        """Returns one image per source; see `sample`."""
-        images: Tensor = self(truncation * self.noise(sources), labels)
+    def generate(self, rngs: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
+        """Returns one image per random number generator; see `sample`."""
+        images: Tensor = self(truncation * self.noise(rngs), labels)
         return images
 
-    def noise(self, sources: Sequence[torch.Generator]) -> Tensor:
-        """Returns the noise of each source, (len(sources), latent_dim) on the model's device."""
-        noise = [torch.randn(self.generator.latent_dim, generator=source, dtype=torch.float32) for source in sources]
+    def noise(self, rngs: Sequence[torch.Generator]) -> Tensor:
+        """Returns (len(rngs), latent_dim) noise, a row from each random number generator, on the model's device."""
+        noise = [torch.randn(self.generator.latent_dim, generator=rng, dtype=torch.float32) for rng in rngs]
         return torch.stack(noise).to(self.device)
 
     def pure_functions(self) -> dict[str, PureFunction]:
@@ -47,8 +47,8 @@ class AveragedGenerator(GenerativeModel):
 
         It is the averaged generator, as in `sample`; its images should lie in [-1, 1] but are not clamped.
         """
-        sources = sample_sources(0, 3, seed=0)
-        inputs, labels = {"latents": self.noise(sources)}, self.drawn_labels(sources)
+        rngs = sample_rngs(0, 3, seed=0)
+        inputs, labels = {"latents": self.noise(rngs)}, self.drawn_labels(rngs)
         if labels is not None:
             inputs["labels"] = labels.to(self.device)
         return {"generator": PureFunction(self.ema, (self.ema,), inputs, ("images",))}

@@ -78,8 +78,8 @@ class ImageModel(Recorded, ManualOptimization):
             # The command line's plain values, from which a checkpoint rebuilds the model.
             self.save_hyperparameters(logger=False)
 
-    def random_source(self) -> torch.Generator:
-        """Returns the source of this iteration's random numbers, in the same state on all processes."""
+    def iteration_rng(self) -> torch.Generator:
+        """Returns a generator of this iteration's random numbers, in the same state on all processes."""
         return randomness.generator(self.device, randomness.run_seed(), Stream.NOISE, self.iteration)
 
     def scheduled(self, *optimizers: Optimizer) -> list[Optimizer]:

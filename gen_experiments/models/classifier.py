@@ -77,8 +77,8 @@ class Classifier(ImageModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the cross-entropy of a batch."""
-        source = randomness.generator("cpu", Stream.SHIFT, randomness.run_seed(), self.images_seen)
-        images = shifted(batch.images, self.shift, source)
+        rng = randomness.generator("cpu", Stream.SHIFT, randomness.run_seed(), self.images_seen)
+        images = shifted(batch.images, self.shift, rng)
         loss = F.cross_entropy(self(images), require_labels(batch.labels), label_smoothing=self.label_smoothing)
         self.log_training(loss=loss)
         return loss
@@ -114,18 +114,18 @@ class Classifier(ImageModel):
             write_confusion(folder / "confusion.csv", counts, self.image.class_labels)
 
 
-def shifted(images: Tensor, pixels: int, source: torch.Generator) -> Tensor:
+def shifted(images: Tensor, pixels: int, rng: torch.Generator) -> Tensor:
     """Shifts each image by whole pixels, with its edge repeated.
 
     Args:
         images: (B, C, H, W), this process's part of the global batch.
         pixels: the largest shift, in either direction of both axes.
-        source: of random numbers, the same on every process.
+        rng: in the same state on every process.
     """
     if not pixels:
         return images
     rows = len(images)
-    down, right = (randomness.randint_rows(rows, 2 * pixels + 1, source).to(images.device) for _ in range(2))
+    down, right = (randomness.randint_rows(rows, 2 * pixels + 1, rng).to(images.device) for _ in range(2))
     height, width = images.shape[-2:]
     padded = F.pad(images, (pixels,) * 4, mode="replicate")
     image = torch.arange(rows, device=images.device)[:, None, None, None]

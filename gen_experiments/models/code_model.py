@@ -150,7 +150,7 @@ class CodeModel(ImageModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the prior's loss of a batch."""
         codes = self.codes_of(batch, "train")
-        loss = self.prior.loss(codes, batch.labels, self.random_source(), self.images_before)
+        loss = self.prior.loss(codes, batch.labels, self.iteration_rng(), self.images_before)
         require_scalar(loss, f"the result of {type(self.prior).__name__}.loss")
         self.log_training(loss=loss / NATS_OF_A_BIT)
         return loss

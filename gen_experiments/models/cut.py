@@ -109,22 +109,22 @@ class CUT(TranslationModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of generator and projector."""
-        sources, source = sources_of(batch), self.random_source()
+        sources, rng = sources_of(batch), self.iteration_rng()
         made = translated(self.generators[0], sources)
         bouts = {"": Bout(partial(self.logits, self.discriminators[0], batch.labels), batch.images, made)}
-        logs = self.discriminator_step(bouts, source)
-        contrasts = [self._contrast(sources, made, source)]
+        logs = self.discriminator_step(bouts, rng)
+        contrasts = [self._contrast(sources, made, rng)]
         terms: dict[str, Tensor] = {}
         if self.identity:
             again = translated(self.generators[0], batch.images)
-            contrasts.append(self._contrast(batch.images, again, source))
+            contrasts.append(self._contrast(batch.images, again, rng))
             if self.unchanged is not None:
                 terms["unchanged"] = self.unchanged(again, batch.images)
         terms["contrast"] = self.contrast * torch.stack(contrasts).mean()
         logs |= self.generator_step(bouts, terms)
         return self.end_iteration(batch, logs)
 
-    def _contrast(self, sources: Tensor, made: Tensor, source: torch.Generator) -> Tensor:
+    def _contrast(self, sources: Tensor, made: Tensor, rng: torch.Generator) -> Tensor:
         """Returns the mean over the stages of the loss between sources and what was made of them."""
         generator = self.generators[0]
         assert isinstance(generator, StagedTranslator)
@@ -132,7 +132,7 @@ class CUT(TranslationModel):
         for stage, key in zip(self.stages, keys, strict=True):
             shape = (len(sources), generator.feature_channels[stage], *getattr(key, "shape", ())[2:])
             require_shape(key, shape, f"stage {stage} of {type(generator).__name__}.features")
-        places = drawn_places(keys, self.patches, source)
+        places = drawn_places(keys, self.patches, rng)
         pairs = zip(self.projector(*queries, places=places), self.projector(*keys, places=places), strict=True)
         return torch.stack([patch_nce(query.float(), key.float(), TEMPERATURE) for query, key in pairs]).mean()
 

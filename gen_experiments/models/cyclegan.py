@@ -81,19 +81,19 @@ class CycleGAN(TranslationModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of both generators and one of both discriminators."""
-        a, b, source = sources_of(batch), batch.images, self.random_source()
+        a, b, rng = sources_of(batch), batch.images, self.iteration_rng()
         to_b, to_a = self.generators
         made_b, made_a = translated(to_b, a), translated(to_a, b)
         terms = {"cycle_a": self.cycle(to_a(made_b), a), "cycle_b": self.cycle(to_b(made_a), b)}
         if self.identity is not None:
             terms |= {"identity_a": self.identity(to_a(a), a), "identity_b": self.identity(to_b(b), b)}
-        shown = [buffer(made, source) for buffer, made in zip(self.buffers_of_sides, (made_b, made_a), strict=True)]
+        shown = [buffer(made, rng) for buffer, made in zip(self.buffers_of_sides, (made_b, made_a), strict=True)]
         # The buffer keeps no labels of what it returns.
         labels = None if self._buffered else batch.labels
         logits = [partial(self.logits, discriminator, labels) for discriminator in self.discriminators]
         bouts = {"_b": Bout(logits[0], b, made_b, shown[0]), "_a": Bout(logits[1], a, made_a, shown[1])}
         logs = self.generator_step(bouts, terms)
-        logs |= self.discriminator_step(bouts, source)
+        logs |= self.discriminator_step(bouts, rng)
         return self.end_iteration(batch, logs)
 
     def evaluated(self, sources: Tensor, translations: Tensor) -> dict[str, Tensor]:

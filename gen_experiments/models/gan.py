@@ -139,11 +139,11 @@ class GAN(AveragedGenerator):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one discriminator step and, every `n_critic` iterations, one generator step; logs the last of each."""
         iteration = self.iteration
-        source = self.random_source()
+        rng = self.iteration_rng()
         draws_d, draws_g = self.augment.draws(len(batch.images), self.device, iteration)
-        real = self._discriminator_step(self._micro_batches(batch, source, draws_d), iteration, source)
+        real = self._discriminator_step(self._micro_batches(batch, rng, draws_d), iteration, rng)
         if (iteration + 1) % self.n_critic == 0:
-            self._generator_step(self._micro_batches(batch, source, draws_g))
+            self._generator_step(self._micro_batches(batch, rng, draws_g))
             self.ema.update(self.generator, self.n_critic * global_size(batch), self._scheduled_values["ema_half_life"])
         if self.logs_this_iteration:
             rates = {f"lr_{which}": self.own_optimizer(n).param_groups[0]["lr"] for n, which in enumerate("dg")}
@@ -151,12 +151,12 @@ class GAN(AveragedGenerator):
         self.augment.update(real, iteration)
         return self._logs["loss_d"]
 
-    def _micro_batches(self, batch: Batch, source: torch.Generator, draws: Tensor | None) -> list[MicroBatch]:
+    def _micro_batches(self, batch: Batch, rng: torch.Generator, draws: Tensor | None) -> list[MicroBatch]:
         """Returns the micro-batches of a batch; their noise is drawn for the whole of it."""
-        noise = randomness.randn_rows(len(batch.images), self.generator.latent_dim, source=source)
+        noise = randomness.randn_rows(len(batch.images), self.generator.latent_dim, rng=rng)
         return split(batch, noise, draws, self.accumulate)
 
-    def _discriminator_step(self, micro_batches: list[MicroBatch], iteration: int, source: torch.Generator) -> Tensor:
+    def _discriminator_step(self, micro_batches: list[MicroBatch], iteration: int, rng: torch.Generator) -> Tensor:
         """Steps the discriminator and returns its logits of the real images."""
         found: list[Judged] = []
         with self.stepping(0):
@@ -171,7 +171,7 @@ class GAN(AveragedGenerator):
                 logits = [partial(self._logits, micro_batch=micro_batch, kind=kind) for kind in (0, 1)]
                 due = due_penalties(self.penalties, iteration)
                 factor = self._scheduled_values.get("penalty_factor", 1.0)
-                each = judged(self.loss, logits, micro_batch.images, generated, due, source, factor)
+                each = judged(self.loss, logits, micro_batch.images, generated, due, rng, factor)
                 self.manual_backward(each.loss / len(micro_batches))
                 found.append(each.detached())
             for name in found[0].penalties:

@@ -34,17 +34,17 @@ class ImageBuffer(KeepsPrecision):
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def forward(self, made: Tensor, source: torch.Generator) -> Tensor:
+    def forward(self, made: Tensor, rng: torch.Generator) -> Tensor:
         """Returns (B, C, H, W) images for the discriminator in place of those just made.
 
         Args:
             made: this process's part of the batch.
-            source: where the random numbers come from, the same on all processes.
+            rng: in the same state on all processes.
         """
         size, images = len(self.images), distributed.all_gather_rows(made.detach().float())
         if not size:
             return made.detach()
-        draws = torch.rand(len(images), 2, generator=source, device=source.device).to(images.device)
+        draws = torch.rand(len(images), 2, generator=rng, device=rng.device).to(images.device)
         places, exchanged = (draws[:, 0] * size).long(), draws[:, 1] < 0.5
         given = []
         # One after the other, as an image may return within its own batch; nothing waits for the device.

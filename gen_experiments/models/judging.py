@@ -78,7 +78,7 @@ def judged(
     real: Tensor,
     generated: Tensor,
     penalties: Iterable[Penalty],
-    source: torch.Generator,
+    rng: torch.Generator,
     factor: float = 1.0,
 ) -> Judged:
     """Computes a discriminator's logits and loss.
@@ -90,7 +90,7 @@ def judged(
         real: (B, C, H, W) real images.
         generated: (B, C, H, W) generated images, detached.
         penalties: the penalties that are due.
-        source: of the penalties' random numbers.
+        rng: for the penalties.
         factor: on all penalties.
     """
     of_real, of_generated = logits
@@ -104,7 +104,7 @@ def judged(
     total, logged = loss.discriminator(real_logits, fake_logits), {}
     require_scalar(total, f"the result of {type(loss).__name__}.discriminator")
     for penalty in penalties:
-        value = penalty(of_real, real, generated, source)
+        value = penalty(of_real, real, generated, rng)
         require_scalar(value, f"the result of {type(penalty).__name__}.forward")
         value = factor * value
         logged[f"penalty_{type(penalty).__name__.lower()}"] = value.detach() / penalty.every

@@ -113,18 +113,18 @@ class MUNIT(TranslationModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminators and one of the autoencoders."""
-        images, source = (batch.images, sources_of(batch)), self.random_source()  # in the order of the directions
+        images, rng = (batch.images, sources_of(batch)), self.iteration_rng()  # in the order of the directions
         networks = [_styled(network) for network in self.generators]
         contents = [network.content(part) for network, part in zip(networks, images, strict=True)]
         styles = [network.style(part) for network, part in zip(networks, images, strict=True)]
-        drawn = [randomness.randn_rows(len(batch.images), network.style_dim, source=source) for network in networks]
+        drawn = [randomness.randn_rows(len(batch.images), network.style_dim, rng=rng) for network in networks]
         made = [network.decode(contents[1 - side], drawn[side]) for side, network in enumerate(networks)]
         for network, style, picture in zip(networks, styles, made, strict=True):
             name = f"the result of {type(network).__name__}"
             require_shape(style, (len(batch.images), network.style_dim), f"{name}.style")
             require_shape(picture, tuple(batch.images.shape), f"{name}.decode")
         bouts = self._bouts(images, made, batch.labels)
-        logs = self.discriminator_step(bouts, source)
+        logs = self.discriminator_step(bouts, rng)
         terms: dict[str, Tensor] = {}
         for side, network in enumerate(networks):
             here, there = ("_b", "_a")[side], ("_a", "_b")[side]

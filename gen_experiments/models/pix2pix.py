@@ -76,6 +76,6 @@ class Pix2Pix(TranslationModel):
         beside = sources if self.conditional else None
         logits = partial(self.logits, self.discriminators[0], batch.labels)
         bouts = {"": Bout(logits, batch.images, made, beside=beside)}
-        logs = self.discriminator_step(bouts, self.random_source())
+        logs = self.discriminator_step(bouts, self.iteration_rng())
         logs |= self.generator_step(bouts, {"reconstruction": self.reconstruction(made, batch.images)})
         return self.end_iteration(batch, logs)

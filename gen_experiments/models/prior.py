@@ -43,9 +43,9 @@ class CodePrior(CodeModel, GenerativeModel):
         """The number of labels, or None if the prior has no classes."""
         return self.prior.codes.num_classes
 
-    def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
-        """Returns one image per source; see `sample`."""
-        return self.decode(self.draw(labels, Draws(sources), truncation=truncation))
+    def generate(self, rngs: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
+        """Returns one image per random number generator; see `sample`."""
+        return self.decode(self.draw(labels, Draws(rngs), truncation=truncation))
 
     def on_fit_start(self) -> None:
         """Encodes the training images, or reads their codes from the cache.

@@ -32,8 +32,8 @@ class GenerativeModel(ImageModel, ABC):
         """The number of labels, or None if the model has no classes."""
 
     @abstractmethod
-    def generate(self, sources: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
-        """Returns one image per source of random numbers; see `sample`."""
+    def generate(self, rngs: Sequence[torch.Generator], labels: Tensor | None, truncation: float) -> Tensor:
+        """Returns one image per random number generator; see `sample`."""
 
     def sample(
         self, first: int, count: int, seed: int = 0, labels: Tensor | None = None, truncation: float = 1.0
@@ -55,20 +55,20 @@ class GenerativeModel(ImageModel, ABC):
         Returns:
             (count, C, H, W) in [-1, 1].
         """
-        sources = sample_sources(first, count, seed)
-        labels = self.drawn_labels(sources) if labels is None else labels
-        return self.generate(sources, None if labels is None else labels.to(self.device), truncation)
+        rngs = sample_rngs(first, count, seed)
+        labels = self.drawn_labels(rngs) if labels is None else labels
+        return self.generate(rngs, None if labels is None else labels.to(self.device), truncation)
 
     def sample_labels(self, first: int, count: int, seed: int = 0) -> Tensor | None:
         """Returns the (count,) int64 labels that `sample` draws for these images; None without classes."""
-        return self.drawn_labels(sample_sources(first, count, seed))
+        return self.drawn_labels(sample_rngs(first, count, seed))
 
-    def drawn_labels(self, sources: Sequence[torch.Generator]) -> Tensor | None:
-        """Returns (len(sources),) int64 labels, each drawn from the source of its sample; None without classes."""
+    def drawn_labels(self, rngs: Sequence[torch.Generator]) -> Tensor | None:
+        """Returns (len(rngs),) int64 labels, each drawn by the generator of its sample; None without classes."""
         if self.num_classes is None:
             return None
         ends = torch.tensor(self.class_counts or [1] * self.num_classes).cumsum(0)
-        images = torch.cat([torch.randint(int(ends[-1]), (1,), generator=source) for source in sources])
+        images = torch.cat([torch.randint(int(ends[-1]), (1,), generator=rng) for rng in rngs])
         return torch.bucketize(images, ends, right=True)
 
     def on_fit_start(self) -> None:
@@ -112,6 +112,6 @@ class GenerativeModel(ImageModel, ABC):
         self.log_images_seen()
 
 
-def sample_sources(first: int, count: int, seed: int) -> list[torch.Generator]:
-    """Returns one source of random numbers for each of the samples `first` ... `first + count - 1`."""
+def sample_rngs(first: int, count: int, seed: int) -> list[torch.Generator]:
+    """Returns a random number generator for each of the samples `first` ... `first + count - 1`."""
     return [randomness.generator("cpu", Stream.SAMPLE, seed, number) for number in range(first, first + count)]

@@ -138,12 +138,12 @@ class TranslationModel(Translating):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Steps generators and discriminators, and returns the generators' loss."""
 
-    def discriminator_step(self, bouts: Mapping[str, Bout], source: torch.Generator) -> dict[str, Tensor]:
+    def discriminator_step(self, bouts: Mapping[str, Bout], rng: torch.Generator) -> dict[str, Tensor]:
         """Steps the discriminators by the sum of their losses; returns the values to log, named after the bouts.
 
         Args:
             bouts: one for each discriminator, in their order.
-            source: of the penalties' random numbers.
+            rng: for the penalties.
         """
         count = len(self.penalties) // len(self.discriminators)
         logs: dict[str, Tensor] = {}
@@ -153,7 +153,7 @@ class TranslationModel(Translating):
                 shown = (bout.made if bout.shown is None else bout.shown).detach()
                 due = due_penalties(self.penalties[number * count : (number + 1) * count], self.iteration)
                 logits = self._logits_through(bout, self._draws_of_steps[0])
-                found = judged(self.loss, logits, bout.real, shown, due, source)
+                found = judged(self.loss, logits, bout.real, shown, due, rng)
                 self._judged_real.append(found.real.detach().reshape(len(shown), -1))
                 total = total + found.loss
                 values = {"loss_d": found.loss.detach(), **found.penalties}

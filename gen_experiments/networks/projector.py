@@ -35,11 +35,9 @@ class PatchProjector(CastsInputs):
         return found
 
 
-def drawn_places(maps: Sequence[Tensor], count: int, source: torch.Generator) -> list[Tensor]:
+def drawn_places(maps: Sequence[Tensor], count: int, rng: torch.Generator) -> list[Tensor]:
     """Returns, for each of (B, C, h, w) maps, at most `count` different places of its h · w, in a random order."""
     return [
-        torch.randperm(values.shape[2] * values.shape[3], generator=source, device=source.device)[:count].to(
-            values.device
-        )
+        torch.randperm(values.shape[2] * values.shape[3], generator=rng, device=rng.device)[:count].to(values.device)
         for values in maps
     ]

@@ -108,17 +108,17 @@ class Block(nn.Module):
         self.mlp = SwiGLU(width)
         self.modulation = _normal(nn.Linear(width, 6 * width), std=0)
 
-    def forward(self, x: Tensor, condition: Tensor, source: torch.Generator | None, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, rng: torch.Generator | None, cache: Cache | None) -> Tensor:
         """Maps (B, T, width) tokens and a (B, 1, width) condition -> (B, T, width)."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition).chunk(6, dim=-1)
-        x = x + gate1 * self._thinned(self.attention(_modulated(x, shift1, scale1), cache), source)
-        x = x + gate2 * self._thinned(self.mlp(_modulated(x, shift2, scale2)), source)
+        x = x + gate1 * self._thinned(self.attention(_modulated(x, shift1, scale1), cache), rng)
+        x = x + gate2 * self._thinned(self.mlp(_modulated(x, shift2, scale2)), rng)
         return x
 
-    def _thinned(self, x: Tensor, source: torch.Generator | None) -> Tensor:
-        if source is None or self.dropout == 0:
+    def _thinned(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
+        if rng is None or self.dropout == 0:
             return x
-        mask = rand_rows(*x.shape, source=source).to(x.device) >= self.dropout
+        mask = rand_rows(*x.shape, rng=rng).to(x.device) >= self.dropout
         return x * mask / (1 - self.dropout)
 
 
@@ -162,7 +162,7 @@ class CodeTransformer(nn.Module):
     """Embeds codes, mixes them under a condition, and gives logits of codes.
 
     Every level has its own code embeddings and linear head: a code means different things on different levels.
-    Dropout is drawn from an explicit source, whatever the mode of the module; without a source there is none.
+    Dropout is drawn from `rng`, whatever the mode of the module; without it there is none.
 
     Args:
         grids: (height, width) of each level, the coarsest first; L positions in all.
@@ -215,16 +215,16 @@ class CodeTransformer(nn.Module):
         self,
         x: Tensor,
         conditions: Tensor,
-        source: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
         caches: Sequence[Cache] | None = None,
     ) -> Tensor:
         """Mixes tokens under (B,) int64 conditions: (B, T, width) -> the same, to be given to `logits`.
 
-        Dropout is drawn from `source`. With the caches of all blocks, x is the one token that follows the cached ones.
+        Dropout is drawn from `rng`. With the caches of all blocks, x is the one token that follows the cached ones.
         """
         condition = silu(self.condition(conditions))[:, None]
         for i, block in enumerate(self.blocks):
-            x = block(x, condition, source, None if caches is None else caches[i])
+            x = block(x, condition, rng, None if caches is None else caches[i])
         shift, scale = self.modulation(condition).chunk(2, dim=-1)
         return _modulated(x, shift, scale)
 

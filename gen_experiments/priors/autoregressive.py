@@ -69,7 +69,7 @@ class AutoregressivePrior(Prior):
         self.targets = GridPositions(codes.grids, width)
 
     def logits(
-        self, codes: Tensor, conditions: Tensor, order: Tensor | None = None, source: torch.Generator | None = None
+        self, codes: Tensor, conditions: Tensor, order: Tensor | None = None, rng: torch.Generator | None = None
     ) -> Tensor:
         """Returns the logits of all codes, each given the codes before it.
 
@@ -77,7 +77,7 @@ class AutoregressivePrior(Prior):
             codes: (B, L).
             conditions: (B,).
             order: (B, L), the positions in reading order; None for raster order.
-            source: of dropout; None for no dropout.
+            rng: for dropout; None for no dropout.
 
         Returns:
             (B, L, K), always in raster order.
@@ -87,7 +87,7 @@ class AutoregressivePrior(Prior):
         tokens = self.network.embed(before[:, :-1], positions[:, :-1])
         # `len` would fix the batch of an exported program.
         tokens = torch.cat([self.first.expand(codes.shape[0], 1, -1), tokens], dim=1) + self.targets(positions)
-        features = self.network(tokens, conditions, source)
+        features = self.network(tokens, conditions, rng)
         if order is not None:
             features = features.gather(1, order.argsort(dim=1)[..., None].expand_as(features))
         return self.network.logits(features)
@@ -98,10 +98,10 @@ class AutoregressivePrior(Prior):
         inputs = {"codes": codes, "conditions": torch.arange(3) % (self.no_class + 1)}
         return {"logits": PureFunction(self.logits, (self,), inputs, ("logits",))}
 
-    def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
+    def loss(self, codes: Tensor, labels: Tensor | None, rng: torch.Generator, images_seen: int) -> Tensor:
         """Returns the mean cross entropy of all codes that are not given."""
-        conditions = self.dropped(self.conditions(labels, codes), source)
-        logits = self.logits(codes, conditions, self._order(codes, source, images_seen), source)
+        conditions = self.dropped(self.conditions(labels, codes), rng)
+        logits = self.logits(codes, conditions, self._order(codes, rng, images_seen), rng)
         given = self.codes.given
         return cross_entropy(logits[:, given:].float().flatten(0, 1), codes[:, given:].flatten())
 
@@ -135,14 +135,14 @@ class AutoregressivePrior(Prior):
     def _raster(self, device: torch.device) -> Tensor:
         return torch.arange(self.codes.length, device=device)
 
-    def _order(self, codes: Tensor, source: torch.Generator, images_seen: int) -> Tensor | None:
+    def _order(self, codes: Tensor, rng: torch.Generator, images_seen: int) -> Tensor | None:
         """Returns (B, L), a random order for some images and raster order for others; None for raster order alone."""
         if self.order_annealing is None or images_seen >= self.order_annealing[1]:
             return None
         start, end = self.order_annealing
         share = Linear(1.0, 0.0, end - start)(max(images_seen - start, 0))
-        shuffled = rand_rows(len(codes), 1, source=source) < share
-        places = rand_rows(*codes.shape, source=source)
+        shuffled = rand_rows(len(codes), 1, rng=rng) < share
+        places = rand_rows(*codes.shape, rng=rng)
         places[:, : self.codes.given] = torch.linspace(-1, 0, self.codes.given + 1)[:-1]  # the given ones come first
         orders = places.argsort(dim=1).to(codes.device)
         return torch.where(shuffled.to(codes.device), orders, self._raster(codes.device))

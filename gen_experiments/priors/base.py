@@ -43,24 +43,22 @@ class CodeSpec:
 
 
 class Draws:
-    """Random numbers for samples, each from its own source: a sample does not depend on the others.
+    """Random numbers for samples, each from its own generator: a sample does not depend on the others.
 
     Args:
-        sources: one generator on the CPU for each sample.
+        rngs: one generator on the CPU for each sample.
     """
 
-    def __init__(self, sources: Sequence[torch.Generator]) -> None:
-        self._sources = sources
+    def __init__(self, rngs: Sequence[torch.Generator]) -> None:
+        self._rngs = rngs
 
     def __len__(self) -> int:
         """Returns the number of samples, B."""
-        return len(self._sources)
+        return len(self._rngs)
 
     def uniforms(self, *shape: int, device: torch.device) -> Tensor:
         """Returns the next (B, *shape) float32 in [0, 1)."""
-        return torch.stack([torch.rand(shape, generator=source, dtype=torch.float32) for source in self._sources]).to(
-            device
-        )
+        return torch.stack([torch.rand(shape, generator=rng, dtype=torch.float32) for rng in self._rngs]).to(device)
 
 
 class Prior(nn.Module, ABC):
@@ -93,7 +91,7 @@ class Prior(nn.Module, ABC):
         self.no_class = codes.num_classes or 0
 
     @abstractmethod
-    def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
+    def loss(self, codes: Tensor, labels: Tensor | None, rng: torch.Generator, images_seen: int) -> Tensor:
         """Returns the training loss of a batch.
 
         Its average over N processes of B/N images is that of one process of B images.
@@ -101,7 +99,7 @@ class Prior(nn.Module, ABC):
         Args:
             codes: (B, L).
             labels: (B,) or None.
-            source: of random numbers, in the same state on every process.
+            rng: in the same state on every process.
             images_seen: training images before this batch.
 
         Returns:
@@ -131,7 +129,7 @@ class Prior(nn.Module, ABC):
 
         Args:
             labels: (B,) or None.
-            draws: B sources of random numbers.
+            draws: the random numbers of B samples.
             codes: (B, L), the known codes, and any values in [0, K) for unknown ones; None if all are unknown.
             unknown: (B, L) bool, which codes are unknown; None if all are.
 
@@ -149,9 +147,9 @@ class Prior(nn.Module, ABC):
             return torch.full(like.shape[:1], self.no_class, device=like.device)
         return labels
 
-    def dropped(self, conditions: Tensor, source: torch.Generator) -> Tensor:
+    def dropped(self, conditions: Tensor, rng: torch.Generator) -> Tensor:
         """Returns (B,) conditions, of which a share of about `class_drop` is replaced by no class."""
-        drops = rand_rows(conditions.shape[0], source=source).to(conditions.device) < self.class_drop
+        drops = rand_rows(conditions.shape[0], rng=rng).to(conditions.device) < self.class_drop
         return torch.where(drops, self.no_class, conditions)
 
     def with_guides(self, conditions: Tensor) -> Tensor:

@@ -72,13 +72,11 @@ class MaskedPrior(Prior):
             codes.grids, codes.codebook_size, self.no_class + 1, width, depth, heads, dropout, causal=False
         )
 
-    def logits(
-        self, codes: Tensor, hidden: Tensor, conditions: Tensor, source: torch.Generator | None = None
-    ) -> Tensor:
+    def logits(self, codes: Tensor, hidden: Tensor, conditions: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Maps (B, L) codes, (B, L) bool which of them the network does not see, (B,) conditions -> (B, L, K)."""
         seen = codes.masked_fill(hidden, self.codes.codebook_size)
         tokens = self.network.embed(seen, torch.arange(self.codes.length, device=codes.device))
-        return self.network.logits(self.network(tokens, conditions, source))
+        return self.network.logits(self.network(tokens, conditions, rng))
 
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns `logits` of codes, hidden codes and conditions; the last condition stands for no class."""
@@ -87,13 +85,13 @@ class MaskedPrior(Prior):
         inputs = {"codes": codes, "hidden": codes % 2 == 0, "conditions": conditions}
         return {"logits": PureFunction(self.logits, (self,), inputs, ("logits",))}
 
-    def loss(self, codes: Tensor, labels: Tensor | None, source: torch.Generator, images_seen: int) -> Tensor:
+    def loss(self, codes: Tensor, labels: Tensor | None, rng: torch.Generator, images_seen: int) -> Tensor:
         """Returns the mean label-smoothed cross entropy of the hidden codes of all processes."""
-        conditions = self.dropped(self.conditions(labels, codes), source)
-        shares = torch.cos(0.5 * math.pi * rand_rows(len(codes), source=source))
-        order = rand_rows(len(codes), self.codes.drawn, source=source)
+        conditions = self.dropped(self.conditions(labels, codes), rng)
+        shares = torch.cos(0.5 * math.pi * rand_rows(len(codes), rng=rng))
+        order = rand_rows(len(codes), self.codes.drawn, rng=rng)
         hidden = self._hide(torch.ceil(shares * self.codes.drawn), order).to(codes.device)
-        logits = self.logits(codes, hidden, conditions, source)
+        logits = self.logits(codes, hidden, conditions, rng)
         entropies = _cross_entropy(logits, codes, self.label_smoothing)
         count = distributed.all_reduce_sum(hidden.sum()) / distributed.world_size()
         return (entropies * hidden).sum() / count

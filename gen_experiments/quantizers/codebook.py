@@ -40,7 +40,7 @@ def hits(indices: Tensor, num_codes: int) -> Tensor:
     return distributed.all_reduce_sum(_count(indices, num_codes))
 
 
-def draw(z: Tensor, count: int, source: torch.Generator) -> Tensor:
+def draw(z: Tensor, count: int, rng: torch.Generator) -> Tensor:
     """Draws random rows of the global batch, each once before any is repeated; no process sees the whole batch.
 
     Numbers that are not finite become 0.
@@ -48,13 +48,13 @@ def draw(z: Tensor, count: int, source: torch.Generator) -> Tensor:
     Args:
         z: (N, D), this process's rows.
         count: rows to draw.
-        source: on the device of `z`, in the same state on all processes.
+        rng: on the device of `z`, in the same state on all processes.
 
     Returns:
         (count, D).
     """
     own = z.shape[0]
-    order = torch.randperm(own * distributed.world_size(), generator=source, device=z.device)
+    order = torch.randperm(own * distributed.world_size(), generator=rng, device=z.device)
     local = order.repeat(-(-count // len(order)))[:count] - own * distributed.rank()
     mine = (local >= 0) & (local < own)
     return distributed.all_reduce_sum(_finite(torch.where(mine[:, None], z[local.clamp(0, own - 1)], 0.0)))
@@ -70,7 +70,7 @@ def anchors(codes: Tensor, z: Tensor) -> Tensor:
 
 
 def kmeans(
-    z: Tensor, num_codes: int, source: torch.Generator, project: Callable[[Tensor], Tensor]
+    z: Tensor, num_codes: int, rng: torch.Generator, project: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Runs ten steps of Lloyd's algorithm on the global batch from random rows; an empty cluster keeps its mean.
 
@@ -79,13 +79,13 @@ def kmeans(
     Args:
         z: (N, D) float32, this process's rows.
         num_codes: K.
-        source: on the device of `z`, in the same state on all processes.
+        rng: on the device of `z`, in the same state on all processes.
         project: maps (K, D) means to the set of allowed codes, for instance the unit sphere.
 
     Returns:
         (K, D) means, and the (K,) counts of their rows.
     """
-    means = draw(z, num_codes, source)
+    means = draw(z, num_codes, rng)
     rows = z.shape[0] * distributed.world_size()
     if num_codes > rows:
         if distributed.rank() == 0:
@@ -93,7 +93,7 @@ def kmeans(
                 f"{num_codes} codes start from a first batch of only {rows} latents, repeated with noise",
                 stacklevel=2,
             )
-        noise = torch.randn(means.shape, generator=source, device=z.device, dtype=z.dtype)
+        noise = torch.randn(means.shape, generator=rng, device=z.device, dtype=z.dtype)
         noise[:rows] = 0.0
         means = project(means + 0.01 * means.std(dim=0, correction=0) * noise)
     for _ in range(KMEANS_STEPS):

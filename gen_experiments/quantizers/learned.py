@@ -82,7 +82,7 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
     def _prepare(self, rows: Tensor) -> None:
         total = rows.shape[0] * distributed.world_size()
         if self.steps == 0 and self.kmeans_start:
-            means, counts = codebook.kmeans(rows, self.codebook_size, self._source(Stream.START, rows), self._project)
+            means, counts = codebook.kmeans(rows, self.codebook_size, self._rng(Stream.START, rows), self._project)
             if not counts.any():  # no latent is finite: the next batch is the first
                 return
             # The averages cannot keep a code without weight, as that of a cluster without rows.
@@ -99,7 +99,7 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
             dead = (self.hits < least).float()
             # Asking a GPU whether any code is dead would wait for it.
             if dead.is_cuda or dead.any():
-                latents = codebook.draw(rows, self.codebook_size, self._source(Stream.REVIVAL, rows))
+                latents = codebook.draw(rows, self.codebook_size, self._rng(Stream.REVIVAL, rows))
                 self.revived += dead.sum()
                 self._replace(dead, latents, least)
         self.steps += 1
@@ -109,7 +109,7 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
         if self.steps > 0:
             self._update(rows, indices)
 
-    def _source(self, stream: int, rows: Tensor) -> torch.Generator:
+    def _rng(self, stream: int, rows: Tensor) -> torch.Generator:
         return randomness.generator(rows.device, randomness.run_seed(), stream, self.steps)
 
     @abstractmethod

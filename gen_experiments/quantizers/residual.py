@@ -103,7 +103,7 @@ class ResidualQuantizer(CountsSteps, Quantizer):
         """Returns (B, 1, 1, 1), how many levels each image keeps; None if all keep all."""
         if not self.training or self.dropout == 0:
             return None
-        source = randomness.generator(z.device, randomness.run_seed(), Stream.DROPOUT, self.steps)
-        dropped = randomness.rand_rows(z.shape[0], source=source) < self.dropout
-        levels = 1 + randomness.randint_rows(z.shape[0], self.depth, source)
+        rng = randomness.generator(z.device, randomness.run_seed(), Stream.DROPOUT, self.steps)
+        dropped = randomness.rand_rows(z.shape[0], rng=rng) < self.dropout
+        levels = 1 + randomness.randint_rows(z.shape[0], self.depth, rng)
         return torch.where(dropped, levels, self.depth)[:, None, None, None]

@@ -20,7 +20,7 @@ from gen_experiments.commands.demo_pages import STEPS, proposals, remade, sample
 from gen_experiments.errors import UserError
 from gen_experiments.grids import grid
 from gen_experiments.images import to_uint8
-from gen_experiments.models.sampling import sample_sources
+from gen_experiments.models.sampling import sample_rngs
 from pictures_on_disk import write_pictures
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -51,7 +51,7 @@ def test_a_way_leads_from_one_seed_to_the_other(livened):
     images = way(gan, None, 5, 6)
     assert images.shape == (STEPS, 1, 32, 32)
     for image, seed in ((images[0], 5), (images[-1], 6)):
-        expected = to_uint8(gan(gan.noise(sample_sources(0, 1, seed))))[0]
+        expected = to_uint8(gan(gan.noise(sample_rngs(0, 1, seed))))[0]
         assert (image.int() - expected.int()).abs().max() <= 1
     assert (images[0].int() - images[-1].int()).abs().max() > 20
 

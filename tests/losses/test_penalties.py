@@ -51,7 +51,7 @@ def test_r1_and_r2_agree_with_finite_differences():
 
 def test_gradient_penalty_agrees_with_finite_differences():
     network, real, fake = _critic(), _images(1), _images(2)
-    mix = randomness.rand_rows(3, 1, 1, 1, source=_source())
+    mix = randomness.rand_rows(3, 1, 1, 1, rng=_source())
     norms = _finite_difference(network, mix * real + (1 - mix) * fake).sqrt()
     penalty = GradientPenalty(weight=10.0, every=2)(network, real, fake, _source())
     assert penalty.item() == pytest.approx(20 * ((norms - 1) ** 2).mean().item(), rel=1e-7)
@@ -59,7 +59,7 @@ def test_gradient_penalty_agrees_with_finite_differences():
 
 def test_dragan_agrees_with_finite_differences():
     network, real = _critic(), _images(1)
-    noise = randomness.randn_rows(*SHAPE, source=_source())
+    noise = randomness.randn_rows(*SHAPE, rng=_source())
     norms = _finite_difference(network, real + 0.5 * noise).sqrt()
     penalty = DRAGAN(weight=4.0, every=3, deviation=0.5)(network, real, _images(2), _source())
     assert penalty.item() == pytest.approx(12 * ((norms - 1) ** 2).mean().item(), rel=1e-7)

@@ -7,7 +7,7 @@ from gen_experiments.networks.augment import DiffAugment, cut_out, recoloured, t
 
 
 def _drawn(count=16, key=0):
-    return randomness.rand_rows(count, DiffAugment.num_draws, source=randomness.generator("cpu", key))
+    return randomness.rand_rows(count, DiffAugment.num_draws, rng=randomness.generator("cpu", key))
 
 
 def _images(count=16, channels=3, size=16):
