@@ -11,7 +11,7 @@ from gen_experiments import distributed
 from gen_experiments.losses.base import Penalty
 from gen_experiments.precision import at_least_float32
 
-# The networks of a model with adversaries whose gradients penalties differentiate.
+# The names in a model of the networks whose gradients penalties differentiate.
 DISCRIMINATORS = ("discriminator", "discriminators")
 
 

@@ -14,12 +14,11 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
+from gen_experiments.models.averaged_translator import sources_of, translated
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
-from gen_experiments.models.judging import Bout
 from gen_experiments.models.optimizers import trained
 from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.models.translating import sources_of, translated
-from gen_experiments.models.translation import TranslationModel, TranslatorFactory
+from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel, TranslatorFactory
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import StagedTranslator
 from gen_experiments.networks.projector import PatchProjector, drawn_places
@@ -110,10 +109,11 @@ class CUT(TranslationModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of generator and projector."""
         sources, rng = sources_of(batch), self.iteration_rng()
-        made = translated(self.generators[0], sources)
-        bouts = {"": Bout(partial(self.logits, self.discriminators[0], batch.labels), batch.images, made)}
-        logs = self.discriminator_step(bouts, rng)
-        contrasts = [self._contrast(sources, made, rng)]
+        fake = translated(self.generators[0], sources)
+        logits = partial(self.logits, self.discriminators[0], batch.labels)
+        inputs = {"": DiscriminatorInputs(logits, batch.images, fake)}
+        logs = self.discriminator_step(inputs, rng)
+        contrasts = [self._contrast(sources, fake, rng)]
         terms: dict[str, Tensor] = {}
         if self.identity:
             again = translated(self.generators[0], batch.images)
@@ -121,14 +121,14 @@ class CUT(TranslationModel):
             if self.unchanged is not None:
                 terms["unchanged"] = self.unchanged(again, batch.images)
         terms["contrast"] = self.contrast * torch.stack(contrasts).mean()
-        logs |= self.generator_step(bouts, terms)
+        logs |= self.generator_step(inputs, terms)
         return self.end_iteration(batch, logs)
 
-    def _contrast(self, sources: Tensor, made: Tensor, rng: torch.Generator) -> Tensor:
-        """Returns the mean over the stages of the loss between sources and what was made of them."""
+    def _contrast(self, sources: Tensor, translations: Tensor, rng: torch.Generator) -> Tensor:
+        """Returns the mean over the stages of the contrastive loss between sources and their translations."""
         generator = self.generators[0]
         assert isinstance(generator, StagedTranslator)
-        keys, queries = (generator.features(images, self.stages) for images in (sources, made))
+        keys, queries = (generator.features(images, self.stages) for images in (sources, translations))
         for stage, key in zip(self.stages, keys, strict=True):
             shape = (len(sources), generator.feature_channels[stage], *getattr(key, "shape", ())[2:])
             require_shape(key, shape, f"stage {stage} of {type(generator).__name__}.features")
@@ -138,5 +138,5 @@ class CUT(TranslationModel):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the optimizers of generator and projector, whose steps count, and of the discriminator."""
-        made_by = [*self.generators.parameters(), *self.projector.parameters()]
-        return self.scheduled(self.optimizer_g(made_by), self.optimizer_d(trained(self.discriminators)))
+        weights = [*self.generators.parameters(), *self.projector.parameters()]
+        return self.scheduled(self.optimizer_g(weights), self.optimizer_d(trained(self.discriminators)))

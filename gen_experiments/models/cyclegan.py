@@ -9,12 +9,11 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
+from gen_experiments.models.averaged_translator import sources_of, translated
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.image_buffer import ImageBuffer
-from gen_experiments.models.judging import Bout
 from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.models.translating import sources_of, translated
-from gen_experiments.models.translation import TranslationModel, TranslatorFactory
+from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel, TranslatorFactory
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.schedules import Schedule
 
@@ -83,17 +82,22 @@ class CycleGAN(TranslationModel):
         """Makes one step of both generators and one of both discriminators."""
         a, b, rng = sources_of(batch), batch.images, self.iteration_rng()
         to_b, to_a = self.generators
-        made_b, made_a = translated(to_b, a), translated(to_a, b)
-        terms = {"cycle_a": self.cycle(to_a(made_b), a), "cycle_b": self.cycle(to_b(made_a), b)}
+        fake_b, fake_a = translated(to_b, a), translated(to_a, b)
+        terms = {"cycle_a": self.cycle(to_a(fake_b), a), "cycle_b": self.cycle(to_b(fake_a), b)}
         if self.identity is not None:
             terms |= {"identity_a": self.identity(to_a(a), a), "identity_b": self.identity(to_b(b), b)}
-        shown = [buffer(made, rng) for buffer, made in zip(self.buffers_of_sides, (made_b, made_a), strict=True)]
+        past_b, past_a = (
+            buffer(fake, rng) for buffer, fake in zip(self.buffers_of_sides, (fake_b, fake_a), strict=True)
+        )
         # The buffer keeps no labels of what it returns.
         labels = None if self._buffered else batch.labels
-        logits = [partial(self.logits, discriminator, labels) for discriminator in self.discriminators]
-        bouts = {"_b": Bout(logits[0], b, made_b, shown[0]), "_a": Bout(logits[1], a, made_a, shown[1])}
-        logs = self.generator_step(bouts, terms)
-        logs |= self.discriminator_step(bouts, rng)
+        logits_b, logits_a = (partial(self.logits, discriminator, labels) for discriminator in self.discriminators)
+        inputs = {
+            "_b": DiscriminatorInputs(logits_b, b, fake_b, past_b),
+            "_a": DiscriminatorInputs(logits_a, a, fake_a, past_a),
+        }
+        logs = self.generator_step(inputs, terms)
+        logs |= self.discriminator_step(inputs, rng)
         return self.end_iteration(batch, logs)
 
     def evaluated(self, sources: Tensor, translations: Tensor) -> dict[str, Tensor]:

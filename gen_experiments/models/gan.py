@@ -20,11 +20,16 @@ from gen_experiments.models.base import (
     OptimizerFactory,
     global_size,
 )
+from gen_experiments.models.discriminator_loss import (
+    DiscriminatorLoss,
+    discriminator_loss,
+    due_penalties,
+    logit_statistics,
+    require_first_order,
+)
 from gen_experiments.models.ema import EMA, half_life_schedule
-from gen_experiments.models.judging import Judged, due_penalties, judged, require_first_order
 from gen_experiments.models.micro_batches import MicroBatch, split
 from gen_experiments.models.optimizers import clip, norm, set_beta2, trained
-from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.precision import at_least_float32
@@ -158,7 +163,7 @@ class GAN(AveragedGenerator):
 
     def _discriminator_step(self, micro_batches: list[MicroBatch], iteration: int, rng: torch.Generator) -> Tensor:
         """Steps the discriminator and returns its logits of the real images."""
-        found: list[Judged] = []
+        found: list[DiscriminatorLoss] = []
         with self.stepping(0):
             for micro_batch in micro_batches:
                 with torch.no_grad():
@@ -168,10 +173,11 @@ class GAN(AveragedGenerator):
                 )
                 # Penalties see the images through the same augmentation, and their gradients are w.r.t. what goes into
                 # it: ∇ₓD(T(x)), as in R3GAN (https://arxiv.org/abs/2501.05441).
-                logits = [partial(self._logits, micro_batch=micro_batch, kind=kind) for kind in (0, 1)]
+                logits_of = partial(self._logits, micro_batch=micro_batch)
+                logits = partial(logits_of, kind=0), partial(logits_of, kind=1)
                 due = due_penalties(self.penalties, iteration)
                 factor = self._scheduled_values.get("penalty_factor", 1.0)
-                each = judged(self.loss, logits, micro_batch.images, generated, due, rng, factor)
+                each = discriminator_loss(self.loss, logits, micro_batch.images, generated, due, rng, factor)
                 self.manual_backward(each.loss / len(micro_batches))
                 found.append(each.detached())
             for name in found[0].penalties:

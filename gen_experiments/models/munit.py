@@ -17,11 +17,10 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.codes import recovery
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
+from gen_experiments.models.averaged_translator import sources_of
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
-from gen_experiments.models.judging import Bout
 from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.models.translating import sources_of
-from gen_experiments.models.translation import TranslationModel
+from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import StyledAutoencoder
 from gen_experiments.precision import at_least_float32
@@ -118,38 +117,41 @@ class MUNIT(TranslationModel):
         contents = [network.content(part) for network, part in zip(networks, images, strict=True)]
         styles = [network.style(part) for network, part in zip(networks, images, strict=True)]
         drawn = [randomness.randn_rows(len(batch.images), network.style_dim, rng=rng) for network in networks]
-        made = [network.decode(contents[1 - side], drawn[side]) for side, network in enumerate(networks)]
-        for network, style, picture in zip(networks, styles, made, strict=True):
+        fakes = [network.decode(contents[1 - side], drawn[side]) for side, network in enumerate(networks)]
+        for network, style, picture in zip(networks, styles, fakes, strict=True):
             name = f"the result of {type(network).__name__}"
             require_shape(style, (len(batch.images), network.style_dim), f"{name}.style")
             require_shape(picture, tuple(batch.images.shape), f"{name}.decode")
-        bouts = self._bouts(images, made, batch.labels)
-        logs = self.discriminator_step(bouts, rng)
+        inputs = self._discriminator_inputs(images, fakes, batch.labels)
+        logs = self.discriminator_step(inputs, rng)
         terms: dict[str, Tensor] = {}
         for side, network in enumerate(networks):
             here, there = ("_b", "_a")[side], ("_a", "_b")[side]
-            again = network.content(made[side])
+            again = network.content(fakes[side])
             terms |= {
                 f"reconstruction{here}": self.reconstruction(
                     network.decode(contents[side], styles[side]), images[side]
                 ),
-                f"style{here}": self.style * recovery(network.style(made[side]), drawn[side]),
+                f"style{here}": self.style * recovery(network.style(fakes[side]), drawn[side]),
                 f"content{there}": self.content * recovery(again, contents[1 - side]),
             }
             if self.cycle is not None:
                 back = networks[1 - side].decode(again, styles[1 - side])
                 terms[f"cycle{there}"] = self.cycle(back, images[1 - side])
-        logs |= self.generator_step(bouts, terms)
+        logs |= self.generator_step(inputs, terms)
         return self.end_iteration(batch, logs)
 
-    def _bouts(self, images: tuple[Tensor, ...], made: list[Tensor], labels: Tensor | None) -> dict[str, Bout]:
-        """Returns the bouts of the discriminators of each side and scale."""
-        bouts, discriminators = {}, iter(self.discriminators)
+    def _discriminator_inputs(
+        self, images: tuple[Tensor, ...], fakes: list[Tensor], labels: Tensor | None
+    ) -> dict[str, DiscriminatorInputs]:
+        """Returns the inputs of the discriminators of each side and scale."""
+        inputs, discriminators = {}, iter(self.discriminators)
         for side, name in enumerate(("_b", "_a")):
             for scale in range(self.scales):
                 logits = partial(self._logits_at, scale, next(discriminators), labels)
-                bouts[f"{name}{2**scale if scale else ''}"] = Bout(logits, images[side], made[side])
-        return bouts
+                of_scale = f"{name}{2**scale if scale else ''}"
+                inputs[of_scale] = DiscriminatorInputs(logits, images[side], fakes[side])
+        return inputs
 
     def _logits_at(self, scale: int, discriminator: nn.Module, labels: Tensor | None, images: Tensor) -> Tensor:
         """Returns the logits of images halved `scale` times; a mean at the border is that of the pixels inside."""

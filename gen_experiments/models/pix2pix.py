@@ -9,11 +9,10 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
+from gen_experiments.models.averaged_translator import sources_of, translated
 from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
-from gen_experiments.models.judging import Bout
 from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.models.translating import sources_of, translated
-from gen_experiments.models.translation import TranslationModel, TranslatorFactory
+from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel, TranslatorFactory
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.schedules import Schedule
 
@@ -72,10 +71,10 @@ class Pix2Pix(TranslationModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of the generator."""
         sources = sources_of(batch)
-        made = translated(self.generators[0], sources)
-        beside = sources if self.conditional else None
+        fake = translated(self.generators[0], sources)
+        condition = sources if self.conditional else None
         logits = partial(self.logits, self.discriminators[0], batch.labels)
-        bouts = {"": Bout(logits, batch.images, made, beside=beside)}
-        logs = self.discriminator_step(bouts, self.iteration_rng())
-        logs |= self.generator_step(bouts, {"reconstruction": self.reconstruction(made, batch.images)})
+        inputs = {"": DiscriminatorInputs(logits, batch.images, fake, condition=condition)}
+        logs = self.discriminator_step(inputs, self.iteration_rng())
+        logs |= self.generator_step(inputs, {"reconstruction": self.reconstruction(fake, batch.images)})
         return self.end_iteration(batch, logs)

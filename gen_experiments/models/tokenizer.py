@@ -13,12 +13,11 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
 from gen_experiments.metrics.means import ImageMeans
-from gen_experiments.models.autoencoding import autoencoding
 from gen_experiments.models.base import DecoderFactory, EncoderFactory, ImageModel
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.networks.base import Decoder, Encoder
 from gen_experiments.precision import at_least_float32
-from gen_experiments.pure_functions import PureFunction
+from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.quantizers.base import Quantized, Quantizer, check_codes, check_quantized
 from gen_experiments.schedules import Schedule
 
@@ -145,9 +144,35 @@ class Tokenizer(ImageModel):
         reconstructions: Tensor = self(images)[0]
         return reconstructions
 
+    @torch.no_grad()
     def pure_functions(self) -> dict[str, PureFunction]:
-        """Returns `encoder`, `codebook` and `decoder`; see `autoencoding`."""
-        return autoencoding(self.image, *self._parts())
+        """Returns the functions between images, codes and quantized latents.
+
+        `encoder` maps (B, C, H, W) images in [-1, 1] -> (B, D, h, w) latents and their int64 codes, shaped as
+        `Quantized.indices`; `codebook` maps codes -> (B, D, h, w) quantized latents; `decoder` maps these -> images,
+        meant to lie in [-1, 1] but not clamped.
+        """
+        encoder, quantizer, decoder = self._parts()
+
+        def encode(images: Tensor) -> tuple[Tensor, Tensor]:
+            latents: Tensor = encoder(images)
+            return latents, quantizer(latents).indices
+
+        def decode(quantized: Tensor) -> Tensor:
+            return at_least_float32(decoder(quantized))
+
+        images = example_images(self.image)
+        latents, codes = encode(images)
+        height, width = latents.shape[-2:]
+
+        def look_up(codes: Tensor) -> Tensor:
+            return quantizer.decode_grid(codes, height, width)
+
+        return {
+            "encoder": PureFunction(encode, (encoder, quantizer), {"images": images}, ("latents", "codes")),
+            "codebook": PureFunction(look_up, (quantizer,), {"codes": codes}, ("quantized",)),
+            "decoder": PureFunction(decode, (decoder,), {"quantized": look_up(codes)}, ("images",)),
+        }
 
     @abstractmethod
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

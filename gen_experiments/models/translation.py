@@ -3,6 +3,7 @@
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -14,13 +15,18 @@ from gen_experiments.contracts import require_scalar
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.augmented import Augmented
+from gen_experiments.models.averaged_translator import AveragedTranslator
 from gen_experiments.models.base import OptimizerFactory, global_size
+from gen_experiments.models.discriminator_loss import (
+    Logits,
+    discriminator_loss,
+    due_penalties,
+    logit_statistics,
+    require_first_order,
+)
 from gen_experiments.models.ema import EMA, half_life_schedule
-from gen_experiments.models.judging import Bout, Logits, due_penalties, judged, require_first_order
 from gen_experiments.models.optimizers import trained
 from gen_experiments.models.pairs import require_pairs, require_sources
-from gen_experiments.models.statistics import logit_statistics
-from gen_experiments.models.translating import Translating
 from gen_experiments.networks.base import Translator
 from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
@@ -29,11 +35,31 @@ TranslatorFactory = Callable[[ImageSpec], Translator]
 GENERATORS, DISCRIMINATORS = 0, 1  # the optimizers; the steps of the first count as iterations
 
 
-class TranslationModel(Translating):
+@dataclass(frozen=True)
+class DiscriminatorInputs:
+    """What a discriminator sees in an iteration.
+
+    Attributes:
+        logits: the discriminator's logits of images.
+        real: (B, C, H, W) real images.
+        fake: (B, C, H, W) translations, with gradients.
+        fake_to_learn_from: the translations that the discriminator learns from, without gradients; by default `fake`.
+        condition: (B, C, H, W) images that it sees with both kinds, in additional first channels; None for none.
+    """
+
+    logits: Logits
+    real: Tensor
+    fake: Tensor
+    fake_to_learn_from: Tensor | None = None
+    condition: Tensor | None = None
+
+
+class TranslationModel(AveragedTranslator):
     """The base of models that turn a batch's `sources` into pictures like its `images`, under manual optimization.
 
     A subclass builds `generators`, one for each of its `directions`, and `discriminators`, and calls `finish_building`.
-    Its `training_step` calls `discriminator_step` and `generator_step` with the bouts, and then `end_iteration`.
+    Its `training_step` calls `discriminator_step` and `generator_step` with the inputs of the discriminators, and then
+    `end_iteration`.
     `global_step` counts iterations.
 
     Args:
@@ -45,8 +71,8 @@ class TranslationModel(Translating):
         ema_half_life: half-life, in real images, of the generators' moving averages, which are validated and used; 0
             uses the raw weights. A number is warmed up, a schedule is taken unchanged.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augment: the augmentation of all pictures that the discriminators see. Within an iteration its draws for an
-            image are the same in all bouts and, where a discriminator also sees the source, for both pictures.
+        augment: the augmentation of all pictures that the discriminators see. In an iteration an image has the same
+            draws for all discriminators and, where a discriminator also sees the source, for both pictures.
 
     Attributes:
         needs_pairs: whether the training compares a translation with the image beside it.
@@ -77,7 +103,7 @@ class TranslationModel(Translating):
         self.augment = augment
         self._half_life = half_life
         self._draws_of_steps: tuple[Tensor | None, Tensor | None] = (None, None)  # of the augmentation, this iteration
-        self._judged_real: list[Tensor] = []  # logits of each bout of this iteration
+        self._real_logits: list[Tensor] = []  # of each discriminator, this iteration
 
     def finish_building(
         self,
@@ -138,23 +164,25 @@ class TranslationModel(Translating):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Steps generators and discriminators, and returns the generators' loss."""
 
-    def discriminator_step(self, bouts: Mapping[str, Bout], rng: torch.Generator) -> dict[str, Tensor]:
-        """Steps the discriminators by the sum of their losses; returns the values to log, named after the bouts.
+    def discriminator_step(
+        self, inputs_of: Mapping[str, DiscriminatorInputs], rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Steps the discriminators by the sum of their losses; returns the values to log.
 
         Args:
-            bouts: one for each discriminator, in their order.
+            inputs_of: one for each discriminator, in their order, by the end of its logged names, such as "_b".
             rng: for the penalties.
         """
         count = len(self.penalties) // len(self.discriminators)
         logs: dict[str, Tensor] = {}
         with self.stepping(DISCRIMINATORS):
             total = torch.zeros((), device=self.device)
-            for number, (name, bout) in enumerate(bouts.items()):
-                shown = (bout.made if bout.shown is None else bout.shown).detach()
+            for number, (name, inputs) in enumerate(inputs_of.items()):
+                fake = (inputs.fake if inputs.fake_to_learn_from is None else inputs.fake_to_learn_from).detach()
                 due = due_penalties(self.penalties[number * count : (number + 1) * count], self.iteration)
-                logits = self._logits_through(bout, self._draws_of_steps[0])
-                found = judged(self.loss, logits, bout.real, shown, due, rng)
-                self._judged_real.append(found.real.detach().reshape(len(shown), -1))
+                logits = self._augmented_logits(inputs, self._draws_of_steps[0])
+                found = discriminator_loss(self.loss, logits, inputs.real, fake, due, rng)
+                self._real_logits.append(found.real.detach().reshape(len(fake), -1))
                 total = total + found.loss
                 values = {"loss_d": found.loss.detach(), **found.penalties}
                 if self.logs_this_iteration:
@@ -163,14 +191,16 @@ class TranslationModel(Translating):
             self.manual_backward(total)
         return logs
 
-    def generator_step(self, bouts: Mapping[str, Bout], terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def generator_step(
+        self, inputs_of: Mapping[str, DiscriminatorInputs], terms: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Steps the generators by the sum of adversarial losses and `terms`; returns each of them for the logs."""
         with self.stepping(GENERATORS):
             values = {}
-            for name, bout in bouts.items():
-                of_real, of_made = self._logits_through(bout, self._draws_of_steps[1])
-                real = of_real(bout.real) if self.loss.paired else None
-                values[f"adversarial{name}"] = self.loss.generator(real, of_made(bout.made))
+            for name, inputs in inputs_of.items():
+                logits_of_real, logits_of_fake = self._augmented_logits(inputs, self._draws_of_steps[1])
+                real = logits_of_real(inputs.real) if self.loss.paired else None
+                values[f"adversarial{name}"] = self.loss.generator(real, logits_of_fake(inputs.fake))
             values |= terms
             for name, value in values.items():
                 require_scalar(value, f"the loss {name}")
@@ -184,23 +214,25 @@ class TranslationModel(Translating):
         for average, generator in self.followed():
             average.update(generator, global_size(batch), half_life)
         self.log_training(**logs, ema_half_life=half_life, **self.augment.logs())
-        if self._judged_real:
-            self.augment.update(torch.cat(self._judged_real, dim=1), self.iteration)
-            self._judged_real.clear()
+        if self._real_logits:
+            self.augment.update(torch.cat(self._real_logits, dim=1), self.iteration)
+            self._real_logits.clear()
         return logs["loss_g"]
 
-    def _logits_through(self, bout: Bout, draws: Tensor | None) -> list[Logits]:
-        """Returns the functions to logits of real and of made images, augmented by (B, 2, draws) random numbers."""
-        return [partial(self._judge, bout, None if draws is None else draws[:, kind]) for kind in (0, 1)]
+    def _augmented_logits(self, inputs: DiscriminatorInputs, draws: Tensor | None) -> tuple[Logits, Logits]:
+        """Returns the logits of real and of generated images, augmented by (B, 2, draws) random numbers."""
 
-    def _judge(self, bout: Bout, draws: Tensor | None, images: Tensor) -> Tensor:
-        seen = self.augment(images, draws)
-        if bout.beside is not None:
-            # By the same numbers, so that both still belong together; one at a time, as means over channels must be
-            # those of one picture.
-            beside = self.augment(bout.beside.to(images.dtype), draws)
-            seen = torch.cat([beside, seen], dim=1)
-        return bout.logits(seen)
+        def logits(draws: Tensor | None, images: Tensor) -> Tensor:
+            seen = self.augment(images, draws)
+            if inputs.condition is not None:
+                # By the same numbers, so that both still belong together; one at a time, as means over channels must
+                # be those of one picture.
+                condition = self.augment(inputs.condition.to(images.dtype), draws)
+                seen = torch.cat([condition, seen], dim=1)
+            return inputs.logits(seen)
+
+        of_real, of_fake = (None, None) if draws is None else draws.unbind(1)
+        return partial(logits, of_real), partial(logits, of_fake)
 
     def logits(self, discriminator: nn.Module, labels: Tensor | None, images: Tensor) -> Tensor:
         """Returns a discriminator's logits (B,) or (B, n), at least in float32: losses would be rounded to 0."""

@@ -12,10 +12,9 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.adversary import Adversary, adaptive_weight
 from gen_experiments.models.base import DecoderFactory, EncoderFactory, OptimizerFactory, global_size
-from gen_experiments.models.judging import due_penalties, judged
+from gen_experiments.models.discriminator_loss import discriminator_loss, due_penalties, logit_statistics
 from gen_experiments.models.optimizers import trained
 from gen_experiments.models.pairs import require_pairs
-from gen_experiments.models.statistics import logit_statistics
 from gen_experiments.models.tokenizer import Tokenizer
 from gen_experiments.precision import at_least_float32
 from gen_experiments.quantizers.base import Quantizer
@@ -128,11 +127,10 @@ class VQVAE(Tokenizer):
                 logs |= {"adversarial": adversarial, "adversarial_weight": factor}
             self.manual_backward(loss)
         if self.images_before >= adversary.start:
-            due, logits = due_penalties(self.penalties, self.iteration), [partial(self._logits, batch=batch)] * 2
+            due, logits = due_penalties(self.penalties, self.iteration), partial(self._logits, batch=batch)
+            real, fake = batch.images, reconstructions.detach()
             with self.stepping(1):
-                found = judged(
-                    adversary.loss, logits, batch.images, reconstructions.detach(), due, self.random_source()
-                )
+                found = discriminator_loss(adversary.loss, (logits, logits), real, fake, due, self.iteration_rng())
                 self.manual_backward(found.loss)
             logs |= {"loss_d": found.loss, **logit_statistics(found.real, found.fake, adversary.loss.boundary)}
         return loss.detach()

@@ -9,7 +9,7 @@ from gen_experiments.images import ImageSpec
 from gen_experiments.losses.adversarial import LeastSquares, NonSaturating, RelativisticPaired, Wasserstein
 from gen_experiments.losses.lecam import LeCam
 from gen_experiments.losses.penalties import DRAGAN, R1, R2, GradientPenalty
-from gen_experiments.models.statistics import logit_statistics
+from gen_experiments.models.discriminator_loss import logit_statistics
 from gen_experiments.networks.augment import DiffAugment
 from gen_experiments.networks.discriminators import DCGANDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator

@@ -1,4 +1,4 @@
-"""Trained models that turn pictures into others: their directions, translations and evaluation."""
+"""A translation model translates by the moving averages of its generators."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,10 +16,10 @@ from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.schedules import Schedule
 
 
-class Translating(ImageModel):
-    """The base of models that turn pictures of one side into the other by the averages of their generators.
+class AveragedTranslator(ImageModel):
+    """The half of a translation model that is used after training, as `AveragedGenerator` is of a GAN.
 
-    A subclass sets `averages`, one for each of its `directions`.
+    A subclass sets `averages`, one moving average of a generator for each of its `directions`.
 
     Args:
         image: what the images are like; the command line links it from the data.
