@@ -32,6 +32,7 @@ from gen_experiments.class_paths import import_packages
 from gen_experiments.distributed import is_distributed
 from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
+from gen_experiments.models.trainer_options import check_trainer
 from gen_experiments.models.transfer import files_named, load_what_fits
 from gen_experiments.runs.folder import Run, Start
 from gen_experiments.runs.job import (
@@ -121,7 +122,7 @@ class ExperimentCLI(LightningCLI):
             self._agree_on_start()
             start = self._start
             # Mistakes are refused before anything starts.
-            self.model.check_trainer(trainer)
+            check_trainer(self.model, trainer)
             if subcommand == "fit" and start.checkpoint is None:
                 _check_trains(trainer, self._run.init_from)
             held = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)

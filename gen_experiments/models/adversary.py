@@ -7,7 +7,8 @@ from gen_experiments import distributed
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.losses.adversarial import Hinge
 from gen_experiments.losses.base import AdversarialLoss, Penalty
-from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
+from gen_experiments.models.optimizers import OptimizerFactory
+from gen_experiments.networks.base import DiscriminatorFactory
 from gen_experiments.recorded import Recorded
 
 LARGEST_WEIGHT = 1e4

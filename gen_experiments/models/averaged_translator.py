@@ -83,26 +83,15 @@ class AveragedTranslator(ImageModel):
             self._means.update(len(sources), **self.evaluated(sources, translations))
         return {"translations": translations}
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Does what a validation does."""
-        return self.validation_step(batch, batch_idx)
-
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the translations of a batch."""
         return self.translate(sources_of(batch))
 
-    def on_validation_epoch_end(self) -> None:
-        """Logs the means and the images seen."""
-        self._log_evaluation("val")
-
-    def on_test_epoch_end(self) -> None:
-        """The same on the test split."""
-        self._log_evaluation("test")
-
-    def _log_evaluation(self, stage: str) -> None:
+    def log_evaluation(self, split: str) -> None:
+        """Logs the means."""
         if self._means is not None:
-            self.log_dict({f"{stage}/{name}": value for name, value in self._means.compute(self.device).items()})
-        self.log_images_seen()
+            self.log_dict({f"{split}/{name}": value for name, value in self._means.compute(self.device).items()})
+        super().log_evaluation(split)
 
 
 def translated(generator: nn.Module, images: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -18,22 +18,11 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.models.batch_norm import synchronise
 from gen_experiments.models.manual import ManualOptimization
 from gen_experiments.models.optimizers import raise_eps
-from gen_experiments.networks.base import Decoder, Discriminator, Encoder, Generator
+from gen_experiments.models.trainer_options import check_trainer
 from gen_experiments.precision import compiler_options
 from gen_experiments.randomness import Stream
 from gen_experiments.recorded import Recorded, arguments_of, class_path
 from gen_experiments.schedules import Schedule, set_run_length
-
-EncoderFactory = Callable[[ImageSpec, int], Encoder]
-DecoderFactory = Callable[[ImageSpec, int], Decoder]
-GeneratorFactory = Callable[[ImageSpec], Generator]
-DiscriminatorFactory = Callable[[ImageSpec], Discriminator]
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-
-
-def global_size(batch: Batch) -> int:
-    """Returns the number of images of a global batch, of which each process holds an equal part."""
-    return batch.images.shape[0] * distributed.world_size()
 
 
 class ImageModel(Recorded, ManualOptimization):
@@ -49,19 +38,20 @@ class ImageModel(Recorded, ManualOptimization):
     Attributes:
         images_seen: real images that training has used, over all processes, the current batch included; saved in
             checkpoints.
+        batch_images: real images of the current batch, over all processes, of which each holds an equal part.
         iteration: the number of the current training batch, from 0, over all starts of a run. It equals `global_step`
             unless a step accumulates several batches (`trainer.accumulate_grad_batches`), each with its own random
             numbers.
         scores_batches: whether evaluation steps use their images, so that each process needs some.
         score_without_fid: the score that chooses the best checkpoint without a FID, and `min` or `max` for which is
             better; None if no logged score does.
-        instead: what to do where a command needs what the model cannot do, by the message's word for it.
+        alternatives: what to do instead, by the task of a command that the model cannot do.
         logs_this_iteration: whether the loggers get the values of `log_training` now (`trainer.log_every_n_steps`).
     """
 
     scores_batches: ClassVar[bool] = True
     score_without_fid: ClassVar[tuple[str, str] | None] = None
-    instead: ClassVar[Mapping[str, str]] = {}
+    alternatives: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, image: ImageSpec, lr_schedule: Schedule | None) -> None:
         super().__init__()
@@ -70,7 +60,7 @@ class ImageModel(Recorded, ManualOptimization):
         self.images_seen = 0
         self.iteration = 0
         self.logs_this_iteration = False
-        self._batch_images, self._batch_of_step = 0, 0
+        self.batch_images, self._batch_of_step = 0, 0
         self._lr_factor = 1.0
         self._compiled: tuple[nn.Module, ...] = ()
         self._scheduled: list[tuple[Optimizer, list[float]]] = []
@@ -103,7 +93,7 @@ class ImageModel(Recorded, ManualOptimization):
             UserError: the trainer has an option that this model cannot obey.
         """
         if stage == "fit":
-            self.check_trainer(self.trainer)
+            check_trainer(self, self.trainer)
         if not self.automatic_optimization and isinstance(self.trainer.strategy, DDPStrategy):
             self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         if self.trainer.world_size > 1:
@@ -117,13 +107,12 @@ class ImageModel(Recorded, ManualOptimization):
     @property
     def images_before(self) -> int:
         """The images seen before the current batch, at which schedules are evaluated (`schedules`)."""
-        return self.images_seen - self._batch_images
+        return self.images_seen - self.batch_images
 
     @property
     def images_before_last(self) -> float:
         """The images that this run will have seen before its last batch; infinity for no end."""
-        images = self.run_images
-        return images if images == math.inf else images - self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        return self.run_images - getattr(self.trainer.datamodule, "batch_size", 0)  # type: ignore[attr-defined]
 
     @property
     def run_images(self) -> float:
@@ -181,13 +170,13 @@ class ImageModel(Recorded, ManualOptimization):
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
-        self._batch_images = global_size(batch)
-        self.images_seen += self._batch_images
+        self.batch_images = batch.images.shape[0] * distributed.world_size()
+        self.images_seen += self.batch_images
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Steps an optimizer under automatic optimization, and then calls `after_step`."""
         super().optimizer_step(*args, **kwargs)
-        self.after_step((self._batch_of_step + 1) * self._batch_images)
+        self.after_step((self._batch_of_step + 1) * self.batch_images)
 
     def after_step(self, images: int) -> None:
         """Updates what follows the weights, such as their averages; under manual optimization the model calls it.
@@ -208,17 +197,28 @@ class ImageModel(Recorded, ManualOptimization):
             return
         if self.lr_schedule is not None:
             values["lr_factor"] = self._lr_factor
-        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
         # Numbers as float32: under 16-true the default is float16, which represents few learning rates.
-        numbers = {
-            name: torch.tensor(value, dtype=torch.float32) for name, value in values.items() if name not in tensors
+        tensors = {
+            name: value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float32)
+            for name, value in values.items()
         }
-        means = distributed.means(tensors, self.device)
-        self.log_dict({f"train/{name}": value for name, value in {**means, **numbers}.items()})
-        self.log_images_seen()
+        logged = {f"train/{name}": mean for name, mean in distributed.means(tensors, self.device).items()}
+        self.log_dict(logged | {"images_seen": float(self.images_seen)})
 
-    def log_images_seen(self) -> None:
-        """Logs the images seen so far."""
+    def test_step(self, batch: Batch, batch_idx: int) -> Any:
+        """Does what a validation does."""
+        return self.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the scores of a validation."""
+        self.log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the scores of a test."""
+        self.log_evaluation("test")
+
+    def log_evaluation(self, split: str) -> None:
+        """Logs the images seen; a subclass adds its scores, as `val/NAME` or `test/NAME`."""
         self.log("images_seen", float(self.images_seen))
 
     def hyper_parameters(self) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
 
 
 def _unable(kind: type[ImageModel], path: str | Path, task: str) -> UserError:
-    advice = f": {kind.instead[task]}" if task in kind.instead else ""
+    advice = f": {kind.alternatives[task]}" if task in kind.alternatives else ""
     return UserError(f"{path} holds a {kind.__name__}, which cannot {task}{advice}")
 
 

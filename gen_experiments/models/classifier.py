@@ -16,7 +16,8 @@ from gen_experiments import randomness
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
-from gen_experiments.models.base import ImageModel, OptimizerFactory
+from gen_experiments.models.base import ImageModel
+from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.networks.conditioning import require_labels
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.randomness import Stream
@@ -88,27 +89,16 @@ class Classifier(ImageModel):
         if len(batch.images):
             self.confusion.update(self(batch.images), require_labels(batch.labels))
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Does what a validation does."""
-        self.validation_step(batch, batch_idx)
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs the accuracy, and writes the confusion matrix."""
-        self._report("val")
-
-    def on_test_epoch_end(self) -> None:
-        """The same for the test split."""
-        self._report("test")
-
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the optimizer of the network."""
         return self.scheduled(self.optimizer(self.network.parameters()))
 
-    def _report(self, split: str) -> None:
+    def log_evaluation(self, split: str) -> None:
+        """Logs the accuracy, and writes the confusion matrix."""
         counts = self.confusion.compute()
         self.confusion.reset()
         self.log(f"{split}/accuracy", (counts.diagonal().sum() / counts.sum()).float())
-        self.log_images_seen()
+        super().log_evaluation(split)
         folder = run_folder(self.trainer)
         if folder is not None and self.trainer.is_global_zero and not self.trainer.sanity_checking:
             write_confusion(folder / "confusion.csv", counts, self.image.class_labels)

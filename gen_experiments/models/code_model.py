@@ -15,9 +15,10 @@ from gen_experiments.contracts import require_scalar, require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.means import ImageMeans
-from gen_experiments.models.base import ImageModel, OptimizerFactory
+from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import build_model, described, load_model
 from gen_experiments.models.ema import EMA, half_life_schedule
+from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.pure_functions import PureFunction
@@ -96,7 +97,7 @@ class CodeModel(ImageModel):
         assert isinstance(model, VQVAE)
         return model.eval().requires_grad_(False)
 
-    def followed(self) -> list[tuple[EMA, nn.Module]]:
+    def averaged_parts(self) -> list[tuple[EMA, nn.Module]]:
         """Returns the average of the prior, with the prior."""
         return [(self.ema, self.prior)]
 
@@ -161,30 +162,19 @@ class CodeModel(ImageModel):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
         """Adds the likelihood of a batch."""
-        self._count_likelihood(batch, "val")
-        return None
-
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor] | None:
-        """The same on the test split."""
-        self._count_likelihood(batch, "test")
-        return None
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs the likelihood."""
-        self.log("val/nll", self._means.compute(self.device)["nll"])
-        self.log_images_seen()
-
-    def on_test_epoch_end(self) -> None:
-        """The same on the test split."""
-        self.log("test/nll", self._means.compute(self.device)["nll"])
-
-    def _count_likelihood(self, batch: Batch, stage: str) -> None:
         # By the image, so that the estimate of an image is the same in whichever batch and process it is.
         seeds = randomness.seeds_of(batch.places.to(self.device), Stream.EVALUATION)
-        nats = self.averaged.nll(self.codes_of(batch, stage), batch.labels, seeds)
+        codes = self.codes_of(batch, "test" if self.trainer.testing else "val")
+        nats = self.averaged.nll(codes, batch.labels, seeds)
         require_shape(nats, (len(batch.images),), f"the result of {type(self.averaged).__name__}.nll")
         bits = nats.mean() / (NATS_OF_A_BIT * self.prior.codes.drawn)
         self._means.update(len(batch.images), nll=bits)
+        return None
+
+    def log_evaluation(self, split: str) -> None:
+        """Logs the likelihood."""
+        self.log(f"{split}/nll", self._means.compute(self.device)["nll"])
+        super().log_evaluation(split)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the prior's optimizer."""

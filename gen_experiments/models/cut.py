@@ -15,12 +15,11 @@ from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of, translated
-from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
-from gen_experiments.models.optimizers import trained
+from gen_experiments.models.optimizers import OptimizerFactory, trained
 from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel, TranslatorFactory
+from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
 from gen_experiments.networks.augment import Augmentation
-from gen_experiments.networks.base import StagedTranslator
+from gen_experiments.networks.base import DiscriminatorFactory, StagedTranslator, TranslatorFactory
 from gen_experiments.networks.projector import PatchProjector, drawn_places
 from gen_experiments.schedules import Schedule
 
@@ -104,7 +103,7 @@ class CUT(TranslationModel):
         if not stages or self.stages[0] < 0 or self.stages[-1] >= len(channels):
             raise UserError(f"stages must be some of 0 to {len(channels) - 1} for this generator, not {list(stages)}")
         self.projector = PatchProjector([channels[stage] for stage in self.stages], width)
-        self.finish_building([network], [discriminator(image)], compile, compile_discriminator)
+        self.add_networks([network], [discriminator(image)], compile, compile_discriminator)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of generator and projector."""

@@ -10,11 +10,12 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of, translated
-from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
 from gen_experiments.models.image_buffer import ImageBuffer
+from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel, TranslatorFactory
+from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
 from gen_experiments.networks.augment import Augmentation
+from gen_experiments.networks.base import DiscriminatorFactory, TranslatorFactory
 from gen_experiments.schedules import Schedule
 
 
@@ -75,7 +76,7 @@ class CycleGAN(TranslationModel):
         super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
         self.cycle, self.identity, self._buffered = cycle, identity, buffer > 0
         generators, discriminators = [generator(image) for _ in "BA"], [discriminator(image) for _ in "BA"]
-        self.finish_building(generators, discriminators, compile, compile_discriminator)
+        self.add_networks(generators, discriminators, compile, compile_discriminator)
         self.buffers_of_sides = nn.ModuleList(ImageBuffer(image, buffer) for _ in "BA")
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

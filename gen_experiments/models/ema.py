@@ -77,5 +77,5 @@ class EMA(CastsInputs, KeepsPrecision):
 class HasAverages(Protocol):
     """A model with moving averages of its parts."""
 
-    def followed(self) -> list[tuple[EMA, nn.Module]]:
+    def averaged_parts(self) -> list[tuple[EMA, nn.Module]]:
         """Returns the moving averages, each with the part that it follows."""

@@ -14,12 +14,6 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_generator import AveragedGenerator
-from gen_experiments.models.base import (
-    DiscriminatorFactory,
-    GeneratorFactory,
-    OptimizerFactory,
-    global_size,
-)
 from gen_experiments.models.discriminator_loss import (
     DiscriminatorLoss,
     discriminator_loss,
@@ -29,9 +23,10 @@ from gen_experiments.models.discriminator_loss import (
 )
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.micro_batches import MicroBatch, split
-from gen_experiments.models.optimizers import clip, norm, set_beta2, trained
+from gen_experiments.models.optimizers import OptimizerFactory, clip, norm, set_beta2, trained
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
+from gen_experiments.networks.base import DiscriminatorFactory, GeneratorFactory
 from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
 
@@ -71,7 +66,7 @@ class GAN(AveragedGenerator):
             penalty on its gradients.
     """
 
-    instead_of: ClassVar[dict[str, str]] = {
+    trainer_alternatives: ClassVar[dict[str, str]] = {
         "accumulate_grad_batches": "set data.batch_size and model.accumulate instead",
         "gradient_clip_val": "set model.gradient_clip_norm instead",
     }
@@ -129,7 +124,7 @@ class GAN(AveragedGenerator):
         self._scheduled_values: dict[str, float] = {}  # of this iteration
         self._logs: dict[str, Tensor] = {}  # of the last step of each network
 
-    def followed(self) -> list[tuple[EMA, nn.Module]]:
+    def averaged_parts(self) -> list[tuple[EMA, nn.Module]]:
         """Returns the average of the generator, with the generator."""
         return [(self.ema, self.generator)]
 
@@ -149,7 +144,7 @@ class GAN(AveragedGenerator):
         real = self._discriminator_step(self._micro_batches(batch, rng, draws_d), iteration, rng)
         if (iteration + 1) % self.n_critic == 0:
             self._generator_step(self._micro_batches(batch, rng, draws_g))
-            self.ema.update(self.generator, self.n_critic * global_size(batch), self._scheduled_values["ema_half_life"])
+            self.ema.update(self.generator, self.n_critic * self.batch_images, self._scheduled_values["ema_half_life"])
         if self.logs_this_iteration:
             rates = {f"lr_{which}": self.own_optimizer(n).param_groups[0]["lr"] for n, which in enumerate("dg")}
             self.log_training(**self._logs, **self._scheduled_values, **rates, **self.augment.logs())
@@ -218,9 +213,6 @@ class GAN(AveragedGenerator):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Does nothing: a generator is scored by its samples, not by batches."""
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Does nothing, as `validation_step`."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the last logged values, which the curves repeat until the next step that computes them."""

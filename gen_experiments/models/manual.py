@@ -4,28 +4,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
-
-from gen_experiments.models.trainer_options import check_trainer
 
 
 class ManualOptimization(LightningModule):
     """The steps of several optimizers where `automatic_optimization` is off; does nothing where it is on.
 
     Attributes:
-        instead_of: advice for options of the trainer that manual optimization excludes, by their names.
+        trainer_alternatives: what to set instead of the trainer's options that manual optimization excludes, by their
+            names.
     """
 
-    instead_of: ClassVar[dict[str, str]] = {}
-
-    def check_trainer(self, trainer: Trainer) -> None:
-        """Refuses options of the trainer that do not work with this model.
-
-        Raises:
-            UserError: see `trainer_options.check_trainer`.
-        """
-        check_trainer(self, trainer, self.instead_of)
+    trainer_alternatives: ClassVar[dict[str, str]] = {}
 
     def own_optimizer(self, number: int) -> LightningOptimizer:
         """Returns one of the optimizers, under manual optimization."""

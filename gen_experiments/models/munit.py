@@ -1,6 +1,6 @@
 """MUNIT (https://arxiv.org/abs/1804.04732): unpaired translation in the style of a given picture."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -18,17 +18,16 @@ from gen_experiments.losses.codes import recovery
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of
-from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
+from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
 from gen_experiments.networks.augment import Augmentation
-from gen_experiments.networks.base import StyledAutoencoder
+from gen_experiments.networks.base import DiscriminatorFactory, StyledAutoencoder, StyledAutoencoderFactory
 from gen_experiments.precision import at_least_float32
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule
 
-StyledAutoencoderFactory = Callable[[ImageSpec], StyledAutoencoder]
 MOST_SCALES = 8
 
 
@@ -99,7 +98,7 @@ class MUNIT(TranslationModel):
         self.reconstruction, self.cycle = reconstruction, cycle
         self.style, self.content, self.scales = style, content, scales
         specs = [replace(image, size=(-(-image.height >> scale), -(-image.width >> scale))) for scale in range(scales)]
-        self.finish_building(
+        self.add_networks(
             [autoencoder(image) for _ in self.directions],
             [discriminator(spec) for _ in self.directions for spec in specs],
             compile,

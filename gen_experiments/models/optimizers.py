@@ -1,7 +1,7 @@
 """Functions of optimizers, parameters and gradients."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from lightning.pytorch import Trainer
@@ -10,6 +10,8 @@ from torch.optim import Optimizer
 
 from gen_experiments import distributed
 from gen_experiments.errors import UserError, check_interval
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
 def set_beta2(optimizers: Iterable[Optimizer], beta2: float) -> None:

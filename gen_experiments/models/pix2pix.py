@@ -10,10 +10,11 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of, translated
-from gen_experiments.models.base import DiscriminatorFactory, OptimizerFactory
+from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel, TranslatorFactory
+from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
 from gen_experiments.networks.augment import Augmentation
+from gen_experiments.networks.base import DiscriminatorFactory, TranslatorFactory
 from gen_experiments.schedules import Schedule
 
 
@@ -66,7 +67,7 @@ class Pix2Pix(TranslationModel):
         super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
         self.reconstruction, self.conditional = reconstruction, conditional
         judged = replace(image, channels=2 * image.channels) if conditional else image
-        self.finish_building([generator(image)], [discriminator(judged)], compile, compile_discriminator)
+        self.add_networks([generator(image)], [discriminator(judged)], compile, compile_discriminator)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of the generator."""

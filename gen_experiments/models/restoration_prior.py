@@ -94,11 +94,6 @@ class RestorationPrior(CodeModel):
         super().validation_step(batch, batch_idx)
         return {"translations": self.translate(sources_of(batch))}
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The same on the test split."""
-        super().test_step(batch, batch_idx)
-        return {"translations": self.translate(sources_of(batch))}
-
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the restorations of a batch."""
         return self.translate(sources_of(batch))

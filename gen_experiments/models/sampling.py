@@ -107,10 +107,6 @@ class GenerativeModel(ImageModel, ABC):
         first = batch_idx * count if batch.indices is None else int(batch.indices[0])
         return self.sample(first, count)
 
-    def on_validation_epoch_end(self) -> None:
-        """Logs the images seen, the x-axis of the evaluation's curves."""
-        self.log_images_seen()
-
 
 def sample_rngs(first: int, count: int, seed: int) -> list[torch.Generator]:
     """Returns a random number generator for each of the samples `first` ... `first + count - 1`."""

@@ -13,9 +13,9 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
 from gen_experiments.metrics.means import ImageMeans
-from gen_experiments.models.base import DecoderFactory, EncoderFactory, ImageModel
+from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import EMA, half_life_schedule
-from gen_experiments.networks.base import Decoder, Encoder
+from gen_experiments.networks.base import Decoder, DecoderFactory, Encoder, EncoderFactory
 from gen_experiments.precision import at_least_float32
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.quantizers.base import Quantized, Quantizer, check_codes, check_quantized
@@ -40,7 +40,7 @@ class Tokenizer(ImageModel):
     """
 
     score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
-    instead: ClassVar[Mapping[str, str]] = {
+    alternatives: ClassVar[Mapping[str, str]] = {
         "sample": "train a prior over its codes (configs/prior.yaml) and sample from that"
     }
 
@@ -128,7 +128,7 @@ class Tokenizer(ImageModel):
         """Returns the parts that the optimizer trains."""
         return self.encoder, self.quantizer, self.decoder
 
-    def followed(self) -> list[tuple[EMA, nn.Module]]:
+    def averaged_parts(self) -> list[tuple[EMA, nn.Module]]:
         """Returns the averages of encoder, codebook and decoder, if there are any, each with its part."""
         return [] if self.ema_half_life is None else list(zip(self.averages, self.trained_parts(), strict=True))  # type: ignore[arg-type]
 
@@ -182,7 +182,7 @@ class Tokenizer(ImageModel):
         """Updates the averages."""
         if self.ema_half_life is not None:
             half_life = self.ema_half_life(self.images_seen - images)
-            for average, part in self.followed():
+            for average, part in self.averaged_parts():
                 average.update(part, images, half_life)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -195,23 +195,12 @@ class Tokenizer(ImageModel):
         self.batch_perplexity.update(quantized.indices, batch.places)
         return {"reconstructions": reconstructions, "codes": quantized.indices}
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Does what a validation does."""
-        return self.validation_step(batch, batch_idx)
-
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the reconstructions of a batch."""
         return self.reconstruct(batch.inputs)
 
-    def on_validation_epoch_end(self) -> None:
+    def log_evaluation(self, split: str) -> None:
         """Logs the losses and the use of the codebook."""
-        self._log_evaluation("val")
-
-    def on_test_epoch_end(self) -> None:
-        """The same on the test split."""
-        self._log_evaluation("test")
-
-    def _log_evaluation(self, stage: str) -> None:
         self.code_counts = counts = self.codebook_usage.compute()
         self.codebook_usage.reset()
         logs = self._means.compute(self.device)
@@ -219,5 +208,5 @@ class Tokenizer(ImageModel):
         of_batches = self.batch_perplexity.compute()
         if not of_batches.isnan():
             logs["batch_perplexity"] = of_batches
-        self.log_dict({f"{stage}/{name}": value for name, value in logs.items()})
-        self.log_images_seen()
+        self.log_dict({f"{split}/{name}": value for name, value in logs.items()})
+        super().log_evaluation(split)

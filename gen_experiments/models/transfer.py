@@ -209,7 +209,7 @@ def _fill_averages(model: ImageModel, loaded: Iterable[str]) -> set[str]:
     """Copies the parts that were loaded to their averages that were not; returns the names of what came to be so."""
     paths = {module: name for name, module in model.named_modules()}
     filled: set[str] = set()
-    for average, part in model.followed() if isinstance(model, HasAverages) else []:
+    for average, part in model.averaged_parts() if isinstance(model, HasAverages) else []:
         to, of = f"{paths[average]}.module.", f"{paths[part]}."
         if not any(name.startswith(to) for name in loaded):
             average.module.load_state_dict(part.state_dict())

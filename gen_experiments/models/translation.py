@@ -2,7 +2,7 @@
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -16,7 +16,6 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import AveragedTranslator
-from gen_experiments.models.base import OptimizerFactory, global_size
 from gen_experiments.models.discriminator_loss import (
     Logits,
     discriminator_loss,
@@ -25,13 +24,11 @@ from gen_experiments.models.discriminator_loss import (
     require_first_order,
 )
 from gen_experiments.models.ema import EMA, half_life_schedule
-from gen_experiments.models.optimizers import trained
+from gen_experiments.models.optimizers import OptimizerFactory, trained
 from gen_experiments.models.pairs import require_pairs, require_sources
-from gen_experiments.networks.base import Translator
 from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
 
-TranslatorFactory = Callable[[ImageSpec], Translator]
 GENERATORS, DISCRIMINATORS = 0, 1  # the optimizers; the steps of the first count as iterations
 
 
@@ -57,7 +54,7 @@ class DiscriminatorInputs:
 class TranslationModel(AveragedTranslator):
     """The base of models that turn a batch's `sources` into pictures like its `images`, under manual optimization.
 
-    A subclass builds `generators`, one for each of its `directions`, and `discriminators`, and calls `finish_building`.
+    A subclass builds `generators`, one for each of its `directions`, and `discriminators`, and calls `add_networks`.
     Its `training_step` calls `discriminator_step` and `generator_step` with the inputs of the discriminators, and then
     `end_iteration`.
     `global_step` counts iterations.
@@ -78,7 +75,7 @@ class TranslationModel(AveragedTranslator):
         needs_pairs: whether the training compares a translation with the image beside it.
     """
 
-    instead_of: ClassVar[dict[str, str]] = {"accumulate_grad_batches": "set data.batch_size instead"}
+    trainer_alternatives: ClassVar[dict[str, str]] = {"accumulate_grad_batches": "set data.batch_size instead"}
     needs_pairs: ClassVar[bool] = True
 
     generators: nn.ModuleList
@@ -105,7 +102,7 @@ class TranslationModel(AveragedTranslator):
         self._draws_of_steps: tuple[Tensor | None, Tensor | None] = (None, None)  # of the augmentation, this iteration
         self._real_logits: list[Tensor] = []  # of each discriminator, this iteration
 
-    def finish_building(
+    def add_networks(
         self,
         generators: Iterable[nn.Module],
         discriminators: Iterable[nn.Module],
@@ -135,7 +132,7 @@ class TranslationModel(AveragedTranslator):
             compiled += self.discriminators
         self.compile_in_training(*compiled)
 
-    def followed(self) -> list[tuple[EMA, nn.Module]]:
+    def averaged_parts(self) -> list[tuple[EMA, nn.Module]]:
         """Returns the averages of the generators, each with its generator."""
         return list(zip(self.averages, self.generators, strict=True))  # type: ignore[arg-type]
 
@@ -211,8 +208,8 @@ class TranslationModel(AveragedTranslator):
     def end_iteration(self, batch: Batch, logs: Mapping[str, Tensor]) -> Tensor:
         """Updates the averages, logs, updates an adaptive strength, and returns the generators' loss."""
         half_life = self._half_life(self.images_before)
-        for average, generator in self.followed():
-            average.update(generator, global_size(batch), half_life)
+        for average, generator in self.averaged_parts():
+            average.update(generator, self.batch_images, half_life)
         self.log_training(**logs, ema_half_life=half_life, **self.augment.logs())
         if self._real_logits:
             self.augment.update(torch.cat(self._real_logits, dim=1), self.iteration)

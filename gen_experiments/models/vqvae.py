@@ -11,11 +11,11 @@ from torch.optim import Optimizer
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.adversary import Adversary, adaptive_weight
-from gen_experiments.models.base import DecoderFactory, EncoderFactory, OptimizerFactory, global_size
 from gen_experiments.models.discriminator_loss import discriminator_loss, due_penalties, logit_statistics
-from gen_experiments.models.optimizers import trained
+from gen_experiments.models.optimizers import OptimizerFactory, trained
 from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.tokenizer import Tokenizer
+from gen_experiments.networks.base import DecoderFactory, EncoderFactory
 from gen_experiments.precision import at_least_float32
 from gen_experiments.quantizers.base import Quantizer
 from gen_experiments.quantizers.learned import LearnedCodebook
@@ -99,7 +99,7 @@ class VQVAE(Tokenizer):
         logs = {"reconstruction": error, "quantizer": quantized.loss}
         if self.adversary is not None:
             loss = self._adversarial_steps(self.adversary, batch, reconstructions, error, loss, logs)
-            self.after_step(global_size(batch))
+            self.after_step(self.batch_images)
         if self.logs_this_iteration:
             revived = [codebook.take_revived() for codebook in self._codebooks()]
             logs |= {"codes_revived": torch.stack(revived).sum()} if revived else {}

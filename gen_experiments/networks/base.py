@@ -4,10 +4,11 @@ A model builds its networks by factories, which get the images' shape from the d
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from gen_experiments.images import ImageSpec
 from gen_experiments.precision import CastsInputs
 
 
@@ -119,3 +120,11 @@ class Discriminator(CastsInputs, ABC):
 
         A network that judges n patches of an image returns (B, n).
         """
+
+
+EncoderFactory = Callable[[ImageSpec, int], Encoder]
+DecoderFactory = Callable[[ImageSpec, int], Decoder]
+GeneratorFactory = Callable[[ImageSpec], Generator]
+TranslatorFactory = Callable[[ImageSpec], Translator]
+StyledAutoencoderFactory = Callable[[ImageSpec], StyledAutoencoder]
+DiscriminatorFactory = Callable[[ImageSpec], Discriminator]
