@@ -2,5 +2,5 @@
 
 - `base`: the contracts; `adversarial`: what GANs minimise; `penalties`, `lecam`: terms on the discriminator;
 - `reconstruction`, `perceptual`, `trained_perceptual`: distances of images;
-- `contrastive`, `codes`: losses of features and of codes.
+- `contrastive`: a loss of features.
 """

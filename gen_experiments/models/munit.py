@@ -7,14 +7,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, l1_loss
 
 from gen_experiments import randomness
 from gen_experiments.contracts import require_shape
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, Penalty
-from gen_experiments.losses.codes import recovery
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of
@@ -36,9 +35,9 @@ class MUNIT(TranslationModel):
 
     A picture is translated by decoding its content on the other side, in a style that is drawn from a standard normal
     or encoded from a picture of that side. Content and style of a picture must reconstruct it (`reconstruction`). A
-    translation in a drawn style must be encoded to the same content and style (`content`, `style`). Each side has a
-    discriminator. As in CycleGAN no term compares a translation with the picture beside it in the batch. An iteration
-    makes one step of the discriminators, then one of the autoencoders.
+    translation in a drawn style must be encoded to the same content and style (`content`, `style`; L1, equations 3 and
+    4). Each side has a discriminator. As in CycleGAN no term compares a translation with the picture beside it in the
+    batch. An iteration makes one step of the discriminators, then one of the autoencoders.
 
     Args:
         image: what the images are like; the command line links it from the data.
@@ -131,8 +130,8 @@ class MUNIT(TranslationModel):
                 f"reconstruction{here}": self.reconstruction(
                     network.decode(contents[side], styles[side]), images[side]
                 ),
-                f"style{here}": self.style * recovery(network.style(fakes[side]), drawn[side]),
-                f"content{there}": self.content * recovery(again, contents[1 - side]),
+                f"style{here}": self.style * l1_loss(network.style(fakes[side]), drawn[side]),
+                f"content{there}": self.content * l1_loss(again, contents[1 - side]),
             }
             if self.cycle is not None:
                 back = networks[1 - side].decode(again, styles[1 - side])

@@ -25,15 +25,7 @@ from gen_experiments.schedules import Schedule
 class Tokenizer(ImageModel):
     """The base of models that turn images into codes and back; a subclass defines their training.
 
-    Args:
-        image: what the images are like.
-        encoder: images to latents of the quantizer's channels.
-        decoder: quantized latents to images.
-        quantizer: latents to codes and back.
-        reconstruction: the distance of images and reconstructions.
-        lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
-        ema_half_life: half-life, in real images, of moving averages of encoder, codebook and decoder, which are then
-            validated and used; None keeps none.
+    Args as for `VQVAE`.
 
     Attributes:
         code_counts: (codebook_size,), how often each code occurred in the last validation or test, over all processes.

@@ -21,26 +21,12 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
     same. Every training batch counts as a step, except a first one without any finite latent, which changes nothing.
     The count is part of the state_dict: a loaded codebook does not start anew.
 
-    Args:
-        num_codes: K; >= 1.
-        dim: D.
-        decay: of the average of hits, per step; in [0, 1).
-        commitment: β; >= 0.
-        estimator: the gradient of the latents; None is straight through.
-        cosine: whether latents and codes are normalised to length one.
-        kmeans_start: whether the codes start as the k-means of the first training batch.
-        revive_below: a code is replaced by a random latent of the batch when its average of hits falls below this share
-            of its hits under equal use of all codes; >= 0, 0 never replaces.
-        online_clustering: instead of reviving codes, moves every code e towards its nearest latent of the batch, the
-            more the less it is used (CVQ, https://arxiv.org/abs/2307.15139): e ← (1−α)e + α·latent, where
-            α = exp(−10·K·p/(1−decay) − 10⁻³) and p is the code's average share of the hits.
+    Args and errors as for `EMAQuantizer`. Online clustering (CVQ, https://arxiv.org/abs/2307.15139) moves a code e to
+    (1−α)e + α·latent, where α = exp(−10·K·p/(1−decay) − 10⁻³) and p is the code's average share of the hits.
 
     Attributes:
         hits: (K,), the average of hits per step, over all processes; initially that of equal use, at least 1.
         revived: how many codes were revived since `take_revived` was last called, a scalar.
-
-    Raises:
-        UserError: a number out of range.
     """
 
     hits: Tensor
