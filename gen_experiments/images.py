@@ -105,7 +105,7 @@ class Batch(NamedTuple):
 
     @property
     def inputs(self) -> Tensor:
-        """The input of a model that remakes images: the sources or, without sources, the images themselves."""
+        """The input of a model that maps images to images: the sources or, without sources, the images themselves."""
         return self.images if self.sources is None else self.sources
 
     @property

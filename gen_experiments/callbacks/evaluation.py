@@ -12,7 +12,7 @@ from gen_experiments import distributed
 from gen_experiments.callbacks.alarms import warn_of_collapse, warn_of_missed
 from gen_experiments.callbacks.best import choose_best_without_fid
 from gen_experiments.callbacks.interruption import pause_point
-from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates, made_of
+from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates, images_in
 from gen_experiments.callbacks.shares import check_shares
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.collapse import ClassVariety
@@ -185,7 +185,7 @@ class Evaluation(Callback):
         self._pairs.start(trainer.strategy.root_device)
 
     def _count(self, outputs: Any, batch: Batch) -> None:
-        made = made_of(outputs)
+        made = images_in(outputs)
         if made is None:
             return
         reconstructions = to_uint8(made)
@@ -196,19 +196,19 @@ class Evaluation(Callback):
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         scores: dict[str, float | Tensor] = {}
-        remakes = isinstance(pl_module, (Reconstructs, Translates))
-        if remakes and self._in_pairs:
+        maps_images = isinstance(pl_module, (Reconstructs, Translates))
+        if maps_images and self._in_pairs:
             scores |= self._pairs.scores(self._has_sources)
-        if self._scores is not None and (remakes or isinstance(pl_module, Samples)):
-            if not remakes:
+        if self._scores is not None and (maps_images or isinstance(pl_module, Samples)):
+            if not maps_images:
                 assert isinstance(pl_module, Samples)
                 self._sample(trainer, pl_module, self._scores)
                 scores |= self._varieties(pl_module, self._scores)
-            found = self._scores.scores(remakes and self._in_pairs, self._labels(pl_module))
+            found = self._scores.scores(maps_images and self._in_pairs, self._labels(pl_module))
             scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": each.value for name, each in found.items()}
             so_far = trainer.state.fn is TrainerFn.FITTING and not trainer.should_stop
             for name in ("missed", "class_missed"):
-                if name in found and not remakes and self.collapsed:
+                if name in found and not maps_images and self.collapsed:
                     warn_of_missed(pl_module, found[name].value, found[name].of_class, so_far)
         values = {f"{stage}/{name}": torch.as_tensor(value, dtype=torch.float32) for name, value in scores.items()}
         pl_module.log_dict(values)

@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.callbacks.protocols import Samples, Translates, made_of
+from gen_experiments.callbacks.protocols import Samples, Translates, images_in
 from gen_experiments.errors import check_interval
 from gen_experiments.grids import grid, in_rows
 from gen_experiments.images import Batch, save_image, to_uint8
@@ -51,7 +51,7 @@ class Pictures(Callback):
     ) -> None:
         """Keeps originals and the model's images, evenly spaced over all images."""
         missing = self.count // 2 - sum(shown.shape[0] for shown in self._shown)
-        made = made_of(outputs)
+        made = images_in(outputs)
         if missing > 0 and made is not None:
             chosen = slice(-self._seen % self._stride, None, self._stride)
             rows = [batch.images, made]

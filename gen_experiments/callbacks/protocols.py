@@ -46,7 +46,7 @@ class Translates(Protocol):
     directions: ClassVar[tuple[str, ...]]  # the sides that it can translate to; the first is evaluated
 
     def translate(self, images: Tensor, to: str | None = None) -> Tensor:
-        """Maps (B, C, H, W) in [-1, 1] -> the same shape, on the side `to`; by default on the first direction's."""
+        """Maps (B, C, H, W) in [-1, 1] -> the same shape, on the side `to`, by default that of the first direction."""
 
 
 @runtime_checkable
@@ -71,14 +71,14 @@ class Proposes(Protocol):
         """Maps (B, C, H, W) in [-1, 1] -> the same shape: proposal number `proposal` of a seed."""
 
 
-def remaker(model: object) -> Callable[[Tensor], Tensor] | None:
-    """Returns a model's method that reconstructs images, or translates them to its first side; None without one."""
+def image_mapping(model: object) -> Callable[[Tensor], Tensor] | None:
+    """Returns a model's method that reconstructs images or translates them to its first direction; None without one."""
     if isinstance(model, Translates):
         return model.translate
     return model.reconstruct if isinstance(model, Reconstructs) else None
 
 
-def made_of(outputs: Any) -> Tensor | None:
+def images_in(outputs: Any) -> Tensor | None:
     """Returns the reconstructions or translations in the outputs of an evaluation step; None without them."""
     if not isinstance(outputs, Mapping):
         return None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.of_kind import callbacks_of
-from gen_experiments.callbacks.protocols import Samples, Translates, remaker
+from gen_experiments.callbacks.protocols import Samples, Translates, image_mapping
 from gen_experiments.channels import viewable
 from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSet, evenly_spaced, to_float, to_uint8
@@ -56,9 +56,9 @@ class Tables(Callback):
             return
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         with torch.inference_mode():
-            if (remade := remaker(pl_module)) is not None:
+            if (mapping := image_mapping(pl_module)) is not None:
                 one = "translation" if isinstance(pl_module, Translates) else "reconstruction"
-                name, columns, rows = f"{one}s", *self._remade(remade, one, data, pl_module.device)
+                name, columns, rows = f"{one}s", *self._mapped(mapping, one, data, pl_module.device)
             elif isinstance(pl_module, Samples) and (extractor := _extractor(trainer)) is not None:
                 name, columns, rows = "nearest_training_images", *self._nearest(pl_module, data, extractor)
             else:
@@ -66,13 +66,13 @@ class Tables(Callback):
         for logger in loggers:
             _log(logger, f"val/{name}_table", columns, rows, float(getattr(pl_module, "images_seen", 0)))
 
-    def _remade(
-        self, remade: Callable[[Tensor], Tensor], name: str, data: "ImageDataModule", device: torch.device
+    def _mapped(
+        self, mapping: Callable[[Tensor], Tensor], name: str, data: "ImageDataModule", device: torch.device
     ) -> tuple[list[str], list[list[Any]]]:
         images = data.split("val")
         chosen = evenly_spaced(len(images), self.count)
         inputs = data.sources("val", chosen) if data.has_sources else to_float(images.kept(chosen))
-        made = to_uint8(remade(inputs.to(device))).cpu()
+        made = to_uint8(mapping(inputs.to(device))).cpu()
         if data.has_sources and not data.in_pairs:
             return ["source", name], [*map(list, zip(to_uint8(inputs), made, strict=True))]
         truths = images.read(chosen)

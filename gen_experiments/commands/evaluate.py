@@ -11,12 +11,12 @@ from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.by_damage import scores_by_damage
 from gen_experiments.commands.evaluating.copies import OF_COPIES, copies
 from gen_experiments.commands.evaluating.inputs import Images
-from gen_experiments.commands.evaluating.passes import collected_of, extractor_needed
+from gen_experiments.commands.evaluating.passes import extractor_needed, features_of
 from gen_experiments.commands.evaluating.printed import keep_record, print_record
 from gen_experiments.commands.evaluating.protocol import Protocol
 from gen_experiments.commands.evaluating.sides import Sides, opened_sides
 from gen_experiments.data.damage import Damage
-from gen_experiments.evaluation.collected import Collected
+from gen_experiments.evaluation.feature_set import FeatureSet
 from gen_experiments.evaluation.intervals import Score, add_intervals
 from gen_experiments.evaluation.record import EVALUATION_FILE, record, write_record
 from gen_experiments.evaluation.scores import BY_CLASS, METRICS, computable, score
@@ -115,12 +115,12 @@ def evaluation_of(
     place = chosen_device(protocol.device)
     sides = opened_sides(evaluated, reference, protocol, place)
     if not networks:
-        networks = [extractor_needed((evaluated, reference), protocol.of_features, sides.remade is not None)]
+        networks = [extractor_needed((evaluated, reference), protocol.of_features, sides.reconstructions is not None)]
     networks = [network.to(place) for network in networks]
     sides.check(protocol)
     known = [network.fits(sides.content, "--extractor") for network in networks]
-    passed = [collected_of(side, networks, place) for side in (sides.fake, sides.real)]
-    of_pairs = {} if sides.remade is None else sides.remade.scores()
+    passed = [features_of(side, networks, place) for side in (sides.fake, sides.real)]
+    of_pairs = {} if sides.reconstructions is None else sides.reconstructions.scores()
     records = []
     for network, knows, generated, originals in zip(networks, known, *passed, strict=True):
         scores, wanted = _scores(sides, network, generated, originals, of_pairs, protocol)
@@ -153,8 +153,8 @@ def evaluation_of(
 def _scores(
     sides: Sides,
     network: FeatureExtractor,
-    generated: Collected,
-    originals: Collected,
+    generated: FeatureSet,
+    originals: FeatureSet,
     of_pairs: Mapping[str, Score],
     protocol: Protocol,
 ) -> tuple[dict[str, Score], list[str]]:
@@ -168,7 +168,7 @@ def _scores(
         of_pairs: the scores that need no extractor.
         protocol: how they are scored.
     """
-    generated.paired = sides.remade is not None and sides.remade.in_pairs
+    generated.paired = sides.reconstructions is not None and sides.reconstructions.in_pairs
     for each in (generated, originals):
         each.by_n = protocol.covariance == "n"
         each.moments = each.divided(each.moments)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gen_experiments.callbacks.protocols import remaker
+from gen_experiments.callbacks.protocols import image_mapping
 from gen_experiments.checkpoint_paths import checkpoint_of
 from gen_experiments.commands.evaluate import evaluation_of
 from gen_experiments.commands.evaluating.inputs import split_compared_with
@@ -50,5 +50,5 @@ def _first_reference(run: Path) -> str:
     """Returns the data and the split that the training of a run compares with, as `evaluate` takes them."""
     checkpoint = checkpoint_of(run)
     assert checkpoint is not None
-    reconstructs = remaker(load_model(checkpoint, ImageModel, "be evaluated")) is not None
+    reconstructs = image_mapping(load_model(checkpoint, ImageModel, "be evaluated")) is not None
     return f"{run / 'config.yaml'}:{split_compared_with(checkpoint, reconstructs)}"

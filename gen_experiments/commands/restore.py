@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments import randomness
-from gen_experiments.callbacks.protocols import Proposes, Reconstructs, remaker
+from gen_experiments.callbacks.protocols import Proposes, Reconstructs, image_mapping
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import eight_bits, reading_in, reading_of
@@ -103,7 +103,7 @@ def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) ->
     draws: list[Network]
     if isinstance(model, Proposes):
         draws = [partial(model.propose, proposal=number, seed=seed) for number in range(proposals)]
-    elif (remake := remaker(model)) is None:
+    elif (mapping := image_mapping(model)) is None:
         raise UserError(f"{checkpoint} holds a {type(model).__name__}, which cannot restore")
     elif proposals > 1:
         raise UserError(
@@ -113,7 +113,7 @@ def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) ->
     elif isinstance(model, Reconstructs) and not training_data(checkpoint, None).has_sources:
         raise UserError(f"the run of {checkpoint} was trained without damage: it reconstructs pictures as they are")
     else:
-        draws = [remake]
+        draws = [mapping]
     return [on_device(draw, model.device) for draw in draws]
 
 

@@ -7,7 +7,7 @@ import torch
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.inputs import Archive
 from gen_experiments.commands.evaluating.model_images import images_of, opened
-from gen_experiments.commands.evaluating.passes import collected_of, extractor_for
+from gen_experiments.commands.evaluating.passes import extractor_for, features_of
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.archives import write_features, write_statistics
 from gen_experiments.metrics.features import FeatureExtractor
@@ -55,7 +55,7 @@ def stats(
     network.fits(side.content, "--extractor")
     if spatial and (features or not network.num_spatial):
         raise UserError("--spatial is for moments by InceptionFeatures, resizing as tensorflow: leave it out here")
-    (collected,) = collected_of(side, [network], place)
+    (collected,) = features_of(side, [network], place)
     if not is_first_process():
         return
     if features and collected.features is not None:

@@ -1,7 +1,7 @@
 """Evaluation: what is compared with what, and the record of it.
 
 - `online`, `pairs`, `collapse`: scores of batches during training; `reference`: cached statistics of the reference;
-- `collected`: one pass of extractors over images; `archives`: files of other tools;
+- `feature_set`: the features of images, from one pass of extractors; `archives`: files of other tools;
 - `scores`: the metrics by name; `intervals`: a score and its 95% interval;
 - `record`, `comparison`: the record of an evaluation, and several records compared.
 """

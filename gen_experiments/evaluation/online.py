@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.contracts import require_attributes
-from gen_experiments.evaluation.collected import ClassLabels, Collected
 from gen_experiments.evaluation.comparison import SMALLER_IS_BETTER
+from gen_experiments.evaluation.feature_set import ClassLabels, FeatureSet
 from gen_experiments.evaluation.intervals import Score
 from gen_experiments.evaluation.reference import ReferenceStatistics
 from gen_experiments.evaluation.scores import score
@@ -39,7 +39,7 @@ class OnlineScores:
         self._sums = FeatureSums(extractor.num_features)
         self._rows: list[Tensor] = []
         self._positions: list[Tensor] = []
-        self._reference: Collected | None = None
+        self._reference: FeatureSet | None = None
         self._reference_name = ""
 
     @property
@@ -70,9 +70,9 @@ class OnlineScores:
         self._sums.to(device).reset()
         self._rows, self._positions = [], []
         if not self._keeps_features:
-            self._reference = Collected(self._statistics.moments(reference, batch_size, device, between))
+            self._reference = FeatureSet(self._statistics.moments(reference, batch_size, device, between))
         elif self._reference is None or self._reference_name != reference.fingerprint:
-            self._reference = self._collected(reference, batch_size, device, between)
+            self._reference = self._features_of(reference, batch_size, device, between)
             numbers = reference.labels(np.arange(len(reference))) if class_names else None
             self._reference.labels = ClassLabels.of(numbers, class_names)
             self._reference_name = reference.fingerprint
@@ -96,19 +96,19 @@ class OnlineScores:
         """
         assert self._reference is not None
         features = self._gathered(self._rows, self._positions) if self._keeps_features else None
-        counted = Collected(self._sums.moments(), features, paired=paired)
+        scored = FeatureSet(self._sums.moments(), features, paired=paired)
         if labels is not None and self._reference.labels is not None:
-            counted.labels = self._reference.labels._replace(numbers=labels)
-        return score(counted, self._reference, self.extractor, self.metrics)
+            scored.labels = self._reference.labels._replace(numbers=labels)
+        return score(scored, self._reference, self.extractor, self.metrics)
 
     def variety(self) -> float:
         """Returns tr Σ / tr Σᵣ of images and reference. All processes must call it."""
         assert self._reference is not None
         return float(self._sums.moments().covariance.trace() / self._reference.moments.covariance.trace())
 
-    def _collected(
+    def _features_of(
         self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
-    ) -> Collected:
+    ) -> FeatureSet:
         """Returns moments and features of images; each process computes its batches."""
         sums = FeatureSums(self.extractor.num_features).to(device)
         rows, positions = [], []
@@ -117,7 +117,7 @@ class OnlineScores:
             sums.update(features)
             rows.append(features.cpu())
             positions.append(torch.tensor(part))
-        return Collected(sums.moments(), self._gathered(rows, positions))
+        return FeatureSet(sums.moments(), self._gathered(rows, positions))
 
     def _gathered(self, rows: list[Tensor], positions: list[Tensor]) -> Tensor:
         """Returns the features of all processes, in the order of their positions, on the CPU."""

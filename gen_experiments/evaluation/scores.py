@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.collected import Collected
+from gen_experiments.evaluation.feature_set import FeatureSet
 from gen_experiments.evaluation.intervals import Score, Steps, mean_of
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
@@ -26,7 +26,7 @@ BY_CLASS = ("class_missed",)  # computed with another metric if the images of bo
 
 
 def score(
-    generated: Collected, real: Collected, extractor: FeatureExtractor, metrics: Sequence[str]
+    generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor, metrics: Sequence[str]
 ) -> dict[str, Score]:
     """Returns the named metrics, and those of `BY_CLASS` that come with them.
 
@@ -67,7 +67,7 @@ def check_counts(
             raise UserError(f"{name} needs {least} images, not {few[0]}: leave it out of {option}, or give more")
 
 
-def computable(generated: Collected, real: Collected, extractor: FeatureExtractor) -> list[str]:
+def computable(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> list[str]:
     """Returns the names of the metrics that can be computed."""
     if not extractor.num_features:
         return []
@@ -82,7 +82,7 @@ def computable(generated: Collected, real: Collected, extractor: FeatureExtracto
     return [name for name in METRICS if name not in left_out]
 
 
-def _frechet(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+def _frechet(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     warn_of_few(real.moments, generated.moments)
     value, features = float(frechet_distance(real.moments, generated.moments)), generated.features
     if features is None:
@@ -97,7 +97,7 @@ def _frechet(generated: Collected, real: Collected, extractor: FeatureExtractor)
     return {"fid": Score(value, statistic=statistic)}
 
 
-def _spatial(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+def _spatial(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     if not extractor.num_spatial:
         raise UserError("sfid is by InceptionFeatures with its resizing of tensorflow: leave it out")
     if generated.spatial is None or real.spatial is None:
@@ -105,7 +105,7 @@ def _spatial(generated: Collected, real: Collected, extractor: FeatureExtractor)
     return {"sfid": Score(float(frechet_distance(real.divided(real.spatial), generated.divided(generated.spatial))))}
 
 
-def _extrapolated(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+def _extrapolated(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     if generated.features is None:
         raise UserError("fid_infinity needs the images that are evaluated, not statistics alone: leave it out")
     if generated.paired:
@@ -113,7 +113,7 @@ def _extrapolated(generated: Collected, real: Collected, extractor: FeatureExtra
     return {"fid_infinity": Score(*frechet_infinity(real.moments, generated.features))}
 
 
-def _kernel(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+def _kernel(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     first, second = _features("kid", generated, real)
     size = min(KID_SIZE, len(first), len(second))
     found = kid(first, second, KID_SUBSETS, size)
@@ -128,7 +128,7 @@ def _kernel(generated: Collected, real: Collected, extractor: FeatureExtractor) 
     return {"kid": Score(found.mean, deviation, settings, spread=None if generated.paired else spread)}
 
 
-def _classes(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+def _classes(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     features, _ = _features("is", generated, generated)
     logits = extractor.classify(features.to(extractor.device))
     if logits is None:
@@ -142,7 +142,7 @@ def _classes(generated: Collected, real: Collected, extractor: FeatureExtractor)
     return {"is": Score(*found, {"splits": IS_SPLITS}, lambda rows: inception_score(known[rows], 1).mean, of_all)}
 
 
-def _overlap(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+def _overlap(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     first, second = _features("precision", generated, real)
     found = overlap(first, second, NEIGHBOURS, WIDE_NEIGHBOURS)
     near, wide = {"neighbours": NEIGHBOURS}, {"neighbours": WIDE_NEIGHBOURS}
@@ -165,7 +165,7 @@ def _overlap(generated: Collected, real: Collected, extractor: FeatureExtractor)
     return scores
 
 
-def _transport(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+def _transport(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     units, first, second = drawn_for_mind(*_features("mind", generated, real), DIRECTIONS)
 
     def statistic(rows: Tensor) -> float:
@@ -175,7 +175,7 @@ def _transport(generated: Collected, real: Collected, extractor: FeatureExtracto
     return {"mind": Score(value, settings=settings, statistic=statistic, resampled=len(first))}
 
 
-def _missed(generated: Collected, real: Collected, extractor: FeatureExtractor) -> dict[str, Score]:
+def _missed(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     first, second = _features("missed", generated, real)
     found = {"missed": Score(missed_share(first, second))}
     if generated.labels is None or real.labels is None or generated.labels.names != real.labels.names:
@@ -188,7 +188,7 @@ def _missed(generated: Collected, real: Collected, extractor: FeatureExtractor) 
     return found | {"class_missed": Score(float(shares[number]), of_class=names[number])}
 
 
-METRICS: dict[str, Callable[[Collected, Collected, FeatureExtractor], dict[str, Score]]] = {
+METRICS: dict[str, Callable[[FeatureSet, FeatureSet, FeatureExtractor], dict[str, Score]]] = {
     "fid": _frechet,
     "sfid": _spatial,
     "fid_infinity": _extrapolated,
@@ -201,7 +201,7 @@ METRICS: dict[str, Callable[[Collected, Collected, FeatureExtractor], dict[str, 
 IN_TRAINING = tuple(name for name in METRICS if name != "sfid")
 
 
-def _features(metric: str, generated: Collected, real: Collected) -> tuple[Tensor, Tensor]:
+def _features(metric: str, generated: FeatureSet, real: FeatureSet) -> tuple[Tensor, Tensor]:
     if generated.features is None or real.features is None:
         raise UserError(f"{metric} needs images on both sides, not statistics alone: leave it out or name the images")
     return generated.features, real.features

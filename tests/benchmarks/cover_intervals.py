@@ -21,7 +21,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import independent
 from gen_experiments.evaluation import scores
-from gen_experiments.evaluation.collected import Collected
+from gen_experiments.evaluation.feature_set import FeatureSet
 from gen_experiments.evaluation.intervals import add_intervals
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.frechet import Moments
@@ -44,7 +44,7 @@ def digits() -> tuple[Tensor, Tensor]:
     return network(pixels), torch.cat(moved)
 
 
-def draws(world: Tensor, count: int, repeats: range) -> Iterator[Collected]:
+def draws(world: Tensor, count: int, repeats: range) -> Iterator[FeatureSet]:
     """Yields samples of a smoothed world."""
     noise = (
         SMOOTHING * torch.linalg.cholesky(world.double().T.cov() + 1e-9 * torch.eye(world.shape[1]).double()).float()
@@ -53,16 +53,16 @@ def draws(world: Tensor, count: int, repeats: range) -> Iterator[Collected]:
         source = torch.Generator().manual_seed(number)
         rows = world[torch.randint(len(world), (count,), generator=source)]
         rows = rows + torch.randn(rows.shape, generator=source) @ noise.T
-        yield Collected(Moments.of_features(rows), rows)
+        yield FeatureSet(Moments.of_features(rows), rows)
 
 
-def truths(world: Tensor, real: Collected, network: DigitsFeatures, count: int) -> dict[str, float]:
+def truths(world: Tensor, real: FeatureSet, network: DigitsFeatures, count: int) -> dict[str, float]:
     """Returns the numbers of a sample of 100 times as many images against the same real ones."""
     (large,) = draws(world, 100 * count, range(10**6, 10**6 + 1))
     assert large.features is not None
     assert real.features is not None
     # Each real image as often: so MIND compares all images with all that it compares of a sample, and KID is as it was.
-    many = Collected(real.moments, real.features.repeat(100, 1))
+    many = FeatureSet(real.moments, real.features.repeat(100, 1))
     found = scores.score(large, real, network, ["fid", "precision", "density"])
     known = {name: each.value for name, each in found.items()}
     known["mind"] = scores.score(large, many, network, ["mind"])["mind"].value
@@ -93,7 +93,7 @@ def main(repeats: int, count: int, bootstrap: int, metrics: list[str]) -> None:
     embedded, moved = digits()
     network = DigitsFeatures()
     chosen = torch.randperm(len(embedded), generator=torch.Generator().manual_seed(5))[:count]
-    real = Collected(Moments.of_features(embedded[chosen]), embedded[chosen])
+    real = FeatureSet(Moments.of_features(embedded[chosen]), embedded[chosen])
     for name, world in (("far", moved), ("near", embedded[chosen])):
         began = time.perf_counter()
         known = truths(world, real, network, count)

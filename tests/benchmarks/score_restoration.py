@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from gen_experiments import load
-from gen_experiments.callbacks.protocols import remaker
+from gen_experiments.callbacks.protocols import image_mapping
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data import damage_parts, jpeg  # noqa: F401 - the kinds by their short names
 from gen_experiments.data.damage import Damage
@@ -68,7 +68,7 @@ def main():
     parser.add_argument("--damage", type=list[Damage] | None, default=None)
     parser.add_argument("--grid", type=str | None, default=None)
     chosen = parser.instantiate(parser.parse_args())
-    data, restore = training_data(chosen.checkpoint, chosen.data), remaker(load(chosen.checkpoint))
+    data, restore = training_data(chosen.checkpoint, chosen.data), image_mapping(load(chosen.checkpoint))
     numbers = evenly_spaced(len(data.split(chosen.split)), chosen.count)
     truth = data.split(chosen.split).read(numbers)
     kinds = chosen.damage or [kind for part in data.damage for kind in part.fixed()]

@@ -12,7 +12,7 @@ import independent
 import two_processes
 from conftest import SHORT, SMALL
 from gen_experiments import distributed
-from gen_experiments.evaluation.collected import Collected
+from gen_experiments.evaluation.feature_set import FeatureSet
 from gen_experiments.evaluation.online import OnlineScores
 from gen_experiments.evaluation.scores import score
 from gen_experiments.metrics.frechet import Moments
@@ -42,7 +42,7 @@ def counted(metrics=METRICS):
 def expected(metrics=METRICS):
     network = Pooled()
     sides = [network(pictures(count, seed)) for count, seed in ((50, 1), (33, 0))]
-    found = score(*(Collected(Moments.of_features(rows), rows) for rows in sides), network, metrics)
+    found = score(*(FeatureSet(Moments.of_features(rows), rows) for rows in sides), network, metrics)
     generated, real = (np.cov(rows.double().numpy(), rowvar=False).trace() for rows in sides)
     return {name: each.value for name, each in found.items()} | {"variety": generated / real}
 

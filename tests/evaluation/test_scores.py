@@ -5,7 +5,7 @@ import torch
 import independent
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation import scores
-from gen_experiments.evaluation.collected import Collected
+from gen_experiments.evaluation.feature_set import FeatureSet
 from gen_experiments.evaluation.intervals import add_intervals
 from gen_experiments.evaluation.scores import computable, score
 from gen_experiments.metrics.features import DigitsFeatures
@@ -13,7 +13,7 @@ from gen_experiments.metrics.frechet import Moments
 
 
 def collected(features, paired=False):
-    return Collected(Moments.of_features(features), features, "", paired)
+    return FeatureSet(Moments.of_features(features), features, "", paired)
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 
 from gen_experiments.commands.evaluating.inputs import split_images
-from gen_experiments.commands.evaluating.passes import collected_of
-from gen_experiments.commands.evaluating.reconstructed import Reconstructions
-from gen_experiments.commands.evaluating.remade import sources_of_split
+from gen_experiments.commands.evaluating.passes import features_of
+from gen_experiments.commands.evaluating.reconstructed import Reconstructions, sources_of_split
 from gen_experiments.data.damage import Damage
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.evaluation.intervals import Score, add_intervals
@@ -36,7 +35,7 @@ def scores_by_damage(
     An image's random numbers are those of validation and test.
 
     Args:
-        model: one that remakes images.
+        model: one that reconstructs or translates images.
         checkpoint: its file.
         data: the data of the images.
         split: the split of the data.
@@ -53,7 +52,7 @@ def scores_by_damage(
         alone = copy(data)
         alone.damage = [kind]
         sources = partial(sources_of_split, alone, split)
-        remade = Reconstructions(
+        restored = Reconstructions(
             model,
             checkpoint,
             originals,
@@ -63,12 +62,12 @@ def scores_by_damage(
             wanted=wanted,
             with_codes=False,
         )
-        names = [name for name in remade.metrics if wanted is None or name in wanted]
+        names = [name for name in restored.metrics if wanted is None or name in wanted]
         if not names:
             return []
-        collected_of(remade.images, [], torch.device("cpu"))
-        found_of_all = remade.scores()
-        scores = {name: found_of_all[name] for name in names}
+        features_of(restored.images, [], torch.device("cpu"))
+        all_scores = restored.scores()
+        scores = {name: all_scores[name] for name in names}
         if bootstrap and originals.count is not None:
             add_intervals(scores, originals.count, bootstrap)
         found.append(_described(kind, scores))

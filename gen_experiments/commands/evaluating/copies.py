@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from gen_experiments.commands.evaluating.inputs import Images, split_images
-from gen_experiments.commands.evaluating.passes import collected_of
+from gen_experiments.commands.evaluating.passes import features_of
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.intervals import Score
@@ -57,6 +57,6 @@ def copies(
 
 
 def _features(images: Images, network: FeatureExtractor) -> Tensor:
-    (collected,) = collected_of(images, [network], network.device)
+    (collected,) = features_of(images, [network], network.device)
     assert collected.features is not None
     return collected.features

@@ -18,7 +18,7 @@ from gen_experiments.data.framing import Framing
 from gen_experiments.data.sources.base import PictureSource
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import kind_of, read_samples
-from gen_experiments.evaluation.collected import ClassLabels
+from gen_experiments.evaluation.feature_set import ClassLabels
 from gen_experiments.images import ImageSpec
 from gen_experiments.sizes import Size
 from gen_experiments.storage import file_sha256
@@ -69,8 +69,8 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Look:
-    """The look that the pictures of a folder get, so that they can be compared with others.
+class Preprocessing:
+    """How the pictures of a folder are read, so that they can be compared with others.
 
     Attributes:
         image: the size and the channels.
@@ -125,12 +125,12 @@ def split_images(data: ImageDataModule, split: str) -> Images:
     )
 
 
-def stored_images(path: Path, look: Look | None) -> Images:
+def stored_images(path: Path, preprocessing: Preprocessing | None) -> Images:
     """Returns the pictures below a folder or in an archive.
 
     Args:
         path: the folder, or an .npz file with `arr_0`.
-        look: the look of the images that they are compared with; None keeps the pictures' size, in colour.
+        preprocessing: that of the images that they are compared with; None keeps the pictures' size, in colour.
 
     Raises:
         UserError: there is nothing to read, or images differ in size.
@@ -143,9 +143,9 @@ def stored_images(path: Path, look: Look | None) -> Images:
     check_images_exist(str(path))
     if not path.is_dir():
         raise UserError(f"{path} is nothing that can be evaluated: name a .ckpt, .yaml or .npz file, or a folder")
-    reading = Reading() if look is None else look.reading
+    reading = Reading() if preprocessing is None else preprocessing.reading
     files, _ = find_pictures(path, reading.suffixes)
-    channels, wanted = (3, None) if look is None else (look.image.channels, look.image.size)
+    channels, wanted = (3, None) if preprocessing is None else (preprocessing.image.channels, preprocessing.image.size)
 
     def kept(part: range) -> Tensor:
         pictures = [reading.kept(files[number], wanted, channels) for number in part]
@@ -168,12 +168,12 @@ def stored_images(path: Path, look: Look | None) -> Images:
     )
 
 
-def stored(name: str, look: Look | None) -> Images | Archive:
+def stored(name: str, preprocessing: Preprocessing | None) -> Images | Archive:
     """Returns the contents of a folder or an archive.
 
     Args:
         name: the path of the folder or the archive.
-        look: see `stored_images`.
+        preprocessing: see `stored_images`.
 
     Raises:
         UserError: the path is neither, or cannot be read.
@@ -181,7 +181,7 @@ def stored(name: str, look: Look | None) -> Images | Archive:
     path = Path(name)
     if path.suffix == ".npz" and path.is_file() and (kind := kind_of(path)) != "samples":
         return Archive(path, kind)
-    return stored_images(path, look)
+    return stored_images(path, preprocessing)
 
 
 def split_compared_with(checkpoint: Path, reconstructs: bool) -> str:

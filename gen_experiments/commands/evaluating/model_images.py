@@ -8,12 +8,19 @@ import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates
 from gen_experiments.checkpoint_paths import checkpoint_of, file_of
-from gen_experiments.commands.evaluating.inputs import Archive, Images, Look, configured_data, split_images, stored
+from gen_experiments.commands.evaluating.inputs import (
+    Archive,
+    Images,
+    Preprocessing,
+    configured_data,
+    split_images,
+    stored,
+)
 from gen_experiments.commands.reading import reading_in, reading_of
 from gen_experiments.commands.training_data import contents_of, training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.collected import ClassLabels
+from gen_experiments.evaluation.feature_set import ClassLabels
 from gen_experiments.images import to_uint8
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model, read_checkpoint
@@ -27,14 +34,14 @@ class Opened:
 
     Attributes:
         name: as `evaluate` takes it.
-        look: the look of its images, if known: the pictures of a folder on the other side get the same.
+        preprocessing: of its images, if known: the pictures of a folder on the other side get the same.
         checkpoint: the file of a checkpoint or a run.
         model: the model of the checkpoint, on the device.
         data: the data of a data configuration, and the chosen split.
     """
 
     name: str
-    look: Look | None = None
+    preprocessing: Preprocessing | None = None
     checkpoint: Path | None = None
     model: ImageModel | None = None
     data: tuple[ImageDataModule, str] | None = None
@@ -53,19 +60,19 @@ def opened(name: str, device: torch.device) -> Opened:
     checkpoint, configured = checkpoint_of(Path(name)), configured_data(name)
     if checkpoint is not None:
         model = load_model(checkpoint, ImageModel, "be evaluated").to(device)
-        return Opened(name, Look(model.image, reading_of(str(checkpoint), compared=True)), checkpoint, model)
+        return Opened(name, Preprocessing(model.image, reading_of(str(checkpoint), compared=True)), checkpoint, model)
     if configured is not None:
         data, file, split = configured
-        return Opened(name, Look(data.image, reading_in(contents_of(file), compared=True)), data=(data, split))
+        return Opened(name, Preprocessing(data.image, reading_in(contents_of(file), compared=True)), data=(data, split))
     return Opened(name)
 
 
-def images_of(side: Opened, look: Look | None, num: int, seed: int) -> Images | Archive:
+def images_of(side: Opened, preprocessing: Preprocessing | None, num: int, seed: int) -> Images | Archive:
     """Returns the images of an opened side; for a checkpoint or a run, samples.
 
     Args:
         side: the opened side.
-        look: the look that the pictures of a folder get; None leaves them as they are.
+        preprocessing: of the pictures of a folder; None leaves them as they are.
         num: the number of samples.
         seed: the seed of the samples.
 
@@ -74,7 +81,7 @@ def images_of(side: Opened, look: Look | None, num: int, seed: int) -> Images | 
     """
     if side.model is not None and side.checkpoint is not None:
         return samples_of(side.model, side.checkpoint, num, seed)
-    return stored(side.name, look) if side.data is None else split_images(*side.data)
+    return stored(side.name, preprocessing) if side.data is None else split_images(*side.data)
 
 
 def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Images:
@@ -84,7 +91,7 @@ def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Imag
         UserError: the model cannot sample.
     """
     if not isinstance(model, Samples):
-        # What a model that remakes pictures makes can be evaluated, but is no reference.
+        # Reconstructions and translations can be evaluated, but are no reference.
         first = f": name it first, as in evaluate {checkpoint}" if isinstance(model, (Reconstructs, Translates)) else ""
         raise UserError(f"{checkpoint} holds a {type(model).__name__}, which cannot sample{first}")
     described = {**described_checkpoint(model, checkpoint), "kind": "samples of a model", "seed": seed}

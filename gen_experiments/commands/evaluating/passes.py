@@ -11,7 +11,7 @@ from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, 
 from gen_experiments.commands.training_data import extractor_of, names_extractor, run_config
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import has_statistics, read_features, read_spatial, read_statistics
-from gen_experiments.evaluation.collected import Collected, collect
+from gen_experiments.evaluation.feature_set import FeatureSet, extract_features
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.progress import progress
@@ -78,7 +78,7 @@ def _configuration(names: Sequence[str | None]) -> Path | None:
     return None
 
 
-def collected_of(side: Images | Archive, networks: Sequence[FeatureExtractor], device: torch.device) -> list[Collected]:
+def features_of(side: Images | Archive, networks: Sequence[FeatureExtractor], device: torch.device) -> list[FeatureSet]:
     """Returns the features of images, or the statistics of an archive, by each extractor.
 
     All processes of a group must call it; each passes its share of the images.
@@ -87,7 +87,7 @@ def collected_of(side: Images | Archive, networks: Sequence[FeatureExtractor], d
         UserError: there are fewer than two images, or the statistics are of other features.
     """
     if isinstance(side, Images):
-        found = collect(_batches(side), networks, device)
+        found = extract_features(_batches(side), networks, device)
         if side.archive is not None and has_statistics(side.archive):
             for network, collected in zip(networks, found, strict=True):
                 _take_statistics(side.archive, network, collected)
@@ -95,16 +95,16 @@ def collected_of(side: Images | Archive, networks: Sequence[FeatureExtractor], d
     return [_read(side, network) for network in networks]
 
 
-def _read(side: Archive, network: FeatureExtractor) -> Collected:
+def _read(side: Archive, network: FeatureExtractor) -> FeatureSet:
     if side.kind == "features":
         features = read_features(side.path, network.num_features, network.fingerprint)
-        return Collected(Moments.of_features(features), features)
+        return FeatureSet(Moments.of_features(features), features)
     moments = read_statistics(side.path, network.num_features, network.fingerprint)
     spatial = read_spatial(side.path, network.num_spatial) if network.num_spatial else None
-    return Collected(moments, spatial=spatial)
+    return FeatureSet(moments, spatial=spatial)
 
 
-def _take_statistics(path: Path, network: FeatureExtractor, collected: Collected) -> None:
+def _take_statistics(path: Path, network: FeatureExtractor, collected: FeatureSet) -> None:
     """Puts the statistics beside the images of ADM's references, which are of more images, in the place of theirs."""
     name = type(network).__name__
     if not network.num_spatial:  # they are by Inception

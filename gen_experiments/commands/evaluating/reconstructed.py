@@ -1,15 +1,18 @@
-"""What a model remakes of images or turns others into, and the scores that images have only in pairs, or codes only."""
+"""What a model makes of images, and the scores that only pairs of images, or only codes, have."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.callbacks.protocols import Translates, remaker
-from gen_experiments.commands.evaluating.inputs import Archive, Images
+from gen_experiments.callbacks.protocols import Translates, image_mapping
+from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images
 from gen_experiments.commands.evaluating.model_images import described_checkpoint
+from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import RECONSTRUCTIONS
 from gen_experiments.evaluation.intervals import Score, mean_of
@@ -58,10 +61,10 @@ class Reconstructions:
     ) -> None:
         if isinstance(originals, Archive):
             raise UserError(f"{originals.path} holds statistics, and {checkpoint} reconstructs: name the images")
-        remake = remaker(model)
-        assert remake is not None
+        mapping = image_mapping(model)
+        assert mapping is not None
         self.model, self.originals, self.in_pairs = model, originals, in_pairs
-        self._remake, self._sources = remake, sources
+        self._mapping, self._sources = mapping, sources
         kind = TRANSLATIONS if isinstance(model, Translates) else RECONSTRUCTIONS
         self.images = Images({**described_checkpoint(model, checkpoint), "kind": kind}, originals.count, self._read)
         if wanted is not None and "lpips" in wanted:
@@ -94,7 +97,7 @@ class Reconstructions:
             inputs = to_float(self.originals.kept(part).to(self.model.device))
         else:
             inputs = truth
-        remade = to_uint8(self._remake(inputs)).cpu()
+        remade = to_uint8(self._mapping(inputs)).cpu()
         for name, measure in PAIRED.items():
             if name in self._values:
                 self._values[name].append(measure(remade, images))
@@ -127,3 +130,37 @@ class Reconstructions:
             for name, value in zip(OF_CODES, (float(perplexity(counts)), float(usage(counts)), bits), strict=True):
                 found[name] = Score(value, settings={"codebook_size": len(counts)})
         return found
+
+
+def reconstructions_of(
+    model: ImageModel,
+    checkpoint: Path,
+    real: Images | Archive,
+    compared: tuple[ImageDataModule, str] | None,
+    lpips: Perceptual | None,
+    wanted: Sequence[str] | None,
+) -> Reconstructions:
+    """Returns what a model makes of the sources of images, or of the images themselves if the data have no sources.
+
+    Args:
+        model: one that reconstructs or translates images.
+        checkpoint: its file.
+        real: the images.
+        compared: the data and the split whose images they are; None for others.
+        lpips: as for `Reconstructions`.
+        wanted: likewise.
+
+    Raises:
+        UserError: the model translates, and there are no sources.
+    """
+    if compared is not None and compared[0].has_sources:
+        sources, in_pairs = partial(sources_of_split, *compared), compared[0].in_pairs
+        return Reconstructions(model, checkpoint, real, sources, in_pairs, lpips, wanted)
+    if isinstance(model, Translates):
+        raise UserError(f"{checkpoint} translates: name a split of its data ({', '.join(SPLITS)}) or a configuration")
+    return Reconstructions(model, checkpoint, real, lpips=lpips, wanted=wanted)
+
+
+def sources_of_split(data: ImageDataModule, split: str, part: range) -> Tensor:
+    """Returns what is to be turned into a range of a split's images: (N, C, H, W) float32 in [-1, 1]."""
+    return data.sources(split, np.arange(part.start, part.stop))

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import torch
 
-from gen_experiments.callbacks.protocols import remaker
+from gen_experiments.callbacks.protocols import image_mapping
 from gen_experiments.commands.evaluating.copies import OF_COPIES
 from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, split_compared_with, split_images
 from gen_experiments.commands.evaluating.model_images import images_of, opened
 from gen_experiments.commands.evaluating.protocol import Protocol
-from gen_experiments.commands.evaluating.reconstructed import GAIN, OF_CODES, Reconstructions
-from gen_experiments.commands.evaluating.remade import remade_of
+from gen_experiments.commands.evaluating.reconstructed import GAIN, OF_CODES, Reconstructions, reconstructions_of
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
@@ -35,7 +34,7 @@ class Sides:
         real: the reference.
         checkpoint: the file of the model that is scored; None where a folder, data or an archive are.
         model: what it holds.
-        remade: what that model makes of the images that it is compared with, which `fake` is then.
+        reconstructions: what that model makes of the images that it is compared with, which `fake` is then.
         data: the data, and their split, of which these are.
     """
 
@@ -43,7 +42,7 @@ class Sides:
     real: Images | Archive
     checkpoint: Path | None
     model: ImageModel | None
-    remade: Reconstructions | None
+    reconstructions: Reconstructions | None
     data: tuple[ImageDataModule, str] | None
 
     @property
@@ -59,14 +58,17 @@ class Sides:
         """
         if protocol.damage is not None and self.data is None:
             raise UserError("--damage is for a model that restores and a split of its data: leave it out here")
-        if protocol.lpips is not None and (self.remade is None or "lpips" not in self.remade.metrics):
+        of_pairs = () if self.reconstructions is None else self.reconstructions.metrics
+        if protocol.lpips is not None and "lpips" not in of_pairs:
             raise UserError("--lpips is for reconstructions in pairs and metrics with lpips: leave it out here")
         evaluated, reference = (side.count if isinstance(side, Images) else None for side in (self.fake, self.real))
         check_counts(protocol.metrics or (), evaluated, reference)
         for name in protocol.metrics or ():
-            if name in OF_COPIES and (self.checkpoint is None or self.remade is not None):
+            if name in OF_COPIES and (self.checkpoint is None or self.reconstructions is not None):
                 raise UserError(f"{name} is for samples of a run: leave it out here")
-            if name not in (*METRICS, *OF_COPIES) and (self.remade is None or name not in self.remade.metrics):
+            if name not in (*METRICS, *OF_COPIES) and (
+                self.reconstructions is None or name not in self.reconstructions.metrics
+            ):
                 raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
 
 
@@ -85,23 +87,27 @@ def opened_sides(evaluated: str, reference: str | None, protocol: Protocol, devi
     mine = opened(evaluated, device)
     theirs = None if reference is None or reference in SPLITS else opened(reference, device)
     checkpoint, model = mine.checkpoint, mine.model
-    data, remade, makes = None, None, remaker(model) is not None
-    if checkpoint is not None and makes:
+    data, reconstructions, maps_images = None, None, image_mapping(model) is not None
+    if checkpoint is not None and maps_images:
         if theirs is None:
             data = training_data(str(checkpoint), None), reference or split_compared_with(checkpoint, True)
         else:
             data = theirs.data
-    look = mine.look or (None if theirs is None else theirs.look)
+    preprocessing = mine.preprocessing or (None if theirs is None else theirs.preprocessing)
     if data is not None:
         real: Images | Archive = split_images(*data)
     elif theirs is None:
         real = _own_split(evaluated, checkpoint, reference)
     else:
-        real = images_of(theirs, look, protocol.num, protocol.seed)
-    if model is not None and checkpoint is not None and makes:
-        remade = remade_of(model, checkpoint, real, data, protocol.lpips, protocol.metrics)
-    fake = images_of(mine, look, protocol.num, protocol.seed) if remade is None else remade.images
-    return Sides(fake, real, checkpoint, model, remade, data)
+        real = images_of(theirs, preprocessing, protocol.num, protocol.seed)
+    if model is not None and checkpoint is not None and maps_images:
+        reconstructions = reconstructions_of(model, checkpoint, real, data, protocol.lpips, protocol.metrics)
+    fake = (
+        images_of(mine, preprocessing, protocol.num, protocol.seed)
+        if reconstructions is None
+        else reconstructions.images
+    )
+    return Sides(fake, real, checkpoint, model, reconstructions, data)
 
 
 def _own_split(evaluated: str, checkpoint: Path | None, split: str | None) -> Images:

@@ -1,4 +1,4 @@
-"""One pass of extractors over images, with everything that metrics need."""
+"""The features of a set of images, from one pass of extractors, with everything that metrics need."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ class ClassLabels(NamedTuple):
 
 
 @dataclass
-class Collected:
+class FeatureSet:
     """Features of a set of images, or their statistics.
 
     Attributes:
@@ -58,9 +58,9 @@ class Collected:
         return moments.of_all() if self.by_n else moments
 
 
-def collect(
+def extract_features(
     batches: Iterable[tuple[Tensor, Tensor]], extractors: Sequence[FeatureExtractor], device: torch.device
-) -> list[Collected]:
+) -> list[FeatureSet]:
     """Returns the features of images and their moments by each extractor, the same on every process.
 
     The moments are summed as in `evaluation.online`: equal batches give equal moments to the last digit. The hash of
@@ -94,7 +94,7 @@ def collect(
     sha256 = hashlib.sha256(pixels.cpu().numpy().tobytes()).hexdigest()
     spatial_moments = [own.moments() if own.dim else None for own in at_places]
     return [
-        Collected(known, features, sha256, spatial=spatial)
+        FeatureSet(known, features, sha256, spatial=spatial)
         for known, features, spatial in zip(moments, gathered, spatial_moments, strict=True)
     ]
 
