@@ -66,9 +66,7 @@ class Sides:
         for name in protocol.metrics or ():
             if name in OF_COPIES and (self.checkpoint is None or self.reconstructions is not None):
                 raise UserError(f"{name} is for samples of a run: leave it out here")
-            if name not in (*METRICS, *OF_COPIES) and (
-                self.reconstructions is None or name not in self.reconstructions.metrics
-            ):
+            if name not in (*METRICS, *OF_COPIES, *of_pairs):
                 raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
 
 
@@ -102,11 +100,9 @@ def opened_sides(evaluated: str, reference: str | None, protocol: Protocol, devi
         real = images_of(theirs, preprocessing, protocol.num, protocol.seed)
     if model is not None and checkpoint is not None and maps_images:
         reconstructions = reconstructions_of(model, checkpoint, real, data, protocol.lpips, protocol.metrics)
-    fake = (
-        images_of(mine, preprocessing, protocol.num, protocol.seed)
-        if reconstructions is None
-        else reconstructions.images
-    )
+        fake: Images | Archive = reconstructions.images
+    else:
+        fake = images_of(mine, preprocessing, protocol.num, protocol.seed)
     return Sides(fake, real, checkpoint, model, reconstructions, data)
 
 
