@@ -11,10 +11,10 @@ from gen_experiments.channels import viewable
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import save_image
 
-MOST_IN_GRID = 2**14  # images
-MOST_PIXELS = 4096  # width and height of a page, without the names
+MAX_IN_GRID = 2**14  # images
+MAX_PIXELS = 4096  # width and height of a page, without the names
 PADDING = 2
-LEAST_PITCH = 9  # pixels per row that a line of text needs
+MIN_PITCH = 9  # pixels per row that a line of text needs
 LONGEST_NAME = 24  # characters of a name that a sheet shows
 
 
@@ -35,8 +35,8 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor
     """
     images = viewable(images)
     count, channels, height, width = images.shape
-    if count > MOST_IN_GRID:
-        raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {count}")
+    if count > MAX_IN_GRID:
+        raise UserError(f"a grid has room for {MAX_IN_GRID} images, not {count}")
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     sheet = images.new_full((channels, rows * (height + padding) + padding, columns * (width + padding) + padding), 128)
@@ -107,9 +107,9 @@ def grid_pages(
     """Returns the pages of a grid, each (C, height, width) uint8; see `save_grid`."""
     images = viewable(images)
     count, _, height, width = images.shape
-    if count > MOST_IN_GRID:
-        raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {count}")
-    wide, high = (max(1, (MOST_PIXELS - PADDING) // (side + PADDING)) for side in (width, height))
+    if count > MAX_IN_GRID:
+        raise UserError(f"a grid has room for {MAX_IN_GRID} images, not {count}")
+    wide, high = (max(1, (MAX_PIXELS - PADDING) // (side + PADDING)) for side in (width, height))
     high = max(together, high - high % together)
     columns = columns or min(math.ceil(math.sqrt(count)), wide)
     numbers = torch.arange(math.ceil(count / columns) * columns).reshape(-1, columns)
@@ -146,7 +146,7 @@ def with_names(sheet: Tensor, names: Sequence[str], pitch: int) -> Tensor:
     import numpy as np
     from PIL import Image, ImageDraw, ImageFont
 
-    if pitch < LEAST_PITCH or not names:
+    if pitch < MIN_PITCH or not names:
         return sheet
     font = ImageFont.load_default()
     # Pillow's own font has few letters beyond these.

@@ -25,7 +25,7 @@ INDEX = ".safetensors.index.json"
 OF_DIFFUSERS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 # pytorch-CycleGAN-and-pix2pix writes each network of a model to a file of its own, such as `latest_net_G_A.pth`.
 OF_A_NETWORK = re.compile(r".+_(net_[GD](?:_[AB])?)\.pth")
-DEEPEST = 3  # dictionaries within dictionaries; no known program nests its weights deeper
+MAX_DEPTH = 3  # dictionaries within dictionaries; no known program nests its weights deeper
 LIGHTNINGS = "pytorch-lightning_version"
 
 
@@ -205,5 +205,5 @@ def _containers(held: Mapping[Any, Any], name: str = "", depth: int = 0) -> Iter
     of_lightning = depth == 0 and LIGHTNINGS in held and isinstance(held.get("state_dict"), Mapping)
     for key, value in held.items():
         inner = isinstance(key, str) and isinstance(value, Mapping) and not key.startswith("optim")
-        if inner and depth < DEEPEST and (not of_lightning or key == "state_dict"):
+        if inner and depth < MAX_DEPTH and (not of_lightning or key == "state_dict"):
             yield from _containers(value, f"{name}.{key}" if name else key, depth + 1)

@@ -41,7 +41,7 @@ def test_what_fits_is_one_page(tmp_path):
 
 
 def test_wide_and_high_sheets_are_cut_into_pages(tmp_path, monkeypatch):
-    monkeypatch.setattr(grids, "MOST_PIXELS", 40)  # room for three images
+    monkeypatch.setattr(grids, "MAX_PIXELS", 40)  # room for three images
     paths = save_grid(numbered(19), tmp_path / "a.png", 5)
     assert [path.name for path in paths] == ["a.png", "a_2.png", "a_3.png", "a_4.png"]
     assert listed(paths) == f"{tmp_path / 'a.png'} … {tmp_path / 'a_4.png'} (4 pages)"
@@ -61,17 +61,17 @@ def test_no_page_is_wider_than_4096_pixels():
 
 
 def test_rows_that_belong_together_stay_together(monkeypatch):
-    monkeypatch.setattr(grids, "MOST_PIXELS", 40)
+    monkeypatch.setattr(grids, "MAX_PIXELS", 40)
     assert [levels(page) for page in grid_pages(numbered(4), 1, together=2)] == [[[0], [1]], [[2], [3]]]
 
 
 def test_a_page_holds_an_image_however_large_it_is(monkeypatch):
-    monkeypatch.setattr(grids, "MOST_PIXELS", 5)
+    monkeypatch.setattr(grids, "MAX_PIXELS", 5)
     assert [levels(page) for page in grid_pages(numbered(2), 1)] == [[[0]], [[1]]]
 
 
 def test_a_grid_without_columns_is_one_page_wide(monkeypatch):
-    monkeypatch.setattr(grids, "MOST_PIXELS", 40)
+    monkeypatch.setattr(grids, "MAX_PIXELS", 40)
     assert [levels(page) for page in grid_pages(numbered(10))] == [[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[9, 128, 128]]]
 
 
@@ -109,7 +109,7 @@ def test_names_of_columns_stand_below_them():
 
 
 def test_each_page_has_its_own_names(monkeypatch):
-    monkeypatch.setattr(grids, "MOST_PIXELS", 70)
+    monkeypatch.setattr(grids, "MAX_PIXELS", 70)
     pages = grid_pages(numbered(4, 30), 1, row_names=["", "", "", "I"])
     assert [len(drawn(page[..., 34:])) for page in pages] == [0, 1]
     columns = grid_pages(numbered(4, 30), 4, column_names=["I", "", "", ""])

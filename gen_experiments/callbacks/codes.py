@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from gen_experiments.callbacks.pictures import MOST_PICTURES, drawing_folder, write_picture
+from gen_experiments.callbacks.pictures import MAX_PICTURES, drawing_folder, write_picture
 from gen_experiments.callbacks.protocols import Tokenizes
 from gen_experiments.errors import check_interval
 from gen_experiments.grids import grid, in_rows
 from gen_experiments.images import Batch, to_uint8
 
-MOST_CODES = 1024  # used codes among which neighbours are searched
+MAX_CODES = 1024  # used codes among which neighbours are searched
 CHUNK = 64  # codes decoded at a time
 
 
@@ -35,8 +35,8 @@ class CodePictures(Callback):
     """
 
     def __init__(self, count: int = 16, columns: int = 16, neighbours: int = 5) -> None:
-        check_interval(f"[1, {MOST_PICTURES}]", count=count, columns=columns)
-        check_interval(f"[0, {MOST_PICTURES}]", neighbours=neighbours)
+        check_interval(f"[1, {MAX_PICTURES}]", count=count, columns=columns)
+        check_interval(f"[0, {MAX_PICTURES}]", neighbours=neighbours)
         self.count, self.columns, self.neighbours = count, columns, neighbours
         self._images: list[Tensor] = []
         self._codes: list[Tensor] = []
@@ -70,7 +70,7 @@ class CodePictures(Callback):
     def _codebook(self, model: Tokenizes, shape: torch.Size) -> Tensor:
         counts = model.code_counts
         assert counts is not None
-        used = counts.argsort(descending=True, stable=True)[: min(MOST_CODES, int((counts > 0).sum()))]
+        used = counts.argsort(descending=True, stable=True)[: min(MAX_CODES, int((counts > 0).sum()))]
         first_level = (1, *shape[1:]) if len(shape) == 3 else tuple(shape)
         uniform = used.reshape(-1, *[1] * len(first_level)).expand(-1, *first_level)
         latents = torch.cat([model.code_latents(part).mean(dim=(2, 3)) for part in uniform.split(CHUNK)])

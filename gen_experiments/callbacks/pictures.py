@@ -15,8 +15,8 @@ from gen_experiments.grids import grid, in_rows
 from gen_experiments.images import Batch, save_image, to_uint8
 from gen_experiments.runs.location import run_folder
 
-MOST_PICTURES = 4096  # in a grid
-MOST_CLASSES = 16  # columns in a grid of samples by class
+MAX_PICTURES = 4096  # in a grid
+MAX_CLASSES = 16  # columns in a grid of samples by class
 
 
 class Pictures(Callback):
@@ -34,7 +34,7 @@ class Pictures(Callback):
     """
 
     def __init__(self, count: int = 64, columns: int = 8) -> None:
-        check_interval(f"[1, {MOST_PICTURES}]", count=count, columns=columns)
+        check_interval(f"[1, {MAX_PICTURES}]", count=count, columns=columns)
         self.count, self.columns = count, columns
         self._shown: list[Tensor] = []
         self._seen, self._stride = 0, 1
@@ -99,7 +99,7 @@ def _columns_of(model: Samples, trainer: Trainer) -> str:
 
 def _shown_classes(num_classes: int) -> list[int]:
     """Returns the classes of the columns of a grid of samples: all, or as many as there is room for, evenly spaced."""
-    columns = min(num_classes, MOST_CLASSES)
+    columns = min(num_classes, MAX_CLASSES)
     return [column * num_classes // columns for column in range(columns)]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
 
 WARM_UP = 3  # iterations that are not timed
-PROBE_SECONDS, MOST_ITERATIONS = 15.0, 2000
+PROBE_SECONDS, MAX_ITERATIONS = 15.0, 2000
 # Bytes a second in each direction between two GPUs, as their makers state them.
 INTERCONNECTS = {"NVLink 4": 450e9, "PCIe 4 x16": 32e9, "InfiniBand at 200 Gb/s": 25e9, "Ethernet at 25 Gb/s": 3.1e9}
 PROCESSES = (8, 64)
@@ -60,7 +60,7 @@ class Plan(Callback):
             trainer.should_stop = True
         elif self._done > WARM_UP and not trainer.should_stop:
             self._timed, self._timed_to = self._done - WARM_UP, now
-            if now - self._timed_from >= self.seconds or self._timed >= MOST_ITERATIONS:
+            if now - self._timed_from >= self.seconds or self._timed >= MAX_ITERATIONS:
                 trainer.should_stop = True
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -17,7 +17,7 @@ from gen_experiments.metrics.digits_net import DigitsNet
 from gen_experiments.metrics.uncertainty import wilson_interval
 from gen_experiments.progress import progress
 
-BATCH, PEAK_RATE, MOST_PER_CLASS = 128, 2e-3, 100_000
+BATCH, PEAK_RATE, MAX_PER_CLASS = 128, 2e-3, 100_000
 
 
 def augment_score(
@@ -45,7 +45,7 @@ def augment_score(
     Raises:
         UserError: the checkpoint or the data cannot be used, or a number is out of range.
     """
-    check_interval(f"[1, {MOST_PER_CLASS}]", per_class=per_class)
+    check_interval(f"[1, {MAX_PER_CLASS}]", per_class=per_class)
     check_interval("[10, inf)", steps=steps)
     check_interval("[0, inf)", seed=seed)
     model = loaded(checkpoint, Samples, "sample", device)

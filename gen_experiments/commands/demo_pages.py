@@ -23,7 +23,7 @@ from gen_experiments.models.prior import CodePrior
 from gen_experiments.models.sampling import sample_rngs
 
 SHOWN_SIDE = 512  # pixels: smaller grids are enlarged
-MOST_SAMPLES, STEPS, PROPOSALS, MOST_SEED = 64, 8, 3, 2**31 - 1
+MAX_SAMPLES, STEPS, PROPOSALS, MAX_SEED = 64, 8, 3, 2**31 - 1
 OPEN = "any"  # the choice of no class
 
 
@@ -105,7 +105,7 @@ def _samples_tab(gr: Any, model: Any, reading: Reading) -> None:
     inputs = [
         *_class_choice(gr, model),
         _seed(gr, "seed"),
-        gr.Slider(1, MOST_SAMPLES, 16, step=1, label="images"),
+        gr.Slider(1, MAX_SAMPLES, 16, step=1, label="images"),
         gr.Slider(0.05, 1.0, 1.0, step=0.05, label="truncation"),
     ]
 
@@ -192,7 +192,7 @@ def _label(chosen: list[Any]) -> int | None:
 
 
 def _seed(gr: Any, label: str, value: int = 0) -> Any:
-    return gr.Number(value, label=label, precision=0, minimum=0, maximum=MOST_SEED)
+    return gr.Number(value, label=label, precision=0, minimum=0, maximum=MAX_SEED)
 
 
 def _upload(gr: Any) -> Any:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from gen_experiments.commands.devices import loaded
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.grids import MOST_IN_GRID, listed, save_grid
+from gen_experiments.grids import MAX_IN_GRID, listed, save_grid
 from gen_experiments.images import to_uint8
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import sample_rngs
@@ -48,8 +48,8 @@ def explore(
     check_interval(f"[1, {dim}]", directions=directions)
     check_interval("(0, inf)", reach=reach)
     check_interval("[0, inf)", number=number, seed=seed)
-    if steps % 2 == 0 or not 3 <= steps <= MOST_IN_GRID // directions:
-        raise UserError(f"steps must be odd and in [3, {MOST_IN_GRID // directions}], not {steps}")
+    if steps % 2 == 0 or not 3 <= steps <= MAX_IN_GRID // directions:
+        raise UserError(f"steps must be odd and in [3, {MAX_IN_GRID // directions}], not {steps}")
     rngs = sample_rngs(number, 1, seed)
     noise, labels = model.noise(rngs), model.drawn_labels(rngs)
     generator = model.ema.module

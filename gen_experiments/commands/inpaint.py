@@ -15,7 +15,7 @@ from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.pictures import FORMATS, decode_one
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.grids import MOST_IN_GRID, listed, save_grid
+from gen_experiments.grids import MAX_IN_GRID, listed, save_grid
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.priors.base import CodeSpec, Draws
@@ -64,9 +64,9 @@ def inpaint(
     check_interval("[0, inf)", seed=seed)
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
     _, originals = read_images(images, model.image, reading_of(checkpoint))
-    if len(originals) * (proposals + 2) > MOST_IN_GRID:
+    if len(originals) * (proposals + 2) > MAX_IN_GRID:
         raise UserError(
-            f"a grid has room for {MOST_IN_GRID} images, and {len(originals)} pictures with {proposals} proposals each "
+            f"a grid has room for {MAX_IN_GRID} images, and {len(originals)} pictures with {proposals} proposals each "
             "need more: lower --proposals"
         )
     covered = _masks(mask, model.image, len(originals))

@@ -9,7 +9,7 @@ from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_latents
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.grids import MOST_IN_GRID, grid, listed, save_grid
+from gen_experiments.grids import MAX_IN_GRID, grid, listed, save_grid
 from gen_experiments.images import save_animation, to_uint8
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import sample_rngs
@@ -50,8 +50,8 @@ def interpolate(
     assert isinstance(model, GAN)
     check_interval("[2, inf)", points=points, steps=steps)
     check_interval("[0, inf)", seed=seed)
-    if points * steps > MOST_IN_GRID:
-        raise UserError(f"--points times --steps must be at most {MOST_IN_GRID}, not {points * steps}")
+    if points * steps > MAX_IN_GRID:
+        raise UserError(f"--points times --steps must be at most {MAX_IN_GRID}, not {points * steps}")
     wanted = [] if classes is None else class_numbers("--classes", classes, model)
     rngs = sample_rngs(0, points, seed)
     ends, labels = model.noise(rngs).cpu(), model.drawn_labels(rngs)

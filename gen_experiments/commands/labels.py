@@ -11,7 +11,7 @@ from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import ImageSpec
 from gen_experiments.models.base import ImageModel
 
-MOST_NAMES = 8  # listed in a message
+MAX_NAMES = 8  # listed in a message
 
 
 def class_names(option: str, model: ImageModel) -> tuple[str, ...]:
@@ -53,8 +53,8 @@ def _number(option: str, text: str, names: tuple[str, ...]) -> int:
         return int(text)
     near = difflib.get_close_matches(text, names, 1)
     hint = f"; did you mean {quoted(near[0])}?" if near else ""
-    more = ", …" if len(names) > MOST_NAMES else ""
-    listed = ", ".join(map(quoted, names[:MOST_NAMES]))
+    more = ", …" if len(names) > MAX_NAMES else ""
+    listed = ", ".join(map(quoted, names[:MAX_NAMES]))
     raise UserError(f"{option} must be a class ({listed}{more}) or be in 0 ... {len(names) - 1}, not {text}{hint}")
 
 

@@ -17,7 +17,7 @@ from gen_experiments.errors import UserError, quoted
 from gen_experiments.pure_functions import PureFunction
 
 BATCH = "batch"  # the name of the free axis
-MOST_DIFFERENCE = 1e-3  # of numbers up to 1: far above rounding, far below another function
+MAX_DIFFERENCE = 1e-3  # of numbers up to 1: far above rounding, far below another function
 TRACED_ROWS = 2  # a program that is traced with one row would take no other number
 
 
@@ -154,7 +154,7 @@ def written(
         expected = _listed(function.compute(*inputs))
     pairs = [_difference(*pair) for pair in zip(made, expected, strict=True)]
     for difference, scale in pairs:
-        if not difference <= MOST_DIFFERENCE * max(1.0, scale):
+        if not difference <= MAX_DIFFERENCE * max(1.0, scale):
             raise UserError(f"{name}{file_format.suffix} would differ from the model by {difference:.1e}: not written")
     return contents, max(difference for difference, _ in pairs)
 

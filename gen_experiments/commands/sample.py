@@ -11,7 +11,7 @@ from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.grids import MOST_IN_GRID, listed, save_grid
+from gen_experiments.grids import MAX_IN_GRID, listed, save_grid
 from gen_experiments.images import IMAGE_SUFFIXES, save_image, to_uint8
 from gen_experiments.progress import progress
 from gen_experiments.runs.job import is_first_process
@@ -68,8 +68,8 @@ def sample(
     names = None if per_class is None else class_names("--per_class", model)
     if per_class is not None and names is not None:
         num = per_class * len(names)
-    if as_grid and num > MOST_IN_GRID:
-        raise UserError(f"a grid has room for {MOST_IN_GRID} images, not {num}: name a folder by --out")
+    if as_grid and num > MAX_IN_GRID:
+        raise UserError(f"a grid has room for {MAX_IN_GRID} images, not {num}: name a folder by --out")
     shown, places = [torch.empty(0, *model.image.shape, dtype=torch.uint8)], [torch.empty(0, dtype=torch.int64)]
     for indices in progress(num, "images", BATCH, shared=True):
         labels = _labels(indices, label, per_class)

@@ -23,7 +23,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
 from gen_experiments.sizes import Size, height_and_width, normalised
 
-LARGEST_SIZE = 4096
+MAX_SIZE = 4096
 
 
 class ImageDataModule(LightningDataModule):
@@ -88,7 +88,7 @@ class ImageDataModule(LightningDataModule):
         super().__init__()
         size = normalised(size)
         for side in height_and_width(size):
-            check_interval(f"[1, {LARGEST_SIZE}]", size=side)
+            check_interval(f"[1, {MAX_SIZE}]", size=side)
         check_interval("[1, inf)", batch_size=batch_size, eval_batch_size=eval_batch_size)
         check_interval("[0, inf)", val_size=val_size, split_seed=split_seed)
         check_interval("(0, inf)", test_size=test_size)

@@ -17,7 +17,7 @@ Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Depth = Literal[8, 16]
 FAST_FILTERS = ("bilinear", "bicubic")  # those that torch has, with antialiasing
 LARGEST = (1.0, 1.0)
-MOST_AREA = 4.0  # of a random crop over that of the largest part: twice its sides
+MAX_AREA = 4.0  # of a random crop over that of the largest part: twice its sides
 
 
 class Place(NamedTuple):
@@ -71,9 +71,9 @@ class Framing:
                 f"data.value_range must be [black, white], the first below the second, not {list(self.value_range)}"
             )
         least, most = self.crop_scale
-        if not 0 < least <= most <= MOST_AREA:
+        if not 0 < least <= most <= MAX_AREA:
             raise UserError(
-                f"data.crop_scale must be [least, most], shares of an area in (0, {MOST_AREA:g}], not "
+                f"data.crop_scale must be [least, most], shares of an area in (0, {MAX_AREA:g}], not "
                 f"{list(self.crop_scale)}"
             )
         if self.crop_scale != LARGEST and self.crop != "random":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gen_experiments.errors import UserError, check_interval, quoted
 
-LARGEST_LABEL, MOST_CLASSES = 2**31, 10**6
+MAX_LABEL, MAX_CLASSES = 2**31, 10**6
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class StyleGANLabels(Labels):
 
     def __init__(self, file: str = "dataset.json", num_classes: int | None = None) -> None:
         if num_classes is not None:
-            check_interval(f"[1, {MOST_CLASSES}]", **{"labels.num_classes": num_classes})
+            check_interval(f"[1, {MAX_CLASSES}]", **{"labels.num_classes": num_classes})
         self.file, self.num_classes = file, num_classes
 
     def read(self, root: Path) -> Mapping[str, int]:
@@ -108,7 +108,7 @@ class StyleGANLabels(Labels):
         labels: dict[str, int] = {}
         for row in rows:
             pair = isinstance(row, list) and len(row) == 2 and isinstance(row[0], str)
-            if not pair or type(row[1]) is not int or abs(row[1]) >= LARGEST_LABEL:
+            if not pair or type(row[1]) is not int or abs(row[1]) >= MAX_LABEL:
                 raise UserError(f"{path} must label each picture as [path, whole number], not {quoted(row)}")
             _add(labels, row[0], row[1], path)
         return labels
@@ -202,7 +202,7 @@ def class_count(numbers: NDArray[np.int64], declared: int | None, where: str) ->
         UserError: labels lie outside of their range or, with none declared, a number below the largest has no image.
     """
     least, most = int(numbers.min()), int(numbers.max())
-    if least < 0 or most >= (declared or LARGEST_LABEL):
+    if least < 0 or most >= (declared or MAX_LABEL):
         end = "" if declared is None else f" ... {declared - 1}, as num_classes={declared}"
         raise UserError(f"{where} has labels from {least} to {most}: they must be whole numbers in 0{end or ' and up'}")
     if declared is not None:

@@ -11,7 +11,7 @@ from gen_experiments.images import ImageSpec
 from gen_experiments.sizes import Size, height_and_width
 
 CHANNELS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
-MOST_CLASSES, MOST_FILES = 12, 3  # named in a line
+MAX_CLASSES, MAX_FILES = 12, 3  # named in a line
 
 
 def summary(source: Source, size: Size, splits: Mapping[str, ImageArray], origins: Mapping[str, str]) -> list[str]:
@@ -50,11 +50,11 @@ def _classes(source: Source, train: ImageArray) -> str:
     counts = np.bincount(train.all_labels[train.members], minlength=source.num_classes)
     names = ImageSpec(source.channels, 1, source.num_classes, source.class_names).class_labels
     shown = [f"{quoted(name)} {count}" for name, count in zip(names, counts, strict=True)]
-    if len(shown) > MOST_CLASSES:
-        shown = [*shown[:MOST_CLASSES], f"… of {counts.min()} to {counts.max()} each"]
+    if len(shown) > MAX_CLASSES:
+        shown = [*shown[:MAX_CLASSES], f"… of {counts.min()} to {counts.max()} each"]
     return f"{len(counts)} (training images: {', '.join(shown)})"
 
 
 def _files(reason: str, names: Sequence[str]) -> str:
-    more = ", …" if len(names) > MOST_FILES else ""
-    return f"{len(names)} {reason} ({', '.join(map(quoted, names[:MOST_FILES]))}{more})"
+    more = ", …" if len(names) > MAX_FILES else ""
+    return f"{len(names)} {reason} ({', '.join(map(quoted, names[:MAX_FILES]))}{more})"

@@ -20,7 +20,7 @@ from gen_experiments.untrusted import map_array
 NO_LABEL = -1
 COLUMNS = SHARD, OFFSET, SIZE, LABEL = range(4)
 HEADER = 512  # bytes before a member, of which the first hundred hold its name
-LARGEST_ANNOTATION = 1 << 20  # bytes
+MAX_ANNOTATION = 1 << 20  # bytes
 OPEN_AT_ONCE = 256  # shards; a process may have 1024 files
 
 
@@ -120,7 +120,7 @@ def _members(number: int, shard: Path, suffixes: Sequence[str]) -> Iterator[tupl
                     if sample in pictures:
                         raise UserError(f"{shard} has two pictures called {quoted(sample.lstrip('/'))}: keep one")
                     pictures[sample] = member.offset_data, member.size
-                elif ending in ("cls", "json") and member.size <= LARGEST_ANNOTATION:
+                elif ending in ("cls", "json") and member.size <= MAX_ANNOTATION:
                     content = file.extractfile(member)
                     label = None if content is None else _label(content, ending, f"{shard}:{quoted(member.name)}")
                     if label is not None:

@@ -10,7 +10,7 @@ from gen_experiments.images import ImageSet, evenly_spaced
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.spread import ClassSpread, class_spread
 
-FEWEST = 10  # samples of a class whose spread is judged
+MIN_SAMPLES = 10  # samples of a class whose spread is judged
 REFERENCE_IMAGES = 2000
 
 
@@ -58,7 +58,7 @@ class ClassVariety:
         assert self._real is not None
         counts, spread = self._samples.compute()
         shares = (spread / self._real[1]).reshape(-1)
-        judged = shares.isfinite() & (counts.reshape(-1) >= FEWEST)
+        judged = shares.isfinite() & (counts.reshape(-1) >= MIN_SAMPLES)
         if not judged.any():
             return None
         number = int(shares.masked_fill(~judged, torch.inf).argmin())

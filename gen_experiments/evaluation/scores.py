@@ -21,7 +21,7 @@ from gen_experiments.metrics.uncertainty import frechet_infinity
 
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
-LEAST = dict.fromkeys(("precision", "recall", "density", "coverage"), WIDE_NEIGHBOURS + 1)  # images of either kind
+MIN_IMAGES = dict.fromkeys(("precision", "recall", "density", "coverage"), WIDE_NEIGHBOURS + 1)  # images of either kind
 BY_CLASS = ("class_missed",)  # computed with another metric if the images of both sides have labels
 
 
@@ -62,7 +62,7 @@ def check_counts(
     """
     for name in metrics:
         counts = (evaluated,) if name == "is" else (evaluated, reference)
-        least = IS_SPLITS if name == "is" else LEAST.get(name, 2 if name in METRICS else 0)
+        least = IS_SPLITS if name == "is" else MIN_IMAGES.get(name, 2 if name in METRICS else 0)
         if few := [count for count in counts if count is not None and count < least]:
             raise UserError(f"{name} needs {least} images, not {few[0]}: leave it out of {option}, or give more")
 
@@ -75,7 +75,7 @@ def computable(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtrac
         return ["fid"]
     # These are computed only by name: fid_infinity needs many images and time, sfid one extractor.
     left_out = {"fid_infinity", "sfid"} | {
-        name for name, least in LEAST.items() if min(len(generated.features), len(real.features)) < least
+        name for name, least in MIN_IMAGES.items() if min(len(generated.features), len(real.features)) < least
     }
     if len(generated.features) < IS_SPLITS or extractor.classify(generated.features[:1].to(extractor.device)) is None:
         left_out.add("is")

@@ -10,7 +10,7 @@ from torch import Tensor
 from gen_experiments.layouts.base import Inexpressible, Layout, Offer, unused
 
 # The projects' group norm has 32 groups, `blocks.group_norm` that many from 128 channels on.
-GROUPS, FEWEST_CHANNELS = 32, 128
+GROUPS, MIN_CHANNELS = 32, 128
 BLOCK = {"norm1": "layers.0", "conv1": "layers.2", "norm2": "layers.3", "conv2": "layers.5"}
 # Hits of a loaded code: far more than of one that is used as often as the others, so that no first batch revives it.
 HITS = 1000.0
@@ -113,7 +113,7 @@ class DeepLayout(Layout):
         if not found:
             raise Inexpressible(f"it lacks {template.format(0)}")
         width = len(held.get("encoder.conv_in.weight", ()))
-        if min(width, *found) < FEWEST_CHANNELS:
+        if min(width, *found) < MIN_CHANNELS:
             raise Inexpressible(
                 f"it normalises {min(width, *found)} channels in {GROUPS} groups, which ours do from 128 channels on"
             )

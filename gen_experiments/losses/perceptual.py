@@ -17,7 +17,7 @@ from gen_experiments.weight_files import read_state
 # torchvision's names of the backbones.
 BACKBONES = {"vgg": "vgg16", "alex": "alexnet"}
 # The patches on which people's judgements calibrated the distance were of this size.
-SMALLEST = 64
+MIN_SIZE = 64
 OPTION = "--model.reconstruction.weights=FILE (--weights=FILE of `project`)"
 
 
@@ -95,9 +95,9 @@ class Perceptual(ReconstructionLoss):
             )
         images = images.expand(-1, 3, -1, -1)
         sides, shorter = images.shape[-2:], min(images.shape[-2:])
-        if shorter >= SMALLEST:
+        if shorter >= MIN_SIZE:
             return images
-        enlarged = [round(side * SMALLEST / shorter) for side in sides]
+        enlarged = [round(side * MIN_SIZE / shorter) for side in sides]
         return interpolate(images, enlarged, mode="bilinear", align_corners=False)
 
 

@@ -7,7 +7,7 @@ from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.prepared import prepared
 from gen_experiments.sizes import in_words
 
-SMALLEST = 4  # height and width of the last convolutions
+MIN_SIZE = 4  # height and width of the last convolutions
 
 
 class ClassifierNet(nn.Module):
@@ -33,12 +33,12 @@ class ClassifierNet(nn.Module):
         check_interval("[0, 1)", dropout=dropout)
         if image.num_classes is None:
             raise UserError("a classifier needs images with labels: choose a data source with classes")
-        if image.shorter < SMALLEST:
-            raise UserError(f"a classifier needs images of {SMALLEST} pixels or more, not {in_words(image.size)}")
+        if image.shorter < MIN_SIZE:
+            raise UserError(f"a classifier needs images of {MIN_SIZE} pixels or more, not {in_words(image.size)}")
         self.image, self.dim = image, dim
         layers: list[nn.Module] = [nn.Conv2d(image.channels, width, 3, padding=1, bias=False), _Block(width, width, 1)]
         channels, size = width, image.shorter
-        while size >= 2 * SMALLEST:
+        while size >= 2 * MIN_SIZE:
             wider = min(2 * channels, 4 * width)
             layers.append(_Block(channels, wider, 2))
             channels, size = wider, (size + 1) // 2

@@ -14,7 +14,7 @@ EXPECTED = 20  # real images in a neighbourhood, at least, and expected generate
 FEW = 0.25  # share of the expected images below which they are few
 NEIGHBOURS = 5  # of a real image's ball, as for the coverage
 ALARM = 0.25  # missed share of the real images above which there is a warning
-LEAST_OF_A_CLASS = math.ceil(EXPECTED / ALARM)  # images of a class: a neighbourhood is then at most the share ALARM
+MIN_PER_CLASS = math.ceil(EXPECTED / ALARM)  # images of a class: a neighbourhood is then at most the share ALARM
 
 
 def missed(generated: Tensor, real: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def missed_by_class(generated: Tensor, labels: Tensor, real: Tensor, real_labels
     shares = torch.full((classes,), torch.nan, dtype=torch.float64)
     for number in range(classes):
         rows, others = generated[labels == number], real[real_labels == number]
-        if min(len(rows), len(others)) >= LEAST_OF_A_CLASS:
+        if min(len(rows), len(others)) >= MIN_PER_CLASS:
             shares[number] = missed_share(rows, others)
     return shares
 

@@ -7,7 +7,7 @@ from gen_experiments.errors import UserError
 
 PEAK = 255.0
 # An image without any error would have an infinite PSNR and spoil every mean.
-LARGEST_PSNR = 100.0
+MAX_PSNR = 100.0
 WINDOW = 11
 MS_SSIM_SIZE = 176  # pixels a side, of which five scales of the window's size can be made
 
@@ -23,7 +23,7 @@ def psnr(reconstructions: Tensor, images: Tensor) -> Tensor:
         (N,) float32.
     """
     squared = (reconstructions.double() - images.double()).square().flatten(1).mean(1)
-    return (10 * torch.log10(PEAK**2 / squared)).clamp_max(LARGEST_PSNR).float()
+    return (10 * torch.log10(PEAK**2 / squared)).clamp_max(MAX_PSNR).float()
 
 
 def l1(reconstructions: Tensor, images: Tensor) -> Tensor:

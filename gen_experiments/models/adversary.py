@@ -11,7 +11,7 @@ from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.networks.base import DiscriminatorFactory
 from gen_experiments.recorded import Recorded
 
-LARGEST_WEIGHT = 1e4
+MAX_WEIGHT = 1e4
 # Of a gradient at the pixels: no weight's gradient is more than so many times the largest input of its layer.
 ABSOLUTE_SUM = 256.0
 
@@ -82,5 +82,5 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, images: Tensor,
         (gradient,) = torch.autograd.grad(images, last_weight, factor * at_pixels, retain_graph=True)
         gradient = gradient.float() / (factor * len(images))
         norms.append((distributed.all_reduce_sum(gradient) / distributed.world_size()).norm())
-    weight: Tensor = (norms[0] / (norms[1] + 1e-6)).clamp(0, LARGEST_WEIGHT)
+    weight: Tensor = (norms[0] / (norms[1] + 1e-6)).clamp(0, MAX_WEIGHT)
     return weight

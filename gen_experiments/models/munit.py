@@ -27,7 +27,7 @@ from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule
 
-MOST_SCALES = 8
+MAX_SCALES = 8
 
 
 class MUNIT(TranslationModel):
@@ -93,7 +93,7 @@ class MUNIT(TranslationModel):
         augment = Augmented(augmentation, augmentation_strength, loss)
         super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
         check_interval("[0, inf)", style=style, content=content)
-        check_interval(f"[1, {MOST_SCALES}]", scales=scales)
+        check_interval(f"[1, {MAX_SCALES}]", scales=scales)
         self.reconstruction, self.cycle = reconstruction, cycle
         self.style, self.content, self.scales = style, content, scales
         specs = [replace(image, size=(-(-image.height >> scale), -(-image.width >> scale))) for scale in range(scales)]

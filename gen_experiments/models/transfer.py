@@ -18,7 +18,7 @@ from gen_experiments.untrusted import Unreadable
 from gen_experiments.weight_files import files_of, read_weights, settings_of
 
 EXTRA = "_extra_state"  # torch's name
-MOST_NAMED = 8
+MAX_NAMED = 8
 NAMED_OF_EACH = 3  # where nothing fits
 # What wrappers put before the names of a model's weights: DDP and DataParallel, Lightning modules, latent-diffusion.
 PREFIXES = ("module.", "model.", "first_stage_model.")
@@ -239,8 +239,8 @@ def _lines(path: Path, own: Mapping[str, Tensor], loaded: set[str], found: _Foun
 
 
 def _listed(what: str, names: list[str]) -> list[str]:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return [f"{what}: {', '.join(map(quoted, names[:MOST_NAMED]))}{more}"] if names else []
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return [f"{what}: {', '.join(map(quoted, names[:MAX_NAMED]))}{more}"] if names else []
 
 
 def _shape(weight: Tensor) -> str:

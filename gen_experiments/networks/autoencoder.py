@@ -10,9 +10,9 @@ from gen_experiments.errors import check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Decoder, Encoder, StagedEncoder
 from gen_experiments.networks.blocks import (
-    MOST_BLOCKS,
-    MOST_CHANNELS,
-    MOST_HALVINGS,
+    MAX_BLOCKS,
+    MAX_CHANNELS,
+    MAX_HALVINGS,
     ResidualStack,
     check_halvings,
     check_widths,
@@ -190,8 +190,8 @@ class PlainDecoder(Decoder):
 
 def _check(image: ImageSpec, hidden: int, residual_hidden: int, residual_blocks: int, downsamplings: int) -> None:
     # The first layer has half as many channels.
-    check_interval(f"[2, {MOST_CHANNELS}]", hidden=hidden)
+    check_interval(f"[2, {MAX_CHANNELS}]", hidden=hidden)
     check_widths(residual_hidden=residual_hidden)
-    check_interval(f"[0, {MOST_BLOCKS}]", residual_blocks=residual_blocks)
-    check_interval(f"[1, {MOST_HALVINGS}]", downsamplings=downsamplings)
+    check_interval(f"[0, {MAX_BLOCKS}]", residual_blocks=residual_blocks)
+    check_interval(f"[1, {MAX_HALVINGS}]", downsamplings=downsamplings)
     check_halvings(image, downsamplings)

@@ -11,8 +11,8 @@ from gen_experiments.images import ImageSpec
 from gen_experiments.sizes import as_set, in_words, normalised
 
 # No network needs more, and a typing error should not allocate all memory.
-MOST_CHANNELS, MOST_BLOCKS, MOST_HALVINGS = 2**16, 1000, 16
-SMALLEST_SIDE, LARGEST_SIDE = 16, 256  # of images that are made by doubling a small grid, the shorter side
+MAX_CHANNELS, MAX_BLOCKS, MAX_HALVINGS = 2**16, 1000, 16
+MIN_SIDE, MAX_SIDE = 16, 256  # of images that are made by doubling a small grid, the shorter side
 
 
 class ResidualStack(nn.Module):
@@ -146,7 +146,7 @@ def check_widths(**widths: int) -> None:
     Raises:
         UserError: the first number outside, with its name.
     """
-    check_interval(f"[1, {MOST_CHANNELS}]", **widths)
+    check_interval(f"[1, {MAX_CHANNELS}]", **widths)
 
 
 def check_halvings(image: ImageSpec, times: int) -> None:
@@ -155,7 +155,7 @@ def check_halvings(image: ImageSpec, times: int) -> None:
     Raises:
         UserError: more than 16 times, or a side is no multiple of 2^times.
     """
-    check_interval(f"[0, {MOST_HALVINGS}]", halvings=times)
+    check_interval(f"[0, {MAX_HALVINGS}]", halvings=times)
     multiple = 2**times
     if image.height % multiple or image.width % multiple:
         below, above = (
@@ -177,9 +177,9 @@ def doublings(image: ImageSpec) -> int:
         UserError: the shorter side is out of [16, 256], or a side is no multiple of 2^doublings.
     """
     count = image.shorter.bit_length() - 3
-    if SMALLEST_SIDE <= image.shorter <= LARGEST_SIDE and not (image.height | image.width) % 2**count:
+    if MIN_SIDE <= image.shorter <= MAX_SIDE and not (image.height | image.width) % 2**count:
         return count
-    taken = [pixels for pixels in range(SMALLEST_SIDE, LARGEST_SIDE + 1) if not pixels % 2 ** (pixels.bit_length() - 3)]
+    taken = [pixels for pixels in range(MIN_SIDE, MAX_SIDE + 1) if not pixels % 2 ** (pixels.bit_length() - 3)]
     nearest = sorted(sorted(taken, key=lambda pixels: abs(pixels - image.shorter))[:2])
     sizes = []
     for shorter in nearest:
@@ -189,8 +189,8 @@ def doublings(image: ImageSpec) -> int:
             [shorter if side == image.shorter else long for side, long in zip(image.shape[1:], longer, strict=True)]
         )
     raise UserError(
-        f"these networks double a grid of 4 to 7 pixels on its shorter side to one of {SMALLEST_SIDE} to "
-        f"{LARGEST_SIDE}, which gives no images of {in_words(image.size)}: set the data's size to {_suggested(sizes)}"
+        f"these networks double a grid of 4 to 7 pixels on its shorter side to one of {MIN_SIDE} to "
+        f"{MAX_SIDE}, which gives no images of {in_words(image.size)}: set the data's size to {_suggested(sizes)}"
     )
 
 
@@ -211,5 +211,5 @@ def narrowed(width: int, size: int) -> int:
     Raises:
         UserError: no channels are left.
     """
-    check_interval(f"[{max(size // 32, 1)}, {MOST_CHANNELS}]", width=width)
+    check_interval(f"[{max(size // 32, 1)}, {MAX_CHANNELS}]", width=width)
     return width * 32 // max(size, 32)

@@ -8,7 +8,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Decoder, Encoder
-from gen_experiments.networks.blocks import MOST_BLOCKS, check_halvings, check_widths, group_norm
+from gen_experiments.networks.blocks import MAX_BLOCKS, check_halvings, check_widths, group_norm
 
 
 class DeepEncoder(Encoder):
@@ -172,7 +172,7 @@ def _levels(
     image: ImageSpec, width: int, multipliers: tuple[int, ...], blocks: int, attention: tuple[int, ...] | None
 ) -> list[_Level]:
     """Returns what stands at each resolution, the image's first."""
-    check_interval(f"[1, {MOST_BLOCKS}]", blocks=blocks)
+    check_interval(f"[1, {MAX_BLOCKS}]", blocks=blocks)
     if not multipliers or min(multipliers) < 1:
         raise UserError(f"the deep pair needs a multiplier >= 1 for each resolution, not {list(multipliers)}")
     check_widths(width=width, widest=width * max(multipliers))

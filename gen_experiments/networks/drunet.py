@@ -39,7 +39,7 @@ class DRUNet(Translator):
     ) -> None:
         super().__init__()
         blocks.check_widths(width=width)
-        check_interval(f"[0, {blocks.MOST_BLOCKS}]", residual_blocks=residual_blocks)
+        check_interval(f"[0, {blocks.MAX_BLOCKS}]", residual_blocks=residual_blocks)
         blocks.check_halvings(image, halvings)
         self.identity = identity
         widths = [width << depth for depth in range(halvings + 1)]

@@ -46,8 +46,8 @@ class MUNITAutoencoder(StyledAutoencoder):
     ) -> None:
         super().__init__()
         blocks.check_widths(width=width, style_dim=style_dim, mlp_width=mlp_width)
-        check_interval(f"[1, {blocks.MOST_BLOCKS}]", residual_blocks=residual_blocks)
-        check_interval(f"[2, {blocks.MOST_HALVINGS}]", style_halvings=style_halvings)
+        check_interval(f"[1, {blocks.MAX_BLOCKS}]", residual_blocks=residual_blocks)
+        check_interval(f"[2, {blocks.MAX_HALVINGS}]", style_halvings=style_halvings)
         blocks.check_halvings(image, halvings)
         if image.shorter >> max(halvings, style_halvings - 1) < 2 or image.shorter < 4:
             raise UserError(

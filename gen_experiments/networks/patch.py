@@ -69,7 +69,7 @@ class PatchDiscriminator(Discriminator):
 
 
 def _check_size(image: ImageSpec, layers: int) -> None:
-    check_interval(f"[1, {blocks.MOST_HALVINGS}]", layers=layers)
+    check_interval(f"[1, {blocks.MAX_HALVINGS}]", layers=layers)
     if image.shorter < 3 << layers:
         raise UserError(
             f"a patch discriminator of {layers} layers takes images from {3 << layers} pixels, not "

@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, Generator
-from gen_experiments.networks.blocks import MOST_BLOCKS, check_widths, doublings, narrowed, normalise_spectrally, start
+from gen_experiments.networks.blocks import MAX_BLOCKS, check_widths, doublings, narrowed, normalise_spectrally, start
 from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of, require_labels
 from gen_experiments.sizes import in_words
 
@@ -42,7 +42,7 @@ class R3GANGenerator(Generator):
     ) -> None:
         super().__init__()
         check_widths(latent_dim=latent_dim)
-        check_interval(f"[1, {MOST_BLOCKS}]", blocks=blocks)
+        check_interval(f"[1, {MAX_BLOCKS}]", blocks=blocks)
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
         # The published embedding is a linear map of the one-hot label, drawn by the number of its inputs.
         std = (self.num_classes or 1) ** -0.5
@@ -95,7 +95,7 @@ class R3GANDiscriminator(Discriminator):
         conditional: bool = False,
     ) -> None:
         super().__init__()
-        check_interval(f"[1, {MOST_BLOCKS}]", blocks=blocks)
+        check_interval(f"[1, {MAX_BLOCKS}]", blocks=blocks)
         classes = classes_of(image, conditional)
         widths = _widths(image, width)[::-1]
         layers: list[nn.Module] = [_initialised(nn.Conv2d(image.channels, widths[0], 1, bias=False))]

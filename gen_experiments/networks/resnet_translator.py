@@ -44,7 +44,7 @@ class ResNetTranslator(StagedTranslator):
     ) -> None:
         super().__init__()
         blocks.check_widths(width=width)
-        check_interval(f"[0, {blocks.MOST_BLOCKS}]", residual_blocks=residual_blocks)
+        check_interval(f"[0, {blocks.MAX_BLOCKS}]", residual_blocks=residual_blocks)
         blocks.check_halvings(image, halvings)
         if image.shorter >> halvings < 2 or image.shorter < 4:
             raise UserError(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, rms_norm, scaled_dot_product_attention, silu
 
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.networks.blocks import MOST_BLOCKS, MOST_CHANNELS
+from gen_experiments.networks.blocks import MAX_BLOCKS, MAX_CHANNELS
 from gen_experiments.precision import at_least_float32
 from gen_experiments.randomness import rand_rows
 
@@ -190,8 +190,8 @@ class CodeTransformer(nn.Module):
         causal: bool,
     ) -> None:
         super().__init__()
-        check_interval(f"[1, {MOST_CHANNELS}]", width=width, heads=heads)
-        check_interval(f"[1, {MOST_BLOCKS}]", depth=depth)
+        check_interval(f"[1, {MAX_CHANNELS}]", width=width, heads=heads)
+        check_interval(f"[1, {MAX_BLOCKS}]", depth=depth)
         check_interval("[0, 1)", dropout=dropout)
         if width % heads:
             raise UserError(f"heads must divide the width, not heads={heads} of width={width}")

@@ -44,7 +44,7 @@ class UNet(Translator):
         super().__init__()
         blocks.check_widths(width=width)
         halvings = most_halvings(image) if halvings is None else halvings
-        check_interval(f"[2, {blocks.MOST_HALVINGS}]", halvings=halvings)
+        check_interval(f"[2, {blocks.MAX_HALVINGS}]", halvings=halvings)
         blocks.check_halvings(image, halvings)
         widths = [image.channels] + [width * min(2**i, 8) for i in range(halvings)]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()

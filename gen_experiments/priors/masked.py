@@ -15,7 +15,7 @@ from gen_experiments.priors.decoding import Decoding
 from gen_experiments.pure_functions import PureFunction
 from gen_experiments.randomness import rand_rows, uniform_of
 
-MOST_STEPS = 1000
+MAX_STEPS = 1000
 
 
 class MaskedPrior(Prior):
@@ -65,7 +65,7 @@ class MaskedPrior(Prior):
     ) -> None:
         super().__init__(codes, class_drop, Decoding(temperature, top_k, top_p, guidance))
         check_interval("[0, 1)", label_smoothing=label_smoothing)
-        check_interval(f"[1, {MOST_STEPS}]", steps=steps)
+        check_interval(f"[1, {MAX_STEPS}]", steps=steps)
         check_interval("[0, inf)", choice_temperature=choice_temperature)
         self.label_smoothing, self.steps, self.choice_temperature = label_smoothing, steps, choice_temperature
         self.network = CodeTransformer(

@@ -12,7 +12,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.precision import CastsInputs, KeepsPrecision
 from gen_experiments.recorded import Recorded
 
-MOST_CODES = 2**24
+MAX_CODES = 2**24
 # The largest difference of `decode` and `values`, as a share of the largest value: 16 bits round to 0.4%.
 CLOSE = 0.02
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.errors import UserError
-from gen_experiments.quantizers.base import MOST_CODES, Quantized, Quantizer
+from gen_experiments.quantizers.base import MAX_CODES, Quantized, Quantizer
 from gen_experiments.quantizers.estimators import straight_through
 
 
@@ -32,7 +32,7 @@ class FSQ(Quantizer):
 
     def __init__(self, levels: tuple[int, ...] = (8, 5, 5, 5)) -> None:
         super().__init__()
-        if not levels or min(levels) < 2 or math.prod(levels) > MOST_CODES:
+        if not levels or min(levels) < 2 or math.prod(levels) > MAX_CODES:
             raise UserError(
                 f"FSQ needs two levels or more in every channel and at most 2^24 codes, not levels={list(levels)}"
             )

@@ -9,7 +9,7 @@ from gen_experiments.errors import check_interval
 from gen_experiments.quantizers.base import Quantized, Quantizer
 from gen_experiments.quantizers.estimators import straight_through
 
-MOST_BITS = 24
+MAX_BITS = 24
 
 
 class LFQ(Quantizer):
@@ -49,7 +49,7 @@ class LFQ(Quantizer):
         temperature: float = 0.01,
     ) -> None:
         super().__init__()
-        check_interval(f"[1, {MOST_BITS}]", dim=dim)
+        check_interval(f"[1, {MAX_BITS}]", dim=dim)
         check_interval("[0, inf)", commitment=commitment, entropy=entropy, diversity=diversity)
         check_interval("(0, inf)", temperature=temperature)
         self.dim = dim

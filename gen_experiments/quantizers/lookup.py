@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gen_experiments.errors import check_interval
-from gen_experiments.quantizers.base import MOST_CODES, Quantized, Quantizer
+from gen_experiments.quantizers.base import MAX_CODES, Quantized, Quantizer
 from gen_experiments.quantizers.estimators import Estimator, StraightThrough
 from gen_experiments.quantizers.nearest import nearest
 
-MOST_CHANNELS = 2**16
+MAX_CHANNELS = 2**16
 
 
 class LookupQuantizer(Quantizer):
@@ -33,8 +33,8 @@ class LookupQuantizer(Quantizer):
 
     def __init__(self, num_codes: int, dim: int, commitment: float, estimator: Estimator | None, cosine: bool) -> None:
         super().__init__()
-        check_interval(f"[1, {MOST_CODES}]", num_codes=num_codes)
-        check_interval(f"[1, {MOST_CHANNELS}]", dim=dim)
+        check_interval(f"[1, {MAX_CODES}]", num_codes=num_codes)
+        check_interval(f"[1, {MAX_CHANNELS}]", dim=dim)
         check_interval("[0, inf)", commitment=commitment)
         self.codebook_size = num_codes
         self.dim = dim

@@ -12,7 +12,7 @@ from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.estimators import Estimator, StraightThrough
 from gen_experiments.randomness import Stream
 
-MOST_LEVELS = 64
+MAX_LEVELS = 64
 
 QuantizerFactory = Callable[[], Quantizer]
 
@@ -50,7 +50,7 @@ class ResidualQuantizer(CountsSteps, Quantizer):
         estimator: Estimator | None = None,
     ) -> None:
         super().__init__()
-        check_interval(f"[1, {MOST_LEVELS}]", depth=depth)
+        check_interval(f"[1, {MAX_LEVELS}]", depth=depth)
         check_interval("(0, inf)", scale=scale)
         check_interval("[0, 1]", dropout=dropout)
         self.stages = nn.ModuleList(quantizer() for _ in range(1 if shared else depth))

@@ -10,7 +10,7 @@ from gen_experiments.errors import UserError
 
 TORCHRUN = "torchrun-"
 UNNAMED = "unnamed-torchrun-"  # without `--rdzv-id`
-MOST_PER_CORE, ALWAYS_ALLOWED = 2, 8  # processes that compute on a machine's CPU
+MAX_PER_CORE, ALWAYS_ALLOWED = 2, 8  # processes that compute on a machine's CPU
 
 
 def is_first_process() -> bool:
@@ -147,7 +147,7 @@ def check_processes(devices: int, nodes: int, on_cpu: bool) -> None:
     """
     if not launched_externally():
         cores = os.cpu_count() or 1
-        if on_cpu and devices > max(ALWAYS_ALLOWED, MOST_PER_CORE * cores):
+        if on_cpu and devices > max(ALWAYS_ALLOWED, MAX_PER_CORE * cores):
             raise UserError(
                 f"trainer.devices={devices} processes are too many for the {cores} CPU cores here: lower it"
             )

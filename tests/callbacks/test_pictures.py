@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from conftest import SHORT, SMALL
-from gen_experiments.callbacks.pictures import MOST_CLASSES, Pictures
+from gen_experiments.callbacks.pictures import MAX_CLASSES, Pictures
 
 WIDTH = 34  # of a picture and the border beside it
 
@@ -30,9 +30,9 @@ def test_a_column_for_each_class():
 def test_of_many_classes_some_of_all_the_range():
     images, columns = Pictures(count=1)._samples(Labelled(200))
     shown = images[:, 0, 0, 0].tolist()
-    assert columns == len(set(shown)) == MOST_CLASSES
+    assert columns == len(set(shown)) == MAX_CLASSES
     assert shown == sorted(shown)
-    assert shown[-1] >= 200 - 2 * 200 / MOST_CLASSES
+    assert shown[-1] >= 200 - 2 * 200 / MAX_CLASSES
 
 
 @pytest.mark.parametrize("batch", [7, 250])

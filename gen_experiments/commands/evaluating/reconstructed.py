@@ -25,7 +25,7 @@ from gen_experiments.models.vqvae import VQVAE
 
 PAIRED = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim, "l1": l1}
 GAIN = "psnr_gain"
-SMALLEST_SIZE = {"psnr": 1, "ssim": WINDOW, "ms_ssim": MS_SSIM_SIZE, "l1": 1}
+MIN_SIZE = {"psnr": 1, "ssim": WINDOW, "ms_ssim": MS_SSIM_SIZE, "l1": 1}
 TRANSLATIONS = "translations"
 OF_CODES = ("perplexity", "codebook_usage", "bits_per_pixel")
 
@@ -70,7 +70,7 @@ class Reconstructions:
         if wanted is not None and "lpips" in wanted:
             lpips = lpips or Perceptual()
         self._lpips = lpips if in_pairs and (wanted is None or "lpips" in wanted) else None
-        names = [name for name in PAIRED if model.image.shorter >= SMALLEST_SIZE[name]] if in_pairs else []
+        names = [name for name in PAIRED if model.image.shorter >= MIN_SIZE[name]] if in_pairs else []
         if sources is None:
             names.remove("l1")  # of reconstructions the squares are reported
         elif in_pairs:
