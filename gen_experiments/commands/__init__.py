@@ -4,7 +4,7 @@ The others hold what commands share:
 
 - `devices`, `labels`, `training_data`: devices and processes, classes by name, the data that a checkpoint has seen;
 - `pictures`, `reading`: pictures of folders, read as the run of a checkpoint reads them, and written;
-- `translated`, `tiles`: what a model makes of the pictures of a folder;
+- `outputs`, `tiles`: what a model makes of the pictures of a folder;
 - `evaluating`: the parts of `evaluate`;
 - `rescored`: runs that `compare` lets `evaluate` score again;
 - `programs`: the formats of `export`; `demo_pages`: the page of `demo`.

@@ -61,8 +61,13 @@ def write_images(images: Tensor, out: str, names: Sequence[str] | None = None) -
     Raises:
         UserError: `out` cannot be written, or there are too many images for a grid.
     """
-    if Path(out).suffix.lower() in IMAGE_SUFFIXES:
+    if is_image_file(out):
         save_grid(images, out)
         return
     for number, image in enumerate(images):
         save_image(image, Path(out) / (f"{number:05d}.png" if names is None else names[number]))
+
+
+def is_image_file(out: str) -> bool:
+    """Returns whether an output path is an image file and not a folder."""
+    return Path(out).suffix.lower() in IMAGE_SUFFIXES

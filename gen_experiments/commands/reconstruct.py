@@ -4,9 +4,9 @@ import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.pictures import read_images
+from gen_experiments.commands.outputs import write_by_name, write_rows
+from gen_experiments.commands.pictures import is_image_file, read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
-from gen_experiments.commands.translated import is_picture, write_named, write_rows
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
@@ -56,7 +56,7 @@ def reconstruct(
         warn_of_few(*moments)
         distance = float(frechet_distance(*moments))
         print(f"rFID {distance:.4f} of {len(originals)} images by {type(extractor).__name__}")
-    if is_picture(out):
+    if is_image_file(out):
         write_rows([originals, remade], out, "images above their reconstructions")
     else:
-        write_named(names, originals, remade, images, out, "reconstructions")
+        write_by_name(names, originals, remade, images, out, "reconstructions")

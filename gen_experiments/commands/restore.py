@@ -9,19 +9,18 @@ from torch import Tensor
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, image_mapping
 from gen_experiments.commands.devices import loaded
-from gen_experiments.commands.pictures import read_images
-from gen_experiments.commands.reading import eight_bits, reading_in, reading_of
-from gen_experiments.commands.training_data import configuration_of, contents_of, data_of, training_data
-from gen_experiments.commands.translated import (
+from gen_experiments.commands.outputs import (
     BATCH,
     Network,
-    is_picture,
+    apply_network,
     on_device,
-    translated,
-    write_named,
+    write_by_name,
+    write_outputs,
     write_rows,
-    write_translated,
 )
+from gen_experiments.commands.pictures import is_image_file, read_images
+from gen_experiments.commands.reading import eight_bits, reading_in, reading_of
+from gen_experiments.commands.training_data import configuration_of, contents_of, data_of, training_data
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_float, to_integers
@@ -66,19 +65,19 @@ def restore(
     restorers = _restorers(model, checkpoint, proposals, seed)
     if not damaging:
         if proposals == 1:
-            write_translated(restorers[0], images, model.image, reading_of(checkpoint), out, whole)
+            write_outputs(restorers[0], images, model.image, reading_of(checkpoint), out, whole)
             return
         if whole:
             raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
         names, spoilt = read_images(images, model.image, reading_of(checkpoint))
-        restored = [translated(restorer, spoilt) for restorer in restorers]
-        if is_picture(out):
+        restored = [apply_network(restorer, spoilt) for restorer in restorers]
+        if is_image_file(out):
             write_rows([spoilt, *restored], out, f"damaged images above {proposals} proposals each")
             return
         for number, each in enumerate(restored, start=1):
-            write_named(names, spoilt, each, images, str(Path(out) / f"proposal_{number}"), "images")
+            write_by_name(names, spoilt, each, images, str(Path(out) / f"proposal_{number}"), "images")
         return
-    if whole or not is_picture(out):
+    if whole or not is_image_file(out):
         raise UserError(
             "--damaging compares pictures of the model's size: name an image file by --out, without --whole"
         )
@@ -87,7 +86,7 @@ def restore(
         raise UserError(f"the run of {checkpoint} was trained without damage: restore pictures that are damaged")
     _, kept = read_images(images, model.image, reading_of(checkpoint))
     spoilt = _spoilt(kept, parts, seed, kept.dtype)
-    restored = [translated(restorer, spoilt) for restorer in restorers]
+    restored = [apply_network(restorer, spoilt) for restorer in restorers]
     given, clean = eight_bits(spoilt), eight_bits(kept)
     before, after = (torch.stack([psnr(each, clean) for each in some]).mean().item() for some in ([given], restored))
     print(f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB")
@@ -139,7 +138,7 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
     if not data.damage:
         raise UserError(f"{config} damages nothing: give it data.damage, a list of kinds such as GaussianNoise")
     names, clean = read_images(images, data.image, reading_in(contents_of(described)))
-    write_named(names, clean, _spoilt(clean, data.damage, seed, torch.uint8), images, out, "damaged images")
+    write_by_name(names, clean, _spoilt(clean, data.damage, seed, torch.uint8), images, out, "damaged images")
 
 
 def _spoilt(images: Tensor, parts: list[Damage], seed: int, dtype: torch.dtype) -> Tensor:

@@ -10,9 +10,10 @@ from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import loaded
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
+from gen_experiments.commands.pictures import is_image_file
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MAX_IN_GRID, listed, save_grid
-from gen_experiments.images import IMAGE_SUFFIXES, save_image, to_uint8
+from gen_experiments.images import save_image, to_uint8
 from gen_experiments.progress import progress
 from gen_experiments.runs.job import is_first_process
 from gen_experiments.storage import check_empty
@@ -58,7 +59,7 @@ def sample(
     check_interval("(0, 1]", truncation=truncation)
     if class_ is not None and per_class is not None:
         raise UserError("--class and --per_class exclude each other")
-    as_grid = Path(out).suffix.lower() in IMAGE_SUFFIXES
+    as_grid = is_image_file(out)
     if not as_grid:
         check_empty(Path(out))  # earlier samples would be scored with these
         distributed.barrier()  # every process has looked before the first writes

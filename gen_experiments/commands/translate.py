@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Translates, TranslatesInStyle
 from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.outputs import on_device, write_outputs
 from gen_experiments.commands.reading import Reading, reading_of
-from gen_experiments.commands.translated import on_device, write_translated
 from gen_experiments.data.pictures import is_grey
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_float
@@ -58,7 +58,7 @@ def translate(
         network = partial(model.translate, to=to, styles=styles)
     elif style is not None:
         raise UserError(f"{checkpoint} holds a {type(model).__name__}, which takes no style: leave out --style")
-    write_translated(on_device(network, model.device), images, model.image, reading, out, whole)
+    write_outputs(on_device(network, model.device), images, model.image, reading, out, whole)
 
 
 def _style_picture(file: str, model: ImageModel, reading: Reading) -> Tensor:

@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.pictures import read_images
+from gen_experiments.commands.pictures import is_image_file, read_images
 from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.tiles import tiled
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.errors import UserError
 from gen_experiments.grids import in_rows, listed, save_grid
-from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image, to_float, to_uint8
+from gen_experiments.images import ImageSpec, save_image, to_float, to_uint8
 from gen_experiments.progress import progress
 
 BATCH, COLUMNS, SHOWN = 32, 8, 256
@@ -26,7 +26,7 @@ def on_device(network: Network, device: torch.device) -> Network:
     return lambda images: network(images.to(device)).cpu()
 
 
-def write_translated(network: Network, folder: str, spec: ImageSpec, reading: Reading, out: str, whole: bool) -> None:
+def write_outputs(network: Network, folder: str, spec: ImageSpec, reading: Reading, out: str, whole: bool) -> None:
     """Applies a network to the pictures of a folder, and writes the results.
 
     Args:
@@ -42,9 +42,9 @@ def write_translated(network: Network, folder: str, spec: ImageSpec, reading: Re
     """
     if not whole:
         names, originals = read_images(folder, spec, reading)
-        write_named(names, originals, translated(network, originals), folder, out, "images")
+        write_by_name(names, originals, apply_network(network, originals), folder, out, "images")
         return
-    if is_picture(out):
+    if is_image_file(out):
         raise UserError("--whole writes pictures as large as they are: name a folder by --out")
     files, _ = find_pictures(Path(folder), reading.suffixes)
     paths = _paths([file.relative_to(folder) for file in files], folder, out)
@@ -54,7 +54,7 @@ def write_translated(network: Network, folder: str, spec: ImageSpec, reading: Re
     print(f"wrote {len(files)} images, as large as they were, to {out}")
 
 
-def translated(network: Network, originals: Tensor) -> Tensor:
+def apply_network(network: Network, originals: Tensor) -> Tensor:
     """Applies a network to (N, C, H, W) uint8 or uint16 pictures; returns the same shape in uint8."""
     parts = [originals[part.start : part.stop] for part in progress(len(originals), "images", BATCH)]
     return torch.cat([to_uint8(network(to_float(part))) for part in parts])
@@ -67,19 +67,14 @@ def write_rows(rows: Sequence[Tensor], out: str, what: str) -> None:
     print(f"wrote {len(rows[0][:SHOWN])} {what} to {pages}")
 
 
-def write_named(names: list[Path], originals: Tensor, made: Tensor, folder: str, out: str, what: str) -> None:
+def write_by_name(names: list[Path], originals: Tensor, made: Tensor, folder: str, out: str, what: str) -> None:
     """Writes pictures by the names of their originals, which are paths below `folder`, or as a grid below them."""
-    if is_picture(out):
+    if is_image_file(out):
         write_rows([originals, made], out, f"{what} below their originals")
         return
     for path, picture in zip(_paths(names, folder, out), made, strict=True):
         save_image(picture, path)
     print(f"wrote {len(made)} {what} to {out}")
-
-
-def is_picture(out: str) -> bool:
-    """Returns whether an output path is an image file and not a folder."""
-    return Path(out).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _paths(names: list[Path], folder: str, out: str) -> list[Path]:
