@@ -30,12 +30,5 @@ def chosen(images: Tensor, channels: Sequence[int]) -> Tensor:
 
 
 def viewable(images: Tensor) -> Tensor:
-    """Returns images as a screen can show them: two channels, which are no colours, as grey images side by side.
-
-    Args:
-        images: (..., C, H, W); with another C than 2 they are returned unchanged.
-
-    Returns:
-        (..., 1, H, 2W) for two channels.
-    """
+    """Returns (..., C, H, W) images as a screen can show them: two channels, which are no colours, side by side."""
     return torch.cat(images.split(1, dim=-3), dim=-1) if images.shape[-3] == 2 else images

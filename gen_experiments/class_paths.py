@@ -35,11 +35,7 @@ def import_packages(packages: Iterable[ModuleType]) -> None:
 
 
 def explained_import(error: BaseException | None) -> str | None:
-    """Returns why jsonargparse could not import a class, in one line; None if that is not what failed.
-
-    Args:
-        error: what jsonargparse raised, with the errors that led to it.
-    """
+    """Returns why jsonargparse could not import a class, in one line; None if that is not what failed."""
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if frame.f_code.co_name == "import_object" and isinstance(frame.f_locals.get("name"), str):

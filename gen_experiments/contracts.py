@@ -27,11 +27,7 @@ def require_attributes(part: object, *names: str) -> None:
 
 
 def require_scalar(value: object, name: str) -> None:
-    """Refuses another value than a number in a tensor.
-
-    Args:
-        value: what was returned.
-        name: of the value, in words.
+    """Refuses a returned value, called `name`, that is no scalar tensor.
 
     Raises:
         UserError: it is another.
@@ -41,12 +37,7 @@ def require_scalar(value: object, name: str) -> None:
 
 
 def require_shape(value: object, shape: tuple[int, ...], name: str) -> None:
-    """Refuses another value than a tensor of a shape.
-
-    Args:
-        value: what was returned.
-        shape: the right one.
-        name: of the value, in words.
+    """Refuses a returned value, called `name`, that is no tensor of a shape.
 
     Raises:
         UserError: it has another.

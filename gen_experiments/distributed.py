@@ -71,14 +71,11 @@ def all_gather_uneven(tensor: Tensor) -> Tensor:
 
 
 def gather_in_order(rows: list[Tensor], places: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Returns what all processes have, in the order of its places.
+    """Returns all rows that the processes have and their places, in the order of the places.
 
     Args:
         rows: (N, ...) tensors; at least one, which may be empty.
         places: as many (N,) int64 tensors, on the same device: where each row belongs.
-
-    Returns:
-        All rows and their places.
     """
     gathered, order = all_gather_uneven(torch.cat(rows)), all_gather_uneven(torch.cat(places))
     ranked = order.argsort()

@@ -12,9 +12,7 @@ FID_SCORES = ("val/fid", "val/rfid")
 def choose_best_without_fid(trainer: Trainer, score: tuple[str, str] | None) -> None:
     """Replaces the FID as the `monitor` of checkpoints by another score, or removes the callback; prints which.
 
-    Args:
-        trainer: whose `ModelCheckpoint`s are changed.
-        score: a name such as `val/psnr`, and `min` or `max` for which values are better; None for no score.
+    The score is a name such as `val/psnr`, and `min` or `max` for which values are better; None for no score.
     """
     chosen = [callback for callback in callbacks_of(trainer, ModelCheckpoint) if callback.monitor in FID_SCORES]
     if score is None:

@@ -45,11 +45,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Appends a row.
-
-        Args:
-            metrics: name to value.
-            step: iterations before the one that is logged.
+        """Appends a row of metrics by name; `step` is the number of iterations before the one that is logged.
 
         Raises:
             UserError: the file cannot be written.

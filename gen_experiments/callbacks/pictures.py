@@ -117,16 +117,7 @@ def drawing_folder(trainer: Trainer) -> Path | None:
 def write_picture(
     trainer: Trainer, model: LightningModule, folder: Path, title: str, picture: Tensor, shown: str
 ) -> None:
-    """Writes a (C, H, W) uint8 picture to `TITLE-STEP.png` in a folder and logs it.
-
-    Args:
-        trainer: the trainer.
-        model: the model.
-        folder: of the file.
-        title: of the picture.
-        picture: the pixels.
-        shown: what its rows and columns are, for the caption.
-    """
+    """Writes a (C, H, W) uint8 picture to `TITLE-STEP.png` in a folder, and logs it; `shown` is for the caption."""
     path = save_image(picture, folder / f"{title}-{trainer.global_step:07d}.png")
     caption = f"step {trainer.global_step}, {getattr(model, 'images_seen', 0)} images seen: {shown}"
     for logger in trainer.loggers:

@@ -136,7 +136,7 @@ class Resumption(Callback):
             update_record(self.start.folder, status="stopped")
             for logger in trainer.loggers:
                 if isinstance(logger, WandbRun) and not self.trained and self.start.is_new:
-                    logger.forget()
+                    logger.silence_upload_hint()
         launcher = trainer.strategy.launcher
         if not isinstance(exception, Stopped) and launcher is not None:
             launcher.kill(signal.SIGKILL)

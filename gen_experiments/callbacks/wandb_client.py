@@ -55,7 +55,7 @@ def begin(settings: dict[str, Any], folder: Path, finish_timeout: int) -> "Run":
     return run
 
 
-def hush(run: "Run | RunDisabled") -> None:
+def silence_upload_hint(run: "Run | RunDisabled") -> None:
     """Prints that nothing of an offline run is kept; silences the client's hint how to upload it."""
     if not run.disabled and run.offline:
         run._settings.quiet = True
@@ -63,12 +63,7 @@ def hush(run: "Run | RunDisabled") -> None:
 
 
 def end(run: "Run | RunDisabled", exit_code: int) -> None:
-    """Uploads the rest within the time limit, and ends the client's processes.
-
-    Args:
-        run: the run that `begin` returned.
-        exit_code: 0 for a run that reached its end.
-    """
+    """Uploads the rest within the time limit, and ends the client's processes; code 0 is for a complete run."""
     import wandb
 
     try:
@@ -80,8 +75,8 @@ def end(run: "Run | RunDisabled", exit_code: int) -> None:
     wandb.teardown(exit_code)
 
 
-def ask(run: "Run | RunDisabled") -> None:
-    """Asks the server of a run whether it answers; the client itself would wait for a minute.
+def check_server(run: "Run | RunDisabled") -> None:
+    """Makes sure that the server of a run answers; the client itself would wait for a minute.
 
     Raises:
         CommError: it does not (see `is_unanswered`); never for a run without a server.
@@ -110,7 +105,7 @@ def is_unanswered(error: Exception) -> bool:
     return isinstance(error, (AuthenticationError, CommError, WandbApiFailedError))
 
 
-def do_without(error: Exception) -> "Run":
+def disabled_run(error: Exception) -> "Run":
     """Returns a run that discards all values, for the rest of a run whose client is lost."""
     import wandb
 

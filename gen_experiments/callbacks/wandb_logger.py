@@ -111,7 +111,7 @@ class WandbRun(WandbLogger):
         self._rows.append(row)
         with self._without_client():
             if any(type(value).__name__ == "Table" for value in row.values()):
-                wandb_client.ask(self.experiment)
+                wandb_client.check_server(self.experiment)
             super().log_metrics(row)
 
     @rank_zero_only
@@ -138,7 +138,7 @@ class WandbRun(WandbLogger):
         import wandb
 
         with self._without_client():
-            wandb_client.ask(self.experiment)
+            wandb_client.check_server(self.experiment)
             for kind, described in inputs.items():
                 try:
                     self.experiment.use_artifact(wandb.Artifact(kind, kind, metadata=dict(described)))
@@ -157,18 +157,14 @@ class WandbRun(WandbLogger):
         self.finish(0 if status == "success" else 1)
 
     @rank_zero_only
-    def forget(self) -> None:
+    def silence_upload_hint(self) -> None:
         """Silences the hint how to upload a run whose folder is about to be removed."""
         if self._experiment is not None:
-            wandb_client.hush(self._experiment)
+            wandb_client.silence_upload_hint(self._experiment)
 
     @rank_zero_only
     def finish(self, exit_code: int) -> None:
-        """Uploads the rest and ends the client's processes; does nothing without a run.
-
-        Args:
-            exit_code: 0 for a run that reached its end.
-        """
+        """Uploads the rest and ends the client's processes, if there is a run; code 0 is for a complete one."""
         with self._without_client():
             run, self._experiment = self._experiment, None
             if run is not None:
@@ -176,7 +172,7 @@ class WandbRun(WandbLogger):
 
     def _scan_and_log_checkpoints(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Uploads the new checkpoints."""
-        wandb_client.ask(self.experiment)
+        wandb_client.check_server(self.experiment)
         super()._scan_and_log_checkpoints(checkpoint_callback)
 
     @contextmanager
@@ -190,7 +186,7 @@ class WandbRun(WandbLogger):
                 return
             if not wandb_client.is_lost(error):
                 raise
-            self._experiment, self._client_lost = wandb_client.do_without(error), True
+            self._experiment, self._client_lost = wandb_client.disabled_run(error), True
 
     def _catch_up(self, logged: LoggedValues) -> None:
         """Reads what was logged before a resumption, and logs again the rows that a kill lost."""

@@ -107,7 +107,7 @@ def evaluation_of(
         evaluated: as for `evaluate`.
         reference: as for `evaluate`.
         networks: the extractors; none for that of the inputs.
-        protocol: the rest.
+        protocol: the other options.
 
     Raises:
         UserError: see `evaluate`.
@@ -158,16 +158,7 @@ def _scores(
     of_pairs: Mapping[str, Score],
     protocol: Protocol,
 ) -> tuple[dict[str, Score], list[str]]:
-    """Returns the scores by one extractor, and the names of those that were asked for.
-
-    Args:
-        sides: of the evaluation.
-        network: the extractor.
-        generated: what it made of the images that are scored.
-        originals: what it made of the others.
-        of_pairs: the scores that need no extractor.
-        protocol: how they are scored.
-    """
+    """Returns the scores by one extractor, and the names of those that were asked for; `of_pairs` need no extractor."""
     generated.paired = sides.reconstructions is not None and sides.reconstructions.in_pairs
     for each in (generated, originals):
         each.by_n = protocol.covariance == "n"

@@ -112,14 +112,9 @@ def filled_in(
 
 
 def covered_codes(covered: Tensor, codes: CodeSpec) -> Tensor:
-    """Returns which codes a mask makes unknown: those whose cell it touches, and the eight around each.
+    """Maps a (N, 1, H, W) bool mask -> (N, L) bool, the codes that it makes unknown.
 
-    Args:
-        covered: (N, 1, H, W) bool.
-        codes: the shape of the codes.
-
-    Returns:
-        (N, L) bool, in the order of the codes.
+    These are the codes whose cell it touches, and the eight around each.
     """
     levels = []
     for cells in codes.grids:

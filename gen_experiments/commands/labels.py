@@ -15,11 +15,7 @@ MAX_NAMES = 8  # listed in a message
 
 
 def class_names(option: str, model: ImageModel) -> tuple[str, ...]:
-    """Returns the names of a model's classes; in old checkpoints these are numbers.
-
-    Args:
-        option: the option that needs classes, for the message.
-        model: the model.
+    """Returns the names of a model's classes, which `option` of the command line needs; in old checkpoints numbers.
 
     Raises:
         UserError: the model has no classes.
@@ -32,12 +28,7 @@ def class_names(option: str, model: ImageModel) -> tuple[str, ...]:
 
 
 def class_numbers(option: str, classes: Sequence[str | int], model: ImageModel) -> list[int]:
-    """Returns the numbers of classes that are given by name or by number; a text that is both counts as a name.
-
-    Args:
-        option: the option, for the message.
-        classes: the names or numbers.
-        model: the model.
+    """Returns the numbers of classes that `option` gives by name or by number; a text that is both counts as a name.
 
     Raises:
         UserError: the model has no classes, or lacks one of these.

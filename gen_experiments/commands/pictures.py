@@ -19,13 +19,7 @@ from gen_experiments.untrusted import Unreadable, read_archive
 def read_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[list[Path], Tensor]:
     """Returns the paths of the pictures below a folder, sorted, and the pictures as the run trains on them.
 
-    Args:
-        folder: the folder.
-        image: the shape of the model's images.
-        reading: how pictures are read.
-
-    Returns:
-        The paths, and (N, C, H, W) uint8, or uint16 if the run's data keep 16 bits.
+    The pictures are (N, C, H, W) uint8, or uint16 if the run's data keep 16 bits.
 
     Raises:
         UserError: the folder is missing or empty, or a picture cannot be decoded.
@@ -53,10 +47,7 @@ def read_latents(file: str, dim: int) -> Tensor:
 def write_images(images: Tensor, out: str, names: Sequence[str] | None = None) -> None:
     """Writes (N, C, H, W) uint8 images to `out`: one grid if that is an image file, else a PNG file each in a folder.
 
-    Args:
-        images: the images.
-        out: an image file for a grid; else a folder.
-        names: of the files in the folder; None for numbers.
+    The files in the folder have the `names`, or numbers.
 
     Raises:
         UserError: `out` cannot be written, or there are too many images for a grid.

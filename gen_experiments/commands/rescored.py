@@ -20,16 +20,13 @@ from gen_experiments.runs.job import is_first_process
 def rescored(
     runs: list[str], reference: str | None, extractor: FeatureExtractor | None, **options: Any
 ) -> list[dict[str, Any]]:
-    """Evaluates runs by one protocol, and replaces their records.
+    """Evaluates runs by one protocol, and replaces their records; returns these in the order of the runs.
 
     Args:
         runs: folders of runs.
         reference: the images to compare with; None takes the split that the first run's training compared with.
         extractor: the feature extractor; None takes that of the first run.
         options: the further fields of `Protocol`.
-
-    Returns:
-        The records, in the order of the runs.
 
     Raises:
         UserError: as for `evaluate`.

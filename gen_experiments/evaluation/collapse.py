@@ -30,10 +30,7 @@ class ClassVariety:
     def start(self, images: ImageSet, batch_size: int, device: torch.device) -> None:
         """Resets the counts; the reference are at most 2,000 real images, whose features each process computes once.
 
-        Args:
-            images: the reference; without labels nothing is judged.
-            batch_size: images per pass of the extractor.
-            device: the extractor's.
+        Without labels nothing is judged. The extractor is on the device, and gets `batch_size` images in a pass.
         """
         self._samples.to(device).reset()
         if self._real is not None and self._real[0] == images.fingerprint:

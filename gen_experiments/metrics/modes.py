@@ -59,15 +59,11 @@ def strange(generated: Tensor, real: Tensor) -> float:
 
 
 def missed_share(generated: Tensor, real: Tensor) -> float:
-    """Returns a lower bound of the share of real images that is missed, in [0, 1].
+    """Returns a lower bound of the share of real images, (M, D) features, that generated ones, (N, D), miss; in [0, 1].
 
     Generated images that look like no real one are still nearest to a few real images, and it is unknown which images
     they were meant to resemble. As a quarter of the expected images is enough for a neighbourhood, they could fill
     neighbourhoods of four times their share: that is subtracted.
-
-    Args:
-        generated: (N, D) features.
-        real: (M, D) features.
     """
     share = float(missed(generated, real).double().mean())
     return max(0.0, share - strange(generated, real) / FEW) if share else 0.0

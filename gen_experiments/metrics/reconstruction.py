@@ -13,15 +13,7 @@ MS_SSIM_SIZE = 176  # pixels a side, of which five scales of the window's size c
 
 
 def psnr(reconstructions: Tensor, images: Tensor) -> Tensor:
-    """Returns 10 · log10(255² / mean squared error) of each image, in dB, at most 100.
-
-    Args:
-        reconstructions: (N, C, H, W) uint8.
-        images: the same shape.
-
-    Returns:
-        (N,) float32.
-    """
+    """Returns 10 · log10(255² / MSE) in dB, at most 100, of pairs of (N, C, H, W) uint8 images: (N,) float32."""
     squared = (reconstructions.double() - images.double()).square().flatten(1).mean(1)
     return (10 * torch.log10(PEAK**2 / squared)).clamp_max(MAX_PSNR).float()
 
@@ -35,14 +27,7 @@ def ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
     """Returns the structural similarity of each image (https://doi.org/10.1109/TIP.2003.819861).
 
     Gaussian window of 11 pixels and σ 1.5, K₁ 0.01, K₂ 0.03, mean over channels and all pixels, with mirrored borders:
-    torchmetrics' convention.
-
-    Args:
-        reconstructions: (N, C, H, W) uint8.
-        images: the same shape.
-
-    Returns:
-        (N,) float32 in [-1, 1].
+    torchmetrics' convention. It maps two (N, C, H, W) uint8 -> (N,) float32 in [-1, 1].
 
     Raises:
         UserError: the images are smaller than the window.
@@ -64,14 +49,8 @@ def ms_ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
     """Returns the multi-scale structural similarity of each image (https://doi.org/10.1109/ACSSC.2003.1292216).
 
     Five scales with the paper's weights; window and constants as for `ssim`; negative contrasts count as 0, and those
-    of windows that reach over the border are left out: torchmetrics' convention.
-
-    Args:
-        reconstructions: (N, C, H, W) uint8.
-        images: the same shape, of at least 176 pixels a side.
-
-    Returns:
-        (N,) float32 in [0, 1].
+    of windows that reach over the border are left out: torchmetrics' convention. It maps two (N, C, H, W) uint8, of at
+    least 176 pixels a side, -> (N,) float32 in [0, 1].
     """
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 

@@ -6,16 +6,7 @@ from torchmetrics import Metric
 
 
 def class_spread(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Returns the trace of the covariance (of N − 1) of the features of each class.
-
-    Args:
-        features: (N, D).
-        labels: (N,) int64 in [0, classes).
-        classes: K.
-
-    Returns:
-        (K,) float64; NaN for a class of fewer than two images.
-    """
+    """Maps (N, D) features and (N,) labels -> (K,) float64 traces of the classes' covariances; NaN below two images."""
     sums = ClassSpread(classes, features.shape[1]).to(features.device)
     sums.update(features, labels)
     return sums.spread()

@@ -169,11 +169,7 @@ def stored_images(path: Path, preprocessing: Preprocessing | None) -> Images:
 
 
 def stored(name: str, preprocessing: Preprocessing | None) -> Images | Archive:
-    """Returns the contents of a folder or an archive.
-
-    Args:
-        name: the path of the folder or the archive.
-        preprocessing: see `stored_images`.
+    """Returns the contents of a folder or an archive; see `stored_images`.
 
     Raises:
         UserError: the path is neither, or cannot be read.

@@ -48,11 +48,7 @@ class Opened:
 
 
 def opened(name: str, device: torch.device) -> Opened:
-    """Opens a checkpoint, a run or a data configuration by its name.
-
-    Args:
-        name: as `evaluate` takes it.
-        device: the device of the model.
+    """Opens what `evaluate` calls by a name: a checkpoint, a run or a data configuration; its model is on the device.
 
     Raises:
         UserError: it is a checkpoint or a data configuration that cannot be read.
@@ -68,13 +64,9 @@ def opened(name: str, device: torch.device) -> Opened:
 
 
 def images_of(side: Opened, preprocessing: Preprocessing | None, num: int, seed: int) -> Images | Archive:
-    """Returns the images of an opened side; for a checkpoint or a run, samples.
+    """Returns the images of an opened side: `num` samples for a checkpoint or a run.
 
-    Args:
-        side: the opened side.
-        preprocessing: of the pictures of a folder; None leaves them as they are.
-        num: the number of samples.
-        seed: the seed of the samples.
+    The pictures of a folder are read by `preprocessing`; None leaves them as they are.
 
     Raises:
         UserError: the side does not exist, cannot be read, or its model cannot sample.

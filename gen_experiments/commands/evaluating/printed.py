@@ -48,13 +48,7 @@ def print_record(held: dict[str, Any]) -> None:
 
 
 def keep_record(held: dict[str, Any], path: Path, hint: str = "") -> None:
-    """Writes the record of a run into its folder and prints the path; somebody else's folder may be read-only.
-
-    Args:
-        held: the record.
-        path: the file of the record.
-        hint: the advice that is printed if the file cannot be written.
-    """
+    """Writes the record of a run into its folder and says so; `hint` is advice for a folder that is read-only."""
     try:
         write_record(held, path)
     except UserError as error:

@@ -71,13 +71,7 @@ class Sides:
 
 
 def opened_sides(evaluated: str, reference: str | None, protocol: Protocol, device: torch.device) -> Sides:
-    """Opens both sides of an evaluation.
-
-    Args:
-        evaluated: as for `evaluate`.
-        reference: as for `evaluate`.
-        protocol: the protocol of the scores.
-        device: the device of the models.
+    """Opens both sides of an evaluation, named as for `evaluate`, with the models on the device.
 
     Raises:
         UserError: see `evaluate`.
