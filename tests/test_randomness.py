@@ -12,8 +12,8 @@ from gen_experiments.randomness import Stream
 
 def test_the_same_key_gives_the_same_stream():
     first, second = (randomness.generator("cpu", 3, 5, 9) for _ in range(2))
-    assert torch.equal(randomness.randn_rows(4, 2, rng=first), randomness.randn_rows(4, 2, source=second))
-    assert torch.equal(randomness.rand_rows(4, rng=first), randomness.rand_rows(4, source=second))
+    assert torch.equal(randomness.randn_rows(4, 2, rng=first), randomness.randn_rows(4, 2, rng=second))
+    assert torch.equal(randomness.rand_rows(4, rng=first), randomness.rand_rows(4, rng=second))
 
 
 @pytest.mark.parametrize("other", [(3, 5, 8), (3, 9, 5), (4, 5, 9), (3, 5, 9, 1)])
