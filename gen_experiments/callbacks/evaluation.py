@@ -132,11 +132,11 @@ class Evaluation(Callback):
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Resets the scores, and prepares the reference."""
-        self._start(trainer, pl_module, "val")
+        self._reset(trainer, pl_module, "val")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The same for the test split."""
-        self._start(trainer, pl_module, "test")
+        self._reset(trainer, pl_module, "test")
 
     def on_validation_batch_end(
         self,
@@ -148,17 +148,17 @@ class Evaluation(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Adds a batch of reconstructions or translations."""
-        self._count(outputs, batch)
+        self._update(outputs, batch)
 
     on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs the scores."""
-        self._finish(trainer, pl_module, "val")
+        self._log_scores(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The same for the test split."""
-        self._finish(trainer, pl_module, "test")
+        self._log_scores(trainer, pl_module, "test")
 
     def protocol(self) -> dict[str, object]:
         """Returns the protocol of the scores: extractor, resize, number of samples, seed, reference."""
@@ -169,42 +169,42 @@ class Evaluation(Callback):
         """Returns the reference of a model in the evaluation of a split."""
         return data.split(self.reference if isinstance(model, Samples) else split)
 
-    def _start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
+    def _reset(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if self._scores is not None:
             reference = self._reference(data, pl_module, split)
             device = trainer.strategy.root_device
             of_classes = isinstance(pl_module, SamplesOfClasses) and pl_module.num_classes and data.image.num_classes
             names = data.image.class_labels if of_classes else ()
-            self._scores.start(reference, self.batch_size, device, lambda: pause_point(trainer), names)
+            self._scores.reset(reference, self.batch_size, device, lambda: pause_point(trainer), names)
             if of_classes:
                 self._variety = self._variety or ClassVariety(self._scores.extractor, data.image.class_labels)
-                self._variety.start(reference, self.batch_size, device)
+                self._variety.reset(reference, self.batch_size, device)
         self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
         self._has_sources = data.has_sources
-        self._pairs.start(trainer.strategy.root_device)
+        self._pairs.reset(trainer.strategy.root_device)
 
-    def _count(self, outputs: Any, batch: Batch) -> None:
+    def _update(self, outputs: Any, batch: Batch) -> None:
         made = images_in(outputs)
         if made is None:
             return
         reconstructions = to_uint8(made)
         if self._in_pairs:
-            self._pairs.count(reconstructions, batch)
+            self._pairs.update(reconstructions, batch)
         if self._scores is not None:
-            self._scores.count(self._scores.extractor(reconstructions), batch.places)
+            self._scores.update(self._scores.extractor(reconstructions), batch.places)
 
-    def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def _log_scores(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         scores: dict[str, float | Tensor] = {}
         maps_images = isinstance(pl_module, (Reconstructs, Translates))
         if maps_images and self._in_pairs:
-            scores |= self._pairs.scores(self._has_sources)
+            scores |= self._pairs.compute(self._has_sources)
         if self._scores is not None and (maps_images or isinstance(pl_module, Samples)):
             if not maps_images:
                 assert isinstance(pl_module, Samples)
-                self._sample(trainer, pl_module, self._scores)
+                self._update_by_samples(trainer, pl_module, self._scores)
                 scores |= self._varieties(pl_module, self._scores)
-            found = self._scores.scores(maps_images and self._in_pairs, self._labels(pl_module))
+            found = self._scores.compute(maps_images and self._in_pairs, self._labels(pl_module))
             scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": each.value for name, each in found.items()}
             so_far = trainer.state.fn is TrainerFn.FITTING and not trainer.should_stop
             for name in ("missed", "class_missed"):
@@ -223,21 +223,21 @@ class Evaluation(Callback):
         """Returns the variety of all samples and of the least varied class; warns of a collapse."""
         shares: dict[str, float | Tensor] = {"variety": scores.variety()}
         collapsed = "the samples"
-        if self._variety is not None and (least := self._variety.least()) is not None:
+        if self._variety is not None and (least := self._variety.compute()) is not None:
             shares["class_variety"], name = least
             if float(shares["class_variety"]) < self.collapsed:
                 collapsed = f"the samples of class {name}"
         warn_of_collapse(pl_module, min(map(float, shares.values())), self.collapsed, collapsed)
         return shares
 
-    def _sample(self, trainer: Trainer, model: Samples, scores: OnlineScores) -> None:
+    def _update_by_samples(self, trainer: Trainer, model: Samples, scores: OnlineScores) -> None:
         for part in distributed.own_parts(self.samples, self.batch_size, lambda: pause_point(trainer)):
             features = scores.extractor(to_uint8(model.sample(part.start, len(part), self.seed)))
-            scores.count(features, torch.tensor(part))
+            scores.update(features, torch.tensor(part))
             if self._variety is not None and isinstance(model, SamplesOfClasses):
                 labels = model.sample_labels(part.start, len(part), self.seed)
                 assert labels is not None
-                self._variety.count(features, labels)
+                self._variety.update(features, labels)
 
 
 def _prefix(model: LightningModule) -> str:

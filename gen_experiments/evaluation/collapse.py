@@ -27,7 +27,7 @@ class ClassVariety:
         self._samples = ClassSpread(len(self.names), extractor.num_features)
         self._real: tuple[str, Tensor] | None = None
 
-    def start(self, images: ImageSet, batch_size: int, device: torch.device) -> None:
+    def reset(self, images: ImageSet, batch_size: int, device: torch.device) -> None:
         """Resets the counts; the reference are at most 2,000 real images, whose features each process computes once.
 
         Without labels nothing is judged. The extractor is on the device, and gets `batch_size` images in a pass.
@@ -43,11 +43,11 @@ class ClassVariety:
         assert labels is not None
         self._real = images.fingerprint, class_spread(features, labels, len(self.names))
 
-    def count(self, features: Tensor, labels: Tensor) -> None:
+    def update(self, features: Tensor, labels: Tensor) -> None:
         """Adds the (N, D) features of samples and their (N,) labels."""
         self._samples.update(features, labels)
 
-    def least(self) -> tuple[Tensor, str] | None:
+    def compute(self) -> tuple[Tensor, str] | None:
         """Returns the smallest ratio (scalar, 1 for samples as varied as the data) and its class.
 
         None if no class has ten samples and two real images. All processes must call it.

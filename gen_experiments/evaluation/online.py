@@ -47,7 +47,7 @@ class OnlineScores:
         """The first metric, by which the best checkpoint is chosen, and `min` or `max` for which values are better."""
         return self.metrics[0], "min" if self.metrics[0] in SMALLER_IS_BETTER else "max"
 
-    def start(
+    def reset(
         self,
         reference: ImageSet,
         batch_size: int,
@@ -77,14 +77,14 @@ class OnlineScores:
             self._reference.labels = ClassLabels.of(numbers, class_names)
             self._reference_name = reference.fingerprint
 
-    def count(self, features: Tensor, positions: Tensor) -> None:
+    def update(self, features: Tensor, positions: Tensor) -> None:
         """Adds (N, D) features of images and the (N,) positions of the images among all images of all processes."""
         self._sums.update(features)
         if self._keeps_features:
             self._rows.append(features.cpu())
             self._positions.append(positions.cpu())
 
-    def scores(self, paired: bool = False, labels: Tensor | None = None) -> dict[str, Score]:
+    def compute(self, paired: bool = False, labels: Tensor | None = None) -> dict[str, Score]:
         """Returns the metrics by name, the same on every process. All processes must call it.
 
         Args:

@@ -23,12 +23,12 @@ class PairScores:
         self._lpips = lpips
         self._means = {name: MeanMetric() for name in ("psnr", "ssim", "l1", "psnr_gain", "lpips")}
 
-    def start(self, device: torch.device) -> None:
+    def reset(self, device: torch.device) -> None:
         """Resets the means, on a device."""
         for mean in self._means.values():
             mean.to(device).reset()
 
-    def count(self, made: Tensor, batch: Batch) -> None:
+    def update(self, made: Tensor, batch: Batch) -> None:
         """Adds (N, C, H, W) uint8 images that a model made from a batch."""
         images = to_uint8(batch.images)
         ratio = psnr(made, images)
@@ -40,7 +40,7 @@ class PairScores:
         if self._lpips is not None:
             self._means["lpips"].update(self._lpips(to_float(made), to_float(images)))
 
-    def scores(self, with_sources: bool) -> dict[str, Tensor]:
+    def compute(self, with_sources: bool) -> dict[str, Tensor]:
         """Returns `psnr`, `ssim`, with sources also `l1` and `psnr_gain`, and `lpips` if it is measured.
 
         `l1` is of pixels on a [0, 1] scale; `psnr_gain` is the gain in dB over the unchanged source.

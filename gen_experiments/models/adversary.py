@@ -12,7 +12,8 @@ from gen_experiments.networks.base import DiscriminatorFactory
 from gen_experiments.recorded import Recorded
 
 MAX_WEIGHT = 1e4
-# Of a gradient at the pixels: no weight's gradient is more than so many times the largest input of its layer.
+# The absolute values of a gradient at the pixels are scaled to this sum: a weight's gradient is then at most this sum
+# times the largest input of its layer, which float16 can hold.
 ABSOLUTE_SUM = 256.0
 
 

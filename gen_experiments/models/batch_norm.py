@@ -77,7 +77,7 @@ class GlobalBatchNorm(_BatchNorm):
 
 
 class _Total(torch.autograd.Function):
-    """The sum over all processes; so is its gradient, as each process's part is in the losses of all."""
+    """Sums over all processes, in the backward pass too: each process's part is in the losses of all."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:

@@ -34,16 +34,16 @@ class ImageBuffer(KeepsPrecision):
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def forward(self, made: Tensor, rng: torch.Generator) -> Tensor:
-        """Returns (B, C, H, W) images for the discriminator in place of those just made.
+    def forward(self, fakes: Tensor, rng: torch.Generator) -> Tensor:
+        """Returns (B, C, H, W) images for the discriminator in place of newly generated ones.
 
         Args:
-            made: this process's part of the batch.
+            fakes: the new images, this process's part of the batch.
             rng: in the same state on all processes.
         """
-        size, images = len(self.images), distributed.all_gather_rows(made.detach().float())
+        size, images = len(self.images), distributed.all_gather_rows(fakes.detach().float())
         if not size:
-            return made.detach()
+            return fakes.detach()
         draws = torch.rand(len(images), 2, generator=rng, device=rng.device).to(images.device)
         places, exchanged = (draws[:, 0] * size).long(), draws[:, 1] < 0.5
         given = []
@@ -55,5 +55,5 @@ class ImageBuffer(KeepsPrecision):
             given.append(torch.where(~filling & exchange, kept, image))
             self.images.index_copy_(0, at, torch.where(filling | exchange, image, kept)[None])
             self.filled += filling
-        first = distributed.rank() * len(made)
-        return torch.stack(given[first : first + len(made)]).to(made.dtype)
+        first = distributed.rank() * len(fakes)
+        return torch.stack(given[first : first + len(fakes)]).to(fakes.dtype)

@@ -74,7 +74,7 @@ def normal_init(std: float) -> Callable[[nn.Module], None]:
     return init
 
 
-def normalise_spectrally(network: nn.Module) -> None:
+def apply_spectral_norm(network: nn.Module) -> None:
     """Divides every weight and embedding by its largest singular value (https://arxiv.org/abs/1802.05957).
 
     The value is estimated by one power iteration per forward pass in training. Such a network cannot be pickled; its
@@ -99,12 +99,12 @@ def batch_or_instance_norm(channels: int, batch: bool) -> nn.Module:
     return nn.BatchNorm2d(channels) if batch else nn.InstanceNorm2d(channels)
 
 
-def mirrored(before: int, after: int, kernel: int, stride: int = 1, bias: bool = True) -> list[nn.Module]:
+def reflection_conv(before: int, after: int, kernel: int, stride: int = 1, bias: bool = True) -> list[nn.Module]:
     """Returns a convolution with mirrored borders that keeps the resolution, or divides it by the stride."""
     return [nn.ReflectionPad2d((kernel - 1) // 2), nn.Conv2d(before, after, kernel, stride, bias=bias)]
 
 
-class MirroredResidualBlock(nn.Module):
+class ReflectedResidualBlock(nn.Module):
     """x + norm(3×3(dropout(ReLU(norm(3×3(x)))))), borders mirrored.
 
     Args:
@@ -115,7 +115,7 @@ class MirroredResidualBlock(nn.Module):
 
     def __init__(self, channels: int, batch_norm: bool = False, dropout: bool = False) -> None:
         super().__init__()
-        first, second = (mirrored(channels, channels, 3, bias=not batch_norm) for _ in range(2))
+        first, second = (reflection_conv(channels, channels, 3, bias=not batch_norm) for _ in range(2))
         self.layers = nn.Sequential(
             *first,
             batch_or_instance_norm(channels, batch_norm),
@@ -137,7 +137,7 @@ def resize_convolution(before: int, after: int, kernel: int = 3, bias: bool = Tr
     Odena, Dumoulin and Olah (https://doi.org/10.23915/distill.00003) use it instead of transposed convolutions, which
     leave checkerboard patterns: different weights of the kernel make neighbouring pixels.
     """
-    return [nn.Upsample(scale_factor=2), *mirrored(before, after, kernel, bias=bias)]
+    return [nn.Upsample(scale_factor=2), *reflection_conv(before, after, kernel, bias=bias)]
 
 
 def check_widths(**widths: int) -> None:
@@ -194,7 +194,7 @@ def doublings(image: ImageSpec) -> int:
     )
 
 
-def start(image: ImageSpec) -> tuple[int, int]:
+def start_size(image: ImageSpec) -> tuple[int, int]:
     """Returns height and width of the grid that is doubled; see `doublings`."""
     count = doublings(image)
     return image.height >> count, image.width >> count

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator
-from gen_experiments.networks.blocks import check_widths, doublings, normal_init, normalise_spectrally, start
+from gen_experiments.networks.blocks import apply_spectral_norm, check_widths, doublings, normal_init, start_size
 from gen_experiments.networks.conditioning import LogitHead, classes_of
 
 
@@ -47,10 +47,10 @@ class DCGANDiscriminator(Discriminator):
             layers += [nn.BatchNorm2d(after)] if normalised else []
             layers += [nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Flatten())
-        self.head = LogitHead(widths[-1] * math.prod(start(image)), classes_of(image, conditional))
+        self.head = LogitHead(widths[-1] * math.prod(start_size(image)), classes_of(image, conditional))
         self.apply(normal_init(0.02))
         if spectral_norm:
-            normalise_spectrally(self)
+            apply_spectral_norm(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""
@@ -83,7 +83,7 @@ class PlainDiscriminator(Discriminator):
         )
         self.head = LogitHead(hidden, classes_of(image, conditional))
         if spectral_norm:
-            normalise_spectrally(self)
+            apply_spectral_norm(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Generator
-from gen_experiments.networks.blocks import check_widths, doublings, normal_init, start
+from gen_experiments.networks.blocks import check_widths, doublings, normal_init, start_size
 from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of
 
 
@@ -42,10 +42,11 @@ class DCGANGenerator(Generator):
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
         self.input = NoiseAndLabel(latent_dim, self.num_classes)
         widths = [width * min(2**i, 8) for i in reversed(range(doublings(image)))]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(self.input.dim, widths[0], start(image), bias=not batch_norm)]
+        bias = not batch_norm
+        layers: list[nn.Module] = [nn.ConvTranspose2d(self.input.dim, widths[0], start_size(image), bias=bias)]
         for before, after in pairwise(widths):
             layers += _normalised(before, batch_norm)
-            layers += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, bias=not batch_norm)]
+            layers += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, bias=bias)]
         layers += _normalised(widths[-1], batch_norm)
         layers += [nn.ConvTranspose2d(widths[-1], image.channels, kernel_size=4, stride=2, padding=1)]
         self.layers = nn.Sequential(*layers)

@@ -110,11 +110,11 @@ class _LayerNorm(nn.Module):
 class _ContentEncoder(CastsInputs):
     def __init__(self, channels: int, width: int, halvings: int, residual_blocks: int) -> None:
         super().__init__()
-        layers = [*blocks.mirrored(channels, width, 7), nn.InstanceNorm2d(width), nn.ReLU()]
+        layers = [*blocks.reflection_conv(channels, width, 7), nn.InstanceNorm2d(width), nn.ReLU()]
         for _ in range(halvings):
-            layers += [*blocks.mirrored(width, 2 * width, 4, stride=2), nn.InstanceNorm2d(2 * width), nn.ReLU()]
+            layers += [*blocks.reflection_conv(width, 2 * width, 4, stride=2), nn.InstanceNorm2d(2 * width), nn.ReLU()]
             width *= 2
-        self.layers = nn.Sequential(*layers, *(blocks.MirroredResidualBlock(width) for _ in range(residual_blocks)))
+        self.layers = nn.Sequential(*layers, *(blocks.ReflectedResidualBlock(width) for _ in range(residual_blocks)))
 
     def forward(self, images: Tensor) -> Tensor:
         contents: Tensor = self.layers(images)
@@ -124,10 +124,10 @@ class _ContentEncoder(CastsInputs):
 class _StyleEncoder(CastsInputs):
     def __init__(self, channels: int, width: int, halvings: int, style_dim: int) -> None:
         super().__init__()
-        layers = [*blocks.mirrored(channels, width, 7), nn.ReLU()]
+        layers = [*blocks.reflection_conv(channels, width, 7), nn.ReLU()]
         for number in range(halvings):
             after = 2 * width if number < 2 else width
-            layers += [*blocks.mirrored(width, after, 4, stride=2), nn.ReLU()]
+            layers += [*blocks.reflection_conv(width, after, 4, stride=2), nn.ReLU()]
             width = after
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Conv2d(width, style_dim, 1), nn.Flatten())
 
@@ -141,7 +141,7 @@ class _StyledBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first, self.second = (nn.Sequential(*blocks.mirrored(channels, channels, 3)) for _ in range(2))
+        self.first, self.second = (nn.Sequential(*blocks.reflection_conv(channels, channels, 3)) for _ in range(2))
         self.norm = AdaIN()
 
     def forward(self, x: Tensor, given: list[Tensor]) -> Tensor:
@@ -169,7 +169,7 @@ class _Decoder(CastsInputs):
         for _ in range(halvings):
             layers += [*blocks.resize_convolution(width, width // 2, 5), _LayerNorm(width // 2), nn.ReLU()]
             width //= 2
-        self.layers = nn.Sequential(*layers, *blocks.mirrored(width, channels, 7), nn.Tanh())
+        self.layers = nn.Sequential(*layers, *blocks.reflection_conv(width, channels, 7), nn.Tanh())
 
     def forward(self, contents: Tensor, styles: Tensor) -> Tensor:
         given = self.mlp(styles).chunk(self.given, dim=1)

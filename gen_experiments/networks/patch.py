@@ -60,7 +60,7 @@ class PatchDiscriminator(Discriminator):
         self.layers = nn.Sequential(*stack, nn.Conv2d(widths[-1], 1, kernel_size=4, padding=1), nn.Flatten())
         self.apply(blocks.normal_init(0.02))
         if spectral_norm:
-            blocks.normalise_spectrally(self)
+            blocks.apply_spectral_norm(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (B, C, H, W) -> (B, n) logits, those of the patches row by row; `labels` are not used."""

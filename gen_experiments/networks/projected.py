@@ -14,7 +14,7 @@ from gen_experiments.exported import read_contents
 from gen_experiments.file_kinds import what_it_is
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, StagedEncoder
-from gen_experiments.networks.blocks import check_widths, normalise_spectrally
+from gen_experiments.networks.blocks import apply_spectral_norm, check_widths
 from gen_experiments.networks.conditioning import classes_of, require_labels
 from gen_experiments.sizes import in_words
 from gen_experiments.untrusted import Unreadable, being_built
@@ -160,7 +160,7 @@ class _Judge(nn.Module):
             layers += [nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
         last = 1 if classes is None else LABEL_FEATURES
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], last, kernel_size=4, bias=False))
-        normalise_spectrally(self.layers)
+        apply_spectral_norm(self.layers)
         self.embedding = None if classes is None else nn.Embedding(classes, LABEL_EMBEDDING)
         self.map = None if classes is None else nn.Linear(LABEL_EMBEDDING, LABEL_FEATURES)
 

@@ -10,7 +10,14 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, Generator
-from gen_experiments.networks.blocks import MAX_BLOCKS, check_widths, doublings, narrowed, normalise_spectrally, start
+from gen_experiments.networks.blocks import (
+    MAX_BLOCKS,
+    apply_spectral_norm,
+    check_widths,
+    doublings,
+    narrowed,
+    start_size,
+)
 from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of, require_labels
 from gen_experiments.sizes import in_words
 
@@ -48,7 +55,7 @@ class R3GANGenerator(Generator):
         std = (self.num_classes or 1) ** -0.5
         self.input = NoiseAndLabel(latent_dim, self.num_classes, std)
         widths = _widths(image, width)
-        self.basis = nn.Parameter(torch.randn(widths[0], *start(image)))
+        self.basis = nn.Parameter(torch.randn(widths[0], *start_size(image)))
         self.scale = _initialised(nn.Linear(self.input.dim, widths[0], bias=False))
         layers: list[nn.Module] = []
         for i, channels in enumerate(widths):
@@ -104,14 +111,16 @@ class R3GANDiscriminator(Discriminator):
                 layers += [_Downsample(), *_changed(widths[i - 1], channels)]
             layers += [_Block(channels, blocks * len(widths), zero=not spectral_norm) for _ in range(blocks)]
         last = widths[-1]
-        self.layers = nn.Sequential(*layers, _initialised(nn.Conv2d(last, last, start(image), groups=last, bias=False)))
+        self.layers = nn.Sequential(
+            *layers, _initialised(nn.Conv2d(last, last, start_size(image), groups=last, bias=False))
+        )
         self.linear = _initialised(nn.Linear(last, 1 if classes is None else last, bias=False))
         self.embedding = None if classes is None else nn.Embedding(classes, last)
         if self.embedding is not None:
             # As in the generator, and the dot product of so many features is to have the scale of one.
             nn.init.normal_(self.embedding.weight, std=(self.embedding.num_embeddings * last) ** -0.5)
         if spectral_norm:
-            normalise_spectrally(self)
+            apply_spectral_norm(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""

@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, Generator
-from gen_experiments.networks.blocks import check_widths, doublings, narrowed, normalise_spectrally, start
+from gen_experiments.networks.blocks import apply_spectral_norm, check_widths, doublings, narrowed, start_size
 from gen_experiments.networks.conditioning import ConditionalNorm, LogitHead, classes_of
 
 
@@ -39,7 +39,7 @@ class ResNetGenerator(Generator):
         check_widths(latent_dim=latent_dim)
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
         widths = [narrowed(width, 4 << i) for i in range(doublings(image) + 1)]
-        self.grid = start(image)
+        self.grid = start_size(image)
         self.start = nn.Linear(latent_dim, math.prod(self.grid) * widths[0])
         self.blocks = nn.ModuleList(
             _UpBlock(before, after, self.num_classes, batch_norm) for before, after in pairwise(widths)
@@ -91,7 +91,7 @@ class ResNetDiscriminator(Discriminator):
         self.head = LogitHead(widths[-1], classes_of(image, conditional))
         self.apply(_xavier)
         if spectral_norm:
-            normalise_spectrally(self)
+            apply_spectral_norm(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps (B, C, H, W) and, if conditional, (B,) labels -> (B,) logits."""

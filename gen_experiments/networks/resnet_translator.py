@@ -56,12 +56,13 @@ class ResNetTranslator(StagedTranslator):
         def normalised(channels: int, *layers: nn.Module) -> list[nn.Module]:
             return [*layers, blocks.batch_or_instance_norm(channels, batch_norm), nn.ReLU()]
 
-        stages = [nn.Sequential(*normalised(width, *blocks.mirrored(image.channels, width, 7, bias=bias)))]
+        stages = [nn.Sequential(*normalised(width, *blocks.reflection_conv(image.channels, width, 7, bias=bias)))]
         for channels in widths[:-1]:
             halving = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)
             stages.append(nn.Sequential(*normalised(2 * channels, halving)))
         stages += [
-            nn.Sequential(blocks.MirroredResidualBlock(widths[-1], batch_norm, dropout)) for _ in range(residual_blocks)
+            nn.Sequential(blocks.ReflectedResidualBlock(widths[-1], batch_norm, dropout))
+            for _ in range(residual_blocks)
         ]
         for channels in reversed(widths[:-1]):
             if resize_convolution:

@@ -71,7 +71,7 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
             means, counts = codebook.kmeans(rows, self.codebook_size, self._rng(Stream.START, rows), self._project)
             if not counts.any():  # no latent is finite: the next batch is the first
                 return
-            # The averages cannot keep a code without weight, as that of a cluster without rows.
+            # A code with 0 hits, as that of an empty cluster, would be lost in the averages.
             self._replace(torch.ones_like(counts), means, counts.clamp(min=1.0))
         elif self.online_clustering:
             used = self.codebook_size * self.hits / total
@@ -79,7 +79,7 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
             self._replace(share, codebook.anchors(self.codes(), rows), self.hits)
         elif self.revive_below > 0:
             if self.steps == 0 and total > self.codebook_size:
-                # In a batch of many latents one hit is few: all codes would be replaced before they were used.
+                # The hits start at 1, which is few in a batch of many latents: all codes would be replaced unused.
                 self._replace(torch.ones_like(self.hits), self.codes(), self.hits.clamp(min=total / self.codebook_size))
             least = torch.full_like(self.hits, self.revive_below * total / self.codebook_size)
             dead = (self.hits < least).float()

@@ -1,4 +1,4 @@
-"""The nearest code of every latent: the expensive operation of a codebook."""
+"""The search for the code nearest to each latent: the expensive operation of a codebook."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Latents and codes of one product: 8 MB of scores, so that the largest is sought while they are in cache, and yet
-# enough of both that to read them costs little beside the product.
+# Latents and codes of one matrix product: few enough that its 8 MB of scores are still in cache when the largest is
+# sought, and enough that reading both takes little time beside the product.
 ROWS, COLUMNS = 1024, 2048
-# A row of what is multiplied has a multiple of so many numbers: other products leave a remainder to slower code.
+# The rows of both factors are padded to a multiple of this length: others leave a remainder to slower code.
 ALIGNMENT = 8
-# Codes whose largest score is found before it is asked which of them has it: amax is vectorized, argmax is not.
+# Codes of a block: first the block with the largest score is found, by amax, then the code in it, by argmax. Only amax
+# is vectorized.
 BLOCK = 64
 
 
@@ -33,7 +34,7 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
         (N,) int64 in [0, K); of equally near codes the first.
     """
     if torch.compiler.is_exporting():
-        return _written_out(z, codes)
+        return _exportable(z, codes)
     if not len(z):  # of a process without images
         return torch.empty(0, dtype=torch.int64, device=z.device)
     fused = fused_search(z.device, z.shape[1]) if z.is_cuda else None
@@ -43,7 +44,7 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
     return fused(z - centre, codes - centre)
 
 
-def _written_out(z: Tensor, codes: Tensor) -> Tensor:
+def _exportable(z: Tensor, codes: Tensor) -> Tensor:
     """Returns the same as one product, which every program can compute for any number of rows."""
     centre = codes.mean(0)
     centred = codes - centre
@@ -77,7 +78,7 @@ def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
     """Does what `nearest` does on any device: a GEMM in chunks, reduced while they are in cache."""
     (count, width), num_codes = z.shape, codes.shape[0]
     block = min(BLOCK, num_codes)
-    # A column of ones adds the bias within the product, and zeros follow it; codes that fill up the last block are
+    # A column of ones adds the bias within the product, and zeros follow it; the codes that fill up the last block are
     # infinitely far.
     aligned = width + 1 + -(width + 1) % ALIGNMENT
     table = codes.new_zeros(num_codes + -num_codes % block, aligned)
@@ -102,7 +103,7 @@ def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
                 index = torch.where(largest > best, number * COLUMNS + where, index)
                 best = torch.maximum(largest, best)
             found.append(index)
-    # A latent that is not finite may have found a filling.
+    # A latent that is not finite may have found a code that only fills up the last block.
     return torch.cat(found).clamp_(max=num_codes - 1)
 
 

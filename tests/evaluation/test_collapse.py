@@ -217,19 +217,19 @@ def test_the_share_is_that_of_numpy():
     data = ImageDataModule(Digits(), size=32)
     train, network = data.split("train"), DigitsFeatures()
     variety = ClassVariety(network, data.image.class_labels)
-    variety.start(train, 100, torch.device("cpu"))
+    variety.reset(train, 100, torch.device("cpu"))
     features = torch.randn(300, 64, dtype=torch.float64)
     labels = torch.from_numpy(np.random.default_rng(0).integers(0, 9, 300))  # none of class 9
     labels[:9] = 9
-    variety.count(features[:200], labels[:200])
-    variety.count(features[200:], labels[200:])
+    variety.update(features[:200], labels[:200])
+    variety.update(features[200:], labels[200:])
     chosen = independent.held_out(len(PIXELS))["train"]
     real, numbers = network(PIXELS[chosen]).double().numpy(), LABELS[chosen].numpy()
     shares = [
         np.cov(features[labels == k].numpy(), rowvar=False).trace() / np.cov(real[numbers == k], rowvar=False).trace()
         for k in range(9)
     ]
-    share, name = variety.least()
+    share, name = variety.compute()
     assert float(share) == pytest.approx(min(shares), rel=1e-6)
     assert name == str(int(np.argmin(shares)))
 
@@ -242,9 +242,9 @@ def test_data_without_labels_judges_nothing():
             return None
 
     variety = ClassVariety(DigitsFeatures(), ("a", "b"))
-    variety.start(Unlabelled(), 100, torch.device("cpu"))
-    variety.count(torch.randn(40, 64), torch.arange(40) % 2)
-    assert variety.least() is None
+    variety.reset(Unlabelled(), 100, torch.device("cpu"))
+    variety.update(torch.randn(40, 64), torch.arange(40) % 2)
+    assert variety.compute() is None
 
 
 @pytest.mark.parametrize(("share", "seen", "warned"), [(0.25, 10_000, 0), (0.251, 10_000, 1), (0.251, 9_999, 0)])

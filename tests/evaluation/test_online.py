@@ -29,14 +29,14 @@ def counted(metrics=METRICS):
     """Counts 50 images against 33, in batches of 7 that the processes share, and returns the scores."""
     network = Pooled()
     scores = OnlineScores(network, metrics)
-    scores.start(Set(pictures(33, 0)), 10, CPU)
+    scores.reset(Set(pictures(33, 0)), 10, CPU)
     generated = pictures(50, 1)
     starts = range(0, 50, 7)
     # The last process first, so that the order in which processes and batches come is not that of the images.
     for start in reversed(starts[distributed.rank() :: distributed.world_size()]):
         chosen = torch.arange(start, min(start + 7, 50))
-        scores.count(network(generated[chosen]), chosen)
-    return {name: found.value for name, found in scores.scores().items()} | {"variety": scores.variety()}
+        scores.update(network(generated[chosen]), chosen)
+    return {name: found.value for name, found in scores.compute().items()} | {"variety": scores.variety()}
 
 
 def expected(metrics=METRICS):

@@ -8,7 +8,7 @@ from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.networks.augment import DiffAugment
 from gen_experiments.networks.autoencoder import ConvDecoder, ConvEncoder, PlainDecoder, PlainEncoder
-from gen_experiments.networks.blocks import doublings, start
+from gen_experiments.networks.blocks import doublings, start_size
 from gen_experiments.networks.deep_autoencoder import DeepDecoder, DeepEncoder
 from gen_experiments.networks.discriminators import DCGANDiscriminator, PlainDiscriminator
 from gen_experiments.networks.drunet import DRUNet
@@ -58,7 +58,7 @@ def test_the_plain_pairs(image):
 def test_the_smallest_grid_is_that_of_four_to_seven_pixels(size, times, grid):
     image = ImageSpec(3, size)
     assert doublings(image) == times
-    assert start(image) == grid
+    assert start_size(image) == grid
 
 
 @pytest.mark.parametrize("image", [WIDE, HIGH])
