@@ -69,13 +69,13 @@ def restore(
             return
         if whole:
             raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
-        names, spoilt = read_images(images, model.image, reading_of(checkpoint))
-        restored = [apply_network(restorer, spoilt) for restorer in restorers]
+        names, inputs = read_images(images, model.image, reading_of(checkpoint))
+        restored = [apply_network(restorer, inputs) for restorer in restorers]
         if is_image_file(out):
-            write_rows([spoilt, *restored], out, f"damaged images above {proposals} proposals each")
+            write_rows([inputs, *restored], out, f"damaged images above {proposals} proposals each")
             return
         for number, each in enumerate(restored, start=1):
-            write_by_name(names, spoilt, each, images, str(Path(out) / f"proposal_{number}"), "images")
+            write_by_name(names, inputs, each, images, str(Path(out) / f"proposal_{number}"), "images")
         return
     if whole or not is_image_file(out):
         raise UserError(
@@ -85,9 +85,9 @@ def restore(
     if not parts:
         raise UserError(f"the run of {checkpoint} was trained without damage: restore pictures that are damaged")
     _, kept = read_images(images, model.image, reading_of(checkpoint))
-    spoilt = _spoilt(kept, parts, seed, kept.dtype)
-    restored = [apply_network(restorer, spoilt) for restorer in restorers]
-    given, clean = eight_bits(spoilt), eight_bits(kept)
+    inputs = _with_damage(kept, parts, seed, kept.dtype)
+    restored = [apply_network(restorer, inputs) for restorer in restorers]
+    given, clean = eight_bits(inputs), eight_bits(kept)
     before, after = (torch.stack([psnr(each, clean) for each in some]).mean().item() for some in ([given], restored))
     print(f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB")
     write_rows([given, *restored, clean], out, "damaged images above the restored and the true ones")
@@ -138,10 +138,10 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
     if not data.damage:
         raise UserError(f"{config} damages nothing: give it data.damage, a list of kinds such as GaussianNoise")
     names, clean = read_images(images, data.image, reading_in(contents_of(described)))
-    write_by_name(names, clean, _spoilt(clean, data.damage, seed, torch.uint8), images, out, "damaged images")
+    write_by_name(names, clean, _with_damage(clean, data.damage, seed, torch.uint8), images, out, "damaged images")
 
 
-def _spoilt(images: Tensor, parts: list[Damage], seed: int, dtype: torch.dtype) -> Tensor:
+def _with_damage(images: Tensor, parts: list[Damage], seed: int, dtype: torch.dtype) -> Tensor:
     """Returns (N, C, H, W) images after their damage, which depends on an image's number and the seed, as a dtype."""
     seeds = randomness.seeds_of(torch.arange(len(images)), Stream.DAMAGE, seed)
     pairs = zip(images.split(BATCH), seeds.split(BATCH), strict=True)

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 
-class Inexpressible(Exception):  # noqa: N818 - callers turn it into an error of their own
-    """The networks here cannot be the network that the weights are of; the message says in what they differ."""
+class Unconvertible(Exception):  # noqa: N818 - callers turn it into an error of their own
+    """No network here computes what the network of the weights does; the message says in what they differ."""
 
 
 @dataclass(frozen=True)
-class Offer:
+class Converted:
     """Weights under the names of a model here.
 
     Attributes:
@@ -53,15 +53,15 @@ class Layout(ABC):
         """Checks the contents of the file of settings.
 
         Raises:
-            Inexpressible: under these settings no network here computes what theirs does.
+            Unconvertible: under these settings no network here computes what theirs does.
         """
 
     @abstractmethod
-    def offer(self, held: Mapping[str, Tensor]) -> Offer:
+    def convert(self, held: Mapping[str, Tensor]) -> Converted:
         """Returns weights of this layout under the names of a model here.
 
         Raises:
-            Inexpressible: no network here computes what theirs does.
+            Unconvertible: no network here computes what theirs does.
         """
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from gen_experiments.layouts.base import Inexpressible, Layout, Offer, unused
+from gen_experiments.layouts.base import Converted, Layout, Unconvertible, unused
 
 # The projects' group norm has 32 groups, `blocks.group_norm` that many from 128 channels on.
 GROUPS, MIN_CHANNELS = 32, 128
@@ -69,7 +69,7 @@ class DeepLayout(Layout):
     top_first: ClassVar[bool]
     cosine: ClassVar[bool]
 
-    def offer(self, held: Mapping[str, Tensor]) -> Offer:
+    def convert(self, held: Mapping[str, Tensor]) -> Converted:
         """Returns the weights as `encoder.`, `quantizer.` and `decoder.` of a `VQVAE`.
 
         The codes count as learned: k-means does not start them anew, and none is revived before it was unused for long.
@@ -83,9 +83,9 @@ class DeepLayout(Layout):
         left = unused(held, used)
         for name in left:
             if name.startswith(("encoder.", "decoder.")):
-                raise Inexpressible(f"DeepEncoder and DeepDecoder have no layer like {name}")
+                raise Unconvertible(f"DeepEncoder and DeepDecoder have no layer like {name}")
         hits = codebook.new_full((len(codebook),), HITS, dtype=torch.float32)
-        return Offer(
+        return Converted(
             weights | {"quantizer.codebook": codebook},
             ("encoder.", "quantizer.", "decoder."),
             _sizes(held, encoder, decoder, codebook, channels),
@@ -101,7 +101,7 @@ class DeepLayout(Layout):
     def _codebook(self, held: Mapping[str, Tensor]) -> Tensor:
         if "quantize.embedding.weight" not in held:
             other = "of a Gumbel softmax" if "quantize.embed.weight" in held else "none (a KL autoencoder)"
-            raise Inexpressible(f"its codebook is {other}, and a quantizer here looks up the nearest code")
+            raise Unconvertible(f"its codebook is {other}, and a quantizer here looks up the nearest code")
         return held["quantize.embedding.weight"]
 
     def _level_channels(self, held: Mapping[str, Tensor]) -> list[int]:
@@ -111,15 +111,15 @@ class DeepLayout(Layout):
         while (name := template.format(len(found))) in held:
             found.append(len(held[name]))
         if not found:
-            raise Inexpressible(f"it lacks {template.format(0)}")
+            raise Unconvertible(f"it lacks {template.format(0)}")
         width = len(held.get("encoder.conv_in.weight", ()))
         if min(width, *found) < MIN_CHANNELS:
-            raise Inexpressible(
+            raise Unconvertible(
                 f"it normalises {min(width, *found)} channels in {GROUPS} groups, which ours do from 128 channels on"
             )
         for channels in found:
             if channels % width:
-                raise Inexpressible(f"ours multiply the first {width} channels, of which {channels} are no multiple")
+                raise Unconvertible(f"ours multiply the first {width} channels, of which {channels} are no multiple")
         return found
 
     def _half(self, held: Mapping[str, Tensor], half: str, count: int) -> Half:
@@ -161,7 +161,7 @@ class DeepLayout(Layout):
 
         def taken(name: str) -> Tensor:
             if name not in held:
-                raise Inexpressible(f"it lacks {name}")
+                raise Unconvertible(f"it lacks {name}")
             used.add(name)
             return held[name]
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from gen_experiments.errors import quoted
-from gen_experiments.layouts.base import Inexpressible, Offer
+from gen_experiments.layouts.base import Converted, Unconvertible
 from gen_experiments.layouts.deep import GROUPS, DeepLayout
 
 # What early versions called the parts of attention, in files that are still published.
@@ -56,14 +56,14 @@ class DiffusersVQModel(DeepLayout):
             found = settings.get(name, expressible[0])
             if found not in expressible:
                 wanted = " or ".join(map(str, expressible))
-                raise Inexpressible(
+                raise Unconvertible(
                     f"its config.json has {name}: {quoted(found)}, and the networks here compute {wanted}"
                 )
 
-    def offer(self, held: Mapping[str, Tensor]) -> Offer:
+    def convert(self, held: Mapping[str, Tensor]) -> Converted:
         """Returns the weights as those of a `VQVAE`, the linear layers of attention as 1×1 convolutions."""
         renamed = {OLD.sub(lambda found: found[1] + OLD_NAMES[found[2]], name): weight for name, weight in held.items()}
-        return super().offer(
+        return super().convert(
             {
                 name: weight[:, :, None, None] if ".attentions." in name and weight.ndim == 2 else weight
                 for name, weight in renamed.items()

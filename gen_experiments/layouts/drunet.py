@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gen_experiments.layouts.base import Inexpressible, Layout, Offer
+from gen_experiments.layouts.base import Converted, Layout, Unconvertible
 
 
 class DPIRDRUNet(Layout):
@@ -16,9 +16,9 @@ class DPIRDRUNet(Layout):
         """Returns whether there are its first and last convolution."""
         return "m_head.weight" in held and "m_tail.weight" in held and "m_down1.0.res.0.weight" in held
 
-    def offer(self, held: Mapping[str, Tensor]) -> Offer:
+    def convert(self, held: Mapping[str, Tensor]) -> Converted:
         """Refuses them."""
-        raise Inexpressible(
+        raise Unconvertible(
             "it takes pictures in [0, 1] with a map of the noise's strength as another channel, and DRUNet here takes "
             "pictures in [-1, 1] alone"
         )

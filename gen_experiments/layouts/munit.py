@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gen_experiments.layouts.base import Inexpressible, Layout, Offer, unused
+from gen_experiments.layouts.base import Converted, Layout, Unconvertible, unused
 
 SIDES = {"b": 0, "a": 1}  # `MUNIT.directions`
 NUMBER = r"(\d+)"
@@ -24,7 +24,7 @@ class MUNITGenerators(Layout):
         """Returns whether there are the encoders of contents of both sides."""
         return all(f"{side}.enc_content.model.0.conv.weight" in held for side in SIDES)
 
-    def offer(self, held: Mapping[str, Tensor]) -> Offer:
+    def convert(self, held: Mapping[str, Tensor]) -> Converted:
         """Returns the weights as `generators.0.` (side B) and `generators.1.` (side A) of a `MUNIT`."""
         weights: dict[str, Tensor] = {}
         used: set[str] = set()
@@ -45,8 +45,8 @@ class MUNITGenerators(Layout):
         )
         left = tuple(name for name in unused(held, used) if not re.search(r"\.running_(mean|var)$|num_batches", name))
         if left:
-            raise Inexpressible(f"MUNITAutoencoder has no place for {left[0]}")
-        return Offer(weights, ("generators.0.", "generators.1."), sizes)
+            raise Unconvertible(f"MUNITAutoencoder has no place for {left[0]}")
+        return Converted(weights, ("generators.0.", "generators.1."), sizes)
 
 
 def _count(held: Mapping[str, Tensor], pattern: str) -> int:

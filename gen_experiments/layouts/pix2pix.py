@@ -7,7 +7,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from gen_experiments.layouts.base import Inexpressible, Layout, Offer, unused
+from gen_experiments.layouts.base import Converted, Layout, Unconvertible, unused
 
 OF_NETWORK = re.compile(r"(?:net_([GD])(?:_([AB]))?\.)?(.+)")
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -30,7 +30,7 @@ class Pix2PixNetworks(Layout):
         networks = _networks(held)
         return bool(networks) and all(_kind(network) is not None for network in networks.values())
 
-    def offer(self, held: Mapping[str, Tensor]) -> Offer:
+    def convert(self, held: Mapping[str, Tensor]) -> Converted:
         """Returns the weights as `generators.0.`, `generators.1.`, `discriminators.0.` and `discriminators.1.`."""
         weights: dict[str, Tensor] = {}
         used: set[str] = set()
@@ -45,7 +45,7 @@ class Pix2PixNetworks(Layout):
                     renamed, size = _discriminator(network)
                 else:
                     renamed, size = _unet(network) if kind == "unet" else _resnet(network)
-            except Inexpressible as reason:
+            except Unconvertible as reason:
                 if kind != "discriminator":
                     raise
                 reasons.append(str(reason))
@@ -56,8 +56,8 @@ class Pix2PixNetworks(Layout):
             parts.append(part)
             sizes.append(size)
         if not parts:
-            raise Inexpressible(reasons[0])
-        return Offer(weights, tuple(parts), "; ".join(dict.fromkeys(sizes)), unused=unused(held, used))
+            raise Unconvertible(reasons[0])
+        return Converted(weights, tuple(parts), "; ".join(dict.fromkeys(sizes)), unused=unused(held, used))
 
 
 def _networks(held: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -89,7 +89,7 @@ def _kind(network: Mapping[str, Tensor]) -> str | None:
 def _resnet(network: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     """Returns the weights of a `ResnetGenerator` by the names of `ResNetTranslator`, and its sizes."""
     if any(name.endswith(".filt") for name in network):
-        raise Inexpressible("it blurs where it halves and doubles (CUT's antialiasing), and ResNetTranslator does not")
+        raise Unconvertible("it blurs where it halves and doubles (CUT's antialiasing), and ResNetTranslator does not")
     layers = sorted({int(name.split(".")[1]) for name in network})
     convolutions = [i for i in layers if f"model.{i}.weight" in network and network[f"model.{i}.weight"].ndim == 4]
     blocks = [i for i in layers if any(name.startswith(f"model.{i}.conv_block.") for name in network)]
@@ -98,7 +98,7 @@ def _resnet(network: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     for i in convolutions[halvings + 1 : -1]:
         before, after = network[f"model.{i}.weight"].shape[:2]
         if before != 2 * after:
-            raise Inexpressible("it enlarges bilinearly before a convolution, and ResNetTranslator does not")
+            raise Unconvertible("it enlarges bilinearly before a convolution, and ResNetTranslator does not")
     renamed: dict[str, Tensor] = {}
     for name, weight in network.items():
         _, at, *rest = name.split(".")
@@ -143,7 +143,7 @@ def _unet(network: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     for name, weight in network.items():
         layer, _, kind = name.rpartition(".")
         if layer not in names:
-            raise Inexpressible(f"UNet has no place for {name}")
+            raise Unconvertible(f"UNet has no place for {name}")
         renamed[f"{names[layer]}.{kind}"] = weight
     batch_norm = any(weight.ndim == 1 and name.endswith(".weight") for name, weight in network.items())
     return _with_counts(renamed), (
@@ -155,7 +155,7 @@ def _unet(network: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
 def _discriminator(network: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     """Returns the weights of an `NLayerDiscriminator` by the names of `PatchDiscriminator`, and its sizes."""
     if any(weight.ndim == 1 and name.endswith(".weight") for name, weight in network.items()):
-        raise Inexpressible("its discriminator normalises by the batch, and PatchDiscriminator does not")
+        raise Unconvertible("its discriminator normalises by the batch, and PatchDiscriminator does not")
     convolutions = sum(weight.ndim == 4 for weight in network.values())
     return {name.replace("model.", "layers.", 1): weight for name, weight in network.items()}, (
         f"the discriminator needs PatchDiscriminator with width={len(network['model.0.weight'])}, "

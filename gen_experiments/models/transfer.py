@@ -11,7 +11,7 @@ from torch import Tensor
 from gen_experiments.checkpoint_paths import named_checkpoint
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.layouts import layout_of
-from gen_experiments.layouts.base import Inexpressible, Layout, Offer
+from gen_experiments.layouts.base import Converted, Layout, Unconvertible
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import HasAverages
 from gen_experiments.untrusted import Unreadable
@@ -26,14 +26,14 @@ COMPILED = "_orig_mod."
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Match:
     """Weights of a file that fit a model.
 
     Attributes:
         weights: by the model's names.
         layout: the project they come from; None for this one, whose names they have.
-        offer: all that the layout offers.
-        lacking: parts of the offer that do not fit.
+        converted: all weights of the layout, under the names of a model here.
+        lacking: parts of these that do not fit.
         shapes: in words, of weights that do not fit, by the model's names.
         unused: names in the file of what has no place in the model.
         without: the file of the layout's settings, if it is not there.
@@ -41,7 +41,7 @@ class _Found:
 
     weights: dict[str, Tensor]
     layout: Layout | None = None
-    offer: Offer | None = None
+    converted: Converted | None = None
     lacking: tuple[str, ...] = ()
     shapes: dict[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
@@ -75,16 +75,16 @@ def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
     except Unreadable as error:
         raise UserError(f"{path} holds no weights to begin with: {error}") from error
     own = model.state_dict()
-    found = _chosen(path, held, chosen, own)
-    if found.offer is not None:
-        for attribute, value in found.offer.requires.items():
-            taken = f"{attribute.partition('.')[0]}." not in found.lacking
+    match = _only_match(path, held, chosen, own)
+    if match.converted is not None:
+        for attribute, value in match.converted.requires.items():
+            taken = f"{attribute.partition('.')[0]}." not in match.lacking
             if taken and attrgetter(attribute)(model) != value:
                 raise UserError(f"{path} needs --model.{attribute}={str(value).lower()}")
-    fitting = {name: _converted(weight, own[name], name, path) for name, weight in found.weights.items()}
+    fitting = {name: _converted(weight, own[name], name, path) for name, weight in match.weights.items()}
     model.load_state_dict(fitting, strict=False)
     loaded = {*fitting, *_fill_averages(model, fitting.keys())}
-    return _lines(path, own, loaded, found)
+    return _lines(path, own, loaded, match)
 
 
 def files_named(named: str) -> list[Path]:
@@ -103,9 +103,9 @@ def _divided(named: str) -> tuple[Path, str | None]:
     return path, None
 
 
-def _chosen(
+def _only_match(
     path: Path, held: Mapping[str, Mapping[str, Tensor]], chosen: str | None, own: Mapping[str, Tensor]
-) -> _Found:
+) -> _Match:
     """Returns the weights of the one dictionary in a file that fits.
 
     Raises:
@@ -118,16 +118,16 @@ def _chosen(
     joined = {f"{name}.{key}": weight for name, each in held.items() for key, weight in each.items()}
     if chosen is None and layout_of(joined) is not None:
         offered = {"": joined}
-    found = {name: _found(path, weights, own) for name, weights in offered.items()}
-    fitting = [name for name, each in found.items() if each.weights]
+    matches = {name: _match(path, weights, own) for name, weights in offered.items()}
+    fitting = [name for name, each in matches.items() if each.weights]
     if len(fitting) > 1:
         choices = " or ".join(f"{path}:{quoted(name)}" for name in fitting)
         raise UserError(f"{path} holds several sets of weights that fit: name one, {choices}")
     if fitting:
-        return found[fitting[0]]
-    for each in found.values():
-        if each.layout is not None and each.offer is not None:
-            raise UserError(f"{path} holds {each.layout.source}, which this model is not: {each.offer.sizes}")
+        return matches[fitting[0]]
+    for each in matches.values():
+        if each.layout is not None and each.converted is not None:
+            raise UserError(f"{path} holds {each.layout.source}, which this model is not: {each.converted.sizes}")
     theirs = ", ".join([quoted(name) for weights in offered.values() for name in weights][:NAMED_OF_EACH])
     ours = ", ".join([name for name in own if not name.endswith(EXTRA)][:NAMED_OF_EACH])
     raise UserError(
@@ -136,19 +136,19 @@ def _chosen(
     )
 
 
-def _found(path: Path, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Found:
+def _match(path: Path, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
     variants = [*_variants(held)]
     known = next(((layout, variant) for variant in variants if (layout := layout_of(variant)) is not None), None)
     if known is None:
-        return max((_by_name(variant, own) for variant in variants), key=lambda found: len(found.weights))
+        return max((_match_by_name(variant, own) for variant in variants), key=lambda match: len(match.weights))
     layout, variant = known
     try:
         settings = None if layout.settings is None else settings_of(path, layout.settings)
         layout.check(settings or {})
-        found = _of_layout(layout, variant, own)
-    except (Inexpressible, Unreadable) as reason:
+        match = _match_by_layout(layout, variant, own)
+    except (Unconvertible, Unreadable) as reason:
         raise UserError(f"{path} holds {layout.source}, which cannot be loaded: {reason}") from reason
-    return replace(found, without=layout.settings if settings is None else None)
+    return replace(match, without=layout.settings if settings is None else None)
 
 
 def _variants(held: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
@@ -161,22 +161,22 @@ def _variants(held: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
             yield from _variants(inner)
 
 
-def _of_layout(layout: Layout, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Found:
-    offer = layout.offer(held)
+def _match_by_layout(layout: Layout, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
+    converted = layout.convert(held)
     weights: dict[str, Tensor] = {}
     lacking = []
-    for part in offer.parts:
-        given = {name: weight for name, weight in offer.weights.items() if name.startswith(part)}
-        state = {name: weight for name, weight in offer.state.items() if name.startswith(part) and name in own}
+    for part in converted.parts:
+        given = {name: weight for name, weight in converted.weights.items() if name.startswith(part)}
+        state = {name: weight for name, weight in converted.state.items() if name.startswith(part) and name in own}
         wanted = {name for name in own if name.startswith(part)} - state.keys()
         if wanted == given.keys() and all(_fits(weight, own[name]) for name, weight in (given | state).items()):
             weights |= given | state
         else:
             lacking.append(part)
-    return _Found(weights, layout, offer, tuple(lacking), unused=offer.unused)
+    return _Match(weights, layout, converted, tuple(lacking), unused=converted.unused)
 
 
-def _by_name(held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Found:
+def _match_by_name(held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
     fitting = {name: held[name] for name in own if name in held and _fits(held[name], own[name])}
     spoilt = {name.rpartition(".")[0] for name in own if name not in fitting}
     for name in [*fitting]:
@@ -186,7 +186,7 @@ def _by_name(held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Found:
         fitting = {}
     lacking = {name: _shape(held[name]) if name in held else "not there" for name in own if name not in fitting}
     unused = tuple(name for name in held if name not in own)
-    return _Found(fitting, shapes=lacking, unused=unused)
+    return _Match(fitting, shapes=lacking, unused=unused)
 
 
 def _fits(held: Tensor, own: Tensor) -> bool:
@@ -217,24 +217,24 @@ def _fill_averages(model: ImageModel, loaded: Iterable[str]) -> set[str]:
     return filled
 
 
-def _lines(path: Path, own: Mapping[str, Tensor], loaded: set[str], found: _Found) -> list[str]:
+def _lines(path: Path, own: Mapping[str, Tensor], loaded: set[str], match: _Match) -> list[str]:
     weights = [name for name in own if not name.endswith(EXTRA)]
     count = sum(name in loaded for name in weights)
-    layout, offer = found.layout, found.offer
+    layout, converted = match.layout, match.converted
     of = "" if layout is None else f", {layout.source}"
     lines = [f"begins with {count} of {len(weights)} weights, from {path}{of}"]
-    if found.lacking and offer is not None:
-        parts = " and ".join(part.removesuffix(".") for part in found.lacking)
-        lines.append(f"this is not the model of {path}: {parts} does not fit and begins anew; {offer.sizes}")
-    if found.without is not None:
-        lines.append(f"there is no {found.without} beside it: its defaults are assumed")
+    if match.lacking and converted is not None:
+        parts = " and ".join(part.removesuffix(".") for part in match.lacking)
+        lines.append(f"this is not the model of {path}: {parts} does not fit and begins anew; {converted.sizes}")
+    if match.without is not None:
+        lines.append(f"there is no {match.without} beside it: its defaults are assumed")
     missing = [
-        f"{name} ({_shape(own[name])} here, {found.shapes.get(name, 'not there')})"
+        f"{name} ({_shape(own[name])} here, {match.shapes.get(name, 'not there')})"
         for name in weights
         if name not in loaded
     ]
     lines += _listed("not loaded", missing)
-    lines += _listed("not used", [name for name in found.unused if not name.endswith(EXTRA)])
+    lines += _listed("not used", [name for name in match.unused if not name.endswith(EXTRA)])
     return lines
 
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 import gen_experiments
 from conftest import CONFIGS
 from gen_experiments.layouts import layout_of
-from gen_experiments.layouts.base import Inexpressible
+from gen_experiments.layouts.base import Unconvertible
 from pictures_on_disk import write_pictures
 
 WIDTH, BLOCKS, STYLE, UNITS = 4, 2, 3, 6
@@ -123,5 +123,5 @@ def test_the_generators_of_munit(experiment, tmp_path, capsys):
 def test_a_layer_without_a_place_is_named():
     held = {f"{side}.{name}": weight for side in "ab" for name, weight in drawn(0).items()}
     held["a.enc_style.model.1.norm.gamma"] = torch.ones(4)
-    with pytest.raises(Inexpressible, match=r"no place for a\.enc_style\.model\.1\.norm\.gamma"):
-        layout_of(held).offer(held)
+    with pytest.raises(Unconvertible, match=r"no place for a\.enc_style\.model\.1\.norm\.gamma"):
+        layout_of(held).convert(held)

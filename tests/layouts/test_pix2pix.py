@@ -9,7 +9,7 @@ from torch.nn import functional as F
 import gen_experiments
 from conftest import CONFIGS
 from gen_experiments.layouts import layout_of
-from gen_experiments.layouts.base import Inexpressible
+from gen_experiments.layouts.base import Unconvertible
 from pictures_on_disk import write_pictures
 
 WIDTH, BLOCKS, HALVINGS = 4, 2, 5  # `UnetGenerator` has at least five
@@ -230,8 +230,8 @@ def enlarging():
     ],
 )
 def test_what_no_network_here_can_be(held, said):
-    with pytest.raises(Inexpressible, match=said):
-        layout_of(held).offer(held)
+    with pytest.raises(Unconvertible, match=said):
+        layout_of(held).convert(held)
 
 
 def test_other_sizes_are_told(experiment, tmp_path, capsys):
