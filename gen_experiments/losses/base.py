@@ -11,7 +11,7 @@ from gen_experiments.errors import check_interval
 from gen_experiments.precision import KeepsPrecision
 from gen_experiments.recorded import Recorded
 
-ImagesToLogits = Callable[[Tensor], Tensor]  # (B, C, H, W) -> (B,)
+ImagesToLogits = Callable[[Tensor], Tensor]  # (B, C, H, W) -> (B,), or (B, n) for n patches
 
 
 class AdversarialLoss(Recorded, ABC):

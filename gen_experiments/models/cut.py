@@ -15,6 +15,7 @@ from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of, translated
+from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.optimizers import OptimizerFactory, trained
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
@@ -109,7 +110,7 @@ class CUT(TranslationModel):
         """Makes one step of the discriminator and one of generator and projector."""
         sources, rng = sources_of(batch), self.iteration_rng()
         fake = translated(self.generators[0], sources)
-        logits = partial(self.logits, self.discriminators[0], batch.labels)
+        logits = partial(discriminator_logits, self.discriminators[0], batch.labels)
         inputs = {"": DiscriminatorInputs(logits, batch.images, fake)}
         logs = self.discriminator_step(inputs, rng)
         contrasts = [self._contrast(sources, fake, rng)]

@@ -10,6 +10,7 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of, translated
+from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.image_buffer import ImageBuffer
 from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.strength import AdaptiveStrength
@@ -92,7 +93,9 @@ class CycleGAN(TranslationModel):
         )
         # The buffer keeps no labels of what it returns.
         labels = None if self._buffered else batch.labels
-        logits_b, logits_a = (partial(self.logits, discriminator, labels) for discriminator in self.discriminators)
+        logits_b, logits_a = (
+            partial(discriminator_logits, discriminator, labels) for discriminator in self.discriminators
+        )
         inputs = {
             "_b": DiscriminatorInputs(logits_b, b, fake_b, past_b),
             "_a": DiscriminatorInputs(logits_a, a, fake_a, past_a),

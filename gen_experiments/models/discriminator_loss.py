@@ -1,6 +1,6 @@
 """The loss of a discriminator on real and generated images: that of its logits, and its penalties."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -8,10 +8,8 @@ from torch import Tensor, nn
 
 from gen_experiments.contracts import in_words, require_scalar
 from gen_experiments.errors import UserError
-from gen_experiments.losses.base import AdversarialLoss, Penalty
-
-Logits = Callable[[Tensor], Tensor]
-"""Maps (B, C, H, W) images to a discriminator's logits, (B,) or (B, n), at least in float32."""
+from gen_experiments.losses.base import AdversarialLoss, ImagesToLogits, Penalty
+from gen_experiments.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,15 @@ class DiscriminatorLoss:
         return DiscriminatorLoss(self.loss.detach(), self.real.detach(), self.fake.detach(), self.penalties)
 
 
+def discriminator_logits(discriminator: nn.Module, labels: Tensor | None, images: Tensor) -> Tensor:
+    """Returns a discriminator's logits (B,) or (B, n), at least in float32: losses would be rounded to 8 bits."""
+    logits: Tensor = discriminator(images, labels)
+    return at_least_float32(logits)
+
+
 def discriminator_loss(
     loss: AdversarialLoss,
-    logits: tuple[Logits, Logits],
+    logits: tuple[ImagesToLogits, ImagesToLogits],
     real: Tensor,
     fake: Tensor,
     penalties: Iterable[Penalty],

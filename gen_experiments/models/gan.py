@@ -16,6 +16,7 @@ from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_generator import AveragedGenerator
 from gen_experiments.models.discriminator_loss import (
     DiscriminatorLoss,
+    discriminator_logits,
     discriminator_loss,
     due_penalties,
     logit_statistics,
@@ -27,7 +28,6 @@ from gen_experiments.models.optimizers import OptimizerFactory, clip, norm, set_
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import DiscriminatorFactory, GeneratorFactory
-from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
 
 
@@ -198,10 +198,9 @@ class GAN(AveragedGenerator):
             self._clip(self.generator, "g")
 
     def _logits(self, images: Tensor, micro_batch: MicroBatch, kind: int) -> Tensor:
-        """Returns the logits of real (0) or generated (1) images; in low precision losses would be rounded to 0."""
+        """Returns the logits of real (0) or generated (1) images."""
         seen = self.augment(images, None if micro_batch.draws is None else micro_batch.draws[:, kind])
-        logits: Tensor = self.discriminator(seen, micro_batch.labels)
-        return at_least_float32(logits)
+        return discriminator_logits(self.discriminator, micro_batch.labels, seen)
 
     def _clip(self, network: nn.Module, which: str) -> None:
         """Clips the gradient; logs its norm before the clipping."""

@@ -17,6 +17,7 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of
+from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
@@ -155,7 +156,7 @@ class MUNIT(TranslationModel):
         """Returns the logits of images halved `scale` times; a mean at the border is that of the pixels inside."""
         for _ in range(scale):
             images = avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
-        return self.logits(discriminator, labels, images)
+        return discriminator_logits(discriminator, labels, images)
 
     def translate(self, images: Tensor, to: str | None = None, styles: Tensor | None = None) -> Tensor:
         """Turns (B, C, H, W) images in [-1, 1] into the side `to`, the first direction by default; same shape.

@@ -10,6 +10,7 @@ from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of, translated
+from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
@@ -74,7 +75,7 @@ class Pix2Pix(TranslationModel):
         sources = sources_of(batch)
         fake = translated(self.generators[0], sources)
         condition = sources if self.conditional else None
-        logits = partial(self.logits, self.discriminators[0], batch.labels)
+        logits = partial(discriminator_logits, self.discriminators[0], batch.labels)
         inputs = {"": DiscriminatorInputs(logits, batch.images, fake, condition=condition)}
         logs = self.discriminator_step(inputs, self.iteration_rng())
         logs |= self.generator_step(inputs, {"reconstruction": self.reconstruction(fake, batch.images)})

@@ -13,11 +13,10 @@ from torch.optim import Optimizer
 
 from gen_experiments.contracts import require_scalar
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.base import AdversarialLoss, ImagesToLogits, Penalty
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import AveragedTranslator
 from gen_experiments.models.discriminator_loss import (
-    Logits,
     discriminator_loss,
     due_penalties,
     logit_statistics,
@@ -26,7 +25,6 @@ from gen_experiments.models.discriminator_loss import (
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.optimizers import OptimizerFactory, trained
 from gen_experiments.models.pairs import require_pairs, require_sources
-from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
 
 GENERATORS, DISCRIMINATORS = 0, 1  # the optimizers; the steps of the first count as iterations
@@ -44,7 +42,7 @@ class DiscriminatorInputs:
         condition: (B, C, H, W) images that it sees with both kinds, in additional first channels; None for none.
     """
 
-    logits: Logits
+    logits: ImagesToLogits
     real: Tensor
     fake: Tensor
     fake_to_learn_from: Tensor | None = None
@@ -216,7 +214,9 @@ class TranslationModel(AveragedTranslator):
             self._real_logits.clear()
         return logs["loss_g"]
 
-    def _augmented_logits(self, inputs: DiscriminatorInputs, draws: Tensor | None) -> tuple[Logits, Logits]:
+    def _augmented_logits(
+        self, inputs: DiscriminatorInputs, draws: Tensor | None
+    ) -> tuple[ImagesToLogits, ImagesToLogits]:
         """Returns the logits of real and of generated images, augmented by (B, 2, draws) random numbers."""
 
         def logits(draws: Tensor | None, images: Tensor) -> Tensor:
@@ -230,11 +230,6 @@ class TranslationModel(AveragedTranslator):
 
         of_real, of_fake = (None, None) if draws is None else draws.unbind(1)
         return partial(logits, of_real), partial(logits, of_fake)
-
-    def logits(self, discriminator: nn.Module, labels: Tensor | None, images: Tensor) -> Tensor:
-        """Returns a discriminator's logits (B,) or (B, n), at least in float32: losses would be rounded to 0."""
-        logits: Tensor = discriminator(images, labels)
-        return at_least_float32(logits)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the optimizers of the generators, whose steps count as iterations, and of the discriminators."""

@@ -11,12 +11,16 @@ from torch.optim import Optimizer
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.adversary import Adversary, adaptive_weight
-from gen_experiments.models.discriminator_loss import discriminator_loss, due_penalties, logit_statistics
+from gen_experiments.models.discriminator_loss import (
+    discriminator_logits,
+    discriminator_loss,
+    due_penalties,
+    logit_statistics,
+)
 from gen_experiments.models.optimizers import OptimizerFactory, trained
 from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.tokenizer import Tokenizer
 from gen_experiments.networks.base import DecoderFactory, EncoderFactory
-from gen_experiments.precision import at_least_float32
 from gen_experiments.quantizers.base import Quantizer
 from gen_experiments.quantizers.learned import LearnedCodebook
 from gen_experiments.schedules import Schedule
@@ -117,9 +121,10 @@ class VQVAE(Tokenizer):
     ) -> Tensor:
         """Steps both optimizers and returns the autoencoder's whole loss; adds to `logs`."""
         strength = adversary.strength(self.images_before)
+        logits = partial(discriminator_logits, self.discriminator, batch.labels)
         with self.stepping(0):
             if strength > 0:
-                adversarial = adversary.loss.generator(None, self._logits(reconstructions, batch))
+                adversarial = adversary.loss.generator(None, logits(reconstructions))
                 factor = torch.tensor(strength)
                 if adversary.adaptive:
                     factor = strength * adaptive_weight(error, adversarial, reconstructions, self.decoder.last_weight)
@@ -127,18 +132,13 @@ class VQVAE(Tokenizer):
                 logs |= {"adversarial": adversarial, "adversarial_weight": factor}
             self.manual_backward(loss)
         if self.images_before >= adversary.start:
-            due, logits = due_penalties(self.penalties, self.iteration), partial(self._logits, batch=batch)
+            due = due_penalties(self.penalties, self.iteration)
             real, fake = batch.images, reconstructions.detach()
             with self.stepping(1):
                 found = discriminator_loss(adversary.loss, (logits, logits), real, fake, due, self.iteration_rng())
                 self.manual_backward(found.loss)
             logs |= {"loss_d": found.loss, **logit_statistics(found.real, found.fake, adversary.loss.boundary)}
         return loss.detach()
-
-    def _logits(self, images: Tensor, batch: Batch) -> Tensor:
-        """Returns the discriminator's logits, at least in float32 as in `GAN`."""
-        logits: Tensor = self.discriminator(images, batch.labels)
-        return at_least_float32(logits)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the number of codes that were revived since they were last logged."""
