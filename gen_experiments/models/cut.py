@@ -1,7 +1,7 @@
 """CUT (https://arxiv.org/abs/2007.15651): unpaired translation in one direction, without a cycle."""
 
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,19 +10,15 @@ from torch.optim import Optimizer
 from gen_experiments.contracts import require_shape
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of, translated
 from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.optimizers import OptimizerFactory, trained
-from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
-from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import DiscriminatorFactory, StagedTranslator, TranslatorFactory
 from gen_experiments.networks.projector import PatchProjector, drawn_places
-from gen_experiments.schedules import Schedule
 
 TEMPERATURE = 0.07
 
@@ -32,7 +28,7 @@ class CUT(TranslationModel):
 
     The loss compares features of the generator's own stages, of the source and of its translation; with `identity` also
     of a target picture and of what the generator makes of it, and the mean of both counts. An iteration makes one step
-    of the discriminator, then one of the generator and the projector.
+    of the discriminator, then one of the generator and the projector. Only whole passes of the generator are compiled.
 
     Args:
         image: what the images are like; the command line links it from the data.
@@ -50,13 +46,7 @@ class CUT(TranslationModel):
             of 9, as in the paper, there before normalisation.
         patches: places that are compared at each stage.
         width: units of the projector's layers.
-        penalties: terms on the discriminator.
-        ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
-        lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augmentation: the augmentation of all pictures that the discriminator sees; see `TranslationModel`.
-        augmentation_strength: its p: a number, a function of images seen, or adaptive.
-        compile: whether to compile the generator's whole passes, not those that stop at a feature.
-        compile_discriminator: whether to compile the discriminator; it then allows no penalty on gradients.
+        options: penalties, moving averages, learning rates, augmentation and compilation, as for `TranslationModel`.
 
     Raises:
         UserError: a number out of range, or the generator has no such stages.
@@ -79,16 +69,9 @@ class CUT(TranslationModel):
         stages: tuple[int, ...] = (0, 2, 3, 4, 8),
         patches: int = 256,
         width: int = 256,
-        penalties: list[Penalty] | None = None,
-        ema_half_life: float | Schedule = 10_000.0,
-        lr_schedule: Schedule | None = None,
-        augmentation: Augmentation | None = None,
-        augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
-        compile: bool = False,
-        compile_discriminator: bool = False,
+        **options: Any,
     ) -> None:
-        augment = Augmented(augmentation, augmentation_strength, loss)
-        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
+        super().__init__(image, loss, optimizer_g, optimizer_d, **options)
         check_interval("[0, inf)", contrast=contrast)
         check_interval("[2, inf)", patches=patches)
         if unchanged is not None and not identity:
@@ -104,7 +87,7 @@ class CUT(TranslationModel):
         if not stages or self.stages[0] < 0 or self.stages[-1] >= len(channels):
             raise UserError(f"stages must be some of 0 to {len(channels) - 1} for this generator, not {list(stages)}")
         self.projector = PatchProjector([channels[stage] for stage in self.stages], width)
-        self.add_networks([network], [discriminator(image)], compile, compile_discriminator)
+        self.add_networks([network], [discriminator(image)])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of generator and projector."""

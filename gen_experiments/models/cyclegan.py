@@ -1,23 +1,19 @@
 """CycleGAN (https://arxiv.org/abs/1703.10593): unpaired translation in both directions."""
 
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of, translated
 from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.image_buffer import ImageBuffer
 from gen_experiments.models.optimizers import OptimizerFactory
-from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
-from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import DiscriminatorFactory, TranslatorFactory
-from gen_experiments.schedules import Schedule
 
 
 class CycleGAN(TranslationModel):
@@ -40,13 +36,7 @@ class CycleGAN(TranslationModel):
         identity: the distance of a picture and what the generator to its own side makes of it; None for none.
         buffer: earlier images that each discriminator sees again (`ImageBuffer`); 0 for none, as conditional ones
             need: it keeps no labels.
-        penalties: terms on the discriminators.
-        ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
-        lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augmentation: the augmentation of all pictures that the discriminators see; see `TranslationModel`.
-        augmentation_strength: its p: a number, a function of images seen, or adaptive.
-        compile: whether to compile both generators.
-        compile_discriminator: whether to compile the discriminators; they then allow no penalty on gradients.
+        options: penalties, moving averages, learning rates, augmentation and compilation, as for `TranslationModel`.
     """
 
     directions: ClassVar[tuple[str, ...]] = ("B", "A")
@@ -65,19 +55,12 @@ class CycleGAN(TranslationModel):
         optimizer_d: OptimizerFactory,
         identity: ReconstructionLoss | None = None,
         buffer: int = 50,
-        penalties: list[Penalty] | None = None,
-        ema_half_life: float | Schedule = 10_000.0,
-        lr_schedule: Schedule | None = None,
-        augmentation: Augmentation | None = None,
-        augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
-        compile: bool = False,
-        compile_discriminator: bool = False,
+        **options: Any,
     ) -> None:
-        augment = Augmented(augmentation, augmentation_strength, loss)
-        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
+        super().__init__(image, loss, optimizer_g, optimizer_d, **options)
         self.cycle, self.identity, self._buffered = cycle, identity, buffer > 0
         generators, discriminators = [generator(image) for _ in "BA"], [discriminator(image) for _ in "BA"]
-        self.add_networks(generators, discriminators, compile, compile_discriminator)
+        self.add_networks(generators, discriminators)
         self.buffers_of_sides = nn.ModuleList(ImageBuffer(image, buffer) for _ in "BA")
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,20 +13,16 @@ from gen_experiments import randomness
 from gen_experiments.contracts import require_shape
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of
 from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.optimizers import OptimizerFactory
-from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
-from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import DiscriminatorFactory, StyledAutoencoder, StyledAutoencoderFactory
 from gen_experiments.precision import at_least_float32
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.randomness import Stream
-from gen_experiments.schedules import Schedule
 
 MAX_SCALES = 8
 
@@ -53,13 +49,7 @@ class MUNIT(TranslationModel):
         content: the weight of the recovery of the content.
         cycle: the distance of a picture and its round trip in its own style; None for none.
         scales: resolutions of the discriminators, each half of the one before; their losses are added. The paper has 3.
-        penalties: terms on the discriminators.
-        ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
-        lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augmentation: the augmentation of all pictures that the discriminators see; see `TranslationModel`.
-        augmentation_strength: its p: a number, a function of images seen, or adaptive.
-        compile: whether to compile the parts of both autoencoders.
-        compile_discriminator: whether to compile the discriminators; they then allow no penalty on gradients.
+        options: penalties, moving averages, learning rates, augmentation and compilation, as for `TranslationModel`.
 
     Raises:
         UserError: a number out of range.
@@ -83,16 +73,9 @@ class MUNIT(TranslationModel):
         content: float = 1.0,
         cycle: ReconstructionLoss | None = None,
         scales: int = 1,
-        penalties: list[Penalty] | None = None,
-        ema_half_life: float | Schedule = 10_000.0,
-        lr_schedule: Schedule | None = None,
-        augmentation: Augmentation | None = None,
-        augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
-        compile: bool = False,
-        compile_discriminator: bool = False,
+        **options: Any,
     ) -> None:
-        augment = Augmented(augmentation, augmentation_strength, loss)
-        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
+        super().__init__(image, loss, optimizer_g, optimizer_d, **options)
         check_interval("[0, inf)", style=style, content=content)
         check_interval(f"[1, {MAX_SCALES}]", scales=scales)
         self.reconstruction, self.cycle = reconstruction, cycle
@@ -101,8 +84,6 @@ class MUNIT(TranslationModel):
         self.add_networks(
             [autoencoder(image) for _ in self.directions],
             [discriminator(spec) for _ in self.directions for spec in specs],
-            compile,
-            compile_discriminator,
         )
 
     def networks_called(self, generator: nn.Module) -> Iterable[nn.Module]:

@@ -2,21 +2,18 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import sources_of, translated
 from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.optimizers import OptimizerFactory
-from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
-from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import DiscriminatorFactory, TranslatorFactory
-from gen_experiments.schedules import Schedule
 
 
 class Pix2Pix(TranslationModel):
@@ -34,16 +31,9 @@ class Pix2Pix(TranslationModel):
         reconstruction: the distance of translation and target, such as L1 of weight 100, or Perceptual.
         optimizer_g: makes the generator's optimizer.
         optimizer_d: makes the discriminator's optimizer.
-        penalties: terms on the discriminator, added to its loss; their gradients are w.r.t. the picture made, not the
-            source.
-        ema_half_life: see `TranslationModel`; the paper has no average, which is 0.
-        lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augmentation: the augmentation of all pictures that the discriminator sees; see `TranslationModel`.
-        augmentation_strength: its p: a number, a function of images seen, or adaptive.
         conditional: whether the discriminator sees the source beside the picture; without, the paper's "L1+GAN", the
             reconstruction alone holds the two together, and a ProjectedDiscriminator can have the features of a VQ-VAE.
-        compile: whether to compile the generator.
-        compile_discriminator: whether to compile the discriminator; it then allows no penalty on gradients.
+        options: penalties, moving averages, learning rates, augmentation and compilation, as for `TranslationModel`.
     """
 
     def __init__(
@@ -55,20 +45,13 @@ class Pix2Pix(TranslationModel):
         reconstruction: ReconstructionLoss,
         optimizer_g: OptimizerFactory,
         optimizer_d: OptimizerFactory,
-        penalties: list[Penalty] | None = None,
-        ema_half_life: float | Schedule = 10_000.0,
-        lr_schedule: Schedule | None = None,
-        augmentation: Augmentation | None = None,
-        augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
         conditional: bool = True,
-        compile: bool = False,
-        compile_discriminator: bool = False,
+        **options: Any,
     ) -> None:
-        augment = Augmented(augmentation, augmentation_strength, loss)
-        super().__init__(image, loss, optimizer_g, optimizer_d, penalties, ema_half_life, lr_schedule, augment)
+        super().__init__(image, loss, optimizer_g, optimizer_d, **options)
         self.reconstruction, self.conditional = reconstruction, conditional
         judged = replace(image, channels=2 * image.channels) if conditional else image
-        self.add_networks([generator(image)], [discriminator(judged)], compile, compile_discriminator)
+        self.add_networks([generator(image)], [discriminator(judged)])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of the generator."""

@@ -25,6 +25,8 @@ from gen_experiments.models.discriminator_loss import (
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.optimizers import OptimizerFactory, trained
 from gen_experiments.models.pairs import require_pairs, require_sources
+from gen_experiments.models.strength import AdaptiveStrength
+from gen_experiments.networks.augment import Augmentation
 from gen_experiments.schedules import Schedule
 
 GENERATORS, DISCRIMINATORS = 0, 1  # the optimizers; the steps of the first count as iterations
@@ -54,20 +56,23 @@ class TranslationModel(AveragedTranslator):
 
     A subclass builds `generators`, one for each of its `directions`, and `discriminators`, and calls `add_networks`.
     Its `training_step` calls `discriminator_step` and `generator_step` with the inputs of the discriminators, and then
-    `end_iteration`.
-    `global_step` counts iterations.
+    `end_iteration`. `global_step` counts iterations.
 
     Args:
         image: what the images are like; the command line links it from the data.
         loss: what discriminators and generators minimise against each other.
         optimizer_g: makes the optimizer of all generators.
         optimizer_d: makes the optimizer of all discriminators.
-        penalties: terms on the discriminators, added to their losses; each discriminator has copies of its own.
+        penalties: terms on the discriminators, added to their losses; each discriminator has copies of its own, and
+            gradients are w.r.t. pictures and their translations, not w.r.t. a source beside them.
         ema_half_life: half-life, in real images, of the generators' moving averages, which are validated and used; 0
-            uses the raw weights. A number is warmed up, a schedule is taken unchanged.
+            uses the raw weights, as the papers do. A number is warmed up, a schedule is taken unchanged.
         lr_schedule: factor on both learning rates, as a function of images seen; None keeps them.
-        augment: the augmentation of all pictures that the discriminators see. In an iteration an image has the same
-            draws for all discriminators and, where a discriminator also sees the source, for both pictures.
+        augmentation: the augmentation of all pictures that the discriminators see; None for none. In an iteration an
+            image has the same draws for all discriminators and, where one also sees the source, for both pictures.
+        augmentation_strength: its p: a number, a function of images seen, or adaptive.
+        compile: whether to compile the generators: of each, the modules in `networks_called`.
+        compile_discriminator: whether to compile the discriminators, which then allow no penalty on their gradients.
 
     Attributes:
         needs_pairs: whether the training compares a translation with the image beside it.
@@ -85,11 +90,15 @@ class TranslationModel(AveragedTranslator):
         loss: AdversarialLoss,
         optimizer_g: OptimizerFactory,
         optimizer_d: OptimizerFactory,
-        penalties: list[Penalty] | None,
-        ema_half_life: float | Schedule,
-        lr_schedule: Schedule | None,
-        augment: Augmented,
+        penalties: list[Penalty] | None = None,
+        ema_half_life: float | Schedule = 10_000.0,
+        lr_schedule: Schedule | None = None,
+        augmentation: Augmentation | None = None,
+        augmentation_strength: float | Schedule | AdaptiveStrength = 1.0,
+        compile: bool = False,
+        compile_discriminator: bool = False,
     ) -> None:
+        augment = Augmented(augmentation, augmentation_strength, loss)
         half_life = half_life_schedule(ema_half_life)
         super().__init__(image, lr_schedule)
         self.automatic_optimization = False
@@ -97,23 +106,12 @@ class TranslationModel(AveragedTranslator):
         self.penalties = nn.ModuleList(penalties or [])
         self.augment = augment
         self._half_life = half_life
+        self._compile, self._compile_discriminator = compile, compile_discriminator
         self._draws_of_steps: tuple[Tensor | None, Tensor | None] = (None, None)  # of the augmentation, this iteration
         self._real_logits: list[Tensor] = []  # of each discriminator, this iteration
 
-    def add_networks(
-        self,
-        generators: Iterable[nn.Module],
-        discriminators: Iterable[nn.Module],
-        compile: bool = False,
-        compile_discriminator: bool = False,
-    ) -> None:
-        """Registers the networks, one generator for each direction, and makes the averages.
-
-        Args:
-            generators: one for each direction.
-            discriminators: any number.
-            compile: whether to compile the generators: of each, the modules in `networks_called`.
-            compile_discriminator: whether to compile the discriminators.
+    def add_networks(self, generators: Iterable[nn.Module], discriminators: Iterable[nn.Module]) -> None:
+        """Registers one generator for each direction and any number of discriminators, and makes the averages.
 
         Raises:
             UserError: compiled discriminators get a penalty on their gradients.
@@ -123,9 +121,9 @@ class TranslationModel(AveragedTranslator):
         # In the order of the discriminators; a penalty may have a state, such as LeCam's averages of the logits.
         self.penalties = nn.ModuleList(copy.deepcopy(each) for _ in self.discriminators for each in self.penalties)
         compiled: list[nn.Module] = []
-        if compile:
+        if self._compile:
             compiled += [network for generator in self.generators for network in self.networks_called(generator)]
-        if compile_discriminator:
+        if self._compile_discriminator:
             require_first_order(part for part in self.penalties if isinstance(part, Penalty))
             compiled += self.discriminators
         self.compile_in_training(*compiled)
