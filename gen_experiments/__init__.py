@@ -1,4 +1,18 @@
-"""Experiments with image generators: GANs and VQ-VAEs from one YAML."""
+"""Experiments with image generators: GANs, VQ-VAEs, priors over codes and translation from one YAML.
+
+`__main__` and `cli` read a command. For `fit` and others, `trainer_commands` and `experiment` build the YAML's classes
+by LightningCLI: `data` makes the batches; `models`, the LightningModules, train `networks`, `quantizers` and `priors`
+by `losses`; `callbacks` log, score by `evaluation` and `metrics`, and keep the folder of `runs`. `commands` are the
+functions of all other commands; `reports` and `search` belong to two of them.
+
+- `images`, `sizes`, `channels`, `grids`: what an image is, and many of them in one picture;
+- `distributed`, `randomness`, `precision`, `schedules`: what every training stands on;
+- `recorded`, `pure_functions`, `contracts`: what models and their parts have in common;
+- `checkpoint_paths`, `exported`, `weight_files`, `layouts`: checkpoints, exports, and weights of other projects;
+- `untrusted`, `plain_values`, `file_kinds`: files that nobody vouches for; `storage`: files that are written whole;
+- `parser`, `class_paths`, `errors`, `reporting`: mistakes, each told in one line;
+- `pipes`, `stopping`, `progress`, `units`: what a command line needs beside.
+"""
 
 import time
 from collections.abc import Sequence

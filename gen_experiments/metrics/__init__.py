@@ -1,7 +1,7 @@
 """Metrics: pure formulas over features or pixels, and the networks that extract features.
 
 - `features`, `channels`, `trained`, `fidelity`, `scripted`: feature extractors; `digits_net`, `inception_net`,
-  `classifier_net`: their networks; `prepared`: the input of a network; `train_digits`: how `digits_net` was trained;
+  `classifier_net`: their networks; `prepared`: the input of a network;
 - `frechet`, `kernel`, `neighbours`, `sliced`, `modes`, `memorisation`: two sets of features compared; `spread`: how
   much the images of a class differ;
 - `uncertainty`, `overlap_deviation`: error bars;

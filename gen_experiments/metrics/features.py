@@ -142,7 +142,7 @@ class FeatureExtractor(nn.Module, ABC):
 class DigitsFeatures(FeatureExtractor):
     """The 64 penultimate features of a small classifier of handwritten digits that comes with the package.
 
-    It was trained on MNIST by `gen_experiments/metrics/train_digits.py`; colour images become grey. Its distances are
+    It was trained on MNIST by `tests/benchmarks/train_digits.py`; colour images become grey. Its distances are
     comparable only with each other: name it beside every number.
 
     Args:

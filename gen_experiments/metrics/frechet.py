@@ -99,8 +99,8 @@ def frechet_distance(first: Moments, second: Moments) -> Tensor:
     Returns:
         float64 scalar; NaN for moments that are not finite.
     """
-    distance: Tensor = _separation(first, second) - 2 * _trace_of_root(first, second)
-    return distance
+    separation: Tensor = (first.mean - second.mean).square().sum()
+    return separation + first.covariance.trace() + second.covariance.trace() - 2 * _trace_of_root(first, second)
 
 
 def _trace_of_root(first: Moments, second: Moments) -> float:
@@ -128,11 +128,6 @@ def warn_of_few(first: Moments, second: Moments) -> None:
             "compare it with nothing, or evaluate more images",
             stacklevel=2,
         )
-
-
-def _separation(first: Moments, second: Moments) -> Tensor:
-    difference: Tensor = (first.mean - second.mean).square().sum()
-    return difference + first.covariance.trace() + second.covariance.trace()
 
 
 class FeatureSums(Metric):

@@ -1,6 +1,6 @@
 """The recipe of the digits classifier behind `DigitsFeatures`.
 
-    python -m gen_experiments.metrics.train_digits --root DIR [--epochs 6] [--out FILE]
+    python tests/benchmarks/train_digits.py --root DIR [--epochs 6] [--out FILE]
 
 trains on MNIST's 60,000 training images (torchvision's layout in DIR), prints the accuracy on its 10,000 test images
 and writes the weights. The training images are shifted, scaled, turned a little and blurred at random: so the features
