@@ -82,18 +82,18 @@ def gather_in_order(rows: list[Tensor], places: list[Tensor]) -> tuple[Tensor, T
     return gathered[ranked], order[ranked]
 
 
-def own_parts(total: int, size: int, between: Callable[[], None] = lambda: None) -> Iterator[range]:
+def own_parts(total: int, size: int, before_each: Callable[[], None] = lambda: None) -> Iterator[range]:
     """Yields this process's share of the ranges of at most `size` numbers that make up 0 ... `total` - 1.
 
     Args:
         total: the number of items of all processes.
         size: of a range.
-        between: called before each range that all processes have, so that it may wait for them.
+        before_each: called before each range that all processes have, so that it may wait for them.
     """
     starts = range(0, total, size)
     for number, start in enumerate(starts[rank() :: world_size()]):
         if number < len(starts) // world_size():
-            between()
+            before_each()
         yield range(start, min(start + size, total))
 
 

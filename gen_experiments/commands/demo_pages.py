@@ -39,7 +39,7 @@ def build_page(model: ImageModel, path: Path) -> tuple[Any, Any]:
     """
     import gradio as gr
 
-    tabs = [(title, build) for title, able, build in TABS if isinstance(model, able)]
+    tabs = [(title, build) for title, required, build in TABS if isinstance(model, required)]
     if not tabs:
         raise UserError(f"{path} holds a {type(model).__name__}, which can neither sample nor reconstruct")
     reading = reading_of(str(path))

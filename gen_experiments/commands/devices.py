@@ -33,9 +33,9 @@ def _local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def loaded(checkpoint: str, able: type, task: str, device: str) -> ImageModel:
+def loaded(checkpoint: str, required: type, task: str, device: str) -> ImageModel:
     """Returns a checkpoint's model on a device; see `load_model` and `chosen_device`."""
-    return load_model(checkpoint, able, task).to(chosen_device(device))
+    return load_model(checkpoint, required, task).to(chosen_device(device))
 
 
 @contextmanager

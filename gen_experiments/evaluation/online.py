@@ -52,7 +52,7 @@ class OnlineScores:
         reference: ImageSet,
         batch_size: int,
         device: torch.device,
-        between: Callable[[], None] = lambda: None,
+        before_each: Callable[[], None] = lambda: None,
         class_names: Sequence[str] = (),
     ) -> None:
         """Resets the sums. All processes must call it; each computes its part of a new reference.
@@ -61,7 +61,7 @@ class OnlineScores:
             reference: what the images are compared with.
             batch_size: images per pass of the extractor.
             device: the extractor's device.
-            between: called before each pass that all processes have.
+            before_each: called before each pass that all processes have.
             class_names: names of the reference's labels, in the order of their numbers; empty to ignore labels.
 
         Raises:
@@ -70,9 +70,9 @@ class OnlineScores:
         self._sums.to(device).reset()
         self._rows, self._positions = [], []
         if not self._keeps_features:
-            self._reference = FeatureSet(self._statistics.moments(reference, batch_size, device, between))
+            self._reference = FeatureSet(self._statistics.moments(reference, batch_size, device, before_each))
         elif self._reference is None or self._reference_name != reference.fingerprint:
-            self._reference = self._features_of(reference, batch_size, device, between)
+            self._reference = self._features_of(reference, batch_size, device, before_each)
             numbers = reference.labels(np.arange(len(reference))) if class_names else None
             self._reference.labels = ClassLabels.of(numbers, class_names)
             self._reference_name = reference.fingerprint
@@ -107,12 +107,12 @@ class OnlineScores:
         return float(self._sums.moments().covariance.trace() / self._reference.moments.covariance.trace())
 
     def _features_of(
-        self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
+        self, images: ImageSet, batch_size: int, device: torch.device, before_each: Callable[[], None]
     ) -> FeatureSet:
         """Returns moments and features of images; each process computes its batches."""
         sums = FeatureSums(self.extractor.num_features).to(device)
         rows, positions = [], []
-        for part in distributed.own_parts(len(images), batch_size, between):
+        for part in distributed.own_parts(len(images), batch_size, before_each):
             features = self.extractor(images.read(np.array(part)).to(device))
             sums.update(features)
             rows.append(features.cpu())

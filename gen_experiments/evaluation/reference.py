@@ -28,7 +28,7 @@ class ReferenceStatistics:
         self._latest: tuple[str, Moments] | None = None
 
     def moments(
-        self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None] = lambda: None
+        self, images: ImageSet, batch_size: int, device: torch.device, before_each: Callable[[], None] = lambda: None
     ) -> Moments:
         """Returns the moments of images. All processes must call it; each computes a part.
 
@@ -36,7 +36,7 @@ class ReferenceStatistics:
             images: the reference.
             batch_size: images per pass of the extractor.
             device: the extractor's device.
-            between: called before each pass that all processes have.
+            before_each: called before each pass that all processes have.
 
         Raises:
             UserError: fewer than two images.
@@ -45,28 +45,18 @@ class ReferenceStatistics:
             raise UserError(f"FID needs at least two reference images, not {len(images)}: give the split more images")
         name = f"{images.fingerprint}-{len(images)}-{self.extractor.fingerprint}"
         if self._latest is None or self._latest[0] != name:
-            self._latest = name, self._found(name, images, batch_size, device, between)
+            path = cache_root() / "statistics" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.safetensors"
+            moments = _read(path, self.extractor.num_features)
+            # One process may have found the file just before another wrote it.
+            if not distributed.everywhere(moments is not None, device) or moments is None:
+                sums = FeatureSums(self.extractor.num_features).to(device)
+                for part in distributed.own_parts(len(images), batch_size, before_each):
+                    sums.update(self.extractor(images.read(np.array(part)).to(device)))
+                moments = sums.moments()
+                if distributed.rank() == 0:
+                    _write(path, moments)
+            self._latest = name, moments
         return self._latest[1]
-
-    def _found(
-        self, name: str, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
-    ) -> Moments:
-        path = cache_root() / "statistics" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.safetensors"
-        moments = _read(path, self.extractor.num_features)
-        # One process may have found the file just before another wrote it.
-        if not distributed.everywhere(moments is not None, device) or moments is None:
-            moments = self._computed(images, batch_size, device, between)
-            if distributed.rank() == 0:
-                _write(path, moments)
-        return moments
-
-    def _computed(
-        self, images: ImageSet, batch_size: int, device: torch.device, between: Callable[[], None]
-    ) -> Moments:
-        sums = FeatureSums(self.extractor.num_features).to(device)
-        for part in distributed.own_parts(len(images), batch_size, between):
-            sums.update(self.extractor(images.read(np.array(part)).to(device)))
-        return sums.moments()
 
 
 def _read(path: Path, dim: int) -> Moments | None:

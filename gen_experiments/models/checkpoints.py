@@ -78,12 +78,12 @@ def check_fits(model: ImageModel, path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def load_model(path: str | Path, able: type, task: str) -> ImageModel:
+def load_model(path: str | Path, required: type, task: str) -> ImageModel:
     """Rebuilds a checkpoint's model, in evaluation mode on the CPU.
 
     Args:
         path: the checkpoint.
-        able: the class or protocol that the model must have.
+        required: the class or protocol that the model must have.
         task: what the command wants to do with it, for the message.
 
     Raises:
@@ -94,11 +94,11 @@ def load_model(path: str | Path, able: type, task: str) -> ImageModel:
     state = checkpoint["state_dict"]
     with described_by(path):
         kind = _kind(checkpoint["hyper_parameters"], path)
-        if issubclass(able, ImageModel) and not issubclass(kind, able):
+        if issubclass(required, ImageModel) and not issubclass(kind, required):
             raise _unable(kind, path, task)
         with within_weights(state, f"{path} describes a larger model than the one whose weights it holds"):
             model = _build(kind, checkpoint["hyper_parameters"], path)
-        if not isinstance(model, able):
+        if not isinstance(model, required):
             raise _unable(kind, path, task)
         differing = _differing(model, state)
         if differing is not None:
