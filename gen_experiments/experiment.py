@@ -34,15 +34,8 @@ from gen_experiments.errors import UserError
 from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.models.trainer_options import check_trainer
 from gen_experiments.models.transfer import files_named, load_what_fits
+from gen_experiments.runs import job
 from gen_experiments.runs.folder import Run, Start
-from gen_experiments.runs.job import (
-    can_requeue,
-    check_processes,
-    is_first_process,
-    launched_externally,
-    name_job_for_lightning,
-    renew_store,
-)
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.record import record_origin
 from gen_experiments.runs.signals import Signals
@@ -76,7 +69,7 @@ class ExperimentCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Finds the run's folder and the checkpoint to start from."""
-        name_job_for_lightning()
+        job.name_job_for_lightning()
         self._asked = self.config
         self.config = self.config.clone()
         chosen = self.config[self.subcommand]
@@ -118,7 +111,7 @@ class ExperimentCLI(LightningCLI):
         """Runs the command from the checkpoint that was found, with the callbacks that every run has."""
         with self._discarded_unless_trained():
             trainer = self.trainer
-            check_processes(trainer.num_devices, trainer.num_nodes, isinstance(trainer.accelerator, CPUAccelerator))
+            job.check_processes(trainer.num_devices, trainer.num_nodes, isinstance(trainer.accelerator, CPUAccelerator))
             self._agree_on_start()
             start = self._start
             # Mistakes are refused before anything starts.
@@ -127,34 +120,15 @@ class ExperimentCLI(LightningCLI):
                 _check_trains(trainer, self._run.init_from)
             held = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
             self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
-            if subcommand == "fit" and self._run.init_from is not None and start.checkpoint is None:
-                lines = load_what_fits(self.model, self._run.init_from)
-                if trainer.is_global_zero:
-                    print("\n".join([f"{start.folder} {lines[0]}", *lines[1:]]), flush=True)
-                    record_origin(start.folder, files_named(self._run.init_from))
-            elif subcommand == "fit" and start.checkpoint is not None and not start.resumes and trainer.is_global_zero:
-                record_origin(start.folder, [start.checkpoint])
+            if subcommand == "fit":
+                self._begin_with_weights()
             if trainer.is_global_zero:
                 _announce(subcommand, start, held)
             if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
                 trainer.strategy.checkpoint_io = WholeFileCheckpointIO()
             if subcommand != "fit":
-                # The curves are those of training; scores have a file of their own.
-                trainer.loggers = []
-                if start.checkpoint is not None and held is not None:
-                    if "loops" in held:
-                        # Pictures are named after the step of the checkpoint, as in training.
-                        trainer.fit_loop.load_state_dict(held["loops"]["fit_loop"])
-                    scores = Scores(start.folder, start.checkpoint, held["global_step"])
-                    trainer.callbacks.append(scores)  # type: ignore[attr-defined]
-            # The user's callbacks come first, then `Resumption` and `Cost`, the writers of checkpoints, `Interruption`.
-            callbacks = trainer.callbacks  # type: ignore[attr-defined]
-            first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
-            callbacks[first:first] = [resumption := Resumption(start), Cost()]
-            callbacks.append(Interruption(start.folder, self._signals))
-            if self._planning is not None:
-                callbacks[:] = [each for each in callbacks if not isinstance(each, Summary)]
-                callbacks.append(Plan(BEGAN))
+                self._score_into_a_file(held)
+            resumption = self._add_callbacks()
             super()._run_subcommand(subcommand)
             resumption.finish(trainer)
             if self._planning is not None and trainer.is_global_zero:
@@ -164,19 +138,52 @@ class ExperimentCLI(LightningCLI):
                 # The threads of the group sometimes abort a process that is about to end well.
                 dist.destroy_process_group()
 
+    def _begin_with_weights(self) -> None:
+        """Loads the weights of `run.init_from` into a new run, and records the files that a new run begins with."""
+        start, init_from = self._start, self._run.init_from
+        if init_from is not None and start.checkpoint is None:
+            lines = load_what_fits(self.model, init_from)
+            if self.trainer.is_global_zero:
+                print("\n".join([f"{start.folder} {lines[0]}", *lines[1:]]), flush=True)
+                record_origin(start.folder, files_named(init_from))
+        elif start.checkpoint is not None and not start.resumes and self.trainer.is_global_zero:
+            record_origin(start.folder, [start.checkpoint])
+
+    def _score_into_a_file(self, held: dict[str, Any] | None) -> None:
+        """Turns the loggers off, whose curves are those of training: scores have a file of their own."""
+        trainer, start = self.trainer, self._start
+        trainer.loggers = []
+        if start.checkpoint is not None and held is not None:
+            if "loops" in held:
+                # Pictures are named after the step of the checkpoint, as in training.
+                trainer.fit_loop.load_state_dict(held["loops"]["fit_loop"])
+            scores = Scores(start.folder, start.checkpoint, held["global_step"])
+            trainer.callbacks.append(scores)  # type: ignore[attr-defined]
+
+    def _add_callbacks(self) -> Resumption:
+        """Puts `Resumption` and `Cost` behind the user's callbacks, before those that write checkpoints."""
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
+        callbacks[first:first] = [resumption := Resumption(self._start), Cost()]
+        callbacks.append(Interruption(self._start.folder, self._signals))
+        if self._planning is not None:
+            callbacks[:] = [each for each in callbacks if not isinstance(each, Summary)]
+            callbacks.append(Plan(BEGAN))
+        return resumption
+
     def _find_start(self, checkpoint: str | None, seed: int | bool) -> Start:
         """Returns where the command starts: the first process looks on the disk and hands its result to the others."""
         if self.subcommand != "fit":
             return self._run.scored(checkpoint)
-        if can_requeue():
+        if job.can_requeue():
             self._signals.watch(signal.SIGUSR1)
-        if not is_first_process():
+        if not job.is_first_process():
             handed_down = os.environ.get(START_VARIABLE)
             return Start(self._run.home, resumes=True) if handed_down is None else Start.from_json(handed_down)
         try:
             start = self._run.start(checkpoint, None if seed is False else int(seed))
         except UserError as error:
-            if not launched_externally():
+            if not job.launched_externally():
                 raise
             # The others wait for this process, which must not end before `_agree_on_start` has informed them.
             self._failure = error
@@ -186,8 +193,8 @@ class ExperimentCLI(LightningCLI):
 
     def _agree_on_start(self) -> None:
         """Sends the first process's `Start` to the processes of an external launcher, which share no environment."""
-        if self.subcommand == "fit" and self.trainer.world_size > 1 and launched_externally():
-            renew_store()
+        if self.subcommand == "fit" and self.trainer.world_size > 1 and job.launched_externally():
+            job.renew_store()
             self.trainer.strategy.setup_environment()
             self._start, self._failure = self.trainer.strategy.broadcast((self._start, self._failure))
         if self._failure is not None:
@@ -204,7 +211,7 @@ class ExperimentCLI(LightningCLI):
             trainer: Trainer | None = getattr(self, "trainer", None)
             trained = trainer is not None and any(each.trained for each in callbacks_of(trainer, Resumption))
             trial = trainer is not None and trainer.fast_dev_run  # type: ignore[attr-defined]
-            if self.subcommand == "fit" and is_first_process():
+            if self.subcommand == "fit" and job.is_first_process():
                 if trial or (failed and not trained):
                     self._run.discard(self._start)
                 if failed:
