@@ -99,51 +99,57 @@ def function_of(name: str) -> Callable[..., None]:
 def _run_command(name: str, arguments: list[str]) -> None:
     """Runs a command's function: `POSITIONALS`, or a checkpoint, are positional arguments; all others are options."""
     positionals = POSITIONALS.get(name, ("checkpoint",))
-    # Importing a whole package takes seconds.
     helps = not {"-h", "--help"}.isdisjoint(arguments)
     if positionals[0] in CHECKS and not helps and arguments and not arguments[0].startswith("-"):
         CHECKS[positionals[0]](in_home(arguments[0]))
     with _imports():
         command = function_of(name)
-    docstring = docstring_parser.parse(inspect.getdoc(command) or "")
-    parser = OneLineParser(prog=f"gen_experiments {name}", description=docstring.short_description)
-    # A parameter ends in an underscore where the option's name, such as `class`, is a keyword of Python.
     parameters = inspect.signature(command).parameters
-    help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
+    # Only the packages whose classes are named or listed: importing one takes seconds.
     named = [option for option in CLASSES if helps or any(option in word for word in arguments)]
     import_packages(CLASSES[option] for option in named if option in parameters)
-    for place in positionals:
-        more: dict[str, Any] = {"type": parameters[place].annotation}
-        if parameters[place].annotation == list[str]:
-            more = {"type": str, "nargs": "+"}
-        elif parameters[place].default is not inspect.Parameter.empty:
-            more |= {"nargs": "?", "default": parameters[place].default}
-        parser.add_argument(place, help=help_of[place], **more)
-    reserved = {name.removesuffix("_"): parameters[name] for name in parameters if name.endswith("_")}
-    switches = [parameter.name for parameter in parameters.values() if parameter.annotation is bool]
-    skipped: set[str | int] = {*positionals, *switches, *(parameter.name for parameter in reserved.values())}
-    parser.add_function_arguments(command, skip=skipped, as_group=False)
-    for option, parameter in reserved.items():
-        parser.add_argument(
-            f"--{option}", type=parameter.annotation, default=parameter.default, help=help_of[parameter.name]
-        )
-    for switch in switches:
-        parser.add_argument(f"--{switch}", action=ActionYesNo, default=False, help=help_of[switch])
     # `--per-class` is understood as `--per_class`.
     spelled = [re.sub(r"^--[^=]+", lambda option: "--" + option[0][2:].replace("-", "_"), word) for word in arguments]
+    parser = _parser_of(name, command, positionals)
     chosen = vars(parser.instantiate(parser.parse_args(spelled)))
     if num_processes() > 1 and name not in SHARED:
         raise UserError(f"{name} runs in one process: start it without torchrun")
     if "checkpoint" in positionals:
         chosen["checkpoint"] = _checkpoint(chosen["checkpoint"])
-    words = {reserved[key].name if key in reserved else key: value for key, value in chosen.items()}
+    keywords = {option if option in parameters else f"{option}_": value for option, value in chosen.items()}
     if num_processes() == 1:
-        command(**words)
+        command(**keywords)
         return
     from gen_experiments.commands.devices import process_group
 
     with process_group():
-        command(**words)
+        command(**keywords)
+
+
+def _parser_of(name: str, command: Callable[..., None], positionals: tuple[str, ...]) -> OneLineParser:
+    """Returns the parser of a command's function, with the descriptions of its docstring."""
+    docstring = docstring_parser.parse(inspect.getdoc(command) or "")
+    help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
+    parser = OneLineParser(prog=f"gen_experiments {name}", description=docstring.short_description)
+    parameters = inspect.signature(command).parameters
+    for positional in positionals:
+        annotation, default = parameters[positional].annotation, parameters[positional].default
+        more: dict[str, Any] = {"type": annotation}
+        if annotation == list[str]:
+            more = {"type": str, "nargs": "+"}
+        elif default is not inspect.Parameter.empty:
+            more |= {"nargs": "?", "default": default}
+        parser.add_argument(positional, help=help_of[positional], **more)
+    # A parameter ends in an underscore where the option's name, such as `class`, is a keyword of Python.
+    reserved = [key for key in parameters if key.endswith("_")]
+    switches = [key for key, parameter in parameters.items() if parameter.annotation is bool]
+    parser.add_function_arguments(command, skip={*positionals, *switches, *reserved}, as_group=False)
+    for key in reserved:
+        option, parameter = f"--{key.removesuffix('_')}", parameters[key]
+        parser.add_argument(option, type=parameter.annotation, default=parameter.default, help=help_of[key])
+    for key in switches:
+        parser.add_argument(f"--{key}", action=ActionYesNo, default=False, help=help_of[key])
+    return parser
 
 
 def _checkpoint(named: str) -> str:
