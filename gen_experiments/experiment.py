@@ -22,7 +22,7 @@ from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
 from gen_experiments.callbacks.cost import Cost
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.interruption import Interruption
-from gen_experiments.callbacks.of_kind import callbacks_of
+from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.plan import Plan
 from gen_experiments.callbacks.progress import RunProgress
 from gen_experiments.callbacks.resumption import Resumption

@@ -7,5 +7,6 @@
 - `interruption`, `resumption`, `checkpoint_io`, `nonfinite`, `divergence`: how a run stops, goes on and keeps its
   checkpoints;
 - `progress`, `throughput`, `cost`, `plan`, `summary`: how far and how fast a run is, what it takes, and its result;
-- `protocols`: what callbacks and commands expect of a model; `of_kind`: a trainer's callbacks by their class.
+- `protocols`: what callbacks and commands expect of a model; `lookups`: what they look up in a
+  trainer.
 """

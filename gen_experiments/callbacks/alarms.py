@@ -5,6 +5,7 @@ import warnings
 from lightning.pytorch import LightningModule
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.lookups import images_seen
 from gen_experiments.metrics.modes import ALARM, hardly_generated
 
 LEARNED_SOMETHING = 10_000  # images seen; samples of initial weights hardly differ
@@ -43,5 +44,5 @@ def warn_of_missed(model: LightningModule, share: float, of_class: str | None = 
 
 def _warn(model: LightningModule, message: str) -> None:
     """Warns once for all processes, unless the model has hardly been trained."""
-    if getattr(model, "images_seen", 0) >= LEARNED_SOMETHING and distributed.rank() == 0:
+    if images_seen(model) >= LEARNED_SOMETHING and distributed.rank() == 0:
         warnings.warn(message, stacklevel=3)

@@ -10,7 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 
 from gen_experiments import distributed
-from gen_experiments.callbacks.of_kind import callbacks_of
+from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.throughput import is_logged
 from gen_experiments.errors import check_interval
 

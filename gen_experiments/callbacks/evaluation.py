@@ -12,6 +12,7 @@ from gen_experiments import distributed
 from gen_experiments.callbacks.alarms import warn_of_collapse, warn_of_missed
 from gen_experiments.callbacks.best import choose_best_without_fid
 from gen_experiments.callbacks.interruption import pause_point
+from gen_experiments.callbacks.lookups import data_of
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates, images_in
 from gen_experiments.callbacks.shares import check_shares
 from gen_experiments.errors import UserError, check_interval
@@ -102,7 +103,7 @@ class Evaluation(Callback):
         Raises:
             UserError: the extractor is not for these images, or there are more processes than images to evaluate.
         """
-        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             split = "test" if stage == "test" else "val"
             check_shares(data, pl_module, split)
@@ -170,7 +171,7 @@ class Evaluation(Callback):
         return data.split(self.reference if isinstance(model, Samples) else split)
 
     def _reset(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
-        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         if self._scores is not None:
             reference = self._reference(data, pl_module, split)
             device = trainer.strategy.root_device

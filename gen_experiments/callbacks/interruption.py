@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gen_experiments import distributed
-from gen_experiments.callbacks.of_kind import callbacks_of
+from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.checkpoint_paths import CHECKPOINTS, LAST
 from gen_experiments.errors import Stopped

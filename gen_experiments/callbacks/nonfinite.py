@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.callbacks.of_kind import callbacks_of
+from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.throughput import is_logged
 from gen_experiments.errors import UserError
 

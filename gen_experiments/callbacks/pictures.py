@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.lookups import data_of, images_seen
 from gen_experiments.callbacks.protocols import Samples, Translates, images_in
 from gen_experiments.errors import check_interval
 from gen_experiments.grids import grid, in_rows
@@ -43,7 +44,7 @@ class Pictures(Callback):
         """Removes the last validation's pictures."""
         self._shown, self._seen = [], 0
         # Images are often sorted by class.
-        own = len(trainer.datamodule.split("val")) // distributed.world_size()  # type: ignore[attr-defined]
+        own = len(data_of(trainer).split("val")) // distributed.world_size()
         self._stride = max(1, own // max(1, self.count // 2))
 
     def on_validation_batch_end(
@@ -56,7 +57,7 @@ class Pictures(Callback):
             chosen = slice(-self._seen % self._stride, None, self._stride)
             rows = [batch.images, made]
             if batch.sources is not None:
-                truth = [batch.images] if trainer.datamodule.in_pairs else []  # type: ignore[attr-defined]
+                truth = [batch.images] if data_of(trainer).in_pairs else []
                 rows = [batch.sources, made, *truth]
             self._shown.append(to_uint8(torch.stack([row[chosen] for row in rows], dim=1)[:missing]))
         self._seen += len(batch.images)
@@ -70,7 +71,7 @@ class Pictures(Callback):
         if self._shown:
             rows = torch.cat(self._shown).unbind(1)
             title = "translations" if isinstance(pl_module, Translates) else "reconstructions"
-            above = "sources" if trainer.datamodule.has_sources else "originals"  # type: ignore[attr-defined]
+            above = "sources" if data_of(trainer).has_sources else "originals"
             shown = f"{above} above {title}" + (" above truths" if len(rows) > 2 else "")
             images = in_rows(*rows, columns=self.columns)
         elif isinstance(pl_module, Samples):
@@ -93,7 +94,7 @@ def _columns_of(model: Samples, trainer: Trainer) -> str:
     """Returns what the columns of a grid of samples show."""
     if model.num_classes is None:
         return "samples"
-    names = trainer.datamodule.image.class_labels  # type: ignore[attr-defined]
+    names = data_of(trainer).image.class_labels
     return f"a column for each of {', '.join(names[label] for label in _shown_classes(model.num_classes))}"
 
 
@@ -119,7 +120,7 @@ def write_picture(
 ) -> None:
     """Writes a (C, H, W) uint8 picture to `TITLE-STEP.png` in a folder, and logs it; `shown` is for the caption."""
     path = save_image(picture, folder / f"{title}-{trainer.global_step:07d}.png")
-    caption = f"step {trainer.global_step}, {getattr(model, 'images_seen', 0)} images seen: {shown}"
+    caption = f"step {trainer.global_step}, {images_seen(model)} images seen: {shown}"
     for logger in trainer.loggers:
         _log_image(logger, f"val/{title}", path, model, caption)
 
@@ -130,7 +131,7 @@ def _log_image(logger: Logger, name: str, path: Path, model: LightningModule, ca
         import wandb
 
         # Without a step: the client keeps its own, and the images seen are the x-axis.
-        row = {name: wandb.Image(str(path), caption=caption), "images_seen": getattr(model, "images_seen", 0)}
+        row = {name: wandb.Image(str(path), caption=caption), "images_seen": images_seen(model)}
         logger.log_metrics(row)  # type: ignore[arg-type]
     elif isinstance(logger, TensorBoardLogger):
         from torchvision.io import read_image

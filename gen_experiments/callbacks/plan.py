@@ -3,19 +3,16 @@
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from gen_experiments.callbacks.of_kind import callbacks_of
+from gen_experiments.callbacks.lookups import callbacks_of, data_of
 from gen_experiments.callbacks.progress import duration, num_iterations
 from gen_experiments.callbacks.throughput import peak_memory
 from gen_experiments.storage import GIB, cache_root
-
-if TYPE_CHECKING:
-    from gen_experiments.data.datamodule import ImageDataModule
 
 WARM_UP = 3  # iterations that are not timed
 PROBE_SECONDS, MAX_ITERATIONS = 15.0, 2000
@@ -116,7 +113,7 @@ class Plan(Callback):
 
 
 def _sizes(trainer: Trainer) -> str:
-    data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    data = data_of(trainer)
     written = [
         path
         for callback in callbacks_of(trainer, ModelCheckpoint)

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gen_experiments.callbacks.csv_logger import MetricsCSV
-from gen_experiments.callbacks.of_kind import callbacks_of
+from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.checkpoint_paths import CHECKPOINTS, LAST
 from gen_experiments.errors import Stopped

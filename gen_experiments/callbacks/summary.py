@@ -6,7 +6,7 @@ from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.callbacks.of_kind import callbacks_of
+from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.resumption import out_of_time
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.units import with_unit

@@ -11,7 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from gen_experiments.callbacks.evaluation import Evaluation
-from gen_experiments.callbacks.of_kind import callbacks_of
+from gen_experiments.callbacks.lookups import callbacks_of, data_of, images_seen
 from gen_experiments.callbacks.protocols import Samples, Translates, image_mapping
 from gen_experiments.channels import viewable
 from gen_experiments.errors import check_interval
@@ -54,7 +54,7 @@ class Tables(Callback):
         trains = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
         if not (loggers and trains and trainer.should_stop and trainer.is_global_zero):
             return
-        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         with torch.inference_mode():
             if (mapping := image_mapping(pl_module)) is not None:
                 one = "translation" if isinstance(pl_module, Translates) else "reconstruction"
@@ -64,7 +64,7 @@ class Tables(Callback):
             else:
                 return
         for logger in loggers:
-            _log(logger, f"val/{name}_table", columns, rows, float(getattr(pl_module, "images_seen", 0)))
+            _log(logger, f"val/{name}_table", columns, rows, float(images_seen(pl_module)))
 
     def _mapped(
         self, mapping: Callable[[Tensor], Tensor], name: str, data: "ImageDataModule", device: torch.device

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.lookups import images_seen
 from gen_experiments.images import Batch
 from gen_experiments.storage import GIB
 
@@ -50,7 +51,7 @@ class Throughput(Callback):
             return
         seconds = time.perf_counter() - self._validation_began
         # Not by the model's `log`, which Lightning has closed by now.
-        row = {"validation_seconds": seconds, "images_seen": float(getattr(pl_module, "images_seen", 0))}
+        row = {"validation_seconds": seconds, "images_seen": float(images_seen(pl_module))}
         for logger in trainer.loggers:
             logger.log_metrics(row, step=max(0, trainer.global_step - 1))
         if self._iterations and seconds >= WORTH_SAYING:

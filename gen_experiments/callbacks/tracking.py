@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from gen_experiments import __version__
 from gen_experiments.callbacks.evaluation import Evaluation
-from gen_experiments.callbacks.of_kind import callbacks_of
+from gen_experiments.callbacks.lookups import callbacks_of, data_of, images_seen
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.runs.record import RunRecord
 
@@ -36,7 +36,7 @@ class Tracking(Callback):
                 logger.log_metrics(
                     {
                         "val/codes": wandb.Histogram(np_histogram=(bins, edges)),  # type: ignore[dict-item]
-                        "images_seen": getattr(pl_module, "images_seen", 0),
+                        "images_seen": images_seen(pl_module),
                     }
                 )
 
@@ -61,7 +61,7 @@ class SaveConfig(SaveConfigCallback):
         config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
         for callback in callbacks_of(trainer, Evaluation):
             config["protocol"] = callback.protocol()
-        config["images"] = trainer.datamodule.facts()  # type: ignore[attr-defined]
+        config["images"] = data_of(trainer).facts()
         config["parameters"] = parameters(pl_module)
         config["code"] = {"gen_experiments": __version__, **commit(Path.cwd())}
         record = RunRecord.read(Path(trainer.default_root_dir))
