@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gen_experiments.checkpoint_paths import is_exported
 from gen_experiments.commands.training_data import contents_of, run_config
-from gen_experiments.data.deep import ARRAY, suffixes
 from gen_experiments.data.depth import in_eight_bits
+from gen_experiments.data.float_planes import ARRAY, suffixes
 from gen_experiments.data.framing import USUAL, Crop, Filter, Framing
 from gen_experiments.data.pictures import decode_one
 from gen_experiments.errors import UserError, quoted

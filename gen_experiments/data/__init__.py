@@ -2,8 +2,8 @@
 
 - `sources`, `pairs`, `pair_folders`: the sources of images; `folder`, `labels`, `groups`, `division`, `tars`,
   `columns`: what they find in files;
-- `pictures`, `framing`, `turbo`: from a file to pixels of one size; `depth`, `deep`: pictures of more than 8 bits;
-  `refused`: pictures that cannot be decoded; `given`: pictures that a program hands over;
+- `pictures`, `framing`, `turbo`: from a file to pixels of one size; `depth`, `float_planes`: pictures of more than 8
+  bits; `refused`: pictures that cannot be decoded; `given`: pictures that a program hands over;
 - `opening`, `cache`, `reading`, `crops`, `footprint`: pixels that are decoded once, and pixels that are decoded when
   they are read;
 - `sampling`: which images make up a batch;

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.deep import brought, in_channels, is_array, planes_of, read_array
 from gen_experiments.data.depth import Depth
+from gen_experiments.data.float_planes import in_channels, is_array, planes_of, read_array, resize_planes
 from gen_experiments.data.framing import USUAL, Framing, Place, framed
 from gen_experiments.data.refused import refusal
 from gen_experiments.data.turbo import header, jpeg, quick_header, resized
@@ -189,7 +189,7 @@ def of_picture(
     if framing.is_deep:
         planes = planes_of(picture, depth, channels, framing, file)
         if planes is not None:
-            return brought(planes, size, framing, place)
+            return resize_planes(planes, size, framing, place)
     picture = depth.to_eight_bits(picture)
     mode = MODES[channels]
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
@@ -204,7 +204,7 @@ def of_picture(
         return resized(np.array(picture).reshape(picture.height, picture.width, channels), size, framing, place)
     if framing.depth != 8:
         planes = np.asarray(picture, dtype=np.float32) / np.float32(255)
-        return brought(planes.reshape(picture.height, picture.width, channels), size, framing, place)
+        return resize_planes(planes.reshape(picture.height, picture.width, channels), size, framing, place)
     if size is not None:
         picture = framed(picture, size, framing, place)
     return np.array(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
@@ -213,7 +213,7 @@ def of_picture(
 def _of_array(file: Path | bytes, size: Size | None, channels: int, framing: Framing, place: Place | None) -> Numbers:
     """Returns the picture of a .npy file, or of the contents of one, as `decode_one` does."""
     with _pixels.holding((len(file) if isinstance(file, bytes) else file.stat().st_size) // 4):
-        return brought(in_channels(read_array(file, framing), channels), size, framing, place)
+        return resize_planes(in_channels(read_array(file, framing), channels), size, framing, place)
 
 
 def _give_back_memory() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.deep import suffixes
 from gen_experiments.data.division import check_apart
+from gen_experiments.data.float_planes import suffixes
 from gen_experiments.data.folder import Files, list_pictures
 from gen_experiments.data.groups import Groups
 from gen_experiments.data.labels import Labels, class_count, in_order, looked_up

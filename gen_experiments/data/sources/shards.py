@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.deep import suffixes
+from gen_experiments.data.float_planes import suffixes
 from gen_experiments.data.labels import class_count
 from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
 from gen_experiments.data.sources.folder import SPLIT_OF

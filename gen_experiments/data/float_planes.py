@@ -115,10 +115,10 @@ def in_channels(planes: NDArray[np.float32], channels: int) -> NDArray[np.float3
     raise UserError(f"it has {found} channels, and the source's are {channels}: set data.source.channels={found}")
 
 
-def brought(
+def resize_planes(
     planes: NDArray[np.float32], size: Size | None, framing: Framing, place: Place | None
 ) -> NDArray[np.unsignedinteger[Any]]:
-    """Returns (h, w, C) planes in [0, 1] at a size, as (C, H, W) of the depth that the framing names.
+    """Resizes (h, w, C) planes in [0, 1]; returns (C, H, W) integers of the depth that the framing names.
 
     Each plane is resized in floating point; with alpha (two or four planes) transparent colours do not bleed. As for
     files of 8 bits, colours under an alpha of 0 are kept if no pixels are blended, and become black otherwise; the
