@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import lightning.pytorch  # noqa: F401 - now: its log goes to the stderr of this moment, and that of a test gets closed
@@ -70,7 +71,8 @@ def pytest_configure(config):
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(before / f"torchinductor_{getpass.getuser()}"))
     # Not below pytest's folders: the path of a socket has 104 bytes at most.
     folder = tempfile.mkdtemp(prefix="gen-")
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    # After `multiprocessing`, which removes a folder of its own in there at a priority of -100 and would miss it.
+    Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-200)
     os.environ["TMPDIR"], tempfile.tempdir = folder, None
 
 
