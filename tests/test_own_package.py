@@ -226,16 +226,18 @@ class NoPart: ...
 """
 
 
-@pytest.fixture
-def outside(tmp_path, monkeypatch):
-    """A folder beside the package, whose modules can be named too."""
-    (tmp_path / "wrong.py").write_text(WRONG)
-    (tmp_path / "unfinished.py").write_text("def f(:\n")
-    (tmp_path / "unlucky.py").write_text("raise RuntimeError('no licence')\n")
-    (tmp_path / "lacking.py").write_text("import nothing_of_this_name\n")
-    for folder in (OUTSIDE, tmp_path):
-        monkeypatch.syspath_prepend(folder)
-    yield tmp_path
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory):
+    """Has the package, and modules in a folder beside it, be found by their names."""
+    beside = tmp_path_factory.mktemp("beside")
+    (beside / "wrong.py").write_text(WRONG)
+    (beside / "unfinished.py").write_text("def f(:\n")
+    (beside / "unlucky.py").write_text("raise RuntimeError('no licence')\n")
+    (beside / "lacking.py").write_text("import nothing_of_this_name\n")
+    with pytest.MonkeyPatch.context() as patch:
+        for folder in (OUTSIDE, beside):
+            patch.syspath_prepend(folder)
+        yield
     for name in [name for name in sys.modules if name.partition(".")[0] in ("mylab", "wrong")]:
         del sys.modules[name]
 
@@ -285,14 +287,14 @@ def outside(tmp_path, monkeypatch):
     ],
 )
 def test_a_mistake_in_an_own_part_is_one_line_before_the_first_validation(
-    outside, experiment, capsys, model, option, complaint
+    outside, experiment, tmp_path, capsys, model, option, complaint
 ):
     small = "--data.source=mylab.parts.Stripes", "--data.size=16", "--data.batch_size=8", "--trainer.logger=false"
     extractor = "--evaluation.extractor=mylab.parts.Thumbnails"
     assert experiment("fit", *SMALL[model], *small, extractor, f"--{option}") in (1, 2)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert complaint in line
-    assert not list(outside.glob("runs/*/version_*"))
+    assert not list(tmp_path.glob("runs/*/version_*"))
 
 
 def test_a_subclass_that_hands_its_arguments_on_is_loaded_as_it_was_trained(outside, tmp_path, monkeypatch):

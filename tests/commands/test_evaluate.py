@@ -244,7 +244,6 @@ def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
         assert expected in refused("evaluate", *words), words
 
 
-@pytest.mark.filterwarnings("ignore:FID of")
 def test_of_few_images_what_they_allow_is_scored(experiment, tmp_path):
     digits(tmp_path / "real", slice(0, 30))
     digits(tmp_path / "few", slice(40, 45))
