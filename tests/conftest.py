@@ -13,6 +13,8 @@ import lightning.pytorch  # noqa: F401 - now: its log goes to the stderr of this
 import pytest
 import torch
 
+from slowest_first import pytest_collection_modifyitems  # noqa: F401
+
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 # A run of a few steps, without the loggers that need a client.
@@ -43,7 +45,6 @@ SMALL = {
     ),
 }
 
-
 SMALL_PRIOR = (
     f"--config={CONFIGS / 'prior.yaml'}",
     "--model.prior.width=16",
@@ -53,7 +54,6 @@ SMALL_PRIOR = (
     "--model.ema_half_life=100",
     "--evaluation.samples=60",
 )
-
 
 BACKBONE_FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
 
