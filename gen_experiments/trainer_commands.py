@@ -3,7 +3,6 @@
 import logging
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -15,7 +14,6 @@ from gen_experiments.experiment import ExperimentCLI
 from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import OneLineParser
 from gen_experiments.pipes import pipes_as_files
-from gen_experiments.storage import atomic_write
 
 
 class ExperimentParser(OneLineParser, LightningArgumentParser):
@@ -23,17 +21,10 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
 
     subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
 
-    def save(self, cfg: Namespace, path: str, *args: Any, **kwargs: Any) -> None:
-        """Saves a configuration as a whole file or not at all; remote paths (with a `://`) are jsonargparse's.
-
-        Raises:
-            WriteError: the file cannot be written; the old one is intact.
-        """
-        if "://" in str(path):
-            super().save(cfg, path, *args, **kwargs)
-            return
-        with atomic_write(Path(path)) as temporary:
-            super().save(cfg, str(temporary), *args, **kwargs)
+    def dump(self, namespace: Namespace, *args: Any, **kwargs: Any) -> str:
+        """Returns the text of a configuration, which was checked when it was read: to check it again takes long."""
+        text: str = super().dump(namespace, *args, **{"skip_validation": True, **kwargs})
+        return text
 
 
 def run_trainer_command(arguments: list[str]) -> None:

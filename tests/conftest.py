@@ -6,11 +6,14 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import lightning.pytorch  # noqa: F401 - now: its log goes to the stderr of this moment, and that of a test gets closed
 import pytest
 import torch
+
+from slowest_first import pytest_collection_modifyitems  # noqa: F401
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -42,7 +45,6 @@ SMALL = {
     ),
 }
 
-
 SMALL_PRIOR = (
     f"--config={CONFIGS / 'prior.yaml'}",
     "--model.prior.width=16",
@@ -52,7 +54,6 @@ SMALL_PRIOR = (
     "--model.ema_half_life=100",
     "--evaluation.samples=60",
 )
-
 
 BACKBONE_FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
 
@@ -70,7 +71,8 @@ def pytest_configure(config):
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(before / f"torchinductor_{getpass.getuser()}"))
     # Not below pytest's folders: the path of a socket has 104 bytes at most.
     folder = tempfile.mkdtemp(prefix="gen-")
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    # After `multiprocessing`, which removes a folder of its own in there at a priority of -100 and would miss it.
+    Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-200)
     os.environ["TMPDIR"], tempfile.tempdir = folder, None
 
 

@@ -2,7 +2,7 @@
 
 import yaml
 
-from conftest import BACKBONE_FILES, CONFIGS
+from conftest import BACKBONE_FILES, CONFIGS, SHORT
 
 BASES = {
     "VQVAE": "vqvae.yaml",
@@ -17,6 +17,7 @@ BASES = {
 ELSEWHERE = {CONFIGS / "experiments" / "translation" / "restoration_prior_digits.yaml"}
 RECIPES = sorted(set((CONFIGS / "experiments").rglob("*.yaml")) - ELSEWHERE)
 LARGE = 64  # pixels
+FEW = [*SHORT, "--trainer.max_steps=2", "--evaluation.samples=20", "--evaluation.batch_size=10"]
 
 
 def described(path):

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.networks.base import Discriminator, Translator
+from gen_experiments.networks.base import Discriminator, StagedTranslator, Translator
 from small_models import quiet_trainer
 
 SPEC = ImageSpec(channels=1, size=2)
@@ -21,6 +21,22 @@ class Scale(Translator):
 
     def forward(self, images):
         return images * self.weight
+
+
+class Waves(StagedTranslator):
+    """sin(w · image), in two stages."""
+
+    feature_channels = (1, 1)
+
+    def __init__(self, image):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.7))
+
+    def features(self, images, stages):
+        return [each for stage, each in enumerate((images, self.weight * images)) if stage in stages]
+
+    def forward(self, images):
+        return torch.sin(self.weight * images)
 
 
 class Means(Discriminator):

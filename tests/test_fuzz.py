@@ -78,6 +78,7 @@ def _complaint(code, said, escaped):
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore:\\s*(Importing .* is not allowed|Option .* was expanded to)")
 @pytest.mark.parametrize(("cases", "seed"), [(CASES, SEED), pytest.param(2000, 1, marks=pytest.mark.long)])
 def test_any_command_line_ends_with_a_code_and_at_most_one_line(fuzzer, cases, seed):
     drawn = fuzzer(seed)

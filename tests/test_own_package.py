@@ -1,7 +1,6 @@
 """Parts of a package outside of this project: chosen by their import paths, used by every command, and mistaken."""
 
 import csv
-import dataclasses
 import functools
 import os
 import subprocess
@@ -14,11 +13,8 @@ import torch
 
 import gen_experiments
 from conftest import CONFIGS, SMALL
-from gen_experiments.contracts import require_attributes
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.errors import UserError
 from gen_experiments.networks.autoencoder import ConvDecoder, ConvEncoder
-from gen_experiments.quantizers.base import Quantized, Quantizer, check_codes, check_quantized
 
 OUTSIDE = Path(__file__).parent / "own_package"
 DATA = """
@@ -122,79 +118,6 @@ def test_every_part_comes_from_an_own_package(tmp_path):
         assert any(row["val/brightness"] for row in csv.DictReader(file))
 
 
-class Rounded(Quantizer):
-    """Rounds two channels to 0, 1 or 2; what a test changes of it is wrong."""
-
-    dim, codebook_size = 2, 9
-
-    def forward(self, z):
-        hard = z.clamp(0, 2).round()
-        return Quantized(z + (hard - z).detach(), (hard[:, 0] + 3 * hard[:, 1]).long(), (z - hard).square().mean())
-
-    def decode(self, indices):
-        return torch.stack([indices % 3, indices // 3], dim=1).float()
-
-
-def changed(**values):
-    class Changed(Rounded):
-        def forward(self, z):
-            right = super().forward(z)
-            return dataclasses.replace(right, **{name: value(right) for name, value in values.items()})
-
-    return Changed()
-
-
-Z = 3 * torch.rand(4, 2, 3, 5, generator=torch.Generator().manual_seed(0))
-
-
-def test_a_right_quantizer_passes_and_keeps_its_state():
-    quantizer = Rounded()
-    check_codes(quantizer, Z)
-    assert quantizer.training
-    check_quantized(quantizer, Z.requires_grad_(), quantizer(Z))
-    check_codes(quantizer, torch.full_like(Z, torch.nan))  # whose encoder has failed
-
-
-@pytest.mark.parametrize(
-    ("values", "complaint"),
-    [
-        (
-            {"values": lambda q: q.values.movedim(1, -1)},
-            r"the values of Changed\.forward must have shape \(4, 2, 3, 5\)",
-        ),
-        ({"indices": lambda q: q.indices[:, None]}, r"indices of .* \(4, 3, 5\), not int64 of shape \(4, 1, 3, 5\)"),
-        ({"indices": lambda q: q.indices.float()}, "must be int64, not float32"),
-        ({"indices": lambda q: q.indices + 9}, r"indices from \d+ to \d+: they must be in \[0, 9\)"),
-        ({"indices": lambda q: 8 - q.indices}, r"Changed\.decode does not return the values of Changed\.forward"),
-        ({"loss": lambda q: q.values}, r"the loss of Changed\.forward must be a scalar tensor"),
-        ({"loss": lambda q: 0.0}, "must be a scalar tensor, such as a mean, not an object of class float"),
-    ],
-)
-def test_a_wrong_quantizer_is_described(values, complaint):
-    with pytest.raises(UserError, match=complaint):
-        check_codes(changed(**values), Z)
-
-
-def test_a_quantizer_that_stops_the_gradient_is_refused():
-    quantizer = changed(values=lambda q: q.values.detach(), loss=lambda q: q.loss.detach())
-    with pytest.raises(UserError, match="the encoder would not be trained"):
-        check_quantized(quantizer, Z.requires_grad_(), quantizer(Z))
-
-
-def test_a_constructor_without_that_of_its_base_class_is_named():
-    class Bare(Quantizer):
-        def __init__(self):
-            self.dim = 3
-
-        def forward(self, z): ...
-        def decode(self, indices): ...
-
-    with pytest.raises(UserError, match=r"Bare\.__init__ must call super\(\)\.__init__\(\)"):
-        require_attributes(Bare(), "dim")
-    with pytest.raises(UserError, match="Rounded has no levels"):
-        require_attributes(Rounded(), "dim", "levels")
-
-
 WRONG = """
 import torch
 from gen_experiments.data.sources import Decoded
@@ -226,16 +149,18 @@ class NoPart: ...
 """
 
 
-@pytest.fixture
-def outside(tmp_path, monkeypatch):
-    """A folder beside the package, whose modules can be named too."""
-    (tmp_path / "wrong.py").write_text(WRONG)
-    (tmp_path / "unfinished.py").write_text("def f(:\n")
-    (tmp_path / "unlucky.py").write_text("raise RuntimeError('no licence')\n")
-    (tmp_path / "lacking.py").write_text("import nothing_of_this_name\n")
-    for folder in (OUTSIDE, tmp_path):
-        monkeypatch.syspath_prepend(folder)
-    yield tmp_path
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory):
+    """Has the package, and modules in a folder beside it, be found by their names."""
+    beside = tmp_path_factory.mktemp("beside")
+    (beside / "wrong.py").write_text(WRONG)
+    (beside / "unfinished.py").write_text("def f(:\n")
+    (beside / "unlucky.py").write_text("raise RuntimeError('no licence')\n")
+    (beside / "lacking.py").write_text("import nothing_of_this_name\n")
+    with pytest.MonkeyPatch.context() as patch:
+        for folder in (OUTSIDE, beside):
+            patch.syspath_prepend(folder)
+        yield
     for name in [name for name in sys.modules if name.partition(".")[0] in ("mylab", "wrong")]:
         del sys.modules[name]
 
@@ -285,14 +210,14 @@ def outside(tmp_path, monkeypatch):
     ],
 )
 def test_a_mistake_in_an_own_part_is_one_line_before_the_first_validation(
-    outside, experiment, capsys, model, option, complaint
+    outside, experiment, tmp_path, capsys, model, option, complaint
 ):
     small = "--data.source=mylab.parts.Stripes", "--data.size=16", "--data.batch_size=8", "--trainer.logger=false"
     extractor = "--evaluation.extractor=mylab.parts.Thumbnails"
     assert experiment("fit", *SMALL[model], *small, extractor, f"--{option}") in (1, 2)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert complaint in line
-    assert not list(outside.glob("runs/*/version_*"))
+    assert not list(tmp_path.glob("runs/*/version_*"))
 
 
 def test_a_subclass_that_hands_its_arguments_on_is_loaded_as_it_was_trained(outside, tmp_path, monkeypatch):

@@ -1,6 +1,4 @@
-"""Every recipe that is shipped can be exported, and what comes out computes what the model computes."""
-
-from pathlib import Path
+"""Every recipe that is shipped trains and can be exported, and what comes out computes what the model computes."""
 
 import pytest
 import torch
@@ -8,38 +6,41 @@ import torch
 import gen_experiments
 from conftest import CONFIGS, SHORT, SMALL_PRIOR
 from exported_models import check_function, write_livened
-from recipes import RECIPES, small
+from recipes import FEW, RECIPES, described, small
 
-FEW = [*SHORT, "--trainer.max_steps=1", "--evaluation.extractor=null", "--trainer.limit_val_batches=1"]
+FEWER = [*SHORT, "--trainer.max_steps=1", "--evaluation.extractor=null", "--trainer.limit_val_batches=1"]
 AUTOREGRESSIVE = "--model.prior=AutoregressivePrior"
-
-
-def recipes():
-    """Yields every recipe's file, and the options of `fit` for the base configurations."""
-    for path in RECIPES:
-        yield pytest.param(path, id="/".join(path.parts[-2:]))
-    for name in ("vqvae.yaml", "gan.yaml", "translation.yaml", "extractor.yaml"):
-        yield pytest.param(["--config", CONFIGS / name], id=name)
-    yield pytest.param([*SMALL_PRIOR], id="masked prior")
-    restoring = CONFIGS / "experiments" / "translation" / "restoration_prior_digits.yaml"
-    yield pytest.param([SMALL_PRIOR[0], f"--config={restoring}", *SMALL_PRIOR[1:]], id="restoration prior")
-    small = ["--model.prior.width=16", "--model.prior.depth=2", "--model.prior.heads=2"]
-    yield pytest.param([SMALL_PRIOR[0], AUTOREGRESSIVE, *small], id="autoregressive prior")
+RESTORING = CONFIGS / "experiments" / "translation" / "restoration_prior_digits.yaml"
+SMALL_AUTOREGRESSIVE = ["--model.prior.width=16", "--model.prior.depth=2", "--model.prior.heads=2"]
+BASES = {
+    **{name: ["--config", CONFIGS / name] for name in ("vqvae.yaml", "gan.yaml", "translation.yaml", "extractor.yaml")},
+    "masked prior": SMALL_PRIOR,
+    "restoration prior": [SMALL_PRIOR[0], f"--config={RESTORING}", *SMALL_PRIOR[1:]],
+    "autoregressive prior": [SMALL_PRIOR[0], AUTOREGRESSIVE, *SMALL_AUTOREGRESSIVE],
+}
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("recipe", recipes())
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_recipe_trains_and_is_exported(experiment, checkpoints, backbone_weights, tmp_path, path):
+    assert experiment("fit", *small(path, FEW, checkpoints, backbone_weights)) == 0
+    check_export(experiment, tmp_path, described(path)["run"]["name"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("base", BASES)
+def test_a_base_configuration_is_exported(experiment, checkpoints, tmp_path, base):
+    vqvae = [f"--model.vqvae={checkpoints['vqvae']}"] if "prior" in base else []
+    few = [option for option in FEWER if "evaluation" not in option or base != "extractor.yaml"]
+    assert experiment("fit", *BASES[base], *vqvae, *few, "--run.name=base") == 0
+    check_export(experiment, tmp_path, "base")
+
+
 @torch.no_grad()
-def test_a_recipe(experiment, checkpoints, backbone_weights, tmp_path, recipe):
-    if isinstance(recipe, Path):
-        options = small(recipe, [*FEW, "--data.val_size=100"], checkpoints, backbone_weights)
-    else:
-        vqvae = [f"--model.vqvae={checkpoints['vqvae']}"] if "prior" in recipe[0] else []
-        few = [option for option in FEW if "evaluation" not in option or "extractor.yaml" not in str(recipe[-1])]
-        options = [*recipe, *vqvae, *few]
-    assert experiment("fit", *options, "--run.name=recipe") == 0
-    trained = torch.load(tmp_path / "runs" / "recipe" / "version_0" / "checkpoints" / "last.ckpt", weights_only=True)
-    path = write_livened(trained["hyper_parameters"], tmp_path / "livened.ckpt")
+def check_export(experiment, folder, run):
+    """Exports what a run has trained, with other weights, and compares every function with the model's own."""
+    trained = torch.load(folder / "runs" / run / "version_0" / "checkpoints" / "last.ckpt", weights_only=True)
+    path = write_livened(trained["hyper_parameters"], folder / "livened.ckpt")
     assert experiment("export", path, "--out=exported") == 0
     functions = gen_experiments.load(path).pure_functions()
     assert functions
@@ -48,4 +49,4 @@ def test_a_recipe(experiment, checkpoints, backbone_weights, tmp_path, recipe):
             inputs = {key: torch.cat([value, value, value])[:rows] for key, value in function.inputs.items()}
             made = function.compute(*inputs.values())
             expected = dict(zip(function.outputs, made if isinstance(made, tuple) else (made,), strict=True))
-            check_function(tmp_path / "exported", name, inputs, expected)
+            check_function(folder / "exported", name, inputs, expected)

@@ -88,7 +88,7 @@ def test_the_losses_are_of_other_noise_for_each_network_and_other_flips_in_each_
 
 def test_the_strength_follows_the_signs_of_the_real_logits(rows):
     """ADA's rule: up by the batch's share of `images` while the mean sign of D(real) is above the target."""
-    signs = [[float(np.sign(logits).mean()) for logits in both] for _, (*both, _) in rows]
+    signs = [[float(logits.sign().mean()) for logits in both] for _, (*both, _) in rows]
     assert all(real > TARGET > fake for real, fake in signs), "both kinds of image would move it alike"
     p = 0.0
     for (logged, _), (real, _) in zip(rows, signs, strict=True):

@@ -17,8 +17,7 @@ def _one_waits_alone():
         time.sleep(600)
 
 
-def test_a_process_that_waits_for_another_ends_with_the_place(tmp_path, capfd):
+def test_a_process_that_waits_for_another_ends_with_the_place(tmp_path, capsys):
     with pytest.raises(ProcessExitedException):
-        two_processes.run(_one_waits_alone, tmp_path, patience=20.0)
-    said = capfd.readouterr().err
-    assert "in _one_waits_alone" in said
+        two_processes.run(_one_waits_alone, tmp_path, patience=8.0)
+    assert "in _one_waits_alone" in capsys.readouterr().err

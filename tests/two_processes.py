@@ -1,6 +1,9 @@
 """Runs a function in two real gloo processes."""
 
 import faulthandler
+import multiprocessing
+import os
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,25 +15,43 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 PATIENCE = 240.0  # seconds, on a machine that does much else
+# What each process would import for some seconds: a server imports it once, and every process is a fork of that.
+multiprocessing.set_forkserver_preload(["lightning.pytorch", "torchmetrics", "torchvision", "pytest"])
 
 
 def run(function: Callable[..., Any], folder: Path, *arguments: Any, patience: float = PATIENCE) -> list[Any]:
     """What `function(*arguments)`, a module-level function, returns in process 0 and in process 1.
 
-    Processes that wait for each other fail after `patience` seconds, and write where they waited to stderr.
+    Processes that wait for each other fail after `patience` seconds, and where they waited is written to stderr.
     """
-    context = mp.spawn(_work, args=(function, str(folder), arguments, patience), nprocs=2, join=False)
+    given = (function, str(folder), arguments, patience, dict(os.environ))
+    context = mp.start_processes(_work, args=given, nprocs=2, join=False, start_method="forkserver")
     end = time.monotonic() + patience + 60  # a process that does not get as far as `_work` cannot end itself
-    while not context.join(timeout=1):
-        if time.monotonic() > end:
-            for process in context.processes:
-                process.kill()
-            raise TimeoutError(f"the processes of {function.__name__} did not end")
+    try:
+        while not context.join(timeout=0.05):
+            if time.monotonic() > end:
+                for process in context.processes:
+                    process.kill()
+                raise TimeoutError(f"the processes of {function.__name__} did not end")
+    except Exception:
+        for place in sorted(folder.glob("*.place")):
+            print(place.read_text(), file=sys.stderr)
+        raise
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def _work(rank: int, function: Callable[..., Any], folder: str, arguments: tuple[Any, ...], patience: float) -> None:
-    faulthandler.dump_traceback_later(patience, exit=True)
+def _work(
+    rank: int,
+    function: Callable[..., Any],
+    folder: str,
+    arguments: tuple[Any, ...],
+    patience: float,
+    environment: dict[str, str],
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)  # of this moment: the server has that of its start
+    place = open(f"{folder}/{rank}.place", "w")  # noqa: SIM115 - open as long as the process lives
+    faulthandler.dump_traceback_later(patience, exit=True, file=place)
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2, timeout=timedelta(seconds=2 * patience)

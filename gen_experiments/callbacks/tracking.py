@@ -15,6 +15,7 @@ from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.lookups import callbacks_of, data_of, images_seen
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.runs.record import RunRecord
+from gen_experiments.storage import atomic_write
 
 WANDB_HISTOGRAM_BINS = 512
 
@@ -56,9 +57,11 @@ class SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Writes and logs the config; Lightning calls it on the first process only."""
-        path = Path(trainer.default_root_dir) / self.config_filename  # a logger may have no folder, or one of its own
-        self.parser.save(self.config, path, skip_unset=False, overwrite=True, multifile=False)
-        config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
+        text = self.parser.dump(self.config, skip_unset=False)
+        # A logger may have no folder, or one of its own.
+        with atomic_write(Path(trainer.default_root_dir) / self.config_filename) as path:
+            path.write_text(text, encoding="utf-8")
+        config: dict[str, Any] = yaml.safe_load(text)
         for callback in callbacks_of(trainer, Evaluation):
             config["protocol"] = callback.protocol()
         config["images"] = data_of(trainer).facts()

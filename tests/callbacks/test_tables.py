@@ -81,7 +81,7 @@ def test_a_tokenizer_that_restores_is_shown_what_it_restored(offline):
         np.testing.assert_array_equal(truth, truths[number, 0])
         assert np.abs(source.astype(int) - truth).mean() > 10
         with torch.inference_mode():
-            expected = to_uint8(model.reconstruct(to_float(torch.from_numpy(source)[None, None])))
+            expected = to_uint8(model.reconstruct(to_float(torch.tensor(source)[None, None])))
         assert np.abs(made.astype(int) - expected[0, 0].numpy()).max() <= 8  # the source was not rounded to 8 bits
 
 

@@ -42,7 +42,6 @@ FRAMINGS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:FID of")
 @pytest.mark.parametrize("name", FRAMINGS)
 def test_a_folder_is_framed_as_the_data_beside_it(experiment, tmp_path, name):
     options, said = FRAMINGS[name]
@@ -78,7 +77,6 @@ def test_a_folder_is_framed_as_the_run_beside_it(experiment, tmp_path):
     assert folder["protocol"]["reference"]["crop"] == "none, box, of 16 bits, scored in 8"
 
 
-@pytest.mark.filterwarnings("ignore:FID of")
 def test_two_folders_stay_as_they_are(experiment, tmp_path):
     for name, chosen in (("real", slice(0, 12)), ("fake", slice(20, 32))):
         digits(tmp_path / name, chosen)

@@ -24,7 +24,6 @@ def by(name, **arguments):
     return {"class_path": name, "init_args": arguments}
 
 
-@pytest.mark.filterwarnings("ignore:FID of")
 def test_several_extractors_share_a_pass_and_score_as_each_alone(experiment, inception_weights, tmp_path):
     digits(tmp_path / "real", slice(0, 12))
     digits(tmp_path / "fake", slice(20, 30))

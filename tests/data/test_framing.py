@@ -1,16 +1,14 @@
 """What is kept of pictures of other proportions, and by which filter they are resized."""
 
 import hashlib
-import itertools
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
 from test_own_source import IMAGES, LABELS, Mine
 
-from conftest import SHORT, SMALL, SMALL_PRIOR
+from conftest import SHORT, SMALL
 from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing, Place
@@ -42,6 +40,11 @@ def ramps(tmp_path):
 
 def pixels(path, size, *options, **framing):
     return decode_one(path, size, 3, Framing(**framing), *options).transpose(1, 2, 0)
+
+
+def module(folder, crop="random", **options):
+    options = {"size": HEIGHT, "batch_size": 4, "val_size": 2, "test_size": 2, "workers": 1} | options
+    return ImageDataModule(ImageFolder(str(folder), channels=1), crop=crop, **options)
 
 
 @pytest.mark.parametrize("size", [64, (48, 96)])
@@ -88,15 +91,6 @@ def test_a_scale_says_how_much_of_the_largest_part_is_kept(tmp_path, ramps):
     assert np.array_equal(kept, square[6:, :2].repeat(4, 0).repeat(4, 1))
 
 
-@pytest.mark.parametrize(("row", "column"), [(0, 0), (7, 23), (30, 30)])
-def test_a_scale_makes_the_random_crops_of_pix2pix(photograph, row, column):
-    # https://arxiv.org/abs/1611.07004, 6.2: resized to 286 pixels, of which 256 are kept.
-    Image.open(photograph).crop((100, 50, 356, 306)).save(photograph)
-    resized = np.array(Image.open(photograph).resize((286, 286), Image.Resampling.BICUBIC))
-    kept = pixels(photograph, 256, Place(row / 30, column / 30, 256 / 286), crop="random")
-    assert np.abs(kept.astype(int) - resized[row : row + 256, column : column + 256]).max() <= 1
-
-
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_beyond_the_picture_is_ground_on_the_sides_that_the_place_says(tmp_path, channels, depth):
@@ -119,82 +113,6 @@ def test_beyond_the_picture_is_ground_on_the_sides_that_the_place_says(tmp_path,
     kept = decode_one(tmp_path / "wide.png", 6, channels, framing, Place(1.0, 1.0, 1.5))[0]
     kept = kept if depth == 8 else kept // 257
     assert np.array_equal(kept[2:], square[:, 2:])
-
-
-def test_random_parts_are_as_large_as_those_of_torchvision(tmp_path):
-    from torchvision.transforms import RandomResizedCrop
-
-    side = 240
-    rows, columns = np.mgrid[:side, :side].astype(np.uint8)
-    (tmp_path / "in").mkdir()
-    for number in range(12):
-        Image.fromarray(np.stack([rows, columns, columns], 2)).save(tmp_path / "in" / f"{number:02d}.png")
-    options = {"size": HEIGHT, "batch_size": 8, "val_size": 2, "test_size": 2, "workers": 1, "filter": "box"}
-    data = ImageDataModule(ImageFolder(str(tmp_path / "in")), crop="random", crop_scale=(0.25, 1.0), **options)
-    batches = itertools.islice(itertools.chain.from_iterable(itertools.repeat(data.train_dataloader())), 60)
-    seen = torch.cat([batch.images for batch in batches]).double()
-    # Between the middles of the outer pixels lie seven eighths of a part.
-    spans = seen[:, 0, -1, 0] - seen[:, 0, 0, 0], seen[:, 1, 0, -1] - seen[:, 1, 0, 0]
-    height, width = ((8 / 7 * span).numpy() for span in spans)
-    assert np.abs(height - width).max() < 3
-    torch.manual_seed(0)
-    theirs = [RandomResizedCrop.get_params(torch.zeros(1, side, side), [0.25, 1], [1, 1])[2:] for _ in range(3000)]
-    ranks = np.linspace(0.02, 0.98, 25)
-    expected = np.quantile(np.prod(theirs, axis=1), ranks)
-    # Of 480 the largest distance between the quantiles of a uniform share is 0.06 with a chance of 5%.
-    assert np.abs(np.quantile(height * width, ranks) - expected).max() / side**2 < 0.06 * 0.75 + 0.02
-    for first, length in ((seen[:, 0, 0, 0].numpy(), height), (seen[:, 1, 0, 0].numpy(), width)):
-        small = length < 200
-        at = (first - length / 16)[small] / (side - length)[small]
-        assert at.min() > -0.05
-        assert at.max() < 1.05
-        assert abs(at.mean() - 0.5) < 0.06
-        assert abs(at.std() - 12**-0.5) < 0.05
-    # What is compared is the whole.
-    plain = ImageDataModule(ImageFolder(str(tmp_path / "in")), **options)
-    assert data.facts() == plain.facts()
-    for split in ("train", "val"):
-        assert torch.equal(data.split(split).read(np.arange(2)), plain.split(split).read(np.arange(2)))
-
-
-def module(folder, crop="random", **options):
-    options = {"size": HEIGHT, "batch_size": 4, "val_size": 2, "test_size": 2, "workers": 1} | options
-    return ImageDataModule(ImageFolder(str(folder), channels=1), crop=crop, **options)
-
-
-def firsts(loader, count):
-    """The first column and the number of each image of so many batches."""
-    batches = itertools.chain.from_iterable(itertools.repeat(loader))
-    return [
-        [(round(int(image[0, 0, 0]) / 10, 1), int(number)) for image, number in zip(*batch_of, strict=True)]
-        for batch_of in ((batch.images, batch.indices) for batch in itertools.islice(batches, count))
-    ]
-
-
-@pytest.mark.parametrize("limit", [32, 0])
-def test_training_sees_another_part_in_each_epoch_and_validation_the_middle(ramps, limit):
-    data = module(ramps, cache_limit=limit)
-    seen = firsts(data.train_dataloader(), 40)
-    places = {number: [at for batch in seen for at, of in batch if of == number] for number in range(8)}
-    # 20 epochs of 8 images: no image stays where it was, and all of the room of 16 columns is used.
-    assert all(len(set(of_image)) > 8 for of_image in places.values())
-    every = np.concatenate(list(places.values()))
-    assert every.min() < 1.5
-    assert every.max() > 14.5
-    assert abs(every.mean() - 8) < 1
-    assert firsts(module(ramps, cache_limit=limit).train_dataloader(), 40) == seen
-    for loader in (data.val_dataloader(), data.test_dataloader()):
-        assert all(at == 8 for batch in firsts(loader, 1) for at, _ in batch)
-    assert (data.split("train").read(np.arange(8))[:, 0, 0, 0] == 80).all()
-
-
-@pytest.mark.parametrize("scale", [(1.0, 1.0), (0.2, 0.8)])
-def test_random_parts_are_taken_up_in_the_middle_of_an_epoch(ramps, scale):
-    whole = firsts(module(ramps, crop_scale=scale).train_dataloader(), 9)
-    before, after = (module(ramps, crop_scale=scale, workers=workers).train_dataloader() for workers in (1, 3))
-    assert firsts(before, 3) == whole[:3]
-    after.load_state_dict(before.state_dict())
-    assert firsts(after, 6) == whole[3:]
 
 
 def test_fingerprints_are_those_of_the_pixels(ramps):
@@ -271,20 +189,6 @@ def test_what_cannot_be_framed_so_is_refused(build, message):
         build()
 
 
-def test_a_prior_learns_the_codes_of_the_parts_that_are_drawn(experiment, checkpoints, tmp_path, monkeypatch):
-    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
-    write_pictures(tmp_path / "set", 40, size=(60, 40), mode="L")
-    data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'set'}", "--data.source.channels=1"]
-    arguments = ["fit", *SMALL_PRIOR, *SHORT, *data, f"--model.vqvae={checkpoints['vqvae']}"]
-    arguments += ["--evaluation.extractor=null", "--trainer.max_steps=2"]
-    encoded = []
-    for crop in ("random", "centre"):
-        assert experiment(*arguments, f"--data.crop={crop}", f"--run.name={crop}") == 0
-        encoded.append(len(list((tmp_path / "cache" / "codes").glob("*.npy"))))
-    # Of random parts only the codes of the validation are kept.
-    assert encoded == [1, 2]
-
-
 def test_commands_frame_the_pictures_of_a_folder_as_the_run_did(experiment, tmp_path):
     write_pictures(tmp_path / "in", 40, size=(60, 20), mode="L")
     data = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'in'}", "--data.source.channels=1"]
@@ -307,13 +211,3 @@ def test_a_command_line_names_the_policy(experiment, capsys, ramps):
     arguments = ["fit", "--data.source=ImageFolder", f"--data.source.root={ramps}", "--data.crop=centered"]
     assert experiment(*arguments) != 0
     assert "crop" in capsys.readouterr().err
-
-
-def test_random_parts_are_cut_out_of_what_was_decoded_before_the_start(ramps, tmp_path, monkeypatch):
-    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
-    data = module(ramps)
-    data.prepare_data()
-    kept = {path.name for path in (tmp_path / "cache" / "images").iterdir()}
-    list(data.train_dataloader())
-    list(data.val_dataloader())
-    assert {path.name for path in (tmp_path / "cache" / "images").iterdir()} == kept

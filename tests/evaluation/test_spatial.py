@@ -68,7 +68,6 @@ def distance_of_few(first, second):
     return ((first.mean(0) - second.mean(0)) ** 2).sum() + sum((each**2).sum() for each in rows) - 2 * cross
 
 
-@pytest.mark.filterwarnings("ignore:FID of")
 def test_an_adm_reference_is_compared_by_its_statistics(experiment, inception_weights, by_inception, capsys):
     fake, shown, real = pictures(8, 1, 200), pictures(6, 2, 90), pictures(9, 0, 255)
     write_archive("fake.npz", fake)
@@ -88,7 +87,6 @@ def test_an_adm_reference_is_compared_by_its_statistics(experiment, inception_we
     assert "mu and sigma in reference.npz are taken for FID by InceptionFeatures" in capsys.readouterr().out
 
 
-@pytest.mark.filterwarnings("ignore:FID of")
 def test_stats_writes_what_adm_reads(experiment, inception_weights, by_inception, capsys):
     images = pictures(9, 0, 255)
     write_archive("real.npz", images)
@@ -113,7 +111,6 @@ def test_what_has_no_sfid_is_said(refused, tmp_path):
     )
 
 
-@pytest.mark.filterwarnings("ignore:FID of")
 def test_statistics_of_another_extractor_are_passed_over(experiment, capsys):
     write_archive("reference.npz", pictures(12, 0, 255), mu=np.zeros(2048), sigma=np.eye(2048))
     write_archive("images.npz", pictures(12, 0, 255))

@@ -15,7 +15,7 @@ def test_patch_nce_by_hand():
     products = [(1.0, 0.0), (0.8, 0.6), (1.0, 0.6), (0.8, 0.0)]
     expected = sum(math.log(1 + math.exp((other - own) / 0.5)) for own, other in products) / 4
     loss = patch_nce(queries, keys, 0.5)
-    assert float(loss) == pytest.approx(expected, rel=1e-6)
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
     loss.backward()
     assert keys.grad is None
     assert queries.grad.abs().sum() > 0

@@ -19,6 +19,7 @@ def test_usage_is_the_share_of_codes_that_were_met():
     assert float(usage(torch.tensor([3, 0, 1, 0]))) == 0.5
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method .* was called before the ``update`` method")
 def test_counts_add_up_over_batches():
     metric = CodebookUsage(4)
     metric.update(torch.tensor([[[0, 1], [1, 3]]]))

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from torch import nn
 
 from conftest import CONFIGS, SHORT
 from gen_experiments import randomness
@@ -9,11 +8,10 @@ from gen_experiments.losses.adversarial import LeastSquares
 from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.losses.reconstruction import L1
 from gen_experiments.models.cut import CUT
-from gen_experiments.networks.base import StagedTranslator
 from gen_experiments.networks.projector import drawn_places
 from gen_experiments.randomness import Stream
 from run_files import checkpoint, equal
-from small_translators import SPEC, Means, Scale, fit
+from small_translators import SPEC, Means, Scale, Waves, fit
 from test_devices import assert_trained_as_one, train
 
 SMALL = (
@@ -29,22 +27,6 @@ SMALL = (
     "--data.crop=centre",  # the recipe's random crops are of picture files
     "--data.crop_scale=[1, 1]",
 )
-
-
-class Waves(StagedTranslator):
-    """sin(w · image), in two stages."""
-
-    feature_channels = (1, 1)
-
-    def __init__(self, image):
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor(0.7))
-
-    def features(self, images, stages):
-        return [each for stage, each in enumerate((images, self.weight * images)) if stage in stages]
-
-    def forward(self, images):
-        return torch.sin(self.weight * images)
 
 
 def sgd(parameters):
@@ -80,7 +62,7 @@ def test_an_iteration_by_hand(tmp_path, identity, weight):
     assert watch.logged[0]["train/loss_d"] == pytest.approx(0.5 * (real - 1) ** 2 + 0.5 * fake**2, rel=1e-5)
     discriminator -= 0.1 * ((real - 1) * 1.1 + fake * generator(a).mean().item())
     adversarial = 0.5 * (discriminator * generator(a).mean() - 1).square()
-    assert watch.logged[0]["train/contrast"] == pytest.approx(float(contrast), rel=1e-5)
+    assert watch.logged[0]["train/contrast"] == pytest.approx(contrast.item(), rel=1e-5)
     assert watch.logged[0]["train/adversarial"] == pytest.approx(float(adversarial), rel=1e-5)
     unchanged = weight * (generator(b) - b).abs().mean()
     assert watch.logged[0].get("train/unchanged", 0.0) == pytest.approx(float(unchanged), rel=1e-5)

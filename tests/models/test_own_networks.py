@@ -20,12 +20,12 @@ from gen_experiments.models.pix2pix import Pix2Pix
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.networks.autoencoder import ConvEncoder
-from gen_experiments.networks.base import Decoder, StagedTranslator, StyledAutoencoder
+from gen_experiments.networks.base import Decoder, StyledAutoencoder
 from gen_experiments.priors.base import Draws, Prior
 from gen_experiments.priors.decoding import Decoding
 from gen_experiments.quantizers.gradient import GradientQuantizer
 from small_models import adam, sgd
-from small_translators import SPEC, Means, Scale, fit
+from small_translators import SPEC, Means, Scale, Waves, fit
 
 
 class Narrow(Scale):
@@ -35,18 +35,8 @@ class Narrow(Scale):
         return super().forward(images)[..., :-1]
 
 
-class Staged(StagedTranslator):
+class Staged(Waves):
     feature_channels = (1, 2)  # the second has one
-
-    def __init__(self, image):
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor(0.7))
-
-    def features(self, images, stages):
-        return [each for stage, each in enumerate((images, self.weight * images)) if stage in stages]
-
-    def forward(self, images):
-        return self.weight * images
 
 
 class Styled(StyledAutoencoder):

@@ -86,7 +86,7 @@ def test_an_iteration_of_pix2pix_by_hand(tmp_path):
     assert watch.logged[0]["train/adversarial"] == pytest.approx(softplus(-fake), rel=1e-5)
     assert watch.logged[0]["train/reconstruction"] == pytest.approx(10 * abs(w * a - b), rel=1e-5)
     w -= -sigmoid(-fake) * v * a + 10 * -a
-    assert float(model.generators[0].weight) == pytest.approx(w, rel=1e-5)
+    assert model.generators[0].weight.item() == pytest.approx(w, rel=1e-5)
     assert float(model.averages[0].module.weight) == pytest.approx(w, rel=1e-5)
 
 
@@ -101,7 +101,7 @@ def test_an_unconditional_discriminator_sees_the_picture_alone(tmp_path):
     assert watch.logged[0]["train/adversarial"] == pytest.approx(softplus(-u * w * a), rel=1e-5)
     assert watch.logged[0]["train/reconstruction"] == pytest.approx(10 * abs(w * a - b), rel=1e-5)
     w -= -sigmoid(-u * w * a) * u * a + 10 * -a
-    assert float(model.generators[0].weight) == pytest.approx(w, rel=1e-5)
+    assert model.generators[0].weight.item() == pytest.approx(w, rel=1e-5)
 
 
 def test_an_iteration_of_cyclegan_by_hand(tmp_path):
