@@ -106,7 +106,7 @@ def _run_command(name: str, arguments: list[str]) -> None:
     with _imports():
         command = function_of(name)
     docstring = docstring_parser.parse(inspect.getdoc(command) or "")
-    parser = OneLineParser(prog=f"gen_experiments {name}", description=docstring.short_description)
+    parser = OneLineParser(prog=f"gen_experiments {name}", description=docstring.description)
     # A parameter ends in an underscore where the option's name, such as `class`, is a keyword of Python.
     parameters = inspect.signature(command).parameters
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}

@@ -41,6 +41,28 @@ def test_the_help_of_fit_imports_nothing_heavy_that_lightning_does_not():
     assert "HEAVY []" in done.stdout
 
 
+def help_of(capsys, experiment, *arguments):
+    assert experiment(*arguments, "--help") == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_help_of_a_command_says_all_that_its_docstring_says(capsys, experiment):
+    said = help_of(capsys, experiment, "evaluate")
+    assert "Each side is a checkpoint, a run (its best checkpoint), a folder of pictures, a data configuration" in said
+    assert "the images to score: CHECKPOINT, RUN, DIR, FILE.yaml, FILE.yaml:test or FILE.npz." in said
+
+
+@pytest.mark.parametrize(
+    ("command", "meaning"),
+    [("fit", "last resumes the newest run of this name and seed"), ("validate", "what is scored: a checkpoint, a run")],
+)
+def test_the_help_says_what_a_checkpoint_means_here_and_not_to_lightning(capsys, experiment, command, meaning):
+    said = help_of(capsys, experiment, command)
+    assert said.startswith("usage: gen_experiments")
+    assert f"--ckpt_path CKPT_PATH {meaning}" in said
+    assert "registry" not in said.partition("--ckpt_path CKPT_PATH ")[2].partition("--weights_only")[0]
+
+
 def printed(capsys, experiment, *arguments):
     assert experiment("fit", *arguments, "--print_config") == 0
     return yaml.safe_load(capsys.readouterr().out)
