@@ -116,6 +116,20 @@ def test_the_final_metrics_are_a_table_and_the_folder_is_named(experiment, capsy
     assert "train/loss_d" in said
     assert "train/loss_g" in said
     assert "everything was written to: runs/gan/version_0" in said
+    features = "features: DigitsFeatures, bilinear, antialiased, to 32x32\n"
+    assert f"scored: 128 samples against the 1437 images of train; {features}" in said
+
+
+@pytest.mark.parametrize(
+    ("extractor", "features"),
+    [("DigitsFeatures", "; features: DigitsFeatures, bilinear, antialiased, to 32x32"), ("null", "")],
+)
+def test_the_final_metrics_say_what_they_compare(experiment, capsys, extractor, features):
+    arguments = (*SMALL["vqvae"], *SHORT, "--trainer.max_steps=2", f"--evaluation.extractor={extractor}")
+    assert experiment("fit", *arguments, "--run.name=scored") == 0
+    assert f"\nscored: reconstructions of the 180 images of val{features}\n" in capsys.readouterr().out
+    assert experiment("fit", *arguments, "--trainer.limit_val_batches=0", "--run.name=not_scored") == 0
+    assert "\nscored: " not in capsys.readouterr().out
 
 
 RESTORATION = CONFIGS / "experiments" / "translation" / "restoration_digits.yaml"
