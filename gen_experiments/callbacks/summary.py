@@ -72,7 +72,7 @@ def _scored(trainer: Trainer, model: LightningModule) -> str:
     if remaker(model) is None:
         what = f"{evaluation.samples} samples against {images}"
     else:
-        what = f"{'translations to' if isinstance(model, Translates) else 'reconstructions of'} {images}"
+        what = f"{'translations against' if isinstance(model, Translates) else 'reconstructions of'} {images}"
     if evaluation.extractor is None:
         return f"scored: {what}"
     protocol = evaluation.protocol()
