@@ -130,7 +130,7 @@ def _parser_of(name: str, command: Callable[..., None], positionals: tuple[str, 
     """Returns the parser of a command's function, with the descriptions of its docstring."""
     docstring = docstring_parser.parse(inspect.getdoc(command) or "")
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
-    parser = OneLineParser(prog=f"gen_experiments {name}", description=docstring.short_description)
+    parser = OneLineParser(prog=f"gen_experiments {name}", description=docstring.description)
     parameters = inspect.signature(command).parameters
     for positional in positionals:
         annotation, default = parameters[positional].annotation, parameters[positional].default

@@ -19,6 +19,8 @@ OUT_OF_MEMORY = re.compile(
 )
 # Messages of torch where another process of the run has ended: gloo's, NCCL's, and those of the key-value store.
 LOST_PROCESS = re.compile(r"gloo/transport|monitoredBarrier|remote process exited|Did the remote server shutdown")
+# A message of Lightning's where a recipe was not laid over its model's configuration, which counts iterations.
+LONGER_THAN_AN_EPOCH = re.compile(r"`val_check_interval` .* the number of the training batches")
 # Code that is neither this project's nor the user's: the standard library and installed packages.
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
@@ -44,6 +46,12 @@ def described(error: BaseException) -> str:
         message = f"a size asks for more memory than this machine has; {message}"
     elif LOST_PROCESS.search(message):
         message = f"another process of this run has ended or cannot be reached, see what it printed last; {message}"
+    elif LONGER_THAN_AN_EPOCH.search(message):
+        message = (
+            "validations after a number of iterations that is longer than an epoch need "
+            "trainer.check_val_every_n_epoch=null, as the configurations of models have it: give such a file, as in "
+            f"--config configs/gan.yaml, before the one of a recipe; {message}"
+        )
     elif isinstance(root, RecursionError):
         message = f"a value is nested too deeply; {message}"
     elif isinstance(root, OSError) and root.strerror and root.filename is not None:

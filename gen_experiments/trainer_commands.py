@@ -15,6 +15,12 @@ from gen_experiments.models.base import ImageModel
 from gen_experiments.parser import OneLineParser
 from gen_experiments.pipes import pipes_as_files
 
+TRAINS_FROM = (
+    "last resumes the newest run of this name and seed, in its folder. A file, a run, or best (the best checkpoint of "
+    "the newest run of this name and seed) begins a new run from that checkpoint, with its optimizers and step."
+)
+SCORES = "what is scored: a checkpoint, a run (its best checkpoint), or best or last of the newest run of this name."
+
 
 class ExperimentParser(OneLineParser, LightningArgumentParser):
     """LightningCLI's parser with mistakes described in one line."""
@@ -38,6 +44,14 @@ def run_trainer_command(arguments: list[str]) -> None:
         def subcommands() -> dict[str, set[str]]:
             return {arguments[0]: ExperimentCLI.subcommands()[arguments[0]]}
 
+        def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+            """Says what `--ckpt_path` means here instead of what it means to Lightning's trainer."""
+            parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+            for action in parser._actions:
+                if action.dest == "ckpt_path":
+                    action.help = TRAINS_FROM if subcommand == "fit" else SCORES
+            return parser
+
     with pipes_as_files(arguments) as words:
         OneCommandCLI(
             ImageModel,
@@ -46,6 +60,7 @@ def run_trainer_command(arguments: list[str]) -> None:
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             parser_class=ExperimentParser,
+            parser_kwargs={"prog": "gen_experiments"},
             save_config_callback=SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},
             # Lightning warns if it is given the arguments that it would read by itself.

@@ -41,6 +41,28 @@ def test_the_help_of_fit_imports_nothing_heavy_that_lightning_does_not():
     assert "HEAVY []" in done.stdout
 
 
+def help_of(capsys, experiment, *arguments):
+    assert experiment(*arguments, "--help") == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_help_of_a_command_says_all_that_its_docstring_says(capsys, experiment):
+    said = help_of(capsys, experiment, "evaluate")
+    assert "Each side is a checkpoint, a run (its best checkpoint), a folder of pictures, a data configuration" in said
+    assert "the images to score: CHECKPOINT, RUN, DIR, FILE.yaml, FILE.yaml:test or FILE.npz." in said
+
+
+@pytest.mark.parametrize(
+    ("command", "meaning"),
+    [("fit", "last resumes the newest run of this name and seed"), ("validate", "what is scored: a checkpoint, a run")],
+)
+def test_the_help_says_what_a_checkpoint_means_here_and_not_to_lightning(capsys, experiment, command, meaning):
+    said = help_of(capsys, experiment, command)
+    assert said.startswith("usage: gen_experiments")
+    assert f"--ckpt_path CKPT_PATH {meaning}" in said
+    assert "registry" not in said.partition("--ckpt_path CKPT_PATH ")[2].partition("--weights_only")[0]
+
+
 def printed(capsys, experiment, *arguments):
     assert experiment("fit", *arguments, "--print_config") == 0
     return yaml.safe_load(capsys.readouterr().out)
@@ -94,6 +116,20 @@ def test_the_final_metrics_are_a_table_and_the_folder_is_named(experiment, capsy
     assert "train/loss_d" in said
     assert "train/loss_g" in said
     assert "everything was written to: runs/gan/version_0" in said
+    features = "features: DigitsFeatures, bilinear, antialiased, to 32x32\n"
+    assert f"scored: 128 samples against the 1437 images of train; {features}" in said
+
+
+@pytest.mark.parametrize(
+    ("extractor", "features"),
+    [("DigitsFeatures", "; features: DigitsFeatures, bilinear, antialiased, to 32x32"), ("null", "")],
+)
+def test_the_final_metrics_say_what_they_compare(experiment, capsys, extractor, features):
+    arguments = (*SMALL["vqvae"], *SHORT, "--trainer.max_steps=2", f"--evaluation.extractor={extractor}")
+    assert experiment("fit", *arguments, "--run.name=scored") == 0
+    assert f"\nscored: reconstructions of the 180 images of val{features}\n" in capsys.readouterr().out
+    assert experiment("fit", *arguments, "--trainer.limit_val_batches=0", "--run.name=not_scored") == 0
+    assert "\nscored: " not in capsys.readouterr().out
 
 
 RESTORATION = CONFIGS / "experiments" / "translation" / "restoration_digits.yaml"

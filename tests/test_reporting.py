@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import CONFIGS
 from gen_experiments.errors import UserError
 from gen_experiments.reporting import described, report, warning_line
 
@@ -66,6 +67,15 @@ try:
 except RuntimeError as error:
     report(error)
 """
+
+
+def test_a_recipe_without_the_configuration_of_its_model_is_told_to_get_it(experiment, capsys):
+    recipe = CONFIGS / "experiments" / "translation" / "cyclegan_digits.yaml"
+    trainer = ("--trainer.max_steps=300", "--trainer.val_check_interval=150", "--trainer.logger=false")
+    assert experiment("fit", f"--config={recipe}", *trainer, "--trainer.enable_model_summary=false") == 1
+    said = capsys.readouterr().err
+    assert "need trainer.check_val_every_n_epoch=null" in said
+    assert "--config configs/gan.yaml, before the one of a recipe" in said
 
 
 def test_who_is_left_alone_by_the_other_process_says_so(tmp_path):

@@ -21,14 +21,14 @@ MAX_CLASSES = 16  # columns in a grid of samples by class
 
 
 class Pictures(Callback):
-    """At every validation, draws samples from fixed noise, one column per class, or originals above reconstructions.
+    """At every validation, draws samples from fixed noise, in columns by class, or originals above reconstructions.
 
     Over data with sources, the sources are above the model's images, which are above the true images if there are any.
     The files are `images/TITLE-STEP.png` in the run's folder.
 
     Args:
         count: pictures in a grid.
-        columns: pictures per row; for a model of classes one per class.
+        columns: pictures per row; for a model of classes as many columns of each class as there is room for, or one.
 
     Raises:
         UserError: a number out of [1, 4096].
@@ -76,30 +76,36 @@ class Pictures(Callback):
             images = in_rows(*rows, columns=self.columns)
         elif isinstance(pl_module, Samples):
             title, images, columns = "samples", *self._samples(pl_module)
-            shown = _columns_of(pl_module, trainer)
+            shown = self._columns_of(pl_module, trainer)
         else:
             return
         write_picture(trainer, pl_module, folder, title, grid(images, columns), shown)
 
     def _samples(self, model: Samples) -> tuple[Tensor, int]:
-        """Returns (N, C, H, W) uint8 samples and the columns of their grid, one for each class where there are any."""
+        """Returns (N, C, H, W) uint8 samples and the columns of their grid; each class has its own columns."""
         if model.num_classes is None:
             return to_uint8(model.sample(0, self.count)), self.columns
         classes = _shown_classes(model.num_classes)
-        labels = torch.tensor(classes).repeat(max(1, self.count // len(classes)))
-        return to_uint8(model.sample(0, len(labels), labels=labels)), len(classes)
+        row = torch.tensor(classes).repeat_interleave(self._columns_of_each(len(classes)))
+        labels = row.repeat(max(1, self.count // len(row)))
+        return to_uint8(model.sample(0, len(labels), labels=labels)), len(row)
 
+    def _columns_of_each(self, classes: int) -> int:
+        return max(1, self.columns // classes)
 
-def _columns_of(model: Samples, trainer: Trainer) -> str:
-    """Returns what the columns of a grid of samples show."""
-    if model.num_classes is None:
-        return "samples"
-    names = data_of(trainer).image.class_labels
-    return f"a column for each of {', '.join(names[label] for label in _shown_classes(model.num_classes))}"
+    def _columns_of(self, model: Samples, trainer: Trainer) -> str:
+        """Returns what the columns of a grid of samples show."""
+        if model.num_classes is None:
+            return "samples"
+        names = data_of(trainer).image.class_labels
+        classes = _shown_classes(model.num_classes)
+        each = self._columns_of_each(len(classes))
+        columns = "a column" if each == 1 else f"{each} columns"
+        return f"{columns} for each of {', '.join(names[label] for label in classes)}"
 
 
 def _shown_classes(num_classes: int) -> list[int]:
-    """Returns the classes of the columns of a grid of samples: all, or as many as there is room for, evenly spaced."""
+    """Returns the classes of a grid of samples: all, or as many as there is room for, evenly spaced."""
     columns = min(num_classes, MAX_CLASSES)
     return [column * num_classes // columns for column in range(columns)]
 

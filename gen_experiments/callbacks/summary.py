@@ -6,7 +6,9 @@ from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
 
+from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.lookups import callbacks_of
+from gen_experiments.callbacks.protocols import Samples, Translates, image_mapping
 from gen_experiments.callbacks.resumption import out_of_time
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.units import with_unit
@@ -15,6 +17,7 @@ from gen_experiments.units import with_unit
 class Summary(Callback):
     """Prints the last metrics, the best score, both checkpoints and the run's folder when training ends.
 
+    Below the metrics stands what the scores among them compare, and by which features.
     The summary of a W&B run gets the best score too, for example as `val/fid_best`.
     """
 
@@ -39,6 +42,8 @@ class Summary(Callback):
         console = Console(soft_wrap=True)
         if table.row_count:
             console.print(table)
+        if scored := _scored(trainer, pl_module):
+            print(scored)
         if out_of_time(trainer):
             print("trainer.max_time was over: go on by --ckpt_path=last and a longer --trainer.max_time")
         for callback in checkpoints:
@@ -52,3 +57,23 @@ class Summary(Callback):
                 console.print(f"{label}: {callback.best_model_path}", highlight=False)
         # The run's folder; that of a logger of Lightning's lies in it.
         console.print(f"everything was written to: {trainer.default_root_dir}", highlight=False)
+
+
+def _scored(trainer: Trainer, model: LightningModule) -> str:
+    """Returns what the scores of the last validation compare, and by which features; empty where nothing was scored."""
+    evaluation = next(iter(callbacks_of(trainer, Evaluation)), None)
+    if evaluation is None or not any(name.startswith("val/") for name in trainer.callback_metrics):
+        return ""
+    samples = isinstance(model, Samples) and evaluation.extractor is not None
+    if image_mapping(model) is None and not samples:
+        return ""
+    split = evaluation.reference if image_mapping(model) is None else "val"
+    images = f"the {len(trainer.datamodule.split(split))} images of {split}"  # type: ignore[attr-defined]
+    if image_mapping(model) is None:
+        what = f"{evaluation.samples} samples against {images}"
+    else:
+        what = f"{'translations against' if isinstance(model, Translates) else 'reconstructions of'} {images}"
+    if evaluation.extractor is None:
+        return f"scored: {what}"
+    protocol = evaluation.protocol()
+    return f"scored: {what}; features: {protocol['extractor']}, {protocol['resize']}"

@@ -11,7 +11,7 @@ from rich.table import Table
 from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import better, differences, differing_settings
-from gen_experiments.evaluation.record import EVALUATION_FILE, read_record
+from gen_experiments.evaluation.record import EVALUATION_FILE, biased, read_record
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.runs.job import is_first_process
 from gen_experiments.units import with_unit
@@ -95,6 +95,8 @@ def print_comparison(names: list[str], records: list[dict[str, Any]]) -> bool:
     Console(soft_wrap=True).print(table)
     for number, name in enumerate(names):
         print(f"{number + 1}: {name}")
+        if outside := biased(records[number]["scores"]):
+            print(f"   {outside}")
     for field, values in differing.items():
         print(f"not ranked, as {field} differs: {_listed(values)}")
     return bool(differing)

@@ -51,8 +51,8 @@ def evaluate(
     set decoded, as those of the run or the data on the other side. The processes of torchrun share the images.
 
     Args:
-        evaluated: the images to score.
-        reference: the images to compare with: as above, or a split (train, val, test) of the evaluated run's data; by
+        evaluated: the images to score: CHECKPOINT, RUN, DIR, FILE.yaml, FILE.yaml:test or FILE.npz.
+        reference: the images to compare with: as before, or a split (train, val, test) of the evaluated run's data; by
             default the split that its training compared with.
         metrics: names, such as [fid,kid]; by default all that can be computed, except fid_infinity, sfid (ADM's, by
             InceptionFeatures), near_copies and near_copies_p (see `memorisation`) and, without --lpips, lpips.

@@ -4,6 +4,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from gen_experiments.evaluation.record import biased
 from gen_experiments.reports.run_data import RunData
 from gen_experiments.reports.tables import table
 from gen_experiments.units import with_unit
@@ -38,7 +39,10 @@ def _scores(held: dict[str, Any]) -> str:
     for role in ("evaluated", "reference"):
         said |= {f"{role}: {key}": value for key, value in protocol[role].items() if value not in (None, "")}
     fields = table(["field", "value"], ([key, str(value)] for key, value in said.items()))
-    return f"{table(['metric', 'value', '95% interval'], rows)}<details><summary>protocol</summary>{fields}</details>"
+    shown = table(["metric", "value", "95% interval"], rows)
+    if outside := biased(held["scores"]):
+        shown += f"<p>{html.escape(outside)}</p>"
+    return f"{shown}<details><summary>protocol</summary>{fields}</details>"
 
 
 def _by_damage(kinds: Sequence[dict[str, Any]]) -> str:

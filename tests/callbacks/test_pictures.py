@@ -21,10 +21,34 @@ class Labelled:
         return ((labels + first) / 127.5 - 1).view(-1, 1, 1, 1).expand(count, 1, 2, 2)
 
 
-def test_a_column_for_each_class():
-    images, columns = Pictures(count=8)._samples(Labelled(3))
-    assert columns == 3
-    assert images[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1, 2]
+@pytest.mark.parametrize(
+    ("classes", "rows"),
+    [
+        (3, [[0, 0, 1, 1, 2, 2]] * 2),  # not three columns of four pictures: with 64 pictures they are a ribbon
+        (1, [[0] * 8] * 2),
+        (8, [list(range(8))] * 2),
+        (10, [list(range(10))]),
+    ],
+)
+def test_columns_of_each_class_fill_the_row(classes, rows):
+    images, columns = Pictures(count=16)._samples(Labelled(classes))
+    assert images[:, 0, 0, 0].view(-1, columns).tolist() == rows
+
+
+def test_a_grid_of_classes_and_its_caption_agree(experiment, tmp_path, monkeypatch):
+    for shade in (10, 90, 170):
+        (tmp_path / "set" / f"grey{shade}").mkdir(parents=True)
+        for number in range(8):
+            Image.fromarray(np.full((32, 32), shade, dtype=np.uint8)).save(tmp_path / f"set/grey{shade}/{number}.png")
+    captions = []
+    monkeypatch.setattr("gen_experiments.callbacks.pictures._log_image", lambda *parts: captions.append(parts[-1]))
+    data = ["--data.source=ImageFolder", "--data.source.root=set", "--data.source.channels=1"]
+    model = ["--model.generator.conditional=true", "--model.discriminator.conditional=true"]
+    options = ["--trainer.max_steps=1", "--data.batch_size=4", "--evaluation.extractor=null"]
+    assert experiment("fit", *SMALL["gan"], *SHORT, *data, *model, *options) == 0
+    (picture,) = (tmp_path / "runs" / "gan" / "version_0" / "images").glob("samples-*.png")
+    assert Image.open(picture).size == (2 + 6 * WIDTH, 2 + 10 * WIDTH)
+    assert set(captions) == {"step 1, 4 images seen: 2 columns for each of grey10, grey170, grey90"}
 
 
 def test_of_many_classes_some_of_all_the_range():

@@ -61,6 +61,23 @@ def test_covariances_may_be_divided_by_n(experiment, tmp_path):
     assert scores()["fid"] == pytest.approx(independent.frechet(*rows), rel=1e-4)
 
 
+def test_a_score_outside_of_its_interval_is_named(experiment, tmp_path, capsys):
+    digits(tmp_path / "real", slice(0, 80))
+    digits(tmp_path / "few", slice(100, 140))
+    metrics = ("--metrics=[is,mind]", "--bootstrap=40", "--json=record.json")
+    assert experiment("evaluate", "few", "real", *BY_DIGITS, *metrics) == 0
+    found = record()["scores"]
+    # The mean of ten parts of four images each, far below the score of all forty.
+    assert found["is"]["value"] < found["is"]["interval"][0]
+    assert found["mind"]["interval"][0] < found["mind"]["value"] < found["mind"]["interval"][1]
+    named = "outside of its 95% interval: is; an interval is about very many images"
+    assert named in capsys.readouterr().out
+    assert experiment("compare", "record.json", "record.json") == 0
+    assert capsys.readouterr().out.count(named) == 2
+    assert experiment("evaluate", "few", "real", *BY_DIGITS, "--metrics=[mind]", "--bootstrap=40") == 0
+    assert "outside of" not in capsys.readouterr().out
+
+
 def test_missing_modes_are_named_with_the_scores(experiment, tmp_path, capsys):
     labels = np.asarray(independent.digits(32)[1])
     digits(tmp_path / "real", np.arange(0, 600))

@@ -110,6 +110,11 @@ def test_scores_by_other_extractors_and_of_each_damage_are_shown(runs, experimen
     page = Page(text)
     assert [row[1] for row in page.rows if row[0] == "fid"] == ["3.5", "7.25"]
     assert "<h4>by &lt;DINO&gt;</h4>" in text
+    assert "<p>outside of" not in text
+    held["scores"]["fid"] |= {"interval": [1.0, 3.0]}
+    (runs / "gan" / "evaluation.json").write_text(json.dumps(held))
+    assert experiment("report", "gan") == 0
+    assert "<p>outside of its 95% interval: fid; " in (runs / "report.html").read_text()
     assert page.row("GaussianNoise, deviation 0.1") == ["GaussianNoise, deviation 0.1", "20.5"]
     assert page.row("GaussianNoise, deviation 0.5") == ["GaussianNoise, deviation 0.5", "10.25 (10 to 10.5)"]
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.record import write_record
+from gen_experiments.evaluation.record import biased, write_record
 from gen_experiments.metrics.modes import ALARM, hardly_generated
 from gen_experiments.reports.evaluations import described_damage
 from gen_experiments.units import with_unit
@@ -31,6 +31,8 @@ def print_record(held: dict[str, Any]) -> None:
     without = [name for name, found in held["scores"].items() if "interval" not in found]
     if protocol["bootstrap"] and without:
         print(f"no interval is known to hold for {', '.join(without)}")
+    if outside := biased(held["scores"]):
+        print(outside)
     for name in ("missed", "class_missed"):
         if name in held["scores"] and (share := held["scores"][name]["value"]) > ALARM:
             hardly = hardly_generated(f"{share:.0%}", held["scores"][name].get("class"))
