@@ -21,8 +21,6 @@ from gen_experiments.storage import atomic_write
 class ExperimentParser(OneLineParser, LightningArgumentParser):
     """LightningCLI's parser with mistakes described in one line."""
 
-    subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
-
     def save(self, cfg: Namespace, path: str, *args: Any, **kwargs: Any) -> None:
         """Saves a configuration as a whole file or not at all; remote paths (with a `://`) are jsonargparse's.
 

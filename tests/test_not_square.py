@@ -82,7 +82,9 @@ def test_codes_are_written_and_give_the_reconstructions(experiment, root, tmp_pa
     cut = Image.fromarray(first[5:45]).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     with torch.inference_mode():
         expected = to_uint8(model.reconstruct(to_float(torch.from_numpy(np.array(cut))[None, None])))[0, 0]
-    made = torch.from_numpy(np.array(Image.open(tmp_path / "decoded" / Path(str(held["files"][0])).with_suffix(".png"))))
+    made = torch.from_numpy(
+        np.array(Image.open(tmp_path / "decoded" / Path(str(held["files"][0])).with_suffix(".png")))
+    )
     assert made.shape == (HEIGHT, WIDTH)
     assert (made.int() - expected.int()).abs().max() <= 1
 
