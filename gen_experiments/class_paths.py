@@ -13,6 +13,7 @@ from typing import Any, get_args
 from gen_experiments.errors import quoted
 
 UNFINISHED = "is not finished"
+IMPORT_PATH = "write it as package.module.Class"
 NO_SUBCLASS = re.compile(
     r"Import path (?:(?P<named>\S+) )?does not correspond to a subclass of (?P<base>\w+)"
     r"(?=.*?(?:Given value: (?P<given>\S+)|$))"
@@ -46,8 +47,10 @@ def explained_import(error: BaseException | None) -> str | None:
 
 def _explained(error: BaseException, path: str, parent: object) -> str | None:
     module, _, name = path.rpartition(".")
+    if isinstance(error, ImportError) and str(error).startswith("Importing "):
+        return f"{quoted(path)} is not imported: a configuration may not run commands or write files by it"
     if isinstance(error, ValueError) and str(error).startswith("Unexpected import path format"):
-        return f"{quoted(path)} is no import path: write it as package.module.Class"
+        return f"{quoted(path)} is no import path: {IMPORT_PATH}"
     if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
         return f"there is no module {error.name}: install its package, or start in the folder that holds it"
     frames = traceback.extract_tb(error.__traceback__)
@@ -83,17 +86,17 @@ def missing_methods(class_path: str) -> str:
     return f"{class_path} {UNFINISHED}: it {wanting}"
 
 
-def class_names(hint: Any) -> Iterator[str]:
-    """Returns the names of the classes that a type hint accepts: its concrete classes and all their subclasses."""
+def classes_of(hint: Any) -> Iterator[type]:
+    """Returns the classes that a type hint accepts: its concrete classes and all their subclasses."""
     arguments = get_args(hint)
     if isinstance(hint, type) and not arguments:
         if hint.__module__ not in ("builtins", "typing", "collections.abc"):
             if not getattr(hint, "__abstractmethods__", None) and not hint.__name__.startswith("_"):
-                yield hint.__name__
+                yield hint
             subclasses: list[type] = hint.__subclasses__()
             for subclass in subclasses:
-                yield from class_names(subclass)
+                yield from classes_of(subclass)
     elif hint is not None:
         # For a factory, Callable[[A, B], C], the class that it builds counts.
         for argument in arguments[-1:] if isinstance(arguments[0] if arguments else None, list) else arguments:
-            yield from class_names(argument)
+            yield from classes_of(argument)

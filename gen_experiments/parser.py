@@ -1,54 +1,34 @@
 """A parser that describes a mistake in one line: where it is, and what is accepted there."""
 
-import difflib
 import enum
+import inspect
+import itertools
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NoReturn, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
+from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader, set_parsing_settings
 
-from gen_experiments.class_paths import UNFINISHED, class_names, explained_family, explained_import, missing_methods
-from gen_experiments.errors import UserError, shortened
+from gen_experiments.errors import UserError
+from gen_experiments.mistakes import NO_NAME, explained, one_line
 from gen_experiments.plain_values import check_plain
 
-# What jsonargparse prints about every alternative of a type.
-NOISE = re.compile(
-    r"^(Does not validate|Subtypes:|Errors:|Given value|Problem with given class_path|Expected a <class 'NoneType'>"
-    r"|Expected a path but|Expected an instantiatable class|Parser key)"
-)
-UNKNOWN_KEY = re.compile(
-    r"Option '([^']+)' is not accepted|(?:Group '(?P<group>[^']+)' )?does not accept option '([^']+)'"
-    r"|unrecognized arguments: (\S+).*",
-    re.S,
-)
-NO_CLASS = re.compile(r"Not a valid subclass of (\w+)")
-UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
-ABSTRACT_CLASS = re.compile(
-    r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
-)
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
-NO_KEYS = ("help", "subcommand", "print_shtab")  # options that the libraries add
-EXPLAINED = "there is no "
-MOST_KEYS = 24  # accepted keys that a message lists
 
 
 class OneLineParser(ArgumentParser):
     """jsonargparse's parser with mistakes described in one line."""
 
-    # Keys of a subcommand, which the parent parser does not know.
-    subcommand_keys: ClassVar[tuple[str, ...]] = ()
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False} | options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Ends the program with code 2; a nested parser passes the explained mistake to the outer parser."""
-        importing = explained_import(ex)
-        if importing is not None:
-            message = "\n".join([*re.findall(r'Parser key "[^"]+"', message), importing])
-        elif EXPLAINED not in message and UNFINISHED not in message:
-            message = explained_family(self._explain(message))
+        below = (action.dest for parser in self._parsers_below() for action in parser._actions)
+        message = explained(message, ex, self._actions, below)
         if not self.exit_on_error:
             super().error(message, ex)
         print(f"error: {one_line(message)}", file=sys.stderr)
@@ -64,14 +44,20 @@ class OneLineParser(ArgumentParser):
         given = sys.argv[1:] if args is None else args
         found = [(word, WHOLE_NUMBER.match(word)) for word in given]
         whole = [f"{m[1]}={m[2]}" if m and m[1] not in texts else word for word, m in found]
-        return in_home(super().parse_args(whole, *others, **options))
+        words = [*itertools.starmap(self._with_name, itertools.pairwise([*whole, ""]))]
+        try:
+            return in_home(super().parse_args(words, *others, **options))
+        except UnicodeDecodeError as error:
+            self.error(str(error), error)
 
     def parse_path(self, path: str | os.PathLike[str], *others: Any, **options: Any) -> Any:
         """Reads a configuration; errors name it."""
         self._config = os.fspath(path)
         try:
             return super().parse_path(path, *others, **options)
-        except (UnicodeError, OSError) as error:
+        except UnicodeError:
+            self.error(f"there is no text in {path}: name a YAML file")
+        except OSError as error:
             self.error(f"{path}: {error}")
 
     def parse_string(self, content: str, path: str | os.PathLike[str] = "", *others: Any, **options: Any) -> Any:
@@ -100,6 +86,19 @@ class OneLineParser(ArgumentParser):
             if isinstance(action.choices, Mapping):
                 yield from action.choices.values()
 
+    def _with_name(self, word: str, following: str) -> str:
+        """Returns a word; `--key.help` without a class gets a name of none, so that the answer is those that exist."""
+        if not word.endswith(".help") or "=" in word or (following and not following.startswith("-")):
+            return word
+        actions = [action for parser in (self, *self._parsers_below()) for action in parser._actions]
+        known = next((action for action in actions if word in action.option_strings), None)
+        alone = (
+            known is not None
+            and known.nargs in (0, "?")
+            and not any(map(inspect.isabstract, getattr(known, "_help_types", ())))
+        )
+        return word if alone else f"{word}={NO_NAME}"
+
     def _text_options(self) -> Iterator[str]:
         for action in self._actions:
             if str in (action.type, getattr(action, "_typehint", None)):
@@ -118,34 +117,6 @@ class OneLineParser(ArgumentParser):
                 if value is None:
                     self._check_value_key(action, value, action.dest, namespace)
 
-    def _explain(self, message: str) -> str:
-        """Explains a wrong key or class: its name, the nearest right one, and what is accepted."""
-        key = UNKNOWN_KEY.search(message)
-        if key:
-            name = next(filter(None, (key[1], key[3], key[4]))).lstrip("-").partition("=")[0]
-            name = f"{key['group']}.{name}" if key["group"] else name
-            dests = [action.dest for action in self._actions]
-            alone = [action.dest for action in self._actions if not action.option_strings]
-            if name in alone:
-                return message.replace(key[0], f"{EXPLAINED}key {name}: it is positional, leave out --{name}=")
-            keys = [dest for dest in dests if dest not in NO_KEYS and not dest.endswith(".help")]
-            if "subcommand" in dests:  # the parser of a class in a configuration is of the same kind
-                keys += self.subcommand_keys
-            return message.replace(key[0], f"{EXPLAINED}key {name}{_suggestion(name, keys)}")
-        wrong = UNKNOWN_CLASS.search(message)
-        if wrong:
-            place = re.findall(r'Parser key "([^"]+)"', message)[-1:]
-            hints = [getattr(action, "_typehint", None) for action in self._actions if action.dest in place]
-            number = next((kind for hint in hints for kind in get_args(hint) if kind in (int, float)), None)
-            if number is not None:  # such as a learning rate, which may be a tensor too
-                return message.replace(wrong[0], f"{EXPLAINED}number in {wrong[1]}: give a {number.__name__}")
-            classes = sorted({name for hint in hints for name in class_names(hint)})
-            return message.replace(wrong[0], f"{EXPLAINED}class {wrong[1]}{_suggestion(wrong[1], classes)}")
-        unfinished = ABSTRACT_CLASS.search(message)
-        if unfinished:
-            return message.replace(unfinished[0], missing_methods(unfinished[2] or unfinished[3] or "the class"))
-        return message
-
 
 def in_home(value: Any) -> Any:
     """Returns a value, whose texts that begin with `~` or `~user` then begin with the path of that home folder.
@@ -163,35 +134,6 @@ def in_home(value: Any) -> Any:
     elif type(value) in (list, tuple):
         return type(value)(map(in_home, value))
     return value
-
-
-def one_line(message: str) -> str:
-    """Reduces a message of jsonargparse to the path of keys and the first informative complaint."""
-    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
-    complaints = [line for line in lines if line and not NOISE.match(line)]
-    explained = [line for line in complaints if EXPLAINED in line or UNFINISHED in line]
-    complaint = (explained or complaints or lines)[0]
-    if EXPLAINED in complaint:
-        complaint = complaint[complaint.index(EXPLAINED) :]
-    complaint = re.sub(r"<class '([^']+)'>", r"\1", complaint.partition(". Got value: Namespace")[0])
-    trail = ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    complaint = complaint.replace("Expected a int", "Expected an int")
-    complaint = NO_CLASS.sub(r"it is no class of \1: give class_path, and the options below init_args alone", complaint)
-    return shortened(f"{trail}: {complaint}" if trail and not complaint.startswith("Parser key") else complaint)
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    known = list(dict.fromkeys(known))
-    head, dot, _ = name.partition(".")
-    heads = list(dict.fromkeys(key.partition(".")[0] for key in known))
-    # Of a path whose first word is wrong, that is the mistake.
-    near = difflib.get_close_matches(*((head, heads) if dot and head not in heads else (name, known)), 1, 0.6)
-    near = [key for key in near if key != head]  # which is right
-    hint = f"; did you mean {near[0]}?" if near else ""
-    if near and len(known) > MOST_KEYS:
-        return hint
-    more = ", …" if len(known) > MOST_KEYS else ""
-    return f"{hint} (accepted: {', '.join(known[:MOST_KEYS])}{more})" if known else hint
 
 
 def _load_yaml(text: str) -> Any:
@@ -225,4 +167,6 @@ def _load_yaml(text: str) -> Any:
 yaml.SafeDumper.add_multi_representer(enum.Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 _jsonargparse_yaml = get_loader("yaml")
+# What a configuration of somebody else must not name: it is refused now, and not only from jsonargparse 5 on.
+set_parsing_settings(import_path_denylist=[])
 set_loader("yaml", _load_yaml, exceptions=(yaml.YAMLError,))

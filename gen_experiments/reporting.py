@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 
 from gen_experiments.errors import UserError, shortened
-from gen_experiments.parser import one_line
+from gen_experiments.mistakes import one_line
 from gen_experiments.runs.job import process_suffix
 
 DEBUG_VARIABLE = "GEN_EXPERIMENTS_DEBUG"

@@ -25,8 +25,6 @@ SCORES = "what is scored: a checkpoint, a run (its best checkpoint), or best or 
 class ExperimentParser(OneLineParser, LightningArgumentParser):
     """LightningCLI's parser with mistakes described in one line."""
 
-    subcommand_keys = ("model", "data", "trainer", "evaluation", "run", "seed_everything", "ckpt_path")
-
     def dump(self, namespace: Namespace, *args: Any, **kwargs: Any) -> str:
         """Returns the text of a configuration, which was checked when it was read: to check it again takes long."""
         text: str = super().dump(namespace, *args, **{"skip_validation": True, **kwargs})

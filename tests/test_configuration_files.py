@@ -40,10 +40,19 @@ def test_configurations_that_have_no_end(mistake, tmp_path, text, message):
         ("run: [a]", "mine.yaml: run must have keys of its own below it, and holds ['a']"),
         ("evaluation:", "mine.yaml holds no configuration"),
         ("data: 5", "mine.yaml: data must have keys of its own below it, and holds 5"),
-        ("modell: {a: 1}", "(accepted: config, print_config, model, data, trainer, "),
+        ("modell: {a: 1}", "(accepted: config, print_config, seed_everything, trainer, model, data, "),
         ("modell: {a: 1}", "there is no key modell.a; did you mean model?"),
-        ("trainer: {max_step: 3}", "there is no key trainer.max_step (accepted: "),
-        ("run: {nam: x}", "there is no key run.nam (accepted: "),
+        ("trainer: {max_step: 3}", "there is no key trainer.max_step; did you mean trainer.max_steps?"),
+        ("run: {nam: x}", "there is no key run.nam; did you mean run.name? (accepted: name, root, "),
+        ("evaluation: {sample: 3}", "there is no key evaluation.sample; did you mean evaluation.samples?"),
+        ("max_steps: 3", "there is no key max_steps; did you mean trainer.max_steps?"),
+        ("data: {sise: 3}", "data: there is no key sise; did you mean size?"),
+        (
+            "data: {init_args: {source: {class_path: ImageFolder, init_args: {rot: x}}}}",
+            "data.source: there is no key rot; did you mean root?",
+        ),
+        ("model: {class_path: VQVAE, init_arg: {a: 3}}", "there is no key init_arg.a; did you mean init_args?"),
+        ("model: {clas_path: VQVAE}", "there is no key clas_path; did you mean class_path?"),
         (
             "model: {init_args: {}, width: 3}",
             "model: it is no class of ImageModel: give class_path, and the options below",
@@ -104,4 +113,6 @@ def test_every_process_of_a_run_reads_what_is_piped_in(tmp_path):
 
 def test_a_configuration_of_no_text_is_named(mistake, tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
-    assert "mine.yaml: 'utf-8' codec can't decode" in mistake("fit", *SMALL["gan"], *SHORT, "--config=mine.yaml")
+    assert "there is no text in mine.yaml: name a YAML file" in mistake(
+        "fit", *SMALL["gan"], *SHORT, "--config=mine.yaml"
+    )

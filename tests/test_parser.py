@@ -3,7 +3,9 @@
 import pytest
 import yaml
 
-CONFIG = "--config={configs}/vqvae.yaml"
+from conftest import CONFIGS
+
+CONFIG = f"--config={CONFIGS}/vqvae.yaml"
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,37 @@ CONFIG = "--config={configs}/vqvae.yaml"
         (["fit", "--config=nowhere.yaml"], "there is no configuration at nowhere.yaml"),
         (["fit", "CONFIG", "--config", "~/nowhere.yml"], "there is no configuration at ~/nowhere.yml"),
         (["sample", __file__, "--numm=3"], "there is no key numm; did you mean num?"),
+        # The beginning of an option is not taken for it.
+        (["sample", __file__, "--nu", "3"], "there is no key nu; did you mean num? (accepted: checkpoint, num,"),
+        (["translate", __file__, "--ima=x"], "there is no key ima; did you mean images?"),
+        (["fit", "CONFIG", "--ckpt=x"], "there is no key ckpt; did you mean ckpt_path?"),
+        (
+            ["fit", "CONFIG", "--trainer.max_step=3"],
+            "there is no key trainer.max_step; did you mean trainer.max_steps?",
+        ),
+        (["fit", "CONFIG", "--max_steps=3"], "there is no key max_steps; did you mean trainer.max_steps?"),
+        (
+            ["fit", "CONFIG", "--evaluation.extractor=runs/a"],
+            "evaluation.extractor: there is no class runs/a (accepted: ChosenChannels, DigitsFeatures, ",
+        ),
+        (["fit", "CONFIG", "--data.source=/"], "options that are files: CIFAR10.root, "),
+        (
+            ["fit", "CONFIG", "--model.quantizer=no/such.ckpt"],
+            "write it as package.module.Class (accepted: EMAQuantizer,",
+        ),
+        (["fit", "CONFIG", "--config=/"], "config: there is no file at /, which is a folder: name a YAML file"),
+        (["fit", "CONFIG", "--run=/"], "run: there is no file at /, which is a folder: name a YAML file"),
+        (["fit", "CONFIG", "--config=nowhere"], "nowhere: name a YAML file"),
+        # Help needs a class where there are several.
+        (
+            ["fit", "--data.damage.help"],
+            "data: there is no help without a class: name one behind .help (accepted: Blur,",
+        ),
+        (["fit", "CONFIG", "--model.quantizer.help"], "name one behind .help (accepted: EMAQuantizer, FSQ, "),
+        (["fit", "--trainer.logger.help", "--config=x"], "name one behind .help (accepted: CSVLogger, "),
+        (["fit", "--evaluation.extractor.help"], "name one behind .help (accepted: ChosenChannels, DigitsFeatures, "),
+        (["evaluate", "--extractor.help"], "name one behind .help (accepted: ChosenChannels, DigitsFeatures, "),
+        (["fit", "--data.damage.help=Blurr"], "data: there is no class Blurr; did you mean Blur?"),
         (["report", "a", "--xyz=3"], "there is no key xyz (accepted: runs, out)"),
         (
             ["sample", "--checkpoint=a.ckpt"],
@@ -43,9 +76,7 @@ CONFIG = "--config={configs}/vqvae.yaml"
     ],
 )
 def test_a_mistake_is_one_line(experiment, capsys, arguments, expected):
-    from conftest import CONFIGS
-
-    code = experiment(*(a if a != "CONFIG" else f"--config={CONFIGS}/vqvae.yaml" for a in arguments))
+    code = experiment(*(CONFIG if a == "CONFIG" else a for a in arguments))
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert code == 2
     assert len(errors) == 1
@@ -53,9 +84,7 @@ def test_a_mistake_is_one_line(experiment, capsys, arguments, expected):
 
 
 def test_the_keys_of_a_class_are_its_own(experiment, capsys):
-    from conftest import CONFIGS
-
-    assert experiment("fit", f"--config={CONFIGS}/vqvae.yaml", "--model.reconstruction.wait=1") == 2
+    assert experiment("fit", CONFIG, "--model.reconstruction.wait=1") == 2
     assert "no key wait; did you mean weight? (accepted: weight)\n" in capsys.readouterr().err
 
 
@@ -79,10 +108,43 @@ def test_the_value_of_an_unknown_key_is_not_told_as_one_that_is_accepted(experim
     ],
 )
 def test_what_sweeps_write_is_understood(experiment, capsys, argument, keys, value):
-    from conftest import CONFIGS
-
-    assert experiment("fit", f"--config={CONFIGS}/vqvae.yaml", argument, "--print_config") == 0
+    assert experiment("fit", CONFIG, argument, "--print_config") == 0
     found = yaml.safe_load(capsys.readouterr().out)
     for key in keys.split():
         found = found[key]
     assert (type(found), found) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("--evaluation.extractor", "evaluation.extractor: there is no text in a.ckpt: name a class (accepted: Chosen"),
+        ("--evaluation.extractor", "options that are files: FidelityFeatures.weights, InceptionFeatures.weights, "),
+        ("--model.quantizer", "model.quantizer: there is no text in a.ckpt: name a class (accepted: EMAQuantizer, "),
+        ("--trainer.callbacks", "trainer.callbacks: there is no text in a.ckpt: name a class (accepted: "),
+        ("--trainer", "there is no text in a.ckpt: name a YAML file"),
+        ("--run", "there is no text in a.ckpt: name a YAML file"),
+        ("--config", "there is no text in a.ckpt: name a YAML file"),
+    ],
+)
+def test_a_checkpoint_in_place_of_a_class_or_a_yaml_is_named(mistake, tmp_path, option, expected):
+    (tmp_path / "a.ckpt").write_bytes(b"PK\x03\x04\x80\xff")
+    assert expected in mistake("fit", CONFIG, f"{option}=a.ckpt")
+
+
+def test_help_on_a_class_is_printed(experiment, capsys):
+    for shown, *words in (
+        ["--data.batch_size", "--data.help"],
+        ["--damage.deviation", "--data.damage.help", "Blur"],
+        ["--model.quantizer", "--model.help=VQVAE"],
+    ):
+        assert experiment("fit", *words) == 0
+        assert f"{shown}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--trainer.callbacks+=os.system", "--model.quantizer=os.system", "--model.optimizer=os.system"],
+)
+def test_a_configuration_cannot_run_commands(mistake, tmp_path, option):
+    assert "os.system is not imported: a configuration may not run commands" in mistake("fit", CONFIG, option)

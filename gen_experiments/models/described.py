@@ -15,7 +15,8 @@ from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse._common import parsing_settings
 
 from gen_experiments.errors import UserError, quoted, shortened
-from gen_experiments.parser import OneLineParser, one_line
+from gen_experiments.mistakes import one_line
+from gen_experiments.parser import OneLineParser
 from gen_experiments.plain_values import check_plain
 from gen_experiments.untrusted import building
 
