@@ -118,16 +118,16 @@ class ExperimentCLI(LightningCLI):
             check_trainer(self.model, trainer)
             if subcommand == "fit" and start.checkpoint is None:
                 _check_trains(trainer, self._run.init_from)
-            held = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
+            checkpoint = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
             self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
             if subcommand == "fit":
                 self._begin_with_weights()
             if trainer.is_global_zero:
-                _announce(subcommand, start, held)
+                _announce(subcommand, start, checkpoint)
             if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
                 trainer.strategy.checkpoint_io = WholeFileCheckpointIO()
             if subcommand != "fit":
-                self._score_into_a_file(held)
+                self._score_into_a_file(checkpoint)
             resumption = self._add_callbacks()
             super()._run_subcommand(subcommand)
             resumption.finish(trainer)
@@ -149,15 +149,15 @@ class ExperimentCLI(LightningCLI):
         elif start.checkpoint is not None and not start.resumes and self.trainer.is_global_zero:
             record_origin(start.folder, [start.checkpoint])
 
-    def _score_into_a_file(self, held: dict[str, Any] | None) -> None:
+    def _score_into_a_file(self, checkpoint: dict[str, Any] | None) -> None:
         """Turns the loggers off, whose curves are those of training: scores have a file of their own."""
         trainer, start = self.trainer, self._start
         trainer.loggers = []
-        if start.checkpoint is not None and held is not None:
-            if "loops" in held:
+        if start.checkpoint is not None and checkpoint is not None:
+            if "loops" in checkpoint:
                 # Pictures are named after the step of the checkpoint, as in training.
-                trainer.fit_loop.load_state_dict(held["loops"]["fit_loop"])
-            scores = Scores(start.folder, start.checkpoint, held["global_step"])
+                trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
+            scores = Scores(start.folder, start.checkpoint, checkpoint["global_step"])
             trainer.callbacks.append(scores)  # type: ignore[attr-defined]
 
     def _add_callbacks(self) -> Resumption:
@@ -225,10 +225,10 @@ def _check_trains(trainer: Trainer, init_from: str | None) -> None:
             raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out")
 
 
-def _announce(subcommand: str, start: Start, held: dict[str, Any] | None) -> None:
+def _announce(subcommand: str, start: Start, checkpoint: dict[str, Any] | None) -> None:
     """Prints which checkpoint is used, and for what."""
-    if held is not None:
-        where = f"{start.checkpoint} (step {held['global_step']}, {held['images_seen']} images seen)"
+    if checkpoint is not None:
+        where = f"{start.checkpoint} (step {checkpoint['global_step']}, {checkpoint['images_seen']} images seen)"
         begins = "begins again" if start.begins_again else "goes on" if start.resumes else "is a new run and begins"
         print(
             f"{start.folder} {begins} from {where}" if subcommand == "fit" else f"{subcommand} of {where}", flush=True

@@ -49,8 +49,8 @@ def read_weights(path: Path) -> dict[str, dict[str, Tensor]]:
         return {"": _of_index(path)}
     if is_safetensors(path):
         return {"": read_safetensors(path)}
-    held = _of_torch(path, inert=True)
-    found = dict(_containers(held)) if isinstance(held, Mapping) else {}
+    contents = _of_torch(path, inert=True)
+    found = dict(_containers(contents)) if isinstance(contents, Mapping) else {}
     if not found:
         raise Unreadable("it holds no weights under names, as a state_dict does")
     for name, weight in ((name, weight) for weights in found.values() for name, weight in weights.items()):
@@ -98,13 +98,13 @@ def torch_file(path: Path) -> Iterator[Path]:
     Raises:
         Unreadable: as for `read_state`.
     """
-    held = read_state(path)
+    state = read_state(path)
     if not is_safetensors(path):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "weights.pth"
-        torch.save(held, copy)
+        torch.save(state, copy)
         yield copy
 
 
@@ -152,15 +152,15 @@ def _files_in(folder: Path) -> list[Path]:
 def _of_index(path: Path) -> dict[str, Tensor]:
     """Returns the tensors of all parts that an index names, which must lie beside it."""
     named = _parts(path)
-    held: dict[str, Tensor] = {}
+    state: dict[str, Tensor] = {}
     for file in sorted({*named.values()}):
         if Path(file).name != file or not (path.parent / file).is_file():
             raise Unreadable(f"the part {quoted(file)} that {path.name} names does not lie beside it")
-        held |= read_safetensors(path.parent / file)
-    lacking = sorted(named.keys() - held.keys())
-    if lacking or not held:
+        state |= read_safetensors(path.parent / file)
+    lacking = sorted(named.keys() - state.keys())
+    if lacking or not state:
         raise Unreadable(f"the parts lack {quoted(lacking[0]) if lacking else 'weights'}, which {path.name} names")
-    return held
+    return state
 
 
 def _parts(index: Path) -> dict[str, str]:
@@ -189,21 +189,21 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise Unreadable(f"{path.name} has more than {MAX_BYTES >> 20} MiB")
-        held = json.loads(path.read_text(encoding="utf-8"))
+        contents = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise Unreadable(f"{path.name} cannot be read: {quoted(error)}") from error
-    if not isinstance(held, dict):
+    if not isinstance(contents, dict):
         raise Unreadable(f"{path.name} holds no object of JSON")
-    return held
+    return contents
 
 
-def _containers(held: Mapping[Any, Any], name: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _containers(contents: Mapping[Any, Any], name: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yields the dictionaries of arrays and their names; single numbers, as of a best score, make none."""
-    weights = {key: value for key, value in held.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    weights = {key: value for key, value in contents.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if any(weight.ndim for weight in weights.values()):
         yield name, weights
-    of_lightning = depth == 0 and LIGHTNINGS in held and isinstance(held.get("state_dict"), Mapping)
-    for key, value in held.items():
+    of_lightning = depth == 0 and LIGHTNINGS in contents and isinstance(contents.get("state_dict"), Mapping)
+    for key, value in contents.items():
         inner = isinstance(key, str) and isinstance(value, Mapping) and not key.startswith("optim")
         if inner and depth < MAX_DEPTH and (not of_lightning or key == "state_dict"):
             yield from _containers(value, f"{name}.{key}" if name else key, depth + 1)

@@ -55,12 +55,12 @@ class Resumption(Callback):
         step = checkpoint["global_step"]
         self._validated_step = checkpoint.get(VALIDATED_STEP, step)
         callbacks = checkpoint.get("callbacks", {})
-        held = {key: callbacks.pop(key) for key in list(callbacks) if key.startswith(ModelCheckpoint.__qualname__)}
+        states = {key: callbacks.pop(key) for key in list(callbacks) if key.startswith(ModelCheckpoint.__qualname__)}
         for callback in trainer.checkpoint_callbacks if self.start.resumes and not self.start.begins_again else []:
             if isinstance(callback, ModelCheckpoint):
                 # Keys contain the triggers, which may have changed.
-                alike = [state for state in held.values() if state["monitor"] == callback.monitor]
-                state = held.get(callback.state_key) or (alike[-1] if alike else None)
+                alike = [state for state in states.values() if state["monitor"] == callback.monitor]
+                state = states.get(callback.state_key) or (alike[-1] if alike else None)
                 if state is not None:
                     callback.current_score = state["current_score"]  # Lightning does not restore it
                     callbacks[callback.state_key] = _moved(state, str(callback.dirpath))

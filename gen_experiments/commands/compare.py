@@ -81,7 +81,7 @@ def print_comparison(names: list[str], records: list[dict[str, Any]]) -> bool:
     """
     differing = differences(records)
     table = Table("metric", *(str(number + 1) for number in range(len(names))), "better")
-    shared = [name for name in records[0]["scores"] if all(name in held["scores"] for held in records)]
+    shared = [name for name in records[0]["scores"] if all(name in record["scores"] for record in records)]
     if not shared:
         raise UserError("the records have no metric in common: evaluate the runs by the same --metrics, or --rescore")
     for metric in shared:
@@ -91,7 +91,7 @@ def print_comparison(names: list[str], records: list[dict[str, Any]]) -> bool:
         else:
             number, note = better(records, metric)
             remark = note if number is None else f"{number + 1}{', ' if note else ''}{note}"
-        table.add_row(with_unit(metric), *(_cell(held["scores"][metric]) for held in records), remark)
+        table.add_row(with_unit(metric), *(_cell(record["scores"][metric]) for record in records), remark)
     Console(soft_wrap=True).print(table)
     for number, name in enumerate(names):
         print(f"{number + 1}: {name}")

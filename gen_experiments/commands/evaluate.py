@@ -18,7 +18,7 @@ from gen_experiments.commands.evaluating.sides import Sides, opened_sides
 from gen_experiments.data.damage import Damage
 from gen_experiments.evaluation.feature_set import FeatureSet
 from gen_experiments.evaluation.intervals import Score, add_intervals
-from gen_experiments.evaluation.record import EVALUATION_FILE, record, write_record
+from gen_experiments.evaluation.record import EVALUATION_FILE, record_of, write_record
 from gen_experiments.evaluation.scores import BY_CLASS, METRICS, computable, score
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
@@ -85,16 +85,16 @@ def evaluate(
         damage=damage,
     )
     networks = extractor if isinstance(extractor, list) else [extractor] if extractor is not None else []
-    held = evaluation_of(evaluated, reference, networks, protocol)
+    record = evaluation_of(evaluated, reference, networks, protocol)
     if not is_first_process():
         return
-    for each in (held, *held.get("by_other_extractors", ())):
+    for each in (record, *record.get("by_other_extractors", ())):
         print_record(each)
     if json is not None:
-        write_record(held, Path(json))
+        write_record(record, Path(json))
         print(f"wrote the record to {json}")
     elif run_of(Path(evaluated)) is not None:
-        keep_record(held, Path(evaluated) / EVALUATION_FILE, ": name a file for it by --json")
+        keep_record(record, Path(evaluated) / EVALUATION_FILE, ": name a file for it by --json")
 
 
 @torch.inference_mode()
@@ -130,9 +130,9 @@ def evaluation_of(
             "metrics": wanted,
             "bootstrap": protocol.bootstrap,
         }
-        for role, side, held in (("evaluated", sides.fake, generated), ("reference", sides.real, originals)):
-            told[role] = {**side.described, "count": held.moments.count, "pixels_sha256": held.pixels_sha256}
-        records.append(record(scores, told))
+        for role, side, features in (("evaluated", sides.fake, generated), ("reference", sides.real, originals)):
+            told[role] = {**side.described, "count": features.moments.count, "pixels_sha256": features.pixels_sha256}
+        records.append(record_of(scores, told))
     others: dict[str, Any] = {"by_other_extractors": records[1:]} if len(records) > 1 else {}
     if sides.data is not None and (sides.data[0].damage or protocol.damage):
         assert sides.model is not None

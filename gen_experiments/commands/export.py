@@ -53,12 +53,12 @@ def export(checkpoint: str, out: str = "exported", formats: list[str] | None = N
         program.check_installed()
     path = Path(checkpoint)
     check_empty(Path(out))
-    model, held = load_model(path, ImageModel, "be exported"), read_checkpoint(path)
+    model, contents = load_model(path, ImageModel, "be exported"), read_checkpoint(path)
     with atomic_folder(Path(out)) as folder:
         if SAFETENSORS in chosen:
-            (folder / WEIGHTS).write_bytes(weights_bytes(held["state_dict"]))
+            (folder / WEIGHTS).write_bytes(weights_bytes(contents["state_dict"]))
         functions = _write_programs(model, programs, folder)
-        config = config_of(held, dataclasses.asdict(model.image), plain_reading(checkpoint), functions)
+        config = config_of(contents, dataclasses.asdict(model.image), plain_reading(checkpoint), functions)
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     kept = [WEIGHTS] if SAFETENSORS in chosen else []
     print(f"wrote {', '.join([*kept, CONFIG])} to {out}")

@@ -36,10 +36,10 @@ def rescored(
     network = extractor or extractor_needed(runs, protocol.of_features, False)
     records = []
     for run in runs:
-        held = evaluation_of(run, reference, [network], protocol)
-        records.append(held)
+        record = evaluation_of(run, reference, [network], protocol)
+        records.append(record)
         if is_first_process():
-            keep_record(held, Path(run) / EVALUATION_FILE)
+            keep_record(record, Path(run) / EVALUATION_FILE)
     return records
 
 

@@ -26,12 +26,12 @@ SMALLER_IS_BETTER = (
 
 def differences(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     """Returns the fields in which protocols differ, with the values of all records."""
-    return _differing([_fields(held["protocol"]) for held in records])
+    return _differing([_fields(record["protocol"]) for record in records])
 
 
 def differing_settings(records: Sequence[dict[str, Any]], metric: str) -> dict[str, list[Any]]:
     """Returns the settings in which a metric differs, with the values of all records."""
-    return _differing([held["scores"][metric]["settings"] for held in records])
+    return _differing([record["scores"][metric]["settings"] for record in records])
 
 
 def better(records: Sequence[dict[str, Any]], metric: str) -> tuple[int | None, str]:
@@ -39,7 +39,7 @@ def better(records: Sequence[dict[str, Any]], metric: str) -> tuple[int | None, 
 
     A score whose interval overlaps another has not won.
     """
-    scores = [held["scores"][metric] for held in records]
+    scores = [record["scores"][metric] for record in records]
     sign = 1 if metric in SMALLER_IS_BETTER else -1
     first, second, *_ = sorted(range(len(scores)), key=lambda number: sign * scores[number]["value"])
     if scores[first]["value"] == scores[second]["value"]:

@@ -15,7 +15,7 @@ EVALUATION_FILE = "evaluation.json"  # in the folder of a run
 PACKAGES = ("gen_experiments", "torch", "torchmetrics", "torch-fidelity", "numpy")
 
 
-def record(scores: dict[str, "Score"], protocol: dict[str, Any]) -> dict[str, Any]:
+def record_of(scores: dict[str, "Score"], protocol: dict[str, Any]) -> dict[str, Any]:
     """Returns scores and protocol as plain values, with the versions of the packages."""
     import torch  # here, as `report` reads records without it
 
@@ -26,14 +26,14 @@ def record(scores: dict[str, "Score"], protocol: dict[str, Any]) -> dict[str, An
     }
 
 
-def write_record(held: dict[str, Any], path: Path) -> None:
+def write_record(record: dict[str, Any], path: Path) -> None:
     """Writes a record as JSON.
 
     Raises:
         UserError: the file cannot be written.
     """
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def biased(scores: dict[str, Any]) -> str:
@@ -58,17 +58,17 @@ def read_record(path: Path) -> dict[str, Any]:
         UserError: there is no such file, or it holds no record.
     """
     try:
-        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for found in held["scores"].values():
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for found in record["scores"].values():
             found |= {"value": float(found["value"]), "settings": dict(found["settings"])}
             if "interval" in found:
                 low, high = map(float, found["interval"])
                 found["interval"] = [low, high]
-        protocol = held["protocol"]
+        protocol = record["protocol"]
         if not all(isinstance(protocol[role], dict) for role in ("evaluated", "reference")):
             raise TypeError("a side is no description")
     except OSError as error:
         raise UserError(f"there is no record at {path} ({error.strerror}): write one by evaluate") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UserError(f"{path} holds no record of an evaluation: write it anew by evaluate") from None
-    return held
+    return record

@@ -28,6 +28,6 @@ LAYOUTS: tuple[Layout, ...] = (
 )
 
 
-def layout_of(held: Mapping[str, Tensor]) -> Layout | None:
+def layout_of(state: Mapping[str, Tensor]) -> Layout | None:
     """Returns the layout that weights have, by their names; None if it is no known one."""
-    return next((layout for layout in LAYOUTS if layout.recognises(held)), None)
+    return next((layout for layout in LAYOUTS if layout.recognises(state)), None)

@@ -46,7 +46,7 @@ class Layout(ABC):
     settings: ClassVar[str | None] = None
 
     @abstractmethod
-    def recognises(self, held: Mapping[str, Tensor]) -> bool:
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Returns whether weights have this layout, by their names."""
 
     def check(self, settings: Mapping[str, Any]) -> None:  # noqa: B027 - most layouts have none
@@ -57,7 +57,7 @@ class Layout(ABC):
         """
 
     @abstractmethod
-    def convert(self, held: Mapping[str, Tensor]) -> Converted:
+    def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Returns weights of this layout under the names of a model here.
 
         Raises:
@@ -65,6 +65,6 @@ class Layout(ABC):
         """
 
 
-def unused(held: Mapping[str, Tensor], used: set[str]) -> tuple[str, ...]:
+def unused(state: Mapping[str, Tensor], used: set[str]) -> tuple[str, ...]:
     """Returns the names in a file that are not used, in the file's order."""
-    return tuple(name for name in held if name not in used)
+    return tuple(name for name in state if name not in used)

@@ -69,18 +69,18 @@ class DeepLayout(Layout):
     top_first: ClassVar[bool]
     cosine: ClassVar[bool]
 
-    def convert(self, held: Mapping[str, Tensor]) -> Converted:
+    def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Returns the weights as `encoder.`, `quantizer.` and `decoder.` of a `VQVAE`.
 
         The codes count as learned: k-means does not start them anew, and none is revived before it was unused for long.
         """
-        codebook = self._codebook(held)
-        channels = self._level_channels(held)
-        encoder, decoder = (self._half(held, half, len(channels)) for half in ("encoder", "decoder"))
+        codebook = self._codebook(state)
+        channels = self._level_channels(state)
+        encoder, decoder = (self._half(state, half, len(channels)) for half in ("encoder", "decoder"))
         used = {"quantize.embedding.weight"}
-        weights = self._renamed(held, encoder.steps, "encoder.layers", used)
-        weights |= self._renamed(held, decoder.steps, "decoder.layers", used)
-        left = unused(held, used)
+        weights = self._renamed(state, encoder.steps, "encoder.layers", used)
+        weights |= self._renamed(state, decoder.steps, "decoder.layers", used)
+        left = unused(state, used)
         for name in left:
             if name.startswith(("encoder.", "decoder.")):
                 raise Unconvertible(f"DeepEncoder and DeepDecoder have no layer like {name}")
@@ -88,7 +88,7 @@ class DeepLayout(Layout):
         return Converted(
             weights | {"quantizer.codebook": codebook},
             ("encoder.", "quantizer.", "decoder."),
-            _sizes(held, encoder, decoder, codebook, channels),
+            _sizes(state, encoder, decoder, codebook, channels),
             state={
                 "quantizer.hits": hits,
                 "quantizer.sums": codebook.float() * hits[:, None],  # of `EMAQuantizer`, whose codes are means
@@ -98,21 +98,21 @@ class DeepLayout(Layout):
             unused=left,
         )
 
-    def _codebook(self, held: Mapping[str, Tensor]) -> Tensor:
-        if "quantize.embedding.weight" not in held:
-            other = "of a Gumbel softmax" if "quantize.embed.weight" in held else "none (a KL autoencoder)"
+    def _codebook(self, state: Mapping[str, Tensor]) -> Tensor:
+        if "quantize.embedding.weight" not in state:
+            other = "of a Gumbel softmax" if "quantize.embed.weight" in state else "none (a KL autoencoder)"
             raise Unconvertible(f"its codebook is {other}, and a quantizer here looks up the nearest code")
-        return held["quantize.embedding.weight"]
+        return state["quantize.embedding.weight"]
 
-    def _level_channels(self, held: Mapping[str, Tensor]) -> list[int]:
+    def _level_channels(self, state: Mapping[str, Tensor]) -> list[int]:
         """Returns the channels at each resolution of the encoder, the image's first."""
         found: list[int] = []
         template = f"{self.levels[0]}.{self.block}.0.conv1.weight"
-        while (name := template.format(len(found))) in held:
-            found.append(len(held[name]))
+        while (name := template.format(len(found))) in state:
+            found.append(len(state[name]))
         if not found:
             raise Unconvertible(f"it lacks {template.format(0)}")
-        width = len(held.get("encoder.conv_in.weight", ()))
+        width = len(state.get("encoder.conv_in.weight", ()))
         if min(width, *found) < MIN_CHANNELS:
             raise Unconvertible(
                 f"it normalises {min(width, *found)} channels in {GROUPS} groups, which ours do from 128 channels on"
@@ -122,7 +122,7 @@ class DeepLayout(Layout):
                 raise Unconvertible(f"ours multiply the first {width} channels, of which {channels} are no multiple")
         return found
 
-    def _half(self, held: Mapping[str, Tensor], half: str, count: int) -> Half:
+    def _half(self, state: Mapping[str, Tensor], half: str, count: int) -> Half:
         encodes = half == "encoder"
         query = f"{self.attention_parts[1]}.weight"
         steps: list[Step] = []
@@ -132,18 +132,18 @@ class DeepLayout(Layout):
             number = level if encodes or self.top_first else count - 1 - level
             prefix = self.levels[0 if encodes else 1].format(number)
             blocks = 0
-            while f"{prefix}.{self.block}.{blocks}.conv1.weight" in held:
+            while f"{prefix}.{self.block}.{blocks}.conv1.weight" in state:
                 attention = f"{prefix}.{self.attention}.{blocks}"
                 steps += [Step("block", f"{prefix}.{self.block}.{blocks}")]
-                steps += [Step("attention", attention)] if f"{attention}.{query}" in held else []
+                steps += [Step("attention", attention)] if f"{attention}.{query}" in state else []
                 blocks += 1
-            attends.append(f"{prefix}.{self.attention}.0.{query}" in held)
+            attends.append(f"{prefix}.{self.attention}.0.{query}" in state)
             if level != (count - 1 if encodes else 0):
                 # Zeros around the convolution of stride 2, or the nearest-neighbour enlargement.
                 steps += [Step("nothing"), Step("convolution", f"{prefix}.{self.samplings[0 if encodes else 1]}")]
         attends = attends if encodes else attends[::-1]
         first, attention, last = (f"{half}.{name}" for name in self.middle)
-        middle_attends = f"{attention}.{query}" in held
+        middle_attends = f"{attention}.{query}" in state
         between = [Step("attention", attention)] if middle_attends else []
         middle = [Step("block", first), *between, Step("block", last)]
         start, end = Step("convolution", f"{half}.conv_in"), [Step("norm", f"{half}.{self.last_norm}"), Step("nothing")]
@@ -155,15 +155,15 @@ class DeepLayout(Layout):
         return Half(steps, attends, middle_attends, blocks)
 
     def _renamed(
-        self, held: Mapping[str, Tensor], steps: Sequence[Step], stack: str, used: set[str]
+        self, state: Mapping[str, Tensor], steps: Sequence[Step], stack: str, used: set[str]
     ) -> dict[str, Tensor]:
         """Returns the weights of a stack by their names in ours; adds their names in the file to `used`."""
 
         def taken(name: str) -> Tensor:
-            if name not in held:
+            if name not in state:
                 raise Unconvertible(f"it lacks {name}")
             used.add(name)
-            return held[name]
+            return state[name]
 
         norm, *inputs, output = self.attention_parts
         parts = {
@@ -174,7 +174,7 @@ class DeepLayout(Layout):
         found: dict[str, Tensor] = {}
         for number, (kind, name) in enumerate(steps):
             for theirs, ours in parts.get(kind, {"": ""}).items():
-                if theirs == self.shortcut and f"{name}.{theirs}.weight" not in held:
+                if theirs == self.shortcut and f"{name}.{theirs}.weight" not in state:
                     continue
                 for weight in ("weight", "bias"):
                     source = ".".join(filter(None, (name, theirs, weight)))
@@ -186,8 +186,8 @@ class DeepLayout(Layout):
         return found
 
 
-def _sizes(held: Mapping[str, Tensor], encoder: Half, decoder: Half, codebook: Tensor, channels: list[int]) -> str:
-    width, latent = len(held["encoder.conv_in.weight"]), len(held["encoder.conv_out.weight"])
+def _sizes(state: Mapping[str, Tensor], encoder: Half, decoder: Half, codebook: Tensor, channels: list[int]) -> str:
+    width, latent = len(state["encoder.conv_in.weight"]), len(state["encoder.conv_out.weight"])
     multipliers = [level // width for level in channels]
     attention = _attention(encoder)
     if _attention(decoder) != attention:

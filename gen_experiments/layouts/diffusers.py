@@ -43,11 +43,11 @@ class DiffusersVQModel(DeepLayout):
     top_first: ClassVar[bool] = False
     cosine: ClassVar[bool] = False
 
-    def recognises(self, held: Mapping[str, Tensor]) -> bool:
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Returns whether there is the first block of an encoder, as KL autoencoders have it too."""
         return (
-            "encoder.down_blocks.0.resnets.0.conv1.weight" in held
-            and "encoder.mid_block.resnets.0.conv1.weight" in held
+            "encoder.down_blocks.0.resnets.0.conv1.weight" in state
+            and "encoder.mid_block.resnets.0.conv1.weight" in state
         )
 
     def check(self, settings: Mapping[str, Any]) -> None:
@@ -60,9 +60,11 @@ class DiffusersVQModel(DeepLayout):
                     f"its config.json has {name}: {quoted(found)}, and the networks here compute {wanted}"
                 )
 
-    def convert(self, held: Mapping[str, Tensor]) -> Converted:
+    def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Returns the weights as those of a `VQVAE`, the linear layers of attention as 1×1 convolutions."""
-        renamed = {OLD.sub(lambda found: found[1] + OLD_NAMES[found[2]], name): weight for name, weight in held.items()}
+        renamed = {
+            OLD.sub(lambda found: found[1] + OLD_NAMES[found[2]], name): weight for name, weight in state.items()
+        }
         return super().convert(
             {
                 name: weight[:, :, None, None] if ".attentions." in name and weight.ndim == 2 else weight

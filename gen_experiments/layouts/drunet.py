@@ -12,11 +12,11 @@ class DPIRDRUNet(Layout):
 
     source = "a DRUNet of DPIR"
 
-    def recognises(self, held: Mapping[str, Tensor]) -> bool:
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Returns whether there are its first and last convolution."""
-        return "m_head.weight" in held and "m_tail.weight" in held and "m_down1.0.res.0.weight" in held
+        return "m_head.weight" in state and "m_tail.weight" in state and "m_down1.0.res.0.weight" in state
 
-    def convert(self, held: Mapping[str, Tensor]) -> Converted:
+    def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Refuses them."""
         raise Unconvertible(
             "it takes pictures in [0, 1] with a map of the noise's strength as another channel, and DRUNet here takes "

@@ -22,6 +22,6 @@ class LlamaGen(DeepLayout):
     top_first: ClassVar[bool] = False
     cosine: ClassVar[bool] = True
 
-    def recognises(self, held: Mapping[str, Tensor]) -> bool:
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Returns whether there is the first block of its encoder."""
-        return "encoder.conv_blocks.0.res.0.norm1.weight" in held and "encoder.mid.0.norm1.weight" in held
+        return "encoder.conv_blocks.0.res.0.norm1.weight" in state and "encoder.mid.0.norm1.weight" in state

@@ -20,37 +20,37 @@ class MUNITGenerators(Layout):
 
     source = "MUNIT's generators"
 
-    def recognises(self, held: Mapping[str, Tensor]) -> bool:
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Returns whether there are the encoders of contents of both sides."""
-        return all(f"{side}.enc_content.model.0.conv.weight" in held for side in SIDES)
+        return all(f"{side}.enc_content.model.0.conv.weight" in state for side in SIDES)
 
-    def convert(self, held: Mapping[str, Tensor]) -> Converted:
+    def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Returns the weights as `generators.0.` (side B) and `generators.1.` (side A) of a `MUNIT`."""
         weights: dict[str, Tensor] = {}
         used: set[str] = set()
         for side, place in SIDES.items():
-            halvings = _count(held, rf"{side}\.enc_content\.model\.{NUMBER}\.conv\.weight") - 1
-            style_halvings = _count(held, rf"{side}\.enc_style\.model\.{NUMBER}\.conv\.weight") - 1
-            for name, weight in held.items():
+            halvings = _count(state, rf"{side}\.enc_content\.model\.{NUMBER}\.conv\.weight") - 1
+            style_halvings = _count(state, rf"{side}\.enc_style\.model\.{NUMBER}\.conv\.weight") - 1
+            for name, weight in state.items():
                 if name.startswith(f"{side}."):
                     ours = _renamed(name[2:], halvings, style_halvings)
                     if ours is not None:
                         weights[f"generators.{place}.{ours}"] = weight
                         used.add(name)
         first = "a.enc_content.model.0.conv.weight"
-        residual_blocks = _count(held, rf"a\.dec\.model\.0\.model\.{NUMBER}\.model\.0\.conv\.weight")
+        residual_blocks = _count(state, rf"a\.dec\.model\.0\.model\.{NUMBER}\.model\.0\.conv\.weight")
         sizes = (
-            f"the autoencoder needs width={len(held[first])}, residual_blocks={residual_blocks}, halvings={halvings}, "
+            f"the autoencoder needs width={len(state[first])}, residual_blocks={residual_blocks}, halvings={halvings}, "
             f"style_halvings={style_halvings}, and style_dim and mlp_width as trained"
         )
-        left = tuple(name for name in unused(held, used) if not re.search(r"\.running_(mean|var)$|num_batches", name))
+        left = tuple(name for name in unused(state, used) if not re.search(r"\.running_(mean|var)$|num_batches", name))
         if left:
             raise Unconvertible(f"MUNITAutoencoder has no place for {left[0]}")
         return Converted(weights, ("generators.0.", "generators.1."), sizes)
 
 
-def _count(held: Mapping[str, Tensor], pattern: str) -> int:
-    return sum(re.fullmatch(pattern, name) is not None for name in held)
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    return sum(re.fullmatch(pattern, name) is not None for name in state)
 
 
 def _renamed(name: str, halvings: int, style_halvings: int) -> str | None:

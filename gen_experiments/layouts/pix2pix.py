@@ -25,18 +25,18 @@ class Pix2PixNetworks(Layout):
 
     source = "networks of pytorch-CycleGAN-and-pix2pix"
 
-    def recognises(self, held: Mapping[str, Tensor]) -> bool:
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Returns whether every name is that of a layer of such a network, and the first layers are there."""
-        networks = _networks(held)
+        networks = _networks(state)
         return bool(networks) and all(_kind(network) is not None for network in networks.values())
 
-    def convert(self, held: Mapping[str, Tensor]) -> Converted:
+    def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Returns the weights as `generators.0.`, `generators.1.`, `discriminators.0.` and `discriminators.1.`."""
         weights: dict[str, Tensor] = {}
         used: set[str] = set()
         parts, sizes = [], []
         reasons: list[str] = []
-        for beginning, network in _networks(held).items():
+        for beginning, network in _networks(state).items():
             kind = _kind(network)
             found = re.fullmatch(r"net_([GD])(?:_([AB]))?\.", beginning)
             place = int(found is not None and found[2] == "B")
@@ -57,20 +57,20 @@ class Pix2PixNetworks(Layout):
             sizes.append(size)
         if not parts:
             raise Unconvertible(reasons[0])
-        return Converted(weights, tuple(parts), "; ".join(dict.fromkeys(sizes)), unused=unused(held, used))
+        return Converted(weights, tuple(parts), "; ".join(dict.fromkeys(sizes)), unused=unused(state, used))
 
 
-def _networks(held: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def _networks(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """Returns the weights of each network by the beginning of their names; statistics of instance norm are left out.
 
     Files of torch before 0.4 hold them, and their own program removes them.
     """
     networks: dict[str, dict[str, Tensor]] = {}
-    for name, weight in held.items():
+    for name, weight in state.items():
         found = OF_NETWORK.fullmatch(name)
         assert found is not None
         start, _, last = name.rpartition(".")
-        if last not in STATISTICS or f"{start}.weight" in held:
+        if last not in STATISTICS or f"{start}.weight" in state:
             networks.setdefault(name.removesuffix(found[3]), {})[found[3]] = weight
     return networks
 

@@ -24,6 +24,6 @@ class TamingVQGAN(DeepLayout):
     top_first: ClassVar[bool] = True
     cosine: ClassVar[bool] = False
 
-    def recognises(self, held: Mapping[str, Tensor]) -> bool:
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Returns whether there is the first block of its encoder."""
-        return "encoder.down.0.block.0.norm1.weight" in held and "encoder.mid.block_1.norm1.weight" in held
+        return "encoder.down.0.block.0.norm1.weight" in state and "encoder.mid.block_1.norm1.weight" in state

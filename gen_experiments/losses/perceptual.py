@@ -111,8 +111,8 @@ def _lpips(net: Literal["vgg", "alex"], weights: str | None) -> nn.Module:
         network = _NoTrainLpips(net=net, pnet_rand=True)
     try:
         # The slices of the backbone keep the numbers of torchvision's layers: slice2.5.weight is features.5.weight.
-        held, names = dict(state), network.net.state_dict().keys()
-        network.net.load_state_dict({name: held["features." + name.partition(".")[2]] for name in names})
+        by_name, names = dict(state), network.net.state_dict().keys()
+        network.net.load_state_dict({name: by_name["features." + name.partition(".")[2]] for name in names})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{weights or 'the file in the cache of torch'} does not hold torchvision's {BACKBONES[net]} weights"

@@ -59,16 +59,16 @@ def _network(path: Path) -> ClassifierNet:
     if not file_of(path).is_file():
         raise UserError(f"there is no checkpoint of a classifier {not_there(path)}; configs/extractor.yaml trains one")
     try:
-        held = read_contents(path)
-        described = held["hyper_parameters"]
+        contents = read_contents(path)
+        described = contents["hyper_parameters"]
         if described["_class_path"] != MODEL or described["network"]["class_path"] != NETWORK:
             raise UserError(f"{path} holds no classifier of this package: train one by configs/extractor.yaml")
         image: dict[str, Any] = dict(described["image"])
         if image.get("class_names") is not None:
             image["class_names"] = tuple(image["class_names"])
         network = ClassifierNet(ImageSpec(**image), **described["network"].get("init_args", {}))
-        prefix = "network."
-        state = {name.removeprefix(prefix): value for name, value in held["state_dict"].items() if name[:8] == prefix}
+        prefix, weights = "network.", contents["state_dict"]
+        state = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
         network.load_state_dict(state)
     except Unreadable as error:
         raise UserError(f"{path} is no checkpoint of a classifier: {what_it_is(path, error)}") from error

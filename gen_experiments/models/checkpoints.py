@@ -66,9 +66,9 @@ def check_fits(model: ImageModel, path: str | Path) -> dict[str, Any]:
         UserError: it holds another kind of model, or weights of other shapes.
     """
     checkpoint = read_checkpoint(path)
-    held = checkpoint["hyper_parameters"]["_class_path"].rpartition(".")[2]
-    if held != type(model).__name__:
-        raise UserError(f"{path} holds a {quoted(held)}, not a {type(model).__name__}")
+    class_name = checkpoint["hyper_parameters"]["_class_path"].rpartition(".")[2]
+    if class_name != type(model).__name__:
+        raise UserError(f"{path} holds a {quoted(class_name)}, not a {type(model).__name__}")
     differing = _differing(model, checkpoint["state_dict"])
     if differing is not None:
         raise UserError(

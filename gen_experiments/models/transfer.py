@@ -71,11 +71,11 @@ def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
     """
     path, chosen = _divided(str(path))
     try:
-        held = read_weights(path)
+        states = read_weights(path)
     except Unreadable as error:
         raise UserError(f"{path} holds no weights to begin with: {error}") from error
     own = model.state_dict()
-    match = _only_match(path, held, chosen, own)
+    match = _only_match(path, states, chosen, own)
     if match.converted is not None:
         for attribute, value in match.converted.requires.items():
             taken = f"{attribute.partition('.')[0]}." not in match.lacking
@@ -104,18 +104,18 @@ def _divided(named: str) -> tuple[Path, str | None]:
 
 
 def _only_match(
-    path: Path, held: Mapping[str, Mapping[str, Tensor]], chosen: str | None, own: Mapping[str, Tensor]
+    path: Path, states: Mapping[str, Mapping[str, Tensor]], chosen: str | None, own: Mapping[str, Tensor]
 ) -> _Match:
     """Returns the weights of the one dictionary in a file that fits.
 
     Raises:
         UserError: there is none, or several and no choice, or the chosen one is not there.
     """
-    names = ", ".join(map(quoted, held))
-    if chosen is not None and chosen not in held:
+    names = ", ".join(map(quoted, states))
+    if chosen is not None and chosen not in states:
         raise UserError(f"{path} holds no {quoted(chosen)}: choose from {names}")
-    offered = dict(held) if chosen is None else {chosen: held[chosen]}
-    joined = {f"{name}.{key}": weight for name, each in held.items() for key, weight in each.items()}
+    offered = dict(states) if chosen is None else {chosen: states[chosen]}
+    joined = {f"{name}.{key}": weight for name, each in states.items() for key, weight in each.items()}
     if chosen is None and layout_of(joined) is not None:
         offered = {"": joined}
     matches = {name: _match(path, weights, own) for name, weights in offered.items()}
@@ -136,8 +136,8 @@ def _only_match(
     )
 
 
-def _match(path: Path, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
-    variants = [*_variants(held)]
+def _match(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
+    variants = [*_variants(state)]
     known = next(((layout, variant) for variant in variants if (layout := layout_of(variant)) is not None), None)
     if known is None:
         return max((_match_by_name(variant, own) for variant in variants), key=lambda match: len(match.weights))
@@ -151,9 +151,9 @@ def _match(path: Path, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) ->
     return replace(match, without=layout.settings if settings is None else None)
 
 
-def _variants(held: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+def _variants(state: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     """Yields weights under their names, and those behind the prefixes of wrappers without these."""
-    variant = {name.replace(COMPILED, ""): weight for name, weight in held.items()}
+    variant = {name.replace(COMPILED, ""): weight for name, weight in state.items()}
     yield variant
     for prefix in PREFIXES:
         inner = {name.removeprefix(prefix): weight for name, weight in variant.items() if name.startswith(prefix)}
@@ -161,8 +161,8 @@ def _variants(held: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
             yield from _variants(inner)
 
 
-def _match_by_layout(layout: Layout, held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
-    converted = layout.convert(held)
+def _match_by_layout(layout: Layout, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
+    converted = layout.convert(state)
     weights: dict[str, Tensor] = {}
     lacking = []
     for part in converted.parts:
@@ -176,21 +176,21 @@ def _match_by_layout(layout: Layout, held: Mapping[str, Tensor], own: Mapping[st
     return _Match(weights, layout, converted, tuple(lacking), unused=converted.unused)
 
 
-def _match_by_name(held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
-    fitting = {name: held[name] for name in own if name in held and _fits(held[name], own[name])}
+def _match_by_name(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
+    fitting = {name: state[name] for name in own if name in state and _fits(state[name], own[name])}
     spoilt = {name.rpartition(".")[0] for name in own if name not in fitting}
     for name in [*fitting]:
         if name.endswith(EXTRA) and any(part.startswith(name.removesuffix(f".{EXTRA}")) for part in spoilt):
             del fitting[name]
     if all(name.endswith(EXTRA) for name in fitting):
         fitting = {}
-    lacking = {name: _shape(held[name]) if name in held else "not there" for name in own if name not in fitting}
-    unused = tuple(name for name in held if name not in own)
+    lacking = {name: _shape(state[name]) if name in state else "not there" for name in own if name not in fitting}
+    unused = tuple(name for name in state if name not in own)
     return _Match(fitting, shapes=lacking, unused=unused)
 
 
-def _fits(held: Tensor, own: Tensor) -> bool:
-    return held.shape == own.shape and not held.is_complex() and held.is_floating_point() == own.is_floating_point()
+def _fits(read: Tensor, own: Tensor) -> bool:
+    return read.shape == own.shape and not read.is_complex() and read.is_floating_point() == own.is_floating_point()
 
 
 def _converted(weight: Tensor, own: Tensor, name: str, path: Path) -> Tensor:

@@ -180,9 +180,9 @@ def _load(encoder: nn.Module, path: Path) -> None:
         raise UserError(f"there is no checkpoint {not_there(path)}; give discriminator.weights that of a VQVAE")
     prefix = "encoder."
     try:
-        held = read_contents(path)["state_dict"]
+        state = read_contents(path)["state_dict"]
         encoder.load_state_dict(
-            {name.removeprefix(prefix): weight for name, weight in held.items() if name.startswith(prefix)}
+            {name.removeprefix(prefix): weight for name, weight in state.items() if name.startswith(prefix)}
         )
     except Unreadable as error:
         raise UserError(f"{path} is no checkpoint of a VQVAE: {what_it_is(path, error)}") from error

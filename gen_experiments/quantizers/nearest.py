@@ -97,8 +97,8 @@ def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
             torch.sub(chunk, centre, out=latents[:, :width])
             best, index = chunk.new_full((len(chunk),), -torch.inf), chunk.new_zeros(len(chunk), dtype=torch.int64)
             for number, part in enumerate(parts):
-                held = scores[: len(chunk) * len(part)].view(len(chunk), len(part))
-                largest, where = _largest(torch.mm(latents, part.t(), out=held), block)
+                out_rows = scores[: len(chunk) * len(part)].view(len(chunk), len(part))
+                largest, where = _largest(torch.mm(latents, part.t(), out=out_rows), block)
                 # Of equal scores the earlier part's stays.
                 index = torch.where(largest > best, number * COLUMNS + where, index)
                 best = torch.maximum(largest, best)

@@ -18,23 +18,23 @@ def evaluations(runs: Sequence[RunData], records: Sequence[dict[str, Any] | None
         records: the evaluation of each run; None for none.
     """
     parts = []
-    for run, held in zip(runs, records, strict=True):
-        if held is None:
+    for run, record in zip(runs, records, strict=True):
+        if record is None:
             continue
-        parts.append(f"<h3>{html.escape(run.name)}</h3>{_scores(held)}")
-        for other in held.get("by_other_extractors", ()):
+        parts.append(f"<h3>{html.escape(run.name)}</h3>{_scores(record)}")
+        for other in record.get("by_other_extractors", ()):
             parts.append(f"<h4>by {html.escape(str(other['protocol']['extractor']))}</h4>{_scores(other)}")
-        if "by_damage" in held:
-            parts.append(_by_damage(held["by_damage"]))
+        if "by_damage" in record:
+            parts.append(_by_damage(record["by_damage"]))
     return "".join(parts)
 
 
-def _scores(held: dict[str, Any]) -> str:
+def _scores(record: dict[str, Any]) -> str:
     rows = []
-    for name, score in held["scores"].items():
+    for name, score in record["scores"].items():
         deviation = f" ± {score['deviation']:.3g}" if score.get("deviation") is not None else ""
         rows.append([with_unit(name), f"{score['value']:.6g}{deviation}", _interval(score)])
-    protocol = held["protocol"]
+    protocol = record["protocol"]
     said = {key: value for key, value in protocol.items() if not isinstance(value, (dict, list))}
     for role in ("evaluated", "reference"):
         said |= {f"{role}: {key}": value for key, value in protocol[role].items() if value not in (None, "")}

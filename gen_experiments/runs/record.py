@@ -50,8 +50,8 @@ class RunRecord:
         """
         path = folder / RECORD_FILE
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{each.name: held[each.name] for each in fields(cls) if each.name in held})
+            contents = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{each.name: contents[each.name] for each in fields(cls) if each.name in contents})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:

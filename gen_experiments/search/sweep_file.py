@@ -48,17 +48,17 @@ class SweepFile:
         """
         if not path.is_file():
             raise UserError(f"there is no sweep at {path}")
-        held = read_yaml(path)
-        check_plain(held, path)
-        command = held.get("command") if isinstance(held, dict) else None
+        contents = read_yaml(path)
+        check_plain(contents, path)
+        command = contents.get("command") if isinstance(contents, dict) else None
         if not isinstance(command, list) or "fit" not in command:
             raise UserError(f"{path} is no sweep of `gen_experiments fit`: its `command` must say so, as in sweeps/")
-        metric, parameters = held.get("metric"), held.get("parameters")
+        metric, parameters = contents.get("metric"), contents.get("parameters")
         if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
             raise UserError(f"{path} names no metric")
         if not isinstance(parameters, dict) or not all(isinstance(value, dict) for value in parameters.values()):
             raise UserError(f"{path} has no parameters")
-        method, goal = held.get("method"), metric.get("goal", "minimize")
+        method, goal = contents.get("method"), metric.get("goal", "minimize")
         if method not in METHODS or goal not in GOALS:
             raise UserError(
                 f"{path} has the method {quoted(str(method))} and the goal {quoted(str(goal))}: "
@@ -66,7 +66,7 @@ class SweepFile:
             )
         words = [str(word) for word in command]
         arguments = tuple(word for word in words[words.index("fit") + 1 :] if word != "${args}")
-        early = held.get("early_terminate")
+        early = contents.get("early_terminate")
         found = cls(path, method, metric["name"], goal, parameters, early, arguments)
         if method == "grid":
             found.combinations()

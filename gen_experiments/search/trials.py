@@ -113,9 +113,9 @@ class Trials:
 
     def write(self) -> None:
         """Writes the trials."""
-        held = {"sweep": self._identity, "seed": self.seed, "trials": [asdict(trial) for trial in self.all]}
+        record = {"sweep": self._identity, "seed": self.seed, "trials": [asdict(trial) for trial in self.all]}
         with atomic_write(self.home / STATE_FILE) as temporary:
-            temporary.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
     def _study(self, without: Trial | None = None) -> "Study":
         """Returns a study of the trials, which draws the next one and recognises hopeless ones."""
@@ -138,9 +138,9 @@ class Trials:
     def _read(self) -> list[Trial]:
         path = self.home / STATE_FILE
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
-            same = (held["sweep"], held["seed"]) == (self._identity, self.seed)
-            found = [Trial(**trial) for trial in held["trials"]]
+            record = json.loads(path.read_text(encoding="utf-8"))
+            same = (record["sweep"], record["seed"]) == (self._identity, self.seed)
+            found = [Trial(**trial) for trial in record["trials"]]
         except FileNotFoundError:
             if any(self.home.glob("version_*")):
                 raise UserError(f"{self.home} holds other runs: change --run.name in the sweep's command") from None

@@ -110,15 +110,16 @@ def _content(checkpoint: Path) -> str | None:
 
 def described_checkpoint(model: ImageModel, path: Path) -> dict[str, Any]:
     """Returns the description of a model in the record of an evaluation."""
-    held = read_checkpoint(path)
+    checkpoint = read_checkpoint(path)
     return {
         "kind": "",
         "path": str(path),
         "sha256": file_sha256(file_of(path)),
         "model": type(model).__name__,
-        "step": held["global_step"],
-        "images_seen": held["images_seen"],
-        "ema_half_life": held["hyper_parameters"].get("ema_half_life"),  # of the weights that sample; 0: the raw ones
-        "training": held.get("training"),  # by the callback Cost; earlier releases did not say
+        "step": checkpoint["global_step"],
+        "images_seen": checkpoint["images_seen"],
+        # Of the weights that sample; 0: the raw ones.
+        "ema_half_life": checkpoint["hyper_parameters"].get("ema_half_life"),
+        "training": checkpoint.get("training"),  # by the callback Cost; earlier releases did not say
         "size": model.image.size,
     }

@@ -16,11 +16,11 @@ from gen_experiments.units import with_unit
 SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "crop", "seed", "count")
 
 
-def print_record(held: dict[str, Any]) -> None:
+def print_record(record: dict[str, Any]) -> None:
     """Prints the scores of a record as a table, and the two sides below it."""
-    protocol = held["protocol"]
+    protocol = record["protocol"]
     table = Table("metric", "value", *(["95% interval"] if protocol["bootstrap"] else []), "settings")
-    for name, found in held["scores"].items():
+    for name, found in record["scores"].items():
         settings = [f"{value} {key.replace('_', ' ')}" for key, value in found["settings"].items()]
         settings += [f"class {found['class']}"] if "class" in found else []
         cells = [f"{found['value']:.6g}" + (f" ± {found['deviation']:.4g}" if "deviation" in found else "")]
@@ -28,17 +28,17 @@ def print_record(held: dict[str, Any]) -> None:
             cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
         table.add_row(with_unit(name), *cells, ", ".join(settings))
     Console(soft_wrap=True).print(table)
-    without = [name for name, found in held["scores"].items() if "interval" not in found]
+    without = [name for name, found in record["scores"].items() if "interval" not in found]
     if protocol["bootstrap"] and without:
         print(f"no interval is known to hold for {', '.join(without)}")
     if outside := biased(held["scores"]):
         print(outside)
     for name in ("missed", "class_missed"):
-        if name in held["scores"] and (share := held["scores"][name]["value"]) > ALARM:
-            hardly = hardly_generated(f"{share:.0%}", held["scores"][name].get("class"))
+        if name in record["scores"] and (share := record["scores"][name]["value"]) > ALARM:
+            hardly = hardly_generated(f"{share:.0%}", record["scores"][name].get("class"))
             print(f"{hardly}: modes are missing, whatever the FID")
-    if "by_damage" in held:
-        _print_by_damage(held["by_damage"])
+    if "by_damage" in record:
+        _print_by_damage(record["by_damage"])
     for role in ("evaluated", "reference"):
         said = [f"{key} {value}" for key, value in protocol[role].items() if key in SAID and value is not None]
         print(f"{role}: {', '.join(said)}")
@@ -49,10 +49,10 @@ def print_record(held: dict[str, Any]) -> None:
     print(f"features: {protocol['extractor']}{knows}, {protocol['resize']}{divided}")
 
 
-def keep_record(held: dict[str, Any], path: Path, hint: str = "") -> None:
+def keep_record(record: dict[str, Any], path: Path, hint: str = "") -> None:
     """Writes the record of a run into its folder and says so; `hint` is advice for a folder that is read-only."""
     try:
-        write_record(held, path)
+        write_record(record, path)
     except UserError as error:
         # The scores are printed anyway.
         print(f"the record is not kept ({error}){hint}")
