@@ -17,6 +17,7 @@ Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Depth = Literal[8, 16]
 FAST_FILTERS = ("bilinear", "bicubic")  # those that torch has, with antialiasing
 LARGEST = (1.0, 1.0)
+FAST = "fast 2"  # in `Framing.key`; the number is increased whenever fast decoding changes pixels
 MAX_AREA = 4.0  # of a random crop over that of the largest part: twice its sides
 
 
@@ -123,7 +124,7 @@ class Framing:
         parts = [] if (self.crop, self.filter) == ("centre", "bicubic") else [f"{self.crop}-{self.filter}"]
         parts += [] if self.value_range is None else [f"range {self.value_range[0]!r} {self.value_range[1]!r}"]
         parts += [] if self.depth == 8 else [f"{self.depth} bits"]
-        return "".join(f"{part}|" for part in [*parts, *(["fast"] if self.fast else [])])
+        return "".join(f"{part}|" for part in [*parts, *([FAST] if self.fast else [])])
 
     @property
     def in_words(self) -> str:

@@ -107,7 +107,8 @@ def jpeg(
 def resized(pixels: NDArray[np.uint8], size: Size, framing: Framing, place: Place | None = None) -> NDArray[np.uint8]:
     """Maps (h, w, C) uint8 -> (C, H, W), with antialiasing, by torch; see `Framing`, whose padding it cannot do.
 
-    It crops at whole pixels; `ImageOps.fit` crops at half pixels if the sides differ by an odd number.
+    It crops at whole pixels. Where `ImageOps.fit` would crop the middle at half pixels, as the sides differ by an odd
+    number, it keeps one row or column more: both centres are the same, and the proportions differ by that one.
     """
     import torch
     from torch.nn import functional as F
@@ -116,6 +117,9 @@ def resized(pixels: NDArray[np.uint8], size: Size, framing: Framing, place: Plac
     top, left, height, width = 0, 0, pixels.shape[0], pixels.shape[1]
     if framing.crop != "none":
         top, left, height, width = central_part(height, width, size)
+        if place is None:
+            height += (pixels.shape[0] - height) % 2
+            width += (pixels.shape[1] - width) % 2
     if place is not None:
         height, width = (max(1, round(place.scale * side)) for side in (height, width))
         room = pixels.shape[0] - height, pixels.shape[1] - width

@@ -9,7 +9,8 @@ the ratio is to the fastest of these in the same round. "The decoder alone" is s
 bytes in memory, by two threads that drop each picture at once: the ceiling of what is decoded fast and then resized.
 The share of it is printed by the clock and in this process's processor time, which other work on the machine disturbs
 less. At the end a step of half, once and twice the time of a batch takes each batch and waits, as a step on a GPU
-leaves the cores alone: printed is the time of the pass over the time of loading or of all steps, whichever is longer.
+leaves the cores alone: printed is the time of the pass over that of all its steps or, if that is longer, half of what
+the two threads spent on portions of batches in the same pass, so that other work on the machine cancels out.
 The first batch is loaded before any step: of n batches it cannot be below 1 + 1/n where both take the same time.
 """
 
@@ -34,7 +35,21 @@ from gen_experiments.data.framing import Framing
 from gen_experiments.data.sampling import EvaluationBatches
 from gen_experiments.data.sources import ImageFolder
 
-BATCH, SIZE, WIDTH, HEIGHT = 50, 256, 500, 375
+BATCH, SIZE, WIDTH, HEIGHT, THREADS = 50, 256, 500, 375, 2
+
+
+class Watched(ThreadPoolExecutor):
+    """Sums up the seconds that its threads work."""
+
+    worked = 0.0
+
+    def submit(self, portion, *arguments):
+        def watched():
+            start = time.perf_counter()
+            portion(*arguments)
+            self.worked += time.perf_counter() - start
+
+        return super().submit(watched)
 
 
 def write_photographs(folder: Path, count: int) -> None:
@@ -60,7 +75,7 @@ def rates_of(batches, images) -> tuple[float, float]:
 def decoder_alone(root: str):
     """Decodes photographs in batches and drops them, in a function that can be called again."""
     files = [path.read_bytes() for path in sorted(Path(root).rglob("*.jpg"))]
-    pool = ThreadPoolExecutor(2)
+    pool = ThreadPoolExecutor(THREADS)
 
     def decode(part):
         for data in part:
@@ -84,9 +99,11 @@ def compare(root: str, rounds: int) -> None:
     source = ImageFolder(root)
     steps = transforms.Compose([transforms.Resize(SIZE), transforms.CenterCrop(SIZE), transforms.PILToTensor()])
     data = datasets.ImageFolder(root, steps)
+    fast = decoded_as_read(source, "train", SIZE, THREADS, Framing(fast=True))
+    fast.pixels._pool = Watched(THREADS)
     ways = {
-        "as read": EvaluationBatches(decoded_as_read(source, "train", SIZE, 2), BATCH),
-        "as read, fast": EvaluationBatches(decoded_as_read(source, "train", SIZE, 2, Framing(fast=True)), BATCH),
+        "as read": EvaluationBatches(decoded_as_read(source, "train", SIZE, THREADS), BATCH),
+        "as read, fast": EvaluationBatches(fast, BATCH),
         "decoded once": EvaluationBatches(decoded(source, "train", SIZE), BATCH),
         **{
             f"torchvision, {n} workers": DataLoader(data, BATCH, num_workers=n, persistent_workers=n > 0)
@@ -121,24 +138,24 @@ def compare(root: str, rounds: int) -> None:
         )
     for part in (0.5, 1.0, 2.0):
         print("as read, fast, with a step of {:.1f} batches: {:.2f} times the slower of both ({:.2f} to {:.2f})".format(
-            part, *with_a_step(ways["as read, fast"], part, rounds)
+            part, *with_a_step(ways["as read, fast"], fast.pixels._pool, part, rounds)
         ))  # fmt: skip
     print(f"torch computes with {torch.get_num_threads()} threads")
 
 
-def with_a_step(batches, part: float, rounds: int) -> tuple[float, float, float]:
+def with_a_step(batches, pool: Watched, part: float, rounds: int) -> tuple[float, float, float]:
     """Returns the median, least and most of the ratios of passes with a step to the slower of step and loader."""
     ratios = []
-    images = sum(len(batch.images) for batch in batches)
     for _ in range(rounds):
-        loading = images / rates_of(batches, lambda batch: batch.images)[0]
-        step = part * loading * BATCH / images
-
-        def images_of(batch, step=step):
+        start = time.perf_counter()
+        count = sum(1 for _ in batches)
+        step = part * (time.perf_counter() - start) / count
+        pool.worked, stepping, start = 0.0, 0.0, time.perf_counter()
+        for _ in batches:
+            began = time.perf_counter()
             time.sleep(step)
-            return batch.images
-
-        ratios.append(images / rates_of(batches, images_of)[0] / max(loading, step * -(-images // BATCH)))
+            stepping += time.perf_counter() - began
+        ratios.append((time.perf_counter() - start) / max(pool.worked / THREADS, stepping))
     return statistics.median(ratios), min(ratios), max(ratios)
 
 
