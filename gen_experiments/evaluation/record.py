@@ -36,21 +36,6 @@ def write_record(record: dict[str, Any], path: Path) -> None:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def biased(scores: dict[str, Any]) -> str:
-    """Returns a sentence that names the scores of a record that lie outside of their intervals; empty for none."""
-    names = [
-        name
-        for name, found in scores.items()
-        if "interval" in found and not found["interval"][0] <= found["value"] <= found["interval"][1]
-    ]
-    if not names:
-        return ""
-    return (
-        f"outside of its 95% interval: {', '.join(names)}; an interval is about very many images, and so few as these "
-        "move a score away from theirs"
-    )
-
-
 def read_record(path: Path) -> dict[str, Any]:
     """Returns the record that `evaluate` has written to a file.
 

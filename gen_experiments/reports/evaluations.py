@@ -4,7 +4,6 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from gen_experiments.evaluation.record import biased
 from gen_experiments.reports.run_data import RunData
 from gen_experiments.reports.tables import table
 from gen_experiments.units import with_unit
@@ -70,3 +69,18 @@ def described_damage(damage: dict[str, Any]) -> str:
         same = isinstance(value, list) and len(set(map(str, value))) == 1
         words.append(f"{name} {value[0] if same else value}")
     return ", ".join(words)
+
+
+def biased(scores: dict[str, Any]) -> str:
+    """Returns a sentence that names the scores of a record that lie outside of their intervals; empty for none."""
+    names = [
+        name
+        for name, found in scores.items()
+        if "interval" in found and not found["interval"][0] <= found["value"] <= found["interval"][1]
+    ]
+    if not names:
+        return ""
+    return (
+        f"outside of its 95% interval: {', '.join(names)}; an interval is about very many images, and so few as these "
+        "move a score away from theirs"
+    )
