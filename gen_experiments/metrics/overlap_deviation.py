@@ -30,9 +30,9 @@ def overlap_deviations(
     """Returns the deviations by the delete-d jackknife (Shao and Wu 1989, https://doi.org/10.1214/aos/1176347263).
 
     A resample with replacement has equal images, whose balls have no radius. Therefore subsamples of m = 0.9 N images
-    are drawn without replacement, and the variance of their scores is multiplied by m/(N − m). Interactions between
-    images make that too large rather than too small (Efron and Stein 1981, https://doi.org/10.1214/aos/1176345462):
-    95% intervals hold in 95% of samples or more.
+    are drawn without replacement, and the variance of their scores is multiplied by m/(N − m). What j images do
+    together is counted about j times (Efron and Stein 1981, https://doi.org/10.1214/aos/1176345462), so that intervals
+    are rather too wide than too narrow, and by far too wide where nearly all real images are found.
 
     Args:
         generated: (N, D) features, N > 4k.
