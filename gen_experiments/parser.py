@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader, set_parsing_settings
@@ -37,13 +37,16 @@ class OneLineParser(ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:  # type: ignore[override]
         """Reads `--key=32.0` as 32 and `~/folder`, here or in a file, as a path in the home folder.
 
-        W&B's sweeps write whole numbers as 32.0, which stays as it is if the key is a text. Most shells do not expand a
-        `~` behind an equals sign.
+        W&B's sweeps write whole numbers as 32.0, which stays as it is if the key is a text, and 1.0 if it is a number
+        or a share: all batches are other than one. Most shells do not expand a `~` behind an equals sign.
         """
-        texts = {option for parser in (self, *self._parsers_below()) for option in parser._text_options()}
+        parsers = (self, *self._parsers_below())
+        texts = {option for parser in parsers for option in parser._options_of({str})}
+        shares = {option for parser in parsers for option in parser._options_of({int, float})}
         given = sys.argv[1:] if args is None else args
         found = [(word, WHOLE_NUMBER.match(word)) for word in given]
-        whole = [f"{m[1]}={m[2]}" if m and m[1] not in texts else word for word, m in found]
+        kept = [m is None or m[1] in texts or (m[1] in shares and int(m[2]) == 1) for _, m in found]
+        whole = [word if m is None or keep else f"{m[1]}={m[2]}" for (word, m), keep in zip(found, kept, strict=True)]
         words = [*itertools.starmap(self._with_name, itertools.pairwise([*whole, ""]))]
         try:
             return in_home(super().parse_args(words, *others, **options))
@@ -99,9 +102,11 @@ class OneLineParser(ArgumentParser):
         )
         return word if alone else f"{word}={NO_NAME}"
 
-    def _text_options(self) -> Iterator[str]:
+    def _options_of(self, kinds: set[type]) -> Iterator[str]:
+        """Yields the options of a type, or of a union of types and others; a text may stand in no union."""
         for action in self._actions:
-            if str in (action.type, getattr(action, "_typehint", None)):
+            hint = getattr(action, "_typehint", action.type)
+            if kinds == {hint} or (len(kinds) > 1 and all(kind in get_args(hint) for kind in kinds)):
                 yield from action.option_strings
 
     def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:

@@ -102,6 +102,10 @@ def test_the_value_of_an_unknown_key_is_not_told_as_one_that_is_accepted(experim
         ("--model.quantizer.num_codes=64.0", "model init_args quantizer init_args num_codes", 64),
         ("--model.optimizer.lr=1.0", "model init_args optimizer init_args lr", 1.0),
         ("--run.version=3.0", "run version", 3),
+        # All batches are other than one.
+        ("--trainer.limit_train_batches=1.0", "trainer limit_train_batches", 1.0),
+        ("--trainer.val_check_interval=1.0", "trainer val_check_interval", 1.0),
+        ("--trainer.limit_train_batches=20.0", "trainer limit_train_batches", 20),
         # A text stays as it is.
         ("--run.name=2.0", "run name", "2.0"),
         ("--run.name=None", "run name", "None"),

@@ -1,9 +1,10 @@
 """Data: where images come from, decoded once, sharded, shuffled, resumable. Start with `datamodule`.
 
-- `sources`, `pairs`, `pair_folders`: the sources of images; `folder`, `labels`, `groups`, `division`, `tars`,
+- `sources`, `pairs`, `pair_folders`: the sources of images; `folder`, `labels`, `groups`, `division`, `levels`, `tars`,
   `columns`: what they find in files;
 - `pictures`, `framing`, `turbo`: from a file to pixels of one size; `depth`, `float_planes`: pictures of more than 8
-  bits; `refused`: pictures that cannot be decoded; `given`: pictures that a program hands over;
+  bits; `pages`, `refused`: files of several pages, and those that cannot be decoded; `given`: pictures that a program
+  hands over;
 - `opening`, `cache`, `reading`, `crops`, `footprint`: pixels that are decoded once, and pixels that are decoded when
   they are read;
 - `sampling`: which images make up a batch;

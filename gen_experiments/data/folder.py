@@ -11,7 +11,8 @@ import numpy as np
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES
 
-HIDDEN, NO_PICTURE, BROKEN = "hidden", "no picture by their ending", "broken link"  # why files are passed over
+# Why files are passed over.
+HIDDEN, NO_PICTURE, BROKEN, NO_FILE = "hidden", "no picture by their ending", "broken link", "pipe, socket or device"
 
 
 class Files:
@@ -81,7 +82,7 @@ def list_pictures(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tup
             elif is_file:
                 names.append(name)
             else:
-                passed_over[BROKEN].append(name)
+                passed_over[NO_FILE if os.path.exists(entry.path) else BROKEN].append(name)
     if not names:
         raise UserError(f"{folder} holds no picture (files ending in {' '.join(suffixes)})")
     # With the slash as the smallest character names are sorted by parts: `a/b` comes before `a-b`.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gen_experiments.data.depth import Depth
 from gen_experiments.data.float_planes import in_channels, is_array, planes_of, read_array, resize_planes
 from gen_experiments.data.framing import USUAL, Framing, Place, framed
+from gen_experiments.data.pages import warn_of_pages
 from gen_experiments.data.refused import refusal
 from gen_experiments.data.turbo import header, jpeg, quick_header, resized
 from gen_experiments.errors import UserError, quoted
@@ -137,6 +138,7 @@ def decode_one(
                 with _pixels.holding(known.pixels):
                     return jpeg(contents, known, size, channels, framing, place)
         opened = Image.open(io.BytesIO(contents) if isinstance(contents, bytes) else contents, formats=FORMATS)
+        warn_of_pages(opened, contents, str(file))
         count = opened.width * opened.height
         with _pixels.holding(count):
             with opened:

@@ -39,7 +39,7 @@ def _scores(record: dict[str, Any]) -> str:
         said |= {f"{role}: {key}": value for key, value in protocol[role].items() if value not in (None, "")}
     fields = table(["field", "value"], ([key, str(value)] for key, value in said.items()))
     shown = table(["metric", "value", "95% interval"], rows)
-    if outside := biased(held["scores"]):
+    if outside := biased(record["scores"]):
         shown += f"<p>{html.escape(outside)}</p>"
     return f"{shown}<details><summary>protocol</summary>{fields}</details>"
 

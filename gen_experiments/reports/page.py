@@ -14,6 +14,11 @@ from gen_experiments.units import with_unit
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito, 2008
 VALUES = ("last", "smallest", "largest")
+# What Lightning's Trainer takes for null.
+UNSET = {"trainer.precision": "32-true", "trainer.num_sanity_val_steps": "2", "trainer.log_every_n_steps": "50"}
+UNSET |= {f"trainer.enable_{name}": "True" for name in ("checkpointing", "progress_bar", "model_summary")}
+UNSET |= {f"trainer.limit_{name}_batches": "1.0" for name in ("train", "val", "test", "predict")}
+UNSET |= {"trainer.val_check_interval": "1.0"}
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd }
@@ -120,7 +125,8 @@ def _pictures(run: RunData) -> str:
 def _differences(runs: Sequence[RunData]) -> str:
     keys = sorted(set().union(*(run.config for run in runs)))
     rows = [[key, *(str(run.config.get(key, "")) for run in runs)] for key in keys]
-    differing = [row for row in rows if len(set(row[1:])) > 1]
+    meant = [{UNSET.get(key, value) if value == "None" else value for value in values} for key, *values in rows]
+    differing = [row for row, values in zip(rows, meant, strict=True) if len(values) > 1]
     if len(runs) == 1:
         return f"<details><summary>{len(rows)} values</summary>{table(['key', 'value'], rows)}</details>"
     return table(["key", *(run.name for run in runs)], differing) if differing else "<p>Nothing.</p>"

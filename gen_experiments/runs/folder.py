@@ -107,8 +107,7 @@ class Run:
                 if folder is not None:
                     return self._resumed(folder, _checkpoint(folder, "last") or self._source(checkpoint, seed))
             if checkpoint == "last":
-                folder, path = self._with_checkpoint("last", seed)
-                return self._resumed(folder, path)
+                return self._resumed(*self._with_checkpoint("last", seed))
             return self._new(self._source(checkpoint, seed), seed)
         except OSError as error:
             raise UserError(
@@ -179,19 +178,22 @@ class Run:
     def _own_run(self, seed: int | None) -> Path | None:
         """Returns the run that this job has begun or resumed; outside of a job, the newest that has not ended.
 
-        Within a torchrun without a name, a restart returns the run that the start before it has begun.
+        A restart within a torchrun without a name returns the run of the start before it. As the torchruns of a SLURM
+        job share its name, a run that another process holds is returned only if there is no other.
         """
         job = job_name()
-        waiting = None
+        waiting = held = None
         for folder in self._folders():
             record = RunRecord.read(folder)
             if record is None or record.seed != seed:
                 continue
             if job is not None and record.job == job:
-                return folder
+                held = held or folder
+                if not is_locked(folder):
+                    return folder
             if waiting is None and not is_lasting(record.job) and record.status != "finished" and not is_locked(folder):
                 waiting = folder
-        return None if is_lasting(job) or (job is not None and is_restart()) else waiting
+        return held or (None if is_lasting(job) or (job is not None and is_restart()) else waiting)
 
     def _with_checkpoint(self, which: str, seed: int | None, any_seed: bool = False) -> tuple[Path, Path]:
         """Returns the newest run that has a checkpoint, and that checkpoint or, if it is unreadable, another one."""

@@ -1,12 +1,13 @@
 """Folders as people have them: what is a split, a class, a picture, and what is passed over."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gen_experiments.data import sources
+from gen_experiments.data import pages, sources
 from gen_experiments.data.cache import decoded
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.groups import CSVGroups
@@ -171,6 +172,11 @@ def make(root, *paths):
             ["train/cats/x.png", "train/loose.png"],
             r"train holds 1 pictures, such as loose\.png, beside .* cats",
         ),
+        (
+            ["data/train/a/x.png", "data/val/a/x.png"],
+            "data holds the splits train, val, which would be one class: name",
+        ),
+        (["cats/Training/x.png", "cats/test/x.png", "dogs/x.png"], "cats holds the splits test, train, which would"),
         (["cats/x.png", "loose.png"], r"holds 1 pictures, such as loose\.png, beside folders of classes, such as cats"),
         (["train/a/x.png", "test/a/x.png", "test/loose.png"], r"test holds 1 pictures, such as loose\.png"),
         (["train/a/x.png", "test/b/x.png"], "test has a class b that .*train does not have"),
@@ -255,3 +261,50 @@ def test_earlier_configurations_find_it_where_it_was():
     assert sources.ImageFolder is ImageFolder
     with pytest.raises(AttributeError, match="Nothing"):
         sources.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("paths", [["data/a/x.png", "data/b/x.png"], ["train/data/a/x.png", "train/data/b/x.png"]])
+def test_classes_one_folder_too_deep_are_warned_of(tmp_path, paths):
+    make(tmp_path, *paths)
+    with pytest.warns(
+        UserWarning, match="one class, (train/)?data/: if a and b are classes, they lie one folder too deep"
+    ):
+        assert ImageFolder(str(tmp_path)).class_names == ("data",)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["data/x.png", "data/y.png"],
+        ["data/a/x.png", "data/a/y.png"],
+        ["a/1/x.png", "b/1/x.png", "b/2/x.png"],
+        ["a/train/x.png"],
+    ],
+)
+def test_folders_within_classes_are_no_mistake(tmp_path, paths):
+    make(tmp_path, *paths)
+    assert ImageFolder(str(tmp_path)).num_classes
+
+
+def test_a_pipe_is_called_so_and_not_a_broken_link(tmp_path):
+    make(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("nowhere.png")
+    assert ImageFolder(str(tmp_path)).passed_over() == {
+        "broken link": ["link.png"],
+        "pipe, socket or device": ["pipe.png"],
+    }
+
+
+def test_the_pages_of_a_tiff_that_are_not_read_are_told_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "_said", threading.Lock())
+    first, *others = [Image.new("L", (8, 8), value) for value in (10, 200, 250)]
+    for name in ("a.tif", "b.tif"):
+        first.save(tmp_path / name, save_all=True, append_images=others)
+    first.save(tmp_path / "c.tif")
+    with pytest.warns(UserWarning, match="holds 3 pages, of which only the first is read") as said:
+        found = ImageFolder(str(tmp_path), channels=1).decode("train", 8).images
+    assert len(said) == 1
+    assert found.shape == (3, 1, 8, 8)
+    assert (found == 10).all()

@@ -61,6 +61,22 @@ def test_who_finds_a_run_in_use_reads_by_whom(tmp_path):
     release(folder)
 
 
+def test_the_torchruns_of_a_job_of_slurm_do_not_take_the_run_of_another(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    run = Run("a", str(tmp_path), resume="auto")
+    first, other = run.start(None, 0).folder, Run("a", str(tmp_path)).start(None, 0).folder
+    release(first)
+    release(other)
+    command = [sys.executable, "-c", HOLD, str(other)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "True\n"
+        assert run.start(None, 0).folder == first
+        holder.kill()
+    release(first)
+    assert run.start(None, 0).folder == other
+    release(other)
+
+
 # As a system call answers on NFS without its lock manager, and on Lustre mounted without `flock`.
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_where_no_lock_can_be_had_a_run_begins_with_a_warning(tmp_path, monkeypatch, number):

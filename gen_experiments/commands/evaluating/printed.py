@@ -31,7 +31,7 @@ def print_record(record: dict[str, Any]) -> None:
     without = [name for name, found in record["scores"].items() if "interval" not in found]
     if protocol["bootstrap"] and without:
         print(f"no interval is known to hold for {', '.join(without)}")
-    if outside := biased(held["scores"]):
+    if outside := biased(record["scores"]):
         print(outside)
     for name in ("missed", "class_missed"):
         if name in record["scores"] and (share := record["scores"][name]["value"]) > ALARM:

@@ -17,16 +17,10 @@ from gen_experiments.data.float_planes import suffixes
 from gen_experiments.data.folder import Files, list_pictures
 from gen_experiments.data.groups import Groups
 from gen_experiments.data.labels import Labels, class_count, in_order, looked_up
+from gen_experiments.data.levels import SPLIT_OF, check_level, warn_of_one_class
 from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
 from gen_experiments.errors import UserError, quoted
 
-# Names of the folders of splits, in any case.
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
-SPLIT_OF = {name: split for split, names in SPLIT_NAMES.items() for name in names}
 # `train_set`, `val2017`, `Tests`, `eval`: probably meant as splits, but not recognised.
 LIKE_A_SPLIT = re.compile(r"(train|training|val|valid|validation|dev|test|testing|eval|evaluation)(s|set|data|images)?")
 BESIDE = "beside the splits"
@@ -146,6 +140,8 @@ class ImageFolder(PictureSource):
         elif values["train"] is not None:
             self.class_names = in_order(map(str, values["train"])) if labels else tuple(sorted(set(values["train"])))
             numbers = {name: number for number, name in enumerate(self.class_names)}
+            if labels is None and len(numbers) == 1:
+                warn_of_one_class(names["train"], f"{self._start('train')}{self.class_names[0]}/")
         self.num_classes = len(numbers) or None
         self._labels: dict[str, NDArray[np.int64] | None] = dict.fromkeys(values)
         for split, given in values.items() if numbers else ():
@@ -193,6 +189,7 @@ class ImageFolder(PictureSource):
                     f"{self.root / quoted(like)} looks like a split: call it one of {', '.join(SPLIT_OF)}, or "
                     "something else if it is a class"
                 )
+            check_level(self.root, found)
             return {"train": self.root}
         if "train" not in splits or (len(splits) == 1 and others):
             beside = f" beside {', '.join(map(quoted, others[:3]))}" if others else ""
