@@ -30,7 +30,7 @@ from gen_experiments.callbacks.scores import Scores
 from gen_experiments.callbacks.summary import Summary
 from gen_experiments.class_paths import import_packages
 from gen_experiments.distributed import is_distributed
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.models.trainer_options import check_trainer
 from gen_experiments.models.transfer import files_named, load_what_fits
@@ -66,6 +66,12 @@ class ExperimentCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Leaves the configuration alone: the user's values take precedence over those of a checkpoint."""
+
+    def _set_seed(self) -> None:
+        """Refuses a seed that NumPy does not take, in one line."""
+        seed = self.config[self.subcommand].seed_everything
+        check_interval("[0, 4294967295]", seed_everything=int(seed))
+        super()._set_seed()
 
     def before_instantiate_classes(self) -> None:
         """Finds the run's folder and the checkpoint to start from."""

@@ -251,3 +251,9 @@ def test_a_gan_trains_on_more_devices_than_there_are_validation_images(tmp_path)
     )
     assert done.returncode == 0, done.stderr
     assert "val/fid" in done.stdout
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_that_numpy_does_not_take(mistake, seed):
+    said = mistake("fit", *SMALL["gan"], *SHORT, f"--seed_everything={seed}")
+    assert f"seed_everything must be in [0, 4294967295], not {seed}" in said
