@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch import nn
 
 from gen_experiments.errors import UserError
@@ -163,6 +164,7 @@ def test_priors(monkeypatch, method, shape, said):
     monkeypatch.setattr(CodePrior, "_frozen", lambda self, vqvae: tokenizer())
     right = {"loss": (1,), "nll": (2,), "sample": (2, 4)}
     model = CodePrior(ImageSpec(3, 8), "", partial(Told, shapes=right | {method: shape}), adam)
+    model.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     batch = Batch(torch.zeros(2, 3, 8, 8), None)
     steps = {
         "loss": lambda: model.training_step(batch, 0),
