@@ -59,13 +59,16 @@ BACKBONE_FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth
 
 
 def pytest_configure(config):
-    """Has what the tests and their processes put among temporary files end with the session.
+    """Has the tests compute with one thread each, and what they put among temporary files end with the session.
 
     The client of Weights & Biases, torchrun and whatever is killed leave folders there. pytest's own stay where they
     are, and so does the compiler's cache, without which each session would wait for it anew.
     """
     if hasattr(config, "workerinput"):  # of xdist, which inherits what follows
         return
+    # Before a worker loads a linear algebra library, which never looks again: with two threads each, two tests side by
+    # side take up to ten times as long.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     before = Path(tempfile.gettempdir())
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(before))
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(before / f"torchinductor_{getpass.getuser()}"))
@@ -84,7 +87,7 @@ def surroundings(tmp_path_factory):
         patch.setenv("WANDB_MODE", "disabled")
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("huggingface")))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        torch.set_num_threads(1)  # two tests run side by side
+        torch.set_num_threads(1)  # where the tests run without workers
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # and so do the processes that they start
         yield
 
