@@ -32,7 +32,7 @@ from gen_experiments.class_paths import import_packages
 from gen_experiments.distributed import is_distributed
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.models.checkpoints import check_fits
-from gen_experiments.models.trainer_options import check_trainer
+from gen_experiments.models.trainer_options import check_trainer, check_trains
 from gen_experiments.models.transfer import files_named, load_what_fits
 from gen_experiments.runs import job
 from gen_experiments.runs.folder import Run, Start
@@ -123,7 +123,7 @@ class ExperimentCLI(LightningCLI):
             # Mistakes are refused before anything starts.
             check_trainer(self.model, trainer)
             if subcommand == "fit" and start.checkpoint is None:
-                _check_trains(trainer, self._run.init_from)
+                check_trains(trainer, self._run.init_from)
             checkpoint = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
             self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
             if subcommand == "fit":
@@ -222,13 +222,6 @@ class ExperimentCLI(LightningCLI):
                     self._run.discard(self._start)
                 if failed:
                     release(self._start.folder)
-
-
-def _check_trains(trainer: Trainer, init_from: str | None) -> None:
-    """Refuses a new run without an iteration, unless its result is the checkpoint of the weights it begins with."""
-    for option in ("max_steps", "max_epochs", "limit_train_batches"):
-        if getattr(trainer, option) == 0 and (option != "max_steps" or init_from is None):
-            raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out")
 
 
 def _announce(subcommand: str, start: Start, checkpoint: dict[str, Any] | None) -> None:

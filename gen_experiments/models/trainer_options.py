@@ -37,3 +37,18 @@ def check_trainer(model: ManualOptimization, trainer: Trainer) -> None:
                 )
     if getattr(trainer.strategy, "_layer_sync", None) is not None and normalises_batches(model):
         raise UserError("batch norm is synchronised without trainer.sync_batchnorm: leave it out")
+
+
+def check_trains(trainer: Trainer, init_from: str | None) -> None:
+    """Refuses a new run without an iteration, unless its result is the checkpoint of the weights it begins with.
+
+    Args:
+        trainer: of the new run.
+        init_from: the file of weights that the run begins with, if any.
+
+    Raises:
+        UserError: an option of the trainer is 0.
+    """
+    for option in ("max_steps", "max_epochs", "limit_train_batches"):
+        if getattr(trainer, option) == 0 and (option != "max_steps" or init_from is None):
+            raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out")
