@@ -140,7 +140,7 @@ def test_places_that_cannot_be_written(mistake, trained, tmp_path):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--seed_everything=-5", "-5 is not in bounds"),
+        ("--seed_everything=-5", "seed_everything must be in [0, 4294967295], not -5"),
         ("--trainer.devices=-1", "should be an int > 0"),
         ("--trainer.devices=null", "should be an int > 0"),
         ("--trainer.devices=1000", "trainer.devices=1000 processes are too many"),
