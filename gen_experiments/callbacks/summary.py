@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gen_experiments.callbacks.evaluation import Evaluation
-from gen_experiments.callbacks.lookups import callbacks_of
+from gen_experiments.callbacks.lookups import callbacks_of, data_of
 from gen_experiments.callbacks.protocols import Samples, Translates, image_mapping
 from gen_experiments.callbacks.resumption import out_of_time
 from gen_experiments.callbacks.wandb_logger import WandbRun
@@ -64,15 +64,15 @@ def _scored(trainer: Trainer, model: LightningModule) -> str:
     evaluation = next(iter(callbacks_of(trainer, Evaluation)), None)
     if evaluation is None or not any(name.startswith("val/") for name in trainer.callback_metrics):
         return ""
-    samples = isinstance(model, Samples) and evaluation.extractor is not None
-    if image_mapping(model) is None and not samples:
+    maps_images = image_mapping(model) is not None
+    if not maps_images and (evaluation.extractor is None or not isinstance(model, Samples)):
         return ""
-    split = evaluation.reference if image_mapping(model) is None else "val"
-    images = f"the {len(trainer.datamodule.split(split))} images of {split}"  # type: ignore[attr-defined]
-    if image_mapping(model) is None:
-        what = f"{evaluation.samples} samples against {images}"
-    else:
+    split = "val" if maps_images else evaluation.reference
+    images = f"the {len(data_of(trainer).split(split))} images of {split}"
+    if maps_images:
         what = f"{'translations against' if isinstance(model, Translates) else 'reconstructions of'} {images}"
+    else:
+        what = f"{evaluation.samples} samples against {images}"
     if evaluation.extractor is None:
         return f"scored: {what}"
     protocol = evaluation.protocol()
