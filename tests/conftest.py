@@ -13,6 +13,7 @@ import lightning.pytorch  # noqa: F401 - now: its log goes to the stderr of this
 import pytest
 import torch
 
+from shared_fixtures import cache, photograph, ramps  # noqa: F401
 from slowest_first import pytest_collection_modifyitems  # noqa: F401
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -13,11 +13,7 @@ from gen_experiments.data.sources import HuggingFace
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_parquet, write_pictures
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

@@ -11,11 +11,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from pictures_on_disk import write_mnist, write_pictures
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def pixels(images):

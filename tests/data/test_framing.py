@@ -5,7 +5,6 @@ import hashlib
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from sklearn.datasets import load_sample_image
 from test_own_source import IMAGES, LABELS, Mine
 
 from conftest import SHORT, SMALL
@@ -20,22 +19,6 @@ from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
 
 HEIGHT, LONG = 8, 24
-
-
-@pytest.fixture
-def photograph(tmp_path):
-    Image.fromarray(load_sample_image("china.jpg")).save(tmp_path / "photograph.png")
-    return tmp_path / "photograph.png"
-
-
-@pytest.fixture
-def ramps(tmp_path):
-    """A folder of 12 pictures of 8 × 24, the value of a pixel ten times its column."""
-    (tmp_path / "ramps").mkdir()
-    ramp = np.tile(10 * np.arange(LONG, dtype=np.uint8), (HEIGHT, 1))
-    for number in range(12):
-        Image.fromarray(ramp).save(tmp_path / "ramps" / f"{number:02d}.png")
-    return tmp_path / "ramps"
 
 
 def pixels(path, size, *options, **framing):

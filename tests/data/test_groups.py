@@ -17,12 +17,9 @@ from gen_experiments.data.sources import Decoded, ImageFolder, Source
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 SIZES = [1, 5, 2, 9, 3, 4, 1, 7]  # pictures of each patient
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

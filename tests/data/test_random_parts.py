@@ -6,30 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_sample_image
-from test_framing import HEIGHT, LONG, module, pixels
+from test_framing import HEIGHT, module, pixels
 
 from conftest import SHORT, SMALL_PRIOR
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Place
 from gen_experiments.data.sources import ImageFolder
 from pictures_on_disk import write_pictures
-
-
-@pytest.fixture
-def photograph(tmp_path):
-    Image.fromarray(load_sample_image("china.jpg")).save(tmp_path / "photograph.png")
-    return tmp_path / "photograph.png"
-
-
-@pytest.fixture
-def ramps(tmp_path):
-    """A folder of 12 pictures of 8 × 24, the value of a pixel ten times its column."""
-    (tmp_path / "ramps").mkdir()
-    ramp = np.tile(10 * np.arange(LONG, dtype=np.uint8), (HEIGHT, 1))
-    for number in range(12):
-        Image.fromarray(ramp).save(tmp_path / "ramps" / f"{number:02d}.png")
-    return tmp_path / "ramps"
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (7, 23), (30, 30)])

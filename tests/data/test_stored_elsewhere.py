@@ -12,11 +12,7 @@ from gen_experiments.data.sources import Shards
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures, write_shards
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

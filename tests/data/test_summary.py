@@ -8,10 +8,7 @@ from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources import MNIST, Decoded, Digits, ImageFolder, Source
 from pictures_on_disk import write_mnist, write_pictures
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

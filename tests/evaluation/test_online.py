@@ -17,12 +17,9 @@ from gen_experiments.evaluation.online import OnlineScores
 from gen_experiments.evaluation.scores import score
 from gen_experiments.metrics.frechet import Moments
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 METRICS = ("mind", "fid", "kid", "precision", "coverage")
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
 
 
 def counted(metrics=METRICS):

@@ -8,6 +8,8 @@ from gen_experiments.evaluation.reference import ReferenceStatistics
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 CPU = torch.device("cpu")
 
 
@@ -54,11 +56,6 @@ def assert_moments(found, wanted):
     torch.testing.assert_close(found.mean, wanted.mean, rtol=1e-9, atol=0)
     torch.testing.assert_close(found.covariance, wanted.covariance, rtol=1e-9, atol=1e-9)
     assert found.count == wanted.count
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
 
 
 def test_the_reference_is_computed_once_and_kept_on_disk():
