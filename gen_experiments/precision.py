@@ -16,10 +16,15 @@ class CastsInputs(nn.Module):
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Calls `forward` with floating-point tensors in the dtype of the first weight, unless autocast is on."""
+        return super().__call__(*map(self.as_weights, inputs), **options)
+
+    def as_weights(self, value: Any) -> Any:
+        """Returns an input of another method than `forward` as `__call__` converts those of `forward`."""
         weight = next(self.parameters(), None)
-        if weight is not None and not torch.is_autocast_enabled(weight.device.type):
-            inputs = tuple(_cast(value, weight.dtype) for value in inputs)
-        return super().__call__(*inputs, **options)
+        converts = isinstance(value, Tensor) and value.is_floating_point()
+        if weight is None or not converts or torch.is_autocast_enabled(weight.device.type):
+            return value
+        return value.to(weight.dtype)
 
 
 class KeepsPrecision(nn.Module):
@@ -49,7 +54,3 @@ def compiler_options(device: torch.device, precision: str) -> dict[str, bool]:
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Returns a floating-point tensor in float32, or in float64 where it is float64."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -6,6 +6,7 @@ from torch import Tensor
 from gen_experiments import distributed
 from gen_experiments.errors import check_interval
 from gen_experiments.losses.base import ImagesToLogits, Penalty
+from gen_experiments.precision import at_least_float32
 
 
 class LeCam(Penalty):
@@ -40,7 +41,7 @@ class LeCam(Penalty):
 
     def forward(self, discriminator: ImagesToLogits, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
         """Updates the averages and returns the penalty; `rng` is not used."""
-        real_logits, fake_logits = discriminator(real).float(), discriminator(fake).float()
+        real_logits, fake_logits = (at_least_float32(discriminator(images)) for images in (real, fake))
         self._update(torch.stack([real_logits.mean(), fake_logits.mean()]).detach())
         averages = self.averages / (1 - self.remaining)
         differences = [real_logits - averages[1], averages[0] - fake_logits]

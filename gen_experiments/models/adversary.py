@@ -9,6 +9,7 @@ from gen_experiments.losses.adversarial import Hinge
 from gen_experiments.losses.base import AdversarialLoss, Penalty
 from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.networks.base import DiscriminatorFactory
+from gen_experiments.precision import at_least_float32
 from gen_experiments.recorded import Recorded
 
 MAX_WEIGHT = 1e4
@@ -81,7 +82,7 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, images: Tensor,
         (at_pixels,) = torch.autograd.grad(len(images) * loss, images, retain_graph=True)
         factor = ABSOLUTE_SUM / at_pixels.abs().sum().clamp(min=1e-30)
         (gradient,) = torch.autograd.grad(images, last_weight, factor * at_pixels, retain_graph=True)
-        gradient = gradient.float() / (factor * len(images))
+        gradient = at_least_float32(gradient) / (factor * len(images))
         norms.append((distributed.all_reduce_sum(gradient) / distributed.world_size()).norm())
     weight: Tensor = (norms[0] / (norms[1] + 1e-6)).clamp(0, MAX_WEIGHT)
     return weight

@@ -117,7 +117,7 @@ class CUT(TranslationModel):
             require_shape(key, shape, f"stage {stage} of {type(generator).__name__}.features")
         places = drawn_places(keys, self.patches, rng)
         pairs = zip(self.projector(*queries, places=places), self.projector(*keys, places=places), strict=True)
-        return torch.stack([patch_nce(query.float(), key.float(), TEMPERATURE) for query, key in pairs]).mean()
+        return torch.stack([patch_nce(query, key, TEMPERATURE) for query, key in pairs]).mean()
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the optimizers of generator and projector, whose steps count, and of the discriminator."""

@@ -27,6 +27,7 @@ from gen_experiments.models.optimizers import OptimizerFactory, trained
 from gen_experiments.models.pairs import require_pairs, require_sources
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
+from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
 
 GENERATORS, DISCRIMINATORS = 0, 1  # the optimizers; the steps of the first count as iterations
@@ -197,7 +198,7 @@ class TranslationModel(AveragedTranslator):
             values |= terms
             for name, value in values.items():
                 require_scalar(value, f"the loss {name}")
-            loss = torch.stack([value.float() for value in values.values()]).sum()
+            loss = torch.stack([at_least_float32(value) for value in values.values()]).sum()
             self.manual_backward(loss)
         return {"loss_g": loss.detach(), **{name: value.detach() for name, value in values.items()}}
 

@@ -83,6 +83,7 @@ class ResNetTranslator(StagedTranslator):
 
     def features(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
         """Returns the features after given numbers of stages (0: the images), ascending: (B, channels, h, w) each."""
+        images = self.as_weights(images)
         found = [images] if 0 in stages else []
         for number, stage in enumerate(self.stages[: max(stages)], start=1):
             images = stage(images)
