@@ -15,7 +15,7 @@ import pytest
 from fuzzing import Fuzzer
 from pictures_on_disk import write_pictures
 
-CASES = int(os.environ.get("GEN_EXPERIMENTS_FUZZ_CASES", "200"))
+CASES = int(os.environ.get("GEN_EXPERIMENTS_FUZZ_CASES", "60"))
 SEED = int(os.environ.get("GEN_EXPERIMENTS_FUZZ_SEED", "0"))
 PATIENCE = 2.0  # seconds after which a case is interrupted, as by Ctrl-C: some ask for a billion images
 LIMIT = 60.0  # seconds after which the whole test is given up

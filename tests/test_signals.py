@@ -18,7 +18,9 @@ def begun(folder):
     return lambda: path.is_file() and len(path.read_text().splitlines()) > 5
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize(("model", "devices"), [("vqvae", 1), pytest.param("gan", 2, marks=pytest.mark.long)])
 def test_the_state_of_the_last_iteration_is_kept(tmp_path, model, devices, number, code):
     options = [*SMALL[model], *SHORT, *ENDLESS, "--run.name=run", f"--trainer.devices={devices}"]

@@ -49,7 +49,7 @@ def test_a_longer_run_that_was_killed_goes_on_though_it_had_finished_once(experi
     assert checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 8
 
 
-@pytest.mark.parametrize("named", ["a UUID", "nothing"])
+@pytest.mark.parametrize("named", ["a UUID", pytest.param("nothing", marks=pytest.mark.long)])
 def test_a_restart_by_torchrun_takes_no_run_but_its_own(experiment, monkeypatch, tmp_path, named):
     options = [*SMALL["vqvae"], *SHORT, "--trainer.max_steps=2"]
     home = tmp_path / "runs" / "vqvae"

@@ -79,7 +79,9 @@ def test_a_signal_to_a_forked_process_is_not_one_to_its_parent():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)]
+)
 def test_a_command_whose_other_process_never_comes_can_be_stopped(tmp_path, number, code):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -11,7 +11,9 @@ from PIL import Image
 from gen_experiments.progress import progress
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)]
+)
 def test_a_billion_samples_can_be_stopped(tmp_path, checkpoints, number, code):
     command = [sys.executable, "-m", "gen_experiments", "sample", checkpoints["gan"], "--num=1000000000", "--out=set"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -58,7 +58,7 @@ def configs():
                 yield f"source: {name}", yaml.safe_dump({"data": json.loads(json.dumps(described))}).encode()
 
 
-@pytest.mark.parametrize("command", ["memorisation", "augment-score"])
+@pytest.mark.parametrize("command", ["memorisation", pytest.param("augment-score", marks=pytest.mark.long)])
 def test_the_configuration_beside_a_checkpoint(refused, checkpoints, subtests_of, tmp_path, command):
     for name, data in configs():
         with subtests_of(name):
