@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.errors import UserError, check_interval
@@ -48,8 +48,7 @@ def augment_score(
     check_interval(f"[1, {MAX_PER_CLASS}]", per_class=per_class)
     check_interval("[10, inf)", steps=steps)
     check_interval("[0, inf)", seed=seed)
-    model = loaded(checkpoint, Samples, "sample", device)
-    assert isinstance(model, Samples)
+    model = load_on_device(checkpoint, Samples, "sample", device)
     data = training_data(checkpoint, config)
     if model.num_classes is None or data.source.num_classes != model.num_classes:
         raise UserError("augment-score needs a model of classes and data of the same: train with conditional networks")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.pictures import is_image_file, read_images, write_images
 from gen_experiments.commands.reading import reading_of
 from gen_experiments.errors import UserError, quoted
@@ -42,8 +42,7 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
     Raises:
         UserError: the checkpoint or the folder cannot be used, or `out` cannot be written.
     """
-    model = loaded(checkpoint, VQVAE, "encode", device)
-    assert isinstance(model, VQVAE)
+    model = load_on_device(checkpoint, VQVAE, "encode", device)
     files, originals = read_images(images, model.image, reading_of(checkpoint))
     codes = torch.cat([model.encode(to_float(part.to(model.device))).cpu() for part in originals.split(BATCH)])
     size = model.quantizer.codebook_size
@@ -94,8 +93,7 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png", device: str = 
         UserError: the checkpoint cannot be used, the file holds no codes of this model, or `out` cannot be written or
             holds a file of such a name.
     """
-    model = loaded(checkpoint, VQVAE, "decode", device)
-    assert isinstance(model, VQVAE)
+    model = load_on_device(checkpoint, VQVAE, "decode", device)
     shape, size = (
         model.encode(torch.zeros(1, *model.image.shape, device=model.device)).shape[1:],
         model.quantizer.codebook_size,

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.training_data import extractor_of, run_config, training_data
 from gen_experiments.errors import check_interval
 from gen_experiments.grids import in_rows, listed, save_grid
@@ -51,8 +51,7 @@ def memorisation(
     check_interval("[1, inf)", num=num)
     check_interval("[0, inf)", seed=seed)
     check_interval("(0, 1)", share=share)
-    model = loaded(checkpoint, Samples, "sample", device)
-    assert isinstance(model, Samples)
+    model = load_on_device(checkpoint, Samples, "sample", device)
     data = training_data(checkpoint, config)
     network = (extractor or extractor_of(run_config(checkpoint, config))).to(model.device)
     suffix = "" if network.fits(data.source.content, "--extractor") else f", which knows {network.content} only"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
@@ -67,8 +67,7 @@ def project(
     Raises:
         UserError: the checkpoint or the folder cannot be used, a number is out of range, or a file cannot be written.
     """
-    model = loaded(checkpoint, GAN, "project: it has no noise to look for", device)
-    assert isinstance(model, GAN)
+    model = load_on_device(checkpoint, GAN, "project: it has no noise to look for", device)
     model.requires_grad_(False)
     check_interval("[1, inf)", steps=steps)
     check_interval("(0, inf)", lr=lr)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, image_mapping
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.outputs import (
     BATCH,
     Network,
@@ -61,7 +61,7 @@ def restore(
     """
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
-    model = loaded(checkpoint, ImageModel, "restore", device)
+    model = load_on_device(checkpoint, ImageModel, "restore", device)
     restorers = _restorers(model, checkpoint, proposals, seed)
     if not damaging:
         if proposals == 1:

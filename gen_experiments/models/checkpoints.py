@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -15,6 +15,8 @@ from gen_experiments.models.building import within_weights
 from gen_experiments.models.described import build, described_by
 from gen_experiments.plain_values import check_plain
 from gen_experiments.untrusted import Unreadable, being_built, is_backed
+
+Kind = TypeVar("Kind")  # of a model: a class, or a protocol
 
 FOREIGN = "weights of other programs become a checkpoint by `fit --run.init_from=FILE --trainer.max_steps=0`"
 
@@ -78,7 +80,7 @@ def check_fits(model: ImageModel, path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def load_model(path: str | Path, required: type, task: str) -> ImageModel:
+def load_model(path: str | Path, required: type[Kind], task: str) -> Kind:
     """Rebuilds a checkpoint's model, in evaluation mode on the CPU.
 
     Args:
