@@ -193,7 +193,7 @@ class Evaluation(Callback):
         if self._in_pairs:
             self._pairs.update(reconstructions, batch)
         if self._scores is not None:
-            self._scores.update(self._scores.extractor(reconstructions), batch.places)
+            self._scores.update(reconstructions, batch.places)
 
     def _log_scores(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         scores: dict[str, float | Tensor] = {}
@@ -233,8 +233,8 @@ class Evaluation(Callback):
 
     def _update_by_samples(self, trainer: Trainer, model: Samples, scores: OnlineScores) -> None:
         for part in distributed.own_parts(self.samples, self.batch_size, lambda: pause_point(trainer)):
-            features = scores.extractor(to_uint8(model.sample(part.start, len(part), self.seed)))
-            scores.update(features, torch.tensor(part))
+            images = to_uint8(model.sample(part.start, len(part), self.seed))
+            features = scores.update(images, torch.tensor(part))
             if self._variety is not None and isinstance(model, SamplesOfClasses):
                 labels = model.sample_labels(part.start, len(part), self.seed)
                 assert labels is not None

@@ -11,7 +11,7 @@ from gen_experiments import distributed, randomness
 from gen_experiments.contracts import require_attributes, require_scalar, require_shape
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.base import AdversarialLoss, ImagesToLogits, Penalty
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_generator import AveragedGenerator
 from gen_experiments.models.discriminator_loss import (
@@ -168,8 +168,7 @@ class GAN(AveragedGenerator):
                 )
                 # Penalties see the images through the same augmentation, and their gradients are w.r.t. what goes into
                 # it: ∇ₓD(T(x)), as in R3GAN (https://arxiv.org/abs/2501.05441).
-                logits_of = partial(self._logits, micro_batch=micro_batch)
-                logits = partial(logits_of, kind=0), partial(logits_of, kind=1)
+                logits = self._augmented_logits(micro_batch)
                 due = due_penalties(self.penalties, iteration)
                 factor = self._scheduled_values.get("penalty_factor", 1.0)
                 each = discriminator_loss(self.loss, logits, micro_batch.images, generated, due, rng, factor)
@@ -188,19 +187,24 @@ class GAN(AveragedGenerator):
         losses = []
         with self.stepping(1):
             for micro_batch in micro_batches:
-                real = self._logits(micro_batch.images, micro_batch, kind=0) if self.loss.paired else None
+                logits_of_real, logits_of_fake = self._augmented_logits(micro_batch)
+                real = logits_of_real(micro_batch.images) if self.loss.paired else None
                 generated = self.generator(micro_batch.noise, micro_batch.labels)
-                loss = self.loss.generator(real, self._logits(generated, micro_batch, kind=1))
+                loss = self.loss.generator(real, logits_of_fake(generated))
                 require_scalar(loss, f"the result of {type(self.loss).__name__}.generator")
                 self.manual_backward(loss / len(micro_batches))
                 losses.append(loss.detach())
             self._logs["loss_g"] = torch.stack(losses).mean()
             self._clip(self.generator, "g")
 
-    def _logits(self, images: Tensor, micro_batch: MicroBatch, kind: int) -> Tensor:
-        """Returns the logits of real (0) or generated (1) images."""
-        seen = self.augment(images, None if micro_batch.draws is None else micro_batch.draws[:, kind])
-        return discriminator_logits(self.discriminator, micro_batch.labels, seen)
+    def _augmented_logits(self, micro_batch: MicroBatch) -> tuple[ImagesToLogits, ImagesToLogits]:
+        """Returns the logits of real and of generated images, each augmented by its own random numbers."""
+
+        def logits(draws: Tensor | None, images: Tensor) -> Tensor:
+            return discriminator_logits(self.discriminator, micro_batch.labels, self.augment(images, draws))
+
+        of_real, of_fake = (None, None) if micro_batch.draws is None else micro_batch.draws.unbind(1)
+        return partial(logits, of_real), partial(logits, of_fake)
 
     def _clip(self, network: nn.Module, which: str) -> None:
         """Clips the gradient; logs its norm before the clipping."""
