@@ -61,7 +61,7 @@ def images_of(pictures: Sequence[Union[str, Path, "Image"]], image: "ImageSpec")
     """Returns files, or pictures of Pillow, of any size and mode as the images of a model.
 
     The central part of each is kept and brought to the model's size, as by default in training; another `crop` is an
-    argument of `data.given.images_of`.
+    argument of `data.model_inputs.images_of`.
 
     Args:
         pictures: the files or pictures.
@@ -73,6 +73,6 @@ def images_of(pictures: Sequence[Union[str, Path, "Image"]], image: "ImageSpec")
     Raises:
         UserError: there are none, one is neither a file nor a picture, or one cannot be decoded.
     """
-    from gen_experiments.data import given
+    from gen_experiments.data import model_inputs
 
-    return given.images_of(pictures, image)
+    return model_inputs.images_of(pictures, image)

@@ -16,7 +16,7 @@ from gen_experiments.callbacks.lookups import data_of
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates, images_in
 from gen_experiments.callbacks.shares import check_shares
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.evaluation.collapse import ClassVariety
+from gen_experiments.evaluation.class_variety import ClassVariety
 from gen_experiments.evaluation.online import OnlineScores
 from gen_experiments.evaluation.pairs import PairScores
 from gen_experiments.evaluation.scores import IN_TRAINING, check_counts

@@ -53,7 +53,7 @@ def compare(
     options: dict[str, Any] = {"reference": reference, "metrics": metrics, "num": num, "seed": seed}
     options |= {"extractor": extractor, "bootstrap": bootstrap, "device": device}
     if rescore:
-        from gen_experiments.commands.rescored import rescored  # slow to import
+        from gen_experiments.commands.rescoring import rescored  # slow to import
 
         for run in runs:
             _check_run(run)

@@ -10,9 +10,9 @@ from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.by_damage import scores_by_damage
 from gen_experiments.commands.evaluating.copies import OF_COPIES, copies
-from gen_experiments.commands.evaluating.inputs import Images
-from gen_experiments.commands.evaluating.passes import extractor_needed, features_of
-from gen_experiments.commands.evaluating.printed import keep_record, print_record
+from gen_experiments.commands.evaluating.extraction import extractor_needed, features_of
+from gen_experiments.commands.evaluating.image_sets import Images
+from gen_experiments.commands.evaluating.printing import keep_record, print_record
 from gen_experiments.commands.evaluating.protocol import Protocol
 from gen_experiments.commands.evaluating.sides import Sides, opened_sides
 from gen_experiments.data.damage import Damage

@@ -17,8 +17,8 @@ from gen_experiments.data.footprint import image_bytes, say_size
 from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import Numbers, decode_one
 from gen_experiments.data.reading import DecodedAsRead, usable_cores
-from gen_experiments.data.refused import refusal
 from gen_experiments.data.sources.base import Decoded, PictureSource, Source, decode_framed
+from gen_experiments.data.undecodable import refusal
 from gen_experiments.errors import UserError
 from gen_experiments.progress import progress
 from gen_experiments.sizes import Size, height_and_width

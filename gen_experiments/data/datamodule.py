@@ -10,15 +10,15 @@ from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.data.division import check_apart, held_out
+from gen_experiments.data.fast_decoding import load_library
 from gen_experiments.data.framing import LARGEST, Crop, Depth, Filter, Framing
-from gen_experiments.data.opening import Opening, check_framing
 from gen_experiments.data.pairs import PairSource, ShuffledPairs
 from gen_experiments.data.reading import usable_cores
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches, evaluation_batch
 from gen_experiments.data.sources.base import Source
 from gen_experiments.data.sources.digits import Digits
+from gen_experiments.data.split_opener import SplitOpener, check_framing
 from gen_experiments.data.summary import summary
-from gen_experiments.data.turbo import load_library
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
 from gen_experiments.sizes import Size, height_and_width, normalised
@@ -44,7 +44,7 @@ class ImageDataModule(LightningDataModule):
             Larger splits are decoded when they are read; 0 caches none.
         workers: threads of each process that decode while reading; by default the machine's cores are divided among the
             processes.
-        fast_decoding: decode picture files without alpha faster, to slightly different pixels (`data.turbo`).
+        fast_decoding: decode picture files without alpha faster, to slightly different pixels (`data.fast_decoding`).
         crop: the kept part of pictures of other proportions: centre, random, none or pad (`data.framing`). With random
             the training decodes its pictures anew in each epoch, both pictures of a pair alike; evaluations use the
             centre.
@@ -119,14 +119,14 @@ class ImageDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fetches and decodes what is missing in the cache; on one process per machine."""
-        self._opening.prepare()
+        self._opener.prepare()
 
     def setup(self, stage: str) -> None:
         """Prints a summary of the training data, on the first process."""
         if stage == "fit" and distributed.rank() == 0:
             self.split("train")
             lines = summary(self.source, self.size, self._splits, self._origins)
-            print("\n".join([*lines, *self._opening.lines()]), flush=True)
+            print("\n".join([*lines, *self._opener.lines()]), flush=True)
 
     @property
     def has_sources(self) -> bool:
@@ -180,17 +180,17 @@ class ImageDataModule(LightningDataModule):
         }
 
     @property
-    def _opening(self) -> Opening:
+    def _opener(self) -> SplitOpener:
         processes = 1 if self.trainer is None else self.trainer.num_devices
         threads = self.workers or max(1, usable_cores() // processes)
-        return Opening(self.source, self.size, self.cache_limit, threads, self.framing)
+        return SplitOpener(self.source, self.size, self.cache_limit, threads, self.framing)
 
     def _divide(self) -> dict[str, ImageArray]:
         """Returns the source's splits; missing ones are held out of its training images."""
         self.source.fetch()
         if "train" not in self.source.splits():
             raise UserError(f"{type(self.source).__name__}.splits must name a split train")
-        splits = {name: self._opening.split(name) for name in self.source.splits()}
+        splits = {name: self._opener.split(name) for name in self.source.splits()}
         groups = {name: found for name in splits if (found := self.source.groups(name)) is not None}
         self._origins = {name: self.source.origin(name) for name in splits}
         sizes = {"test": self.test_size, "val": self.val_size}
@@ -218,7 +218,7 @@ class ImageDataModule(LightningDataModule):
             items = ShuffledPairs(whole, self.source.channels, self.split_seed, self.source.shuffled)
         overfit = 0 if self.trainer is None else self.trainer.overfit_batches  # type: ignore[attr-defined]
         return TrainingBatches(
-            self._opening.random_crops(items) or items, self.batch_size, randomness.run_seed(), self.flip, overfit
+            self._opener.random_crops(items) or items, self.batch_size, randomness.run_seed(), self.flip, overfit
         )
 
     def val_dataloader(self) -> EvaluationBatches:

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.depth import Depth
+from gen_experiments.data.fast_decoding import header, jpeg, quick_header, resized
 from gen_experiments.data.float_planes import in_channels, is_array, planes_of, read_array, resize_planes
 from gen_experiments.data.framing import USUAL, Framing, Place, framed
 from gen_experiments.data.pages import warn_of_pages
-from gen_experiments.data.refused import refusal
-from gen_experiments.data.turbo import header, jpeg, quick_header, resized
+from gen_experiments.data.undecodable import refusal
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.sizes import Size, central_part, height_and_width
 

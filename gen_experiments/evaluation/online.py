@@ -16,7 +16,7 @@ from gen_experiments.evaluation.feature_set import (
     extract_features,
 )
 from gen_experiments.evaluation.intervals import Score
-from gen_experiments.evaluation.reference import ReferenceStatistics
+from gen_experiments.evaluation.reference_statistics import ReferenceStatistics
 from gen_experiments.evaluation.scores import score
 from gen_experiments.images import ImageSet
 from gen_experiments.metrics.features import FeatureExtractor

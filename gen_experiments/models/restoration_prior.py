@@ -9,7 +9,7 @@ from gen_experiments import randomness
 from gen_experiments.images import Batch
 from gen_experiments.models.averaged_translator import place_among, sources_of
 from gen_experiments.models.code_model import CodeModel
-from gen_experiments.models.pairs import require_pairs, require_sources
+from gen_experiments.models.data_checks import require_pairs, require_sources
 from gen_experiments.precision import at_least_float32
 from gen_experiments.priors.base import CodeSpec, Draws
 from gen_experiments.randomness import Stream

@@ -16,6 +16,7 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, ImagesToLogits, Penalty
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import AveragedTranslator
+from gen_experiments.models.data_checks import require_pairs, require_sources
 from gen_experiments.models.discriminator_loss import (
     discriminator_loss,
     due_penalties,
@@ -24,7 +25,6 @@ from gen_experiments.models.discriminator_loss import (
 )
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.optimizers import OptimizerFactory, trained
-from gen_experiments.models.pairs import require_pairs, require_sources
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.schedules import Schedule

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.adversary import Adversary, adaptive_weight
+from gen_experiments.models.data_checks import require_pairs
 from gen_experiments.models.discriminator_loss import (
     discriminator_logits,
     discriminator_loss,
@@ -18,7 +19,6 @@ from gen_experiments.models.discriminator_loss import (
     logit_statistics,
 )
 from gen_experiments.models.optimizers import OptimizerFactory, trained
-from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.tokenizer import Tokenizer
 from gen_experiments.networks.base import DecoderFactory, EncoderFactory
 from gen_experiments.quantizers.base import Quantizer

@@ -22,7 +22,7 @@ from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import USUAL
 from gen_experiments.data.sources import Digits
 from gen_experiments.data.sources.base import Decoded
-from gen_experiments.evaluation.collapse import ClassVariety
+from gen_experiments.evaluation.class_variety import ClassVariety
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.losses.adversarial import NonSaturating
 from gen_experiments.metrics import modes

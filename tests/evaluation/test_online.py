@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_reference import CPU, Pooled, Set, pictures
+from test_reference_statistics import CPU, Pooled, Set, pictures
 
 import independent
 import two_processes

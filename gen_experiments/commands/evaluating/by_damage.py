@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from gen_experiments.commands.evaluating.inputs import split_images
-from gen_experiments.commands.evaluating.passes import features_of
-from gen_experiments.commands.evaluating.reconstructed import Reconstructions, sources_of_split
+from gen_experiments.commands.evaluating.extraction import features_of
+from gen_experiments.commands.evaluating.image_sets import split_images
+from gen_experiments.commands.evaluating.reconstructions import Reconstructions, sources_of_split
 from gen_experiments.data.damage import Damage
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.evaluation.intervals import Score, add_intervals

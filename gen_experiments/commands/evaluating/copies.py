@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gen_experiments.commands.evaluating.inputs import Images, split_images
-from gen_experiments.commands.evaluating.passes import features_of
+from gen_experiments.commands.evaluating.extraction import features_of
+from gen_experiments.commands.evaluating.image_sets import Images, split_images
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.intervals import Score

@@ -7,10 +7,10 @@ import torch
 
 from gen_experiments.callbacks.protocols import image_mapping
 from gen_experiments.commands.evaluating.copies import OF_COPIES
-from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, split_compared_with, split_images
-from gen_experiments.commands.evaluating.model_images import images_of, opened
+from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images, split_compared_with, split_images
+from gen_experiments.commands.evaluating.named_inputs import images_of, opened
 from gen_experiments.commands.evaluating.protocol import Protocol
-from gen_experiments.commands.evaluating.reconstructed import GAIN, OF_CODES, Reconstructions, reconstructions_of
+from gen_experiments.commands.evaluating.reconstructions import GAIN, OF_CODES, Reconstructions, reconstructions_of
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError

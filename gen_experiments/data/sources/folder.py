@@ -17,8 +17,8 @@ from gen_experiments.data.float_planes import suffixes
 from gen_experiments.data.folder import Files, list_pictures
 from gen_experiments.data.groups import Groups
 from gen_experiments.data.labels import Labels, class_count, in_order, looked_up
-from gen_experiments.data.levels import SPLIT_OF, check_level, warn_of_one_class
 from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
+from gen_experiments.data.split_folders import SPLIT_OF, check_level, warn_of_one_class
 from gen_experiments.errors import UserError, quoted
 
 # `train_set`, `val2017`, `Tests`, `eval`: probably meant as splits, but not recognised.

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.columns import Column
 from gen_experiments.data.division import check_apart
+from gen_experiments.data.huggingface_column import Column
 from gen_experiments.data.labels import class_count, in_order
-from gen_experiments.data.levels import SPLIT_OF
 from gen_experiments.data.sources.base import PictureSource, check_channels
+from gen_experiments.data.split_folders import SPLIT_OF
 from gen_experiments.errors import UserError, quoted
 
 NO_LABEL = -1  # stands in data sets for a secret label

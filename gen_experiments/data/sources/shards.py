@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gen_experiments.data.float_planes import suffixes
 from gen_experiments.data.labels import class_count
-from gen_experiments.data.levels import SPLIT_OF
 from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
+from gen_experiments.data.split_folders import SPLIT_OF
 from gen_experiments.data.tars import LABEL, NO_LABEL, Members, index_of
 from gen_experiments.errors import UserError, check_interval
 

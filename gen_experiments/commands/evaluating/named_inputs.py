@@ -8,7 +8,7 @@ import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates
 from gen_experiments.checkpoint_paths import checkpoint_of, file_of
-from gen_experiments.commands.evaluating.inputs import (
+from gen_experiments.commands.evaluating.image_sets import (
     Archive,
     Images,
     Preprocessing,

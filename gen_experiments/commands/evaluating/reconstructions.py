@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Translates, image_mapping
-from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images
-from gen_experiments.commands.evaluating.model_images import described_checkpoint
+from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images
+from gen_experiments.commands.evaluating.named_inputs import described_checkpoint
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.comparison import RECONSTRUCTIONS

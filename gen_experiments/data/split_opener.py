@@ -18,7 +18,7 @@ from gen_experiments.storage import GIB, cache_root
 
 
 @dataclass(frozen=True)
-class Opening:
+class SplitOpener:
     """How the splits of a source are opened.
 
     Attributes:

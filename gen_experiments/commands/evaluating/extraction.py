@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.checkpoint_paths import checkpoint_of, is_exported
-from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, configured_data
+from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images, configured_data
 from gen_experiments.commands.training_data import extractor_of, names_extractor, run_config
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import has_statistics, read_features, read_spatial, read_statistics

@@ -6,9 +6,9 @@ from typing import Any
 from gen_experiments.callbacks.protocols import image_mapping
 from gen_experiments.checkpoint_paths import checkpoint_of
 from gen_experiments.commands.evaluate import evaluation_of
-from gen_experiments.commands.evaluating.inputs import split_compared_with
-from gen_experiments.commands.evaluating.passes import extractor_needed
-from gen_experiments.commands.evaluating.printed import keep_record
+from gen_experiments.commands.evaluating.extraction import extractor_needed
+from gen_experiments.commands.evaluating.image_sets import split_compared_with
+from gen_experiments.commands.evaluating.printing import keep_record
 from gen_experiments.commands.evaluating.protocol import Protocol
 from gen_experiments.evaluation.record import EVALUATION_FILE
 from gen_experiments.metrics.features import FeatureExtractor
