@@ -17,8 +17,7 @@ from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOf
 from gen_experiments.callbacks.shares import check_shares
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.class_variety import ClassVariety
-from gen_experiments.evaluation.online import OnlineScores
-from gen_experiments.evaluation.pairs import PairScores
+from gen_experiments.evaluation.online import OnlineScores, PairScores
 from gen_experiments.evaluation.scores import IN_TRAINING, check_counts
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.losses.perceptual import Perceptual

@@ -10,8 +10,7 @@ from rich.table import Table
 
 from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.comparison import better, differences, differing_settings
-from gen_experiments.evaluation.record import EVALUATION_FILE, read_record
+from gen_experiments.evaluation.records import EVALUATION_FILE, better, differences, differing_settings, read_record
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.reports.evaluations import biased
 from gen_experiments.runs.job import is_first_process

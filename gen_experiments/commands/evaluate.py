@@ -18,7 +18,7 @@ from gen_experiments.commands.evaluating.sides import Sides, opened_sides
 from gen_experiments.data.damage import Damage
 from gen_experiments.evaluation.feature_set import FeatureSet
 from gen_experiments.evaluation.intervals import Score, add_intervals
-from gen_experiments.evaluation.record import EVALUATION_FILE, record_of, write_record
+from gen_experiments.evaluation.records import EVALUATION_FILE, record_of, write_record
 from gen_experiments.evaluation.scores import BY_CLASS, METRICS, computable, score
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor

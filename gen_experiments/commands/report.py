@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.record import EVALUATION_FILE, read_record
+from gen_experiments.evaluation.records import EVALUATION_FILE, read_record
 from gen_experiments.reports.page import page
 from gen_experiments.reports.run_data import RunData
 from gen_experiments.storage import atomic_write

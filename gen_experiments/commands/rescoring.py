@@ -10,7 +10,7 @@ from gen_experiments.commands.evaluating.extraction import extractor_needed
 from gen_experiments.commands.evaluating.image_sets import split_compared_with
 from gen_experiments.commands.evaluating.printing import keep_record
 from gen_experiments.commands.evaluating.protocol import Protocol
-from gen_experiments.evaluation.record import EVALUATION_FILE
+from gen_experiments.evaluation.records import EVALUATION_FILE
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.record import write_record
+from gen_experiments.evaluation.records import write_record
 from gen_experiments.metrics.modes import ALARM, hardly_generated
 from gen_experiments.reports.evaluations import biased, described_damage
 from gen_experiments.units import with_unit

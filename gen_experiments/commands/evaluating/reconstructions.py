@@ -14,8 +14,8 @@ from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Imag
 from gen_experiments.commands.evaluating.named_inputs import described_checkpoint
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.comparison import RECONSTRUCTIONS
 from gen_experiments.evaluation.intervals import Score, mean_of
+from gen_experiments.evaluation.records import RECONSTRUCTIONS
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.codebook import entropy_bits, perplexity, usage
