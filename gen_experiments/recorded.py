@@ -17,9 +17,9 @@ class Recorded:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Keeps the arguments."""
-        made = super().__new__(cls)
-        object.__setattr__(made, "_arguments", (args, kwargs))
-        return made
+        instance = super().__new__(cls)
+        object.__setattr__(instance, "_arguments", (args, kwargs))
+        return instance
 
 
 def arguments_of(made: Recorded) -> dict[str, Any]:
@@ -47,9 +47,11 @@ def _by_name(kinds: tuple[type, ...], args: tuple[Any, ...], kwargs: dict[str, A
     """
     number, kind = next((number, kind) for number, kind in enumerate(kinds) if "__init__" in vars(kind))
     signature = inspect.signature(vars(kind)["__init__"])
-    _, *given = signature.bind_partial(None, *args, **kwargs).arguments.items()
-    bound = {name: value for name, value in given if signature.parameters[name].kind not in HANDED_ON}
-    handed_on: dict[Any, Any] = {signature.parameters[name].kind: value for name, value in given if name not in bound}
+    _, *arguments = signature.bind_partial(None, *args, **kwargs).arguments.items()
+    bound = {name: value for name, value in arguments if signature.parameters[name].kind not in HANDED_ON}
+    handed_on: dict[Any, Any] = {
+        signature.parameters[name].kind: value for name, value in arguments if name not in bound
+    }
     more_args = handed_on.get(inspect.Parameter.VAR_POSITIONAL, ())
     more_kwargs = handed_on.get(inspect.Parameter.VAR_KEYWORD, {})
     if more_args and len(args) > len(more_args):

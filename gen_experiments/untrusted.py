@@ -159,16 +159,16 @@ def read_archive(path: str | Path, name: str, kinds: str, shape: tuple[int | Non
     """
     with _refusing_damage():
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as entry:
-            found, dtype = _header(entry)
+            lengths, dtype = _header(entry)
             if dtype.kind not in kinds:
                 raise Unreadable(f"it holds {name} of {dtype}; needed are {' or '.join(map(KINDS.__getitem__, kinds))}")
-            lengths_fit = len(found) == len(shape) + 1 and all(
-                wanted in (None, length) for wanted, length in zip(shape, found[1:], strict=True)
+            lengths_fit = len(lengths) == len(shape) + 1 and all(
+                wanted in (None, length) for wanted, length in zip(shape, lengths[1:], strict=True)
             )
-            if not lengths_fit or found[0] < 1:
+            if not lengths_fit or lengths[0] < 1:
                 needed = ", ".join("any" if wanted is None else str(wanted) for wanted in shape)
-                raise Unreadable(f"it holds {name} of shape {found}; needed is (N, {needed})")
-            size = dtype.itemsize * int(np.prod(found, dtype=object))
+                raise Unreadable(f"it holds {name} of shape {lengths}; needed is (N, {needed})")
+            size = dtype.itemsize * int(np.prod(lengths, dtype=object))
             if size > FREE_BYTES + RATIO * Path(path).stat().st_size:
                 raise Unreadable(f"it claims {size} bytes of {name}")
         with np.load(path, allow_pickle=False) as opened:

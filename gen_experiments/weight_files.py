@@ -137,9 +137,9 @@ def _files_in(folder: Path) -> list[Path]:
         if (folder / name).is_file():
             return [folder / name]
     indices, parts = sorted(folder.glob(f"*{INDEX}")), sorted(folder.glob("*.safetensors"))
-    for found in (indices, parts):
-        if len(found) == 1:
-            return found
+    for file in (indices, parts):
+        if len(file) == 1:
+            return file
     networks = [path for path in sorted(folder.glob("latest_net_*.pth")) if OF_A_NETWORK.fullmatch(path.name)]
     if networks and not parts:
         return networks

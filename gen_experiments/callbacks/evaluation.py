@@ -108,8 +108,8 @@ class Evaluation(Callback):
             check_shares(data, pl_module, split)
             if self._scores is not None:
                 reference = len(self._reference(data, pl_module, split))
-                made = self.samples if isinstance(pl_module, Samples) else reference
-                check_counts(self.metrics, made, reference, "--evaluation.metrics")
+                evaluated = self.samples if isinstance(pl_module, Samples) else reference
+                check_counts(self.metrics, evaluated, reference, "--evaluation.metrics")
         if self.extractor is not None:
             self.extractor.check_channels(data.source.channels)
             self.extractor.to(trainer.strategy.root_device)
@@ -185,10 +185,10 @@ class Evaluation(Callback):
         self._pairs.reset(trainer.strategy.root_device)
 
     def _update(self, outputs: Any, batch: Batch) -> None:
-        made = images_in(outputs)
-        if made is None:
+        outcome = images_in(outputs)
+        if outcome is None:
             return
-        reconstructions = to_uint8(made)
+        reconstructions = to_uint8(outcome)
         if self._in_pairs:
             self._pairs.update(reconstructions, batch)
         if self._scores is not None:
@@ -204,12 +204,12 @@ class Evaluation(Callback):
                 assert isinstance(pl_module, Samples)
                 self._update_by_samples(trainer, pl_module, self._scores)
                 scores |= self._varieties(pl_module, self._scores)
-            found = self._scores.compute(maps_images and self._in_pairs, self._labels(pl_module))
-            scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": each.value for name, each in found.items()}
+            of_sets = self._scores.compute(maps_images and self._in_pairs, self._labels(pl_module))
+            scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": score.value for name, score in of_sets.items()}
             so_far = trainer.state.fn is TrainerFn.FITTING and not trainer.should_stop
             for name in ("missed", "class_missed"):
-                if name in found and not maps_images and self.collapsed:
-                    warn_of_missed(pl_module, found[name].value, found[name].of_class, so_far)
+                if name in of_sets and not maps_images and self.collapsed:
+                    warn_of_missed(pl_module, of_sets[name].value, of_sets[name].of_class, so_far)
         values = {f"{stage}/{name}": torch.as_tensor(value, dtype=torch.float32) for name, value in scores.items()}
         pl_module.log_dict(values)
 

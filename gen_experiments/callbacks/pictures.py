@@ -52,13 +52,13 @@ class Pictures(Callback):
     ) -> None:
         """Keeps originals and the model's images, evenly spaced over all images."""
         missing = self.count // 2 - sum(shown.shape[0] for shown in self._shown)
-        made = images_in(outputs)
-        if missing > 0 and made is not None:
+        outcome = images_in(outputs)
+        if missing > 0 and outcome is not None:
             chosen = slice(-self._seen % self._stride, None, self._stride)
-            rows = [batch.images, made]
+            rows = [batch.images, outcome]
             if batch.sources is not None:
                 truth = [batch.images] if data_of(trainer).in_pairs else []
-                rows = [batch.sources, made, *truth]
+                rows = [batch.sources, outcome, *truth]
             self._shown.append(to_uint8(torch.stack([row[chosen] for row in rows], dim=1)[:missing]))
         self._seen += len(batch.images)
 

@@ -95,8 +95,8 @@ def images_in(outputs: Any) -> Tensor | None:
     """Returns the reconstructions or translations in the outputs of an evaluation step; None without them."""
     if not isinstance(outputs, Mapping):
         return None
-    made: Tensor | None = outputs.get("reconstructions", outputs.get("translations"))
-    return made
+    images: Tensor | None = outputs.get("reconstructions", outputs.get("translations"))
+    return images
 
 
 @runtime_checkable

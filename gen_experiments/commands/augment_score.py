@@ -62,11 +62,11 @@ def augment_score(
     real, test = _all(data.split("train")), _all(data.split("test"))
     labels = torch.arange(model.num_classes).repeat_interleave(per_class)
     with torch.inference_mode():
-        made = [
+        samples = [
             to_uint8(model.sample(part.start, len(part), seed, labels[part.start : part.stop])).cpu()
             for part in progress(len(labels), "images", BATCH)
         ]
-    synthetic = DigitsNet.prepare(torch.cat(made)), labels
+    synthetic = DigitsNet.prepare(torch.cat(samples)), labels
     both = torch.cat([real[0], synthetic[0]]), torch.cat([real[1], synthetic[1]])
     table = Table("trained on", "images", "test accuracy", "95% confidence")
     for name, (images, targets) in {"real": real, "generated": synthetic, "both": both}.items():

@@ -59,9 +59,9 @@ def compare(
         records = rescored(runs, **options)
     else:
         usual = inspect.signature(compare).parameters
-        given = [name for name, value in options.items() if value != usual[name].default]
-        if given:
-            raise UserError(f"--{given[0]} is for scoring the runs again: add --rescore, or leave it out")
+        changed = [name for name, value in options.items() if value != usual[name].default]
+        if changed:
+            raise UserError(f"--{changed[0]} is for scoring the runs again: add --rescore, or leave it out")
         records = [_record_of(name) for name in runs]
     if not is_first_process():
         return

@@ -71,10 +71,10 @@ def _classes(files: list[Path], image: ImageSpec) -> dict[str, NDArray[Any]]:
     """Returns the labels of pictures and the names of the classes; empty if some lie in no folder of a class."""
     if any(len(file.parts) == 1 for file in files):
         return {}
-    found = [file.parts[0] for file in files]
+    folders = [file.parts[0] for file in files]
     known = image.class_labels
-    names = known if set(found) <= set(known) else tuple(sorted(set(found)))
-    labels = np.array([names.index(name) for name in found], dtype=np.int64)
+    names = known if set(folders) <= set(known) else tuple(sorted(set(folders)))
+    labels = np.array([names.index(name) for name in folders], dtype=np.int64)
     return {"labels": labels, "class_names": np.array(names)}
 
 

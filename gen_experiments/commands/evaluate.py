@@ -88,8 +88,8 @@ def evaluate(
     record = evaluation_of(evaluated, reference, networks, protocol)
     if not is_first_process():
         return
-    for each in (record, *record.get("by_other_extractors", ())):
-        print_record(each)
+    for one in (record, *record.get("by_other_extractors", ())):
+        print_record(one)
     if json is not None:
         write_record(record, Path(json))
         print(f"wrote the record to {json}")
@@ -160,21 +160,21 @@ def _scores(
 ) -> tuple[dict[str, Score], list[str]]:
     """Returns the scores by one extractor, and the names of those that were asked for; `of_pairs` need no extractor."""
     generated.paired = sides.reconstructions is not None and sides.reconstructions.in_pairs
-    for each in (generated, originals):
-        each.by_n = protocol.covariance == "n"
-        each.moments = each.divided(each.moments)
+    for features in (generated, originals):
+        features.by_n = protocol.covariance == "n"
+        features.moments = features.divided(features.moments)
     wanted = protocol.metrics or [*computable(generated, originals, network), *of_pairs]
     if "missed" in wanted:
-        for side, each in ((sides.fake, generated), (sides.real, originals)):
-            each.labels = side.labels() if isinstance(side, Images) else None
-    found = {**of_pairs, **score(generated, originals, network, [name for name in wanted if name in METRICS])}
+        for side, features in ((sides.fake, generated), (sides.real, originals)):
+            features.labels = side.labels() if isinstance(side, Images) else None
+    scores = {**of_pairs, **score(generated, originals, network, [name for name in wanted if name in METRICS])}
     if sides.checkpoint is not None and generated.features is not None and set(wanted) & set(OF_COPIES):
         reference = sides.real.described
-        found |= copies(sides.checkpoint, generated.features, reference, originals.features, network)
-    found = {name: found[name] for name in (*wanted, *BY_CLASS) if name in found}
+        scores |= copies(sides.checkpoint, generated.features, reference, originals.features, network)
+    scores = {name: scores[name] for name in (*wanted, *BY_CLASS) if name in scores}
     if protocol.bootstrap and generated.moments.count is not None:
-        add_intervals(found, generated.moments.count, protocol.bootstrap, _resamples)
-    return found, wanted
+        add_intervals(scores, generated.moments.count, protocol.bootstrap, _resamples)
+    return scores, wanted
 
 
 def _resamples(count: int) -> Iterator[range]:

@@ -53,8 +53,8 @@ def explore(
     noise, labels = model.noise(rngs), model.drawn_labels(rngs)
     generator = model.ema.module
     assert isinstance(generator, Generator)
-    found, gains = semantic_directions(generator.first_weight)
-    moves = torch.linspace(-reach, reach, steps, device=model.device)[:, None] * found[:directions, None]
+    axes, gains = semantic_directions(generator.first_weight)
+    moves = torch.linspace(-reach, reach, steps, device=model.device)[:, None] * axes[:directions, None]
     moved = (noise + moves).flatten(0, 1)
     images: Tensor = model(moved, None if labels is None else labels.to(model.device).expand(len(moved)))
     out = listed(save_grid(to_uint8(images).cpu(), out, steps))

@@ -64,13 +64,13 @@ def memorisation(
     shown, shown_distances, shown_indices = torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int64)
     for sampled in progress(num, "images", BATCH):
         generated = to_uint8(model.sample(sampled.start, len(sampled), seed))
-        found, found_indices = (each.cpu() for each in nearest(network(generated), references))
-        parts.append(found)
+        part_distances, part_indices = (tensor.cpu() for tensor in nearest(network(generated), references))
+        parts.append(part_distances)
         # Of all images only the nearest are kept.
-        all_distances = torch.cat([shown_distances, found])
+        all_distances = torch.cat([shown_distances, part_distances])
         order = all_distances.argsort(stable=True)[:SHOWN]
         shown = (torch.cat([shown, generated.cpu()]) if len(shown) else generated.cpu())[order]
-        shown_distances, shown_indices = all_distances[order], torch.cat([shown_indices, found_indices])[order]
+        shown_distances, shown_indices = all_distances[order], torch.cat([shown_indices, part_indices])[order]
     distances = torch.cat(parts)
     copies, expected = near_copies(distances, baseline, share)
     nearer, farther = nearer_p_value(distances, baseline, share), farther_p_value(distances, baseline)
@@ -92,7 +92,7 @@ def verdict(nearer: float | None, farther: float) -> str:
         return "too few images to tell copies from chance: generate or hold out more"
     if nearer <= ALPHA:
         return f"generated images lie nearer to training images than unseen ones do (p = {nearer:.2g}): see the picture"
-    found = f"no sign of copies (p = {nearer:.2g}), which does not prove that there are none"
+    text = f"no sign of copies (p = {nearer:.2g}), which does not prove that there are none"
     if farther <= ALPHA:
-        return f"{found}: generated images lie farther from training images than unseen ones do (p = {farther:.2g})"
-    return found
+        return f"{text}: generated images lie farther from training images than unseen ones do (p = {farther:.2g})"
+    return text

@@ -62,7 +62,7 @@ def apply_network(network: Network, originals: Tensor) -> Tensor:
 
 def write_rows(rows: Sequence[Tensor], out: str, what: str) -> None:
     """Writes pictures as a grid, each above its others."""
-    shown = in_rows(*(eight_bits(each[:SHOWN]) for each in rows), columns=COLUMNS)
+    shown = in_rows(*(eight_bits(row[:SHOWN]) for row in rows), columns=COLUMNS)
     pages = listed(save_grid(shown, out, COLUMNS, together=len(rows)))
     print(f"wrote {len(rows[0][:SHOWN])} {what} to {pages}")
 

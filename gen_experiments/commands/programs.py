@@ -162,8 +162,8 @@ def written(
 def shapes(function: PureFunction) -> dict[str, dict[str, dict[str, Any]]]:
     """Returns the shapes and dtypes of a function's inputs and outputs, by their names, the batch by its name."""
     with torch.no_grad():
-        made = _listed(function.compute(*function.inputs.values()))
-    named = {"inputs": dict(function.inputs), "outputs": dict(zip(function.outputs, made, strict=True))}
+        outputs = _listed(function.compute(*function.inputs.values()))
+    named = {"inputs": dict(function.inputs), "outputs": dict(zip(function.outputs, outputs, strict=True))}
     return {
         side: {
             name: {"shape": [BATCH, *value.shape[1:]], "dtype": str(value.dtype).removeprefix("torch.")}
@@ -186,12 +186,12 @@ def quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-def _difference(made: Tensor, expected: Tensor) -> tuple[float, float]:
+def _difference(output: Tensor, expected: Tensor) -> tuple[float, float]:
     """Returns the difference of two tensors, and the numbers' size, which for integers is 1."""
     if expected.is_floating_point():
-        return float((made.double() - expected.double()).abs().max()), float(expected.abs().max())
-    return float((made != expected).double().mean()), 1.0
+        return float((output.double() - expected.double()).abs().max()), float(expected.abs().max())
+    return float((output != expected).double().mean()), 1.0
 
 
-def _listed(made: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
-    return [made] if isinstance(made, Tensor) else list(made)
+def _listed(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)

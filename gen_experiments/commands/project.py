@@ -84,10 +84,10 @@ def project(
         pixels = (made - targets).square().flatten(1).mean(dim=1)
         return pixels if features is None else pixels + perceptual * features.lpips(made, targets)
 
-    found = _descend(model, to_float(kept.to(model.device)), label, distances, steps, lr, shell, seed)
+    projections = _descend(model, to_float(kept.to(model.device)), label, distances, steps, lr, shell, seed)
     shown_as = [label, *others]
     projected, *restyled = [
-        to_uint8(model(found, one_label(shown, len(found), model.device))).cpu() for shown in shown_as
+        to_uint8(model(projections, one_label(shown, len(projections), model.device))).cpu() for shown in shown_as
     ]
     if restyled:
         names = class_names("--classes", model)
@@ -98,7 +98,7 @@ def project(
         pages = save_grid(in_rows(originals, projected, columns=COLUMNS), out, COLUMNS, together=2)
     try:
         with atomic_write(Path(latents)) as temporary, temporary.open("wb") as file:
-            np.savez(file, latents=found.cpu().numpy())
+            np.savez(file, latents=projections.cpu().numpy())
     except OSError as error:
         raise UserError(f"cannot write {latents}: {error.strerror}") from error
     for number, decibels in enumerate(psnr(projected, originals)):

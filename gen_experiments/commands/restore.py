@@ -74,8 +74,8 @@ def restore(
         if is_image_file(out):
             write_rows([inputs, *restored], out, f"damaged images above {proposals} proposals each")
             return
-        for number, each in enumerate(restored, start=1):
-            write_by_name(names, inputs, each, images, str(Path(out) / f"proposal_{number}"), "images")
+        for number, proposal in enumerate(restored, start=1):
+            write_by_name(names, inputs, proposal, images, str(Path(out) / f"proposal_{number}"), "images")
         return
     if whole or not is_image_file(out):
         raise UserError(
@@ -87,10 +87,13 @@ def restore(
     _, kept = read_images(images, model.image, reading_of(checkpoint))
     inputs = _with_damage(kept, parts, seed, kept.dtype)
     restored = [apply_network(restorer, inputs) for restorer in restorers]
-    given, clean = eight_bits(inputs), eight_bits(kept)
-    before, after = (torch.stack([psnr(each, clean) for each in some]).mean().item() for some in ([given], restored))
+    damaged_pictures, clean = eight_bits(inputs), eight_bits(kept)
+    before, after = (
+        torch.stack([psnr(proposal, clean) for proposal in some]).mean().item()
+        for some in ([damaged_pictures], restored)
+    )
     print(f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB")
-    write_rows([given, *restored, clean], out, "damaged images above the restored and the true ones")
+    write_rows([damaged_pictures, *restored, clean], out, "damaged images above the restored and the true ones")
 
 
 def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) -> list[Network]:

@@ -39,8 +39,8 @@ def data_of(path: Path) -> ImageDataModule:
     described = contents_of(path).get("data")
     if not isinstance(described, dict):
         raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
-    found: ImageDataModule = _built(ImageDataModule, described, path)
-    return found
+    data_module: ImageDataModule = _built(ImageDataModule, described, path)
+    return data_module
 
 
 def names_extractor(path: Path) -> bool:
@@ -61,8 +61,8 @@ def extractor_of(path: Path) -> FeatureExtractor:
     described = _described_extractor(path)
     if described is None:
         raise UserError(f"{path} names no feature extractor: name one by --extractor")
-    found: FeatureExtractor = _built(FeatureExtractor, described, path)
-    return found
+    extractor: FeatureExtractor = _built(FeatureExtractor, described, path)
+    return extractor
 
 
 def run_config(checkpoint: str, config: str | None) -> Path:
@@ -107,6 +107,6 @@ def _built(family: type, described: object, path: Path) -> Any:
     check_plain(described, path)
     import_packages(PACKAGES)
     with described_by(path):
-        found = build(lambda parser: parser.add_subclass_arguments(family, "described"), in_home(described), path)
-    assert isinstance(found, family)
-    return found
+        built = build(lambda parser: parser.add_subclass_arguments(family, "described"), in_home(described), path)
+    assert isinstance(built, family)
+    return built

@@ -147,10 +147,10 @@ def write_statistics(path: Path, moments: Moments, fingerprint: str, spatial: Mo
         np.savez(file, **arrays)
 
 
-def _check_extractor(path: Path, found: int, dim: int, fingerprint: str) -> None:
-    if found != dim:
+def _check_extractor(path: Path, length: int, dim: int, fingerprint: str) -> None:
+    if length != dim:
         raise UserError(
-            f"{path} holds statistics of {found} features where the extractor has {dim}: "
+            f"{path} holds statistics of {length} features where the extractor has {dim}: "
             "name by --extractor the one that they were made with"
         )
     made_with = str(_read(path, EXTRACTOR, "U", ())[0]) if EXTRACTOR in archive_names(path) else fingerprint

@@ -94,6 +94,7 @@ class FeatureCollector:
             (N, D) float32, on the extractor's device.
         """
         inputs = images.to(self._device)
+        features: Tensor
         if self._spatial is None:
             features = self.extractor(inputs)
         else:

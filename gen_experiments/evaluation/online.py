@@ -131,17 +131,17 @@ class PairScores:
         for mean in self._means.values():
             mean.to(device).reset()
 
-    def update(self, made: Tensor, batch: Batch) -> None:
+    def update(self, outputs: Tensor, batch: Batch) -> None:
         """Adds (N, C, H, W) uint8 images that a model made from a batch."""
         images = to_uint8(batch.images)
-        ratio = psnr(made, images)
+        ratio = psnr(outputs, images)
         self._means["psnr"].update(ratio)
-        self._means["ssim"].update(ssim(made, images))
+        self._means["ssim"].update(ssim(outputs, images))
         if batch.sources is not None:
-            self._means["l1"].update(l1(made, images))
+            self._means["l1"].update(l1(outputs, images))
             self._means["psnr_gain"].update(ratio - psnr(to_uint8(batch.sources), images))
         if self._lpips is not None:
-            self._means["lpips"].update(self._lpips(to_float(made), to_float(images)))
+            self._means["lpips"].update(self._lpips(to_float(outputs), to_float(images)))
 
     def compute(self, with_sources: bool) -> dict[str, Tensor]:
         """Returns `psnr`, `ssim`, with sources also `l1` and `psnr_gain`, and `lpips` if it is measured.

@@ -41,7 +41,7 @@ def record_of(scores: dict[str, "Score"], protocol: dict[str, Any]) -> dict[str,
 
     versions = {name: version(name) for name in PACKAGES}
     return {
-        "scores": {name: found.to_json() for name, found in scores.items()},
+        "scores": {name: score.to_json() for name, score in scores.items()},
         "protocol": {**protocol, "versions": versions, "threads": torch.get_num_threads()},
     }
 
@@ -64,11 +64,11 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for found in record["scores"].values():
-            found |= {"value": float(found["value"]), "settings": dict(found["settings"])}
-            if "interval" in found:
-                low, high = map(float, found["interval"])
-                found["interval"] = [low, high]
+        for score in record["scores"].values():
+            score |= {"value": float(score["value"]), "settings": dict(score["settings"])}
+            if "interval" in score:
+                low, high = map(float, score["interval"])
+                score["interval"] = [low, high]
         protocol = record["protocol"]
         if not all(isinstance(protocol[role], dict) for role in ("evaluated", "reference")):
             raise TypeError("a side is no description")
@@ -99,24 +99,24 @@ def better(records: Sequence[dict[str, Any]], metric: str) -> tuple[int | None, 
     first, second, *_ = sorted(range(len(scores)), key=lambda number: sign * scores[number]["value"])
     if scores[first]["value"] == scores[second]["value"]:
         return None, "equal"
-    if not all("interval" in each for each in scores):
+    if not all("interval" in score for score in scores):
         return first, "without error bars"
     low, high = scores[first]["interval"]
-    for number, each in enumerate(scores):
-        if number != first and each["interval"][0] <= high and low <= each["interval"][1]:
+    for number, score in enumerate(scores):
+        if number != first and score["interval"][0] <= high and low <= score["interval"][1]:
             return None, "no winner, intervals overlap"
     return first, ""
 
 
-def _differing(each: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    names = dict.fromkeys(name for fields in each for name in fields)
-    found = {name: [fields.get(name) for fields in each] for name in names}
-    return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
+def _differing(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for fields in rows for name in fields)
+    values_of = {name: [fields.get(name) for fields in rows] for name in names}
+    return {name: values for name, values in values_of.items() if any(value != values[0] for value in values)}
 
 
 def _fields(protocol: dict[str, Any]) -> dict[str, Any]:
-    found = {name: protocol.get(name) for name in PROTOCOL}
-    found |= {f"reference.{name}": protocol["reference"].get(name) for name in OF_THE_REFERENCE}
-    found |= {f"evaluated.{name}": protocol["evaluated"].get(name) for name in OF_THE_EVALUATED}
-    found["evaluated.reconstructions"] = protocol["evaluated"].get("kind") == RECONSTRUCTIONS
-    return found
+    fields = {name: protocol.get(name) for name in PROTOCOL}
+    fields |= {f"reference.{name}": protocol["reference"].get(name) for name in OF_THE_REFERENCE}
+    fields |= {f"evaluated.{name}": protocol["evaluated"].get(name) for name in OF_THE_EVALUATED}
+    fields["evaluated.reconstructions"] = protocol["evaluated"].get("kind") == RECONSTRUCTIONS
+    return fields

@@ -171,19 +171,19 @@ class DeepLayout(Layout):
             "attention": {norm: "norm", output: "output"},
             "nothing": {},
         }
-        found: dict[str, Tensor] = {}
+        renamed: dict[str, Tensor] = {}
         for number, (kind, name) in enumerate(steps):
             for theirs, ours in parts.get(kind, {"": ""}).items():
                 if theirs == self.shortcut and f"{name}.{theirs}.weight" not in state:
                     continue
                 for weight in ("weight", "bias"):
                     source = ".".join(filter(None, (name, theirs, weight)))
-                    found[".".join(filter(None, (stack, str(number), ours, weight)))] = taken(source)
+                    renamed[".".join(filter(None, (stack, str(number), ours, weight)))] = taken(source)
             if kind == "attention":
                 for weight in ("weight", "bias"):
-                    joined = torch.cat([taken(f"{name}.{each}.{weight}") for each in inputs])
-                    found[f"{stack}.{number}.inputs.{weight}"] = joined
-        return found
+                    joined = torch.cat([taken(f"{name}.{part}.{weight}") for part in inputs])
+                    renamed[f"{stack}.{number}.inputs.{weight}"] = joined
+        return renamed
 
 
 def _sizes(state: Mapping[str, Tensor], encoder: Half, decoder: Half, codebook: Tensor, channels: list[int]) -> str:
@@ -201,6 +201,6 @@ def _sizes(state: Mapping[str, Tensor], encoder: Half, decoder: Half, codebook: 
 
 def _attention(half: Half) -> str:
     places = [f"1/{2**halvings} of the image" for halvings, attends in enumerate(half.attends) if attends]
-    found = f"attention at {' and '.join(places)}" if places else "attention=[]"
+    setting = f"attention at {' and '.join(places)}" if places else "attention=[]"
     by_default = half.middle_attends == half.attends[-1]
-    return found if by_default else f"{found}, middle_attention={str(half.middle_attends).lower()}"
+    return setting if by_default else f"{setting}, middle_attention={str(half.middle_attends).lower()}"

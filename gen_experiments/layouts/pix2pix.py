@@ -38,8 +38,8 @@ class Pix2PixNetworks(Layout):
         reasons: list[str] = []
         for beginning, network in _networks(state).items():
             kind = _kind(network)
-            found = re.fullmatch(r"net_([GD])(?:_([AB]))?\.", beginning)
-            place = int(found is not None and found[2] == "B")
+            match = re.fullmatch(r"net_([GD])(?:_([AB]))?\.", beginning)
+            place = int(match is not None and match[2] == "B")
             try:
                 if kind == "discriminator":
                     renamed, size = _discriminator(network)
@@ -67,11 +67,11 @@ def _networks(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """
     networks: dict[str, dict[str, Tensor]] = {}
     for name, weight in state.items():
-        found = OF_NETWORK.fullmatch(name)
-        assert found is not None
+        match = OF_NETWORK.fullmatch(name)
+        assert match is not None
         start, _, last = name.rpartition(".")
         if last not in STATISTICS or f"{start}.weight" in state:
-            networks.setdefault(name.removesuffix(found[3]), {})[found[3]] = weight
+            networks.setdefault(name.removesuffix(match[3]), {})[match[3]] = weight
     return networks
 
 

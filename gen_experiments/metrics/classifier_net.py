@@ -60,14 +60,14 @@ class ClassifierNet(nn.Module):
 
         These are all features behind norm and ReLU at whole depths, the largest first; none is negative.
         """
-        values, found = images, []
+        values, stages = images, []
         for layer in self.layers:
             if isinstance(layer, nn.AdaptiveAvgPool2d):
                 break
             if isinstance(layer, _Block):
-                found.append(layer.first(values))
+                stages.append(layer.first(values))
             values = layer(values)
-        return [*found, values]
+        return [*stages, values]
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps (N, C, H, W) in [-1, 1] -> (N, num_classes) logits."""

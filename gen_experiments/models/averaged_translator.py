@@ -100,10 +100,10 @@ def translated(generator: nn.Module, images: Tensor) -> Tensor:
     Raises:
         UserError: it has another shape.
     """
-    made: Tensor = generator(images)
+    translation: Tensor = generator(images)
     of = generator.module if isinstance(generator, EMA) else generator
-    require_shape(made, tuple(images.shape), f"the result of {type(of).__name__}.forward")
-    return made
+    require_shape(translation, tuple(images.shape), f"the result of {type(of).__name__}.forward")
+    return translation
 
 
 def place_among(directions: Sequence[str], to: str | None, name: str) -> int:

@@ -164,9 +164,9 @@ def _build(kind: type[ImageModel], hyper_parameters: dict[str, Any], path: str |
     return model
 
 
-def _differing(model: nn.Module, found: dict[str, Tensor]) -> str | None:
+def _differing(model: nn.Module, state: dict[str, Tensor]) -> str | None:
     """Returns the name of a weight that only one of the two has, or that differs in shape; None if none does."""
     expected = model.state_dict()
-    missing = sorted(expected.keys() ^ found.keys())
-    reshaped = (name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape)
+    missing = sorted(expected.keys() ^ state.keys())
+    reshaped = (name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape)
     return missing[0] if missing else next(reshaped, None)

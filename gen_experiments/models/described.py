@@ -163,8 +163,8 @@ def _one_line_of(error: Exception, path: str | Path) -> UserError:
         link = link.__cause__ or link.__context__
     for link in seen:
         if isinstance(link, UserError):
-            said = shortened(link, 600)
-            return UserError(said if str(path) in said else f"{path}: {said}")
+            text = shortened(link, 600)
+            return UserError(text if str(path) in text else f"{path}: {text}")
     denied = next((match[1] for link in seen if (match := DENIED.search(str(link)))), None)
     if denied is not None:
         denied = quoted(denied)

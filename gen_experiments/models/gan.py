@@ -119,8 +119,8 @@ class GAN(AveragedGenerator):
         self.accumulate = accumulate
         self.optimizer_g = optimizer_g
         self.optimizer_d = optimizer_d
-        given = {"ema_half_life": half_life, "beta2": beta2_schedule, "penalty_factor": penalty_schedule}
-        self._schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
+        schedules = {"ema_half_life": half_life, "beta2": beta2_schedule, "penalty_factor": penalty_schedule}
+        self._schedules = {name: schedule for name, schedule in schedules.items() if schedule is not None}
         self._scheduled_values: dict[str, float] = {}  # of this iteration
         self._logs: dict[str, Tensor] = {}  # of the last step of each network
 
@@ -158,7 +158,7 @@ class GAN(AveragedGenerator):
 
     def _discriminator_step(self, micro_batches: list[MicroBatch], iteration: int, rng: torch.Generator) -> Tensor:
         """Steps the discriminator and returns its logits of the real images."""
-        found: list[DiscriminatorLoss] = []
+        parts: list[DiscriminatorLoss] = []
         with self.stepping(0):
             for micro_batch in micro_batches:
                 with torch.no_grad():
@@ -171,13 +171,13 @@ class GAN(AveragedGenerator):
                 logits = self._augmented_logits(micro_batch)
                 due = due_penalties(self.penalties, iteration)
                 factor = self._scheduled_values.get("penalty_factor", 1.0)
-                each = discriminator_loss(self.loss, logits, micro_batch.images, generated, due, rng, factor)
-                self.manual_backward(each.loss / len(micro_batches))
-                found.append(each.detached())
-            for name in found[0].penalties:
-                self._logs[name] = torch.stack([each.penalties[name] for each in found]).mean()
-            reals, fakes = torch.cat([each.real for each in found]), torch.cat([each.fake for each in found])
-            self._logs["loss_d"] = torch.stack([each.loss for each in found]).mean()
+                part = discriminator_loss(self.loss, logits, micro_batch.images, generated, due, rng, factor)
+                self.manual_backward(part.loss / len(micro_batches))
+                parts.append(part.detached())
+            for name in parts[0].penalties:
+                self._logs[name] = torch.stack([part.penalties[name] for part in parts]).mean()
+            reals, fakes = torch.cat([part.real for part in parts]), torch.cat([part.fake for part in parts])
+            self._logs["loss_d"] = torch.stack([part.loss for part in parts]).mean()
             if self.logs_this_iteration:
                 self._logs.update(logit_statistics(reals, fakes, self.loss.boundary))
             self._clip(self.discriminator, "d")

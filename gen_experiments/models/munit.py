@@ -168,17 +168,17 @@ class MUNIT(TranslationModel):
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns for each direction `to_b`, images and styles -> translations, and `styles_b`, images -> styles."""
         images = example_images(self.image)
-        found = {}
+        functions = {}
         for place, side in enumerate(self.directions):
             into, out_of = self._average(place), self._average(1 - place)
-            given = {
+            inputs = {
                 "images": images,
                 "styles": torch.randn(3, into.style_dim, generator=torch.Generator().manual_seed(place)),
             }
             computed = partial(_decoded, into, out_of)
-            found[f"to_{side.lower()}"] = PureFunction(computed, (into, out_of), given, ("translations",))
-            found[f"styles_{side.lower()}"] = PureFunction(into.style, (into,), {"images": images}, ("styles",))
-        return found
+            functions[f"to_{side.lower()}"] = PureFunction(computed, (into, out_of), inputs, ("translations",))
+            functions[f"styles_{side.lower()}"] = PureFunction(into.style, (into,), {"images": images}, ("styles",))
+        return functions
 
     def evaluated(self, sources: Tensor, translations: Tensor) -> dict[str, Tensor]:
         """Returns the mean absolute difference of sources and their round trips in their styles, on a [0, 1] scale."""

@@ -46,8 +46,8 @@ class RestorationPrior(CodeModel):
     def code_spec(self) -> CodeSpec:
         """Returns the shape of both sets of codes: the source's, which are given, and the image's."""
         grids = self.vqvae.code_grids
-        given = sum(height * width for height, width in grids)
-        return CodeSpec(2 * grids, self.vqvae.quantizer.codebook_size, given=given)
+        length = sum(height * width for height, width in grids)
+        return CodeSpec(2 * grids, self.vqvae.quantizer.codebook_size, given=length)
 
     def codes_of(self, batch: Batch, split: str) -> Tensor:
         """Returns (B, L) int64; they are encoded anew, as the damage changes in every epoch."""

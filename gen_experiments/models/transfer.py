@@ -115,19 +115,19 @@ def _only_match(
     if chosen is not None and chosen not in states:
         raise UserError(f"{path} holds no {quoted(chosen)}: choose from {names}")
     offered = dict(states) if chosen is None else {chosen: states[chosen]}
-    joined = {f"{name}.{key}": weight for name, each in states.items() for key, weight in each.items()}
+    joined = {f"{name}.{key}": weight for name, state in states.items() for key, weight in state.items()}
     if chosen is None and layout_of(joined) is not None:
         offered = {"": joined}
     matches = {name: _match(path, weights, own) for name, weights in offered.items()}
-    fitting = [name for name, each in matches.items() if each.weights]
+    fitting = [name for name, match in matches.items() if match.weights]
     if len(fitting) > 1:
         choices = " or ".join(f"{path}:{quoted(name)}" for name in fitting)
         raise UserError(f"{path} holds several sets of weights that fit: name one, {choices}")
     if fitting:
         return matches[fitting[0]]
-    for each in matches.values():
-        if each.layout is not None and each.converted is not None:
-            raise UserError(f"{path} holds {each.layout.source}, which this model is not: {each.converted.sizes}")
+    for match in matches.values():
+        if match.layout is not None and match.converted is not None:
+            raise UserError(f"{path} holds {match.layout.source}, which this model is not: {match.converted.sizes}")
     theirs = ", ".join([quoted(name) for weights in offered.values() for name in weights][:NAMED_OF_EACH])
     ours = ", ".join([name for name in own if not name.endswith(EXTRA)][:NAMED_OF_EACH])
     raise UserError(

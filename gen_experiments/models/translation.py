@@ -119,7 +119,9 @@ class TranslationModel(AveragedTranslator):
         self.generators, self.discriminators = nn.ModuleList(generators), nn.ModuleList(discriminators)
         self.averages = nn.ModuleList(EMA(generator) for generator in self.generators)
         # In the order of the discriminators; a penalty may have a state, such as LeCam's averages of the logits.
-        self.penalties = nn.ModuleList(copy.deepcopy(each) for _ in self.discriminators for each in self.penalties)
+        self.penalties = nn.ModuleList(
+            copy.deepcopy(penalty) for _ in self.discriminators for penalty in self.penalties
+        )
         compiled: list[nn.Module] = []
         if self._compile:
             compiled += [network for generator in self.generators for network in self.networks_called(generator)]
@@ -174,12 +176,12 @@ class TranslationModel(AveragedTranslator):
                 fake = (inputs.fake if inputs.fake_to_learn_from is None else inputs.fake_to_learn_from).detach()
                 due = due_penalties(self.penalties[number * count : (number + 1) * count], self.iteration)
                 logits = self._augmented_logits(inputs, self._draws_of_steps[0])
-                found = discriminator_loss(self.loss, logits, inputs.real, fake, due, rng)
-                self._real_logits.append(found.real.detach().reshape(len(fake), -1))
-                total = total + found.loss
-                values = {"loss_d": found.loss.detach(), **found.penalties}
+                result = discriminator_loss(self.loss, logits, inputs.real, fake, due, rng)
+                self._real_logits.append(result.real.detach().reshape(len(fake), -1))
+                total = total + result.loss
+                values = {"loss_d": result.loss.detach(), **result.penalties}
                 if self.logs_this_iteration:
-                    values |= logit_statistics(found.real.detach(), found.fake.detach(), self.loss.boundary)
+                    values |= logit_statistics(result.real.detach(), result.fake.detach(), self.loss.boundary)
                 logs |= {f"{key}{name}": value for key, value in values.items()}
             self.manual_backward(total)
         return logs

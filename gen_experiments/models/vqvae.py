@@ -135,9 +135,9 @@ class VQVAE(Tokenizer):
             due = due_penalties(self.penalties, self.iteration)
             real, fake = batch.images, reconstructions.detach()
             with self.stepping(1):
-                found = discriminator_loss(adversary.loss, (logits, logits), real, fake, due, self.iteration_rng())
-                self.manual_backward(found.loss)
-            logs |= {"loss_d": found.loss, **logit_statistics(found.real, found.fake, adversary.loss.boundary)}
+                result = discriminator_loss(adversary.loss, (logits, logits), real, fake, due, self.iteration_rng())
+                self.manual_backward(result.loss)
+            logs |= {"loss_d": result.loss, **logit_statistics(result.real, result.fake, adversary.loss.boundary)}
         return loss.detach()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

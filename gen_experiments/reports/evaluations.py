@@ -48,8 +48,8 @@ def _by_damage(kinds: Sequence[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for kind in kinds for name in kind["scores"]))
     rows = []
     for kind in kinds:
-        found = (kind["scores"].get(name) for name in names)
-        cells = ["" if score is None else f"{score['value']:.4g}{_bounds(score)}" for score in found]
+        scores = (kind["scores"].get(name) for name in names)
+        cells = ["" if score is None else f"{score['value']:.4g}{_bounds(score)}" for score in scores]
         rows.append([described_damage(kind["damage"]), *cells])
     return table(["damage of all images", *map(with_unit, names)], rows)
 
@@ -75,8 +75,8 @@ def biased(scores: dict[str, Any]) -> str:
     """Returns a sentence that names the scores of a record that lie outside of their intervals; empty for none."""
     names = [
         name
-        for name, found in scores.items()
-        if "interval" in found and not found["interval"][0] <= found["value"] <= found["interval"][1]
+        for name, score in scores.items()
+        if "interval" in score and not score["interval"][0] <= score["value"] <= score["interval"][1]
     ]
     if not names:
         return ""

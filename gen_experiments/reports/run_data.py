@@ -52,7 +52,7 @@ class RunData:
 
 
 def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    curves: dict[str, tuple[list[float], list[float]]] = {}
     for row in CsvTable(path).rows():
         try:
             values = {name: float(value) for name, value in row.items()}
@@ -60,10 +60,10 @@ def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
             raise UserError(f"{path} is damaged: it holds other things than numbers") from None
         for name in values.keys() - NO_CURVES:
             if X_AXIS in values:
-                x, y = found.setdefault(name, ([], []))
+                x, y = curves.setdefault(name, ([], []))
                 x.append(values[X_AXIS])
                 y.append(values[name])
-    return found
+    return curves
 
 
 def _pictures(folder: Path) -> dict[str, list[tuple[int, Path]]]:
@@ -79,8 +79,8 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if not items:
         return {key: value}
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, item in items:
         inner = key if name == "init_args" else f"{key}.{name}" if key else str(name)
-        found |= _flat(item, inner.removesuffix(".class_path"))
-    return found
+        flat |= _flat(item, inner.removesuffix(".class_path"))
+    return flat

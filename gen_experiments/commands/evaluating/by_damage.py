@@ -47,7 +47,7 @@ def scores_by_damage(
     """
     kinds = [kind for part in data.damage for kind in part.fixed()] if damage is None else damage
     originals = split_images(data, split)
-    found = []
+    rows = []
     for kind in kinds:
         alone = copy(data)
         alone.damage = [kind]
@@ -70,8 +70,8 @@ def scores_by_damage(
         scores = {name: all_scores[name] for name in names}
         if bootstrap and originals.count is not None:
             add_intervals(scores, originals.count, bootstrap)
-        found.append(_described(kind, scores))
-    return found
+        rows.append(_described(kind, scores))
+    return rows
 
 
 def _described(kind: Damage, scores: dict[str, Score]) -> dict[str, Any]:

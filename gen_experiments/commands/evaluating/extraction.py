@@ -88,14 +88,14 @@ def features_of(side: Images | Archive, networks: Sequence[FeatureExtractor], de
     """
     if isinstance(side, Images):
         pixels = PixelHash()
-        found = extract_features(_batches(side, pixels), networks, device, spatial=True)
+        feature_sets = extract_features(_batches(side, pixels), networks, device, spatial=True)
         sha256 = pixels.hexdigest(device)
-        for collected in found:
+        for collected in feature_sets:
             collected.pixels_sha256 = sha256
         if side.archive is not None and has_statistics(side.archive):
-            for network, collected in zip(networks, found, strict=True):
+            for network, collected in zip(networks, feature_sets, strict=True):
                 _take_statistics(side.archive, network, collected)
-        return found
+        return feature_sets
     return [_read(side, network) for network in networks]
 
 

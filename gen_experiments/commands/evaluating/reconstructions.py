@@ -118,18 +118,18 @@ class Reconstructions:
         also `perplexity` and `codebook_usage` of all codes together, and `bits_per_pixel`, which an ideal coder takes
         that knows how often each code occurs.
         """
-        found = {}
+        scores = {}
         for name, parts in self._values.items():
             values, _ = distributed.gather_in_order(parts, self._places)
-            found[name] = Score(float(values.double().mean()), statistic=mean_of(values))
+            scores[name] = Score(float(values.double().mean()), statistic=mean_of(values))
         if self._tokenizer is not None:
             codes, _ = distributed.gather_in_order(self._codes, self._places)
             counts = torch.bincount(codes.flatten(), minlength=self._tokenizer.quantizer.codebook_size)
             image = self.model.image
             bits = sum(entropy_bits(codes, self._tokenizer.code_grids)) / (image.height * image.width)
             for name, value in zip(OF_CODES, (float(perplexity(counts)), float(usage(counts)), bits), strict=True):
-                found[name] = Score(value, settings={"codebook_size": len(counts)})
-        return found
+                scores[name] = Score(value, settings={"codebook_size": len(counts)})
+        return scores
 
 
 def reconstructions_of(

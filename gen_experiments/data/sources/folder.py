@@ -111,8 +111,8 @@ class ImageFolder(PictureSource):
         if split not in self._keys:
             labels = self._labels[split]
             # Labels from a file can change while the pictures and the classes stay.
-            given = b"" if labels is None or not self._by_file else labels.tobytes()
-            classes = hashlib.sha256(repr(self.class_names).encode() + given).hexdigest()
+            label_bytes = b"" if labels is None or not self._by_file else labels.tobytes()
+            classes = hashlib.sha256(repr(self.class_names).encode() + label_bytes).hexdigest()
             self._keys[split] = f"folder-{self.channels}-{classes}-{stamp(self.root, self._files[split].names())}"
         return self._keys[split]
 
