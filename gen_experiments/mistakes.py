@@ -163,7 +163,7 @@ def _of_class(name: str, hints: Sequence[Any]) -> str:
         return f"{EXPLAINED}number in {name}: give a {number.__name__}"
     if os.sep in name or os.path.exists(name):
         return f"{EXPLAINED}class {name}{_classes_and_files(hints)}"
-    classes = sorted({each.__name__ for hint in hints for each in classes_of(hint)})
+    classes = sorted({candidate.__name__ for hint in hints for candidate in classes_of(hint)})
     if name == NO_NAME:
         return f"{EXPLAINED}help without a class: name one behind .help{suggestion('', classes)}"
     return f"{EXPLAINED}class {name}{suggestion(name, classes)}"

@@ -22,15 +22,15 @@ class Recorded:
         return instance
 
 
-def arguments_of(made: Recorded) -> dict[str, Any]:
+def arguments_of(instance: Recorded) -> dict[str, Any]:
     """Returns the arguments that were given to an object, by name and as plain values.
 
     Raises:
         UserError: an argument is no plain value, class, `functools.partial` of a class or `Recorded` object.
     """
-    args, kwargs = made._arguments
-    bound = _by_name(type(made).__mro__, args, kwargs, type(made).__name__)
-    return {name: _plain(value, f"{type(made).__name__}.{name}") for name, value in bound.items()}
+    args, kwargs = instance._arguments
+    bound = _by_name(type(instance).__mro__, args, kwargs, type(instance).__name__)
+    return {name: _plain(value, f"{type(instance).__name__}.{name}") for name, value in bound.items()}
 
 
 def _by_name(kinds: tuple[type, ...], args: tuple[Any, ...], kwargs: dict[str, Any], of_class: str) -> dict[str, Any]:

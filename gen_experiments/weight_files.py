@@ -50,16 +50,16 @@ def read_weights(path: Path) -> dict[str, dict[str, Tensor]]:
     if is_safetensors(path):
         return {"": read_safetensors(path)}
     contents = _of_torch(path, inert=True)
-    found = dict(_containers(contents)) if isinstance(contents, Mapping) else {}
-    if not found:
+    containers = dict(_containers(contents)) if isinstance(contents, Mapping) else {}
+    if not containers:
         raise Unreadable("it holds no weights under names, as a state_dict does")
-    for name, weight in ((name, weight) for weights in found.values() for name, weight in weights.items()):
+    for name, weight in ((name, weight) for weights in containers.values() for name, weight in weights.items()):
         if not is_backed(weight):
             raise Unreadable(f"its weight {quoted(name)} is no array of numbers")
     network = OF_A_NETWORK.fullmatch(path.name)
-    if network is not None and [*found] == [""]:
-        return {"": {f"{network[1]}.{name}": weight for name, weight in found[""].items()}}
-    return found
+    if network is not None and [*containers] == [""]:
+        return {"": {f"{network[1]}.{name}": weight for name, weight in containers[""].items()}}
+    return containers
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -99,8 +99,8 @@ class Pictures(Callback):
             return "samples"
         names = data_of(trainer).image.class_labels
         classes = _shown_classes(model.num_classes)
-        each = self._columns_of_each(len(classes))
-        columns = "a column" if each == 1 else f"{each} columns"
+        width = self._columns_of_each(len(classes))
+        columns = "a column" if width == 1 else f"{width} columns"
         return f"{columns} for each of {', '.join(names[label] for label in classes)}"
 
 

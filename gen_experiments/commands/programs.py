@@ -62,7 +62,7 @@ class Onnx(ProgramFormat):
 
     def written(self, program: ExportedProgram, function: PureFunction) -> bytes:
         """Returns the contents of the file, weights included."""
-        made = torch.onnx.export(
+        outcome = torch.onnx.export(
             program,
             dynamo=True,
             verbose=False,
@@ -70,8 +70,8 @@ class Onnx(ProgramFormat):
             output_names=list(function.outputs),
             dynamic_shapes=(tuple({0: BATCH} for _ in function.inputs),),
         )
-        assert made is not None
-        contents: bytes = made.model_proto.SerializeToString()
+        assert outcome is not None
+        contents: bytes = outcome.model_proto.SerializeToString()
         return contents
 
     def run(self, contents: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -146,13 +146,13 @@ def written(
     inputs = list(function.inputs.values())
     try:
         contents = file_format.written(program, function)
-        made = file_format.run(contents, inputs)
+        outcome = file_format.run(contents, inputs)
     # Exporters and runtimes may raise any error for a user's network.
     except Exception as error:
         raise UserError(f"the {name} cannot be written as {file_format.suffix}: {quoted(error)}") from error
     with torch.no_grad():
         expected = _listed(function.compute(*inputs))
-    pairs = [_difference(*pair) for pair in zip(made, expected, strict=True)]
+    pairs = [_difference(*pair) for pair in zip(outcome, expected, strict=True)]
     for difference, scale in pairs:
         if not difference <= MAX_DIFFERENCE * max(1.0, scale):
             raise UserError(f"{name}{file_format.suffix} would differ from the model by {difference:.1e}: not written")

@@ -80,9 +80,9 @@ def project(
     originals = eight_bits(kept)
     features = Perceptual(net=net, weights=weights) if perceptual > 0 else None
 
-    def distances(made: Tensor, targets: Tensor) -> Tensor:
-        pixels = (made - targets).square().flatten(1).mean(dim=1)
-        return pixels if features is None else pixels + perceptual * features.lpips(made, targets)
+    def distances(images: Tensor, targets: Tensor) -> Tensor:
+        pixels = (images - targets).square().flatten(1).mean(dim=1)
+        return pixels if features is None else pixels + perceptual * features.lpips(images, targets)
 
     projections = _descend(model, to_float(kept.to(model.device)), label, distances, steps, lr, shell, seed)
     shown_as = [label, *others]
@@ -119,8 +119,8 @@ def _descend(
     """Returns (N, D) noise for (N, C, H, W) targets; each picture's is found as if it were alone."""
     with torch.no_grad():
         candidates = model.noise(sample_rngs(0, CANDIDATES, seed))
-        made = torch.cat([model(part, one_label(label, len(part), model.device)) for part in candidates.split(64)])
-        nearest = torch.cdist(targets.flatten(1), made.flatten(1)).argmin(dim=1)
+        images = torch.cat([model(part, one_label(label, len(part), model.device)) for part in candidates.split(64)])
+        nearest = torch.cdist(targets.flatten(1), images.flatten(1)).argmin(dim=1)
     noise = candidates[nearest].clone().requires_grad_()
     optimizer = torch.optim.Adam([noise], lr=lr)
     best, best_errors = noise.detach().clone(), torch.full((len(targets),), torch.inf, device=model.device)

@@ -153,7 +153,7 @@ def _overlap(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtracto
         "coverage": Score(shares.coverage, settings=wide),
     }
     if generated.paired:  # the real images' balls change with the sample too
-        return {name: Score(each.value, settings=each.settings) for name, each in scores.items()}
+        return {name: Score(one.value, settings=one.settings) for name, one in scores.items()}
 
     @cache
     def deviations(repeats: int, steps: Steps) -> Deviations:

@@ -106,21 +106,21 @@ class DeepLayout(Layout):
 
     def _level_channels(self, state: Mapping[str, Tensor]) -> list[int]:
         """Returns the channels at each resolution of the encoder, the image's first."""
-        found: list[int] = []
+        widths: list[int] = []
         template = f"{self.levels[0]}.{self.block}.0.conv1.weight"
-        while (name := template.format(len(found))) in state:
-            found.append(len(state[name]))
-        if not found:
+        while (name := template.format(len(widths))) in state:
+            widths.append(len(state[name]))
+        if not widths:
             raise Unconvertible(f"it lacks {template.format(0)}")
         width = len(state.get("encoder.conv_in.weight", ()))
-        if min(width, *found) < MIN_CHANNELS:
+        if min(width, *widths) < MIN_CHANNELS:
             raise Unconvertible(
-                f"it normalises {min(width, *found)} channels in {GROUPS} groups, which ours do from 128 channels on"
+                f"it normalises {min(width, *widths)} channels in {GROUPS} groups, which ours do from 128 channels on"
             )
-        for channels in found:
+        for channels in widths:
             if channels % width:
                 raise Unconvertible(f"ours multiply the first {width} channels, of which {channels} are no multiple")
-        return found
+        return widths
 
     def _half(self, state: Mapping[str, Tensor], half: str, count: int) -> Half:
         encodes = half == "encoder"

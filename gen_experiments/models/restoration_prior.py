@@ -72,13 +72,13 @@ class RestorationPrior(CodeModel):
         Returns:
             (B, C, H, W); values should lie in [-1, 1].
         """
-        given = self.encode(images)
-        keys = [(Stream.SAMPLE, seed, proposal, *codes) for codes in given.tolist()]
+        known_codes = self.encode(images)
+        keys = [(Stream.SAMPLE, seed, proposal, *codes) for codes in known_codes.tolist()]
         draws = Draws([randomness.generator("cpu", *key) for key in keys])
-        unknown = torch.zeros_like(given, dtype=torch.bool)
-        codes = torch.cat([given, torch.zeros_like(given)], dim=1)
+        unknown = torch.zeros_like(known_codes, dtype=torch.bool)
+        codes = torch.cat([known_codes, torch.zeros_like(known_codes)], dim=1)
         drawn = self.draw(None, draws, codes, torch.cat([unknown, ~unknown], dim=1))
-        return at_least_float32(self.decode(drawn[:, given.shape[1] :]))
+        return at_least_float32(self.decode(drawn[:, known_codes.shape[1] :]))
 
     def translate(self, images: Tensor, to: str | None = None) -> Tensor:
         """Returns the first proposal of seed 0 for (B, C, H, W) images; same shape.

@@ -65,9 +65,9 @@ class Tokenizer(ImageModel):
         """Returns reconstructions of (B, C, H, W) images in [-1, 1], at least in float32, and their codes."""
         quantized = self._quantized(images)
         decoder = self._parts()[2]
-        made = decoder(quantized.values)
-        require_shape(made, tuple(images.shape), f"the result of {type(decoder).__name__}.forward")
-        return at_least_float32(made), quantized
+        output = decoder(quantized.values)
+        require_shape(output, tuple(images.shape), f"the result of {type(decoder).__name__}.forward")
+        return at_least_float32(output), quantized
 
     def encode(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""

@@ -166,11 +166,13 @@ def _match_by_layout(layout: Layout, state: Mapping[str, Tensor], own: Mapping[s
     weights: dict[str, Tensor] = {}
     lacking = []
     for part in converted.parts:
-        given = {name: weight for name, weight in converted.weights.items() if name.startswith(part)}
+        layout_weights = {name: weight for name, weight in converted.weights.items() if name.startswith(part)}
         state = {name: weight for name, weight in converted.state.items() if name.startswith(part) and name in own}
         wanted = {name for name in own if name.startswith(part)} - state.keys()
-        if wanted == given.keys() and all(_fits(weight, own[name]) for name, weight in (given | state).items()):
-            weights |= given | state
+        if wanted == layout_weights.keys() and all(
+            _fits(weight, own[name]) for name, weight in (layout_weights | state).items()
+        ):
+            weights |= layout_weights | state
         else:
             lacking.append(part)
     return _Match(weights, layout, converted, tuple(lacking), unused=converted.unused)

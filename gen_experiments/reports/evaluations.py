@@ -34,10 +34,10 @@ def _scores(record: dict[str, Any]) -> str:
         deviation = f" ± {score['deviation']:.3g}" if score.get("deviation") is not None else ""
         rows.append([with_unit(name), f"{score['value']:.6g}{deviation}", _interval(score)])
     protocol = record["protocol"]
-    said = {key: value for key, value in protocol.items() if not isinstance(value, (dict, list))}
+    entries = {key: value for key, value in protocol.items() if not isinstance(value, (dict, list))}
     for role in ("evaluated", "reference"):
-        said |= {f"{role}: {key}": value for key, value in protocol[role].items() if value not in (None, "")}
-    fields = table(["field", "value"], ([key, str(value)] for key, value in said.items()))
+        entries |= {f"{role}: {key}": value for key, value in protocol[role].items() if value not in (None, "")}
+    fields = table(["field", "value"], ([key, str(value)] for key, value in entries.items()))
     shown = table(["metric", "value", "95% interval"], rows)
     if outside := biased(record["scores"]):
         shown += f"<p>{html.escape(outside)}</p>"

@@ -67,11 +67,11 @@ def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
 
 
 def _pictures(folder: Path) -> dict[str, list[tuple[int, Path]]]:
-    found: dict[str, list[tuple[int, Path]]] = {}
+    by_name: dict[str, list[tuple[int, Path]]] = {}
     for path in sorted(folder.glob("*.png")):
         if match := PICTURE.fullmatch(path.name):
-            found.setdefault(match["kind"], []).append((int(match["step"]), path))
-    return {kind: sorted(pictures) for kind, pictures in found.items()}
+            by_name.setdefault(match["kind"], []).append((int(match["step"]), path))
+    return {kind: sorted(pictures) for kind, pictures in by_name.items()}
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:

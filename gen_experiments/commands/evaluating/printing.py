@@ -13,7 +13,7 @@ from gen_experiments.reports.evaluations import biased, described_damage
 from gen_experiments.units import with_unit
 
 # The printed fields of each side's description.
-SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "crop", "seed", "count")
+FIELDS = ("kind", "path", "model", "images_seen", "split", "source", "size", "crop", "seed", "count")
 
 
 def print_record(record: dict[str, Any]) -> None:
@@ -40,7 +40,7 @@ def print_record(record: dict[str, Any]) -> None:
     if "by_damage" in record:
         _print_by_damage(record["by_damage"])
     for role in ("evaluated", "reference"):
-        fields = [f"{key} {value}" for key, value in protocol[role].items() if key in SAID and value is not None]
+        fields = [f"{key} {value}" for key, value in protocol[role].items() if key in FIELDS and value is not None]
         print(f"{role}: {', '.join(fields)}")
     if protocol["extractor"] is None:
         return

@@ -139,10 +139,10 @@ class HuggingFace(PictureSource):
 
     def _find_groups(self, column: str) -> dict[str, NDArray[np.int64]]:
         """Returns the number of each picture's group, which is the same in all splits."""
-        found = {split: list(map(str, rows.with_format(None)[column][:])) for split, rows in self._splits.items()}
-        known = sorted(set().union(*found.values()))
+        values = {split: list(map(str, rows.with_format(None)[column][:])) for split, rows in self._splits.items()}
+        known = sorted(set().union(*values.values()))
         numbers = {name: number for number, name in enumerate(known)}
-        groups = {split: np.array([numbers[name] for name in names]) for split, names in found.items()}
+        groups = {split: np.array([numbers[name] for name in names]) for split, names in values.items()}
         check_apart(groups, known)
         return groups
 
