@@ -50,7 +50,7 @@ def load(path: str | Path, trust: str | Sequence[str] = ()) -> "ImageModel":
 
     from gen_experiments.models.base import ImageModel
     from gen_experiments.models.checkpoints import load_model
-    from gen_experiments.models.described import trusting
+    from gen_experiments.models.descriptions import trusting
 
     # A model is built with initial weights, which are drawn.
     with torch.random.fork_rng(devices=()), trusting([trust] if isinstance(trust, str) else trust):

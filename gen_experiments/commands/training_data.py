@@ -9,7 +9,7 @@ from gen_experiments.class_paths import import_packages
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.models.described import build, described_by
+from gen_experiments.models.descriptions import build, described_by
 from gen_experiments.parser import in_home
 from gen_experiments.plain_values import check_plain, read_yaml
 

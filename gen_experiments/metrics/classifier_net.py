@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
-from gen_experiments.metrics.prepared import prepared
+from gen_experiments.metrics.network_inputs import prepared
 from gen_experiments.sizes import in_words
 
 MIN_SIZE = 4  # height and width of the last convolutions

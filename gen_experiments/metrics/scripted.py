@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, check_interval, quoted
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.prepared import prepared
+from gen_experiments.metrics.network_inputs import prepared
 from gen_experiments.storage import file_sha256
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gen_experiments.contracts import require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.metrics.means import ImageMeans
+from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import EMA
 from gen_experiments.precision import at_least_float32

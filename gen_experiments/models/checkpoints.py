@@ -12,7 +12,7 @@ from gen_experiments.exported import CONFIG, init_args_of, read_contents
 from gen_experiments.file_kinds import what_it_is
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
-from gen_experiments.models.described import build, described_by
+from gen_experiments.models.descriptions import build, described_by
 from gen_experiments.plain_values import check_plain
 from gen_experiments.untrusted import Unreadable, being_built, is_backed
 

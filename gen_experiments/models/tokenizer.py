@@ -12,7 +12,7 @@ from gen_experiments.contracts import require_attributes, require_scalar, requir
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
-from gen_experiments.metrics.means import ImageMeans
+from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.networks.base import Decoder, DecoderFactory, Encoder, EncoderFactory
