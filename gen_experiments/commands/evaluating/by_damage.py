@@ -6,9 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from gen_experiments.commands.evaluating.extraction import features_of
+from gen_experiments.commands.evaluating.extraction import BATCH
 from gen_experiments.commands.evaluating.image_sets import split_images
 from gen_experiments.commands.evaluating.reconstructions import Reconstructions, sources_of_split
 from gen_experiments.data.damage import Damage
@@ -16,6 +14,7 @@ from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.evaluation.intervals import Score, add_intervals
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.models.base import ImageModel
+from gen_experiments.progress import progress
 from gen_experiments.recorded import arguments_of, class_path
 
 
@@ -65,7 +64,8 @@ def scores_by_damage(
         names = [name for name in restored.metrics if wanted is None or name in wanted]
         if not names:
             return []
-        features_of(restored.images, [], torch.device("cpu"))
+        for part in progress(len(data.split(split)), "images", BATCH, shared=True):
+            restored.images.read(part)
         all_scores = restored.scores()
         scores = {name: all_scores[name] for name in names}
         if bootstrap and originals.count is not None:
