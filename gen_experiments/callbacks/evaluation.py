@@ -93,7 +93,7 @@ class Evaluation(Callback):
         self._variety: ClassVariety | None = None
         self._pairs = PairScores(None if lpips is None else lpips.lpips)
         self._in_pairs = True  # whether the model's images can be compared with those of the batch
-        self._has_sources = False  # whether the batches have sources
+        self._has_source_images = False  # whether the batches have sources
         self._suffix = ""  # of the names of scores by an extractor that does not know the images
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -181,7 +181,7 @@ class Evaluation(Callback):
                 self._variety = self._variety or ClassVariety(self._scores.extractor, data.image.class_labels)
                 self._variety.reset(reference, self.batch_size, device)
         self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
-        self._has_sources = data.has_sources
+        self._has_source_images = data.has_source_images
         self._pairs.reset(trainer.strategy.root_device)
 
     def _update(self, outputs: Any, batch: Batch) -> None:
@@ -198,7 +198,7 @@ class Evaluation(Callback):
         scores: dict[str, float | Tensor] = {}
         maps_images = isinstance(pl_module, (Reconstructs, Translates))
         if maps_images and self._in_pairs:
-            scores |= self._pairs.compute(self._has_sources)
+            scores |= self._pairs.compute(self._has_source_images)
         if self._scores is not None and (maps_images or isinstance(pl_module, Samples)):
             if not maps_images:
                 assert isinstance(pl_module, Samples)

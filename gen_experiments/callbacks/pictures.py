@@ -56,9 +56,9 @@ class Pictures(Callback):
         if missing > 0 and outcome is not None:
             chosen = slice(-self._seen % self._stride, None, self._stride)
             rows = [batch.images, outcome]
-            if batch.sources is not None:
+            if batch.source_images is not None:
                 truth = [batch.images] if data_of(trainer).in_pairs else []
-                rows = [batch.sources, outcome, *truth]
+                rows = [batch.source_images, outcome, *truth]
             self._shown.append(to_uint8(torch.stack([row[chosen] for row in rows], dim=1)[:missing]))
         self._seen += len(batch.images)
 
@@ -71,7 +71,7 @@ class Pictures(Callback):
         if self._shown:
             rows = torch.cat(self._shown).unbind(1)
             title = "translations" if isinstance(pl_module, Translates) else "reconstructions"
-            above = "sources" if data_of(trainer).has_sources else "originals"
+            above = "sources" if data_of(trainer).has_source_images else "originals"
             shown = f"{above} above {title}" + (" above truths" if len(rows) > 2 else "")
             images = in_rows(*rows, columns=self.columns)
         elif isinstance(pl_module, Samples):

@@ -71,13 +71,13 @@ class Tables(Callback):
     ) -> tuple[list[str], list[list[Any]]]:
         images = data.split("val")
         chosen = evenly_spaced(len(images), self.count)
-        inputs = data.sources("val", chosen) if data.has_sources else to_float(images.kept(chosen))
+        inputs = data.source_images("val", chosen) if data.has_source_images else to_float(images.kept(chosen))
         outcome = to_uint8(mapping(inputs.to(device))).cpu()
-        if data.has_sources and not data.in_pairs:
+        if data.has_source_images and not data.in_pairs:
             return ["source", name], [*map(list, zip(to_uint8(inputs), outcome, strict=True))]
         truths = images.read(chosen)
         pictures = {"source": to_uint8(inputs), name: outcome, "truth": truths}
-        if not data.has_sources:
+        if not data.has_source_images:
             pictures = {"image": truths, name: outcome}
         columns = {
             "class": _classes(data, images, chosen),

@@ -112,7 +112,7 @@ def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) ->
             f"a {type(model).__name__} makes one restoration of a picture: leave out --proposals, or name the "
             "checkpoint of a RestorationPrior"
         )
-    elif isinstance(model, Reconstructs) and not training_data(checkpoint, None).has_sources:
+    elif isinstance(model, Reconstructs) and not training_data(checkpoint, None).has_source_images:
         raise UserError(f"the run of {checkpoint} was trained without damage: it reconstructs pictures as they are")
     else:
         draws = [mapping]

@@ -56,9 +56,9 @@ class ImageDataModule(LightningDataModule):
             clamped. None takes the range from the files (`data.depth`).
         depth: bits per channel of picture files: with 16, training and losses see 16 bits, and the cache is twice as
             large. Results are scored and written with 8 bits, against images rounded to 8.
-        damage: kinds of damage that turn images, or the first pictures of pairs, into the `sources` that a model is to
-            restore. It is drawn anew for each image and epoch; validation and test always see the same. None damages
-            nothing.
+        damage: kinds of damage that turn images, or the first pictures of pairs, into the `source_images` that a model
+            is to restore. It is drawn anew for each image and epoch; validation and test always see the same. None
+            damages nothing.
 
     Raises:
         UserError: an invalid size, a framing that the source or fast decoding does not support, or the library for fast
@@ -129,7 +129,7 @@ class ImageDataModule(LightningDataModule):
             print("\n".join([*lines, *self._opener.lines()]), flush=True)
 
     @property
-    def has_sources(self) -> bool:
+    def has_source_images(self) -> bool:
         """Whether batches have sources, pictures that a model is to turn into the images."""
         return self.source.sides > 1 or bool(self.damage)
 
@@ -148,7 +148,7 @@ class ImageDataModule(LightningDataModule):
         items, channels = self._items(name), self.source.channels
         return items if self.source.sides == 1 else items.planes(channels, 2 * channels)
 
-    def sources(self, name: str, indices: NDArray[np.int64]) -> Tensor:
+    def source_images(self, name: str, indices: NDArray[np.int64]) -> Tensor:
         """Returns the sources of a split's images, as validation and test see them.
 
         Args:
@@ -162,9 +162,9 @@ class ImageDataModule(LightningDataModule):
             UserError: the images have no sources.
         """
         batch = self.on_after_batch_transfer(evaluation_batch(self._items(name), indices), 0)
-        if batch.sources is None:
+        if batch.source_images is None:
             raise UserError("these data hold nothing to translate: choose a source of pairs or data.damage")
-        return batch.sources
+        return batch.source_images
 
     def _items(self, name: str) -> ImageArray:
         if not self._splits:
@@ -245,4 +245,4 @@ class ImageDataModule(LightningDataModule):
         if self.damage:
             assert batch.seeds is not None
             sources = damaged(images if sources is None else sources, self.damage, batch.seeds)
-        return batch._replace(images=images, sources=sources)
+        return batch._replace(images=images, source_images=sources)

@@ -137,9 +137,9 @@ class PairScores:
         ratio = psnr(outputs, images)
         self._means["psnr"].update(ratio)
         self._means["ssim"].update(ssim(outputs, images))
-        if batch.sources is not None:
+        if batch.source_images is not None:
             self._means["l1"].update(l1(outputs, images))
-            self._means["psnr_gain"].update(ratio - psnr(to_uint8(batch.sources), images))
+            self._means["psnr_gain"].update(ratio - psnr(to_uint8(batch.source_images), images))
         if self._lpips is not None:
             self._means["lpips"].update(self._lpips(to_float(outputs), to_float(images)))
 

@@ -77,7 +77,7 @@ class AveragedTranslator(ImageModel):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Returns the translations of a batch for the callbacks."""
-        sources = sources_of(batch)
+        sources = source_images_of(batch)
         translations = self.translate(sources)
         if self._means is not None:
             self._means.update(len(sources), **self.evaluated(sources, translations))
@@ -85,7 +85,7 @@ class AveragedTranslator(ImageModel):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the translations of a batch."""
-        return self.translate(sources_of(batch))
+        return self.translate(source_images_of(batch))
 
     def log_evaluation(self, split: str) -> None:
         """Logs the means."""
@@ -119,12 +119,12 @@ def place_among(directions: Sequence[str], to: str | None, name: str) -> int:
     return directions.index(to)
 
 
-def sources_of(batch: Batch) -> Tensor:
+def source_images_of(batch: Batch) -> Tensor:
     """Returns the pictures of a batch that are to be translated: (B, C, H, W) in [-1, 1].
 
     Raises:
         UserError: there are none.
     """
-    if batch.sources is None:
+    if batch.source_images is None:
         raise UserError("these batches hold nothing to translate: choose a source of pairs or data.damage")
-    return batch.sources
+    return batch.source_images

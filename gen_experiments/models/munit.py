@@ -15,7 +15,7 @@ from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.averaged_translator import sources_of
+from gen_experiments.models.averaged_translator import source_images_of
 from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
@@ -92,7 +92,7 @@ class MUNIT(TranslationModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminators and one of the autoencoders."""
-        images, rng = (batch.images, sources_of(batch)), self.iteration_rng()  # in the order of the directions
+        images, rng = (batch.images, source_images_of(batch)), self.iteration_rng()  # in the order of the directions
         networks = [_styled(network) for network in self.generators]
         contents = [network.content(part) for network, part in zip(networks, images, strict=True)]
         styles = [network.style(part) for network, part in zip(networks, images, strict=True)]

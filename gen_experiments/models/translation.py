@@ -16,7 +16,7 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, ImagesToLogits, Penalty
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import AveragedTranslator
-from gen_experiments.models.data_checks import require_pairs, require_sources
+from gen_experiments.models.data_checks import require_pairs, require_source_images
 from gen_experiments.models.discriminator_loss import (
     discriminator_loss,
     due_penalties,
@@ -52,7 +52,7 @@ class DiscriminatorInputs:
 
 
 class TranslationModel(AveragedTranslator):
-    """The base of models that turn a batch's `sources` into pictures like its `images`, under manual optimization.
+    """The base of models that turn `source_images` into pictures like the `images`, under manual optimization.
 
     A subclass builds `generators`, one for each of its `directions`, and `discriminators`, and calls `add_networks`.
     Its `training_step` calls `discriminator_step` and `generator_step` with the inputs of the discriminators, and then
@@ -144,7 +144,7 @@ class TranslationModel(AveragedTranslator):
         Raises:
             UserError: the data hold single images, or no pairs for a model that needs pairs.
         """
-        require_sources(self)
+        require_source_images(self)
         if stage == "fit" and self.needs_pairs:
             require_pairs(self)
         super().setup(stage)

@@ -29,7 +29,7 @@ from gen_experiments.schedules import Schedule
 class VQVAE(Tokenizer):
     """Trains encoder, quantizer and decoder by reconstruction loss + the quantizer's own loss.
 
-    Over data with `damage` or pairs it reconstructs the `images` of a batch from its `sources`.
+    Over data with `damage` or pairs it reconstructs the `images` of a batch from its `source_images`.
 
     With an adversary it is a VQGAN: the decoder also learns to deceive a discriminator, which is trained in turn under
     manual optimization. `global_step` counts iterations either way.

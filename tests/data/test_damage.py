@@ -97,8 +97,8 @@ def test_training_draws_anew_in_each_epoch_and_validation_never():
         damages = []
         for _ in range(2):
             (batch,) = [data.on_after_batch_transfer(each, 0) for each in loader]
-            damages.append(batch.sources[batch.indices.argsort()])  # all training images, in their order
-        return damages, [data.on_after_batch_transfer(each, 0).sources for each in data.val_dataloader()]
+            damages.append(batch.source_images[batch.indices.argsort()])  # all training images, in their order
+        return damages, [data.on_after_batch_transfer(each, 0).source_images for each in data.val_dataloader()]
 
     (first, second), held = epochs(0)
     (again, _), held_again = epochs(0)
@@ -112,10 +112,10 @@ def test_training_draws_anew_in_each_epoch_and_validation_never():
 
 def test_data_without_damage_has_no_sources():
     data = ImageDataModule(size=8, batch_size=16)
-    assert data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0).sources is None
-    assert not data.has_sources
+    assert data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0).source_images is None
+    assert not data.has_source_images
     damaged = ImageDataModule(size=8, damage=[Grey()])
-    assert damaged.has_sources
+    assert damaged.has_source_images
     assert damaged.in_pairs
 
 

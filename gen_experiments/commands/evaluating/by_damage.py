@@ -8,7 +8,7 @@ from typing import Any
 
 from gen_experiments.commands.evaluating.extraction import BATCH
 from gen_experiments.commands.evaluating.image_sets import split_images
-from gen_experiments.commands.evaluating.reconstructions import Reconstructions, sources_of_split
+from gen_experiments.commands.evaluating.reconstructions import Reconstructions, source_images_of_split
 from gen_experiments.data.damage import Damage
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.evaluation.intervals import Score, add_intervals
@@ -50,7 +50,7 @@ def scores_by_damage(
     for kind in kinds:
         alone = copy(data)
         alone.damage = [kind]
-        sources = partial(sources_of_split, alone, split)
+        sources = partial(source_images_of_split, alone, split)
         restored = Reconstructions(
             model,
             checkpoint,

@@ -153,14 +153,14 @@ def reconstructions_of(
     Raises:
         UserError: the model translates, and there are no sources.
     """
-    if compared is not None and compared[0].has_sources:
-        sources, in_pairs = partial(sources_of_split, *compared), compared[0].in_pairs
+    if compared is not None and compared[0].has_source_images:
+        sources, in_pairs = partial(source_images_of_split, *compared), compared[0].in_pairs
         return Reconstructions(model, checkpoint, real, sources, in_pairs, lpips, wanted)
     if isinstance(model, Translates):
         raise UserError(f"{checkpoint} translates: name a split of its data ({', '.join(SPLITS)}) or a configuration")
     return Reconstructions(model, checkpoint, real, lpips=lpips, wanted=wanted)
 
 
-def sources_of_split(data: ImageDataModule, split: str, part: range) -> Tensor:
+def source_images_of_split(data: ImageDataModule, split: str, part: range) -> Tensor:
     """Returns what is to be turned into a range of a split's images: (N, C, H, W) float32 in [-1, 1]."""
-    return data.sources(split, np.arange(part.start, part.stop))
+    return data.source_images(split, np.arange(part.start, part.stop))
