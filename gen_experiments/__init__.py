@@ -8,8 +8,8 @@ functions of all other commands; `reports` and `search` belong to two of them.
 - `images`, `sizes`, `channels`, `grids`: what an image is, and many of them in one picture;
 - `distributed`, `randomness`, `precision`, `schedules`: what every training stands on;
 - `recorded`, `pure_functions`, `contracts`: what models and their parts have in common;
-- `checkpoint_paths`, `exported`, `weight_files`, `layouts`: checkpoints, exports, and weights of other projects;
-- `untrusted`, `plain_values`, `file_kinds`: files that nobody vouches for; `storage`: files that are written whole;
+- `checkpoint_paths`, `exported`, `layouts`: checkpoints, exports, and weights of other projects;
+- `untrusted`: files that nobody vouches for; `storage`: files that are written whole;
 - `parser`, `class_paths`, `errors`, `reporting`: mistakes, each told in one line;
 - `pipes`, `stopping`, `progress`, `units`: what a command line needs beside.
 """

@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader, set_
 
 from gen_experiments.errors import UserError
 from gen_experiments.mistakes import NO_NAME, explained, one_line
-from gen_experiments.plain_values import check_plain
+from gen_experiments.untrusted.plain_values import check_plain
 
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
 

@@ -16,7 +16,8 @@ from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.storage import atomic_write
-from gen_experiments.untrusted import Unreadable, read_archive
+from gen_experiments.untrusted.arrays import read_archive
+from gen_experiments.untrusted.unreadable import Unreadable
 
 BATCH = 64
 # Decoded images wait in memory until they are written.

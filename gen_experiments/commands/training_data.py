@@ -11,7 +11,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.descriptions import build, described_by
 from gen_experiments.parser import in_home
-from gen_experiments.plain_values import check_plain, read_yaml
+from gen_experiments.untrusted.plain_values import check_plain, read_yaml
 
 # The packages whose classes a configuration may name by their short names.
 PACKAGES = (data, metrics)

@@ -23,7 +23,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.progress import progress
 from gen_experiments.sizes import Size, height_and_width
 from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root, write_array
-from gen_experiments.untrusted import map_array
+from gen_experiments.untrusted.arrays import map_array
 
 # Increased whenever decoding changes pixels.
 DECODING = 2

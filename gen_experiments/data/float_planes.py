@@ -11,7 +11,7 @@ from gen_experiments.data.framing import Framing, Place, framed, is_framed
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, LUMINANCE
 from gen_experiments.sizes import Size
-from gen_experiments.untrusted import array_in
+from gen_experiments.untrusted.arrays import array_in
 
 if TYPE_CHECKING:
     from PIL.Image import Image

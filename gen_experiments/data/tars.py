@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gen_experiments.data.pictures import Encoded
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.storage import cache_root, write_array
-from gen_experiments.untrusted import map_array
+from gen_experiments.untrusted.arrays import map_array
 
 NO_LABEL = -1
 COLUMNS = SHARD, OFFSET, SIZE, LABEL = range(4)

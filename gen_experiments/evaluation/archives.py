@@ -10,7 +10,8 @@ from torch import Tensor
 from gen_experiments.errors import UserError
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.storage import atomic_write
-from gen_experiments.untrusted import Unreadable, archive_names, read_archive
+from gen_experiments.untrusted.arrays import archive_names, read_archive
+from gen_experiments.untrusted.unreadable import Unreadable
 
 EXTRACTOR = "extractor"  # an additional array, which other tools ignore: the fingerprint of the extractor
 COUNT = "count"

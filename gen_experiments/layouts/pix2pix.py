@@ -19,8 +19,8 @@ class Pix2PixNetworks(Layout):
     From models/networks.py and models/base_model.py: `ResnetGenerator`, `UnetGenerator` and `NLayerDiscriminator` with
     instance norm, `define_G`'s defaults. G or G_A is the generator to B and G_B that to A; D or D_A judges B and D_B
     judges A. A file whose name says nothing is taken for the generator to B. The names begin with `net_G_A.` and so on
-    where files' names say which network it is (`weight_files`). Images are in [-1, 1]. There pix2pix translates with
-    dropout and batch norm as in training, unless `--eval` is given; here always as with `--eval`.
+    where files' names say which network it is (`untrusted.weight_files`). Images are in [-1, 1]. There pix2pix
+    translates with dropout and batch norm as in training, unless `--eval` is given; here always as with `--eval`.
     """
 
     source = "networks of pytorch-CycleGAN-and-pix2pix"

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.metrics.features import CPU_PASS, FeatureExtractor
 from gen_experiments.storage import file_sha256
-from gen_experiments.untrusted import Unreadable
-from gen_experiments.weight_files import torch_file
+from gen_experiments.untrusted.unreadable import Unreadable
+from gen_experiments.untrusted.weight_files import torch_file
 
 Name = Literal[
     "vgg16",

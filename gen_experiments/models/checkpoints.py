@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from gen_experiments.checkpoint_paths import existing_checkpoint
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.exported import CONFIG, init_args_of, read_contents
-from gen_experiments.file_kinds import what_it_is
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
 from gen_experiments.models.descriptions import build, described_by
-from gen_experiments.plain_values import check_plain
-from gen_experiments.untrusted import Unreadable, being_built, is_backed
+from gen_experiments.untrusted.file_kinds import what_it_is
+from gen_experiments.untrusted.plain_values import check_plain
+from gen_experiments.untrusted.torch_files import is_backed
+from gen_experiments.untrusted.unreadable import Unreadable, being_built
 
 Kind = TypeVar("Kind")  # of a model: a class, or a protocol
 

@@ -17,8 +17,8 @@ from jsonargparse._common import parsing_settings
 from gen_experiments.errors import UserError, quoted, shortened
 from gen_experiments.mistakes import one_line
 from gen_experiments.parser import OneLineParser
-from gen_experiments.plain_values import check_plain
-from gen_experiments.untrusted import building
+from gen_experiments.untrusted.plain_values import check_plain
+from gen_experiments.untrusted.unreadable import building
 
 TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
 # Only classes below these are built, never functions. None of them does more, when it is built, than a part must.

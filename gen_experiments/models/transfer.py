@@ -14,8 +14,8 @@ from gen_experiments.layouts import layout_of
 from gen_experiments.layouts.base import Converted, Layout, Unconvertible
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import HasAverages
-from gen_experiments.untrusted import Unreadable
-from gen_experiments.weight_files import files_of, read_weights, settings_of
+from gen_experiments.untrusted.unreadable import Unreadable
+from gen_experiments.untrusted.weight_files import files_of, read_weights, settings_of
 
 EXTRA = "_extra_state"  # torch's name
 MAX_NAMED = 8
@@ -60,7 +60,7 @@ def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
     Args:
         model: gets the weights.
         path: a checkpoint of any model of this project, its run or export, or a file of weights that
-            `weight_files.read_weights` reads; FILE:NAME names one of several dictionaries in it.
+            `untrusted.weight_files.read_weights` reads; FILE:NAME names one of several dictionaries in it.
 
     Returns:
         Lines that say how many weights were loaded, and which were not.

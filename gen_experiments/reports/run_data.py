@@ -7,8 +7,8 @@ from typing import Any
 
 from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.errors import UserError
-from gen_experiments.plain_values import check_plain, read_yaml
 from gen_experiments.runs.table import CsvTable
+from gen_experiments.untrusted.plain_values import check_plain, read_yaml
 
 PICTURE = re.compile(r"(?P<kind>.+)-(?P<step>\d+)\.png")
 X_AXIS = "images_seen"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.plain_values import check_plain, read_yaml
+from gen_experiments.untrusted.plain_values import check_plain, read_yaml
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from gen_experiments.checkpoint_paths import WEIGHTS
 from gen_experiments.errors import quoted
-from gen_experiments.file_kinds import CUT_SHORT, is_safetensors, what_it_is
-from gen_experiments.plain_values import MAX_BYTES
-from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
+from gen_experiments.untrusted.file_kinds import CUT_SHORT, is_safetensors, what_it_is
+from gen_experiments.untrusted.plain_values import MAX_BYTES
+from gen_experiments.untrusted.torch_files import is_backed, read_tensors
+from gen_experiments.untrusted.unreadable import Unreadable
 
 INDEX = ".safetensors.index.json"
 # Names of the weights in the folder of a model of diffusers, which may hold those of half precision beside them.
