@@ -83,9 +83,9 @@ class ResNetTranslator(StagedTranslator):
 
     def features(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
         """Returns the features after given numbers of stages (0: the images), ascending: (B, channels, h, w) each."""
-        stages_out = [images] if 0 in stages else []
+        found = [images] if 0 in stages else []
         for number, stage in enumerate(self.stages[: max(stages)], start=1):
             images = stage(images)
             if number in stages:
-                stages_out.append(images)
-        return stages_out
+                found.append(images)
+        return found
