@@ -52,11 +52,11 @@ def compare(
     options: dict[str, Any] = {"reference": reference, "metrics": metrics, "num": num, "seed": seed}
     options |= {"extractor": extractor, "bootstrap": bootstrap, "device": device}
     if rescore:
-        from gen_experiments.commands.rescoring import rescored  # slow to import
+        from gen_experiments.commands.rescoring import rescore_runs  # slow to import
 
         for run in runs:
             _check_run(run)
-        records = rescored(runs, **options)
+        records = rescore_runs(runs, **options)
     else:
         usual = inspect.signature(compare).parameters
         changed = [name for name, value in options.items() if value != usual[name].default]

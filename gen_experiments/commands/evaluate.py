@@ -14,7 +14,7 @@ from gen_experiments.commands.evaluating.extraction import extractor_needed, fea
 from gen_experiments.commands.evaluating.image_sets import Images
 from gen_experiments.commands.evaluating.printing import keep_record, print_record
 from gen_experiments.commands.evaluating.protocol import Protocol
-from gen_experiments.commands.evaluating.sides import Sides, opened_sides
+from gen_experiments.commands.evaluating.sides import Sides, open_sides
 from gen_experiments.data.damage import Damage
 from gen_experiments.evaluation.feature_set import FeatureSet
 from gen_experiments.evaluation.intervals import Score, add_intervals
@@ -113,7 +113,7 @@ def evaluation_of(
         UserError: see `evaluate`.
     """
     place = chosen_device(protocol.device)
-    sides = opened_sides(evaluated, reference, protocol, place)
+    sides = open_sides(evaluated, reference, protocol, place)
     if not networks:
         networks = [extractor_needed((evaluated, reference), protocol.of_features, sides.reconstructions is not None)]
     networks = [network.to(place) for network in networks]

@@ -17,7 +17,7 @@ from gen_experiments.models.checkpoints import load_model
 from gen_experiments.runs.job import is_first_process
 
 
-def rescored(
+def rescore_runs(
     runs: list[str], reference: str | None, extractor: FeatureExtractor | None, **options: Any
 ) -> list[dict[str, Any]]:
     """Evaluates runs by one protocol, and replaces their records; returns these in the order of the runs.
