@@ -118,26 +118,27 @@ def evaluation_of(
         networks = [extractor_needed((evaluated, reference), protocol.of_features, sides.reconstructions is not None)]
     networks = [network.to(place) for network in networks]
     sides.check(protocol)
-    known = [network.fits(sides.content, "--extractor") for network in networks]
-    passed = [features_of(side, networks, place) for side in (sides.fake, sides.real)]
+    knowledge = [network.fits(sides.content, "--extractor") for network in networks]
+    features_of_sides = [features_of(side, networks, place) for side in (sides.fake, sides.real)]
     of_pairs = {} if sides.reconstructions is None else sides.reconstructions.scores()
     records = []
-    for network, knows, generated, originals in zip(networks, known, *passed, strict=True):
+    for network, knows, generated, originals in zip(networks, knowledge, *features_of_sides, strict=True):
         scores, wanted = _scores(sides, network, generated, originals, of_pairs, protocol)
-        told = network.protocol() | {
+        record_protocol = network.protocol() | {
             "extractor_knows_the_images": knows,
             "covariance": protocol.covariance,
             "metrics": wanted,
             "bootstrap": protocol.bootstrap,
         }
         for role, side, features in (("evaluated", sides.fake, generated), ("reference", sides.real, originals)):
-            told[role] = {**side.described, "count": features.moments.count, "pixels_sha256": features.pixels_sha256}
-        records.append(record_of(scores, told))
+            identity = {"count": features.moments.count, "pixels_sha256": features.pixels_sha256}
+            record_protocol[role] = {**side.described, **identity}
+        records.append(record_of(scores, record_protocol))
     others: dict[str, Any] = {"by_other_extractors": records[1:]} if len(records) > 1 else {}
     if sides.data is not None and (sides.data[0].damage or protocol.damage):
         assert sides.model is not None
         assert sides.checkpoint is not None
-        alone = scores_by_damage(
+        rows = scores_by_damage(
             sides.model,
             sides.checkpoint,
             *sides.data,
@@ -146,7 +147,7 @@ def evaluation_of(
             wanted=protocol.metrics,
             bootstrap=protocol.bootstrap,
         )
-        others |= {"by_damage": alone} if alone else {}
+        others |= {"by_damage": rows} if rows else {}
     return records[0] | others
 
 
