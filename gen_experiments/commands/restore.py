@@ -89,7 +89,7 @@ def restore(
     restored = [apply_network(restorer, inputs) for restorer in restorers]
     damaged_pictures, clean = eight_bits(inputs), eight_bits(kept)
     before, after = (
-        torch.stack([psnr(proposal, clean) for proposal in some]).mean().item()
+        torch.stack([psnr(pictures, clean) for pictures in some]).mean().item()
         for some in ([damaged_pictures], restored)
     )
     print(f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB")
