@@ -8,8 +8,8 @@ functions of all other commands; `reports` and `search` belong to two of them.
 - `images`, `sizes`, `channels`, `grids`: what an image is, and many of them in one picture;
 - `distributed`, `randomness`, `precision`, `schedules`: what every training stands on;
 - `recorded`, `pure_functions`, `contracts`: what models and their parts have in common;
-- `checkpoint_paths`, `exported`, `weight_files`, `layouts`: checkpoints, exports, and weights of other projects;
-- `untrusted`, `plain_values`, `file_kinds`: files that nobody vouches for; `storage`: files that are written whole;
+- `checkpoint_paths`, `exported`, `layouts`: checkpoints, exports, and weights of other projects;
+- `untrusted`: files that nobody vouches for; `storage`: files that are written whole;
 - `parser`, `class_paths`, `errors`, `reporting`: mistakes, each told in one line;
 - `pipes`, `stopping`, `progress`, `units`: what a command line needs beside.
 """
@@ -50,7 +50,7 @@ def load(path: str | Path, trust: str | Sequence[str] = ()) -> "ImageModel":
 
     from gen_experiments.models.base import ImageModel
     from gen_experiments.models.checkpoints import load_model
-    from gen_experiments.models.described import trusting
+    from gen_experiments.models.descriptions import trusting
 
     # A model is built with initial weights, which are drawn.
     with torch.random.fork_rng(devices=()), trusting([trust] if isinstance(trust, str) else trust):
@@ -61,7 +61,7 @@ def images_of(pictures: Sequence[Union[str, Path, "Image"]], image: "ImageSpec")
     """Returns files, or pictures of Pillow, of any size and mode as the images of a model.
 
     The central part of each is kept and brought to the model's size, as by default in training; another `crop` is an
-    argument of `data.given.images_of`.
+    argument of `data.model_inputs.images_of`.
 
     Args:
         pictures: the files or pictures.
@@ -73,6 +73,6 @@ def images_of(pictures: Sequence[Union[str, Path, "Image"]], image: "ImageSpec")
     Raises:
         UserError: there are none, one is neither a file nor a picture, or one cannot be decoded.
     """
-    from gen_experiments.data import given
+    from gen_experiments.data import model_inputs
 
-    return given.images_of(pictures, image)
+    return model_inputs.images_of(pictures, image)

@@ -69,19 +69,19 @@ def _explained(error: BaseException, path: str, parent: object) -> str | None:
 
 def explained_family(message: str) -> str:
     """Returns a message of jsonargparse in which a class of the wrong family is named together with the right one."""
-    found = NO_SUBCLASS.search(message)
-    if found is None:
+    match = NO_SUBCLASS.search(message)
+    if match is None:
         return message
-    name = found["class"] or found["named"] or found["given"] or "the class"
-    family = found["family"] or found["base"]
-    return message.replace(found[0], f"{name} is no {family}: derive it from {family}")
+    name = match["class"] or match["named"] or match["given"] or "the class"
+    family = match["family"] or match["base"]
+    return message.replace(match[0], f"{name} is no {family}: derive it from {family}")
 
 
 def missing_methods(class_path: str) -> str:
     """Explains that an abstract class cannot be built, and what it must define first."""
     module, _, name = class_path.rpartition(".")
-    found = getattr(importlib.import_module(module), name, None) if module in sys.modules else None
-    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    kind = getattr(importlib.import_module(module), name, None) if module in sys.modules else None
+    missing = sorted(getattr(kind, "__abstractmethods__", ()))
     wanting = f"must define {', '.join(missing)}" if missing else "is abstract"
     return f"{class_path} {UNFINISHED}: it {wanting}"
 

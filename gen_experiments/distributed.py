@@ -97,9 +97,9 @@ def own_parts(total: int, size: int, before_each: Callable[[], None] = lambda: N
         yield range(start, min(start + size, total))
 
 
-def everywhere(found: bool, device: torch.device) -> bool:
+def everywhere(here: bool, device: torch.device) -> bool:
     """Returns whether all processes have found something, so that they go the same way; `device` is the process's."""
-    return int(all_reduce_sum(torch.tensor(int(found), device=device))) == world_size()
+    return int(all_reduce_sum(torch.tensor(int(here), device=device))) == world_size()
 
 
 def barrier() -> None:

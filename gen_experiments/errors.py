@@ -60,8 +60,8 @@ def check_interval(interval: str, **values: float | None) -> None:
         above = value is not None and (value >= lower if interval[0] == "[" else value > lower)
         below = value is not None and (value <= upper if interval[-1] == "]" else value < upper)
         if not (above and below):
-            given = "null" if value is None else value
-            raise UserError(f"{name} must be {_in_words(interval)}, not {given}")
+            shown = "null" if value is None else value
+            raise UserError(f"{name} must be {_in_words(interval)}, not {shown}")
 
 
 def _in_words(interval: str) -> str:

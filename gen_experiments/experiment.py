@@ -173,7 +173,7 @@ class ExperimentCLI(LightningCLI):
         callbacks[first:first] = [resumption := Resumption(self._start), Cost()]
         callbacks.append(Interruption(self._start.folder, self._signals))
         if self._planning is not None:
-            callbacks[:] = [each for each in callbacks if not isinstance(each, Summary)]
+            callbacks[:] = [callback for callback in callbacks if not isinstance(callback, Summary)]
             callbacks.append(Plan(BEGAN))
         return resumption
 
@@ -215,7 +215,7 @@ class ExperimentCLI(LightningCLI):
             failed = False
         finally:
             trainer: Trainer | None = getattr(self, "trainer", None)
-            trained = trainer is not None and any(each.trained for each in callbacks_of(trainer, Resumption))
+            trained = trainer is not None and any(callback.trained for callback in callbacks_of(trainer, Resumption))
             trial = trainer is not None and trainer.fast_dev_run  # type: ignore[attr-defined]
             if self.subcommand == "fit" and job.is_first_process():
                 if trial or (failed and not trained):

@@ -92,8 +92,8 @@ class Batch(NamedTuple):
         mirrored: (B,) bool, which images are flipped left to right on the device; None for none.
         indices: (B,) int64, the numbers of the images in their split; None for images of no split.
         seeds: (B,) int64, the seeds of random changes to each image on the device; None if there are none.
-        sources: (B, C, H, W) float32 in [-1, 1] on the device, the pictures that a model is to turn into `images`; None
-            for data without sources.
+        source_images: (B, C, H, W) float32 in [-1, 1] on the device, the pictures that a model is to turn into
+            `images`; None for data without any.
     """
 
     images: Tensor
@@ -101,12 +101,12 @@ class Batch(NamedTuple):
     mirrored: Tensor | None = None
     indices: Tensor | None = None
     seeds: Tensor | None = None
-    sources: Tensor | None = None
+    source_images: Tensor | None = None
 
     @property
     def inputs(self) -> Tensor:
         """The input of a model that maps images to images: the sources or, without sources, the images themselves."""
-        return self.images if self.sources is None else self.sources
+        return self.images if self.source_images is None else self.source_images
 
     @property
     def places(self) -> Tensor:

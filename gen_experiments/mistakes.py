@@ -98,7 +98,7 @@ def suggestion(name: str, known: Iterable[str], unlisted: Sequence[str] = ()) ->
     while len(words) > 1 and any(key.startswith(f"{place}{words[0]}.") for key in known):
         place += f"{words.pop(0)}."
     here = list(dict.fromkeys(key[len(place) :].partition(".")[0] for key in known if key.startswith(place)))
-    near = _nearest(words[0], [each for each in [*here, *(() if place else unlisted)] if each != words[0]])
+    near = _nearest(words[0], [option for option in [*here, *(() if place else unlisted)] if option != words[0]])
     if near is None and not place:  # perhaps it is the key of a section: `max_steps` for `trainer.max_steps`
         near = next((key for key in known if key.endswith(f".{name}")), None)
     hint = f"; did you mean {place if near in here else ''}{near}?" if near else ""
@@ -110,7 +110,7 @@ def suggestion(name: str, known: Iterable[str], unlisted: Sequence[str] = ()) ->
 
 def _nearest(word: str, known: Sequence[str]) -> str | None:
     """Returns the one that the word is the beginning of, else the nearest spelling, if there is one."""
-    longer = [each for each in known if len(word) > 1 and each.startswith(word)]
+    longer = [name for name in known if len(word) > 1 and name.startswith(word)]
     return longer[0] if len(longer) == 1 else next(iter(difflib.get_close_matches(word, known, 1, 0.6)), None)
 
 
@@ -153,7 +153,7 @@ def _of_key(key: re.Match[str], actions: Sequence[argparse.Action], below: Itera
     if name in [action.dest for action in actions if not action.option_strings]:
         return f"{EXPLAINED}key {name}: it is positional, leave out --{name}="
     dests = (*(action.dest for action in actions), *below)
-    keys = [each for each in dests if each not in NO_KEYS and not each.endswith(".help")]
+    keys = [dest for dest in dests if dest not in NO_KEYS and not dest.endswith(".help")]
     return f"{EXPLAINED}key {name}{suggestion(name, keys, CLASS_KEYS)}"
 
 
@@ -163,7 +163,7 @@ def _of_class(name: str, hints: Sequence[Any]) -> str:
         return f"{EXPLAINED}number in {name}: give a {number.__name__}"
     if os.sep in name or os.path.exists(name):
         return f"{EXPLAINED}class {name}{_classes_and_files(hints)}"
-    classes = sorted({each.__name__ for hint in hints for each in classes_of(hint)})
+    classes = sorted({candidate.__name__ for hint in hints for candidate in classes_of(hint)})
     if name == NO_NAME:
         return f"{EXPLAINED}help without a class: name one behind .help{suggestion('', classes)}"
     return f"{EXPLAINED}class {name}{suggestion(name, classes)}"
@@ -171,7 +171,7 @@ def _of_class(name: str, hints: Sequence[Any]) -> str:
 
 def _classes_and_files(hints: Sequence[Any]) -> str:
     """Returns the names of the classes that type hints accept, and the options of them that are files."""
-    classes = {each.__name__: each for hint in hints for each in classes_of(hint)}
+    classes = {kind.__name__: kind for hint in hints for kind in classes_of(hint)}
     names = sorted(classes)
     files = [f"{name}.{key}" for name in names for key in inspect.signature(classes[name]).parameters if key in FILES]
     options = f"; options that are files: {', '.join(files)}" if files else ""

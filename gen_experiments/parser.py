@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader, set_
 
 from gen_experiments.errors import UserError
 from gen_experiments.mistakes import NO_NAME, explained, one_line
-from gen_experiments.plain_values import check_plain
+from gen_experiments.untrusted.plain_values import check_plain
 
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
 
@@ -43,10 +43,10 @@ class OneLineParser(ArgumentParser):
         parsers = (self, *self._parsers_below())
         texts = {option for parser in parsers for option in parser._options_of({str})}
         shares = {option for parser in parsers for option in parser._options_of({int, float})}
-        given = sys.argv[1:] if args is None else args
-        found = [(word, WHOLE_NUMBER.match(word)) for word in given]
-        kept = [m is None or m[1] in texts or (m[1] in shares and int(m[2]) == 1) for _, m in found]
-        whole = [word if m is None or keep else f"{m[1]}={m[2]}" for (word, m), keep in zip(found, kept, strict=True)]
+        arguments = sys.argv[1:] if args is None else args
+        matches = [(word, WHOLE_NUMBER.match(word)) for word in arguments]
+        kept = [m is None or m[1] in texts or (m[1] in shares and int(m[2]) == 1) for _, m in matches]
+        whole = [word if m is None or keep else f"{m[1]}={m[2]}" for (word, m), keep in zip(matches, kept, strict=True)]
         words = [*itertools.starmap(self._with_name, itertools.pairwise([*whole, ""]))]
         try:
             return in_home(super().parse_args(words, *others, **options))

@@ -17,20 +17,20 @@ class Recorded:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Keeps the arguments."""
-        made = super().__new__(cls)
-        object.__setattr__(made, "_arguments", (args, kwargs))
-        return made
+        instance = super().__new__(cls)
+        object.__setattr__(instance, "_arguments", (args, kwargs))
+        return instance
 
 
-def arguments_of(made: Recorded) -> dict[str, Any]:
+def arguments_of(instance: Recorded) -> dict[str, Any]:
     """Returns the arguments that were given to an object, by name and as plain values.
 
     Raises:
         UserError: an argument is no plain value, class, `functools.partial` of a class or `Recorded` object.
     """
-    args, kwargs = made._arguments
-    bound = _by_name(type(made).__mro__, args, kwargs, type(made).__name__)
-    return {name: _plain(value, f"{type(made).__name__}.{name}") for name, value in bound.items()}
+    args, kwargs = instance._arguments
+    bound = _by_name(type(instance).__mro__, args, kwargs, type(instance).__name__)
+    return {name: _plain(value, f"{type(instance).__name__}.{name}") for name, value in bound.items()}
 
 
 def _by_name(kinds: tuple[type, ...], args: tuple[Any, ...], kwargs: dict[str, Any], of_class: str) -> dict[str, Any]:
@@ -47,9 +47,11 @@ def _by_name(kinds: tuple[type, ...], args: tuple[Any, ...], kwargs: dict[str, A
     """
     number, kind = next((number, kind) for number, kind in enumerate(kinds) if "__init__" in vars(kind))
     signature = inspect.signature(vars(kind)["__init__"])
-    _, *given = signature.bind_partial(None, *args, **kwargs).arguments.items()
-    bound = {name: value for name, value in given if signature.parameters[name].kind not in HANDED_ON}
-    handed_on: dict[Any, Any] = {signature.parameters[name].kind: value for name, value in given if name not in bound}
+    _, *arguments = signature.bind_partial(None, *args, **kwargs).arguments.items()
+    bound = {name: value for name, value in arguments if signature.parameters[name].kind not in HANDED_ON}
+    handed_on: dict[Any, Any] = {
+        signature.parameters[name].kind: value for name, value in arguments if name not in bound
+    }
     more_args = handed_on.get(inspect.Parameter.VAR_POSITIONAL, ())
     more_kwargs = handed_on.get(inspect.Parameter.VAR_KEYWORD, {})
     if more_args and len(args) > len(more_args):

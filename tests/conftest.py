@@ -1,7 +1,6 @@
 """What all tests share: no account, no network, a cache of their own, and the command line in a folder of its own."""
 
 import getpass
-import math
 import os
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ import lightning.pytorch  # noqa: F401 - now: its log goes to the stderr of this
 import pytest
 import torch
 
-from shared_fixtures import cache, photograph, ramps  # noqa: F401
+from shared_fixtures import backbone_weights, cache, inception_weights, photograph, ramps  # noqa: F401
 from slowest_first import pytest_collection_modifyitems  # noqa: F401
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -56,8 +55,6 @@ SMALL_PRIOR = (
     "--evaluation.samples=60",
 )
 
-BACKBONE_FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
-
 
 def pytest_configure(config):
     """Has the tests compute with one thread each, and what they put among temporary files end with the session.
@@ -91,50 +88,6 @@ def surroundings(tmp_path_factory):
         torch.set_num_threads(1)  # where the tests run without workers
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # and so do the processes that they start
         yield
-
-
-@pytest.fixture(scope="session")
-def backbone_weights(tmp_path_factory):
-    """A folder like torch's cache: torchvision's files with random weights, as the real ones need a network."""
-    import torchvision
-
-    folder = tmp_path_factory.mktemp("torch") / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    for net, build in (("alex", torchvision.models.alexnet), ("vgg", torchvision.models.vgg16)):
-        with torch.device("meta"):
-            shapes = build().state_dict()
-        source = torch.Generator().manual_seed(0)
-        # The classifier, which nothing reads, takes no space in a file as one number that is repeated.
-        state = {
-            name: torch.randn(weight.shape, generator=source) * (2 / max(weight[0].numel(), 1)) ** 0.5
-            if name.startswith("features")
-            else torch.zeros(()).expand(weight.shape)
-            for name, weight in shapes.items()
-        }
-        torch.save(state, folder / BACKBONE_FILES[net])
-    return folder
-
-
-@pytest.fixture(scope="session")
-def inception_weights(tmp_path_factory):
-    """A file of torch-fidelity's format with random weights: the real ones need a network.
-
-    He's initialisation: features of the default one hardly differ from image to image.
-    """
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    path = tmp_path_factory.mktemp("inception") / "weights.pth"
-    torch.save({}, path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-        network = FeatureExtractorInceptionV3("any", ["2048"], feature_extractor_weights_path=str(path))
-    source = torch.Generator().manual_seed(0)
-    state = network.state_dict()
-    for weight in state.values():
-        if weight.ndim == 4:
-            weight.normal_(0, math.sqrt(2 / weight[0].numel()), generator=source)
-    torch.save(state, path)
-    return path
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import yaml
 
-from conftest import BACKBONE_FILES, CONFIGS, SHORT
+from conftest import CONFIGS, SHORT
+from shared_fixtures import BACKBONE_FILES
 
 BASES = {
     "VQVAE": "vqvae.yaml",

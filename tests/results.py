@@ -13,7 +13,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from gen_experiments.evaluation.comparison import differences
+from gen_experiments.evaluation.records import differences
 from gen_experiments.reports.evaluations import described_damage
 
 ROOT = Path(__file__).parents[1]

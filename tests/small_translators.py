@@ -61,7 +61,7 @@ class Watch(Callback):
 
 def fit(model, tmp_path, steps=1, a=2.0, b=3.0):
     """Trains on one source of the value `a` and one image of `b`."""
-    batch = Batch(torch.full((1, 1, 2, 2), b), None, sources=torch.full((1, 1, 2, 2), a))
+    batch = Batch(torch.full((1, 1, 2, 2), b), None, source_images=torch.full((1, 1, 2, 2), a))
     watch = Watch()
     trainer = quiet_trainer(watch, steps, tmp_path, log_every_n_steps=1)
     trainer.fit(model, DataLoader([batch] * steps, batch_size=None))

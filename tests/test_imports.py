@@ -24,10 +24,8 @@ FLOOR = {
     "storage",
     "errors",
     "exported",
-    "file_kinds",
     "grids",
     "layouts",
-    "plain_values",
     "pipes",
     "pure_functions",
     "precision",
@@ -36,7 +34,6 @@ FLOOR = {
     "sizes",
     "units",
     "untrusted",
-    "weight_files",
 }
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
 BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "reports", "search", "callbacks", "commands", "runs", "parser"}
@@ -53,7 +50,7 @@ MAY_IMPORT = {
     "runs": FLOOR,
     "commands": BELOW_CLI,
     "mistakes": {"class_paths", "errors"},
-    "parser": {"errors", "mistakes", "plain_values"},
+    "parser": {"errors", "mistakes", "untrusted"},
     "stopping": {"runs"},
     "reporting": {"errors", "mistakes", "runs"},
     "experiment": BELOW_CLI,

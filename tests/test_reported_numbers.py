@@ -7,43 +7,12 @@ import re
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import independent
-from conftest import CONFIGS, SMALL
-from gen_experiments.metrics.features import DigitsFeatures
+from conftest import SMALL
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
-
-SIZE, SEED = 16, 0
-COMMON = (
-    f"--data.size={SIZE}",
-    "--data.batch_size=32",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.log_every_n_steps=1",
-    "--trainer.val_check_interval=1000",
-)
-GAN = (
-    f"--config={CONFIGS / 'gan.yaml'}",
-    "--model.generator=PlainGenerator",
-    "--model.generator.conditional=true",
-    "--model.discriminator=PlainDiscriminator",
-    "--model.discriminator.conditional=true",
-    # Of unequal length, the last not full.
-    "--evaluation.samples=180",
-    "--evaluation.batch_size=70",
-)
-PRIOR = (
-    f"--config={CONFIGS / 'prior.yaml'}",
-    "--model.prior.width=16",
-    "--model.prior.depth=1",
-    "--model.prior.heads=2",
-    "--model.prior.dropout=0",
-    "--model.prior.steps=5",
-    "--model.ema_half_life=300",
-    "--model.lr_schedule=null",
-    "--evaluation.samples=66",
-)
+from reported_runs import COMMON, GAN, PRIOR, SEED, SIZE, checkpoint, features, write
 
 
 @pytest.fixture(scope="module")
@@ -66,20 +35,6 @@ def images():
     """The images of each split, and their labels."""
     pixels, labels = independent.digits(SIZE)
     return {name: (pixels[part], labels[part]) for name, part in independent.held_out(len(pixels)).items()}
-
-
-def checkpoint(folder, model):
-    return folder / model / "version_0" / "checkpoints" / "last.ckpt"
-
-
-def features(pictures):
-    return DigitsFeatures()(pictures).numpy()
-
-
-def write(pictures, folder):
-    folder.mkdir(parents=True)
-    for number, picture in enumerate(np.asarray(pictures)[:, 0]):
-        Image.fromarray(picture).save(folder / f"{number:04d}.png")
 
 
 def test_fid_is_that_of_the_samples_on_disk_and_the_training_images(experiment, trained, images, tmp_path):

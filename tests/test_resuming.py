@@ -6,13 +6,9 @@ import json
 import pytest
 import torch
 
-from conftest import SHORT, SMALL
+from conftest import SHORT
+from resumable_runs import RUNS, table
 from run_files import checkpoint, curve, equal
-
-RUNS = {
-    "vqvae": [*SMALL["vqvae"], "--model.quantizer.revive_below=0.5", "--model.lr_schedule.images=2000"],
-    "gan": [*SMALL["gan"], "--model.n_critic=2"],
-}
 
 
 # 1,437 training digits in batches of 96 make 14 iterations an epoch: both stops lie in the middle of one.
@@ -37,26 +33,6 @@ def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, s
     assert [row["step"] for row in curves[0]] == [str(step) for step in range(2 * stop)]
 
 
-# Of 1,437 training digits 400 make three iterations an epoch.
-@pytest.mark.parametrize(
-    ("end", "steps"),
-    [
-        (["--trainer.max_steps=5"], 5),
-        (["--trainer.max_steps=4"], 4),
-        (["--trainer.max_steps=-1", "--trainer.max_epochs=1", "--data.batch_size=400"], 3),
-    ],
-)
-@pytest.mark.parametrize("model", RUNS)
-def test_the_last_iteration_is_scored_and_saved_wherever_it_falls(experiment, tmp_path, model, end, steps):
-    assert experiment("fit", *RUNS[model], *SHORT, *end) == 0
-    folder = tmp_path / "runs" / model / "version_0"
-    assert checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == steps
-    score = {"vqvae": "val/rfid", "gan": "val/fid"}[model]
-    with (folder / "metrics.csv").open() as file:
-        scored = [int(row["step"]) + 1 for row in csv.DictReader(file) if row[score]]
-    assert scored == sorted({*range(2, steps + 1, 2), steps})
-
-
 def test_resuming_obeys_an_override(experiment, tmp_path):
     options = [*RUNS["vqvae"], *SHORT, "--trainer.max_steps=2"]
     assert experiment("fit", *options) == 0
@@ -72,11 +48,6 @@ def logged(path, prefix):
     """The last value of every metric that starts with `prefix` in a CSV file."""
     rows = table(path)
     return {name: row[name] for row in rows for name in row if name.startswith(prefix) and row[name]}
-
-
-def table(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("model", RUNS)
@@ -229,45 +200,3 @@ def test_another_batch_size_or_fewer_images_begin_a_new_epoch(experiment, capsys
     last = checkpoint(tmp_path / "runs" / model / "version_0" / "checkpoints" / "last.ckpt")
     size = int(change.rpartition("=")[2]) if "batch" in change else 96
     assert (last["global_step"], last["images_seen"], last["epoch"]) == (24, 19 * 96 + 5 * size, 1)
-
-
-def test_every_run_ends_with_a_checkpoint(experiment, tmp_path):
-    ends = {
-        "no_validation": ["--trainer.limit_val_batches=0"],
-        "epochs": ["--trainer.limit_val_batches=0", "--trainer.max_steps=-1", "--trainer.max_epochs=1"],
-        "time": ["--trainer.limit_val_batches=0", "--trainer.max_steps=-1", "--trainer.max_time=00:00:00:02"],
-    }
-    for name, end in ends.items():
-        options = [*RUNS["vqvae"], *SHORT, "--data.batch_size=400", f"--run.name={name}"]
-        assert experiment("fit", *options, *end) == 0
-        last = checkpoint(tmp_path / "runs" / name / "version_0" / "checkpoints" / "last.ckpt")
-        assert last["global_step"] == {"no_validation": 4, "epochs": 3}.get(name, last["global_step"])
-
-
-def test_a_start_that_fails_and_a_trial_leave_no_folder(experiment, tmp_path):
-    assert experiment("fit", *RUNS["vqvae"], *SHORT, "--trainer.fast_dev_run=true") == 0
-    assert experiment("fit", *RUNS["vqvae"], *SHORT, "--data.source=ImageFolder", "--data.source.root=nowhere") == 1
-    assert experiment("fit", *RUNS["gan"], *SHORT, "--trainer.gradient_clip_val=1.0") == 1
-    assert [str(path) for path in tmp_path.rglob("version_*")] == []
-
-
-def test_a_schedule_without_a_length_lasts_as_long_as_the_run(experiment, tmp_path):
-    given = ["--data.batch_size=16", "--trainer.max_steps=8"]
-    options = [*SMALL["vqvae"], *SHORT]
-    assert experiment("fit", *options, *given, "--run.name=without") == 0
-    assert experiment("fit", *options, *given, "--run.name=with", "--model.lr_schedule.images=128") == 0
-    with pytest.warns(UserWarning, match="reaches 0 before the 128 images of this run"):
-        experiment("fit", *options, *given, "--run.name=short", "--model.lr_schedule.images=64")
-    factors = [
-        [
-            float(row["train/lr_factor"])
-            for row in table(tmp_path / "runs" / name / "version_0" / "metrics.csv")
-            if row["train/lr_factor"]
-        ]
-        for name in ("without", "with")
-    ]
-    assert factors[0] == factors[1]
-    # The fifth of eight batches is taken at half of the run, the first at its begin.
-    assert (factors[0][0], factors[0][4]) == (1, pytest.approx(0.5))
-    endless = ["--trainer.max_steps=-1", "--trainer.max_time=00:00:01:00"]
-    assert experiment("fit", *options, *endless) == 1

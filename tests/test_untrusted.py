@@ -5,7 +5,8 @@ import zipfile
 import pytest
 import torch
 
-from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
+from gen_experiments.untrusted.torch_files import is_backed, read_tensors
+from gen_experiments.untrusted.unreadable import Unreadable
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gen_experiments.untrusted import Unreadable
-from gen_experiments.weight_files import read_state, read_weights, torch_file
+from gen_experiments.untrusted.unreadable import Unreadable
+from gen_experiments.untrusted.weight_files import read_state, read_weights, torch_file
 
 STATE = {"encoder.weight": torch.arange(6.0).reshape(2, 3), "encoder.bias": torch.tensor([1.0, 2.0])}
 

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import yaml
 
+from wandb_artifacts import Artifacts
+
 ENTITY, PROJECT = "entity", "project"
 USER = {
     "id": "user",
@@ -98,18 +100,20 @@ class Server:
         runs: by id, each with its sweep, project, display name, config, history rows and summary.
         failed: the questions that failed or were not answered.
         uploads: (path, bytes) of every uploaded file.
-        artifacts: by id, each with its type, name, aliases, metadata, the names of its files and whether a run used it.
+        artifacts: by id; see `Artifacts.known`.
         environment: what points a client here.
     """
 
     def __init__(self, most_runs=2, status=200, hangs=False, failing=""):
         self.status, self.hangs, self.failing, self.closed = status, hangs, failing, threading.Event()
         self.runs, self.sweeps, self.uploads, self.most_runs = {}, {}, [], most_runs
-        self.artifacts, self.failed = {}, []
+        self.failed = []
         self.started, self.lock, self.source = 0, threading.Lock(), random.Random(0)
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.state = self
         self.url = f"http://127.0.0.1:{self._http.server_port}"
+        self._artifacts = Artifacts(self.url, PROJECT, ENTITY)
+        self.artifacts = self._artifacts.known
         self.environment = {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": "0" * 40}
 
     def __enter__(self):
@@ -154,62 +158,12 @@ class Server:
         if "createRunFiles" in query:
             files = [{"name": name, "uploadUrl": f"{self.url}/upload/{name}"} for name in variables["files"]]
             return {"createRunFiles": {"runID": variables["run"], "uploadHeaders": [], "files": files}}
-        if "rtifact" in query and (answer := self._artifact(query, variables)) is not None:
+        if "rtifact" in query and (answer := self._artifacts.answer(query, variables)) is not None:
             return answer
         if re.search(r"\bsweep\s*\(", query):
             return {"project": {**project, "sweep": self._sweep(variables)}}
         features = {"cliVersionInfo": {}, "latestLocalVersionInfo": None, "features": []}
         return {"viewer": USER, "project": project, "serverInfo": features, "entity": {"name": ENTITY}}
-
-    def _artifact(self, query, variables):
-        given = variables.get("input") or variables
-        place = {"uploadUrl": f"{self.url}/upload/manifest", "uploadHeaders": []}
-        manifest = {"artifactManifest": {"id": "m", "file": {"id": "f", **place}}}
-        if "createArtifact(" in query:
-            name = uuid.uuid4().hex[:8]
-            aliases = [each["alias"] for each in given.get("aliases") or []]
-            held = {"type": given["artifactTypeName"], "name": given["artifactCollectionName"]}
-            metadata = json.loads(given.get("metadata") or "{}")
-            self.artifacts[name] = held | {"aliases": aliases, "metadata": metadata, "files": [], "used": False}
-            artifact = {"id": name, "state": "PENDING", "artifactSequence": {"latestArtifact": None}}
-            return {"createArtifact": {"artifact": artifact}}
-        if "createArtifactManifest(" in query:
-            return {"createArtifactManifest": manifest}
-        if "updateArtifactManifest(" in query:
-            return {"updateArtifactManifest": manifest}
-        if "createArtifactFiles(" in query:
-            files = []
-            for file in given["artifactFiles"]:
-                self.artifacts[file["artifactID"]]["files"].append(file["name"])
-                upload = {"uploadUrl": f"{self.url}/artifact/{file['name']}", "uploadHeaders": []}
-                held = {"id": "n", "name": file["name"], "displayName": file["name"], "uploadMultipartUrls": None}
-                held |= upload | {"storagePath": file["name"], "artifact": {"id": file["artifactID"]}}
-                files.append({"node": held})
-            return {"createArtifactFiles": {"files": {"edges": files}}}
-        if "commitArtifact(" in query:
-            return {"commitArtifact": {"artifact": {"id": given["artifactID"], "digest": ""}}}
-        if "useArtifact(" in query:
-            self.artifacts[given["artifactID"]]["used"] = True
-            return {"useArtifact": {"artifact": {"id": given["artifactID"]}}}
-        if "ArtifactByID" in query:
-            held = self.artifacts[given["id"]]
-            project = {"id": "p", "internalId": "p", "name": PROJECT, "entity": {"name": ENTITY}}
-            sequence = {"__typename": "ArtifactSequence", "name": held["name"], "project": project}
-            empty = dict.fromkeys(("description", "historyStep", "commitHash", "updatedAt"))
-            counts = {
-                "versionIndex": 0,
-                "size": 0,
-                "fileCount": len(held["files"]),
-                "ttlIsInherited": False,
-                "ttlDurationSeconds": -2,
-            }
-            rest = {"artifactType": {"name": held["type"]}, "tags": [], "aliases": [], "digest": "d"}
-            rest |= {"metadata": json.dumps(held["metadata"]), "state": "COMMITTED"}
-            named = {"__typename": "Artifact", "id": given["id"], "createdAt": "2020-01-01T00:00:00"}
-            return {"artifact": {**empty, **counts, **rest, **named, "artifactSequence": sequence}}
-        if "artifactType" in query:
-            return {"project": {"artifact": None}}
-        return None
 
     def _orders(self, variables):
         busy = any(json.loads(variables.get("runState") or "{}").values())

@@ -38,8 +38,8 @@ def warn_of_missed(model: LightningModule, share: float, of_class: str | None = 
         so_far: whether training continues.
     """
     if share > ALARM:
-        said = hardly_generated(f"{share:.1%}", of_class) + (" so far" if so_far else "")
-        _warn(model, f"{said}: modes are missing; look at a grid of samples")
+        warning = hardly_generated(f"{share:.1%}", of_class) + (" so far" if so_far else "")
+        _warn(model, f"{warning}: modes are missing; look at a grid of samples")
 
 
 def _warn(model: LightningModule, message: str) -> None:

@@ -10,7 +10,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from gen_experiments.errors import UserError
 from gen_experiments.exported import read_contents
 from gen_experiments.runs.checkpoint_files import write_checkpoint
-from gen_experiments.untrusted import Unreadable
+from gen_experiments.untrusted.unreadable import Unreadable
 
 
 class WholeFileCheckpointIO(TorchCheckpointIO):

@@ -138,5 +138,5 @@ class StopOnDivergence(Callback):
             print(f"diverged by step {trainer.global_step}: {saw}; {done}", flush=True)
 
     def _best_checkpoint(self, trainer: Trainer) -> str:
-        by_score = [each for each in callbacks_of(trainer, ModelCheckpoint) if each.monitor == self.monitor]
-        return next((str(each.best_model_path) for each in by_score if each.best_model_path), "")
+        by_score = [callback for callback in callbacks_of(trainer, ModelCheckpoint) if callback.monitor == self.monitor]
+        return next((str(callback.best_model_path) for callback in by_score if callback.best_model_path), "")

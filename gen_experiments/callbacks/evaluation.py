@@ -16,9 +16,8 @@ from gen_experiments.callbacks.lookups import data_of
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates, images_in
 from gen_experiments.callbacks.shares import check_shares
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.evaluation.collapse import ClassVariety
-from gen_experiments.evaluation.online import OnlineScores
-from gen_experiments.evaluation.pairs import PairScores
+from gen_experiments.evaluation.class_variety import ClassVariety
+from gen_experiments.evaluation.online import OnlineScores, PairScores
 from gen_experiments.evaluation.scores import IN_TRAINING, check_counts
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
@@ -94,7 +93,7 @@ class Evaluation(Callback):
         self._variety: ClassVariety | None = None
         self._pairs = PairScores(None if lpips is None else lpips.lpips)
         self._in_pairs = True  # whether the model's images can be compared with those of the batch
-        self._has_sources = False  # whether the batches have sources
+        self._has_source_images = False  # whether the batches have sources
         self._suffix = ""  # of the names of scores by an extractor that does not know the images
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -109,8 +108,8 @@ class Evaluation(Callback):
             check_shares(data, pl_module, split)
             if self._scores is not None:
                 reference = len(self._reference(data, pl_module, split))
-                made = self.samples if isinstance(pl_module, Samples) else reference
-                check_counts(self.metrics, made, reference, "--evaluation.metrics")
+                evaluated = self.samples if isinstance(pl_module, Samples) else reference
+                check_counts(self.metrics, evaluated, reference, "--evaluation.metrics")
         if self.extractor is not None:
             self.extractor.check_channels(data.source.channels)
             self.extractor.to(trainer.strategy.root_device)
@@ -182,35 +181,35 @@ class Evaluation(Callback):
                 self._variety = self._variety or ClassVariety(self._scores.extractor, data.image.class_labels)
                 self._variety.reset(reference, self.batch_size, device)
         self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
-        self._has_sources = data.has_sources
+        self._has_source_images = data.has_source_images
         self._pairs.reset(trainer.strategy.root_device)
 
     def _update(self, outputs: Any, batch: Batch) -> None:
-        made = images_in(outputs)
-        if made is None:
+        outcome = images_in(outputs)
+        if outcome is None:
             return
-        reconstructions = to_uint8(made)
+        reconstructions = to_uint8(outcome)
         if self._in_pairs:
             self._pairs.update(reconstructions, batch)
         if self._scores is not None:
-            self._scores.update(self._scores.extractor(reconstructions), batch.places)
+            self._scores.update(reconstructions, batch.places)
 
     def _log_scores(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         scores: dict[str, float | Tensor] = {}
         maps_images = isinstance(pl_module, (Reconstructs, Translates))
         if maps_images and self._in_pairs:
-            scores |= self._pairs.compute(self._has_sources)
+            scores |= self._pairs.compute(self._has_source_images)
         if self._scores is not None and (maps_images or isinstance(pl_module, Samples)):
             if not maps_images:
                 assert isinstance(pl_module, Samples)
                 self._update_by_samples(trainer, pl_module, self._scores)
                 scores |= self._varieties(pl_module, self._scores)
-            found = self._scores.compute(maps_images and self._in_pairs, self._labels(pl_module))
-            scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": each.value for name, each in found.items()}
+            of_sets = self._scores.compute(maps_images and self._in_pairs, self._labels(pl_module))
+            scores |= {f"{_prefix(pl_module)}{name}{self._suffix}": score.value for name, score in of_sets.items()}
             so_far = trainer.state.fn is TrainerFn.FITTING and not trainer.should_stop
             for name in ("missed", "class_missed"):
-                if name in found and not maps_images and self.collapsed:
-                    warn_of_missed(pl_module, found[name].value, found[name].of_class, so_far)
+                if name in of_sets and not maps_images and self.collapsed:
+                    warn_of_missed(pl_module, of_sets[name].value, of_sets[name].of_class, so_far)
         values = {f"{stage}/{name}": torch.as_tensor(value, dtype=torch.float32) for name, value in scores.items()}
         pl_module.log_dict(values)
 
@@ -233,8 +232,8 @@ class Evaluation(Callback):
 
     def _update_by_samples(self, trainer: Trainer, model: Samples, scores: OnlineScores) -> None:
         for part in distributed.own_parts(self.samples, self.batch_size, lambda: pause_point(trainer)):
-            features = scores.extractor(to_uint8(model.sample(part.start, len(part), self.seed)))
-            scores.update(features, torch.tensor(part))
+            images = to_uint8(model.sample(part.start, len(part), self.seed))
+            features = scores.update(images, torch.tensor(part))
             if self._variety is not None and isinstance(model, SamplesOfClasses):
                 labels = model.sample_labels(part.start, len(part), self.seed)
                 assert labels is not None

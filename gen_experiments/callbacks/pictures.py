@@ -52,13 +52,13 @@ class Pictures(Callback):
     ) -> None:
         """Keeps originals and the model's images, evenly spaced over all images."""
         missing = self.count // 2 - sum(shown.shape[0] for shown in self._shown)
-        made = images_in(outputs)
-        if missing > 0 and made is not None:
+        outcome = images_in(outputs)
+        if missing > 0 and outcome is not None:
             chosen = slice(-self._seen % self._stride, None, self._stride)
-            rows = [batch.images, made]
-            if batch.sources is not None:
+            rows = [batch.images, outcome]
+            if batch.source_images is not None:
                 truth = [batch.images] if data_of(trainer).in_pairs else []
-                rows = [batch.sources, made, *truth]
+                rows = [batch.source_images, outcome, *truth]
             self._shown.append(to_uint8(torch.stack([row[chosen] for row in rows], dim=1)[:missing]))
         self._seen += len(batch.images)
 
@@ -71,7 +71,7 @@ class Pictures(Callback):
         if self._shown:
             rows = torch.cat(self._shown).unbind(1)
             title = "translations" if isinstance(pl_module, Translates) else "reconstructions"
-            above = "sources" if data_of(trainer).has_sources else "originals"
+            above = "sources" if data_of(trainer).has_source_images else "originals"
             shown = f"{above} above {title}" + (" above truths" if len(rows) > 2 else "")
             images = in_rows(*rows, columns=self.columns)
         elif isinstance(pl_module, Samples):
@@ -99,8 +99,8 @@ class Pictures(Callback):
             return "samples"
         names = data_of(trainer).image.class_labels
         classes = _shown_classes(model.num_classes)
-        each = self._columns_of_each(len(classes))
-        columns = "a column" if each == 1 else f"{each} columns"
+        width = self._columns_of_each(len(classes))
+        columns = "a column" if width == 1 else f"{width} columns"
         return f"{columns} for each of {', '.join(names[label] for label in classes)}"
 
 

@@ -87,21 +87,21 @@ class Plan(Callback):
         first = max(0.0, whole_first - validation)
         start = self._first_iteration - self.began
         count = ("no validation", "one validation", "two validations")[len(self._validations)]
-        said = [f"measured: {self._timed} iterations of {_milliseconds(per_iteration, 3)} and {count}"]
+        lines = [f"measured: {self._timed} iterations of {_milliseconds(per_iteration, 3)} and {count}"]
         if self._wanted is not None:
             validations = self._of_the_run(trainer, self._wanted)
             trained, validated = self._wanted * per_iteration, first + validations * validation
-            said.append(
+            lines.append(
                 f"time: {duration(start + trained + validated)}, of {self._wanted:,} iterations ({duration(trained)}), "
                 f"{validations} validations ({duration(validated)}) and the start ({duration(start)})"
             )
         else:
-            said.append(f"time: without end; {3600 / per_iteration:,.0f} iterations an hour without validations")
-        said.append(f"a validation: {duration(validation)}, the first one {duration(first)} more")
+            lines.append(f"time: without end; {3600 / per_iteration:,.0f} iterations an hour without validations")
+        lines.append(f"a validation: {duration(validation)}, the first one {duration(first)} more")
         where = f"on {model.device}" if model.device.type == "cuda" else "in RAM"
-        said.append(f"peak memory: {peak_memory(model.device) / GIB:.2f} GiB {where}, of each process, loggers apart")
-        said.append(f"disk: {_sizes(trainer)}")
-        return [*said, *_exchanged(model)]
+        lines.append(f"peak memory: {peak_memory(model.device) / GIB:.2f} GiB {where}, of each process, loggers apart")
+        lines.append(f"disk: {_sizes(trainer)}")
+        return [*lines, *_exchanged(model)]
 
     @staticmethod
     def _of_the_run(trainer: Trainer, iterations: int) -> int:
@@ -123,21 +123,21 @@ def _sizes(trainer: Trainer) -> str:
     checkpoints = {path.resolve(): path.stat().st_size for path in written}
     splits = [data.split(name).pixels for name in data.facts()]
     cached = {id(pixels): pixels.nbytes for pixels in splits if isinstance(pixels, np.ndarray)}
-    said = f"{sum(checkpoints.values()) / 1e6:.1f} MB of checkpoints ({len(checkpoints)} files)"
+    text = f"{sum(checkpoints.values()) / 1e6:.1f} MB of checkpoints ({len(checkpoints)} files)"
     if cached:
-        said += f"; the decoded images, {sum(cached.values()) / 1e6:.1f} MB, are in the cache at {cache_root()} already"
-    return said
+        text += f"; the decoded images, {sum(cached.values()) / 1e6:.1f} MB, are in the cache at {cache_root()} already"
+    return text
 
 
 def _exchanged(model: LightningModule) -> list[str]:
     """Returns what several GPUs exchange at each iteration: in a ring, each of N sends 2(N − 1)/N of the gradients."""
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
-    said = []
+    rows = []
     for count in PROCESSES:
-        each = 2 * (count - 1) / count * size
-        times = ", ".join(f"{_milliseconds(each / speed, 2)} by {name}" for name, speed in INTERCONNECTS.items())
-        said.append(f"on paper, {count} GPUs: each sends {each / 1e6:.1f} MB of gradients an iteration, {times}")
-    return said
+        volume = 2 * (count - 1) / count * size
+        times = ", ".join(f"{_milliseconds(volume / speed, 2)} by {name}" for name, speed in INTERCONNECTS.items())
+        rows.append(f"on paper, {count} GPUs: each sends {volume / 1e6:.1f} MB of gradients an iteration, {times}")
+    return rows
 
 
 def _milliseconds(seconds: float, digits: int) -> str:

@@ -66,14 +66,14 @@ class RunProgress(ProgressBar):
             self._bar.set_postfix_str(shown, refresh=False)
             self._bar.update(done - self._bar.n)
             return
-        said = f"step {done:,}"
+        text = f"step {done:,}"
         if total is not None:
-            elapsed, made = time.monotonic() - self._began, max(1, done - self._first)
-            left = duration(elapsed / made * (total - done))
-            said = f"step {done:,} of {total:,} ({done / total:.0%}), {left} left"
+            elapsed, steps = time.monotonic() - self._began, max(1, done - self._first)
+            left = duration(elapsed / steps * (total - done))
+            text = f"step {done:,} of {total:,} ({done / total:.0%}), {left} left"
         seen = getattr(pl_module, "images_seen", None)
-        said += "" if seen is None else f", {seen:,} images seen"
-        print(f"{said}, {shown}" if shown else said, file=sys.stderr, flush=True)
+        text += "" if seen is None else f", {seen:,} images seen"
+        print(f"{text}, {shown}" if shown else text, file=sys.stderr, flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Advances the bar to the last iteration and closes it."""

@@ -3,11 +3,24 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
+
+from gen_experiments.images import ImageSpec
+
+
+class OfImages(Protocol):
+    """A model of images of one shape, as every `ImageModel` is."""
+
+    image: ImageSpec
+
+    @property
+    def device(self) -> torch.device:
+        """The device of its weights."""
 
 
 @runtime_checkable
-class Samples(Protocol):
+class Samples(OfImages, Protocol):
     """A model that makes images."""
 
     @property
@@ -32,7 +45,7 @@ class SamplesOfClasses(Samples, Protocol):
 
 
 @runtime_checkable
-class Reconstructs(Protocol):
+class Reconstructs(OfImages, Protocol):
     """A model that reconstructs images; its evaluation steps return `{"reconstructions": ...}`."""
 
     def reconstruct(self, images: Tensor) -> Tensor:
@@ -40,7 +53,7 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
-class Translates(Protocol):
+class Translates(OfImages, Protocol):
     """A model that translates images; its evaluation steps return `{"translations": ...}`."""
 
     directions: ClassVar[tuple[str, ...]]  # the sides that it can translate to; the first is evaluated
@@ -82,8 +95,8 @@ def images_in(outputs: Any) -> Tensor | None:
     """Returns the reconstructions or translations in the outputs of an evaluation step; None without them."""
     if not isinstance(outputs, Mapping):
         return None
-    made: Tensor | None = outputs.get("reconstructions", outputs.get("translations"))
-    return made
+    images: Tensor | None = outputs.get("reconstructions", outputs.get("translations"))
+    return images
 
 
 @runtime_checkable

@@ -71,20 +71,20 @@ class Tables(Callback):
     ) -> tuple[list[str], list[list[Any]]]:
         images = data.split("val")
         chosen = evenly_spaced(len(images), self.count)
-        inputs = data.sources("val", chosen) if data.has_sources else to_float(images.kept(chosen))
-        made = to_uint8(mapping(inputs.to(device))).cpu()
-        if data.has_sources and not data.in_pairs:
-            return ["source", name], [*map(list, zip(to_uint8(inputs), made, strict=True))]
+        inputs = data.source_images("val", chosen) if data.has_source_images else to_float(images.kept(chosen))
+        outcome = to_uint8(mapping(inputs.to(device))).cpu()
+        if data.has_source_images and not data.in_pairs:
+            return ["source", name], [*map(list, zip(to_uint8(inputs), outcome, strict=True))]
         truths = images.read(chosen)
-        pictures = {"source": to_uint8(inputs), name: made, "truth": truths}
-        if not data.has_sources:
-            pictures = {"image": truths, name: made}
+        pictures = {"source": to_uint8(inputs), name: outcome, "truth": truths}
+        if not data.has_source_images:
+            pictures = {"image": truths, name: outcome}
         columns = {
             "class": _classes(data, images, chosen),
             **pictures,
-            "psnr": psnr(made, truths).tolist(),
-            "ssim": ssim(made, truths).tolist(),
-            "mse": ((made.float() - truths.float()) / 255).square().flatten(1).mean(1).tolist(),
+            "psnr": psnr(outcome, truths).tolist(),
+            "ssim": ssim(outcome, truths).tolist(),
+            "mse": ((outcome.float() - truths.float()) / 255).square().flatten(1).mean(1).tolist(),
         }
         return [*columns], [*map(list, zip(*columns.values(), strict=True))]
 
@@ -94,11 +94,13 @@ class Tables(Callback):
         images = data.split("train")
         chosen = evenly_spaced(len(images), self.among)
         references = extractor.features_of(images, chosen, BATCH)
-        made = to_uint8(model.sample(0, self.count))
-        distances, numbers = (each.cpu() for each in nearest(extractor(made), references))
-        found = chosen[numbers.numpy()]
+        samples = to_uint8(model.sample(0, self.count))
+        distances, numbers = (part.cpu() for part in nearest(extractor(samples), references))
+        neighbours = chosen[numbers.numpy()]
         columns = ["sample", "nearest training image", "its class", "distance", "training images"]
-        rows = zip(made.cpu(), images.read(found), _classes(data, images, found), distances.tolist(), strict=True)
+        rows = zip(
+            samples.cpu(), images.read(neighbours), _classes(data, images, neighbours), distances.tolist(), strict=True
+        )
         return columns, [[*row, len(chosen)] for row in rows]
 
 

@@ -78,9 +78,9 @@ class SaveConfig(SaveConfigCallback):
 
 def parameters(model: LightningModule) -> dict[str, int]:
     """Returns the number of parameters of each part of a model, and how many of all of them are trained."""
-    found = {name: sum(weight.numel() for weight in part.parameters()) for name, part in model.named_children()}
+    counts = {name: sum(weight.numel() for weight in part.parameters()) for name, part in model.named_children()}
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    return {name: count for name, count in found.items() if count} | {"trained": trained}
+    return {name: count for name, count in counts.items() if count} | {"trained": trained}
 
 
 def commit(folder: Path) -> dict[str, str | bool]:

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from gen_experiments.callbacks import wandb_client
 from gen_experiments.callbacks.wandb_rows import WandbRows
-from gen_experiments.evaluation.comparison import SMALLER_IS_BETTER
+from gen_experiments.evaluation.records import SMALLER_IS_BETTER
 from gen_experiments.evaluation.scores import BY_CLASS, METRICS
 from gen_experiments.runs.logged import IMAGES_SEEN, LoggedValues
 from gen_experiments.runs.record import RunRecord

@@ -6,6 +6,6 @@ The others hold what commands share:
 - `pictures`, `reading`: pictures of folders, read as the run of a checkpoint reads them, and written;
 - `outputs`, `tiles`: what a model makes of the pictures of a folder;
 - `evaluating`: the parts of `evaluate`;
-- `rescored`: runs that `compare` lets `evaluate` score again;
+- `rescoring`: runs that `compare` lets `evaluate` score again;
 - `programs`: the formats of `export`; `demo_pages`: the page of `demo`.
 """

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.errors import UserError, check_interval
@@ -48,8 +48,7 @@ def augment_score(
     check_interval(f"[1, {MAX_PER_CLASS}]", per_class=per_class)
     check_interval("[10, inf)", steps=steps)
     check_interval("[0, inf)", seed=seed)
-    model = loaded(checkpoint, Samples, "sample", device)
-    assert isinstance(model, Samples)
+    model = load_on_device(checkpoint, Samples, "sample", device)
     data = training_data(checkpoint, config)
     if model.num_classes is None or data.source.num_classes != model.num_classes:
         raise UserError("augment-score needs a model of classes and data of the same: train with conditional networks")
@@ -63,11 +62,11 @@ def augment_score(
     real, test = _all(data.split("train")), _all(data.split("test"))
     labels = torch.arange(model.num_classes).repeat_interleave(per_class)
     with torch.inference_mode():
-        made = [
+        samples = [
             to_uint8(model.sample(part.start, len(part), seed, labels[part.start : part.stop])).cpu()
             for part in progress(len(labels), "images", BATCH)
         ]
-    synthetic = DigitsNet.prepare(torch.cat(made)), labels
+    synthetic = DigitsNet.prepare(torch.cat(samples)), labels
     both = torch.cat([real[0], synthetic[0]]), torch.cat([real[1], synthetic[1]])
     table = Table("trained on", "images", "test accuracy", "95% confidence")
     for name, (images, targets) in {"real": real, "generated": synthetic, "both": both}.items():

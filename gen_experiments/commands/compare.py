@@ -10,8 +10,7 @@ from rich.table import Table
 
 from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.comparison import better, differences, differing_settings
-from gen_experiments.evaluation.record import EVALUATION_FILE, read_record
+from gen_experiments.evaluation.records import EVALUATION_FILE, better, differences, differing_settings, read_record
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.reports.evaluations import biased
 from gen_experiments.runs.job import is_first_process
@@ -53,16 +52,16 @@ def compare(
     options: dict[str, Any] = {"reference": reference, "metrics": metrics, "num": num, "seed": seed}
     options |= {"extractor": extractor, "bootstrap": bootstrap, "device": device}
     if rescore:
-        from gen_experiments.commands.rescored import rescored  # slow to import
+        from gen_experiments.commands.rescoring import rescore_runs  # slow to import
 
         for run in runs:
             _check_run(run)
-        records = rescored(runs, **options)
+        records = rescore_runs(runs, **options)
     else:
         usual = inspect.signature(compare).parameters
-        given = [name for name, value in options.items() if value != usual[name].default]
-        if given:
-            raise UserError(f"--{given[0]} is for scoring the runs again: add --rescore, or leave it out")
+        changed = [name for name, value in options.items() if value != usual[name].default]
+        if changed:
+            raise UserError(f"--{changed[0]} is for scoring the runs again: add --rescore, or leave it out")
         records = [_record_of(name) for name in runs]
     if not is_first_process():
         return

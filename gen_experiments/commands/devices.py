@@ -9,7 +9,7 @@ import torch.distributed as dist
 
 from gen_experiments.errors import UserError
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model
+from gen_experiments.models.checkpoints import Kind, load_model
 
 
 def chosen_device(name: str) -> torch.device:
@@ -33,9 +33,12 @@ def _local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def loaded(checkpoint: str, required: type, task: str, device: str) -> ImageModel:
+def load_on_device(checkpoint: str, required: type[Kind], task: str, device: str) -> Kind:
     """Returns a checkpoint's model on a device; see `load_model` and `chosen_device`."""
-    return load_model(checkpoint, required, task).to(chosen_device(device))
+    model = load_model(checkpoint, required, task)
+    assert isinstance(model, ImageModel)
+    model.to(chosen_device(device))
+    return model
 
 
 @contextmanager

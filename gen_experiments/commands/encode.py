@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.pictures import is_image_file, read_images, write_images
 from gen_experiments.commands.reading import reading_of
 from gen_experiments.errors import UserError, quoted
@@ -16,7 +16,8 @@ from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.storage import atomic_write
-from gen_experiments.untrusted import Unreadable, read_archive
+from gen_experiments.untrusted.arrays import read_archive
+from gen_experiments.untrusted.unreadable import Unreadable
 
 BATCH = 64
 # Decoded images wait in memory until they are written.
@@ -42,8 +43,7 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
     Raises:
         UserError: the checkpoint or the folder cannot be used, or `out` cannot be written.
     """
-    model = loaded(checkpoint, VQVAE, "encode", device)
-    assert isinstance(model, VQVAE)
+    model = load_on_device(checkpoint, VQVAE, "encode", device)
     files, originals = read_images(images, model.image, reading_of(checkpoint))
     codes = torch.cat([model.encode(to_float(part.to(model.device))).cpu() for part in originals.split(BATCH)])
     size = model.quantizer.codebook_size
@@ -72,10 +72,10 @@ def _classes(files: list[Path], image: ImageSpec) -> dict[str, NDArray[Any]]:
     """Returns the labels of pictures and the names of the classes; empty if some lie in no folder of a class."""
     if any(len(file.parts) == 1 for file in files):
         return {}
-    found = [file.parts[0] for file in files]
+    folders = [file.parts[0] for file in files]
     known = image.class_labels
-    names = known if set(found) <= set(known) else tuple(sorted(set(found)))
-    labels = np.array([names.index(name) for name in found], dtype=np.int64)
+    names = known if set(folders) <= set(known) else tuple(sorted(set(folders)))
+    labels = np.array([names.index(name) for name in folders], dtype=np.int64)
     return {"labels": labels, "class_names": np.array(names)}
 
 
@@ -94,8 +94,7 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png", device: str = 
         UserError: the checkpoint cannot be used, the file holds no codes of this model, or `out` cannot be written or
             holds a file of such a name.
     """
-    model = loaded(checkpoint, VQVAE, "decode", device)
-    assert isinstance(model, VQVAE)
+    model = load_on_device(checkpoint, VQVAE, "decode", device)
     shape, size = (
         model.encode(torch.zeros(1, *model.image.shape, device=model.device)).shape[1:],
         model.quantizer.codebook_size,

@@ -10,15 +10,15 @@ from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.by_damage import scores_by_damage
 from gen_experiments.commands.evaluating.copies import OF_COPIES, copies
-from gen_experiments.commands.evaluating.inputs import Images
-from gen_experiments.commands.evaluating.passes import extractor_needed, features_of
-from gen_experiments.commands.evaluating.printed import keep_record, print_record
+from gen_experiments.commands.evaluating.extraction import extractor_needed, features_of
+from gen_experiments.commands.evaluating.image_sets import Images
+from gen_experiments.commands.evaluating.printing import keep_record, print_record
 from gen_experiments.commands.evaluating.protocol import Protocol
-from gen_experiments.commands.evaluating.sides import Sides, opened_sides
+from gen_experiments.commands.evaluating.sides import Sides, open_sides
 from gen_experiments.data.damage import Damage
 from gen_experiments.evaluation.feature_set import FeatureSet
 from gen_experiments.evaluation.intervals import Score, add_intervals
-from gen_experiments.evaluation.record import EVALUATION_FILE, record_of, write_record
+from gen_experiments.evaluation.records import EVALUATION_FILE, record_of, write_record
 from gen_experiments.evaluation.scores import BY_CLASS, METRICS, computable, score
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
@@ -88,8 +88,8 @@ def evaluate(
     record = evaluation_of(evaluated, reference, networks, protocol)
     if not is_first_process():
         return
-    for each in (record, *record.get("by_other_extractors", ())):
-        print_record(each)
+    for one in (record, *record.get("by_other_extractors", ())):
+        print_record(one)
     if json is not None:
         write_record(record, Path(json))
         print(f"wrote the record to {json}")
@@ -113,31 +113,32 @@ def evaluation_of(
         UserError: see `evaluate`.
     """
     place = chosen_device(protocol.device)
-    sides = opened_sides(evaluated, reference, protocol, place)
+    sides = open_sides(evaluated, reference, protocol, place)
     if not networks:
         networks = [extractor_needed((evaluated, reference), protocol.of_features, sides.reconstructions is not None)]
     networks = [network.to(place) for network in networks]
     sides.check(protocol)
-    known = [network.fits(sides.content, "--extractor") for network in networks]
-    passed = [features_of(side, networks, place) for side in (sides.fake, sides.real)]
+    knowledge = [network.fits(sides.content, "--extractor") for network in networks]
+    features_of_sides = [features_of(side, networks, place) for side in (sides.fake, sides.real)]
     of_pairs = {} if sides.reconstructions is None else sides.reconstructions.scores()
     records = []
-    for network, knows, generated, originals in zip(networks, known, *passed, strict=True):
+    for network, knows, generated, originals in zip(networks, knowledge, *features_of_sides, strict=True):
         scores, wanted = _scores(sides, network, generated, originals, of_pairs, protocol)
-        told = network.protocol() | {
+        record_protocol = network.protocol() | {
             "extractor_knows_the_images": knows,
             "covariance": protocol.covariance,
             "metrics": wanted,
             "bootstrap": protocol.bootstrap,
         }
         for role, side, features in (("evaluated", sides.fake, generated), ("reference", sides.real, originals)):
-            told[role] = {**side.described, "count": features.moments.count, "pixels_sha256": features.pixels_sha256}
-        records.append(record_of(scores, told))
+            identity = {"count": features.moments.count, "pixels_sha256": features.pixels_sha256}
+            record_protocol[role] = {**side.described, **identity}
+        records.append(record_of(scores, record_protocol))
     others: dict[str, Any] = {"by_other_extractors": records[1:]} if len(records) > 1 else {}
     if sides.data is not None and (sides.data[0].damage or protocol.damage):
         assert sides.model is not None
         assert sides.checkpoint is not None
-        alone = scores_by_damage(
+        rows = scores_by_damage(
             sides.model,
             sides.checkpoint,
             *sides.data,
@@ -146,7 +147,7 @@ def evaluation_of(
             wanted=protocol.metrics,
             bootstrap=protocol.bootstrap,
         )
-        others |= {"by_damage": alone} if alone else {}
+        others |= {"by_damage": rows} if rows else {}
     return records[0] | others
 
 
@@ -160,21 +161,21 @@ def _scores(
 ) -> tuple[dict[str, Score], list[str]]:
     """Returns the scores by one extractor, and the names of those that were asked for; `of_pairs` need no extractor."""
     generated.paired = sides.reconstructions is not None and sides.reconstructions.in_pairs
-    for each in (generated, originals):
-        each.by_n = protocol.covariance == "n"
-        each.moments = each.divided(each.moments)
+    for features in (generated, originals):
+        features.by_n = protocol.covariance == "n"
+        features.moments = features.divided(features.moments)
     wanted = protocol.metrics or [*computable(generated, originals, network), *of_pairs]
     if "missed" in wanted:
-        for side, each in ((sides.fake, generated), (sides.real, originals)):
-            each.labels = side.labels() if isinstance(side, Images) else None
-    found = {**of_pairs, **score(generated, originals, network, [name for name in wanted if name in METRICS])}
+        for side, features in ((sides.fake, generated), (sides.real, originals)):
+            features.labels = side.labels() if isinstance(side, Images) else None
+    scores = {**of_pairs, **score(generated, originals, network, [name for name in wanted if name in METRICS])}
     if sides.checkpoint is not None and generated.features is not None and set(wanted) & set(OF_COPIES):
         reference = sides.real.described
-        found |= copies(sides.checkpoint, generated.features, reference, originals.features, network)
-    found = {name: found[name] for name in (*wanted, *BY_CLASS) if name in found}
+        scores |= copies(sides.checkpoint, generated.features, reference, originals.features, network)
+    scores = {name: scores[name] for name in (*wanted, *BY_CLASS) if name in scores}
     if protocol.bootstrap and generated.moments.count is not None:
-        add_intervals(found, generated.moments.count, protocol.bootstrap, _resamples)
-    return found, wanted
+        add_intervals(scores, generated.moments.count, protocol.bootstrap, _resamples)
+    return scores, wanted
 
 
 def _resamples(count: int) -> Iterator[range]:

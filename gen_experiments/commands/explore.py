@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MAX_IN_GRID, listed, save_grid
 from gen_experiments.images import to_uint8
@@ -42,8 +42,7 @@ def explore(
     Raises:
         UserError: the checkpoint cannot be used, a number is out of range, or `out` cannot be written.
     """
-    model = loaded(checkpoint, GAN, "explore: it has no latent directions", device)
-    assert isinstance(model, GAN)
+    model = load_on_device(checkpoint, GAN, "explore: it has no latent directions", device)
     dim = model.generator.latent_dim
     check_interval(f"[1, {dim}]", directions=directions)
     check_interval("(0, inf)", reach=reach)
@@ -54,8 +53,8 @@ def explore(
     noise, labels = model.noise(rngs), model.drawn_labels(rngs)
     generator = model.ema.module
     assert isinstance(generator, Generator)
-    found, gains = semantic_directions(generator.first_weight)
-    moves = torch.linspace(-reach, reach, steps, device=model.device)[:, None] * found[:directions, None]
+    axes, gains = semantic_directions(generator.first_weight)
+    moves = torch.linspace(-reach, reach, steps, device=model.device)[:, None] * axes[:directions, None]
     moved = (noise + moves).flatten(0, 1)
     images: Tensor = model(moved, None if labels is None else labels.to(model.device).expand(len(moved)))
     out = listed(save_grid(to_uint8(images).cpu(), out, steps))

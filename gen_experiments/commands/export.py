@@ -68,12 +68,12 @@ def _write_programs(model: ImageModel, programs: list[ProgramFormat], folder: Pa
     """Writes a file for each function and format, and returns their entries in config.json."""
     if not programs:
         return {}
-    found = model.pure_functions() if isinstance(model, HasPureFunctions) else {}
-    if not found:
+    functions = model.pure_functions() if isinstance(model, HasPureFunctions) else {}
+    if not functions:
         suffixes = " or ".join(file_format.suffix for file_format in programs)
         print(f"a {type(model).__name__} names no pure_functions: there is no {suffixes} file to write")
     said: dict[str, object] = {}
-    for name, function in found.items():
+    for name, function in functions.items():
         with quietly():
             program = traced(name, function)
         files = []

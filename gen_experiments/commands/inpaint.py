@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
 from gen_experiments import randomness
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.labels import class_numbers, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
@@ -58,8 +58,9 @@ def inpaint(
         UserError: the checkpoint, the folder or the mask cannot be used, a number is out of range, or `out` cannot be
             written.
     """
-    model = loaded(checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)", device)
-    assert isinstance(model, CodePrior)
+    model = load_on_device(
+        checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)", device
+    )
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]

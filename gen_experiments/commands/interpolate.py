@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_latents
 from gen_experiments.errors import UserError, check_interval
@@ -46,8 +46,7 @@ def interpolate(
     Raises:
         UserError: the checkpoint or the file cannot be used, a number is out of range, or `out` cannot be written.
     """
-    model = loaded(checkpoint, GAN, "interpolate: it has no noise to go through", device)
-    assert isinstance(model, GAN)
+    model = load_on_device(checkpoint, GAN, "interpolate: it has no noise to go through", device)
     check_interval("[2, inf)", points=points, steps=steps)
     check_interval("[0, inf)", seed=seed)
     if points * steps > MAX_IN_GRID:

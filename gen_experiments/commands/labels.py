@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gen_experiments.callbacks.protocols import OfImages
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import ImageSpec
-from gen_experiments.models.base import ImageModel
 
 MAX_NAMES = 8  # listed in a message
 
 
-def class_names(option: str, model: ImageModel) -> tuple[str, ...]:
+def class_names(option: str, model: OfImages) -> tuple[str, ...]:
     """Returns the names of a model's classes, which `option` of the command line needs; in old checkpoints numbers.
 
     Raises:
@@ -27,7 +27,7 @@ def class_names(option: str, model: ImageModel) -> tuple[str, ...]:
     return image.class_labels
 
 
-def class_numbers(option: str, classes: Sequence[str | int], model: ImageModel) -> list[int]:
+def class_numbers(option: str, classes: Sequence[str | int], model: OfImages) -> list[int]:
     """Returns the numbers of classes that `option` gives by name or by number; a text that is both counts as a name.
 
     Raises:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.training_data import extractor_of, run_config, training_data
 from gen_experiments.errors import check_interval
 from gen_experiments.grids import in_rows, listed, save_grid
@@ -51,8 +51,7 @@ def memorisation(
     check_interval("[1, inf)", num=num)
     check_interval("[0, inf)", seed=seed)
     check_interval("(0, 1)", share=share)
-    model = loaded(checkpoint, Samples, "sample", device)
-    assert isinstance(model, Samples)
+    model = load_on_device(checkpoint, Samples, "sample", device)
     data = training_data(checkpoint, config)
     network = (extractor or extractor_of(run_config(checkpoint, config))).to(model.device)
     suffix = "" if network.fits(data.source.content, "--extractor") else f", which knows {network.content} only"
@@ -65,13 +64,13 @@ def memorisation(
     shown, shown_distances, shown_indices = torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int64)
     for sampled in progress(num, "images", BATCH):
         generated = to_uint8(model.sample(sampled.start, len(sampled), seed))
-        found, found_indices = (each.cpu() for each in nearest(network(generated), references))
-        parts.append(found)
+        part_distances, part_indices = (tensor.cpu() for tensor in nearest(network(generated), references))
+        parts.append(part_distances)
         # Of all images only the nearest are kept.
-        all_distances = torch.cat([shown_distances, found])
+        all_distances = torch.cat([shown_distances, part_distances])
         order = all_distances.argsort(stable=True)[:SHOWN]
         shown = (torch.cat([shown, generated.cpu()]) if len(shown) else generated.cpu())[order]
-        shown_distances, shown_indices = all_distances[order], torch.cat([shown_indices, found_indices])[order]
+        shown_distances, shown_indices = all_distances[order], torch.cat([shown_indices, part_indices])[order]
     distances = torch.cat(parts)
     copies, expected = near_copies(distances, baseline, share)
     nearer, farther = nearer_p_value(distances, baseline, share), farther_p_value(distances, baseline)
@@ -93,7 +92,7 @@ def verdict(nearer: float | None, farther: float) -> str:
         return "too few images to tell copies from chance: generate or hold out more"
     if nearer <= ALPHA:
         return f"generated images lie nearer to training images than unseen ones do (p = {nearer:.2g}): see the picture"
-    found = f"no sign of copies (p = {nearer:.2g}), which does not prove that there are none"
+    text = f"no sign of copies (p = {nearer:.2g}), which does not prove that there are none"
     if farther <= ALPHA:
-        return f"{found}: generated images lie farther from training images than unseen ones do (p = {farther:.2g})"
-    return found
+        return f"{text}: generated images lie farther from training images than unseen ones do (p = {farther:.2g})"
+    return text

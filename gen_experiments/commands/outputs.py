@@ -62,19 +62,19 @@ def apply_network(network: Network, originals: Tensor) -> Tensor:
 
 def write_rows(rows: Sequence[Tensor], out: str, what: str) -> None:
     """Writes pictures as a grid, each above its others."""
-    shown = in_rows(*(eight_bits(each[:SHOWN]) for each in rows), columns=COLUMNS)
+    shown = in_rows(*(eight_bits(row[:SHOWN]) for row in rows), columns=COLUMNS)
     pages = listed(save_grid(shown, out, COLUMNS, together=len(rows)))
     print(f"wrote {len(rows[0][:SHOWN])} {what} to {pages}")
 
 
-def write_by_name(names: list[Path], originals: Tensor, made: Tensor, folder: str, out: str, what: str) -> None:
+def write_by_name(names: list[Path], originals: Tensor, outputs: Tensor, folder: str, out: str, what: str) -> None:
     """Writes pictures by the names of their originals, which are paths below `folder`, or as a grid below them."""
     if is_image_file(out):
-        write_rows([originals, made], out, f"{what} below their originals")
+        write_rows([originals, outputs], out, f"{what} below their originals")
         return
-    for path, picture in zip(_paths(names, folder, out), made, strict=True):
+    for path, picture in zip(_paths(names, folder, out), outputs, strict=True):
         save_image(picture, path)
-    print(f"wrote {len(made)} {what} to {out}")
+    print(f"wrote {len(outputs)} {what} to {out}")
 
 
 def _paths(names: list[Path], folder: str, out: str) -> list[Path]:

@@ -13,7 +13,8 @@ from gen_experiments.data.pictures import decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.grids import save_grid
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image
-from gen_experiments.untrusted import Unreadable, read_archive
+from gen_experiments.untrusted.arrays import read_archive
+from gen_experiments.untrusted.unreadable import Unreadable
 
 
 def read_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[list[Path], Tensor]:

@@ -62,7 +62,7 @@ class Onnx(ProgramFormat):
 
     def written(self, program: ExportedProgram, function: PureFunction) -> bytes:
         """Returns the contents of the file, weights included."""
-        made = torch.onnx.export(
+        outcome = torch.onnx.export(
             program,
             dynamo=True,
             verbose=False,
@@ -70,8 +70,8 @@ class Onnx(ProgramFormat):
             output_names=list(function.outputs),
             dynamic_shapes=(tuple({0: BATCH} for _ in function.inputs),),
         )
-        assert made is not None
-        contents: bytes = made.model_proto.SerializeToString()
+        assert outcome is not None
+        contents: bytes = outcome.model_proto.SerializeToString()
         return contents
 
     def run(self, contents: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -146,13 +146,13 @@ def written(
     inputs = list(function.inputs.values())
     try:
         contents = file_format.written(program, function)
-        made = file_format.run(contents, inputs)
+        outcome = file_format.run(contents, inputs)
     # Exporters and runtimes may raise any error for a user's network.
     except Exception as error:
         raise UserError(f"the {name} cannot be written as {file_format.suffix}: {quoted(error)}") from error
     with torch.no_grad():
         expected = _listed(function.compute(*inputs))
-    pairs = [_difference(*pair) for pair in zip(made, expected, strict=True)]
+    pairs = [_difference(*pair) for pair in zip(outcome, expected, strict=True)]
     for difference, scale in pairs:
         if not difference <= MAX_DIFFERENCE * max(1.0, scale):
             raise UserError(f"{name}{file_format.suffix} would differ from the model by {difference:.1e}: not written")
@@ -162,8 +162,8 @@ def written(
 def shapes(function: PureFunction) -> dict[str, dict[str, dict[str, Any]]]:
     """Returns the shapes and dtypes of a function's inputs and outputs, by their names, the batch by its name."""
     with torch.no_grad():
-        made = _listed(function.compute(*function.inputs.values()))
-    named = {"inputs": dict(function.inputs), "outputs": dict(zip(function.outputs, made, strict=True))}
+        outputs = _listed(function.compute(*function.inputs.values()))
+    named = {"inputs": dict(function.inputs), "outputs": dict(zip(function.outputs, outputs, strict=True))}
     return {
         side: {
             name: {"shape": [BATCH, *value.shape[1:]], "dtype": str(value.dtype).removeprefix("torch.")}
@@ -186,12 +186,12 @@ def quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-def _difference(made: Tensor, expected: Tensor) -> tuple[float, float]:
+def _difference(output: Tensor, expected: Tensor) -> tuple[float, float]:
     """Returns the difference of two tensors, and the numbers' size, which for integers is 1."""
     if expected.is_floating_point():
-        return float((made.double() - expected.double()).abs().max()), float(expected.abs().max())
-    return float((made != expected).double().mean()), 1.0
+        return float((output.double() - expected.double()).abs().max()), float(expected.abs().max())
+    return float((output != expected).double().mean()), 1.0
 
 
-def _listed(made: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
-    return [made] if isinstance(made, Tensor) else list(made)
+def _listed(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
@@ -67,8 +67,7 @@ def project(
     Raises:
         UserError: the checkpoint or the folder cannot be used, a number is out of range, or a file cannot be written.
     """
-    model = loaded(checkpoint, GAN, "project: it has no noise to look for", device)
-    assert isinstance(model, GAN)
+    model = load_on_device(checkpoint, GAN, "project: it has no noise to look for", device)
     model.requires_grad_(False)
     check_interval("[1, inf)", steps=steps)
     check_interval("(0, inf)", lr=lr)
@@ -81,14 +80,14 @@ def project(
     originals = eight_bits(kept)
     features = Perceptual(net=net, weights=weights) if perceptual > 0 else None
 
-    def distances(made: Tensor, targets: Tensor) -> Tensor:
-        pixels = (made - targets).square().flatten(1).mean(dim=1)
-        return pixels if features is None else pixels + perceptual * features.lpips(made, targets)
+    def distances(images: Tensor, targets: Tensor) -> Tensor:
+        pixels = (images - targets).square().flatten(1).mean(dim=1)
+        return pixels if features is None else pixels + perceptual * features.lpips(images, targets)
 
-    found = _descend(model, to_float(kept.to(model.device)), label, distances, steps, lr, shell, seed)
+    projections = _descend(model, to_float(kept.to(model.device)), label, distances, steps, lr, shell, seed)
     shown_as = [label, *others]
     projected, *restyled = [
-        to_uint8(model(found, one_label(shown, len(found), model.device))).cpu() for shown in shown_as
+        to_uint8(model(projections, one_label(shown, len(projections), model.device))).cpu() for shown in shown_as
     ]
     if restyled:
         names = class_names("--classes", model)
@@ -99,7 +98,7 @@ def project(
         pages = save_grid(in_rows(originals, projected, columns=COLUMNS), out, COLUMNS, together=2)
     try:
         with atomic_write(Path(latents)) as temporary, temporary.open("wb") as file:
-            np.savez(file, latents=found.cpu().numpy())
+            np.savez(file, latents=projections.cpu().numpy())
     except OSError as error:
         raise UserError(f"cannot write {latents}: {error.strerror}") from error
     for number, decibels in enumerate(psnr(projected, originals)):
@@ -120,8 +119,8 @@ def _descend(
     """Returns (N, D) noise for (N, C, H, W) targets; each picture's is found as if it were alone."""
     with torch.no_grad():
         candidates = model.noise(sample_rngs(0, CANDIDATES, seed))
-        made = torch.cat([model(part, one_label(label, len(part), model.device)) for part in candidates.split(64)])
-        nearest = torch.cdist(targets.flatten(1), made.flatten(1)).argmin(dim=1)
+        images = torch.cat([model(part, one_label(label, len(part), model.device)) for part in candidates.split(64)])
+        nearest = torch.cdist(targets.flatten(1), images.flatten(1)).argmin(dim=1)
     noise = candidates[nearest].clone().requires_grad_()
     optimizer = torch.optim.Adam([noise], lr=lr)
     best, best_errors = noise.detach().clone(), torch.full((len(targets),), torch.inf, device=model.device)

@@ -17,7 +17,7 @@ from gen_experiments.errors import UserError, quoted
 from gen_experiments.exported import pictures_of
 from gen_experiments.images import IMAGE_SUFFIXES
 from gen_experiments.sizes import Size
-from gen_experiments.untrusted import Unreadable
+from gen_experiments.untrusted.unreadable import Unreadable
 
 
 @dataclass(frozen=True)

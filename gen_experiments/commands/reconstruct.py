@@ -3,7 +3,7 @@
 import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.outputs import write_by_name, write_rows
 from gen_experiments.commands.pictures import is_image_file, read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
@@ -39,8 +39,7 @@ def reconstruct(
     Raises:
         UserError: the checkpoint or the folder cannot be used, or `out` cannot be written.
     """
-    model = loaded(checkpoint, Reconstructs, "reconstruct", device)
-    assert isinstance(model, Reconstructs)
+    model = load_on_device(checkpoint, Reconstructs, "reconstruct", device)
     names, kept = read_images(images, model.image, reading_of(checkpoint))
     remade = torch.cat(
         [to_uint8(model.reconstruct(to_float(part.to(model.device)))).cpu() for part in kept.split(BATCH)]

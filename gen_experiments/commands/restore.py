@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, image_mapping
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.outputs import (
     BATCH,
     Network,
@@ -61,7 +61,7 @@ def restore(
     """
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
-    model = loaded(checkpoint, ImageModel, "restore", device)
+    model = load_on_device(checkpoint, ImageModel, "restore", device)
     restorers = _restorers(model, checkpoint, proposals, seed)
     if not damaging:
         if proposals == 1:
@@ -74,8 +74,8 @@ def restore(
         if is_image_file(out):
             write_rows([inputs, *restored], out, f"damaged images above {proposals} proposals each")
             return
-        for number, each in enumerate(restored, start=1):
-            write_by_name(names, inputs, each, images, str(Path(out) / f"proposal_{number}"), "images")
+        for number, proposal in enumerate(restored, start=1):
+            write_by_name(names, inputs, proposal, images, str(Path(out) / f"proposal_{number}"), "images")
         return
     if whole or not is_image_file(out):
         raise UserError(
@@ -87,10 +87,13 @@ def restore(
     _, kept = read_images(images, model.image, reading_of(checkpoint))
     inputs = _with_damage(kept, parts, seed, kept.dtype)
     restored = [apply_network(restorer, inputs) for restorer in restorers]
-    given, clean = eight_bits(inputs), eight_bits(kept)
-    before, after = (torch.stack([psnr(each, clean) for each in some]).mean().item() for some in ([given], restored))
+    damaged_pictures, clean = eight_bits(inputs), eight_bits(kept)
+    before, after = (
+        torch.stack([psnr(pictures, clean) for pictures in some]).mean().item()
+        for some in ([damaged_pictures], restored)
+    )
     print(f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB")
-    write_rows([given, *restored, clean], out, "damaged images above the restored and the true ones")
+    write_rows([damaged_pictures, *restored, clean], out, "damaged images above the restored and the true ones")
 
 
 def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) -> list[Network]:
@@ -109,7 +112,7 @@ def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) ->
             f"a {type(model).__name__} makes one restoration of a picture: leave out --proposals, or name the "
             "checkpoint of a RestorationPrior"
         )
-    elif isinstance(model, Reconstructs) and not training_data(checkpoint, None).has_sources:
+    elif isinstance(model, Reconstructs) and not training_data(checkpoint, None).has_source_images:
         raise UserError(f"the run of {checkpoint} was trained without damage: it reconstructs pictures as they are")
     else:
         draws = [mapping]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Samples
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.pictures import is_image_file
 from gen_experiments.errors import UserError, check_interval
@@ -63,8 +63,7 @@ def sample(
     if not as_grid:
         check_empty(Path(out))  # earlier samples would be scored with these
         distributed.barrier()  # every process has looked before the first writes
-    model = loaded(checkpoint, Samples, "sample", device)
-    assert isinstance(model, Samples)
+    model = load_on_device(checkpoint, Samples, "sample", device)
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
     names = None if per_class is None else class_names("--per_class", model)
     if per_class is not None and names is not None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from gen_experiments.commands.devices import chosen_device
-from gen_experiments.commands.evaluating.inputs import Archive
-from gen_experiments.commands.evaluating.model_images import images_of, opened
-from gen_experiments.commands.evaluating.passes import extractor_for, features_of
+from gen_experiments.commands.evaluating.extraction import extractor_for, features_of
+from gen_experiments.commands.evaluating.image_sets import Archive
+from gen_experiments.commands.evaluating.named_inputs import images_of, open_input
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.archives import write_features, write_statistics
 from gen_experiments.metrics.features import FeatureExtractor
@@ -49,7 +49,7 @@ def stats(
         raise UserError(f"statistics are written to a file that ends in .npz, not to {out}")
     place = chosen_device(device)
     network = (extractor or extractor_for(images)).to(place)
-    side = images_of(opened(images, place), None, num, seed)
+    side = images_of(open_input(images, place), None, num, seed)
     if isinstance(side, Archive):
         raise UserError(f"{images} holds {side.kind} already")
     network.fits(side.content, "--extractor")

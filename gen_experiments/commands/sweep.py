@@ -94,6 +94,6 @@ def _train(trials: Trials, trial: Trial) -> bool:
     if process.returncode and not hopeless:
         if process.returncode == WRONG_WORDS:
             trials.forget(trial)
-        said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error")]
-        raise UserError(f"trial {number} failed: {shortened(said[-1] if said else 'see', 600)} ({log})")
+        errors = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error")]
+        raise UserError(f"trial {number} failed: {shortened(errors[-1] if errors else 'see', 600)} ({log})")
     return hopeless

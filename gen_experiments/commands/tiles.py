@@ -38,10 +38,10 @@ def tiled(network: Callable[[Tensor], Tensor], image: Tensor, size: Size) -> Ten
     total = torch.zeros_like(padded)
     for start in range(0, len(corners), BATCH):
         part = corners[start : start + BATCH]
-        made = network(
+        outputs = network(
             torch.cat([padded[..., top : top + tile_height, left : left + tile_width] for top, left in part])
         )
-        for (top, left), tile in zip(part, made, strict=True):
+        for (top, left), tile in zip(part, outputs, strict=True):
             total[0, :, top : top + tile_height, left : left + tile_width] += weights * tile
     # The weights of the tiles over a pixel add up to one.
     return total[0, :, down : down + height, right : right + width]

@@ -9,9 +9,9 @@ from gen_experiments.class_paths import import_packages
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.models.described import build, described_by
+from gen_experiments.models.descriptions import build, described_by
 from gen_experiments.parser import in_home
-from gen_experiments.plain_values import check_plain, read_yaml
+from gen_experiments.untrusted.plain_values import check_plain, read_yaml
 
 # The packages whose classes a configuration may name by their short names.
 PACKAGES = (data, metrics)
@@ -39,8 +39,8 @@ def data_of(path: Path) -> ImageDataModule:
     described = contents_of(path).get("data")
     if not isinstance(described, dict):
         raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
-    found: ImageDataModule = _built(ImageDataModule, described, path)
-    return found
+    data_module: ImageDataModule = _built(ImageDataModule, described, path)
+    return data_module
 
 
 def names_extractor(path: Path) -> bool:
@@ -61,8 +61,8 @@ def extractor_of(path: Path) -> FeatureExtractor:
     described = _described_extractor(path)
     if described is None:
         raise UserError(f"{path} names no feature extractor: name one by --extractor")
-    found: FeatureExtractor = _built(FeatureExtractor, described, path)
-    return found
+    extractor: FeatureExtractor = _built(FeatureExtractor, described, path)
+    return extractor
 
 
 def run_config(checkpoint: str, config: str | None) -> Path:
@@ -107,6 +107,6 @@ def _built(family: type, described: object, path: Path) -> Any:
     check_plain(described, path)
     import_packages(PACKAGES)
     with described_by(path):
-        found = build(lambda parser: parser.add_subclass_arguments(family, "described"), in_home(described), path)
-    assert isinstance(found, family)
-    return found
+        built = build(lambda parser: parser.add_subclass_arguments(family, "described"), in_home(described), path)
+    assert isinstance(built, family)
+    return built

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Translates, TranslatesInStyle
-from gen_experiments.commands.devices import loaded
+from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.outputs import on_device, write_outputs
 from gen_experiments.commands.reading import Reading, reading_of
 from gen_experiments.data.pictures import is_grey
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_float
-from gen_experiments.models.base import ImageModel
 
 
 @torch.inference_mode()
@@ -45,8 +44,7 @@ def translate(
             takes no style, the seed is negative, or `out` cannot be written.
     """
     check_interval("[0, inf)", seed=seed)
-    model = loaded(checkpoint, Translates, "translate", device)
-    assert isinstance(model, Translates)
+    model = load_on_device(checkpoint, Translates, "translate", device)
     model.translate(torch.zeros(1, *model.image.shape, device=model.device), to)  # refuses an unknown direction
     reading = reading_of(checkpoint)
     network = partial(model.translate, to=to)
@@ -61,7 +59,7 @@ def translate(
     write_outputs(on_device(network, model.device), images, model.image, reading, out, whole)
 
 
-def _style_picture(file: str, model: ImageModel, reading: Reading) -> Tensor:
+def _style_picture(file: str, model: TranslatesInStyle, reading: Reading) -> Tensor:
     """Returns the picture of the requested style: (1, C, H, W) in [-1, 1], on the model's device.
 
     Raises:

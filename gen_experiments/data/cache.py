@@ -17,13 +17,13 @@ from gen_experiments.data.footprint import image_bytes, say_size
 from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pictures import Numbers, decode_one
 from gen_experiments.data.reading import DecodedAsRead, usable_cores
-from gen_experiments.data.refused import refusal
 from gen_experiments.data.sources.base import Decoded, PictureSource, Source, decode_framed
+from gen_experiments.data.undecodable import refusal
 from gen_experiments.errors import UserError
 from gen_experiments.progress import progress
 from gen_experiments.sizes import Size, height_and_width
 from gen_experiments.storage import CACHE_VARIABLE, atomic_write, cache_root, write_array
-from gen_experiments.untrusted import map_array
+from gen_experiments.untrusted.arrays import map_array
 
 # Increased whenever decoding changes pixels.
 DECODING = 2
@@ -165,13 +165,15 @@ def _decode_pictures(
     pictures, known = source.pictures(split), source.labels(split)
     _check_labels(known, len(pictures), source, split, f"{type(source).__name__}.labels({split!r})")
     shape = (len(pictures), source.channels, *height_and_width(size))
-    each = image_bytes(source, size, framing.depth)
-    say_size(pixels.parent, split, len(pictures), each, ", or set data.cache_limit=0 to decode them as they are read")
+    size_of_one = image_bytes(source, size, framing.depth)
+    say_size(
+        pixels.parent, split, len(pictures), size_of_one, ", or set data.cache_limit=0 to decode them as they are read"
+    )
     if known is not None:
         write_array(labels, known)
     # The pixels are written last, because readers look for them. They are written part by part: on a full disk that is
     # an error, while writing to a memory-mapped file would end the process.
-    parts = progress(len(pictures), f"images of {split} decoded", max(1, CHUNK // each))
+    parts = progress(len(pictures), f"images of {split} decoded", max(1, CHUNK // size_of_one))
     chunks = (np.arange(part.start, part.stop) for part in parts)
     with atomic_write(pixels) as temporary, temporary.open("wb") as file:
         header = {"descr": np.dtype(framing.dtype).str, "fortran_order": False, "shape": shape}
@@ -191,21 +193,21 @@ def _decode_pictures(
 
 def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size, framing: Framing) -> None:
     """Decodes a split of any other source into the cache, and refuses wrong results of a user's source."""
-    found = decode_framed(source, split, size, framing)
+    contents = decode_framed(source, split, size, framing)
     name = f"{type(source).__name__}.decode({split!r}, {size})"
-    if not isinstance(found, Decoded):
-        raise UserError(f"{name} must return a gen_experiments.data.sources.Decoded, not a {type(found).__name__}")
-    images = found.images
+    if not isinstance(contents, Decoded):
+        raise UserError(f"{name} must return a gen_experiments.data.sources.Decoded, not a {type(contents).__name__}")
+    images = contents.images
     channels = source.sides * source.channels
     shape = (len(images), channels, *height_and_width(size))
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != shape or not len(images):
         got = f"{getattr(images, 'dtype', type(images).__name__)} of shape {tuple(np.shape(images))}"
         sides = ", ".join(map(str, shape[1:]))
         raise UserError(f"{name} must return images as a uint8 array (N, {sides}), not {got}")
-    _check_labels(found.labels, len(images), source, split, name)
+    _check_labels(contents.labels, len(images), source, split, name)
     say_size(pixels.parent, split, len(images), math.prod(shape[1:]))
-    if found.labels is not None:
-        write_array(labels, found.labels)
+    if contents.labels is not None:
+        write_array(labels, contents.labels)
     write_array(pixels, images)
 
 
@@ -214,11 +216,11 @@ def _check_labels(labels: NDArray[np.int64] | None, count: int, source: Source, 
     if source.num_classes is None or not source.labelled(split):
         return
     if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (count,):
-        found = "None" if labels is None else f"{getattr(labels, 'dtype', '')} of shape {tuple(np.shape(labels))}"
-        raise UserError(f"{name} must return labels as an int64 array ({count},), one an image, not {found}")
+        kind = "None" if labels is None else f"{getattr(labels, 'dtype', '')} of shape {tuple(np.shape(labels))}"
+        raise UserError(f"{name} must return labels as an int64 array ({count},), one an image, not {kind}")
     if not 0 <= labels.min() <= labels.max() < source.num_classes:
-        found = f"from {labels.min()} to {labels.max()}"
-        raise UserError(f"{name} returns labels {found}: they must be in 0 ... {source.num_classes - 1}")
+        kind = f"from {labels.min()} to {labels.max()}"
+        raise UserError(f"{name} returns labels {kind}: they must be in 0 ... {source.num_classes - 1}")
 
 
 def _read(

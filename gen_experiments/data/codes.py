@@ -15,7 +15,7 @@ from gen_experiments.data.footprint import check_room
 from gen_experiments.errors import UserError
 from gen_experiments.images import to_float
 from gen_experiments.storage import CACHE_VARIABLE, cache_root, write_array
-from gen_experiments.untrusted import map_array
+from gen_experiments.untrusted.arrays import map_array
 
 
 def encoded(

@@ -45,7 +45,7 @@ class RandomCrops:
         """Yields the images of each batch at the places of their seeds."""
         of_each = self._numbers.shape[1]
         numbers = (self._numbers[indices].ravel() for indices in batches)
-        places = None if seeds is None else (self._places(each).repeat(of_each, axis=0) for each in seeds)
+        places = None if seeds is None else (self._places(batch_seeds).repeat(of_each, axis=0) for batch_seeds in seeds)
         for pixels in self._pixels.ahead(numbers, places):
             yield torch.from_numpy(pixels).unflatten(0, (-1, of_each)).flatten(1, 2)
 

@@ -10,15 +10,15 @@ from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.damage import Damage, damaged
 from gen_experiments.data.division import check_apart, held_out
+from gen_experiments.data.fast_decoding import load_library
 from gen_experiments.data.framing import LARGEST, Crop, Depth, Filter, Framing
-from gen_experiments.data.opening import Opening, check_framing
 from gen_experiments.data.pairs import PairSource, ShuffledPairs
 from gen_experiments.data.reading import usable_cores
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches, evaluation_batch
 from gen_experiments.data.sources.base import Source
 from gen_experiments.data.sources.digits import Digits
+from gen_experiments.data.split_opener import SplitOpener, check_framing
 from gen_experiments.data.summary import summary
-from gen_experiments.data.turbo import load_library
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
 from gen_experiments.sizes import Size, height_and_width, normalised
@@ -44,7 +44,7 @@ class ImageDataModule(LightningDataModule):
             Larger splits are decoded when they are read; 0 caches none.
         workers: threads of each process that decode while reading; by default the machine's cores are divided among the
             processes.
-        fast_decoding: decode picture files without alpha faster, to slightly different pixels (`data.turbo`).
+        fast_decoding: decode picture files without alpha faster, to slightly different pixels (`data.fast_decoding`).
         crop: the kept part of pictures of other proportions: centre, random, none or pad (`data.framing`). With random
             the training decodes its pictures anew in each epoch, both pictures of a pair alike; evaluations use the
             centre.
@@ -56,9 +56,9 @@ class ImageDataModule(LightningDataModule):
             clamped. None takes the range from the files (`data.depth`).
         depth: bits per channel of picture files: with 16, training and losses see 16 bits, and the cache is twice as
             large. Results are scored and written with 8 bits, against images rounded to 8.
-        damage: kinds of damage that turn images, or the first pictures of pairs, into the `sources` that a model is to
-            restore. It is drawn anew for each image and epoch; validation and test always see the same. None damages
-            nothing.
+        damage: kinds of damage that turn images, or the first pictures of pairs, into the `source_images` that a model
+            is to restore. It is drawn anew for each image and epoch; validation and test always see the same. None
+            damages nothing.
 
     Raises:
         UserError: an invalid size, a framing that the source or fast decoding does not support, or the library for fast
@@ -119,17 +119,17 @@ class ImageDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fetches and decodes what is missing in the cache; on one process per machine."""
-        self._opening.prepare()
+        self._opener.prepare()
 
     def setup(self, stage: str) -> None:
         """Prints a summary of the training data, on the first process."""
         if stage == "fit" and distributed.rank() == 0:
             self.split("train")
             lines = summary(self.source, self.size, self._splits, self._origins)
-            print("\n".join([*lines, *self._opening.lines()]), flush=True)
+            print("\n".join([*lines, *self._opener.lines()]), flush=True)
 
     @property
-    def has_sources(self) -> bool:
+    def has_source_images(self) -> bool:
         """Whether batches have sources, pictures that a model is to turn into the images."""
         return self.source.sides > 1 or bool(self.damage)
 
@@ -148,7 +148,7 @@ class ImageDataModule(LightningDataModule):
         items, channels = self._items(name), self.source.channels
         return items if self.source.sides == 1 else items.planes(channels, 2 * channels)
 
-    def sources(self, name: str, indices: NDArray[np.int64]) -> Tensor:
+    def source_images(self, name: str, indices: NDArray[np.int64]) -> Tensor:
         """Returns the sources of a split's images, as validation and test see them.
 
         Args:
@@ -162,9 +162,9 @@ class ImageDataModule(LightningDataModule):
             UserError: the images have no sources.
         """
         batch = self.on_after_batch_transfer(evaluation_batch(self._items(name), indices), 0)
-        if batch.sources is None:
+        if batch.source_images is None:
             raise UserError("these data hold nothing to translate: choose a source of pairs or data.damage")
-        return batch.sources
+        return batch.source_images
 
     def _items(self, name: str) -> ImageArray:
         if not self._splits:
@@ -180,17 +180,17 @@ class ImageDataModule(LightningDataModule):
         }
 
     @property
-    def _opening(self) -> Opening:
+    def _opener(self) -> SplitOpener:
         processes = 1 if self.trainer is None else self.trainer.num_devices
         threads = self.workers or max(1, usable_cores() // processes)
-        return Opening(self.source, self.size, self.cache_limit, threads, self.framing)
+        return SplitOpener(self.source, self.size, self.cache_limit, threads, self.framing)
 
     def _divide(self) -> dict[str, ImageArray]:
         """Returns the source's splits; missing ones are held out of its training images."""
         self.source.fetch()
         if "train" not in self.source.splits():
             raise UserError(f"{type(self.source).__name__}.splits must name a split train")
-        splits = {name: self._opening.split(name) for name in self.source.splits()}
+        splits = {name: self._opener.split(name) for name in self.source.splits()}
         groups = {name: found for name in splits if (found := self.source.groups(name)) is not None}
         self._origins = {name: self.source.origin(name) for name in splits}
         sizes = {"test": self.test_size, "val": self.val_size}
@@ -218,7 +218,7 @@ class ImageDataModule(LightningDataModule):
             items = ShuffledPairs(whole, self.source.channels, self.split_seed, self.source.shuffled)
         overfit = 0 if self.trainer is None else self.trainer.overfit_batches  # type: ignore[attr-defined]
         return TrainingBatches(
-            self._opening.random_crops(items) or items, self.batch_size, randomness.run_seed(), self.flip, overfit
+            self._opener.random_crops(items) or items, self.batch_size, randomness.run_seed(), self.flip, overfit
         )
 
     def val_dataloader(self) -> EvaluationBatches:
@@ -245,4 +245,4 @@ class ImageDataModule(LightningDataModule):
         if self.damage:
             assert batch.seeds is not None
             sources = damaged(images if sources is None else sources, self.damage, batch.seeds)
-        return batch._replace(images=images, sources=sources)
+        return batch._replace(images=images, source_images=sources)

@@ -11,7 +11,7 @@ from gen_experiments.data.framing import Framing, Place, framed, is_framed
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, LUMINANCE
 from gen_experiments.sizes import Size
-from gen_experiments.untrusted import array_in
+from gen_experiments.untrusted.arrays import array_in
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,14 +105,14 @@ def in_channels(planes: NDArray[np.float32], channels: int) -> NDArray[np.float3
     Raises:
         UserError: there is no such conversion.
     """
-    found = planes.shape[2]
-    if found == channels:
+    count = planes.shape[2]
+    if count == channels:
         return planes
-    if (found, channels) == (1, 3):
+    if (count, channels) == (1, 3):
         return planes.repeat(3, axis=2)
-    if (found, channels) == (3, 1):
+    if (count, channels) == (3, 1):
         return (planes @ np.array(LUMINANCE, dtype=np.float32))[..., None]
-    raise UserError(f"it has {found} channels, and the source's are {channels}: set data.source.channels={found}")
+    raise UserError(f"it has {count} channels, and the source's are {channels}: set data.source.channels={count}")
 
 
 def resize_planes(
@@ -135,11 +135,11 @@ def resize_planes(
         grounds = [*[colour] * (count - alpha), *[0.0] * alpha]
         if blends:
             planes = np.concatenate([planes[..., :-1] * planes[..., -1:], planes[..., -1:]], axis=2)
-        each = (Image.fromarray(np.ascontiguousarray(planes[..., number])) for number in range(count))
-        parts = [framed(plane, size, framing, place, ground) for plane, ground in zip(each, grounds, strict=True)]
+        layers = (Image.fromarray(np.ascontiguousarray(planes[..., number])) for number in range(count))
+        parts = [framed(plane, size, framing, place, ground) for plane, ground in zip(layers, grounds, strict=True)]
         planes = np.stack([np.asarray(part) for part in parts], 2)
         if blends:
             planes = np.concatenate([planes[..., :-1] / planes[..., -1:].clip(1e-6), planes[..., -1:]], axis=2)
     white = np.iinfo(framing.dtype).max
-    made: NDArray[Any] = np.rint(planes.clip(0, 1) * white).astype(framing.dtype).transpose(2, 0, 1)
-    return made
+    picture: NDArray[Any] = np.rint(planes.clip(0, 1) * white).astype(framing.dtype).transpose(2, 0, 1)
+    return picture

@@ -27,22 +27,22 @@ def in_words(size: int) -> str:
     return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.3g} MiB"
 
 
-def say_size(folder: Path, split: str, count: int, each: int, otherwise: str = "") -> None:
+def say_size(folder: Path, split: str, count: int, bytes_of_one: int, otherwise: str = "") -> None:
     """Prints the size of a split before it is written, and refuses a split that is too large for the disk.
 
     Args:
         folder: where it is written.
         split: the name of the split.
         count: number of images.
-        each: bytes of an image.
+        bytes_of_one: bytes of an image.
         otherwise: what else can be done, for the message.
 
     Raises:
         UserError: the disk has too little space.
     """
-    check_room(folder, count * each, f"the {count} decoded images of {split}", otherwise)
-    if count * each >= WORTH_SAYING:
-        print(f"decoding {count} images of {split} into {folder}: {in_words(count * each)}", flush=True)
+    check_room(folder, count * bytes_of_one, f"the {count} decoded images of {split}", otherwise)
+    if count * bytes_of_one >= WORTH_SAYING:
+        print(f"decoding {count} images of {split} into {folder}: {in_words(count * bytes_of_one)}", flush=True)
 
 
 def check_room(folder: Path, size: int, what: str, otherwise: str = "") -> None:

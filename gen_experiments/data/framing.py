@@ -50,7 +50,7 @@ class Framing:
         value_range: (black, white) of pictures of more than 8 bits; other numbers are clamped. None takes the range
             from the files and refuses those that state none (`data.depth`).
         depth: bits per channel of stored pixels, 8 or 16; with 16 they are resized in floating point.
-        fast: decode faster, to slightly different pixels (`data.turbo`).
+        fast: decode faster, to slightly different pixels (`data.fast_decoding`).
         crop_scale: the area of random crops over that of the largest part of the wanted proportions, (least, most) in
             (0, 4]; see `Place`.
 

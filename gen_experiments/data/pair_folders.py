@@ -163,11 +163,11 @@ def _both(a: str, b: str, channels: int) -> tuple[ImageFolder, ImageFolder]:
 
 
 def _passed_over(folders: Sequence[ImageFolder]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    by_reason: dict[str, list[str]] = {}
     for folder in folders:
         for reason, names in folder.passed_over().items():
-            found.setdefault(reason, []).extend(names)
-    return found
+            by_reason.setdefault(reason, []).extend(names)
+    return by_reason
 
 
 def _files(folder: ImageFolder, split: str) -> list[Path]:
@@ -177,13 +177,13 @@ def _files(folder: ImageFolder, split: str) -> list[Path]:
 
 def _by_name(folder: ImageFolder, split: str) -> dict[str, Path]:
     """Returns the files of a split by their paths below its folder, without the ending."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for file in _files(folder, split):
         name = file.relative_to(folder.folder(split)).with_suffix("").as_posix()
-        if name in found:
-            raise UserError(f"{found[name]} and {file.name} have the same name: which is to be paired is not clear")
-        found[name] = file
-    return found
+        if name in files:
+            raise UserError(f"{files[name]} and {file.name} have the same name: which is to be paired is not clear")
+        files[name] = file
+    return files
 
 
 def _divided(folder: ImageFolder, held_out: float) -> dict[str, list[Path]]:
@@ -191,9 +191,9 @@ def _divided(folder: ImageFolder, held_out: float) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     for number, split in enumerate(("train", "val", "test")):
         if split in folder.splits():
-            given = _files(folder, split)
-            order = np.random.default_rng([Stream.HOLD, number]).permutation(len(given))
-            files[split] = [given[place] for place in order]
+            all_files = _files(folder, split)
+            order = np.random.default_rng([Stream.HOLD, number]).permutation(len(all_files))
+            files[split] = [all_files[place] for place in order]
     share = round(held_out * len(files["train"]))
     for split in ("test", "val"):
         if split not in files:

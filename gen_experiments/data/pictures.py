@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.depth import Depth
+from gen_experiments.data.fast_decoding import header, jpeg, quick_header, resized
 from gen_experiments.data.float_planes import in_channels, is_array, planes_of, read_array, resize_planes
 from gen_experiments.data.framing import USUAL, Framing, Place, framed
 from gen_experiments.data.pages import warn_of_pages
-from gen_experiments.data.refused import refusal
-from gen_experiments.data.turbo import header, jpeg, quick_header, resized
+from gen_experiments.data.undecodable import refusal
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.sizes import Size, central_part, height_and_width
 
@@ -235,8 +235,8 @@ def resize_all(pixels: NDArray[np.uint8], size: Size, framing: Framing = USUAL) 
         from PIL import Image
 
         pictures = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in pixels)
-        made = np.stack([np.array(framed(picture, size, framing)) for picture in pictures])
-        return np.ascontiguousarray(made.reshape(len(made), *wanted, -1).transpose(0, 3, 1, 2))
+        stack = np.stack([np.array(framed(picture, size, framing)) for picture in pictures])
+        return np.ascontiguousarray(stack.reshape(len(stack), *wanted, -1).transpose(0, 3, 1, 2))
     top, left, height, width = central_part(pixels.shape[1], pixels.shape[2], size)
     images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)[..., top : top + height, left : left + width])
     if images.shape[-2:] == wanted:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gen_experiments.data.pictures import Encoded
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.storage import cache_root, write_array
-from gen_experiments.untrusted import map_array
+from gen_experiments.untrusted.arrays import map_array
 
 NO_LABEL = -1
 COLUMNS = SHARD, OFFSET, SIZE, LABEL = range(4)
@@ -79,10 +79,10 @@ def index_of(shards: Sequence[Path], key: str, suffixes: Sequence[str]) -> NDArr
     path = cache_root() / "shards" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
     index = _stored(path, shards)
     if index is None:
-        found = [row for number, shard in enumerate(shards) for row in _members(number, shard, suffixes)]
-        if not found:
+        rows = [row for number, shard in enumerate(shards) for row in _members(number, shard, suffixes)]
+        if not rows:
             raise UserError(f"{shards[0].parent} has no pictures in its shards (members in {' '.join(suffixes)})")
-        index = np.array(found, dtype=np.int64)
+        index = np.array(rows, dtype=np.int64)
         without = int((index[:, LABEL] == NO_LABEL).sum())
         if 0 < without < len(index):
             first = Members(shards, index)[int(np.argmin(index[:, LABEL]))].name

@@ -10,7 +10,8 @@ from torch import Tensor
 from gen_experiments.errors import UserError
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.storage import atomic_write
-from gen_experiments.untrusted import Unreadable, archive_names, read_archive
+from gen_experiments.untrusted.arrays import archive_names, read_archive
+from gen_experiments.untrusted.unreadable import Unreadable
 
 EXTRACTOR = "extractor"  # an additional array, which other tools ignore: the fingerprint of the extractor
 COUNT = "count"
@@ -147,10 +148,10 @@ def write_statistics(path: Path, moments: Moments, fingerprint: str, spatial: Mo
         np.savez(file, **arrays)
 
 
-def _check_extractor(path: Path, found: int, dim: int, fingerprint: str) -> None:
-    if found != dim:
+def _check_extractor(path: Path, length: int, dim: int, fingerprint: str) -> None:
+    if length != dim:
         raise UserError(
-            f"{path} holds statistics of {found} features where the extractor has {dim}: "
+            f"{path} holds statistics of {length} features where the extractor has {dim}: "
             "name by --extractor the one that they were made with"
         )
     made_with = str(_read(path, EXTRACTOR, "U", ())[0]) if EXTRACTOR in archive_names(path) else fingerprint

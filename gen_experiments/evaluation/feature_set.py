@@ -1,14 +1,16 @@
 """The features of a set of images, from one pass of extractors, with everything that metrics need."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gen_experiments import distributed
+from gen_experiments.images import ImageSet
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import FeatureSums, Moments
 
@@ -58,45 +60,127 @@ class FeatureSet:
         return moments.of_all() if self.by_n else moments
 
 
-def extract_features(
-    batches: Iterable[tuple[Tensor, Tensor]], extractors: Sequence[FeatureExtractor], device: torch.device
-) -> list[FeatureSet]:
-    """Returns the features of images and their moments by each extractor, the same on every process.
+class FeatureCollector:
+    """The features by one extractor of images that arrive in batches, on one process or several.
 
-    The moments are summed as in `evaluation.online`: equal batches give equal moments to the last digit. The hash of
-    the pixels is the hash of the images' hashes in order.
+    Moments are summed batch by batch: equal batches give equal moments to the last digit, in training and `evaluate`.
+
+    Args:
+        extractor: whose features they are.
+        device: of the extractor.
+        rows: whether to keep the features of every image too, in the memory of the CPU, 4 bytes per number: 400 MB for
+            50,000 images by Inception.
+        spatial: whether to sum features at places too, if the extractor has them.
+    """
+
+    def __init__(
+        self, extractor: FeatureExtractor, device: torch.device, rows: bool = True, spatial: bool = False
+    ) -> None:
+        self.extractor = extractor
+        self._device, self._keeps_rows = device, rows
+        self._sums = FeatureSums(extractor.num_features).to(device)
+        self._spatial = FeatureSums(extractor.num_spatial).to(device) if spatial and extractor.num_spatial else None
+        # Of no images, for a process that gets none.
+        self._rows, self._positions = [torch.empty(0, extractor.num_features)], [torch.empty(0, dtype=torch.int64)]
+
+    def update(self, images: Tensor, positions: Tensor) -> Tensor:
+        """Adds images, and returns their features.
+
+        Args:
+            images: (N, C, H, W) uint8.
+            positions: (N,) int64, of the images among all images of all processes.
+
+        Returns:
+            (N, D) float32, on the extractor's device.
+        """
+        inputs = images.to(self._device)
+        features: Tensor
+        if self._spatial is None:
+            features = self.extractor(inputs)
+        else:
+            features, at_places = self.extractor.with_spatial(inputs)
+            self._spatial.update(at_places)
+        self._sums.update(features)
+        if self._keeps_rows:
+            self._rows.append(features.cpu())
+            self._positions.append(positions.cpu())
+        return features
+
+    def moments(self) -> Moments:
+        """Returns the moments of all features, the same on every process. All processes must call it.
+
+        Raises:
+            UserError: there are fewer than two images.
+        """
+        return self._sums.moments()
+
+    def collected(self) -> FeatureSet:
+        """Returns all features in the order of their positions, or their moments alone; otherwise as `moments`."""
+        moments, features = self.moments(), None
+        if self._keeps_rows:
+            rows, positions = (torch.cat(parts).to(self._device) for parts in (self._rows, self._positions))
+            features = distributed.gather_in_order([rows], [positions])[0].cpu()
+        return FeatureSet(moments, features, spatial=None if self._spatial is None else self._spatial.moments())
+
+
+def batches_of(
+    images: ImageSet, batch_size: int, before_each: Callable[[], None] = lambda: None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields this process's share of a set of images, in batches for `extract_features`.
+
+    Args:
+        images: the set.
+        batch_size: images of a batch.
+        before_each: called before each batch that all processes have.
+    """
+    for part in distributed.own_parts(len(images), batch_size, before_each):
+        yield torch.tensor(part), images.read(np.array(part))
+
+
+def extract_features(
+    batches: Iterable[tuple[Tensor, Tensor]],
+    extractors: Sequence[FeatureExtractor],
+    device: torch.device,
+    rows: bool = True,
+    spatial: bool = False,
+) -> list[FeatureSet]:
+    """Returns the features of images by each extractor, from one pass, the same on every process.
 
     Args:
         batches: of this process: (N,) int64 positions of images among all, and the images, (N, C, H, W) uint8.
         extractors: the networks.
         device: of the networks.
+        rows: as for `FeatureCollector`.
+        spatial: likewise.
 
     Raises:
         UserError: there are fewer than two images.
     """
-    sums = [FeatureSums(extractor.num_features).to(device) for extractor in extractors]
-    at_places = [FeatureSums(extractor.num_spatial).to(device) for extractor in extractors]
-    rows: list[list[Tensor]] = [[torch.empty(0, extractor.num_features)] for extractor in extractors]
-    places, digests = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, 32, dtype=torch.uint8)]
-    for numbers, images in batches:
-        places.append(numbers)
-        digests.append(torch.stack([_digest(image) for image in images]))
+    collectors = [FeatureCollector(extractor, device, rows, spatial) for extractor in extractors]
+    for positions, images in batches:
         inputs = images.to(device)
-        for extractor, own, places_of_own, kept in zip(extractors, sums, at_places, rows, strict=True):
-            features, spatial = extractor.with_spatial(inputs)
-            own.update(features)
-            places_of_own.update(spatial)
-            kept.append(features.cpu())
-    moments = [own.moments() for own in sums]
-    order = torch.cat(places).to(device)
-    gathered = [distributed.gather_in_order([torch.cat(kept).to(device)], [order])[0].cpu() for kept in rows]
-    pixels, _ = distributed.gather_in_order([torch.cat(digests).to(device)], [order])
-    sha256 = hashlib.sha256(pixels.cpu().numpy().tobytes()).hexdigest()
-    spatial_moments = [own.moments() if own.dim else None for own in at_places]
-    return [
-        FeatureSet(known, features, sha256, spatial=spatial)
-        for known, features, spatial in zip(moments, gathered, spatial_moments, strict=True)
-    ]
+        for collector in collectors:
+            collector.update(inputs, positions)
+    return [collector.collected() for collector in collectors]
+
+
+class PixelHash:
+    """A hash of all pixels of images that arrive in batches: the hash of the images' own hashes in order."""
+
+    def __init__(self) -> None:
+        # Of no images, for a process that gets none.
+        self._digests, self._positions = [torch.empty(0, 32, dtype=torch.uint8)], [torch.empty(0, dtype=torch.int64)]
+
+    def update(self, images: Tensor, positions: Tensor) -> None:
+        """Adds (N, C, H, W) uint8 images and their (N,) int64 positions among all images of all processes."""
+        self._digests.append(torch.stack([_digest(image) for image in images]))
+        self._positions.append(positions)
+
+    def hexdigest(self, device: torch.device) -> str:
+        """Returns the hash, the same on every process. All processes must call it; `device` is the process's."""
+        digests, positions = (torch.cat(parts).to(device) for parts in (self._digests, self._positions))
+        ordered, _ = distributed.gather_in_order([digests], [positions])
+        return hashlib.sha256(ordered.cpu().numpy().tobytes()).hexdigest()
 
 
 def _digest(image: Tensor) -> Tensor:

@@ -43,14 +43,14 @@ class Score:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the score as plain values, without fields that are None."""
-        found: dict[str, Any] = {"value": self.value, "settings": self.settings}
+        fields: dict[str, Any] = {"value": self.value, "settings": self.settings}
         if self.deviation is not None:
-            found["deviation"] = self.deviation
+            fields["deviation"] = self.deviation
         if self.interval is not None:
-            found["interval"] = list(self.interval)
+            fields["interval"] = list(self.interval)
         if self.of_class is not None:
-            found["class"] = self.of_class
-        return found
+            fields["class"] = self.of_class
+        return fields
 
 
 def mean_of(values: Tensor) -> Statistic:
@@ -71,17 +71,17 @@ def add_intervals(scores: dict[str, Score], count: int, repeats: int, steps: Ste
         repeats: number of resamples.
         steps: iterates over a number of steps and may show the progress.
     """
-    for name, found in scores.items():
-        if name == "fid_infinity" and found.deviation is not None:
-            found.interval = normal_interval(found.value, found.deviation)
-        elif found.trials is not None:
-            found.interval = wilson_interval(round(found.value * found.trials), found.trials)
-        elif found.spread is not None:
+    for name, score in scores.items():
+        if name == "fid_infinity" and score.deviation is not None:
+            score.interval = normal_interval(score.value, score.deviation)
+        elif score.trials is not None:
+            score.interval = wilson_interval(round(score.value * score.trials), score.trials)
+        elif score.spread is not None:
             # A deviation of 0, as where every subsample has all real images or none, says nothing about samples.
-            if (deviation := found.spread(repeats, steps)) > 0:
-                low, high = normal_interval(found.value, deviation)
-                found.interval = Interval(low, high) if name == "kid" else Interval(max(low, 0.0), min(high, 1.0))
-        elif found.statistic is not None:
-            rows = found.resampled or count
-            of_all = found.value if found.plug_in is None else found.plug_in
-            found.interval = bootstrap_interval(of_all, found.statistic, rows, repeats, steps=steps)
+            if (deviation := score.spread(repeats, steps)) > 0:
+                low, high = normal_interval(score.value, deviation)
+                score.interval = Interval(low, high) if name == "kid" else Interval(max(low, 0.0), min(high, 1.0))
+        elif score.statistic is not None:
+            rows = score.resampled or count
+            of_all = score.value if score.plug_in is None else score.plug_in
+            score.interval = bootstrap_interval(of_all, score.statistic, rows, repeats, steps=steps)

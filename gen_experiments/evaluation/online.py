@@ -1,30 +1,37 @@
-"""Scores of images that arrive in batches, on one or several processes, against a reference."""
+"""Scores of images that arrive in batches during training, on one or several processes: of sets, and of pairs."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics import MeanMetric
 
-from gen_experiments import distributed
 from gen_experiments.contracts import require_attributes
-from gen_experiments.evaluation.comparison import SMALLER_IS_BETTER
-from gen_experiments.evaluation.feature_set import ClassLabels, FeatureSet
+from gen_experiments.evaluation.feature_set import (
+    ClassLabels,
+    FeatureCollector,
+    FeatureSet,
+    batches_of,
+    extract_features,
+)
 from gen_experiments.evaluation.intervals import Score
-from gen_experiments.evaluation.reference import ReferenceStatistics
+from gen_experiments.evaluation.records import SMALLER_IS_BETTER
+from gen_experiments.evaluation.reference_statistics import ReferenceStatistics
 from gen_experiments.evaluation.scores import score
-from gen_experiments.images import ImageSet
+from gen_experiments.images import Batch, ImageSet, to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.frechet import FeatureSums
+from gen_experiments.metrics.reconstruction import l1, psnr, ssim
 
 OF_MOMENTS = {"fid"}  # needs only sums of features
+Distances = Callable[[Tensor, Tensor], Tensor]
 
 
 class OnlineScores:
     """Metrics of `evaluation.scores` over features that are added batch by batch.
 
     FID alone keeps only sums, and takes the reference's statistics from a cache on disk. Other metrics keep the
-    features of all images in the memory of the CPU, 4 bytes per number: 400 MB for 50,000 images by Inception.
+    features of all images in the memory of the CPU (`FeatureCollector`).
 
     Args:
         extractor: whose features they are.
@@ -36,9 +43,7 @@ class OnlineScores:
         self.extractor, self.metrics = extractor, tuple(metrics)
         self._keeps_features = not set(metrics) <= OF_MOMENTS
         self._statistics = ReferenceStatistics(extractor)
-        self._sums = FeatureSums(extractor.num_features)
-        self._rows: list[Tensor] = []
-        self._positions: list[Tensor] = []
+        self._collector: FeatureCollector | None = None
         self._reference: FeatureSet | None = None
         self._reference_name = ""
 
@@ -67,22 +72,21 @@ class OnlineScores:
         Raises:
             UserError: fewer than two reference images.
         """
-        self._sums.to(device).reset()
-        self._rows, self._positions = [], []
+        self._collector = FeatureCollector(self.extractor, device, rows=self._keeps_features)
         if not self._keeps_features:
             self._reference = FeatureSet(self._statistics.moments(reference, batch_size, device, before_each))
         elif self._reference is None or self._reference_name != reference.fingerprint:
-            self._reference = self._features_of(reference, batch_size, device, before_each)
+            self._reference = extract_features(
+                batches_of(reference, batch_size, before_each), [self.extractor], device
+            )[0]
             numbers = reference.labels(np.arange(len(reference))) if class_names else None
             self._reference.labels = ClassLabels.of(numbers, class_names)
             self._reference_name = reference.fingerprint
 
-    def update(self, features: Tensor, positions: Tensor) -> None:
-        """Adds (N, D) features of images and the (N,) positions of the images among all images of all processes."""
-        self._sums.update(features)
-        if self._keeps_features:
-            self._rows.append(features.cpu())
-            self._positions.append(positions.cpu())
+    def update(self, images: Tensor, positions: Tensor) -> Tensor:
+        """Adds images, and returns their features; as `FeatureCollector.update`."""
+        assert self._collector is not None
+        return self._collector.update(images, positions)
 
     def compute(self, paired: bool = False, labels: Tensor | None = None) -> dict[str, Score]:
         """Returns the metrics by name, the same on every process. All processes must call it.
@@ -94,34 +98,55 @@ class OnlineScores:
         Raises:
             UserError: fewer than two images, or too few for a metric.
         """
+        assert self._collector is not None
         assert self._reference is not None
-        features = self._gathered(self._rows, self._positions) if self._keeps_features else None
-        scored = FeatureSet(self._sums.moments(), features, paired=paired)
+        scored = self._collector.collected()
+        scored.paired = paired
         if labels is not None and self._reference.labels is not None:
             scored.labels = self._reference.labels._replace(numbers=labels)
         return score(scored, self._reference, self.extractor, self.metrics)
 
     def variety(self) -> float:
         """Returns tr Σ / tr Σᵣ of images and reference. All processes must call it."""
+        assert self._collector is not None
         assert self._reference is not None
-        return float(self._sums.moments().covariance.trace() / self._reference.moments.covariance.trace())
+        return float(self._collector.moments().covariance.trace() / self._reference.moments.covariance.trace())
 
-    def _features_of(
-        self, images: ImageSet, batch_size: int, device: torch.device, before_each: Callable[[], None]
-    ) -> FeatureSet:
-        """Returns moments and features of images; each process computes its batches."""
-        sums = FeatureSums(self.extractor.num_features).to(device)
-        rows, positions = [], []
-        for part in distributed.own_parts(len(images), batch_size, before_each):
-            features = self.extractor(images.read(np.array(part)).to(device))
-            sums.update(features)
-            rows.append(features.cpu())
-            positions.append(torch.tensor(part))
-        return FeatureSet(sums.moments(), self._gathered(rows, positions))
 
-    def _gathered(self, rows: list[Tensor], positions: list[Tensor]) -> Tensor:
-        """Returns the features of all processes, in the order of their positions, on the CPU."""
-        device = self._sums.total.device
-        own = torch.cat([*rows, torch.empty(0, self.extractor.num_features)]).to(device)
-        places = torch.cat([*positions, torch.empty(0, dtype=torch.int64)]).to(device)
-        return distributed.gather_in_order([own], [places])[0].cpu()
+class PairScores:
+    """Scores of a model's images against the true ones, image by image: means over the images of all processes.
+
+    All are of uint8 images, as written to disk.
+
+    Args:
+        lpips: maps two (N, C, H, W) batches in [-1, 1] -> (N,) perceptual distances; None for none.
+    """
+
+    def __init__(self, lpips: Distances | None = None) -> None:
+        self._lpips = lpips
+        self._means = {name: MeanMetric() for name in ("psnr", "ssim", "l1", "psnr_gain", "lpips")}
+
+    def reset(self, device: torch.device) -> None:
+        """Resets the means, on a device."""
+        for mean in self._means.values():
+            mean.to(device).reset()
+
+    def update(self, outputs: Tensor, batch: Batch) -> None:
+        """Adds (N, C, H, W) uint8 images that a model made from a batch."""
+        images = to_uint8(batch.images)
+        ratio = psnr(outputs, images)
+        self._means["psnr"].update(ratio)
+        self._means["ssim"].update(ssim(outputs, images))
+        if batch.source_images is not None:
+            self._means["l1"].update(l1(outputs, images))
+            self._means["psnr_gain"].update(ratio - psnr(to_uint8(batch.source_images), images))
+        if self._lpips is not None:
+            self._means["lpips"].update(self._lpips(to_float(outputs), to_float(images)))
+
+    def compute(self, with_sources: bool) -> dict[str, Tensor]:
+        """Returns `psnr`, `ssim`, with sources also `l1` and `psnr_gain`, and `lpips` if it is measured.
+
+        `l1` is of pixels on a [0, 1] scale; `psnr_gain` is the gain in dB over the unchanged source.
+        """
+        names = ["psnr", "ssim", *(["l1", "psnr_gain"] if with_sources else []), *(["lpips"] if self._lpips else [])]
+        return {name: self._means[name].compute() for name in names}

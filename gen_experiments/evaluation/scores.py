@@ -39,11 +39,11 @@ def score(
     Raises:
         UserError: a metric needs images instead of statistics, more images, or a classifier.
     """
-    found: dict[str, Score] = {}
+    scores: dict[str, Score] = {}
     for name in metrics:
-        if name not in found:
-            found |= METRICS[name](generated, real, extractor)
-    return {name: found[name] for name in (*metrics, *BY_CLASS) if name in found}
+        if name not in scores:
+            scores |= METRICS[name](generated, real, extractor)
+    return {name: scores[name] for name in (*metrics, *BY_CLASS) if name in scores}
 
 
 def check_counts(
@@ -116,16 +116,16 @@ def _extrapolated(generated: FeatureSet, real: FeatureSet, extractor: FeatureExt
 def _kernel(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     first, second = _features("kid", generated, real)
     size = min(KID_SIZE, len(first), len(second))
-    found = kid(first, second, KID_SUBSETS, size)
+    estimate = kid(first, second, KID_SUBSETS, size)
 
     def spread(repeats: int, steps: Steps) -> float:
         # The random subsets of the same images add a variance of their own.
-        return math.hypot(kid_deviation(first, second), found.deviation / KID_SUBSETS**0.5)
+        return math.hypot(kid_deviation(first, second), estimate.deviation / KID_SUBSETS**0.5)
 
     settings = {"subsets": KID_SUBSETS, "subset_size": size}
     # Subsets of all images differ only by rounding: their deviation would look like great precision.
-    deviation = None if size == len(first) == len(second) else found.deviation
-    return {"kid": Score(found.mean, deviation, settings, spread=None if generated.paired else spread)}
+    deviation = None if size == len(first) == len(second) else estimate.deviation
+    return {"kid": Score(estimate.mean, deviation, settings, spread=None if generated.paired else spread)}
 
 
 def _classes(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
@@ -136,24 +136,24 @@ def _classes(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtracto
             f"is needs an extractor that classifies, which {type(extractor).__name__} does not: leave it out"
         )
     known = logits.cpu()
-    found, of_all = inception_score(known, IS_SPLITS), inception_score(known, 1).mean
+    of_splits, of_all = inception_score(known, IS_SPLITS), inception_score(known, 1).mean
     # Splits give scores like published ones, with ten times the bias of all images at once, about b/n; the error of the
     # bootstrap grows with the square of the bias.
-    return {"is": Score(*found, {"splits": IS_SPLITS}, lambda rows: inception_score(known[rows], 1).mean, of_all)}
+    return {"is": Score(*of_splits, {"splits": IS_SPLITS}, lambda rows: inception_score(known[rows], 1).mean, of_all)}
 
 
 def _overlap(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     first, second = _features("precision", generated, real)
-    found = overlap(first, second, NEIGHBOURS, WIDE_NEIGHBOURS)
+    shares = overlap(first, second, NEIGHBOURS, WIDE_NEIGHBOURS)
     near, wide = {"neighbours": NEIGHBOURS}, {"neighbours": WIDE_NEIGHBOURS}
     scores = {
-        "precision": Score(found.precision, settings=near, trials=len(found.inside)),
-        "recall": Score(found.recall, settings=near),
-        "density": Score(found.density, settings=wide, statistic=mean_of(found.balls / WIDE_NEIGHBOURS)),
-        "coverage": Score(found.coverage, settings=wide),
+        "precision": Score(shares.precision, settings=near, trials=len(shares.inside)),
+        "recall": Score(shares.recall, settings=near),
+        "density": Score(shares.density, settings=wide, statistic=mean_of(shares.balls / WIDE_NEIGHBOURS)),
+        "coverage": Score(shares.coverage, settings=wide),
     }
     if generated.paired:  # the real images' balls change with the sample too
-        return {name: Score(each.value, settings=each.settings) for name, each in scores.items()}
+        return {name: Score(one.value, settings=one.settings) for name, one in scores.items()}
 
     @cache
     def deviations(repeats: int, steps: Steps) -> Deviations:
@@ -177,15 +177,15 @@ def _transport(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtrac
 
 def _missed(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     first, second = _features("missed", generated, real)
-    found = {"missed": Score(missed_share(first, second))}
+    scores = {"missed": Score(missed_share(first, second))}
     if generated.labels is None or real.labels is None or generated.labels.names != real.labels.names:
-        return found
+        return scores
     names = real.labels.names
     shares = missed_by_class(first, generated.labels.numbers, second, real.labels.numbers, len(names))
     if not (judged := shares.isfinite()).any():
-        return found
+        return scores
     number = int(shares.masked_fill(~judged, -torch.inf).argmax())
-    return found | {"class_missed": Score(float(shares[number]), of_class=names[number])}
+    return scores | {"class_missed": Score(float(shares[number]), of_class=names[number])}
 
 
 METRICS: dict[str, Callable[[FeatureSet, FeatureSet, FeatureExtractor], dict[str, Score]]] = {

@@ -106,21 +106,21 @@ class DeepLayout(Layout):
 
     def _level_channels(self, state: Mapping[str, Tensor]) -> list[int]:
         """Returns the channels at each resolution of the encoder, the image's first."""
-        found: list[int] = []
+        widths: list[int] = []
         template = f"{self.levels[0]}.{self.block}.0.conv1.weight"
-        while (name := template.format(len(found))) in state:
-            found.append(len(state[name]))
-        if not found:
+        while (name := template.format(len(widths))) in state:
+            widths.append(len(state[name]))
+        if not widths:
             raise Unconvertible(f"it lacks {template.format(0)}")
         width = len(state.get("encoder.conv_in.weight", ()))
-        if min(width, *found) < MIN_CHANNELS:
+        if min(width, *widths) < MIN_CHANNELS:
             raise Unconvertible(
-                f"it normalises {min(width, *found)} channels in {GROUPS} groups, which ours do from 128 channels on"
+                f"it normalises {min(width, *widths)} channels in {GROUPS} groups, which ours do from 128 channels on"
             )
-        for channels in found:
+        for channels in widths:
             if channels % width:
                 raise Unconvertible(f"ours multiply the first {width} channels, of which {channels} are no multiple")
-        return found
+        return widths
 
     def _half(self, state: Mapping[str, Tensor], half: str, count: int) -> Half:
         encodes = half == "encoder"
@@ -171,19 +171,19 @@ class DeepLayout(Layout):
             "attention": {norm: "norm", output: "output"},
             "nothing": {},
         }
-        found: dict[str, Tensor] = {}
+        renamed: dict[str, Tensor] = {}
         for number, (kind, name) in enumerate(steps):
             for theirs, ours in parts.get(kind, {"": ""}).items():
                 if theirs == self.shortcut and f"{name}.{theirs}.weight" not in state:
                     continue
                 for weight in ("weight", "bias"):
                     source = ".".join(filter(None, (name, theirs, weight)))
-                    found[".".join(filter(None, (stack, str(number), ours, weight)))] = taken(source)
+                    renamed[".".join(filter(None, (stack, str(number), ours, weight)))] = taken(source)
             if kind == "attention":
                 for weight in ("weight", "bias"):
-                    joined = torch.cat([taken(f"{name}.{each}.{weight}") for each in inputs])
-                    found[f"{stack}.{number}.inputs.{weight}"] = joined
-        return found
+                    joined = torch.cat([taken(f"{name}.{part}.{weight}") for part in inputs])
+                    renamed[f"{stack}.{number}.inputs.{weight}"] = joined
+        return renamed
 
 
 def _sizes(state: Mapping[str, Tensor], encoder: Half, decoder: Half, codebook: Tensor, channels: list[int]) -> str:
@@ -201,6 +201,6 @@ def _sizes(state: Mapping[str, Tensor], encoder: Half, decoder: Half, codebook: 
 
 def _attention(half: Half) -> str:
     places = [f"1/{2**halvings} of the image" for halvings, attends in enumerate(half.attends) if attends]
-    found = f"attention at {' and '.join(places)}" if places else "attention=[]"
+    setting = f"attention at {' and '.join(places)}" if places else "attention=[]"
     by_default = half.middle_attends == half.attends[-1]
-    return found if by_default else f"{found}, middle_attention={str(half.middle_attends).lower()}"
+    return setting if by_default else f"{setting}, middle_attention={str(half.middle_attends).lower()}"

@@ -53,11 +53,11 @@ class DiffusersVQModel(DeepLayout):
     def check(self, settings: Mapping[str, Any]) -> None:
         """Refuses settings under which the same weights compute something else."""
         for name, expressible in SETTINGS.items():
-            found = settings.get(name, expressible[0])
-            if found not in expressible:
+            value = settings.get(name, expressible[0])
+            if value not in expressible:
                 wanted = " or ".join(map(str, expressible))
                 raise Unconvertible(
-                    f"its config.json has {name}: {quoted(found)}, and the networks here compute {wanted}"
+                    f"its config.json has {name}: {quoted(value)}, and the networks here compute {wanted}"
                 )
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:

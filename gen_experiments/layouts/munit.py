@@ -57,8 +57,8 @@ def _renamed(name: str, halvings: int, style_halvings: int) -> str | None:
     """Returns our name of a weight of one autoencoder; None if there is none."""
 
     def numbers(pattern: str) -> list[int] | None:
-        found = re.fullmatch(pattern, start)
-        return None if found is None else [int(number) for number in found.groups()]
+        match = re.fullmatch(pattern, start)
+        return None if match is None else [int(number) for number in match.groups()]
 
     start, _, last = name.rpartition(".")
     if last in ("gamma", "beta"):

@@ -19,8 +19,8 @@ class Pix2PixNetworks(Layout):
     From models/networks.py and models/base_model.py: `ResnetGenerator`, `UnetGenerator` and `NLayerDiscriminator` with
     instance norm, `define_G`'s defaults. G or G_A is the generator to B and G_B that to A; D or D_A judges B and D_B
     judges A. A file whose name says nothing is taken for the generator to B. The names begin with `net_G_A.` and so on
-    where files' names say which network it is (`weight_files`). Images are in [-1, 1]. There pix2pix translates with
-    dropout and batch norm as in training, unless `--eval` is given; here always as with `--eval`.
+    where files' names say which network it is (`untrusted.weight_files`). Images are in [-1, 1]. There pix2pix
+    translates with dropout and batch norm as in training, unless `--eval` is given; here always as with `--eval`.
     """
 
     source = "networks of pytorch-CycleGAN-and-pix2pix"
@@ -38,8 +38,8 @@ class Pix2PixNetworks(Layout):
         reasons: list[str] = []
         for beginning, network in _networks(state).items():
             kind = _kind(network)
-            found = re.fullmatch(r"net_([GD])(?:_([AB]))?\.", beginning)
-            place = int(found is not None and found[2] == "B")
+            match = re.fullmatch(r"net_([GD])(?:_([AB]))?\.", beginning)
+            place = int(match is not None and match[2] == "B")
             try:
                 if kind == "discriminator":
                     renamed, size = _discriminator(network)
@@ -67,11 +67,11 @@ def _networks(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """
     networks: dict[str, dict[str, Tensor]] = {}
     for name, weight in state.items():
-        found = OF_NETWORK.fullmatch(name)
-        assert found is not None
+        match = OF_NETWORK.fullmatch(name)
+        assert match is not None
         start, _, last = name.rpartition(".")
         if last not in STATISTICS or f"{start}.weight" in state:
-            networks.setdefault(name.removesuffix(found[3]), {})[found[3]] = weight
+            networks.setdefault(name.removesuffix(match[3]), {})[match[3]] = weight
     return networks
 
 

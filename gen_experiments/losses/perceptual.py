@@ -11,8 +11,8 @@ from torch.nn.functional import interpolate
 from gen_experiments.channels import check_chosen, chosen
 from gen_experiments.errors import UserError, check_interval, quoted
 from gen_experiments.losses.reconstruction import L1, ReconstructionLoss
-from gen_experiments.untrusted import Unreadable
-from gen_experiments.weight_files import read_state
+from gen_experiments.untrusted.unreadable import Unreadable
+from gen_experiments.untrusted.weight_files import read_state
 
 # torchvision's names of the backbones.
 BACKBONES = {"vgg": "vgg16", "alex": "alexnet"}

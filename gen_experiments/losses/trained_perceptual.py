@@ -57,7 +57,7 @@ class TrainedPerceptual(ReconstructionLoss):
         with torch.autocast(images.device.type, enabled=False):
             # Plain bytes would have no gradient: the same scale, not rounded.
             first, second = (
-                network.activations(network.prepare((each.float() + 1) * 127.5)) for each in (reconstruction, images)
+                network.activations(network.prepare((side.float() + 1) * 127.5)) for side in (reconstruction, images)
             )
             return feature_distance(first, second)
 

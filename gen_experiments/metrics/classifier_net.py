@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
-from gen_experiments.metrics.prepared import prepared
+from gen_experiments.metrics.network_inputs import prepared
 from gen_experiments.sizes import in_words
 
 MIN_SIZE = 4  # height and width of the last convolutions
@@ -60,14 +60,14 @@ class ClassifierNet(nn.Module):
 
         These are all features behind norm and ReLU at whole depths, the largest first; none is negative.
         """
-        values, found = images, []
+        values, stages = images, []
         for layer in self.layers:
             if isinstance(layer, nn.AdaptiveAvgPool2d):
                 break
             if isinstance(layer, _Block):
-                found.append(layer.first(values))
+                stages.append(layer.first(values))
             values = layer(values)
-        return [*found, values]
+        return [*stages, values]
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps (N, C, H, W) in [-1, 1] -> (N, num_classes) logits."""

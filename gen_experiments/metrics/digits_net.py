@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from gen_experiments.metrics.prepared import prepared
+from gen_experiments.metrics.network_inputs import prepared
 
 SIZE = 32
 

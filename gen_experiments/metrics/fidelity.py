@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.metrics.features import CPU_PASS, FeatureExtractor
 from gen_experiments.storage import file_sha256
-from gen_experiments.untrusted import Unreadable
-from gen_experiments.weight_files import torch_file
+from gen_experiments.untrusted.unreadable import Unreadable
+from gen_experiments.untrusted.weight_files import torch_file
 
 Name = Literal[
     "vgg16",
@@ -87,9 +87,9 @@ def _check_file(name: str, path: Path, sha256: str | None) -> None:
     if not path.is_file():
         raise UserError(f"there are no weights of {name} at {path}: name the file by weights, or leave it out")
     expected = sha256 or (MODEL_METADATA[name]["hash"] if name in MODEL_METADATA else None)
-    found = file_sha256(path)
-    if expected is not None and found != expected.lower():
-        raise UserError(f"{path} is another file than the weights of {name}: its SHA-256 is {found}, not {expected}")
+    digest = file_sha256(path)
+    if expected is not None and digest != expected.lower():
+        raise UserError(f"{path} is another file than the weights of {name}: its SHA-256 is {digest}, not {expected}")
 
 
 def _network(name: str, weights: str | None) -> nn.Module:
@@ -102,7 +102,7 @@ def _network(name: str, weights: str | None) -> nn.Module:
         raise UserError(f"{weights} holds no plain weights of {name}: {quoted(error)}") from error
 
 
-def _built(name: str, weights: str | None, given: str | None) -> nn.Module:
+def _built(name: str, weights: str | None, file: str | None) -> nn.Module:
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
     kind = FEATURE_EXTRACTORS_REGISTRY[name]
@@ -117,7 +117,5 @@ def _built(name: str, weights: str | None, given: str | None) -> nn.Module:
             f"the weights of {name} cannot be fetched ({quoted(error)}): bring the file and name it by weights"
         ) from error
     except Exception as error:
-        raise UserError(
-            f"{given or 'what was fetched'} does not hold the weights of {name}: {quoted(error)}"
-        ) from error
+        raise UserError(f"{file or 'what was fetched'} does not hold the weights of {name}: {quoted(error)}") from error
     return network

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.weight_files import torch_file
+from gen_experiments.untrusted.weight_files import torch_file
 
 
 def read_inception(path: Path) -> nn.Module:

@@ -35,10 +35,10 @@ def kid(generated: Tensor, real: Tensor, subsets: int = 100, size: int = 1000) -
 
     if min(len(generated), len(real)) < size:
         raise UserError(f"KID over subsets of {size} needs as many images, not {min(len(generated), len(real))}")
-    found = kid_features_to_metric(
+    estimates = kid_features_to_metric(
         generated, real, kid_subsets=subsets, kid_subset_size=size, rng_seed=SEED, verbose=False
     )
-    return Estimate(found["kernel_inception_distance_mean"], found["kernel_inception_distance_std"])
+    return Estimate(estimates["kernel_inception_distance_mean"], estimates["kernel_inception_distance_std"])
 
 
 def kid_deviation(generated: Tensor, real: Tensor) -> float:
@@ -87,5 +87,5 @@ def inception_score(logits: Tensor, splits: int = 10) -> Estimate:
 
     if len(logits) < splits:
         raise UserError(f"the inception score over {splits} splits needs as many images, not {len(logits)}")
-    found = isc_features_to_metric(logits.cpu(), splits, rng_seed=SEED)
-    return Estimate(found["inception_score_mean"], found["inception_score_std"])
+    estimates = isc_features_to_metric(logits.cpu(), splits, rng_seed=SEED)
+    return Estimate(estimates["inception_score_mean"], estimates["inception_score_std"])

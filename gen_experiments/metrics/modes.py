@@ -99,5 +99,5 @@ def missed_by_class(generated: Tensor, labels: Tensor, real: Tensor, real_labels
 
 def _centred(generated: Tensor, real: Tensor) -> list[Tensor]:
     """Returns evenly spaced rows of both minus the real mean: far from the origin distances lose digits."""
-    rows, others = (each[evenly_spaced(len(each), IMAGES)].double() for each in (generated, real))
+    rows, others = (features[evenly_spaced(len(features), IMAGES)].double() for features in (generated, real))
     return [rows - others.mean(0), others - others.mean(0)]

@@ -60,14 +60,16 @@ def overlap_deviations(
     others, recalls, covers = torch.cat(nearest), torch.cat(recalling, 1), torch.cat(covering, 1)
     rng, count = torch.Generator().manual_seed(seed), len(generated)
     kept = round(KEPT * count)
-    found = []
+    subsamples = []
     for _ in steps(repeats):
         chosen = torch.zeros(count, dtype=torch.int64)
         chosen[torch.randperm(count, generator=rng)[:kept]] = 1
         before = torch.cat([torch.zeros(count, 1, dtype=torch.int64), chosen[others].cumsum(1)], 1)
         inside = chosen[recalls[0]].bool() & (before[recalls[0], recalls[2]] < neighbours)
-        found.append([_share(recalls[1][inside], len(real)), _share(covers[1][chosen[covers[0]].bool()], len(real))])
-    variances = torch.tensor(found, dtype=torch.float64).var(0) * kept / (count - kept)
+        subsamples.append(
+            [_share(recalls[1][inside], len(real)), _share(covers[1][chosen[covers[0]].bool()], len(real))]
+        )
+    variances = torch.tensor(subsamples, dtype=torch.float64).var(0) * kept / (count - kept)
     return Deviations(*variances.sqrt().tolist())
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, check_interval, quoted
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.prepared import prepared
+from gen_experiments.metrics.network_inputs import prepared
 from gen_experiments.storage import file_sha256
 
 
@@ -70,14 +70,19 @@ class ScriptedFeatures(FeatureExtractor):
         side = self.size or 32
         try:
             with torch.no_grad():
-                found = self.extract(torch.zeros(2, self.channels, side, side, dtype=torch.uint8))
+                features = self.extract(torch.zeros(2, self.channels, side, side, dtype=torch.uint8))
         except Exception as error:
             taken = f"{self.channels}x{side}x{side}"
             raise UserError(f"the network of {file} does not take images of {taken}: {quoted(error)}") from error
-        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != 2 or found.dtype != torch.float32:
-            shape = tuple(getattr(found, "shape", ()))
+        if (
+            not isinstance(features, Tensor)
+            or features.ndim != 2
+            or len(features) != 2
+            or features.dtype != torch.float32
+        ):
+            shape = tuple(getattr(features, "shape", ()))
             raise UserError(f"the network of {file} returns {shape} for two images: needed are (2, D) float32 features")
-        return found.shape[1]
+        return features.shape[1]
 
 
 def _read(path: Path) -> nn.Module:

@@ -27,8 +27,10 @@ def drawn_for_mind(generated: Tensor, real: Tensor, directions: int, seed: int =
     units = F.normalize(torch.randn(directions, generated.shape[1], generator=rng, dtype=torch.float64), dim=1)
     count = min(len(generated), len(real))
     first, second = (
-        each.double() if len(each) == count else each.double()[torch.randperm(len(each), generator=rng)[:count]]
-        for each in (generated, real)
+        features.double()
+        if len(features) == count
+        else features.double()[torch.randperm(len(features), generator=rng)[:count]]
+        for features in (generated, real)
     )
     return units.to(generated.device), first, second
 
@@ -37,6 +39,6 @@ def sliced_distance(units: Tensor, first: Tensor, second: Tensor) -> float:
     """Returns the formula of `mind` of (M, d) unit vectors and (n, d) rows."""
     total = torch.zeros((), dtype=torch.float64, device=first.device)
     for part in units.split(CHUNK):
-        one, other = (torch.sort(part @ each.T, dim=1).values for each in (first, second))
+        one, other = (torch.sort(part @ features.T, dim=1).values for features in (first, second))
         total += (one - other).square().sum()
     return float(3 * first.shape[1] * total / (len(first) * len(units)))

@@ -47,8 +47,8 @@ def bootstrap_interval(
         steps: iterates over a number of steps and may show the progress.
     """
     rng = torch.Generator().manual_seed(seed)
-    found = [statistic(torch.randint(count, (count,), generator=rng)) for _ in steps(repeats)]
-    low, high = np.quantile(found, [0.025, 0.975], method="weibull")  # of the order (repeats + 1)α
+    values = [statistic(torch.randint(count, (count,), generator=rng)) for _ in steps(repeats)]
+    low, high = np.quantile(values, [0.025, 0.975], method="weibull")  # of the order (repeats + 1)α
     return Interval(2 * value - float(high), 2 * value - float(low))
 
 
@@ -115,8 +115,8 @@ def frechet_infinity(reference: Moments, features: Tensor, seed: int = 0) -> Est
     means = []
     for k in parts:
         pieces = order[: count // k * k].chunk(k)
-        found = [frechet_distance(reference, Moments.of_features(features[piece])) for piece in pieces]
-        means.append(torch.stack(found).mean())
+        values = [frechet_distance(reference, Moments.of_features(features[piece])) for piece in pieces]
+        means.append(torch.stack(values).mean())
     inverse_counts = torch.tensor([1 / (count // k) for k in parts], dtype=torch.float64)
     line = torch.stack([torch.ones_like(inverse_counts), inverse_counts], 1)
     intercept = torch.linalg.lstsq(line, torch.stack(means)[:, None]).solution[0, 0]

@@ -7,5 +7,5 @@
 - `discriminator_loss`, `adversary`: the losses of discriminators; `augmented`, `strength`, `image_buffer`: the images
   that they see;
 - `ema`: moving averages; `averaged_generator`, `averaged_translator`, `sampling`: how a trained model is used;
-- `checkpoints`, `described`, `building`, `transfer`: models from files; `pairs`: checks of a model's data.
+- `checkpoints`, `descriptions`, `building`, `transfer`: models from files; `data_checks`: what their data must be.
 """

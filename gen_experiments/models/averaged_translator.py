@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gen_experiments.contracts import require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.metrics.means import ImageMeans
+from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import EMA
 from gen_experiments.precision import at_least_float32
@@ -77,7 +77,7 @@ class AveragedTranslator(ImageModel):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Returns the translations of a batch for the callbacks."""
-        sources = sources_of(batch)
+        sources = source_images_of(batch)
         translations = self.translate(sources)
         if self._means is not None:
             self._means.update(len(sources), **self.evaluated(sources, translations))
@@ -85,7 +85,7 @@ class AveragedTranslator(ImageModel):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the translations of a batch."""
-        return self.translate(sources_of(batch))
+        return self.translate(source_images_of(batch))
 
     def log_evaluation(self, split: str) -> None:
         """Logs the means."""
@@ -100,10 +100,10 @@ def translated(generator: nn.Module, images: Tensor) -> Tensor:
     Raises:
         UserError: it has another shape.
     """
-    made: Tensor = generator(images)
+    translation: Tensor = generator(images)
     of = generator.module if isinstance(generator, EMA) else generator
-    require_shape(made, tuple(images.shape), f"the result of {type(of).__name__}.forward")
-    return made
+    require_shape(translation, tuple(images.shape), f"the result of {type(of).__name__}.forward")
+    return translation
 
 
 def place_among(directions: Sequence[str], to: str | None, name: str) -> int:
@@ -119,12 +119,12 @@ def place_among(directions: Sequence[str], to: str | None, name: str) -> int:
     return directions.index(to)
 
 
-def sources_of(batch: Batch) -> Tensor:
+def source_images_of(batch: Batch) -> Tensor:
     """Returns the pictures of a batch that are to be translated: (B, C, H, W) in [-1, 1].
 
     Raises:
         UserError: there are none.
     """
-    if batch.sources is None:
+    if batch.source_images is None:
         raise UserError("these batches hold nothing to translate: choose a source of pairs or data.damage")
-    return batch.sources
+    return batch.source_images

@@ -2,19 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from gen_experiments.checkpoint_paths import existing_checkpoint
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.exported import CONFIG, init_args_of, read_contents
-from gen_experiments.file_kinds import what_it_is
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.building import within_weights
-from gen_experiments.models.described import build, described_by
-from gen_experiments.plain_values import check_plain
-from gen_experiments.untrusted import Unreadable, being_built, is_backed
+from gen_experiments.models.descriptions import build, described_by
+from gen_experiments.untrusted.file_kinds import what_it_is
+from gen_experiments.untrusted.plain_values import check_plain
+from gen_experiments.untrusted.torch_files import is_backed
+from gen_experiments.untrusted.unreadable import Unreadable, being_built
+
+Kind = TypeVar("Kind")  # of a model: a class, or a protocol
 
 FOREIGN = "weights of other programs become a checkpoint by `fit --run.init_from=FILE --trainer.max_steps=0`"
 
@@ -78,7 +81,7 @@ def check_fits(model: ImageModel, path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def load_model(path: str | Path, required: type, task: str) -> ImageModel:
+def load_model(path: str | Path, required: type[Kind], task: str) -> Kind:
     """Rebuilds a checkpoint's model, in evaluation mode on the CPU.
 
     Args:
@@ -162,9 +165,9 @@ def _build(kind: type[ImageModel], hyper_parameters: dict[str, Any], path: str |
     return model
 
 
-def _differing(model: nn.Module, found: dict[str, Tensor]) -> str | None:
+def _differing(model: nn.Module, state: dict[str, Tensor]) -> str | None:
     """Returns the name of a weight that only one of the two has, or that differs in shape; None if none does."""
     expected = model.state_dict()
-    missing = sorted(expected.keys() ^ found.keys())
-    reshaped = (name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape)
+    missing = sorted(expected.keys() ^ state.keys())
+    reshaped = (name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape)
     return missing[0] if missing else next(reshaped, None)

@@ -14,7 +14,7 @@ from gen_experiments import randomness
 from gen_experiments.contracts import require_scalar, require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.metrics.means import ImageMeans
+from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import build_model, described, load_model
 from gen_experiments.models.ema import EMA, half_life_schedule
@@ -142,11 +142,11 @@ class CodeModel(ImageModel):
         prior, decoding = self.averaged, self.averaged.decoding
         prior.decoding = replace(decoding, temperature=truncation * decoding.temperature)
         try:
-            found = prior.sample(None if labels is None else labels.to(self.device), draws, codes, unknown)
+            codes_drawn = prior.sample(None if labels is None else labels.to(self.device), draws, codes, unknown)
         finally:
             prior.decoding = decoding
-        require_shape(found, (len(draws), prior.codes.length), f"the result of {type(prior).__name__}.sample")
-        return found
+        require_shape(codes_drawn, (len(draws), prior.codes.length), f"the result of {type(prior).__name__}.sample")
+        return codes_drawn
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the prior's loss of a batch."""

@@ -13,7 +13,7 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.averaged_translator import sources_of, translated
+from gen_experiments.models.averaged_translator import source_images_of, translated
 from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.optimizers import OptimizerFactory, trained
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
@@ -91,7 +91,7 @@ class CUT(TranslationModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of generator and projector."""
-        sources, rng = sources_of(batch), self.iteration_rng()
+        sources, rng = source_images_of(batch), self.iteration_rng()
         fake = translated(self.generators[0], sources)
         logits = partial(discriminator_logits, self.discriminators[0], batch.labels)
         inputs = {"": DiscriminatorInputs(logits, batch.images, fake)}

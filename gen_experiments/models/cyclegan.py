@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.averaged_translator import sources_of, translated
+from gen_experiments.models.averaged_translator import source_images_of, translated
 from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.image_buffer import ImageBuffer
 from gen_experiments.models.optimizers import OptimizerFactory
@@ -65,7 +65,7 @@ class CycleGAN(TranslationModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of both generators and one of both discriminators."""
-        a, b, rng = sources_of(batch), batch.images, self.iteration_rng()
+        a, b, rng = source_images_of(batch), batch.images, self.iteration_rng()
         to_b, to_a = self.generators
         fake_b, fake_a = translated(to_b, a), translated(to_a, b)
         terms = {"cycle_a": self.cycle(to_a(fake_b), a), "cycle_b": self.cycle(to_b(fake_a), b)}

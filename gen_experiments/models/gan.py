@@ -11,7 +11,7 @@ from gen_experiments import distributed, randomness
 from gen_experiments.contracts import require_attributes, require_scalar, require_shape
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.losses.base import AdversarialLoss, Penalty
+from gen_experiments.losses.base import AdversarialLoss, ImagesToLogits, Penalty
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_generator import AveragedGenerator
 from gen_experiments.models.discriminator_loss import (
@@ -119,8 +119,8 @@ class GAN(AveragedGenerator):
         self.accumulate = accumulate
         self.optimizer_g = optimizer_g
         self.optimizer_d = optimizer_d
-        given = {"ema_half_life": half_life, "beta2": beta2_schedule, "penalty_factor": penalty_schedule}
-        self._schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
+        schedules = {"ema_half_life": half_life, "beta2": beta2_schedule, "penalty_factor": penalty_schedule}
+        self._schedules = {name: schedule for name, schedule in schedules.items() if schedule is not None}
         self._scheduled_values: dict[str, float] = {}  # of this iteration
         self._logs: dict[str, Tensor] = {}  # of the last step of each network
 
@@ -158,7 +158,7 @@ class GAN(AveragedGenerator):
 
     def _discriminator_step(self, micro_batches: list[MicroBatch], iteration: int, rng: torch.Generator) -> Tensor:
         """Steps the discriminator and returns its logits of the real images."""
-        found: list[DiscriminatorLoss] = []
+        parts: list[DiscriminatorLoss] = []
         with self.stepping(0):
             for micro_batch in micro_batches:
                 with torch.no_grad():
@@ -168,17 +168,16 @@ class GAN(AveragedGenerator):
                 )
                 # Penalties see the images through the same augmentation, and their gradients are w.r.t. what goes into
                 # it: ∇ₓD(T(x)), as in R3GAN (https://arxiv.org/abs/2501.05441).
-                logits_of = partial(self._logits, micro_batch=micro_batch)
-                logits = partial(logits_of, kind=0), partial(logits_of, kind=1)
+                logits = self._augmented_logits(micro_batch)
                 due = due_penalties(self.penalties, iteration)
                 factor = self._scheduled_values.get("penalty_factor", 1.0)
-                each = discriminator_loss(self.loss, logits, micro_batch.images, generated, due, rng, factor)
-                self.manual_backward(each.loss / len(micro_batches))
-                found.append(each.detached())
-            for name in found[0].penalties:
-                self._logs[name] = torch.stack([each.penalties[name] for each in found]).mean()
-            reals, fakes = torch.cat([each.real for each in found]), torch.cat([each.fake for each in found])
-            self._logs["loss_d"] = torch.stack([each.loss for each in found]).mean()
+                part = discriminator_loss(self.loss, logits, micro_batch.images, generated, due, rng, factor)
+                self.manual_backward(part.loss / len(micro_batches))
+                parts.append(part.detached())
+            for name in parts[0].penalties:
+                self._logs[name] = torch.stack([part.penalties[name] for part in parts]).mean()
+            reals, fakes = torch.cat([part.real for part in parts]), torch.cat([part.fake for part in parts])
+            self._logs["loss_d"] = torch.stack([part.loss for part in parts]).mean()
             if self.logs_this_iteration:
                 self._logs.update(logit_statistics(reals, fakes, self.loss.boundary))
             self._clip(self.discriminator, "d")
@@ -188,19 +187,24 @@ class GAN(AveragedGenerator):
         losses = []
         with self.stepping(1):
             for micro_batch in micro_batches:
-                real = self._logits(micro_batch.images, micro_batch, kind=0) if self.loss.paired else None
+                logits_of_real, logits_of_fake = self._augmented_logits(micro_batch)
+                real = logits_of_real(micro_batch.images) if self.loss.paired else None
                 generated = self.generator(micro_batch.noise, micro_batch.labels)
-                loss = self.loss.generator(real, self._logits(generated, micro_batch, kind=1))
+                loss = self.loss.generator(real, logits_of_fake(generated))
                 require_scalar(loss, f"the result of {type(self.loss).__name__}.generator")
                 self.manual_backward(loss / len(micro_batches))
                 losses.append(loss.detach())
             self._logs["loss_g"] = torch.stack(losses).mean()
             self._clip(self.generator, "g")
 
-    def _logits(self, images: Tensor, micro_batch: MicroBatch, kind: int) -> Tensor:
-        """Returns the logits of real (0) or generated (1) images."""
-        seen = self.augment(images, None if micro_batch.draws is None else micro_batch.draws[:, kind])
-        return discriminator_logits(self.discriminator, micro_batch.labels, seen)
+    def _augmented_logits(self, micro_batch: MicroBatch) -> tuple[ImagesToLogits, ImagesToLogits]:
+        """Returns the logits of real and of generated images, each augmented by its own random numbers."""
+
+        def logits(draws: Tensor | None, images: Tensor) -> Tensor:
+            return discriminator_logits(self.discriminator, micro_batch.labels, self.augment(images, draws))
+
+        of_real, of_fake = (None, None) if micro_batch.draws is None else micro_batch.draws.unbind(1)
+        return partial(logits, of_real), partial(logits, of_fake)
 
     def _clip(self, network: nn.Module, which: str) -> None:
         """Clips the gradient; logs its norm before the clipping."""

@@ -46,14 +46,14 @@ class ImageBuffer(KeepsPrecision):
             return fakes.detach()
         draws = torch.rand(len(images), 2, generator=rng, device=rng.device).to(images.device)
         places, exchanged = (draws[:, 0] * size).long(), draws[:, 1] < 0.5
-        given = []
+        images_out = []
         # One after the other, as an image may return within its own batch; nothing waits for the device.
         for image, place, exchange in zip(images, places, exchanged, strict=True):
             filling = self.filled < size
             at = torch.where(filling, self.filled, place)[None]
             kept = self.images.index_select(0, at)[0]
-            given.append(torch.where(~filling & exchange, kept, image))
+            images_out.append(torch.where(~filling & exchange, kept, image))
             self.images.index_copy_(0, at, torch.where(filling | exchange, image, kept)[None])
             self.filled += filling
         first = distributed.rank() * len(fakes)
-        return torch.stack(given[first : first + len(fakes)]).to(fakes.dtype)
+        return torch.stack(images_out[first : first + len(fakes)]).to(fakes.dtype)

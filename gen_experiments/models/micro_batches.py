@@ -37,5 +37,5 @@ def split(batch: Batch, noise: Tensor, draws: Tensor | None, count: int) -> list
     labels = none if batch.labels is None else batch.labels.chunk(count)
     draws_of = none if draws is None else draws.chunk(count)
     return [
-        MicroBatch(*each) for each in zip(batch.images.chunk(count), labels, noise.chunk(count), draws_of, strict=True)
+        MicroBatch(*part) for part in zip(batch.images.chunk(count), labels, noise.chunk(count), draws_of, strict=True)
     ]

@@ -15,7 +15,7 @@ from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.averaged_translator import sources_of
+from gen_experiments.models.averaged_translator import source_images_of
 from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
@@ -92,7 +92,7 @@ class MUNIT(TranslationModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminators and one of the autoencoders."""
-        images, rng = (batch.images, sources_of(batch)), self.iteration_rng()  # in the order of the directions
+        images, rng = (batch.images, source_images_of(batch)), self.iteration_rng()  # in the order of the directions
         networks = [_styled(network) for network in self.generators]
         contents = [network.content(part) for network, part in zip(networks, images, strict=True)]
         styles = [network.style(part) for network, part in zip(networks, images, strict=True)]
@@ -168,17 +168,17 @@ class MUNIT(TranslationModel):
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns for each direction `to_b`, images and styles -> translations, and `styles_b`, images -> styles."""
         images = example_images(self.image)
-        found = {}
+        functions = {}
         for place, side in enumerate(self.directions):
             into, out_of = self._average(place), self._average(1 - place)
-            given = {
+            inputs = {
                 "images": images,
                 "styles": torch.randn(3, into.style_dim, generator=torch.Generator().manual_seed(place)),
             }
             computed = partial(_decoded, into, out_of)
-            found[f"to_{side.lower()}"] = PureFunction(computed, (into, out_of), given, ("translations",))
-            found[f"styles_{side.lower()}"] = PureFunction(into.style, (into,), {"images": images}, ("styles",))
-        return found
+            functions[f"to_{side.lower()}"] = PureFunction(computed, (into, out_of), inputs, ("translations",))
+            functions[f"styles_{side.lower()}"] = PureFunction(into.style, (into,), {"images": images}, ("styles",))
+        return functions
 
     def evaluated(self, sources: Tensor, translations: Tensor) -> dict[str, Tensor]:
         """Returns the mean absolute difference of sources and their round trips in their styles, on a [0, 1] scale."""

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from gen_experiments import randomness
 from gen_experiments.images import Batch
-from gen_experiments.models.averaged_translator import place_among, sources_of
+from gen_experiments.models.averaged_translator import place_among, source_images_of
 from gen_experiments.models.code_model import CodeModel
-from gen_experiments.models.pairs import require_pairs, require_sources
+from gen_experiments.models.data_checks import require_pairs, require_source_images
 from gen_experiments.precision import at_least_float32
 from gen_experiments.priors.base import CodeSpec, Draws
 from gen_experiments.randomness import Stream
@@ -39,19 +39,19 @@ class RestorationPrior(CodeModel):
         Raises:
             UserError: the data hold single images, or sources that show something else.
         """
-        require_sources(self)
+        require_source_images(self)
         require_pairs(self)
         super().setup(stage)
 
     def code_spec(self) -> CodeSpec:
         """Returns the shape of both sets of codes: the source's, which are given, and the image's."""
         grids = self.vqvae.code_grids
-        given = sum(height * width for height, width in grids)
-        return CodeSpec(2 * grids, self.vqvae.quantizer.codebook_size, given=given)
+        length = sum(height * width for height, width in grids)
+        return CodeSpec(2 * grids, self.vqvae.quantizer.codebook_size, given=length)
 
     def codes_of(self, batch: Batch, split: str) -> Tensor:
         """Returns (B, L) int64; they are encoded anew, as the damage changes in every epoch."""
-        return torch.cat([self.encode(sources_of(batch)), self.encode(batch.images)], dim=1)
+        return torch.cat([self.encode(source_images_of(batch)), self.encode(batch.images)], dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Calls `translate`."""
@@ -72,13 +72,13 @@ class RestorationPrior(CodeModel):
         Returns:
             (B, C, H, W); values should lie in [-1, 1].
         """
-        given = self.encode(images)
-        keys = [(Stream.SAMPLE, seed, proposal, *codes) for codes in given.tolist()]
+        known_codes = self.encode(images)
+        keys = [(Stream.SAMPLE, seed, proposal, *codes) for codes in known_codes.tolist()]
         draws = Draws([randomness.generator("cpu", *key) for key in keys])
-        unknown = torch.zeros_like(given, dtype=torch.bool)
-        codes = torch.cat([given, torch.zeros_like(given)], dim=1)
+        unknown = torch.zeros_like(known_codes, dtype=torch.bool)
+        codes = torch.cat([known_codes, torch.zeros_like(known_codes)], dim=1)
         drawn = self.draw(None, draws, codes, torch.cat([unknown, ~unknown], dim=1))
-        return at_least_float32(self.decode(drawn[:, given.shape[1] :]))
+        return at_least_float32(self.decode(drawn[:, known_codes.shape[1] :]))
 
     def translate(self, images: Tensor, to: str | None = None) -> Tensor:
         """Returns the first proposal of seed 0 for (B, C, H, W) images; same shape.
@@ -92,8 +92,8 @@ class RestorationPrior(CodeModel):
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Adds the likelihood of a batch; returns its restorations for the callbacks."""
         super().validation_step(batch, batch_idx)
-        return {"translations": self.translate(sources_of(batch))}
+        return {"translations": self.translate(source_images_of(batch))}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the restorations of a batch."""
-        return self.translate(sources_of(batch))
+        return self.translate(source_images_of(batch))

@@ -95,7 +95,7 @@ class GenerativeModel(ImageModel, ABC):
         self.class_counts = counts = checkpoint.get("class_counts")
         if counts is None:
             return
-        whole = isinstance(counts, list) and all(type(each) is int and each >= 0 for each in counts)
+        whole = isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts)
         if not whole or len(counts) != self.num_classes or not 0 < sum(counts) < 2**63:
             raise UserError("the checkpoint is damaged: its class_counts are not the numbers of images of each class")
 

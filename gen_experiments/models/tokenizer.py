@@ -12,7 +12,7 @@ from gen_experiments.contracts import require_attributes, require_scalar, requir
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
-from gen_experiments.metrics.means import ImageMeans
+from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.networks.base import Decoder, DecoderFactory, Encoder, EncoderFactory
@@ -65,9 +65,9 @@ class Tokenizer(ImageModel):
         """Returns reconstructions of (B, C, H, W) images in [-1, 1], at least in float32, and their codes."""
         quantized = self._quantized(images)
         decoder = self._parts()[2]
-        made = decoder(quantized.values)
-        require_shape(made, tuple(images.shape), f"the result of {type(decoder).__name__}.forward")
-        return at_least_float32(made), quantized
+        output = decoder(quantized.values)
+        require_shape(output, tuple(images.shape), f"the result of {type(decoder).__name__}.forward")
+        return at_least_float32(output), quantized
 
     def encode(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""

@@ -14,8 +14,8 @@ from gen_experiments.layouts import layout_of
 from gen_experiments.layouts.base import Converted, Layout, Unconvertible
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import HasAverages
-from gen_experiments.untrusted import Unreadable
-from gen_experiments.weight_files import files_of, read_weights, settings_of
+from gen_experiments.untrusted.unreadable import Unreadable
+from gen_experiments.untrusted.weight_files import files_of, read_weights, settings_of
 
 EXTRA = "_extra_state"  # torch's name
 MAX_NAMED = 8
@@ -60,7 +60,7 @@ def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
     Args:
         model: gets the weights.
         path: a checkpoint of any model of this project, its run or export, or a file of weights that
-            `weight_files.read_weights` reads; FILE:NAME names one of several dictionaries in it.
+            `untrusted.weight_files.read_weights` reads; FILE:NAME names one of several dictionaries in it.
 
     Returns:
         Lines that say how many weights were loaded, and which were not.
@@ -115,19 +115,19 @@ def _only_match(
     if chosen is not None and chosen not in states:
         raise UserError(f"{path} holds no {quoted(chosen)}: choose from {names}")
     offered = dict(states) if chosen is None else {chosen: states[chosen]}
-    joined = {f"{name}.{key}": weight for name, each in states.items() for key, weight in each.items()}
+    joined = {f"{name}.{key}": weight for name, state in states.items() for key, weight in state.items()}
     if chosen is None and layout_of(joined) is not None:
         offered = {"": joined}
     matches = {name: _match(path, weights, own) for name, weights in offered.items()}
-    fitting = [name for name, each in matches.items() if each.weights]
+    fitting = [name for name, match in matches.items() if match.weights]
     if len(fitting) > 1:
         choices = " or ".join(f"{path}:{quoted(name)}" for name in fitting)
         raise UserError(f"{path} holds several sets of weights that fit: name one, {choices}")
     if fitting:
         return matches[fitting[0]]
-    for each in matches.values():
-        if each.layout is not None and each.converted is not None:
-            raise UserError(f"{path} holds {each.layout.source}, which this model is not: {each.converted.sizes}")
+    for match in matches.values():
+        if match.layout is not None and match.converted is not None:
+            raise UserError(f"{path} holds {match.layout.source}, which this model is not: {match.converted.sizes}")
     theirs = ", ".join([quoted(name) for weights in offered.values() for name in weights][:NAMED_OF_EACH])
     ours = ", ".join([name for name in own if not name.endswith(EXTRA)][:NAMED_OF_EACH])
     raise UserError(
@@ -166,11 +166,13 @@ def _match_by_layout(layout: Layout, state: Mapping[str, Tensor], own: Mapping[s
     weights: dict[str, Tensor] = {}
     lacking = []
     for part in converted.parts:
-        given = {name: weight for name, weight in converted.weights.items() if name.startswith(part)}
+        layout_weights = {name: weight for name, weight in converted.weights.items() if name.startswith(part)}
         state = {name: weight for name, weight in converted.state.items() if name.startswith(part) and name in own}
         wanted = {name for name in own if name.startswith(part)} - state.keys()
-        if wanted == given.keys() and all(_fits(weight, own[name]) for name, weight in (given | state).items()):
-            weights |= given | state
+        if wanted == layout_weights.keys() and all(
+            _fits(weight, own[name]) for name, weight in (layout_weights | state).items()
+        ):
+            weights |= layout_weights | state
         else:
             lacking.append(part)
     return _Match(weights, layout, converted, tuple(lacking), unused=converted.unused)

@@ -16,6 +16,7 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, ImagesToLogits, Penalty
 from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import AveragedTranslator
+from gen_experiments.models.data_checks import require_pairs, require_source_images
 from gen_experiments.models.discriminator_loss import (
     discriminator_loss,
     due_penalties,
@@ -24,7 +25,6 @@ from gen_experiments.models.discriminator_loss import (
 )
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.optimizers import OptimizerFactory, trained
-from gen_experiments.models.pairs import require_pairs, require_sources
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.precision import at_least_float32
@@ -53,7 +53,7 @@ class DiscriminatorInputs:
 
 
 class TranslationModel(AveragedTranslator):
-    """The base of models that turn a batch's `sources` into pictures like its `images`, under manual optimization.
+    """The base of models that turn `source_images` into pictures like the `images`, under manual optimization.
 
     A subclass builds `generators`, one for each of its `directions`, and `discriminators`, and calls `add_networks`.
     Its `training_step` calls `discriminator_step` and `generator_step` with the inputs of the discriminators, and then
@@ -120,7 +120,9 @@ class TranslationModel(AveragedTranslator):
         self.generators, self.discriminators = nn.ModuleList(generators), nn.ModuleList(discriminators)
         self.averages = nn.ModuleList(EMA(generator) for generator in self.generators)
         # In the order of the discriminators; a penalty may have a state, such as LeCam's averages of the logits.
-        self.penalties = nn.ModuleList(copy.deepcopy(each) for _ in self.discriminators for each in self.penalties)
+        self.penalties = nn.ModuleList(
+            copy.deepcopy(penalty) for _ in self.discriminators for penalty in self.penalties
+        )
         compiled: list[nn.Module] = []
         if self._compile:
             compiled += [network for generator in self.generators for network in self.networks_called(generator)]
@@ -143,7 +145,7 @@ class TranslationModel(AveragedTranslator):
         Raises:
             UserError: the data hold single images, or no pairs for a model that needs pairs.
         """
-        require_sources(self)
+        require_source_images(self)
         if stage == "fit" and self.needs_pairs:
             require_pairs(self)
         super().setup(stage)
@@ -175,12 +177,12 @@ class TranslationModel(AveragedTranslator):
                 fake = (inputs.fake if inputs.fake_to_learn_from is None else inputs.fake_to_learn_from).detach()
                 due = due_penalties(self.penalties[number * count : (number + 1) * count], self.iteration)
                 logits = self._augmented_logits(inputs, self._draws_of_steps[0])
-                found = discriminator_loss(self.loss, logits, inputs.real, fake, due, rng)
-                self._real_logits.append(found.real.detach().reshape(len(fake), -1))
-                total = total + found.loss
-                values = {"loss_d": found.loss.detach(), **found.penalties}
+                result = discriminator_loss(self.loss, logits, inputs.real, fake, due, rng)
+                self._real_logits.append(result.real.detach().reshape(len(fake), -1))
+                total = total + result.loss
+                values = {"loss_d": result.loss.detach(), **result.penalties}
                 if self.logs_this_iteration:
-                    values |= logit_statistics(found.real.detach(), found.fake.detach(), self.loss.boundary)
+                    values |= logit_statistics(result.real.detach(), result.fake.detach(), self.loss.boundary)
                 logs |= {f"{key}{name}": value for key, value in values.items()}
             self.manual_backward(total)
         return logs

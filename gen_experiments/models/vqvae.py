@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.adversary import Adversary, adaptive_weight
+from gen_experiments.models.data_checks import require_pairs
 from gen_experiments.models.discriminator_loss import (
     discriminator_logits,
     discriminator_loss,
@@ -18,7 +19,6 @@ from gen_experiments.models.discriminator_loss import (
     logit_statistics,
 )
 from gen_experiments.models.optimizers import OptimizerFactory, trained
-from gen_experiments.models.pairs import require_pairs
 from gen_experiments.models.tokenizer import Tokenizer
 from gen_experiments.networks.base import DecoderFactory, EncoderFactory
 from gen_experiments.quantizers.base import Quantizer
@@ -29,7 +29,7 @@ from gen_experiments.schedules import Schedule
 class VQVAE(Tokenizer):
     """Trains encoder, quantizer and decoder by reconstruction loss + the quantizer's own loss.
 
-    Over data with `damage` or pairs it reconstructs the `images` of a batch from its `sources`.
+    Over data with `damage` or pairs it reconstructs the `images` of a batch from its `source_images`.
 
     With an adversary it is a VQGAN: the decoder also learns to deceive a discriminator, which is trained in turn under
     manual optimization. `global_step` counts iterations either way.
@@ -135,9 +135,9 @@ class VQVAE(Tokenizer):
             due = due_penalties(self.penalties, self.iteration)
             real, fake = batch.images, reconstructions.detach()
             with self.stepping(1):
-                found = discriminator_loss(adversary.loss, (logits, logits), real, fake, due, self.iteration_rng())
-                self.manual_backward(found.loss)
-            logs |= {"loss_d": found.loss, **logit_statistics(found.real, found.fake, adversary.loss.boundary)}
+                result = discriminator_loss(adversary.loss, (logits, logits), real, fake, due, self.iteration_rng())
+                self.manual_backward(result.loss)
+            logs |= {"loss_d": result.loss, **logit_statistics(result.real, result.fake, adversary.loss.boundary)}
         return loss.detach()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -69,13 +69,13 @@ class ConvEncoder(StagedEncoder):
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """Maps (B, C, H, W) in [-1, 1] -> `downsamplings` features (B, channels, h, w); the last are the latents."""
-        found: list[Tensor] = []
+        stages: list[Tensor] = []
         for layer in self.layers:
             images = layer(images)
-            if found and found[-1].shape[-2:] == images.shape[-2:]:
-                found.pop()
-            found.append(images)
-        return found
+            if stages and stages[-1].shape[-2:] == images.shape[-2:]:
+                stages.pop()
+            stages.append(images)
+        return stages
 
 
 class ConvDecoder(Decoder):

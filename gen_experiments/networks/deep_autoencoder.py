@@ -49,7 +49,7 @@ class DeepEncoder(Encoder):
     ) -> None:
         super().__init__()
         levels = _levels(image, width, multipliers, blocks, attention)
-        made, pointwise = _beside_codebook(dim, latent_channels)
+        channels, pointwise = _beside_codebook(dim, latent_channels)
         layers: list[nn.Module] = [nn.Conv2d(image.channels, width, kernel_size=3, padding=1)]
         before = width
         for level in levels:
@@ -58,8 +58,8 @@ class DeepEncoder(Encoder):
             if level is not levels[-1]:
                 # As in the authors' code, zeros stand below and on the right alone.
                 layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(before, before, kernel_size=3, stride=2)]
-        layers += [*_middle(levels[-1], middle_attention), *_head(before, made)]
-        self.layers = nn.Sequential(*layers, *([nn.Conv2d(made, dim, kernel_size=1)] if pointwise else []))
+        layers += [*_middle(levels[-1], middle_attention), *_head(before, channels)]
+        self.layers = nn.Sequential(*layers, *([nn.Conv2d(channels, dim, kernel_size=1)] if pointwise else []))
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) in [-1, 1] -> (B, dim, h, w)."""

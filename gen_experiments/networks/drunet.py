@@ -69,8 +69,8 @@ class DRUNet(Translator):
         x = self.body(went_down[-1])
         for up in self.up:
             x = up(x + went_down.pop())
-        made: Tensor = self.tail(x + went_down.pop())
-        return images + made if self.identity else made
+        change: Tensor = self.tail(x + went_down.pop())
+        return images + change if self.identity else change
 
 
 class _Block(nn.Module):

@@ -144,10 +144,10 @@ class _StyledBlock(nn.Module):
         self.first, self.second = (nn.Sequential(*blocks.reflection_conv(channels, channels, 3)) for _ in range(2))
         self.norm = AdaIN()
 
-    def forward(self, x: Tensor, given: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, statistics: list[Tensor]) -> Tensor:
         """Maps (B, channels, h, w), and (B, channels) means, deviations, means and deviations -> the same shape."""
-        inner = torch.relu(self.norm(self.first(x), given[0], given[1]))
-        added: Tensor = self.norm(self.second(inner), given[2], given[3])
+        inner = torch.relu(self.norm(self.first(x), statistics[0], statistics[1]))
+        added: Tensor = self.norm(self.second(inner), statistics[2], statistics[3])
         return x + added
 
 
@@ -172,9 +172,9 @@ class _Decoder(CastsInputs):
         self.layers = nn.Sequential(*layers, *blocks.reflection_conv(width, channels, 7), nn.Tanh())
 
     def forward(self, contents: Tensor, styles: Tensor) -> Tensor:
-        given = self.mlp(styles).chunk(self.given, dim=1)
+        statistics = self.mlp(styles).chunk(self.given, dim=1)
         for number, block in enumerate(self.blocks):
-            contents = block(contents, given[4 * number : 4 * number + 4])
+            contents = block(contents, statistics[4 * number : 4 * number + 4])
         images: Tensor = self.layers(contents)
         return images
 

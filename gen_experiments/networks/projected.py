@@ -11,13 +11,13 @@ from torch.nn.functional import interpolate, leaky_relu
 from gen_experiments.checkpoint_paths import file_of, named_checkpoint, not_there
 from gen_experiments.errors import UserError
 from gen_experiments.exported import read_contents
-from gen_experiments.file_kinds import what_it_is
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, StagedEncoder
 from gen_experiments.networks.blocks import apply_spectral_norm, check_widths
 from gen_experiments.networks.conditioning import classes_of, require_labels
 from gen_experiments.sizes import in_words
-from gen_experiments.untrusted import Unreadable, being_built
+from gen_experiments.untrusted.file_kinds import what_it_is
+from gen_experiments.untrusted.unreadable import Unreadable, being_built
 
 EncoderFactory = Callable[[ImageSpec, int], StagedEncoder]
 LABEL_FEATURES, LABEL_EMBEDDING = 64, 128

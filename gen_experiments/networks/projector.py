@@ -28,11 +28,11 @@ class PatchProjector(CastsInputs):
 
     def forward(self, *maps: Tensor, places: Sequence[Tensor]) -> list[Tensor]:
         """Maps (B, channels, h, w) each, at (N,) int64 places of h · w each -> (B, N, width) each, of length one."""
-        found = []
+        features = []
         for network, values, at in zip(self.networks, maps, places, strict=True):
             chosen = values.flatten(2)[..., at].transpose(1, 2)
-            found.append(normalize(network(chosen), dim=-1, eps=1e-7))
-        return found
+            features.append(normalize(network(chosen), dim=-1, eps=1e-7))
+        return features
 
 
 def drawn_places(maps: Sequence[Tensor], count: int, rng: torch.Generator) -> list[Tensor]:

@@ -102,8 +102,8 @@ class AutoregressivePrior(Prior):
         """Returns the mean cross entropy of all codes that are not given."""
         conditions = self.dropped(self.conditions(labels, codes), rng)
         logits = self.logits(codes, conditions, self._order(codes, rng, images_seen), rng)
-        given = self.codes.given
-        return cross_entropy(logits[:, given:].float().flatten(0, 1), codes[:, given:].flatten())
+        known_codes = self.codes.given
+        return cross_entropy(logits[:, known_codes:].float().flatten(0, 1), codes[:, known_codes:].flatten())
 
     def nll(self, codes: Tensor, labels: Tensor | None, seeds: Tensor) -> Tensor:
         """Returns −log p(codes | label) in raster order; nothing is drawn by `seeds`."""

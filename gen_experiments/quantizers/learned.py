@@ -64,8 +64,21 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
         """Returns the initial (K, D) codes."""
         return self._project(torch.empty(self.codebook_size, self.dim).uniform_(-1, 1) / self.codebook_size)
 
+    def _look_up(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """In training, replaces codes before (N, D) latents are looked up, and learns from what was found."""
+        if not self.training:
+            return super()._look_up(rows)
+        latents = rows.detach()
+        self._start_or_revive(latents)
+        indices, codes = super()._look_up(rows)
+        if self.steps > 0:
+            with torch.no_grad():
+                self._update(latents, indices)
+        return indices, codes
+
     @torch.no_grad()
-    def _prepare(self, rows: Tensor) -> None:
+    def _start_or_revive(self, rows: Tensor) -> None:
+        """Starts the codes from the first batch, moves them to unused latents, or revives dead ones; counts a step."""
         total = rows.shape[0] * distributed.world_size()
         if self.steps == 0 and self.kmeans_start:
             means, counts = codebook.kmeans(rows, self.codebook_size, self._rng(Stream.START, rows), self._project)
@@ -89,11 +102,6 @@ class LearnedCodebook(CountsSteps, LookupQuantizer):
                 self.revived += dead.sum()
                 self._replace(dead, latents, least)
         self.steps += 1
-
-    @torch.no_grad()
-    def _learn(self, rows: Tensor, indices: Tensor) -> None:
-        if self.steps > 0:
-            self._update(rows, indices)
 
     def _rng(self, stream: int, rows: Tensor) -> torch.Generator:
         return randomness.generator(rows.device, randomness.run_seed(), stream, self.steps)

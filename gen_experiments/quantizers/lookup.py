@@ -51,21 +51,21 @@ class LookupQuantizer(Quantizer):
         with torch.autocast(z.device.type, enabled=False):
             grid = z.float().movedim(1, -1)
             rows = self._project(grid.flatten(0, -2))
-            if self.training:
-                self._prepare(rows.detach())
-            table = self.codes()
-            indices = nearest(rows.detach(), table.detach())
-            codes = F.embedding(indices, table)
+            indices, codes = self._look_up(rows)
             loss = self._loss(rows, codes)
             values = self.estimator(rows, codes).reshape(grid.shape).movedim(-1, 1)
-            if self.training:
-                self._learn(rows.detach(), indices)
         return Quantized(values.to(z.dtype), indices.reshape(grid.shape[:-1]), loss)
 
     def decode(self, indices: Tensor) -> Tensor:
         """Maps (B, h, w) int64 -> (B, D, h, w) float32."""
         with torch.autocast(indices.device.type, enabled=False):
             return F.embedding(indices, self.codes()).movedim(-1, 1)
+
+    def _look_up(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (N, D) latents -> the (N,) indices of their nearest codes, and the (N, D) codes."""
+        table = self.codes()
+        indices = nearest(rows.detach(), table.detach())
+        return indices, F.embedding(indices, table)
 
     def _loss(self, rows: Tensor, codes: Tensor) -> Tensor:
         """Returns the term of (N, D) latents and their codes in the training loss."""
@@ -74,9 +74,3 @@ class LookupQuantizer(Quantizer):
     def _project(self, rows: Tensor) -> Tensor:
         """Maps (N, D) latents or codes to the set of allowed codes."""
         return F.normalize(rows, dim=-1) if self.cosine else rows
-
-    def _prepare(self, rows: Tensor) -> None:
-        """Called with the (N, D) latents of a training batch before they are looked up."""
-
-    def _learn(self, rows: Tensor, indices: Tensor) -> None:
-        """Called with the (N, D) latents of a training batch and their (N,) codes."""

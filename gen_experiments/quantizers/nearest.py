@@ -86,7 +86,7 @@ def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
     rows = z.new_zeros(min(ROWS, count), aligned)
     rows[:, width] = 1.0
     scores = z.new_empty(len(rows) * len(parts[0]))
-    found = []
+    indices = []
     with torch.autocast(z.device.type, enabled=False), _full_float32():
         centre = codes.mean(0)
         centred = torch.sub(codes, centre, out=table[:num_codes, :width])
@@ -102,9 +102,9 @@ def chunked_nearest(z: Tensor, codes: Tensor) -> Tensor:
                 # Of equal scores the earlier part's stays.
                 index = torch.where(largest > best, number * COLUMNS + where, index)
                 best = torch.maximum(largest, best)
-            found.append(index)
+            indices.append(index)
     # A latent that is not finite may have found a code that only fills up the last block.
-    return torch.cat(found).clamp_(max=num_codes - 1)
+    return torch.cat(indices).clamp_(max=num_codes - 1)
 
 
 def _largest(scores: Tensor, block: int) -> tuple[Tensor, Tensor]:

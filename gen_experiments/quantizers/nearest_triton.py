@@ -29,14 +29,14 @@ def fused_nearest(z: Tensor, codes: Tensor, precision: str = "ieee") -> Tensor:
         (N,) int64 in [0, K); of equally near codes the first. Where no distance is a number below infinity, 0.
     """
     z, codes = z.contiguous(), codes.contiguous()
-    found = torch.empty(z.shape[0], dtype=torch.int64, device=z.device)
+    indices = torch.empty(z.shape[0], dtype=torch.int64, device=z.device)
     rows = _rows(z.shape[0])
     with torch.cuda.device_of(z):
         _search[(triton.cdiv(z.shape[0], rows),)](
             z,
             codes,
             0.5 * codes.square().sum(1),
-            found,
+            indices,
             z.shape[0],
             codes.shape[0],
             width=z.shape[1],
@@ -47,7 +47,7 @@ def fused_nearest(z: Tensor, codes: Tensor, precision: str = "ieee") -> Tensor:
             num_warps=4,
             enable_fp_fusion=True,
         )
-    return found
+    return indices
 
 
 def _rows(count: int) -> int:

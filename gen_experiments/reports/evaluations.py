@@ -34,10 +34,10 @@ def _scores(record: dict[str, Any]) -> str:
         deviation = f" ± {score['deviation']:.3g}" if score.get("deviation") is not None else ""
         rows.append([with_unit(name), f"{score['value']:.6g}{deviation}", _interval(score)])
     protocol = record["protocol"]
-    said = {key: value for key, value in protocol.items() if not isinstance(value, (dict, list))}
+    entries = {key: value for key, value in protocol.items() if not isinstance(value, (dict, list))}
     for role in ("evaluated", "reference"):
-        said |= {f"{role}: {key}": value for key, value in protocol[role].items() if value not in (None, "")}
-    fields = table(["field", "value"], ([key, str(value)] for key, value in said.items()))
+        entries |= {f"{role}: {key}": value for key, value in protocol[role].items() if value not in (None, "")}
+    fields = table(["field", "value"], ([key, str(value)] for key, value in entries.items()))
     shown = table(["metric", "value", "95% interval"], rows)
     if outside := biased(record["scores"]):
         shown += f"<p>{html.escape(outside)}</p>"
@@ -48,8 +48,8 @@ def _by_damage(kinds: Sequence[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for kind in kinds for name in kind["scores"]))
     rows = []
     for kind in kinds:
-        found = (kind["scores"].get(name) for name in names)
-        cells = ["" if score is None else f"{score['value']:.4g}{_bounds(score)}" for score in found]
+        scores = (kind["scores"].get(name) for name in names)
+        cells = ["" if score is None else f"{score['value']:.4g}{_bounds(score)}" for score in scores]
         rows.append([described_damage(kind["damage"]), *cells])
     return table(["damage of all images", *map(with_unit, names)], rows)
 
@@ -75,8 +75,8 @@ def biased(scores: dict[str, Any]) -> str:
     """Returns a sentence that names the scores of a record that lie outside of their intervals; empty for none."""
     names = [
         name
-        for name, found in scores.items()
-        if "interval" in found and not found["interval"][0] <= found["value"] <= found["interval"][1]
+        for name, score in scores.items()
+        if "interval" in score and not score["interval"][0] <= score["value"] <= score["interval"][1]
     ]
     if not names:
         return ""

@@ -7,8 +7,8 @@ from typing import Any
 
 from gen_experiments.checkpoint_paths import run_of
 from gen_experiments.errors import UserError
-from gen_experiments.plain_values import check_plain, read_yaml
 from gen_experiments.runs.table import CsvTable
+from gen_experiments.untrusted.plain_values import check_plain, read_yaml
 
 PICTURE = re.compile(r"(?P<kind>.+)-(?P<step>\d+)\.png")
 X_AXIS = "images_seen"
@@ -52,7 +52,7 @@ class RunData:
 
 
 def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    curves: dict[str, tuple[list[float], list[float]]] = {}
     for row in CsvTable(path).rows():
         try:
             values = {name: float(value) for name, value in row.items()}
@@ -60,18 +60,18 @@ def _curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
             raise UserError(f"{path} is damaged: it holds other things than numbers") from None
         for name in values.keys() - NO_CURVES:
             if X_AXIS in values:
-                x, y = found.setdefault(name, ([], []))
+                x, y = curves.setdefault(name, ([], []))
                 x.append(values[X_AXIS])
                 y.append(values[name])
-    return found
+    return curves
 
 
 def _pictures(folder: Path) -> dict[str, list[tuple[int, Path]]]:
-    found: dict[str, list[tuple[int, Path]]] = {}
+    by_name: dict[str, list[tuple[int, Path]]] = {}
     for path in sorted(folder.glob("*.png")):
         if match := PICTURE.fullmatch(path.name):
-            found.setdefault(match["kind"], []).append((int(match["step"]), path))
-    return {kind: sorted(pictures) for kind, pictures in found.items()}
+            by_name.setdefault(match["kind"], []).append((int(match["step"]), path))
+    return {kind: sorted(pictures) for kind, pictures in by_name.items()}
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:
@@ -79,8 +79,8 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if not items:
         return {key: value}
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, item in items:
         inner = key if name == "init_args" else f"{key}.{name}" if key else str(name)
-        found |= _flat(item, inner.removesuffix(".class_path"))
-    return found
+        flat |= _flat(item, inner.removesuffix(".class_path"))
+    return flat

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.plain_values import check_plain, read_yaml
+from gen_experiments.untrusted.plain_values import check_plain, read_yaml
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -67,13 +67,13 @@ class SweepFile:
         words = [str(word) for word in command]
         arguments = tuple(word for word in words[words.index("fit") + 1 :] if word != "${args}")
         early = contents.get("early_terminate")
-        found = cls(path, method, metric["name"], goal, parameters, early, arguments)
+        sweep = cls(path, method, metric["name"], goal, parameters, early, arguments)
         if method == "grid":
-            found.combinations()
+            sweep.combinations()
         else:
-            found.distributions()
-        found.pruner()
-        return found
+            sweep.distributions()
+        sweep.pruner()
+        return sweep
 
     def combinations(self) -> list[dict[str, Any]]:
         """Returns all combinations of a grid, in the order of the file.

@@ -101,8 +101,8 @@ class Trials:
 
     def ranked(self) -> list[tuple[float, Trial]]:
         """Returns the best value of each trial that has values, and the trial, the best first."""
-        found = [(value, trial) for trial in self.all if (value := self.best(trial)) is not None]
-        return sorted(found, key=lambda pair: pair[0], reverse=self.file.goal == "maximize")
+        ranked = [(value, trial) for trial in self.all if (value := self.best(trial)) is not None]
+        return sorted(ranked, key=lambda pair: pair[0], reverse=self.file.goal == "maximize")
 
     def forget(self, trial: Trial) -> None:
         """Removes a trial that could not begin."""
@@ -140,7 +140,7 @@ class Trials:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             same = (record["sweep"], record["seed"]) == (self._identity, self.seed)
-            found = [Trial(**trial) for trial in record["trials"]]
+            trials = [Trial(**trial) for trial in record["trials"]]
         except FileNotFoundError:
             if any(self.home.glob("version_*")):
                 raise UserError(f"{self.home} holds other runs: change --run.name in the sweep's command") from None
@@ -149,7 +149,7 @@ class Trials:
             raise UserError(f"{path} is damaged ({quoted(error)}): remove {self.home}, or change --run.name") from None
         if not same:
             raise UserError(f"{path} holds the trials of another sweep or seed: change --run.name in its command")
-        return found
+        return trials
 
 
 def _report(study: "Study", trial: Trial, file: SweepFile, best: float | None = None) -> bool:

@@ -79,7 +79,7 @@ def main():
         data = copy(data)
         data.damage = [kind]
         parts = np.split(numbers, range(BATCH, len(numbers), BATCH))
-        sources = torch.cat([data.sources(chosen.split, part) for part in parts])
+        sources = torch.cat([data.source_images(chosen.split, part) for part in parts])
         restored = torch.cat([to_uint8(restore(part)) for part in sources.split(BATCH)])
         sources = to_uint8(sources)
         tv, nlm = (

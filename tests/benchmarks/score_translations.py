@@ -36,7 +36,7 @@ def sides(data, split):
     """Returns the sources and the images of a split, (N, C, S, S) uint8 each."""
     images = data.split(split)
     numbers = np.arange(len(images))
-    return to_uint8(data.sources(split, numbers)), images.read(numbers)
+    return to_uint8(data.source_images(split, numbers)), images.read(numbers)
 
 
 def with_colours_of(sources, targets):

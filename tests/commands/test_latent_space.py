@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import BACKBONE_FILES, CONFIGS, SHORT, SMALL
+from conftest import CONFIGS, SHORT, SMALL
 from gen_experiments.commands.explore import semantic_directions
 from gen_experiments.commands.interpolate import slerp
 from gen_experiments.images import ImageSpec, to_float, to_uint8
@@ -17,6 +17,7 @@ from gen_experiments.models.gan import GAN
 from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
 from gen_experiments.networks.r3gan import R3GANGenerator
 from gen_experiments.networks.resnet import ResNetGenerator
+from shared_fixtures import BACKBONE_FILES
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ def test_the_sources_of_a_split_are_those_of_its_validation_with_16_bits_too(tmp
     source, noise = ImageFolder(str(tmp_path / "in"), channels=1), GaussianNoise((0.1, 0.1))
     data = ImageDataModule(source, 16, batch_size=4, val_size=4, test_size=4, depth=16, damage=[noise])
     (batch,) = data.val_dataloader()
-    assert torch.equal(data.sources("val", np.arange(4)), data.on_after_batch_transfer(batch, 0).sources)
+    assert torch.equal(data.source_images("val", np.arange(4)), data.on_after_batch_transfer(batch, 0).source_images)
 
 
 def test_fingerprints_tell_ranges_and_depths_apart(tmp_path):

@@ -10,11 +10,11 @@ from sklearn.datasets import load_sample_image
 
 from gen_experiments.data.cache import decoded, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.data.fast_decoding import resized
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.pairs import Edges
 from gen_experiments.data.pictures import Encoded, decode_one
 from gen_experiments.data.sources import MNIST, Digits, ImageFolder
-from gen_experiments.data.turbo import resized
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
 

@@ -75,7 +75,7 @@ def test_what_is_compared_is_the_middle_of_both(folders):
     for loader in ("val_dataloader", "test_dataloader"):
         mine, theirs = (next(iter(getattr(each, loader)())) for each in (data, plain))
         assert torch.equal(mine.images, theirs.images)
-    assert torch.equal(data.sources("train", np.arange(4)), plain.sources("train", np.arange(4)))
+    assert torch.equal(data.source_images("train", np.arange(4)), plain.source_images("train", np.arange(4)))
 
 
 def test_a_seed_draws_its_own_parts_by_any_number_of_threads_and_from_any_batch_on(folders, monkeypatch):

@@ -29,7 +29,7 @@ def sides(data, loader):
     found = []
     for batch in loader:
         moved = data.on_after_batch_transfer(batch, 0)
-        pixels = [((side[:, :2, 0, 0] + 1) * 127.5).round().int() for side in (moved.sources, moved.images)]
+        pixels = [((side[:, :2, 0, 0] + 1) * 127.5).round().int() for side in (moved.source_images, moved.images)]
         labels = torch.full((len(moved.images),), -1) if moved.labels is None else moved.labels
         found.append(torch.cat([*pixels, labels[:, None]], dim=1))
     return torch.cat(found)
@@ -96,7 +96,7 @@ def test_both_pictures_of_a_pair_are_mirrored_together(tmp_path):
     source = PairedFolders(str(tmp_path / "a"), str(tmp_path / "b"))
     data = ImageDataModule(source, size=8, batch_size=32, flip=True)
     (batch,) = [data.on_after_batch_transfer(each, 0) for each in data.train_dataloader()]
-    mirrored = [side[:, 0, 0, 0] == -1 for side in (batch.sources, batch.images)]
+    mirrored = [side[:, 0, 0, 0] == -1 for side in (batch.source_images, batch.images)]
     assert torch.equal(*mirrored)
     assert mirrored[0].any()
     assert not mirrored[0].all()
@@ -230,6 +230,6 @@ def test_edges_keep_what_the_digits_are():
     data = ImageDataModule(Edges(), size=16, batch_size=8)
     assert (data.image.channels, data.image.num_classes, data.source.content) == (1, 10, "handwritten digits")
     batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
-    assert batch.sources.shape == batch.images.shape == (8, 1, 16, 16)
+    assert batch.source_images.shape == batch.images.shape == (8, 1, 16, 16)
     pixels = ((batch.images + 1) * 127.5).round().byte().numpy()
-    assert torch.equal(((batch.sources + 1) * 127.5).round().byte(), torch.from_numpy(outlines(pixels)))
+    assert torch.equal(((batch.source_images + 1) * 127.5).round().byte(), torch.from_numpy(outlines(pixels)))

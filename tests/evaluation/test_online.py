@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_reference import CPU, Pooled, Set, pictures
+from test_reference_statistics import CPU, Pooled, Set, pictures
 
 import independent
 import two_processes
@@ -32,7 +32,7 @@ def counted(metrics=METRICS):
     # The last process first, so that the order in which processes and batches come is not that of the images.
     for start in reversed(starts[distributed.rank() :: distributed.world_size()]):
         chosen = torch.arange(start, min(start + 7, 50))
-        scores.update(network(generated[chosen]), chosen)
+        scores.update(generated[chosen], chosen)
     return {name: found.value for name, found in scores.compute().items()} | {"variety": scores.variety()}
 
 

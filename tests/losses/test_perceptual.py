@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from conftest import BACKBONE_FILES as FILES
 from gen_experiments.errors import UserError
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.losses.reconstruction import L1, MSE
+from shared_fixtures import BACKBONE_FILES as FILES
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def trained(folder, precision, compiled):
     )
     before = torch.nn.utils.parameters_to_vector(model.generators[0].parameters()).detach().clone()
     trainer = quiet_trainer(Watch(), 3, folder, precision=precision)
-    trainer.fit(model, DataLoader([Batch(images, None, sources=sources)] * 3, batch_size=None))
+    trainer.fit(model, DataLoader([Batch(images, None, source_images=sources)] * 3, batch_size=None))
     return torch.nn.utils.parameters_to_vector(model.generators[0].parameters()).detach() - before
 
 

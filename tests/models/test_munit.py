@@ -128,7 +128,7 @@ def test_discriminators_look_at_several_scales(tmp_path):
     a, b = torch.arange(50.0).div(50).view(2, 1, 1, 5, 5)
     watch = Watch()
     trainer = quiet_trainer(watch, 1, tmp_path, log_every_n_steps=1)
-    trainer.fit(model, DataLoader([Batch(b, None, sources=a)], batch_size=None))
+    trainer.fit(model, DataLoader([Batch(b, None, source_images=a)], batch_size=None))
     (p, _, w, v), corner = WEIGHTS["B"], slice(0, 2)
     made = w * WEIGHTS["A"][0] * a + v * drawn()[0]
     for name, real, fake in (
@@ -175,7 +175,7 @@ def test_styles_are_drawn_by_their_seed_from_a_standard_normal():
 
 def test_what_comes_back_is_validated_in_its_own_style(tmp_path):
     """The cycle's error of one source of the value 2, whose partner is not looked at."""
-    model, batch = munit(), Batch(torch.full((1, 1, 2, 2), 9.0), None, sources=torch.full((1, 1, 2, 2), 2.0))
+    model, batch = munit(), Batch(torch.full((1, 1, 2, 2), 9.0), None, source_images=torch.full((1, 1, 2, 2), 2.0))
     trainer = quiet_trainer(Watch(), 1, tmp_path)
     (found,) = trainer.validate(model, DataLoader([batch], batch_size=None), verbose=False)
     (p_b, _, w_b, _), (p_a, q_a, w_a, v_a) = WEIGHTS["B"], WEIGHTS["A"]

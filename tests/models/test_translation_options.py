@@ -78,7 +78,7 @@ def fit_pictures(model, tmp_path, steps, different=True, labels=None):
     for number in range(steps):
         source = torch.Generator().manual_seed(number)
         images, others = (2 * torch.rand(2, *model.image.shape, generator=source) - 1 for _ in range(2))
-        batches.append(Batch(images, labels, sources=others if different else images))
+        batches.append(Batch(images, labels, source_images=others if different else images))
     watch = Watch()
     quiet_trainer(watch, steps, tmp_path, log_every_n_steps=1).fit(model, DataLoader(batches, batch_size=None))
     return watch

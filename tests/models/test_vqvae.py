@@ -47,7 +47,7 @@ def fitted(model, steps, folder):
 def test_it_learns_to_make_the_images_of_their_sources(tmp_path):
     model = vqvae()
     images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    batch = Batch(images, None, sources=-images)
+    batch = Batch(images, None, source_images=-images)
     untrained = copy.deepcopy(model).train()
     watch = Weights()
     trainer = quiet_trainer(watch, 1, tmp_path, log_every_n_steps=1)

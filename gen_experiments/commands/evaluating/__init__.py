@@ -1,10 +1,11 @@
 """The parts of `evaluate`, some of which `compare` and `stats` use too.
 
-- `protocol`: the options of an evaluation;
-- `inputs`, `model_images`, `sides`: what is compared: what the names given to the commands stand for, the images of a
-  model, the two sides;
-- `passes`: the extractors, and the features of one pass of each;
-- `reconstructed`: what a model makes of images, and the scores of pairs and of codes;
-- `by_damage`, `copies`: further scores: of each kind of damage, and of samples too near to training images;
-- `printed`: the table of a record.
+The way of one evaluation:
+
+1. `protocol` checks the options; `named_inputs` opens what the two names stand for, `image_sets` reads its images, and
+   `sides` puts both together; what a model makes of images is in `reconstructions`.
+2. `extraction` chooses the extractors, and passes each side through all of them once (`evaluation.feature_set`).
+3. `evaluation.scores` computes the metrics of two sets of features, `reconstructions` those of pairs and of codes;
+   `copies` and `by_damage` read further images: near copies of training images, and each kind of damage.
+4. `evaluation.intervals` adds the 95% intervals; `evaluation.records` stores all with the protocol; `printing` prints.
 """

@@ -6,16 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from gen_experiments.commands.evaluating.inputs import split_images
-from gen_experiments.commands.evaluating.passes import features_of
-from gen_experiments.commands.evaluating.reconstructed import Reconstructions, sources_of_split
+from gen_experiments.commands.evaluating.extraction import BATCH
+from gen_experiments.commands.evaluating.image_sets import split_images
+from gen_experiments.commands.evaluating.reconstructions import Reconstructions, source_images_of_split
 from gen_experiments.data.damage import Damage
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.evaluation.intervals import Score, add_intervals
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.models.base import ImageModel
+from gen_experiments.progress import progress
 from gen_experiments.recorded import arguments_of, class_path
 
 
@@ -47,11 +46,11 @@ def scores_by_damage(
     """
     kinds = [kind for part in data.damage for kind in part.fixed()] if damage is None else damage
     originals = split_images(data, split)
-    found = []
+    rows = []
     for kind in kinds:
         alone = copy(data)
         alone.damage = [kind]
-        sources = partial(sources_of_split, alone, split)
+        sources = partial(source_images_of_split, alone, split)
         restored = Reconstructions(
             model,
             checkpoint,
@@ -65,13 +64,14 @@ def scores_by_damage(
         names = [name for name in restored.metrics if wanted is None or name in wanted]
         if not names:
             return []
-        features_of(restored.images, [], torch.device("cpu"))
+        for part in progress(len(data.split(split)), "images", BATCH, shared=True):
+            restored.images.read(part)
         all_scores = restored.scores()
         scores = {name: all_scores[name] for name in names}
         if bootstrap and originals.count is not None:
             add_intervals(scores, originals.count, bootstrap)
-        found.append(_described(kind, scores))
-    return found
+        rows.append(_described(kind, scores))
+    return rows
 
 
 def _described(kind: Damage, scores: dict[str, Score]) -> dict[str, Any]:

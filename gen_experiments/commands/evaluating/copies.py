@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gen_experiments.commands.evaluating.inputs import Images, split_images
-from gen_experiments.commands.evaluating.passes import features_of
+from gen_experiments.commands.evaluating.extraction import features_of
+from gen_experiments.commands.evaluating.image_sets import Images, split_images
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.intervals import Score
@@ -47,12 +47,12 @@ def copies(
     else:
         references = _features(trained_on, network)
     distances, baseline = (nearest(rows, references)[0] for rows in (samples, _features(unseen, network)))
-    found, _ = near_copies(distances, baseline, SHARE)
+    copied, _ = near_copies(distances, baseline, SHARE)
     p_value = nearer_p_value(distances, baseline, SHARE)
     if p_value is None:
         raise UserError("near_copies needs more images to tell copies from chance: evaluate or hold out more")
     settings = {"held_out_images": len(baseline), "training_images": len(references)}
-    share = Score(float(found.double().mean()), settings=settings, trials=len(found))
+    share = Score(float(copied.double().mean()), settings=settings, trials=len(copied))
     return dict(zip(OF_COPIES, (share, Score(p_value, settings=settings)), strict=True))
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gen_experiments.commands.evaluating.copies import OF_COPIES
-from gen_experiments.commands.evaluating.reconstructed import GAIN, OF_CODES, PAIRED
+from gen_experiments.commands.evaluating.reconstructions import GAIN, OF_CODES, PAIRED
 from gen_experiments.data.damage import Damage
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.scores import METRICS

@@ -7,10 +7,10 @@ import torch
 
 from gen_experiments.callbacks.protocols import image_mapping
 from gen_experiments.commands.evaluating.copies import OF_COPIES
-from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, split_compared_with, split_images
-from gen_experiments.commands.evaluating.model_images import images_of, opened
+from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images, split_compared_with, split_images
+from gen_experiments.commands.evaluating.named_inputs import images_of, open_input
 from gen_experiments.commands.evaluating.protocol import Protocol
-from gen_experiments.commands.evaluating.reconstructed import GAIN, OF_CODES, Reconstructions, reconstructions_of
+from gen_experiments.commands.evaluating.reconstructions import GAIN, OF_CODES, Reconstructions, reconstructions_of
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
@@ -70,14 +70,14 @@ class Sides:
                 raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
 
 
-def opened_sides(evaluated: str, reference: str | None, protocol: Protocol, device: torch.device) -> Sides:
+def open_sides(evaluated: str, reference: str | None, protocol: Protocol, device: torch.device) -> Sides:
     """Opens both sides of an evaluation, named as for `evaluate`, with the models on the device.
 
     Raises:
         UserError: see `evaluate`.
     """
-    mine = opened(evaluated, device)
-    theirs = None if reference is None or reference in SPLITS else opened(reference, device)
+    mine = open_input(evaluated, device)
+    theirs = None if reference is None or reference in SPLITS else open_input(reference, device)
     checkpoint, model = mine.checkpoint, mine.model
     data, reconstructions, maps_images = None, None, image_mapping(model) is not None
     if checkpoint is not None and maps_images:

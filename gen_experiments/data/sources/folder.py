@@ -17,8 +17,8 @@ from gen_experiments.data.float_planes import suffixes
 from gen_experiments.data.folder import Files, list_pictures
 from gen_experiments.data.groups import Groups
 from gen_experiments.data.labels import Labels, class_count, in_order, looked_up
-from gen_experiments.data.levels import SPLIT_OF, check_level, warn_of_one_class
 from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
+from gen_experiments.data.split_folders import SPLIT_OF, check_level, warn_of_one_class
 from gen_experiments.errors import UserError, quoted
 
 # `train_set`, `val2017`, `Tests`, `eval`: probably meant as splits, but not recognised.
@@ -65,20 +65,20 @@ class ImageFolder(PictureSource):
         check_channels(channels)
         self.root, self.channels = Path(root), channels
         endings = suffixes(arrays)
-        found, passed_over = list_pictures(self.root, endings)
+        files, passed_over = list_pictures(self.root, endings)
         tables = [getattr(part, "file", None) for part in (labels, groups)]
         read = {os.path.relpath(self.root / table, self.root) for table in tables if table is not None}
         unread = {reason: [name for name in names if name not in read] for reason, names in passed_over.items()}
         self._passed_over = {reason: names for reason, names in unread.items() if names}
-        self._folders = self._find_splits(found)
+        self._folders = self._find_splits(files)
         names: dict[str, list[str]] = {}
         for split, folder in self._folders.items():
-            names[split] = [name for name in found if name.startswith(self._start(split))]
+            names[split] = [name for name in files if name.startswith(self._start(split))]
             if not names[split]:
                 raise UserError(f"{folder} holds no picture (files ending in {' '.join(endings)})")
         self._files = {split: Files(self.root, of_split) for split, of_split in names.items()}
         self._by_file = labels is not None
-        self._find_classes(found, names, labels)
+        self._find_classes(files, names, labels)
         self._groups = {} if groups is None else self._find_groups(names, groups)
         self._keys: dict[str, str] = {}
 
@@ -111,8 +111,8 @@ class ImageFolder(PictureSource):
         if split not in self._keys:
             labels = self._labels[split]
             # Labels from a file can change while the pictures and the classes stay.
-            given = b"" if labels is None or not self._by_file else labels.tobytes()
-            classes = hashlib.sha256(repr(self.class_names).encode() + given).hexdigest()
+            label_bytes = b"" if labels is None or not self._by_file else labels.tobytes()
+            classes = hashlib.sha256(repr(self.class_names).encode() + label_bytes).hexdigest()
             self._keys[split] = f"folder-{self.channels}-{classes}-{stamp(self.root, self._files[split].names())}"
         return self._keys[split]
 
@@ -124,10 +124,10 @@ class ImageFolder(PictureSource):
         """Returns the numbers of the classes."""
         return self._labels[split]
 
-    def _find_classes(self, found: Sequence[str], names: Mapping[str, Sequence[str]], labels: Labels | None) -> None:
+    def _find_classes(self, paths: Sequence[str], names: Mapping[str, Sequence[str]], labels: Labels | None) -> None:
         """Finds the classes of the training images, and the class of each picture."""
         values: dict[str, list[Any] | None] = {}
-        rows = None if labels is None else labels.rows(self.root, found)
+        rows = None if labels is None else labels.rows(self.root, paths)
         for split, of_split in names.items():
             if labels is None or rows is None:
                 values[split] = _first_folders(self._folders[split], self._start(split), of_split)
@@ -167,7 +167,7 @@ class ImageFolder(PictureSource):
         """Returns what the names of a split's pictures begin with."""
         return "" if self._folders[split] == self.root else f"{self._folders[split].name}/"
 
-    def _find_splits(self, found: Sequence[str]) -> dict[str, Path]:
+    def _find_splits(self, paths: Sequence[str]) -> dict[str, Path]:
         """Returns the folder of each split; other folders are passed over, or refused if they look like splits."""
         folders = sorted(path.name for path in self.root.iterdir() if not path.name.startswith(".") and path.is_dir())
         splits: dict[str, Path] = {}
@@ -181,7 +181,7 @@ class ImageFolder(PictureSource):
             if split is not None:
                 splits[split] = self.root / name
         used = {folder.name for folder in splits.values()}
-        others = sorted({first for first, slash, _ in (name.partition("/") for name in found) if slash} - used)
+        others = sorted({first for first, slash, _ in (name.partition("/") for name in paths) if slash} - used)
         if not splits:
             like = next((name for name in others if LIKE_A_SPLIT.fullmatch(re.sub(r"[\W\d_]", "", name.lower()))), None)
             if like is not None:
@@ -189,7 +189,7 @@ class ImageFolder(PictureSource):
                     f"{self.root / quoted(like)} looks like a split: call it one of {', '.join(SPLIT_OF)}, or "
                     "something else if it is a class"
                 )
-            check_level(self.root, found)
+            check_level(self.root, paths)
             return {"train": self.root}
         if "train" not in splits or (len(splits) == 1 and others):
             beside = f" beside {', '.join(map(quoted, others[:3]))}" if others else ""
@@ -198,7 +198,7 @@ class ImageFolder(PictureSource):
                 f"put that into {self.root / 'train'}, and move away or rename what is no split"
             )
         starts = tuple(f"{name}/" for name in used)
-        beside_splits = [name for name in found if not name.startswith(starts)]
+        beside_splits = [name for name in paths if not name.startswith(starts)]
         if beside_splits:
             self._passed_over = {**self._passed_over, BESIDE: beside_splits}
         return splits

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.columns import Column
 from gen_experiments.data.division import check_apart
+from gen_experiments.data.huggingface_column import Column
 from gen_experiments.data.labels import class_count, in_order
-from gen_experiments.data.levels import SPLIT_OF
 from gen_experiments.data.sources.base import PictureSource, check_channels
+from gen_experiments.data.split_folders import SPLIT_OF
 from gen_experiments.errors import UserError, quoted
 
 NO_LABEL = -1  # stands in data sets for a secret label
@@ -117,17 +117,17 @@ class HuggingFace(PictureSource):
         known = getattr(self._splits["train"].features[column], "names", None)
         if values["train"].dtype.kind == "U":
             known = in_order(values["train"].tolist())
-        for split, found in values.items():
-            if found.dtype.kind != values["train"].dtype.kind or found.dtype.kind not in "iuU":
+        for split, cells in values.items():
+            if cells.dtype.kind != values["train"].dtype.kind or cells.dtype.kind not in "iuU":
                 raise UserError(
-                    f"column {column} of {self.path} holds {quoted(found[0])} in {split}, or nothing in some rows: "
+                    f"column {column} of {self.path} holds {quoted(cells[0])} in {split}, or nothing in some rows: "
                     "labels are whole numbers or names"
                 )
-            if found.dtype.kind == "U":
-                self._labels[split] = _numbered(found.tolist(), known or (), f"{split} of {self.path}")
+            if cells.dtype.kind == "U":
+                self._labels[split] = _numbered(cells.tolist(), known or (), f"{split} of {self.path}")
             else:
-                secret = split != "train" and (found == NO_LABEL).all()
-                self._labels[split] = None if secret else found.astype(np.int64)
+                secret = split != "train" and (cells == NO_LABEL).all()
+                self._labels[split] = None if secret else cells.astype(np.int64)
         train = self._labels["train"]
         assert train is not None
         where = f"column {column} of {self.path}"
@@ -139,10 +139,10 @@ class HuggingFace(PictureSource):
 
     def _find_groups(self, column: str) -> dict[str, NDArray[np.int64]]:
         """Returns the number of each picture's group, which is the same in all splits."""
-        found = {split: list(map(str, rows.with_format(None)[column][:])) for split, rows in self._splits.items()}
-        known = sorted(set().union(*found.values()))
+        values = {split: list(map(str, rows.with_format(None)[column][:])) for split, rows in self._splits.items()}
+        known = sorted(set().union(*values.values()))
         numbers = {name: number for number, name in enumerate(known)}
-        groups = {split: np.array([numbers[name] for name in names]) for split, names in found.items()}
+        groups = {split: np.array([numbers[name] for name in names]) for split, names in values.items()}
         check_apart(groups, known)
         return groups
 
@@ -197,20 +197,20 @@ def _by_split(loaded: Any, path: str) -> tuple[dict[str, Any], dict[str, list[st
     Raises:
         UserError: no split is called train.
     """
-    given = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
-    if len(given) == 1:
-        given = {"train": next(iter(given.values()))}
-    found: dict[str, Any] = {}
+    parts = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
+    if len(parts) == 1:
+        parts = {"train": next(iter(parts.values()))}
+    splits: dict[str, Any] = {}
     others = []
-    for name, rows in given.items():
+    for name, rows in parts.items():
         split = SPLIT_OF.get(name.lower())
-        if split is None or split in found:
+        if split is None or split in splits:
             others.append(name)
         else:
-            found[split] = rows
-    if "train" not in found:
-        raise UserError(f"{path} has the splits {', '.join(given)} and none that is called train: there must be one")
-    return found, {OTHER_SPLITS: others} if others else {}
+            splits[split] = rows
+    if "train" not in splits:
+        raise UserError(f"{path} has the splits {', '.join(parts)} and none that is called train: there must be one")
+    return splits, {OTHER_SPLITS: others} if others else {}
 
 
 def _as_folders(names: Sequence[str]) -> tuple[str, ...] | None:

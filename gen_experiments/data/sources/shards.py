@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gen_experiments.data.float_planes import suffixes
 from gen_experiments.data.labels import class_count
-from gen_experiments.data.levels import SPLIT_OF
 from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
+from gen_experiments.data.split_folders import SPLIT_OF
 from gen_experiments.data.tars import LABEL, NO_LABEL, Members, index_of
 from gen_experiments.errors import UserError, check_interval
 
@@ -116,17 +116,17 @@ def _find_shards(root: Path) -> Mapping[str, Sequence[Path]]:
     shards = sorted(path for path in (*root.glob("*.tar"), *root.glob("*/*.tar")) if not path.name.startswith("."))
     if not shards:
         raise UserError(f"{root} holds no shards: tar files that are not compressed, ending in .tar")
-    found: dict[str, list[Path]] = {}
+    paths: dict[str, list[Path]] = {}
     for shard in shards:
         named = SPLIT_START.match(str(shard.relative_to(root)))
-        found.setdefault(SPLIT_OF[named[1].lower()] if named else "", []).append(shard)
-    others = found.pop("", [])
-    if others and not found:
+        paths.setdefault(SPLIT_OF[named[1].lower()] if named else "", []).append(shard)
+    others = paths.pop("", [])
+    if others and not paths:
         return {"train": others}
-    if others or "train" not in found:
+    if others or "train" not in paths:
         beside = f" beside {others[0].relative_to(root)}" if others else ""
         raise UserError(
-            f"{root} holds shards of {', '.join(sorted(found)) or 'no split'}{beside}, so that it is not clear what is "
+            f"{root} holds shards of {', '.join(sorted(paths)) or 'no split'}{beside}, so that it is not clear what is "
             "to train on: let their names or folders begin with train, val or test"
         )
-    return found
+    return paths

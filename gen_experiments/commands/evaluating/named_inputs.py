@@ -8,13 +8,13 @@ import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates
 from gen_experiments.checkpoint_paths import checkpoint_of, file_of
-from gen_experiments.commands.evaluating.inputs import (
+from gen_experiments.commands.evaluating.image_sets import (
     Archive,
     Images,
     Preprocessing,
     configured_data,
+    images_or_archive,
     split_images,
-    stored,
 )
 from gen_experiments.commands.reading import reading_in, reading_of
 from gen_experiments.commands.training_data import contents_of, training_data
@@ -29,7 +29,7 @@ from gen_experiments.storage import file_sha256
 
 
 @dataclass(frozen=True)
-class Opened:
+class NamedInput:
     """A checkpoint, a run or a data configuration that was opened, or the name of a folder or an archive.
 
     Attributes:
@@ -47,7 +47,7 @@ class Opened:
     data: tuple[ImageDataModule, str] | None = None
 
 
-def opened(name: str, device: torch.device) -> Opened:
+def open_input(name: str, device: torch.device) -> NamedInput:
     """Opens what `evaluate` calls by a name: a checkpoint, a run or a data configuration; its model is on the device.
 
     Raises:
@@ -56,24 +56,28 @@ def opened(name: str, device: torch.device) -> Opened:
     checkpoint, configured = checkpoint_of(Path(name)), configured_data(name)
     if checkpoint is not None:
         model = load_model(checkpoint, ImageModel, "be evaluated").to(device)
-        return Opened(name, Preprocessing(model.image, reading_of(str(checkpoint), compared=True)), checkpoint, model)
+        return NamedInput(
+            name, Preprocessing(model.image, reading_of(str(checkpoint), compared=True)), checkpoint, model
+        )
     if configured is not None:
         data, file, split = configured
-        return Opened(name, Preprocessing(data.image, reading_in(contents_of(file), compared=True)), data=(data, split))
-    return Opened(name)
+        return NamedInput(
+            name, Preprocessing(data.image, reading_in(contents_of(file), compared=True)), data=(data, split)
+        )
+    return NamedInput(name)
 
 
-def images_of(side: Opened, preprocessing: Preprocessing | None, num: int, seed: int) -> Images | Archive:
-    """Returns the images of an opened side: `num` samples for a checkpoint or a run.
+def images_of(named: NamedInput, preprocessing: Preprocessing | None, num: int, seed: int) -> Images | Archive:
+    """Returns the images of a named input: `num` samples for a checkpoint or a run.
 
     The pictures of a folder are read by `preprocessing`; None leaves them as they are.
 
     Raises:
         UserError: the side does not exist, cannot be read, or its model cannot sample.
     """
-    if side.model is not None and side.checkpoint is not None:
-        return samples_of(side.model, side.checkpoint, num, seed)
-    return stored(side.name, preprocessing) if side.data is None else split_images(*side.data)
+    if named.model is not None and named.checkpoint is not None:
+        return samples_of(named.model, named.checkpoint, num, seed)
+    return images_or_archive(named.name, preprocessing) if named.data is None else split_images(*named.data)
 
 
 def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Images:

@@ -72,8 +72,8 @@ def _count(value: Any, path: str | Path, counted: dict[int, int], depth: int) ->
 def _check_text(text: str, path: str | Path) -> None:
     """Checks what the parser would find in a text, which it reads as YAML where it expects more than a text."""
     try:
-        found = yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError):
         return
-    if not isinstance(found, str):
-        check_plain(found, path)
+    if not isinstance(value, str):
+        check_plain(value, path)

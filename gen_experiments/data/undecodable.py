@@ -38,8 +38,8 @@ def refusal(first: UserError, pictures: "Pictures", decode: Callable[[int], obje
     with ThreadPoolExecutor() as pool:
         while tried < len(numbers) and len(reasons) <= MOST_NAMED:
             part = numbers[tried : tried + PART]
-            found = zip(part, pool.map(refused, part), strict=True)
-            reasons |= {str(pictures[number]): reason for number, reason in found if reason is not None}
+            results = zip(part, pool.map(refused, part), strict=True)
+            reasons |= {str(pictures[number]): reason for number, reason in results if reason is not None}
             tried += len(part)
     if len(reasons) < 2:
         return first

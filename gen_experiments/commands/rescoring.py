@@ -6,18 +6,18 @@ from typing import Any
 from gen_experiments.callbacks.protocols import image_mapping
 from gen_experiments.checkpoint_paths import checkpoint_of
 from gen_experiments.commands.evaluate import evaluation_of
-from gen_experiments.commands.evaluating.inputs import split_compared_with
-from gen_experiments.commands.evaluating.passes import extractor_needed
-from gen_experiments.commands.evaluating.printed import keep_record
+from gen_experiments.commands.evaluating.extraction import extractor_needed
+from gen_experiments.commands.evaluating.image_sets import split_compared_with
+from gen_experiments.commands.evaluating.printing import keep_record
 from gen_experiments.commands.evaluating.protocol import Protocol
-from gen_experiments.evaluation.record import EVALUATION_FILE
+from gen_experiments.evaluation.records import EVALUATION_FILE
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.checkpoints import load_model
 from gen_experiments.runs.job import is_first_process
 
 
-def rescored(
+def rescore_runs(
     runs: list[str], reference: str | None, extractor: FeatureExtractor | None, **options: Any
 ) -> list[dict[str, Any]]:
     """Evaluates runs by one protocol, and replaces their records; returns these in the order of the runs.

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gen_experiments.images import ImageSet, evenly_spaced
+from gen_experiments.metrics.class_spread import ClassSpread, class_spread
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.spread import ClassSpread, class_spread
 
 MIN_SAMPLES = 10  # samples of a class whose spread is judged
 REFERENCE_IMAGES = 2000

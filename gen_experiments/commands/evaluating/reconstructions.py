@@ -10,12 +10,12 @@ from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Translates, image_mapping
-from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images
-from gen_experiments.commands.evaluating.model_images import described_checkpoint
+from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images
+from gen_experiments.commands.evaluating.named_inputs import described_checkpoint
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.comparison import RECONSTRUCTIONS
 from gen_experiments.evaluation.intervals import Score, mean_of
+from gen_experiments.evaluation.records import RECONSTRUCTIONS
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.codebook import entropy_bits, perplexity, usage
@@ -118,18 +118,18 @@ class Reconstructions:
         also `perplexity` and `codebook_usage` of all codes together, and `bits_per_pixel`, which an ideal coder takes
         that knows how often each code occurs.
         """
-        found = {}
+        scores = {}
         for name, parts in self._values.items():
             values, _ = distributed.gather_in_order(parts, self._places)
-            found[name] = Score(float(values.double().mean()), statistic=mean_of(values))
+            scores[name] = Score(float(values.double().mean()), statistic=mean_of(values))
         if self._tokenizer is not None:
             codes, _ = distributed.gather_in_order(self._codes, self._places)
             counts = torch.bincount(codes.flatten(), minlength=self._tokenizer.quantizer.codebook_size)
             image = self.model.image
             bits = sum(entropy_bits(codes, self._tokenizer.code_grids)) / (image.height * image.width)
             for name, value in zip(OF_CODES, (float(perplexity(counts)), float(usage(counts)), bits), strict=True):
-                found[name] = Score(value, settings={"codebook_size": len(counts)})
-        return found
+                scores[name] = Score(value, settings={"codebook_size": len(counts)})
+        return scores
 
 
 def reconstructions_of(
@@ -153,14 +153,14 @@ def reconstructions_of(
     Raises:
         UserError: the model translates, and there are no sources.
     """
-    if compared is not None and compared[0].has_sources:
-        sources, in_pairs = partial(sources_of_split, *compared), compared[0].in_pairs
+    if compared is not None and compared[0].has_source_images:
+        sources, in_pairs = partial(source_images_of_split, *compared), compared[0].in_pairs
         return Reconstructions(model, checkpoint, real, sources, in_pairs, lpips, wanted)
     if isinstance(model, Translates):
         raise UserError(f"{checkpoint} translates: name a split of its data ({', '.join(SPLITS)}) or a configuration")
     return Reconstructions(model, checkpoint, real, lpips=lpips, wanted=wanted)
 
 
-def sources_of_split(data: ImageDataModule, split: str, part: range) -> Tensor:
+def source_images_of_split(data: ImageDataModule, split: str, part: range) -> Tensor:
     """Returns what is to be turned into a range of a split's images: (N, C, H, W) float32 in [-1, 1]."""
-    return data.sources(split, np.arange(part.start, part.stop))
+    return data.source_images(split, np.arange(part.start, part.stop))

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from gen_experiments.checkpoint_paths import WEIGHTS
 from gen_experiments.errors import quoted
-from gen_experiments.file_kinds import CUT_SHORT, is_safetensors, what_it_is
-from gen_experiments.plain_values import MAX_BYTES
-from gen_experiments.untrusted import Unreadable, is_backed, read_tensors
+from gen_experiments.untrusted.file_kinds import CUT_SHORT, is_safetensors, what_it_is
+from gen_experiments.untrusted.plain_values import MAX_BYTES
+from gen_experiments.untrusted.torch_files import is_backed, read_tensors
+from gen_experiments.untrusted.unreadable import Unreadable
 
 INDEX = ".safetensors.index.json"
 # Names of the weights in the folder of a model of diffusers, which may hold those of half precision beside them.
@@ -50,16 +51,16 @@ def read_weights(path: Path) -> dict[str, dict[str, Tensor]]:
     if is_safetensors(path):
         return {"": read_safetensors(path)}
     contents = _of_torch(path, inert=True)
-    found = dict(_containers(contents)) if isinstance(contents, Mapping) else {}
-    if not found:
+    containers = dict(_containers(contents)) if isinstance(contents, Mapping) else {}
+    if not containers:
         raise Unreadable("it holds no weights under names, as a state_dict does")
-    for name, weight in ((name, weight) for weights in found.values() for name, weight in weights.items()):
+    for name, weight in ((name, weight) for weights in containers.values() for name, weight in weights.items()):
         if not is_backed(weight):
             raise Unreadable(f"its weight {quoted(name)} is no array of numbers")
     network = OF_A_NETWORK.fullmatch(path.name)
-    if network is not None and [*found] == [""]:
-        return {"": {f"{network[1]}.{name}": weight for name, weight in found[""].items()}}
-    return found
+    if network is not None and [*containers] == [""]:
+        return {"": {f"{network[1]}.{name}": weight for name, weight in containers[""].items()}}
+    return containers
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -137,9 +138,9 @@ def _files_in(folder: Path) -> list[Path]:
         if (folder / name).is_file():
             return [folder / name]
     indices, parts = sorted(folder.glob(f"*{INDEX}")), sorted(folder.glob("*.safetensors"))
-    for found in (indices, parts):
-        if len(found) == 1:
-            return found
+    for file in (indices, parts):
+        if len(file) == 1:
+            return file
     networks = [path for path in sorted(folder.glob("latest_net_*.pth")) if OF_A_NETWORK.fullmatch(path.name)]
     if networks and not parts:
         return networks

@@ -7,28 +7,28 @@ from rich.console import Console
 from rich.table import Table
 
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.record import write_record
+from gen_experiments.evaluation.records import write_record
 from gen_experiments.metrics.modes import ALARM, hardly_generated
 from gen_experiments.reports.evaluations import biased, described_damage
 from gen_experiments.units import with_unit
 
 # The printed fields of each side's description.
-SAID = ("kind", "path", "model", "images_seen", "split", "source", "size", "crop", "seed", "count")
+FIELDS = ("kind", "path", "model", "images_seen", "split", "source", "size", "crop", "seed", "count")
 
 
 def print_record(record: dict[str, Any]) -> None:
     """Prints the scores of a record as a table, and the two sides below it."""
     protocol = record["protocol"]
     table = Table("metric", "value", *(["95% interval"] if protocol["bootstrap"] else []), "settings")
-    for name, found in record["scores"].items():
-        settings = [f"{value} {key.replace('_', ' ')}" for key, value in found["settings"].items()]
-        settings += [f"class {found['class']}"] if "class" in found else []
-        cells = [f"{found['value']:.6g}" + (f" ± {found['deviation']:.4g}" if "deviation" in found else "")]
+    for name, score in record["scores"].items():
+        settings = [f"{value} {key.replace('_', ' ')}" for key, value in score["settings"].items()]
+        settings += [f"class {score['class']}"] if "class" in score else []
+        cells = [f"{score['value']:.6g}" + (f" ± {score['deviation']:.4g}" if "deviation" in score else "")]
         if protocol["bootstrap"]:
-            cells.append("{:.6g} to {:.6g}".format(*found["interval"]) if "interval" in found else "")
+            cells.append("{:.6g} to {:.6g}".format(*score["interval"]) if "interval" in score else "")
         table.add_row(with_unit(name), *cells, ", ".join(settings))
     Console(soft_wrap=True).print(table)
-    without = [name for name, found in record["scores"].items() if "interval" not in found]
+    without = [name for name, score in record["scores"].items() if "interval" not in score]
     if protocol["bootstrap"] and without:
         print(f"no interval is known to hold for {', '.join(without)}")
     if outside := biased(record["scores"]):
@@ -40,8 +40,8 @@ def print_record(record: dict[str, Any]) -> None:
     if "by_damage" in record:
         _print_by_damage(record["by_damage"])
     for role in ("evaluated", "reference"):
-        said = [f"{key} {value}" for key, value in protocol[role].items() if key in SAID and value is not None]
-        print(f"{role}: {', '.join(said)}")
+        fields = [f"{key} {value}" for key, value in protocol[role].items() if key in FIELDS and value is not None]
+        print(f"{role}: {', '.join(fields)}")
     if protocol["extractor"] is None:
         return
     knows = "" if protocol["extractor_knows_the_images"] else ", which was not trained on such images"

@@ -125,7 +125,7 @@ def split_images(data: ImageDataModule, split: str) -> Images:
     )
 
 
-def stored_images(path: Path, preprocessing: Preprocessing | None) -> Images:
+def images_in_files(path: Path, preprocessing: Preprocessing | None) -> Images:
     """Returns the pictures below a folder or in an archive.
 
     Args:
@@ -168,8 +168,8 @@ def stored_images(path: Path, preprocessing: Preprocessing | None) -> Images:
     )
 
 
-def stored(name: str, preprocessing: Preprocessing | None) -> Images | Archive:
-    """Returns the contents of a folder or an archive; see `stored_images`.
+def images_or_archive(name: str, preprocessing: Preprocessing | None) -> Images | Archive:
+    """Returns the contents of a folder or an archive; see `images_in_files`.
 
     Raises:
         UserError: the path is neither, or cannot be read.
@@ -177,7 +177,7 @@ def stored(name: str, preprocessing: Preprocessing | None) -> Images | Archive:
     path = Path(name)
     if path.suffix == ".npz" and path.is_file() and (kind := kind_of(path)) != "samples":
         return Archive(path, kind)
-    return stored_images(path, preprocessing)
+    return images_in_files(path, preprocessing)
 
 
 def split_compared_with(checkpoint: Path, reconstructs: bool) -> str:

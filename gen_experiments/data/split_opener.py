@@ -18,7 +18,7 @@ from gen_experiments.storage import GIB, cache_root
 
 
 @dataclass(frozen=True)
-class Opening:
+class SplitOpener:
     """How the splits of a source are opened.
 
     Attributes:
@@ -109,8 +109,8 @@ def check_framing(source: Source, framing: Framing) -> None:
         for option, chosen in (("value_range", framing.value_range is not None), ("fast_decoding", framing.fast)):
             if chosen:
                 raise UserError(f"data.{option} is for picture files, and {name} has none: leave it out")
-    named = {type(each).__name__: each for each in (source, origin)}
-    deaf = [each for each in named if "framing" not in inspect.signature(named[each].decode).parameters]
+    named = {type(one).__name__: one for one in (source, origin)}
+    deaf = [one for one in named if "framing" not in inspect.signature(named[one].decode).parameters]
     if deaf and not framing.is_usual:
         raise UserError(
             f"{deaf[0]} brings its images to their size itself: leave out data.crop and data.filter, or give its "

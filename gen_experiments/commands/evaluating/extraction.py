@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from gen_experiments.checkpoint_paths import checkpoint_of, is_exported
-from gen_experiments.commands.evaluating.inputs import SPLITS, Archive, Images, configured_data
+from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images, configured_data
 from gen_experiments.commands.training_data import extractor_of, names_extractor, run_config
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import has_statistics, read_features, read_spatial, read_statistics
-from gen_experiments.evaluation.feature_set import FeatureSet, extract_features
+from gen_experiments.evaluation.feature_set import FeatureSet, PixelHash, extract_features
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.progress import progress
@@ -87,11 +87,15 @@ def features_of(side: Images | Archive, networks: Sequence[FeatureExtractor], de
         UserError: there are fewer than two images, or the statistics are of other features.
     """
     if isinstance(side, Images):
-        found = extract_features(_batches(side), networks, device)
+        pixels = PixelHash()
+        feature_sets = extract_features(_batches(side, pixels), networks, device, spatial=True)
+        sha256 = pixels.hexdigest(device)
+        for collected in feature_sets:
+            collected.pixels_sha256 = sha256
         if side.archive is not None and has_statistics(side.archive):
-            for network, collected in zip(networks, found, strict=True):
+            for network, collected in zip(networks, feature_sets, strict=True):
                 _take_statistics(side.archive, network, collected)
-        return found
+        return feature_sets
     return [_read(side, network) for network in networks]
 
 
@@ -115,7 +119,9 @@ def _take_statistics(path: Path, network: FeatureExtractor, collected: FeatureSe
     collected.spatial = read_spatial(path, network.num_spatial)
 
 
-def _batches(images: Images) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(images: Images, pixels: PixelHash) -> Iterator[tuple[Tensor, Tensor]]:
     assert images.count is not None
     for part in progress(images.count, "images", BATCH, shared=True):
-        yield torch.arange(part.start, part.stop), images.read(part)
+        positions, pictures = torch.arange(part.start, part.stop), images.read(part)
+        pixels.update(pictures, positions)
+        yield positions, pictures

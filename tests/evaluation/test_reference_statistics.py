@@ -4,7 +4,7 @@ from torch import nn
 
 import two_processes
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.reference import ReferenceStatistics
+from gen_experiments.evaluation.reference_statistics import ReferenceStatistics
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
 

@@ -5,7 +5,7 @@ import torch
 
 import two_processes
 from gen_experiments import distributed
-from gen_experiments.metrics.means import ImageMeans
+from gen_experiments.metrics.image_means import ImageMeans
 
 CPU = torch.device("cpu")
 

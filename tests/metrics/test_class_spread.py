@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from gen_experiments.metrics.spread import ClassSpread, class_spread
+from gen_experiments.metrics.class_spread import ClassSpread, class_spread
 
 
 def test_the_spread_is_the_trace_of_each_classes_covariance():

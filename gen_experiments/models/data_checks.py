@@ -5,13 +5,13 @@ from lightning.pytorch import LightningModule
 from gen_experiments.errors import UserError
 
 
-def require_sources(model: LightningModule) -> None:
+def require_source_images(model: LightningModule) -> None:
     """Makes sure that the data hold pictures that are to be turned into others.
 
     Raises:
         UserError: they hold single images.
     """
-    if not getattr(model.trainer.datamodule, "has_sources", True):  # type: ignore[attr-defined]
+    if not getattr(model.trainer.datamodule, "has_source_images", True):  # type: ignore[attr-defined]
         raise UserError(
             f"{type(model).__name__} turns pictures into others: choose a source of pairs, such as PairedFolders, "
             "or damage the images by data.damage"
@@ -25,7 +25,7 @@ def require_pairs(model: LightningModule) -> None:
         UserError: they do not.
     """
     data = model.trainer.datamodule  # type: ignore[attr-defined]
-    if getattr(data, "has_sources", False) and not getattr(data, "trains_in_pairs", True):
+    if getattr(data, "has_source_images", False) and not getattr(data, "trains_in_pairs", True):
         raise UserError(
             f"{type(model).__name__} learns from pairs that show the same: choose PairedFolders, not shuffled, or "
             "a model for unpaired pictures, such as CycleGAN"

@@ -4,15 +4,15 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.errors import UserError
+from gen_experiments.evaluation.feature_set import batches_of, extract_features
 from gen_experiments.images import ImageSet
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.frechet import FeatureSums, Moments
+from gen_experiments.metrics.frechet import Moments
 from gen_experiments.storage import atomic_write, cache_root
 
 
@@ -49,10 +49,8 @@ class ReferenceStatistics:
             moments = _read(path, self.extractor.num_features)
             # One process may have found the file just before another wrote it.
             if not distributed.everywhere(moments is not None, device) or moments is None:
-                sums = FeatureSums(self.extractor.num_features).to(device)
-                for part in distributed.own_parts(len(images), batch_size, before_each):
-                    sums.update(self.extractor(images.read(np.array(part)).to(device)))
-                moments = sums.moments()
+                batches = batches_of(images, batch_size, before_each)
+                moments = extract_features(batches, [self.extractor], device, rows=False)[0].moments
                 if distributed.rank() == 0:
                     _write(path, moments)
             self._latest = name, moments

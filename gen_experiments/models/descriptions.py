@@ -17,8 +17,8 @@ from jsonargparse._common import parsing_settings
 from gen_experiments.errors import UserError, quoted, shortened
 from gen_experiments.mistakes import one_line
 from gen_experiments.parser import OneLineParser
-from gen_experiments.plain_values import check_plain
-from gen_experiments.untrusted import building
+from gen_experiments.untrusted.plain_values import check_plain
+from gen_experiments.untrusted.unreadable import building
 
 TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
 # Only classes below these are built, never functions. None of them does more, when it is built, than a part must.
@@ -163,8 +163,8 @@ def _one_line_of(error: Exception, path: str | Path) -> UserError:
         link = link.__cause__ or link.__context__
     for link in seen:
         if isinstance(link, UserError):
-            said = shortened(link, 600)
-            return UserError(said if str(path) in said else f"{path}: {said}")
+            text = shortened(link, 600)
+            return UserError(text if str(path) in text else f"{path}: {text}")
     denied = next((match[1] for link in seen if (match := DENIED.search(str(link)))), None)
     if denied is not None:
         denied = quoted(denied)

@@ -4,7 +4,7 @@ import string
 import zipfile
 from pathlib import Path
 
-from gen_experiments.untrusted import Unreadable
+from gen_experiments.untrusted.unreadable import Unreadable
 
 FIRST_BYTES = 512  # with the mark of a tar archive
 CUT_SHORT = "is cut short: copy or download it again"

@@ -55,14 +55,14 @@ class Column:
         Raises:
             UserError: there is none.
         """
-        found = self._rows[number][self._column]
+        cell = self._rows[number][self._column]
         if self._arrays:
-            found = None if found.null_count else _file_of(found)
-        if isinstance(found, dict):
-            found = found["path"] if found["bytes"] is None else found["bytes"]
-        if found is None:
+            cell = None if cell.null_count else _file_of(cell)
+        if isinstance(cell, dict):
+            cell = cell["path"] if cell["bytes"] is None else cell["bytes"]
+        if cell is None:
             raise UserError(f"{self._name} {number} holds no picture: remove it")
-        return Path(found) if isinstance(found, str) else Encoded(f"{self._name} {number}", found)
+        return Path(cell) if isinstance(cell, str) else Encoded(f"{self._name} {number}", cell)
 
 
 def _file_of(cell: Any) -> bytes:

@@ -36,9 +36,9 @@ def test_all_pictures_that_cannot_be_decoded_are_named_at_once(tmp_path, monkeyp
 
 
 def test_a_folder_whose_pictures_are_all_refused_is_not_read_to_its_end(tmp_path, monkeypatch):
-    from gen_experiments.data import refused
+    from gen_experiments.data import undecodable
 
-    monkeypatch.setattr(refused, "PART", 16)
+    monkeypatch.setattr(undecodable, "PART", 16)
     folder = tmp_path / "arrays"
     folder.mkdir()
     for number in range(64):

@@ -6,7 +6,7 @@ from jsonargparse._common import parsing_settings
 from torch.optim import Optimizer
 
 from gen_experiments.errors import UserError
-from gen_experiments.models.described import build, described_by
+from gen_experiments.models.descriptions import build, described_by
 
 
 def built(description, kind):
