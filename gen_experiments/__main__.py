@@ -55,8 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command line and returns its exit code.
 
     The code is 0 for success, 1 for a mistake in data or values, 2 for a mistake in the words of the command line, 130
-    after Ctrl-C, 143 after SIGTERM, and 141 if the program that read the output, such as `head`, has ended. An error is
-    printed as one line; `GEN_EXPERIMENTS_DEBUG=1` adds the traceback.
+    after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1, and 141 if the program that read the output, such as `head`, has
+    ended. An error is printed as one line; `GEN_EXPERIMENTS_DEBUG=1` adds the traceback.
     """
     try:
         code = _run(arguments)
@@ -92,7 +92,7 @@ def _run(arguments: list[str] | None) -> int:
         if not isinstance(interruption, KeyboardInterrupt):
             sys.stdout.flush()  # or the interpreter would, and print an error where nobody reads any more
             raise
-        return say_stopped(signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT)
+        return say_stopped(interruption.number if isinstance(interruption, Terminated) else signal.SIGINT)
     except Stopped as stop:
         if stop.code:
             print(stop, file=sys.stderr)

@@ -34,6 +34,11 @@ UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 ABSTRACT_CLASS = re.compile(
     r"Expected an instantiatable class, but ((\S+) )?is abstract(?:.*Given value: (\S+))?", re.S
 )
+# An option of a class, where no class was named.
+NO_OWNER = re.compile(
+    r"\AParser key \"[^\"]+\":(?:(?!Parser key).)*Not a valid subclass of .*Given value: NestedArg\(", re.S
+)
+NO_OPTIONS = re.compile(r"Got value: NestedArg\(key='([^']+)'[^\n]*")
 HELP = re.compile(r"(--\S+\.help): Expected a dot import path string: (\S+)")
 NO_NAME = "any"  # stands behind a `--key.help` that names no class
 NO_FILE = re.compile(
@@ -60,6 +65,10 @@ def explained(
         actions: those of the parser that says it.
         keys: the keys of parsers below it, which it accepts in a file.
     """
+    owner = NO_OWNER.search(message)
+    if owner:
+        classes = sorted({each.__name__ for hint in _hints(owner[0], actions) for each in classes_of(hint)})
+        return f"{owner[0]}\n{EXPLAINED}class yet that has options: name one first{suggestion('', classes)}"
     if any(mark in message for mark in MARKS):
         return message
     importing = explained_import(error)
@@ -137,7 +146,7 @@ def _explained(
     unfinished = ABSTRACT_CLASS.search(message)
     if unfinished:
         return message.replace(unfinished[0], missing_methods(unfinished[2] or unfinished[3] or "the class"))
-    return message
+    return NO_OPTIONS.sub(r"It has no option \1", message)
 
 
 def _hints(message: str, actions: Sequence[argparse.Action]) -> list[Any]:

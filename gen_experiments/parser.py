@@ -23,7 +23,9 @@ class OneLineParser(ArgumentParser):
     """jsonargparse's parser with mistakes described in one line."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{"allow_abbrev": False} | options)
+        # jsonargparse names no program for the help of a class, and argparse would take that of the file.
+        defaults: dict[str, Any] = {"allow_abbrev": False, "prog": "gen_experiments COMMAND"}
+        super().__init__(*args, **defaults | options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Ends the program with code 2; a nested parser passes the explained mistake to the outer parser."""

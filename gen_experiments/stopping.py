@@ -10,12 +10,21 @@ from types import FrameType
 from typing import NoReturn
 
 from gen_experiments.runs.job import has_peers, process_suffix
+from gen_experiments.runs.signals import STOPPING
 
 PATIENCE = 5.0  # seconds until a signal ends a process that waits for others
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived; code that handles Ctrl-C handles it in the same way."""
+    """SIGTERM or SIGUSR1 arrived; code that handles Ctrl-C handles it in the same way.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def say_stopped(number: int) -> int:
@@ -27,7 +36,9 @@ def say_stopped(number: int) -> int:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Lets SIGTERM raise an exception, as Ctrl-C does, so that no file is left half written.
+    """Lets SIGTERM and SIGUSR1 raise an exception, as Ctrl-C does, so that no file is left half written.
+
+    A signal that is blocked, as SIGUSR1 under SLURM, waits for a run that stores it.
 
     Python runs no handlers while the main thread waits for other processes, for minutes or forever if one of them has
     ended. Therefore another thread ends this process where no handler has run after `PATIENCE`: files are renamed when
@@ -49,7 +60,8 @@ class _Command:
 
     def __init__(self) -> None:
         self._has_run = threading.Event()
-        self._previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        unblocked = set(STOPPING) - signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        self._previous = {number: signal.getsignal(number) for number in unblocked}
         self._ends = os.pipe()
         self._former = -1
 
@@ -70,7 +82,7 @@ class _Command:
 
     def _stop(self, number: int, frame: FrameType | None) -> NoReturn:
         self._has_run.set()
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
     def _watch(self, reading: int) -> None:
         """Ends this process if no handler runs after a signal."""

@@ -8,8 +8,10 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 
-from processes import MODULE, kill_all
+from conftest import CONFIGS
+from processes import MODULE, kill_all, start
 
 # The main thread waits for a mutex of the system, as it waits for other processes within torch; another frees it late.
 SCRIPT = """
@@ -48,6 +50,19 @@ with stopping.stopped_by_signals():
     time.sleep(1)
 """
 
+# Each picture takes half a second.
+SLOW = """
+import time
+from gen_experiments.data.sources import ImageFolder
+class Slowly(list):
+    def __getitem__(self, number):
+        time.sleep(0.5)
+        return super().__getitem__(number)
+class Slow(ImageFolder):
+    def pictures(self, split):
+        return Slowly(super().pictures(split))
+"""
+
 
 def ended(script, *arguments, **variables):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")} | variables
@@ -80,7 +95,11 @@ def test_a_signal_to_a_forked_process_is_not_one_to_its_parent():
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)]
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 143),
+        *(pytest.param(*pair, marks=pytest.mark.long) for pair in ((signal.SIGINT, 130), (signal.SIGUSR1, 138))),
+    ],
 )
 def test_a_command_whose_other_process_never_comes_can_be_stopped(tmp_path, number, code):
     with socket.socket() as free:
@@ -104,3 +123,32 @@ def test_a_command_whose_other_process_never_comes_can_be_stopped(tmp_path, numb
         kill_all(process)
     (line,) = (tmp_path / "output.txt").read_text().splitlines()
     assert line == f"stopped by {number.name}: the files that were written so far are whole"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+def test_a_run_that_still_decodes_its_pictures_leaves_nothing_behind(tmp_path, number, code):
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "pictures").mkdir()
+    for name in range(40):
+        Image.new("RGB", (32, 32), (name, 0, 0)).save(tmp_path / "pictures" / f"{name}.png")
+    cache = tmp_path / "cache"
+    source = ["--data.source=slow.Slow", "--data.source.root=pictures"]
+    process = start(
+        "fit",
+        f"--config={CONFIGS}/vqvae.yaml",
+        *source,
+        folder=tmp_path,
+        GEN_EXPERIMENTS_CACHE=str(cache),
+        PYTHONPATH=os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    )
+    try:
+        while not [*cache.glob("images/.*")]:
+            assert process.poll() is None, (tmp_path / "output.txt").read_text()
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(60) == code
+    finally:
+        kill_all(process)
+    *_, line = (tmp_path / "output.txt").read_text().splitlines()
+    assert line == f"stopped by {number.name}: the files that were written so far are whole"
+    assert [*cache.rglob("*.npy"), *(tmp_path / "runs").glob("*/*")] == []

@@ -100,6 +100,13 @@ def images_in(outputs: Any) -> Tensor | None:
 
 
 @runtime_checkable
+class HasUnits(Protocol):
+    """A model that logs values in units of its own."""
+
+    units: ClassVar[Mapping[str, str]]  # by the names of the values
+
+
+@runtime_checkable
 class Tokenizes(Protocol):
     """A model of codes, whose evaluation steps return `{"codes": ...}`: (B, ...) int64 indices."""
 

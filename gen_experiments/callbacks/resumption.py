@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gen_experiments.callbacks.csv_logger import MetricsCSV
@@ -140,6 +141,9 @@ class Resumption(Callback):
         launcher = trainer.strategy.launcher
         if not isinstance(exception, Stopped) and launcher is not None:
             launcher.kill(signal.SIGKILL)
+            if isinstance(launcher, _SubprocessScriptLauncher):
+                # Lightning looks at them every five seconds, and would kill this process as well.
+                launcher.procs.clear()
 
 
 def out_of_time(trainer: Trainer) -> bool:

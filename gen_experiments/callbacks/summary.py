@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.lookups import callbacks_of, data_of
-from gen_experiments.callbacks.protocols import Samples, Translates, image_mapping
+from gen_experiments.callbacks.protocols import HasUnits, Samples, Translates, image_mapping
 from gen_experiments.callbacks.resumption import out_of_time
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.units import with_unit
@@ -37,8 +37,9 @@ class Summary(Callback):
                 logger.log_summary(best)
             elif isinstance(logger, WandbLogger):
                 logger.experiment.summary.update(best)
+        units = pl_module.units if isinstance(pl_module, HasUnits) else {}
         for name, value in sorted({**trainer.callback_metrics, **best}.items()):
-            table.add_row(with_unit(name), f"{float(value):.6g}")
+            table.add_row(with_unit(name, units), f"{float(value):.6g}")
         console = Console(soft_wrap=True)
         if table.row_count:
             console.print(table)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -43,10 +44,13 @@ def load_on_device(checkpoint: str, required: type[Kind], task: str, device: str
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Makes a group of the processes that torchrun has started."""
+    """Makes a group of the processes that torchrun has started.
+
+    They wait for each other for up to a day, as one may decode a large folder for longer than torch's half an hour.
+    """
     if _local_rank() < torch.cuda.device_count():
         torch.cuda.set_device(_local_rank())  # the meaning of `cuda` in this process
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(days=1))
     try:
         yield
     finally:

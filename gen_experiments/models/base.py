@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -25,11 +26,10 @@ from gen_experiments.recorded import Recorded, arguments_of, class_path
 from gen_experiments.schedules import Schedule, set_run_length
 
 
-class ImageModel(Recorded, ManualOptimization):
+class ImageModel(Recorded, ManualOptimization, ABC):
     """The base of all models, your own included.
 
-    A subclass calls `super().__init__(image, lr_schedule)`, wraps its optimizers by `scheduled(...)`, and defines
-    `training_step`.
+    A subclass calls `super().__init__(image, lr_schedule)` and wraps its optimizers by `scheduled(...)`.
 
     Args:
         image: what the images are like; the command line links it from the data.
@@ -43,8 +43,7 @@ class ImageModel(Recorded, ManualOptimization):
             unless a step accumulates several batches (`trainer.accumulate_grad_batches`), each with its own random
             numbers.
         scores_batches: whether evaluation steps use their images, so that each process needs some.
-        score_without_fid: the score that chooses the best checkpoint without a FID, and `min` or `max` for which is
-            better; None if no logged score does.
+        score_without_fid: the score that chooses the best checkpoint without a FID, and `min` or `max`; or None.
         alternatives: what to do instead, by the task of a command that the model cannot do.
         logs_this_iteration: whether the loggers get the values of `log_training` now (`trainer.log_every_n_steps`).
     """
@@ -57,16 +56,18 @@ class ImageModel(Recorded, ManualOptimization):
         super().__init__()
         self.image = image
         self.lr_schedule = lr_schedule
-        self.images_seen = 0
-        self.iteration = 0
+        self.images_seen = self.iteration = self.batch_images = self._batch_of_step = 0
         self.logs_this_iteration = False
-        self.batch_images, self._batch_of_step = 0, 0
         self._lr_factor = 1.0
         self._compiled: tuple[nn.Module, ...] = ()
         self._scheduled: list[tuple[Optimizer, list[float]]] = []
         if _given_hyperparameters.get() is not None:
             # The command line's plain values, from which a checkpoint rebuilds the model.
             self.save_hyperparameters(logger=False)
+
+    @abstractmethod
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """Returns the loss of a batch; None where the model steps its own optimizers."""
 
     def iteration_rng(self) -> torch.Generator:
         """Returns a generator of this iteration's random numbers, in the same state on all processes."""
@@ -238,12 +239,11 @@ class ImageModel(Recorded, ManualOptimization):
 
     def _warn_of_checkpoints_without_description(self) -> None:
         """Warns before training, rather than after it, that no command will read its checkpoints."""
-        if self.hparams or not self.trainer.is_global_zero:
-            return
-        try:
-            self.hyper_parameters()
-        except UserError as error:
-            warnings.warn(f"checkpoints of this model can only be loaded by Lightning: {error}", stacklevel=2)
+        if not self.hparams and self.trainer.is_global_zero:
+            try:
+                self.hyper_parameters()
+            except UserError as error:
+                warnings.warn(f"checkpoints of this model can only be loaded by Lightning: {error}", stacklevel=2)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the images seen."""

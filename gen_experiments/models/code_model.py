@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -24,6 +24,7 @@ from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.pure_functions import PureFunction
 from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule
+from gen_experiments.units import BITS_PER_CODE
 
 PriorFactory = Callable[[CodeSpec], Prior]
 NATS_OF_A_BIT = math.log(2)
@@ -50,6 +51,7 @@ class CodeModel(ImageModel):
     """
 
     score_without_fid: ClassVar[tuple[str, str] | None] = ("val/nll", "min")
+    units: ClassVar[Mapping[str, str]] = {"train/loss": BITS_PER_CODE}
 
     def __init__(
         self,

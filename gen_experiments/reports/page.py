@@ -101,7 +101,7 @@ def _curves(runs: Sequence[RunData]) -> str:
                 mode = "lines+markers" if len(x) < 40 else "lines"
                 line = {"color": COLOURS[number % len(COLOURS)], "width": 1.5}
                 lines.append(graph_objects.Scatter(x=x, y=y, name=run.name, mode=mode, line=line))
-        layout = {"title": name, "xaxis_title": "images seen", "height": 300, "showlegend": False}
+        layout = {"title": with_unit(name), "xaxis_title": "images seen", "height": 300, "showlegend": False}
         figure = graph_objects.Figure(lines, layout | {"margin": {"l": 55, "r": 15, "t": 40, "b": 40}})
         figures.append(to_html(figure, include_plotlyjs=False, full_html=False, config={"responsive": True}))
     return f'<div class="curves">{"".join(figures)}</div>'

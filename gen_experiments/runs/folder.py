@@ -13,7 +13,7 @@ from gen_experiments.checkpoint_paths import CHECKPOINTS, file_of, is_exported, 
 from gen_experiments.errors import UserError
 from gen_experiments.runs.checkpoint_files import is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_lasting, is_restart, job_name
-from gen_experiments.runs.lock import holder, is_locked, lock, release
+from gen_experiments.runs.lock import holder, lock, release
 from gen_experiments.runs.record import RECORD_FILE, RunRecord, update_record
 
 
@@ -178,22 +178,25 @@ class Run:
     def _own_run(self, seed: int | None) -> Path | None:
         """Returns the run that this job has begun or resumed; outside of a job, the newest that has not ended.
 
-        A restart within a torchrun without a name returns the run of the start before it. As the torchruns of a SLURM
-        job share its name, a run that another process holds is returned only if there is no other.
+        A restart within a torchrun without a name returns the run of the start before it. The run is locked, so that no
+        process that starts at the same moment returns it too. As the torchruns of a SLURM job share its name, a run
+        that another process holds is returned only if there is no other.
         """
         job = job_name()
-        waiting = held = None
+        held, waiting = None, []
         for folder in self._folders():
             record = RunRecord.read(folder)
             if record is None or record.seed != seed:
                 continue
             if job is not None and record.job == job:
-                held = held or folder
-                if not is_locked(folder):
+                if lock(folder):
                     return folder
-            if waiting is None and not is_lasting(record.job) and record.status != "finished" and not is_locked(folder):
-                waiting = folder
-        return held or (None if is_lasting(job) or (job is not None and is_restart()) else waiting)
+                held = held or folder
+            elif not is_lasting(record.job) and record.status != "finished":
+                waiting.append(folder)
+        if held or is_lasting(job) or (job is not None and is_restart()):
+            return held
+        return next(filter(lock, waiting), None)
 
     def _with_checkpoint(self, which: str, seed: int | None, any_seed: bool = False) -> tuple[Path, Path]:
         """Returns the newest run that has a checkpoint, and that checkpoint or, if it is unreadable, another one."""

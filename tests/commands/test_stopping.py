@@ -1,6 +1,8 @@
 """Commands that would take hours are stopped by a signal, in one line, and what they have written is whole."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +11,15 @@ import pytest
 from PIL import Image
 
 from gen_experiments.progress import progress
+
+# How many seconds a process of a command waits for another.
+WAIT = """
+import torch
+import torch.distributed as dist
+from gen_experiments.commands.devices import process_group
+with process_group():
+    print(dist.group.WORLD._get_backend(torch.device("cpu")).options._timeout.total_seconds())
+"""
 
 
 @pytest.mark.parametrize(
@@ -54,3 +65,13 @@ def test_progress_of_something_long_is_shown(capsys, monkeypatch):
     said = capsys.readouterr().err
     assert "2/5" in said
     assert "images/s" in said
+
+
+def test_the_processes_of_a_command_wait_for_one_that_decodes_for_hours():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launched = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-c", WAIT]
+    printed = subprocess.run(command, env=os.environ | launched, capture_output=True, text=True, check=True).stdout
+    assert float(printed) >= 12 * 60 * 60

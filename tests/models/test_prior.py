@@ -36,7 +36,7 @@ def logged(path, name):
         return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
 
 
-def test_an_autoregressive_prior_trains_and_is_scored(experiment, tmp_path, checkpoints):
+def test_an_autoregressive_prior_trains_and_is_scored(experiment, tmp_path, checkpoints, capsys):
     chosen = [f"--config={CONFIGS / 'prior.yaml'}", "--model.prior=AutoregressivePrior", "--model.prior.width=16"]
     small = ["--model.prior.depth=1", "--model.prior.heads=2", f"--model.vqvae={checkpoints['vqvae']}"]
     assert experiment("fit", *chosen, *small, *SHORT, "--trainer.max_steps=2", "--evaluation.samples=40") == 0
@@ -44,6 +44,10 @@ def test_an_autoregressive_prior_trains_and_is_scored(experiment, tmp_path, chec
     # An untrained prior over 32 codes needs about five bits a code.
     assert logged(metrics, "val/nll")[0] == pytest.approx(5, abs=0.6)
     assert len(logged(metrics, "val/fid")) == 1
+    assert logged(metrics, "train/loss")[-1] == pytest.approx(5, abs=0.6)
+    printed = capsys.readouterr().out
+    assert "train/loss (bits per code)" in printed
+    assert "val/nll (bits per code)" in printed
 
 
 def test_the_first_batch_is_read_in_random_orders(experiment, tmp_path, options):

@@ -1,9 +1,12 @@
 """The folder that a new run is given."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 from gen_experiments.runs.folder import Run
@@ -61,3 +64,41 @@ def test_nothing_in_a_folder_is_open_when_it_is_removed(tmp_path, monkeypatch):
     run.discard(start)
     assert opened == []
     assert not start.folder.exists()
+
+
+TOGETHER = """
+import sys, time
+from gen_experiments.errors import UserError
+from gen_experiments.runs.folder import Run
+run = Run("run", sys.argv[1], resume="auto")
+print("ready", flush=True)
+time.sleep(max(0.0, float(input()) - time.time()))
+try:
+    print(run.start(None, 0).folder.name, flush=True)
+except UserError as error:
+    print(error, flush=True)
+input()
+"""
+
+
+def test_processes_that_start_at_the_same_moment_go_on_with_runs_of_their_own(tmp_path):
+    """Many runs that have ended make it long from the look at the one that waits to its lock."""
+    ended = asdict(RunRecord("a", "run", seed=0, status="finished"))
+    for version in range(1001):
+        (tmp_path / "run" / f"version_{version}").mkdir(parents=True)
+        record = ended | ({"status": "stopped"} if version == 1000 else {})
+        (tmp_path / "run" / f"version_{version}" / "run.json").write_text(json.dumps(record))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", TOGETHER, str(tmp_path)], **pipes) for _ in range(2)]
+    try:
+        assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
+        begin = time.time() + 0.2
+        for process in processes:
+            process.stdin.write(f"{begin}\n")
+            process.stdin.flush()
+        found = [process.stdout.readline().strip() for process in processes]
+    finally:
+        for process in processes:
+            process.communicate("\n", timeout=60)
+    # One goes on with the run that waits, the other finds none and begins one.
+    assert sorted(found) == ["version_1000", "version_1001"]
