@@ -35,10 +35,11 @@ from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.models.trainer_options import check_trainer, check_trains
 from gen_experiments.models.transfer import files_named, load_what_fits
 from gen_experiments.runs import job
-from gen_experiments.runs.folder import Run, Start
+from gen_experiments.runs.folder import Run
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.record import record_origin
 from gen_experiments.runs.signals import Signals
+from gen_experiments.runs.start import Start
 
 # The packages whose classes the command line knows by their short names.
 PACKAGES = (callbacks, data, losses, metrics, models, networks, priors, quantizers)

@@ -14,9 +14,9 @@ from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.checkpoint_paths import CHECKPOINTS, LAST
 from gen_experiments.errors import Stopped
-from gen_experiments.runs.folder import Start
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.record import update_record
+from gen_experiments.runs.start import Start
 
 if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule

@@ -10,7 +10,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gen_experiments.callbacks.resumption import Resumption
-from gen_experiments.runs.folder import Start
+from gen_experiments.runs.start import Start
 
 
 def test_what_watches_the_other_processes_does_not_kill_the_one_that_has_ended_them(tmp_path):
