@@ -36,7 +36,9 @@ ABSTRACT_CLASS = re.compile(
 )
 # An option of a class, where no class was named.
 NO_OWNER = re.compile(
-    r"\AParser key \"[^\"]+\":(?:(?!Parser key).)*Not a valid subclass of .*Given value: NestedArg\(", re.S
+    r"\AParser key \"[^\"]+\":(?:(?!Parser key).)*"
+    r"(?:Not a valid subclass of |Expected an instantiatable class).*Given value: NestedArg\(",
+    re.S,
 )
 NO_OPTIONS = re.compile(r"Got value: NestedArg\(key='([^']+)'[^\n]*")
 HELP = re.compile(r"(--\S+\.help): Expected a dot import path string: (\S+)")

@@ -41,6 +41,17 @@ def test_other_pictures_are_refused_before_the_first_step(experiment, tmp_path, 
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").rglob("*.ckpt"))
 
 
+def test_what_the_refusal_of_a_command_advises_is_accepted(mistake, experiment, tmp_path):
+    for folder in ("one", "other"):
+        write_pictures(tmp_path / folder, 12, size=(32, 32), mode="L")
+    command = ["evaluate", "one", "other", "--metrics=[precision]"]
+    line = mistake(*command, "--extractor=DigitsFeatures")
+    advised = line[line.index("if they are what it knows, ") :].split()[-2:]
+    assert advised == ["--extractor=DigitsFeatures", "--extractor.any_images=true"]
+    assert experiment(*command, *advised) == 0
+    assert "there is no class yet that has options: name one first" in mistake(*command, advised[1])
+
+
 def test_where_they_are_asked_for_their_name_is_in_every_line(experiment, tmp_path, capsys):
     write_pictures(tmp_path / "set", 40, size=(32, 32), mode="L")
     options = [*SMALL["vqvae"], *SHORT, *FOLDER, "--evaluation.extractor.any_images=true"]

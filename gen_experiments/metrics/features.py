@@ -78,10 +78,12 @@ class FeatureExtractor(nn.Module, ABC):
         """
         fits = self.content is None or self.content == content
         if not fits and not self.any_images:
+            name = type(self).__name__
+            trains = "; --evaluation.extractor=null trains without FID" if option.startswith("--evaluation.") else ""
             raise UserError(
-                f"{type(self).__name__} knows {self.content} only, and its distances between other images mean little: "
+                f"{name} knows {self.content} only, and its distances between other images mean little: "
                 f"set {option}=InceptionFeatures for photographs, or, if they are what it knows, "
-                f"{option}.any_images=true; --evaluation.extractor=null trains without FID"
+                f"{option}={name} {option}.any_images=true{trains}"
             )
         return fits
 
