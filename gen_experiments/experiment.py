@@ -121,8 +121,11 @@ class ExperimentCLI(LightningCLI):
             job.check_processes(trainer.num_devices, trainer.num_nodes, isinstance(trainer.accelerator, CPUAccelerator))
             self._agree_on_start()
             start = self._start
-            # Mistakes are refused before anything starts.
+            # Mistakes are refused before pictures are decoded.
             check_trainer(self.model, trainer)
+            for extractor in filter(None, (scores.extractor for scores in callbacks_of(trainer, Evaluation))):
+                extractor.check_channels(self.datamodule.source.channels)
+                extractor.fits(self.datamodule.source.content)
             if subcommand == "fit" and start.checkpoint is None:
                 check_trains(trainer, self._run.init_from)
             checkpoint = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
@@ -230,9 +233,8 @@ def _announce(subcommand: str, start: Start, checkpoint: dict[str, Any] | None) 
     if checkpoint is not None:
         where = f"{start.checkpoint} (step {checkpoint['global_step']}, {checkpoint['images_seen']} images seen)"
         begins = "begins again" if start.begins_again else "goes on" if start.resumes else "is a new run and begins"
-        print(
-            f"{start.folder} {begins} from {where}" if subcommand == "fit" else f"{subcommand} of {where}", flush=True
-        )
+        did = f"{start.folder} {begins} from" if subcommand == "fit" else f"{subcommand} of"
+        print(f"{did} {where}", flush=True)
     elif start.resumes:
         print(f"{start.folder} begins again: it has no readable checkpoint", flush=True)
 

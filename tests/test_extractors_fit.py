@@ -37,7 +37,9 @@ def test_digits_features_are_for_digits():
 def test_other_pictures_are_refused_before_the_first_step(experiment, tmp_path, capsys):
     write_pictures(tmp_path / "set", 40, size=(32, 32), mode="L")
     assert experiment("fit", *SMALL["vqvae"], *SHORT, *FOLDER) == 1
-    assert "--evaluation.extractor=null trains without FID" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "--evaluation.extractor=null trains without FID" in printed.err
+    assert "decoded" not in printed.out + printed.err
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").rglob("*.ckpt"))
 
 
