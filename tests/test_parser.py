@@ -70,7 +70,7 @@ CONFIG = f"--config={CONFIGS}/vqvae.yaml"
         (["fit", "--data.damage.help=Blurr"], "data: there is no class Blurr; did you mean Blur?"),
         # The class that has the option is not named: no class is taken for it.
         (["fit", "--data.source.groups.help", "CSVGroups"], "data.source: there is no class yet that has options: "),
-        (["fit", "--data.source.groups.file=a.csv"], "name one first (accepted: CIFAR10, Digits, "),
+        (["fit", "--data.source.groups.file=a.csv"], "data.source: there is no class yet that has options: name one"),
         (["fit", "--model.quantizer.help=FSQ"], "model: there is no class yet that has options: name one first (acc"),
         (["fit", "--model.quantizer.num_codes=3"], "(accepted: CUT, Classifier, CodePrior, "),
         (["fit", "CONFIG", "--model=ImageModel"], "model: ImageModel is not finished"),

@@ -19,7 +19,7 @@ def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
         ("real", "real"): "name an extractor by --extractor",
         ("real", *BY_DIGITS): "name a reference",
         ("real", "nowhere", *BY_DIGITS): "there is no nowhere",
-        ("real", "real", "--extractor=DigitsFeatures"): "knows, --extractor.any_images=true",
+        ("real", "real", "--extractor=DigitsFeatures"): "knows, --extractor=DigitsFeatures --extractor.any_images=true",
         ("empty", "real", *BY_DIGITS): "empty",
         ("sizes", "real", *BY_DIGITS): "differ in size",
         ("run", *BY_DIGITS): "has no checkpoint yet",
