@@ -93,7 +93,7 @@ class Evaluation(Callback):
         self._variety: ClassVariety | None = None
         self._pairs = PairScores(None if lpips is None else lpips.lpips)
         self._in_pairs = True  # whether the model's images can be compared with those of the batch
-        self._has_source_images = False  # whether the batches have sources
+        self._has_source_images = False  # whether the batches have source images
         self._suffix = ""  # of the names of scores by an extractor that does not know the images
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -3,7 +3,6 @@
 import functools
 import warnings
 
-import lightning.pytorch as pl
 import torch
 from torch import nn
 
@@ -17,6 +16,7 @@ from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.models.gan import GAN
 from gen_experiments.networks.base import Generator
 from gen_experiments.networks.discriminators import PlainDiscriminator
+from small_models import quiet_trainer
 
 ADAM = functools.partial(torch.optim.Adam, lr=2e-4)
 
@@ -62,17 +62,7 @@ def validated(known, images_seen=10_000, generator=Recalls, trained=0, source=Di
     )
     model.images_seen = images_seen
     evaluation = Evaluation(DigitsFeatures(), **{"samples": 400, "batch_size": 150} | options)
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        logger=False,
-        callbacks=[evaluation],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-        val_check_interval=1,
-        max_steps=trained,
-    )
+    trainer = quiet_trainer(evaluation, trained, None, num_sanity_val_steps=0, val_check_interval=1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if trained:
