@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -11,8 +12,27 @@ QUIET = 5.0  # seconds before anything is shown, as most work has ended by then
 BETWEEN_LINES = 30.0  # seconds between two lines in a log file
 
 
+LINE = "{n_fmt} of {total_fmt}{unit} ({percentage:.0f}%), {remaining} left, {rate_fmt}"
+
+
+class _Lines:
+    """Writes what tqdm draws over and over in one line of a terminal as lines of a file."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        if drawn := text.strip():
+            self._file.write(f"{drawn}\n")
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
 def progress(total: int, what: str, chunk: int = 1, shared: bool = False) -> Iterator[range]:
     """Yields ranges of at most `chunk` numbers that make up 0 ... `total` - 1, and shows the progress on stderr.
+
+    On a terminal it is a bar; in a file it is a line every 30 seconds.
 
     Args:
         total: the number of items.
@@ -29,8 +49,8 @@ def progress(total: int, what: str, chunk: int = 1, shared: bool = False) -> Ite
         mininterval=interval,
         maxinterval=interval,
         leave=False,
-        ascii=not on_terminal,
-        file=sys.stderr,
+        bar_format=None if on_terminal else LINE,
+        file=sys.stderr if on_terminal else _Lines(sys.stderr),
         disable=distributed.rank() > 0,
     ) as bar:
         for number, first in enumerate(range(0, total, chunk)):

@@ -1,6 +1,7 @@
 """Commands that would take hours are stopped by a signal, in one line, and what they have written is whole."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -57,14 +58,19 @@ def test_progress_of_something_short_is_not_shown(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_progress_of_something_long_is_shown(capsys, monkeypatch):
+def test_in_a_file_progress_of_something_long_is_lines(capsys, monkeypatch):
     monkeypatch.setattr("gen_experiments.progress.QUIET", 0.0)
     monkeypatch.setattr("gen_experiments.progress.BETWEEN_LINES", 0.0)
     for _ in progress(5, "images", 2):
         pass
-    said = capsys.readouterr().err
-    assert "2/5" in said
-    assert "images/s" in said
+    lines = capsys.readouterr().err.split("\n")
+    assert [re.sub("left.*", "left", line) for line in lines] == [
+        "0 of 5 images (0%), ? left",
+        "2 of 5 images (40%), 00:00 left",
+        "4 of 5 images (80%), 00:00 left",
+        "",
+    ]
+    assert all(re.search(r"left, +[\d.]+ images/s$", line) for line in lines[1:-1])
 
 
 def test_the_processes_of_a_command_wait_for_one_that_decodes_for_hours():

@@ -141,7 +141,7 @@ def test_decoding_shows_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr("gen_experiments.progress.BETWEEN_LINES", 0.0)
     assert (decoded(Endless(1000), "train", 1).pixels[:] == 7).all()
     said = capsys.readouterr().err
-    for done in ("300/1000", "900/1000"):
+    for done in ("300 of 1000", "900 of 1000"):
         assert done in said
     assert "images of train decoded" in said
 
