@@ -31,16 +31,21 @@ def start(*arguments, folder, **environment):
     return Forked(arguments, folder, os.environ | {"OMP_NUM_THREADS": "1"} | environment, output, output)
 
 
-def fit(folder, *arguments, command="fit", code=0, **environment):
-    """Trains to the end, by a user without an account; returns what was printed."""
+def finished(folder, *arguments, environment):
+    """Runs a command in `folder` to its end; returns its exit code and what it printed."""
     with tempfile.TemporaryDirectory() as beside:
         outputs = [Path(beside) / name for name in ("stdout", "stderr")]
-        process = Forked([command, *arguments], folder, without_account(folder) | environment, *outputs)
+        process = Forked(arguments, folder, environment, *outputs)
         try:
-            found = process.wait(240)
+            code = process.wait(240)
         finally:
             process.kill()
-        done = subprocess.CompletedProcess(arguments, found, *(output.read_text() for output in outputs))
+        return subprocess.CompletedProcess(arguments, code, *(output.read_text() for output in outputs))
+
+
+def fit(folder, *arguments, command="fit", code=0, **environment):
+    """Trains to the end, by a user without an account; returns what was printed."""
+    done = finished(folder, command, *arguments, environment=without_account(folder) | environment)
     assert done.returncode == code, done.stderr[-3000:]
     return done
 
