@@ -1,5 +1,6 @@
 """The command line: LightningCLI for fit, validate, test and predict; plain functions for the rest."""
 
+import functools
 import gc
 import importlib
 import inspect
@@ -71,11 +72,19 @@ def _imports() -> Iterator[None]:
     gc.disable()
     try:
         yield
-        if not gc.get_freeze_count():  # else other commands ran before, whose garbage must not stay
-            gc.freeze()
+        _keep_imports()
     finally:
         if enabled:
             gc.enable()
+
+
+@functools.cache
+def _keep_imports() -> None:
+    """Takes what was imported out of the search for garbage; once in a process, as garbage of a command must not stay.
+
+    Whether that was done is not asked of `gc.get_freeze_count`: it counts one by one, for a tenth of a short command.
+    """
+    gc.freeze()
 
 
 def _check_configs(arguments: list[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, get_args
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader, set_parsing_settings
+from jsonargparse import ArgumentParser, Namespace, get_loader, set_dumper, set_loader, set_parsing_settings
 
 from gen_experiments.errors import UserError
 from gen_experiments.mistakes import NO_NAME, explained, one_line
@@ -170,8 +170,19 @@ def _load_yaml(text: str) -> Any:
     return value
 
 
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Writes YAML in C where PyYAML was built with it: a configuration is written part by part, over and over."""
+
+
+def _dump_yaml(value: Any) -> str:
+    """Returns the YAML text that jsonargparse's own dumper writes."""
+    text: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+    return text
+
+
 # config.yaml can then hold the enums among the defaults of other libraries, such as Lightning's Timer.
-yaml.SafeDumper.add_multi_representer(enum.Enum, lambda dumper, member: dumper.represent_data(member.value))
+_Dumper.add_multi_representer(enum.Enum, lambda dumper, member: dumper.represent_data(member.value))
+set_dumper("yaml", _dump_yaml)
 
 _jsonargparse_yaml = get_loader("yaml")
 # What a configuration of somebody else must not name: it is refused now, and not only from jsonargparse 5 on.

@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from gen_experiments.callbacks.tracking import SaveConfig
+from gen_experiments.callbacks.tracking import SaveConfig, values_of
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.experiment import ExperimentCLI
 from gen_experiments.models.base import ImageModel
@@ -49,6 +49,12 @@ def run_trainer_command(arguments: list[str]) -> None:
                 if action.dest == "ckpt_path":
                     action.help = TRAINS_FROM if subcommand == "fit" else SCORES
             return parser
+
+        def _dump_config(self) -> None:
+            """Keeps what is saved as hyperparameters; Lightning reads the same text by a slower reader."""
+            if not hasattr(self, "config_dump"):
+                text = self.parser.dump(self.config, skip_link_targets=False, skip_unset=False)
+                self.config_dump = values_of(text)[arguments[0]]
 
     with pipes_as_files(arguments) as words:
         OneCommandCLI(

@@ -4,9 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from forked import Forked
 
 MODULE = [sys.executable, "-m", "gen_experiments"]
 # Two processes. Without the address they look for that of the machine's name, which need not have one.
@@ -24,27 +27,25 @@ def python(*arguments, code=None):
 
 def start(*arguments, folder, **environment):
     """Starts a command in `folder`; its output goes to `output.txt` there."""
-    with (folder / "output.txt").open("a") as output:
-        return subprocess.Popen(
-            [*MODULE, *map(str, arguments)],
-            cwd=folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        )
+    output = folder / "output.txt"
+    return Forked(arguments, folder, os.environ | {"OMP_NUM_THREADS": "1"} | environment, output, output)
+
+
+def finished(folder, *arguments, environment):
+    """Runs a command in `folder` to its end; returns its exit code and what it printed."""
+    with tempfile.TemporaryDirectory() as beside:
+        outputs = [Path(beside) / name for name in ("stdout", "stderr")]
+        process = Forked(arguments, folder, environment, *outputs)
+        try:
+            code = process.wait(240)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(arguments, code, *(output.read_text() for output in outputs))
 
 
 def fit(folder, *arguments, command="fit", code=0, **environment):
     """Trains to the end, by a user without an account; returns what was printed."""
-    done = subprocess.run(
-        [*MODULE, command, *map(str, arguments)],
-        cwd=folder,
-        env=without_account(folder) | environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = finished(folder, command, *arguments, environment=without_account(folder) | environment)
     assert done.returncode == code, done.stderr[-3000:]
     return done
 

@@ -55,8 +55,8 @@ def test_a_data_config_goes_over_any_model(experiment, tmp_path, monkeypatch, in
     write_mnist(root, train=60, test=20, name="FashionMNIST")
     write_cifar10(root, monkeypatch)
     write_pictures(root / "pictures", 40, size=(70, 80))
-    options = [*SMALL[model], "--config", path, *FEW, "--data.val_size=10", "--trainer.val_check_interval=2"]
-    options += ["--evaluation.samples=8", "--evaluation.reference=val"]  # a VQ-VAE draws no samples
+    options = [*SMALL[model], "--config", path, *FEW, "--data.val_size=4", "--trainer.val_check_interval=2"]
+    options += ["--evaluation.samples=4", "--evaluation.reference=val"]  # a VQ-VAE draws no samples
     files = {"train": sorted((root / "pictures").iterdir())}
     if path.stem == "folder":
         options.append(f"--data.source.root={root / 'pictures'}")

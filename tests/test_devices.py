@@ -3,7 +3,6 @@
 import csv
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import torch
 
 from conftest import CONFIGS, SHORT, SMALL
 from pictures_on_disk import write_png16
-from processes import PYTHONPATH, TORCHRUN
+from processes import PYTHONPATH, TORCHRUN, finished
 
 MODELS = {
     "vqvae": [*SMALL["vqvae"], "--data.val_size=251"],  # of which two processes have unequal shares
@@ -24,30 +23,25 @@ RECIPES = {
     "mnist_cgan_projection": [],
     "r3gan": ["--model.generator.width=16", "--model.discriminator.width=16"],
 }
-LAUNCHERS = {
-    "alone": ([sys.executable, "-m"], []),
-    "devices": ([sys.executable, "-m"], ["--trainer.devices=2"]),
-    "torchrun": ([*TORCHRUN, "-m"], ["--trainer.devices=2"]),
-}
+LAUNCHERS = {"alone": [], "devices": ["--trainer.devices=2"], "torchrun": ["--trainer.devices=2"]}
 
 
 def fit(options, launcher, folder, steps):
     """Runs a real `fit` with these options, and returns how it ended."""
-    program, devices = LAUNCHERS[launcher]
-    command = [
-        *program,
-        "gen_experiments",
+    arguments = [
         "fit",
-        *options,
+        *map(str, options),
         *SHORT,
         f"--trainer.max_steps={steps}",
         f"--trainer.val_check_interval={steps}",
         "--trainer.accelerator=cpu",
-        *devices,
+        *LAUNCHERS[launcher],
     ]
     environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"}
+    if launcher != "torchrun":
+        return finished(folder, *arguments, environment=environment)
     return subprocess.run(
-        [str(part) for part in command],
+        [*TORCHRUN, "-m", "gen_experiments", *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,

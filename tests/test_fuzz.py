@@ -96,7 +96,6 @@ def test_any_command_line_ends_with_a_code_and_at_most_one_line(fuzzer, cases, s
             os.environ.clear()
             os.environ.update(before)
     finally:
-        gc.unfreeze()
         signal.signal(signal.SIGALRM, handler)
     print(f"{cases} cases, {len(failed)} failures; exit codes {dict(codes)}")
     assert not failed, ascii("\n".join(failed)).replace("\\n", "\n")

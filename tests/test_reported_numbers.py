@@ -213,13 +213,12 @@ def test_a_projection_is_no_worse_than_its_start(experiment, trained, images, ca
         assert reported[number] > nearest - 0.02
 
 
-@pytest.mark.parametrize("tested", [0, 1])
-def test_a_classifier_is_trained_on_what_the_table_says(experiment, trained, capsys, tmp_path, tested):
+def test_a_classifier_is_trained_on_what_the_table_says(experiment, trained, capsys, tmp_path):
     """Most training images are ones: who learnt from them is wrong of test images that are zeros, right of ones."""
     random = np.random.default_rng(0)
-    for split, common in (("train", 1), ("test", tested)):
+    for split, common in (("train", {1: 100}), ("test", {0: 70, 1: 22})):  # of 100 test images
         for label in range(10):
-            count = 100 if label == common else 1
+            count = common.get(label, 1)
             pictures = random.integers(0, 256, (count, 1, SIZE, SIZE), dtype=np.uint8)
             write(pictures, tmp_path / "pictures" / split / str(label))
     source = f"{{class_path: ImageFolder, init_args: {{root: {tmp_path / 'pictures'}, channels: 1}}}}"
@@ -229,4 +228,4 @@ def test_a_classifier_is_trained_on_what_the_table_says(experiment, trained, cap
     options = ["--config=data.yaml", "--per-class=1", "--steps=20"]
     assert experiment("augment-score", checkpoint(trained, "gan"), *options) == 0
     rows = dict(re.findall(r"(real|both) +│ +\d+ +│ ([\d.]+)%", capsys.readouterr().out))
-    assert all((float(rows[name]) > 90) == (tested == 1) for name in ("real", "both")), rows
+    assert all(21 <= float(rows[name]) <= 24 for name in ("real", "both")), rows

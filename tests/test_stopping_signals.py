@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from conftest import CONFIGS
-from processes import MODULE, kill_all, start
+from processes import kill_all, said, start
 
 # The main thread waits for a mutex of the system, as it waits for other processes within torch; another frees it late.
 SCRIPT = """
@@ -107,12 +107,10 @@ def test_a_command_whose_other_process_never_comes_can_be_stopped(tmp_path, numb
         port = free.getsockname()[1]
     launched = {"TORCHELASTIC_RUN_ID": "a", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
     store = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [*MODULE, "stats", str(tmp_path), "--out=statistics.npz"]
-    with (tmp_path / "output.txt").open("w") as output:
-        process = subprocess.Popen(command, env=os.environ | launched | store, stdout=output, stderr=output)
+    process = start("stats", tmp_path, "--out=statistics.npz", folder=tmp_path, **launched, **store)
     try:
         while True:
-            assert process.poll() is None, (tmp_path / "output.txt").read_text()
+            assert process.poll() is None, said(tmp_path)
             with socket.socket() as client:
                 if client.connect_ex(("127.0.0.1", port)) == 0:
                     break
@@ -121,7 +119,7 @@ def test_a_command_whose_other_process_never_comes_can_be_stopped(tmp_path, numb
         assert process.wait(60) == code
     finally:
         kill_all(process)
-    (line,) = (tmp_path / "output.txt").read_text().splitlines()
+    (line,) = said(tmp_path)
     assert line == f"stopped by {number.name}: the files that were written so far are whole"
 
 

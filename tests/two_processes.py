@@ -1,7 +1,6 @@
 """Runs a function in two real gloo processes."""
 
 import faulthandler
-import multiprocessing
 import os
 import sys
 import time
@@ -14,9 +13,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+import forked  # noqa: F401 - what the server of both imports
+
 PATIENCE = 240.0  # seconds, on a machine that does much else
-# What each process would import for some seconds: a server imports it once, and every process is a fork of that.
-multiprocessing.set_forkserver_preload(["lightning.pytorch", "torchmetrics", "torchvision", "pytest"])
 
 
 def run(function: Callable[..., Any], folder: Path, *arguments: Any, patience: float = PATIENCE) -> list[Any]:

@@ -61,7 +61,7 @@ class SaveConfig(SaveConfigCallback):
         # A logger may have no folder, or one of its own.
         with atomic_write(Path(trainer.default_root_dir) / self.config_filename) as path:
             path.write_text(text, encoding="utf-8")
-        config: dict[str, Any] = yaml.safe_load(text)
+        config = values_of(text)
         for callback in callbacks_of(trainer, Evaluation):
             config["protocol"] = callback.protocol()
         config["images"] = data_of(trainer).facts()
@@ -74,6 +74,12 @@ class SaveConfig(SaveConfigCallback):
             logger.log_hyperparams(config)
             if isinstance(logger, WandbRun):
                 logger.log_inputs({"dataset": config["images"], "reference-statistics": config.get("protocol", {})})
+
+
+def values_of(text: str) -> dict[str, Any]:
+    """Returns the values of a configuration that this process wrote as YAML, read in C where PyYAML has that."""
+    values: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return values
 
 
 def parameters(model: LightningModule) -> dict[str, int]:

@@ -4,15 +4,16 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
-import sys
 import termios
 
 import pytest
 
 from conftest import SHORT, SMALL
+from forked import Forked
 from gen_experiments.callbacks.progress import duration
-from processes import MODULE, fit, without_account
+from processes import fit, without_account
 
 BAR = [option for option in SHORT if "progress_bar" not in option]
 LINES = ["--trainer.callbacks+=RunProgress", "--trainer.callbacks.every_line=0.0001"]
@@ -20,21 +21,20 @@ LINES = ["--trainer.callbacks+=RunProgress", "--trainer.callbacks.every_line=0.0
 
 def on_a_terminal(folder, *arguments):
     """Runs a command on a pseudo-terminal of 200 columns; returns what it showed."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.chdir(folder)
-        fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
-        os.execvpe(sys.executable, [*MODULE, *map(str, arguments)], without_account(folder))
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
+    name = os.ttyname(terminal)
+    process = Forked(arguments, folder, without_account(folder), name, name)
     shown = b""
-    while True:
-        try:
-            read = os.read(terminal, 65536)
-        except OSError:  # how Linux tells the end
-            break
-        if not read:
-            break
-        shown += read
-    assert os.waitpid(child, 0)[1] == 0, shown[-2000:]
+    try:
+        while select.select([screen], [], [], 0.1)[0] or process.poll() is None:
+            if select.select([screen], [], [], 0)[0]:
+                shown += os.read(screen, 65536)
+    finally:
+        process.kill()
+        os.close(terminal)
+        os.close(screen)
+    assert process.wait() == 0, shown[-2000:]
     return shown.decode()
 
 

@@ -25,8 +25,8 @@ def by(name, **arguments):
 
 
 def test_several_extractors_share_a_pass_and_score_as_each_alone(experiment, inception_weights, tmp_path):
-    digits(tmp_path / "real", slice(0, 12))
-    digits(tmp_path / "fake", slice(20, 30))
+    digits(tmp_path / "real", slice(0, 6))
+    digits(tmp_path / "fake", slice(20, 25))
     both = [by("DigitsFeatures", any_images=True), by("InceptionFeatures", weights=str(inception_weights))]
     command = ("evaluate", "fake", "real", "--metrics=[fid,mind]")
     assert experiment(*command, f"--extractor={json.dumps(both)}", "--json=record.json") == 0

@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 from PIL import Image
 
+from forked import Forked
 from gen_experiments.progress import progress
+from processes import wait_until
 
 # How many seconds a process of a command waits for another.
 WAIT = """
@@ -27,18 +28,17 @@ with process_group():
     ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)]
 )
 def test_a_billion_samples_can_be_stopped(tmp_path, checkpoints, number, code):
-    command = [sys.executable, "-m", "gen_experiments", "sample", checkpoints["gan"], "--num=1000000000", "--out=set"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    arguments = ["sample", checkpoints["gan"], "--num=1000000000", "--out=set"]
+    stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
+    process = Forked(arguments, tmp_path, os.environ, stdout, stderr)
     try:
-        while not (tmp_path / "set" / "00100.png").exists():
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
+        assert wait_until((tmp_path / "set" / "00100.png").exists, process, 120), stderr.read_text()
         process.send_signal(number)
-        said, complained = process.communicate(timeout=60)
+        assert process.wait(60) == code
     finally:
         process.kill()
-    assert process.returncode == code
-    assert said == ""
+    complained = stderr.read_text()
+    assert stdout.read_text() == ""
     assert complained.splitlines()[-1] == f"stopped by {number.name}: the files that were written so far are whole"
     assert "Traceback" not in complained
     written = sorted((tmp_path / "set").iterdir())

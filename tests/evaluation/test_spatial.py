@@ -69,7 +69,7 @@ def distance_of_few(first, second):
 
 
 def test_an_adm_reference_is_compared_by_its_statistics(experiment, inception_weights, by_inception, capsys):
-    fake, shown, real = pictures(8, 1, 200), pictures(6, 2, 90), pictures(9, 0, 255)
+    fake, shown, real = pictures(5, 1, 200), pictures(3, 2, 90), pictures(6, 0, 255)
     write_archive("fake.npz", fake)
     sides = [restated(inception_weights, images) for images in (fake, real)]
     moments = {
@@ -88,10 +88,10 @@ def test_an_adm_reference_is_compared_by_its_statistics(experiment, inception_we
 
 
 def test_stats_writes_what_adm_reads(experiment, inception_weights, by_inception, capsys):
-    images = pictures(9, 0, 255)
+    images = pictures(5, 0, 255)
     write_archive("real.npz", images)
     assert experiment("stats", "real.npz", "--out=ours.npz", "--spatial", by_inception) == 0
-    assert "mu, sigma, mu_s and sigma_s of 9 images" in capsys.readouterr().out
+    assert "mu, sigma, mu_s and sigma_s of 5 images" in capsys.readouterr().out
     with np.load("ours.npz") as held:
         for end, rows in zip(("", "_s"), restated(inception_weights, images), strict=True):
             expected = np.cov(rows.astype(np.float64), rowvar=False)
