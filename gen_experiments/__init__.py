@@ -1,17 +1,16 @@
 """Experiments with image generators: GANs, VQ-VAEs, priors over codes and translation from one YAML.
 
-`__main__` and `cli` read a command. For `fit` and others, `trainer_commands` and `experiment` build the YAML's classes
-by LightningCLI: `data` makes the batches; `models`, the LightningModules, train `networks`, `quantizers` and `priors`
-by `losses`; `callbacks` log, score by `evaluation` and `metrics`, and keep the folder of `runs`. `commands` are the
-functions of all other commands; `reports` and `search` belong to two of them.
+`__main__` and `cli` read a command. For `fit` and others, `cli.experiment` builds the YAML's classes by LightningCLI:
+`data` makes the batches; `models`, the LightningModules, train `networks`, `quantizers` and `priors` by `losses`;
+`callbacks` log, score by `evaluation` and `metrics`, and keep the folder of `runs`. `commands` are the functions of all
+other commands; `reports` and `search` belong to two of them.
 
 - `images`, `sizes`, `channels`, `grids`: what an image is, and many of them in one picture;
 - `distributed`, `randomness`, `precision`, `schedules`: what every training stands on;
 - `recorded`, `pure_functions`, `contracts`: what models and their parts have in common;
 - `checkpoint_paths`, `exported`, `layouts`: checkpoints, exports, and weights of other projects;
 - `untrusted`: files that nobody vouches for; `storage`: files that are written whole;
-- `parser`, `class_paths`, `errors`, `reporting`: mistakes, each told in one line;
-- `pipes`, `stopping`, `progress`, `units`: what a command line needs beside.
+- `errors`, `progress`, `units`: what a user reads: mistakes in one line, how far long work is, the units of scores.
 """
 
 import time

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from conftest import CONFIGS
+from gen_experiments.cli.reporting import described, report, warning_line
 from gen_experiments.errors import UserError
-from gen_experiments.reporting import described, report, warning_line
 
 
 def raised(function):
@@ -57,7 +57,7 @@ LEFT_ALONE = """
 import os, signal, sys
 import torch
 import torch.distributed as dist
-from gen_experiments.reporting import report
+from gen_experiments.cli.reporting import report
 dist.init_process_group("gloo", init_method=f"file://{os.getcwd()}/group", rank=int(sys.argv[1]), world_size=2)
 dist.all_reduce(torch.zeros(1))
 if dist.get_rank():

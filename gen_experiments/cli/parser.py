@@ -12,8 +12,8 @@ from typing import Any, NoReturn, get_args
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader, set_parsing_settings
 
+from gen_experiments.cli.mistakes import NO_NAME, explained, one_line
 from gen_experiments.errors import UserError
-from gen_experiments.mistakes import NO_NAME, explained, one_line
 from gen_experiments.untrusted.plain_values import check_plain
 
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")

@@ -28,7 +28,7 @@ from gen_experiments.callbacks.progress import RunProgress
 from gen_experiments.callbacks.resumption import Resumption
 from gen_experiments.callbacks.scores import Scores
 from gen_experiments.callbacks.summary import Summary
-from gen_experiments.class_paths import import_packages
+from gen_experiments.cli.class_paths import import_packages
 from gen_experiments.distributed import is_distributed
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.models.checkpoints import check_fits

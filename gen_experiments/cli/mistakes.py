@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
-from gen_experiments.class_paths import (
+from gen_experiments.cli.class_paths import (
     IMPORT_PATH,
     UNFINISHED,
     classes_of,
