@@ -7,9 +7,9 @@ other commands; `reports` and `search` belong to two of them.
 
 - `images`, `sizes`, `channels`, `grids`: what an image is, and many of them in one picture;
 - `distributed`, `randomness`, `precision`, `schedules`: what every training stands on;
-- `recorded`, `pure_functions`, `contracts`: what models and their parts have in common;
-- `checkpoint_paths`, `exported`, `layouts`: checkpoints, exports, and weights of other projects;
-- `untrusted`: files that nobody vouches for; `storage`: files that are written whole;
+- `pure_functions`, `contracts`: what models and their parts have in common;
+- `checkpoints`: from a file to a model; `untrusted`: files that nobody vouches for; `storage`: files that are written
+  whole;
 - `errors`, `progress`, `units`: what a user reads: mistakes in one line, how far long work is, the units of scores.
 """
 
@@ -47,9 +47,9 @@ def load(path: str | Path, trust: str | Sequence[str] = ()) -> "ImageModel":
     # Imported here, so that `import gen_experiments` does not wait for Lightning.
     import torch
 
+    from gen_experiments.checkpoints.descriptions import trusting
+    from gen_experiments.checkpoints.loading import load_model
     from gen_experiments.models.base import ImageModel
-    from gen_experiments.models.checkpoints import load_model
-    from gen_experiments.models.descriptions import trusting
 
     # A model is built with initial weights, which are drawn.
     with torch.random.fork_rng(devices=()), trusting([trust] if isinstance(trust, str) else trust):

@@ -11,7 +11,7 @@ from PIL import Image
 
 import gen_experiments
 from conftest import SHORT, SMALL
-from gen_experiments.models.checkpoints import described, read_checkpoint
+from gen_experiments.checkpoints.loading import described, read_checkpoint
 from gen_experiments.storage import file_sha256
 
 

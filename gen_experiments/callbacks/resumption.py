@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from gen_experiments.callbacks.csv_logger import MetricsCSV
 from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
-from gen_experiments.checkpoint_paths import CHECKPOINTS, LAST
+from gen_experiments.checkpoints.paths import CHECKPOINTS, LAST
 from gen_experiments.errors import Stopped
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.record import update_record

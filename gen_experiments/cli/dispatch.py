@@ -15,7 +15,7 @@ import docstring_parser
 from jsonargparse import ActionYesNo
 
 from gen_experiments import data, metrics
-from gen_experiments.checkpoint_paths import check_images_exist, existing_checkpoint, named_checkpoint
+from gen_experiments.checkpoints.paths import check_images_exist, existing_checkpoint, named_checkpoint
 from gen_experiments.cli.class_paths import import_packages
 from gen_experiments.cli.parser import OneLineParser, in_home
 from gen_experiments.cli.reporting import warning_line

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.checkpoint_paths import run_of
+from gen_experiments.checkpoints.paths import run_of
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.records import EVALUATION_FILE, better, differences, differing_settings, read_record
 from gen_experiments.metrics.features import FeatureExtractor

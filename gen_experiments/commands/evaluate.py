@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from gen_experiments.checkpoint_paths import run_of
+from gen_experiments.checkpoints.paths import run_of
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.by_damage import scores_by_damage
 from gen_experiments.commands.evaluating.copies import OF_COPIES, copies

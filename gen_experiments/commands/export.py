@@ -4,7 +4,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-from gen_experiments.checkpoint_paths import WEIGHTS
+from gen_experiments.checkpoints.exports import CONFIG, config_of, weights_bytes
+from gen_experiments.checkpoints.loading import load_model, read_checkpoint
+from gen_experiments.checkpoints.paths import WEIGHTS
 from gen_experiments.commands.programs import (
     Onnx,
     ProgramFormat,
@@ -16,9 +18,7 @@ from gen_experiments.commands.programs import (
 )
 from gen_experiments.commands.reading import plain_reading
 from gen_experiments.errors import UserError
-from gen_experiments.exported import CONFIG, config_of, weights_bytes
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model, read_checkpoint
 from gen_experiments.pure_functions import HasPureFunctions
 from gen_experiments.storage import atomic_folder, check_empty
 

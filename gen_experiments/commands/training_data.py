@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from gen_experiments import data, metrics
-from gen_experiments.checkpoint_paths import is_exported
+from gen_experiments.checkpoints.descriptions import build, described_by
+from gen_experiments.checkpoints.paths import is_exported
 from gen_experiments.cli.class_paths import import_packages
 from gen_experiments.cli.parser import in_home
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.models.descriptions import build, described_by
 from gen_experiments.untrusted.plain_values import check_plain, read_yaml
 
 # The packages whose classes a configuration may name by their short names.

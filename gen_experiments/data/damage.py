@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gen_experiments import randomness
+from gen_experiments.checkpoints.arguments import Recorded, arguments_of
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.randomness import Stream
-from gen_experiments.recorded import Recorded, arguments_of
 
 
 class Damage(Recorded, ABC):

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
+from gen_experiments.checkpoints.loading import build_model, described, load_model
 from gen_experiments.contracts import require_scalar, require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import build_model, described, load_model
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.vqvae import VQVAE

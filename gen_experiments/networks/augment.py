@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gen_experiments.checkpoints.arguments import Recorded
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.recorded import Recorded
 
 
 class Augmentation(Recorded, ABC):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gen_experiments.checkpoint_paths import CHECKPOINTS, file_of, is_exported, named_checkpoint
+from gen_experiments.checkpoints.paths import CHECKPOINTS, file_of, is_exported, named_checkpoint
 from gen_experiments.errors import UserError
 from gen_experiments.runs.checkpoint_files import is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_lasting, is_restart, job_name
@@ -30,7 +30,7 @@ class Run:
             use it in scripts that may be started again. None does so only if the launcher says that it restarts the
             job.
         init_from: a checkpoint, for example of a model of other data, or its run (the best checkpoint), or weights of
-            another program: a state dict of torch, safetensors, a published checkpoint (`gen_experiments.layouts`);
+            another program: a state dict of torch, safetensors, a published checkpoint (`checkpoints.layouts`);
             FILE:NAME chooses among several sets in a file. A new run starts from those of its weights that fit;
             trainer.max_steps=0 only writes their checkpoint.
     """

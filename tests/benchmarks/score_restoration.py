@@ -17,13 +17,13 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from gen_experiments import load
 from gen_experiments.callbacks.protocols import image_mapping
+from gen_experiments.checkpoints.arguments import arguments_of, class_path
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data import damage_parts, jpeg  # noqa: F401 - the kinds by their short names
 from gen_experiments.data.damage import Damage
 from gen_experiments.grids import in_rows, save_grid
 from gen_experiments.images import evenly_spaced, to_uint8
 from gen_experiments.metrics.reconstruction import psnr
-from gen_experiments.recorded import arguments_of, class_path
 from gen_experiments.reports.evaluations import described_damage
 
 BATCH, SHOWN = 50, 12

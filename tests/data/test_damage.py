@@ -4,6 +4,7 @@ import torch
 from damaged_photos import FLAT, SEEDS, ids, photos
 
 from gen_experiments import randomness
+from gen_experiments.checkpoints.arguments import arguments_of
 from gen_experiments.data.damage import OneOf, damaged
 from gen_experiments.data.damage_parts import (
     Blur,
@@ -18,7 +19,6 @@ from gen_experiments.data.damage_parts import (
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.jpeg import JPEG
 from gen_experiments.errors import UserError
-from gen_experiments.recorded import arguments_of
 
 PARTS = [
     GaussianNoise(),

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gen_experiments.checkpoints.arguments import arguments_of, class_path
 from gen_experiments.commands.evaluating.extraction import BATCH
 from gen_experiments.commands.evaluating.image_sets import split_images
 from gen_experiments.commands.evaluating.reconstructions import Reconstructions, source_images_of_split
@@ -15,7 +16,6 @@ from gen_experiments.evaluation.intervals import Score, add_intervals
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.models.base import ImageModel
 from gen_experiments.progress import progress
-from gen_experiments.recorded import arguments_of, class_path
 
 
 def scores_by_damage(

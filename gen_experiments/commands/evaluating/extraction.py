@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import checkpoint_of, is_exported
+from gen_experiments.checkpoints.paths import checkpoint_of, is_exported
 from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images, configured_data
 from gen_experiments.commands.training_data import extractor_of, names_extractor, run_config
 from gen_experiments.errors import UserError

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import check_images_exist
+from gen_experiments.checkpoints.paths import check_images_exist
 from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.training_data import contents_of, data_of, run_config
 from gen_experiments.data.datamodule import ImageDataModule

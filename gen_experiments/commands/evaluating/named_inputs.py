@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates
-from gen_experiments.checkpoint_paths import checkpoint_of, file_of
+from gen_experiments.checkpoints.loading import load_model, read_checkpoint
+from gen_experiments.checkpoints.paths import checkpoint_of, file_of
 from gen_experiments.commands.evaluating.image_sets import (
     Archive,
     Images,
@@ -23,7 +24,6 @@ from gen_experiments.errors import UserError
 from gen_experiments.evaluation.feature_set import ClassLabels
 from gen_experiments.images import to_uint8
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model, read_checkpoint
 from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.storage import file_sha256
 

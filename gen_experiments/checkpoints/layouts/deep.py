@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from gen_experiments.layouts.base import Converted, Layout, Unconvertible, unused
+from gen_experiments.checkpoints.layouts.base import Converted, Layout, Unconvertible, unused
 
 # The projects' group norm has 32 groups, `blocks.group_norm` that many from 128 channels on.
 GROUPS, MIN_CHANNELS = 32, 128

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import named_checkpoint
+from gen_experiments.checkpoints.layouts import layout_of
+from gen_experiments.checkpoints.layouts.base import Converted, Layout, Unconvertible
+from gen_experiments.checkpoints.paths import named_checkpoint
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.layouts import layout_of
-from gen_experiments.layouts.base import Converted, Layout, Unconvertible
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import HasAverages
 from gen_experiments.untrusted.unreadable import Unreadable

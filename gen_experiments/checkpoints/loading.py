@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from gen_experiments.checkpoint_paths import existing_checkpoint
+from gen_experiments.checkpoints.descriptions import build, described_by
+from gen_experiments.checkpoints.exports import CONFIG, init_args_of, read_contents
+from gen_experiments.checkpoints.paths import existing_checkpoint
+from gen_experiments.checkpoints.size_limit import within_weights
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.exported import CONFIG, init_args_of, read_contents
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.building import within_weights
-from gen_experiments.models.descriptions import build, described_by
 from gen_experiments.untrusted.file_kinds import what_it_is
 from gen_experiments.untrusted.plain_values import check_plain
 from gen_experiments.untrusted.torch_files import is_backed

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gen_experiments.layouts.base import Converted, Layout, Unconvertible, unused
+from gen_experiments.checkpoints.layouts.base import Converted, Layout, Unconvertible, unused
 
 SIDES = {"b": 0, "a": 1}  # `MUNIT.directions`
 NUMBER = r"(\d+)"
