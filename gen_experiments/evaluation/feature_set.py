@@ -32,17 +32,17 @@ class ClassLabels(NamedTuple):
         return None if numbers is None else cls(numbers, tuple(names))
 
 
-@dataclass
+@dataclass(frozen=True)
 class FeatureSet:
     """Features of a set of images, or their statistics.
 
     Attributes:
-        moments: of the features.
+        moments: of the features, with the covariance divided by N − 1.
         features: (N, D) float32 on the CPU; None if only statistics are known.
         pixels_sha256: a hash of all pixels in order, equal for equal images; None without features.
         paired: whether these are reconstructions of the images that they are compared with, in the same order, so that
             resamples draw pairs.
-        by_n: whether covariances are divided by N instead of N − 1.
+        by_n: whether covariances that are compared are divided by N instead of N − 1.
         spatial: moments of features at places, if the extractor has them.
         labels: the classes of the images, if known.
     """

@@ -83,13 +83,14 @@ def computable(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtrac
 
 
 def _frechet(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
-    warn_of_few(real.moments, generated.moments)
-    value, features = float(frechet_distance(real.moments, generated.moments)), generated.features
+    expected, found = real.divided(real.moments), generated.divided(generated.moments)
+    warn_of_few(expected, found)
+    value, features = float(frechet_distance(expected, found)), generated.features
     if features is None:
         return {"fid": Score(value)}
 
     def statistic(rows: Tensor) -> float:
-        reference = real.moments
+        reference = expected
         if generated.paired and real.features is not None:
             reference = real.divided(Moments.of_features(real.features[rows]))
         return float(frechet_distance(reference, generated.divided(Moments.of_features(features[rows]))))
@@ -110,7 +111,7 @@ def _extrapolated(generated: FeatureSet, real: FeatureSet, extractor: FeatureExt
         raise UserError("fid_infinity needs the images that are evaluated, not statistics alone: leave it out")
     if generated.paired:
         raise UserError("fid_infinity is for samples, not for reconstructions of the reference: leave it out")
-    return {"fid_infinity": Score(*frechet_infinity(real.moments, generated.features))}
+    return {"fid_infinity": Score(*frechet_infinity(real.divided(real.moments), generated.features))}
 
 
 def _kernel(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
