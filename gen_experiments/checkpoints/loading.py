@@ -119,7 +119,7 @@ def _unable(kind: type[ImageModel], path: str | Path, task: str) -> UserError:
     return UserError(f"{path} holds a {kind.__name__}, which cannot {task}{advice}")
 
 
-def described(path: str | Path) -> str:
+def read_description(path: str | Path) -> str:
     """Returns the description of a checkpoint's model, without weights, as text for `build_model`."""
     return json.dumps(read_checkpoint(path)["hyper_parameters"])
 
@@ -128,7 +128,7 @@ def build_model(description: str, expected: type[ImageModel] = ImageModel) -> Im
     """Returns the model of a description, with initial weights.
 
     Args:
-        description: what `described` returned.
+        description: what `read_description` returned.
         expected: the class of the model.
 
     Raises:

@@ -32,10 +32,10 @@ def report(error: BaseException) -> None:
     """Prints an error as one line to stderr, after the full traceback where `$GEN_EXPERIMENTS_DEBUG` asks for it."""
     if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
         traceback.print_exception(error)
-    print(f"error{process_suffix()}: {described(error)}", file=sys.stderr)
+    print(f"error{process_suffix()}: {error_line(error)}", file=sys.stderr)
 
 
-def described(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """Returns an error as one line: the message of a `UserError`, else class, message and place."""
     mistake = next((link for link in _chain(error) if isinstance(link, UserError)), None)
     if mistake is not None:

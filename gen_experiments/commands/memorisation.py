@@ -7,7 +7,7 @@ from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.training_data import extractor_of, run_config, training_data
 from gen_experiments.errors import check_interval
-from gen_experiments.grids import in_rows, listed, save_grid
+from gen_experiments.grids import in_rows, page_names, save_grid
 from gen_experiments.images import to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.memorisation import ALPHA, CopyTest
@@ -73,7 +73,7 @@ def memorisation(
     distances = torch.cat(parts)
     found, baseline = test.of(distances), test.held_out
     originals = trained_on.read(shown_indices.numpy())
-    out = listed(save_grid(in_rows(shown, originals, columns=COLUMNS), out, COLUMNS, together=2))
+    out = page_names(save_grid(in_rows(shown, originals, columns=COLUMNS), out, COLUMNS, together=2))
     print(f"distances between features of {type(network).__name__}{suffix}")
     print(
         f"near-copies: {found.near.double().mean():.2%} of {num} generated images; {found.expected:.2%} are expected "

@@ -119,7 +119,7 @@ def decoded_as_read(
     return ImageArray(pixels, labels, np.arange(len(pictures)), _fingerprint(source, split, size, framing))
 
 
-def decoded(source: Source, split: str, size: Size, framing: Framing = USUAL) -> ImageArray:
+def cached_split(source: Source, split: str, size: Size, framing: Framing = USUAL) -> ImageArray:
     """Returns a split of a source from the cache, into which it is decoded the first time.
 
     Several processes may do so at once: each writes its own file and renames it, so that every reader finds a whole

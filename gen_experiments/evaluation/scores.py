@@ -16,7 +16,7 @@ from gen_experiments.metrics.kernel import inception_score, kid, kid_deviation
 from gen_experiments.metrics.modes import missed_by_class, missed_share
 from gen_experiments.metrics.neighbours import overlap
 from gen_experiments.metrics.overlap_deviation import Deviations, overlap_deviations
-from gen_experiments.metrics.sliced import drawn_for_mind, sliced_distance
+from gen_experiments.metrics.sliced import draw_for_mind, sliced_distance
 from gen_experiments.metrics.uncertainty import frechet_infinity
 
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
@@ -167,7 +167,7 @@ def _overlap(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtracto
 
 
 def _transport(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
-    units, first, second = drawn_for_mind(*_features("mind", generated, real), DIRECTIONS)
+    units, first, second = draw_for_mind(*_features("mind", generated, real), DIRECTIONS)
 
     def statistic(rows: Tensor) -> float:
         return sliced_distance(units, first[rows], second[rows] if generated.paired else second)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
-from gen_experiments.checkpoints.loading import build_model, described, load_model
+from gen_experiments.checkpoints.loading import build_model, load_model, read_description
 from gen_experiments.contracts import require_scalar, require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
@@ -91,7 +91,7 @@ class CodeModel(ImageModel):
             model = build_model(vqvae, VQVAE)
         else:
             model = load_model(vqvae, VQVAE, "turn images into codes: give --model.vqvae the checkpoint of a VQVAE")
-            vqvae = described(vqvae)
+            vqvae = read_description(vqvae)
         # With the description the prior's checkpoint needs no other file: it holds the VQ-VAE's weights.
         self._description = vqvae
         if "vqvae" in self.hparams:

@@ -70,10 +70,10 @@ def scores_by_damage(
         scores = {name: all_scores[name] for name in names}
         if bootstrap and originals.count is not None:
             add_intervals(scores, originals.count, bootstrap)
-        rows.append(_described(kind, scores))
+        rows.append(_row(kind, scores))
     return rows
 
 
-def _described(kind: Damage, scores: dict[str, Score]) -> dict[str, Any]:
+def _row(kind: Damage, scores: dict[str, Score]) -> dict[str, Any]:
     damage = {"class_path": class_path(type(kind)), "init_args": arguments_of(kind)}
     return {"damage": damage, "scores": {name: score.to_json() for name, score in scores.items()}}
