@@ -9,11 +9,11 @@ from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
 from gen_experiments import randomness
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import read_images
 from gen_experiments.commands.labels import class_numbers, one_label
-from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.data.folder import find_pictures
-from gen_experiments.data.pictures import FORMATS, decode_one
+from gen_experiments.data.picture_decoding import FORMATS, decode_one
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
 from gen_experiments.images import ImageSpec, to_float, to_uint8

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import read_latents
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
-from gen_experiments.commands.pictures import read_latents
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MAX_IN_GRID, grid, page_names, save_grid
 from gen_experiments.images import save_animation, to_uint8

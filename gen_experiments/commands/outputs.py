@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.pictures import is_image_file, read_images
+from gen_experiments.commands.image_files import is_image_file, read_images
 from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.tiles import apply_in_tiles
 from gen_experiments.data.folder import find_pictures

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import read_images
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
-from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import in_rows, page_names, save_grid

@@ -13,7 +13,7 @@ from gen_experiments.commands.training_data import contents_of, run_config
 from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.float_planes import ARRAY, suffixes
 from gen_experiments.data.framing import USUAL, Crop, Filter, Framing
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import IMAGE_SUFFIXES
 from gen_experiments.sizes import Size

@@ -9,6 +9,7 @@ from torch import Tensor
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, image_mapping
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import is_image_file, read_images
 from gen_experiments.commands.outputs import (
     BATCH,
     Network,
@@ -18,7 +19,6 @@ from gen_experiments.commands.outputs import (
     write_outputs,
     write_rows,
 )
-from gen_experiments.commands.pictures import is_image_file, read_images
 from gen_experiments.commands.reading import eight_bits, reading_in, reading_of
 from gen_experiments.commands.training_data import configuration_of, contents_of, data_of, training_data
 from gen_experiments.data.damage import Damage, damage_images

@@ -9,8 +9,8 @@ from torch import Tensor
 from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import is_image_file
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
-from gen_experiments.commands.pictures import is_image_file
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
 from gen_experiments.images import save_image, to_uint8

@@ -9,12 +9,13 @@ from torch import Tensor
 from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.damage import Damage, damage_images
+from gen_experiments.data.decoded_as_read import usable_cores
 from gen_experiments.data.division import check_apart, held_out
 from gen_experiments.data.fast_decoding import load_library
 from gen_experiments.data.framing import LARGEST, Crop, Depth, Filter, Framing
-from gen_experiments.data.pairs import PairSource, ShuffledPairs
-from gen_experiments.data.reading import usable_cores
+from gen_experiments.data.pair_source import PairSource
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches, evaluation_batch
+from gen_experiments.data.shuffled_pairs import ShuffledPairs
 from gen_experiments.data.sources.base import Source
 from gen_experiments.data.sources.digits import Digits
 from gen_experiments.data.split_opener import SplitOpener, check_framing

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.framing import USUAL, Framing, Place
-from gen_experiments.data.pictures import Numbers, Pictures, decode_one
+from gen_experiments.data.picture_decoding import Numbers, Pictures, decode_one
 from gen_experiments.sizes import Size, height_and_width
 
 AHEAD = 2  # batches that are decoded while one is used

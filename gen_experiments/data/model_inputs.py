@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pictures import Numbers, decode_one, of_picture
+from gen_experiments.data.picture_decoding import Numbers, decode_one, of_picture
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec, to_float
 

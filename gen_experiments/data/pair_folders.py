@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pairs import PicturePairs, Shuffled
-from gen_experiments.data.pictures import FORMATS
+from gen_experiments.data.pair_source import PicturePairs, Shuffled
+from gen_experiments.data.picture_decoding import FORMATS
 from gen_experiments.data.sources.base import Decoded, stamp
 from gen_experiments.data.sources.folder import ImageFolder
 from gen_experiments.errors import UserError, quoted

@@ -7,10 +7,11 @@ import numpy as np
 
 from gen_experiments.data.cache import ImageArray, cached_split, decoded_as_read
 from gen_experiments.data.crops import RandomCrops
+from gen_experiments.data.decoded_as_read import DecodedAsRead
 from gen_experiments.data.footprint import decoded_bytes, in_words
 from gen_experiments.data.framing import LARGEST, Framing
-from gen_experiments.data.pairs import PicturePairs, ShuffledPairs
-from gen_experiments.data.reading import DecodedAsRead
+from gen_experiments.data.pair_source import PicturePairs
+from gen_experiments.data.shuffled_pairs import ShuffledPairs
 from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.pictures import Encoded
+from gen_experiments.data.picture_decoding import Encoded
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.storage import cache_root, write_array
 from gen_experiments.untrusted.arrays import map_array

@@ -15,7 +15,7 @@ from gen_experiments.data.damage_parts import Grey
 from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.framing import Framing, Place
 from gen_experiments.data.jpeg import JPEG
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import read_samples
 from gen_experiments.grids import grid

@@ -14,7 +14,7 @@ from gen_experiments.data.damage_parts import GaussianNoise
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing, Place
 from gen_experiments.data.pairs import Edges
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.data.sources import Digits, ImageFolder
 from gen_experiments.errors import UserError
 from gen_experiments.images import to_float

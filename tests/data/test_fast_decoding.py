@@ -13,7 +13,7 @@ from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.fast_decoding import resize_pixels
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.pairs import Edges
-from gen_experiments.data.pictures import Encoded, decode_one
+from gen_experiments.data.picture_decoding import Encoded, decode_one
 from gen_experiments.data.sources import MNIST, Digits, ImageFolder
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures

@@ -8,9 +8,9 @@ import pytest
 
 from gen_experiments.data.cache import ImageArray, cached_split
 from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.data.decoded_as_read import AHEAD, DecodedAsRead
 from gen_experiments.data.folder import Files
-from gen_experiments.data.pictures import Encoded
-from gen_experiments.data.reading import AHEAD, DecodedAsRead
+from gen_experiments.data.picture_decoding import Encoded
 from gen_experiments.data.sampling import TrainingBatches
 from gen_experiments.data.sources import ImageFolder, PictureSource
 from gen_experiments.errors import UserError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gen_experiments.data.cache import cached_split
-from gen_experiments.data.pictures import decode_all
+from gen_experiments.data.picture_decoding import decode_all
 from gen_experiments.data.sources import ImageFolder
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
