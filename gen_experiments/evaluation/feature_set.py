@@ -114,7 +114,7 @@ class FeatureCollector:
         """
         return self._sums.moments()
 
-    def collected(self) -> FeatureSet:
+    def collect(self) -> FeatureSet:
         """Returns all features in the order of their positions, or their moments alone; otherwise as `moments`."""
         moments, features = self.moments(), None
         if self._keeps_rows:
@@ -161,7 +161,7 @@ def extract_features(
         inputs = images.to(device)
         for collector in collectors:
             collector.update(inputs, positions)
-    return [collector.collected() for collector in collectors]
+    return [collector.collect() for collector in collectors]
 
 
 class PixelHash:

@@ -103,7 +103,7 @@ class OnlineScores:
         of_reference, own = self._reference.labels, None
         if labels is not None and of_reference is not None:
             own = of_reference._replace(numbers=labels)
-        scored = replace(self._collector.collected(), paired=paired, labels=own)
+        scored = replace(self._collector.collect(), paired=paired, labels=own)
         return score(scored, self._reference, self.extractor, self.metrics)
 
     def variety(self) -> float:

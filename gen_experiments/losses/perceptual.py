@@ -69,7 +69,7 @@ class Perceptual(ReconstructionLoss):
 
     def lpips(self, reconstruction: Tensor, images: Tensor) -> Tensor:
         """Returns the perceptual distance of each of (B, C, H, W) reconstructions to its image: (B,), >= 0."""
-        pair = self._prepared(reconstruction), self._prepared(images)
+        pair = self._prepare(reconstruction), self._prepare(images)
         network = self._network_on(images.device)
         with torch.autocast(images.device.type, enabled=False):
             distances: Tensor = network(*pair)
@@ -83,7 +83,7 @@ class Perceptual(ReconstructionLoss):
             self._network.to(device)
         return self._network
 
-    def _prepared(self, images: Tensor) -> Tensor:
+    def _prepare(self, images: Tensor) -> Tensor:
         """Returns images as float32 of three channels and at least 64 pixels a side."""
         images = images.float()
         if self.channels is not None:

@@ -64,7 +64,7 @@ class CodeModel(ImageModel):
     ) -> None:
         half_life = half_life_schedule(ema_half_life)
         super().__init__(image, lr_schedule)
-        self.vqvae = self._frozen(vqvae)
+        self.vqvae = self._load_frozen(vqvae)
         if self.vqvae.image.shape != image.shape:
             raise UserError(
                 f"the VQ-VAE was trained on images of shape {self.vqvae.image.shape} and these have {image.shape}: "
@@ -86,7 +86,7 @@ class CodeModel(ImageModel):
     def codes_of(self, batch: Batch, split: str) -> Tensor:
         """Returns the codes of a batch of a split, (B, L) int64."""
 
-    def _frozen(self, vqvae: str) -> VQVAE:
+    def _load_frozen(self, vqvae: str) -> VQVAE:
         if vqvae.startswith("{"):
             model = build_model(vqvae, VQVAE)
         else:

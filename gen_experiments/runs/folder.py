@@ -69,9 +69,9 @@ class Run:
             if self.resume == "auto" or is_restart():
                 folder = self._own_run(seed)
                 if folder is not None:
-                    return self._resumed(folder, _checkpoint(folder, "last") or self._source(checkpoint, seed))
+                    return self._resume(folder, _checkpoint(folder, "last") or self._source(checkpoint, seed))
             if checkpoint == "last":
-                return self._resumed(*self._with_checkpoint("last", seed))
+                return self._resume(*self._with_checkpoint("last", seed))
             return self._new(self._source(checkpoint, seed), seed)
         except OSError as error:
             raise UserError(
@@ -108,7 +108,7 @@ class Run:
             return None
         return named_checkpoint(self._with_checkpoint("best", seed)[1] if checkpoint == "best" else checkpoint)
 
-    def _resumed(self, folder: Path, path: Path | None) -> Start:
+    def _resume(self, folder: Path, path: Path | None) -> Start:
         if not lock(folder):
             raise UserError(f"{folder} is in use by {holder(folder)}: wait for its end, or name another run")
         for left_by_a_kill in (folder / CHECKPOINTS).glob(".*"):
