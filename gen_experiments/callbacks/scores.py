@@ -4,8 +4,8 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.lookups import callbacks_of
-from gen_experiments.callbacks.online_evaluation import Evaluation
 from gen_experiments.errors import UserError
 from gen_experiments.runs.table import CsvTable
 

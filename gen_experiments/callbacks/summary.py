@@ -6,8 +6,8 @@ from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
 
+from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.lookups import callbacks_of, data_of
-from gen_experiments.callbacks.online_evaluation import Evaluation
 from gen_experiments.callbacks.protocols import HasUnits, Samples, Translates, image_mapping
 from gen_experiments.callbacks.resumption import out_of_time
 from gen_experiments.callbacks.wandb_logger import WandbRun

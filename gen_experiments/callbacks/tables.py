@@ -10,8 +10,8 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.lookups import callbacks_of, data_of, images_seen
-from gen_experiments.callbacks.online_evaluation import Evaluation
 from gen_experiments.callbacks.protocols import Samples, Translates, image_mapping
 from gen_experiments.channels import viewable
 from gen_experiments.errors import check_interval

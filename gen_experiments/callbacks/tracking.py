@@ -11,8 +11,8 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 
 from gen_experiments import __version__
+from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.lookups import callbacks_of, data_of, images_seen
-from gen_experiments.callbacks.online_evaluation import Evaluation
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.runs.record import RunRecord
 from gen_experiments.storage import atomic_write

@@ -20,9 +20,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from gen_experiments import BEGAN, callbacks, data, losses, metrics, models, networks, priors, quantizers
 from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
 from gen_experiments.callbacks.cost import Cost
+from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.callbacks.interruption import Interruption
 from gen_experiments.callbacks.lookups import callbacks_of
-from gen_experiments.callbacks.online_evaluation import Evaluation
 from gen_experiments.callbacks.plan import Plan
 from gen_experiments.callbacks.progress import RunProgress
 from gen_experiments.callbacks.resumption import Resumption

@@ -30,9 +30,9 @@ class Run:
             use it in scripts that may be started again. None does so only if the launcher says that it restarts the
             job.
         init_from: a checkpoint, for example of a model of other data, or its run (the best checkpoint), or weights of
-            another program: a state dict of torch, safetensors, a published checkpoint (`checkpoints.layouts`);
-            FILE:NAME chooses among several sets in a file. A new run starts from those of its weights that fit;
-            trainer.max_steps=0 only writes their checkpoint.
+            another program: a state dict of torch, safetensors, a published checkpoint
+            (`gen_experiments.checkpoints.layouts`); FILE:NAME chooses among several sets in a file. A new run starts
+            from those of its weights that fit; trainer.max_steps=0 only writes their checkpoint.
     """
 
     name: str = "run"

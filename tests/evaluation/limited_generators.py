@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import independent
-from gen_experiments.callbacks.online_evaluation import Evaluation
+from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources import Digits
 from gen_experiments.images import to_float

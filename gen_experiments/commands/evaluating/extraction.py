@@ -17,7 +17,7 @@ from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.progress import progress
 
-BATCH = 250  # equal to that of `callbacks.online_evaluation`, so that sums are equal to the last digit
+BATCH = 250  # equal to that of `callbacks.evaluation`, so that sums are equal to the last digit
 
 
 class _NoFeatures(FeatureExtractor):
