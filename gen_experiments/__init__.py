@@ -1,17 +1,16 @@
 """Experiments with image generators: GANs, VQ-VAEs, priors over codes and translation from one YAML.
 
-`__main__` and `cli` read a command. For `fit` and others, `trainer_commands` and `experiment` build the YAML's classes
-by LightningCLI: `data` makes the batches; `models`, the LightningModules, train `networks`, `quantizers` and `priors`
-by `losses`; `callbacks` log, score by `evaluation` and `metrics`, and keep the folder of `runs`. `commands` are the
-functions of all other commands; `reports` and `search` belong to two of them.
+`__main__` and `cli` read a command. For `fit` and others, `cli.experiment` builds the YAML's classes by LightningCLI:
+`data` makes the batches; `models`, the LightningModules, train `networks`, `quantizers` and `priors` by `losses`;
+`callbacks` log, score by `evaluation` and `metrics`, and keep the folder of `runs`. `commands` are the functions of all
+other commands; `reports` and `search` belong to two of them.
 
 - `images`, `sizes`, `channels`, `grids`: what an image is, and many of them in one picture;
 - `distributed`, `randomness`, `precision`, `schedules`: what every training stands on;
-- `recorded`, `pure_functions`, `contracts`: what models and their parts have in common;
-- `checkpoint_paths`, `exported`, `layouts`: checkpoints, exports, and weights of other projects;
-- `untrusted`: files that nobody vouches for; `storage`: files that are written whole;
-- `parser`, `class_paths`, `errors`, `reporting`: mistakes, each told in one line;
-- `pipes`, `stopping`, `progress`, `units`: what a command line needs beside.
+- `pure_functions`, `contracts`: what models and their parts have in common;
+- `checkpoints`: from a file to a model; `untrusted`: files that nobody vouches for; `storage`: files that are written
+  whole;
+- `errors`, `progress`, `units`: what a user reads: mistakes in one line, how far long work is, the units of scores.
 """
 
 import time
@@ -48,9 +47,9 @@ def load(path: str | Path, trust: str | Sequence[str] = ()) -> "ImageModel":
     # Imported here, so that `import gen_experiments` does not wait for Lightning.
     import torch
 
+    from gen_experiments.checkpoints.descriptions import trusting
+    from gen_experiments.checkpoints.loading import load_model
     from gen_experiments.models.base import ImageModel
-    from gen_experiments.models.checkpoints import load_model
-    from gen_experiments.models.descriptions import trusting
 
     # A model is built with initial weights, which are drawn.
     with torch.random.fork_rng(devices=()), trusting([trust] if isinstance(trust, str) else trust):

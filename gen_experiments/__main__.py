@@ -8,8 +8,8 @@ import signal
 import sys
 
 from gen_experiments import __version__
+from gen_experiments.cli.stopping import Terminated, say_stopped, stopped_by_signals
 from gen_experiments.errors import Stopped, shortened
-from gen_experiments.stopping import Terminated, say_stopped, stopped_by_signals
 
 COMMANDS = {
     "fit": "train a model",
@@ -81,9 +81,9 @@ def _run(arguments: list[str] | None) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:
         with stopped_by_signals():
-            from gen_experiments import cli
+            from gen_experiments.cli.dispatch import run
 
-            cli.run(arguments)
+            run(arguments)
     except (KeyboardInterrupt, SystemExit) as end:
         # Lightning answers an interruption by an exit with code 1.
         interruption = end.__context__ if isinstance(end, SystemExit) else end
@@ -100,7 +100,7 @@ def _run(arguments: list[str] | None) -> int:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             raise
-        from gen_experiments.reporting import report
+        from gen_experiments.cli.reporting import report
 
         report(error)
         return 1

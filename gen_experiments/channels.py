@@ -18,7 +18,7 @@ def check_chosen(channels: Sequence[int]) -> None:
         raise UserError(f"channels names one or three of an image's, counted from 0, not {list(channels)}")
 
 
-def chosen(images: Tensor, channels: Sequence[int]) -> Tensor:
+def choose_channels(images: Tensor, channels: Sequence[int]) -> Tensor:
     """Returns the named channels of (N, C, H, W) images.
 
     Raises:

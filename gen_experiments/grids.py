@@ -164,6 +164,6 @@ def with_names(sheet: Tensor, names: Sequence[str], pitch: int) -> Tensor:
     return torch.cat([sheet, beside], dim=2)
 
 
-def listed(paths: Sequence[Path]) -> str:
+def page_names(paths: Sequence[Path]) -> str:
     """Returns the files of a grid's pages as a short text."""
     return str(paths[0]) if len(paths) == 1 else f"{paths[0]} … {paths[-1]} ({len(paths)} pages)"

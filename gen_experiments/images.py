@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.sizes import Size, height_and_width, normalised
+from gen_experiments.sizes import Size, canonical_size, height_and_width
 from gen_experiments.storage import atomic_write
 
 LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue: ITU-R BT.601, as in Pillow and JPEG
@@ -45,7 +45,7 @@ class ImageSpec:
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", normalised(self.size))
+        object.__setattr__(self, "size", canonical_size(self.size))
         names = self.class_names
         if names is None:
             return

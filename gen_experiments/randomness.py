@@ -116,9 +116,9 @@ def uniform_of(seeds: Tensor, *shape: int) -> Tensor:
     Returns:
         (B, *shape) float32.
     """
-    places = torch.arange(1, math.prod(shape) + 1, device=seeds.device) * _signed(0x9E3779B97F4A7C15)
+    places = torch.arange(1, math.prod(shape) + 1, device=seeds.device) * _as_signed(0x9E3779B97F4A7C15)
     hashed = _hash(seeds[:, None] + places)
-    return (_shifted(hashed, 40).float() * 2**-24).reshape(len(seeds), *shape)
+    return (_shift_right(hashed, 40).float() * 2**-24).reshape(len(seeds), *shape)
 
 
 def normal_of(seeds: Tensor, *shape: int) -> Tensor:
@@ -128,16 +128,16 @@ def normal_of(seeds: Tensor, *shape: int) -> Tensor:
 
 
 def _hash(values: Tensor) -> Tensor:
-    values = (values ^ _shifted(values, 30)) * _signed(0xBF58476D1CE4E5B9)
-    values = (values ^ _shifted(values, 27)) * _signed(0x94D049BB133111EB)
-    return values ^ _shifted(values, 31)
+    values = (values ^ _shift_right(values, 30)) * _as_signed(0xBF58476D1CE4E5B9)
+    values = (values ^ _shift_right(values, 27)) * _as_signed(0x94D049BB133111EB)
+    return values ^ _shift_right(values, 31)
 
 
-def _shifted(values: Tensor, bits: int) -> Tensor:
+def _shift_right(values: Tensor, bits: int) -> Tensor:
     """Shifts int64 values to the right as unsigned numbers."""
     return (values >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def _signed(value: int) -> int:
+def _as_signed(value: int) -> int:
     """Returns the int64 with the same 64 bits; products of both wrap around alike."""
     return value - (1 << 64) if value >> 63 else value

@@ -10,8 +10,8 @@ moving averages, it is evaluated at the images seen before all batches of that s
 import math
 from abc import ABC, abstractmethod
 
+from gen_experiments.checkpoints.arguments import Recorded
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.recorded import Recorded
 
 
 class Schedule(Recorded, ABC):

@@ -13,7 +13,7 @@ def height_and_width(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-def normalised(size: Size | Sequence[int]) -> Size:
+def canonical_size(size: Size | Sequence[int]) -> Size:
     """Returns a size in its stored form: two equal sides become one number.
 
     Raises:

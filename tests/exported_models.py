@@ -5,7 +5,7 @@ import json
 import numpy as np
 import torch
 
-from gen_experiments.models.checkpoints import build_model
+from gen_experiments.checkpoints.loading import build_model
 
 
 def by_onnxruntime(path, inputs):

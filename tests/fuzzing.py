@@ -134,7 +134,7 @@ class Fuzzer:
     def wrong_command(self):
         """A command over a checkpoint with one or two wrong options."""
         from gen_experiments.__main__ import COMMANDS
-        from gen_experiments.cli import POSITIONALS, TRAINER_COMMANDS, function_of
+        from gen_experiments.cli.dispatch import POSITIONALS, TRAINER_COMMANDS, function_of
 
         untried = {*TRAINER_COMMANDS, "demo"}  # `demo` serves until it is stopped
         command = self.random.choice([name for name in COMMANDS if name not in untried])

@@ -14,7 +14,7 @@ import textwrap
 from pathlib import Path
 
 from gen_experiments.evaluation.records import differences
-from gen_experiments.reports.evaluations import described_damage
+from gen_experiments.reports.evaluations import damage_text
 
 ROOT = Path(__file__).parents[1]
 SEEN = "# Seen here, by "
@@ -99,7 +99,7 @@ def by_damage(name, record):
     if not kinds:
         return ""
     names = list(kinds[0]["scores"])
-    found = [[described_damage(kind["damage"]), *(cell(kind["scores"], score) for score in names)] for kind in kinds]
+    found = [[damage_text(kind["damage"]), *(cell(kind["scores"], score) for score in names)] for kind in kinds]
     return f"`{name}`, every picture damaged alike:\n\n{table([['damage', *names], *found])}\n"
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import gen_experiments
 from conftest import SHORT, SMALL
-from gen_experiments.models.checkpoints import described, read_checkpoint
+from gen_experiments.checkpoints.loading import read_checkpoint, read_description
 from gen_experiments.storage import file_sha256
 
 
@@ -40,7 +40,7 @@ def test_what_is_loaded_is_the_model(checkpoints, folders, model):
     kept = dict(read_checkpoint(checkpoints[model])["hyper_parameters"])
     kept.pop("_instantiator", None)
     # A prior over its codes keeps the description.
-    assert json.loads(described(folders[model])) == json.loads(json.dumps(kept))
+    assert json.loads(read_description(folders[model])) == json.loads(json.dumps(kept))
 
 
 @pytest.mark.parametrize("model", ["gan", "prior"])

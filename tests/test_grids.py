@@ -7,7 +7,7 @@ from PIL import Image
 
 from gen_experiments import grids
 from gen_experiments.errors import UserError
-from gen_experiments.grids import grid, grid_pages, listed, save_grid, with_names
+from gen_experiments.grids import grid, grid_pages, page_names, save_grid, with_names
 
 
 def numbered(count, size=10):
@@ -37,14 +37,14 @@ def test_what_fits_is_one_page(tmp_path):
     images = numbered(7)
     (path,) = save_grid(images, tmp_path / "a.png", 3)
     assert np.array_equal(np.asarray(Image.open(path)), grid(images, 3)[0].numpy())
-    assert listed([path]) == str(tmp_path / "a.png")
+    assert page_names([path]) == str(tmp_path / "a.png")
 
 
 def test_wide_and_high_sheets_are_cut_into_pages(tmp_path, monkeypatch):
     monkeypatch.setattr(grids, "MAX_PIXELS", 40)  # room for three images
     paths = save_grid(numbered(19), tmp_path / "a.png", 5)
     assert [path.name for path in paths] == ["a.png", "a_2.png", "a_3.png", "a_4.png"]
-    assert listed(paths) == f"{tmp_path / 'a.png'} … {tmp_path / 'a_4.png'} (4 pages)"
+    assert page_names(paths) == f"{tmp_path / 'a.png'} … {tmp_path / 'a_4.png'} (4 pages)"
     pages = [torch.from_numpy(np.asarray(Image.open(path)).copy())[None] for path in paths]
     assert [levels(page) for page in pages] == [
         [[0, 1, 2], [5, 6, 7], [10, 11, 12]],

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from conftest import CONFIGS, SHORT, SMALL
-from gen_experiments.parser import in_home
+from gen_experiments.cli.parser import in_home
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.search.trials import Trials
 from gen_experiments.storage import cache_root

@@ -13,9 +13,9 @@ from processes import python
 PACKAGE = Path(gen_experiments.__file__).parent
 FLOOR = {
     "channels",
-    "checkpoint_paths",
-    "class_paths",
-    "mistakes",
+    "checkpoints.arguments",
+    "checkpoints.exports",
+    "checkpoints.paths",
     "contracts",
     "images",
     "distributed",
@@ -23,42 +23,52 @@ FLOOR = {
     "schedules",
     "storage",
     "errors",
-    "exported",
     "grids",
-    "layouts",
-    "pipes",
     "pure_functions",
     "precision",
     "progress",
-    "recorded",
     "sizes",
     "units",
     "untrusted",
 }
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
-BELOW_CLI = FLOOR | PARTS | {"models", "evaluation", "reports", "search", "callbacks", "commands", "runs", "parser"}
+PARSER = {"cli.class_paths", "cli.mistakes", "cli.parser"}  # a checkpoint, too, is a description that is parsed
+CHECKPOINTS = {"checkpoints.descriptions", "checkpoints.loading", "checkpoints.transfer"}
+BELOW_COMMANDS = FLOOR | PARTS | PARSER | CHECKPOINTS | {"models", "evaluation", "reports", "search", "runs"}
+BELOW_CLI = BELOW_COMMANDS | {"callbacks", "commands"}
+# A key is a folder, a file at the top, or a file that stands lower than the rest of its folder.
 MAY_IMPORT = {
-    "__init__": {"models", "runs", "data"},  # `load` and `images_of`, when they are called
+    # `load` and `images_of`, when they are called.
+    "__init__": {"models", "checkpoints.descriptions", "checkpoints.loading", "data"},
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
     "priors": FLOOR | {"networks"},
     "losses": FLOOR | {"metrics"},  # a distance by the features of a trained classifier
-    "models": FLOOR | PARTS | {"parser", "runs"},  # the folder of a run
+    "models": FLOOR | PARTS | {"runs", "checkpoints.loading"},  # a prior is built over a VQ-VAE, which is read
+    "checkpoints": set(),
+    "checkpoints.layouts": {"errors"},
+    "checkpoints.size_limit": {"errors"},
+    "checkpoints.descriptions": FLOOR | {"cli.mistakes", "cli.parser"},
+    # Both take models by their bases, `models.base` and `models.ema`, which import neither.
+    "checkpoints.loading": FLOOR | {"models", "checkpoints.descriptions", "checkpoints.size_limit"},
+    "checkpoints.transfer": FLOOR | {"models", "checkpoints.layouts"},
     "evaluation": FLOOR | {"metrics"},
     "reports": FLOOR | {"runs"},
     "search": FLOOR | {"runs"},
     "callbacks": FLOOR | {"losses", "metrics", "runs", "evaluation"},
     "runs": FLOOR,
     "commands": BELOW_CLI,
-    "mistakes": {"class_paths", "errors"},
-    "parser": {"errors", "mistakes", "untrusted"},
-    "stopping": {"runs"},
-    "reporting": {"errors", "mistakes", "runs"},
-    "experiment": BELOW_CLI,
-    "trainer_commands": BELOW_CLI | {"experiment"},
-    "cli": BELOW_CLI | {"reporting", "trainer_commands"},
-    "__main__": BELOW_CLI | {"cli", "reporting", "stopping"},
+    "cli.class_paths": {"errors"},
+    "cli.mistakes": {"cli.class_paths", "errors"},
+    "cli.parser": {"cli.mistakes", "errors", "untrusted"},
+    "cli.pipes": {"errors"},
+    "cli.stopping": {"runs"},
+    "cli.reporting": {"cli.mistakes", "errors", "runs"},
+    "cli.experiment": BELOW_CLI,
+    "cli.trainer_commands": BELOW_CLI | {"cli.experiment", "cli.pipes"},
+    "cli": BELOW_CLI | {"cli.reporting", "cli.trainer_commands"},
+    "__main__": {"cli", "cli.reporting", "cli.stopping", "errors"},
 }
-MAY_USE_LIGHTNING = {"data", "models", "callbacks", "experiment", "trainer_commands"}
+MAY_USE_LIGHTNING = {"data", "models", "callbacks", "cli.experiment", "cli.trainer_commands"}
 MAY_USE_WANDB = {"callbacks"}
 HEAVY = {"plotly", "optuna", "wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
 HEAVY |= {"onnx", "onnxruntime", "onnxscript", "gradio", "datasets", "simplejpeg"}
@@ -104,10 +114,14 @@ def _roots(names):
     return {name.split(".")[0] for name in names}
 
 
+def _room(parts):
+    """The key of `MAY_IMPORT` for the words of a name below the package."""
+    return ".".join(parts[:2]) if ".".join(parts[:2]) in MAY_IMPORT else parts[0]
+
+
 @pytest.fixture(params=FILES)
 def room(request):
-    """The folder of a file inside the package, or its own name when it lies at the top."""
-    return FILES[request.param].relative_to(PACKAGE).with_suffix("").parts[0]
+    return _room(FILES[request.param].relative_to(PACKAGE).with_suffix("").parts)
 
 
 @pytest.fixture
@@ -117,8 +131,17 @@ def imports(request, room):
 
 def test_imports_go_downward(room, imports):
     assert room in MAY_IMPORT, f"say in this test what {room} may import"
-    rooms = {name.split(".")[1] for name in imports.all if name.startswith("gen_experiments.")}
+    rooms = {_room(name.split(".")[1:]) for name in imports.all if name.startswith("gen_experiments.")}
     assert rooms & set(MAY_IMPORT) - {room} <= MAY_IMPORT[room]
+
+
+def test_no_file_needs_itself_when_it_is_imported():
+    modules = {file: ".".join(("gen_experiments", *Path(file).with_suffix("").parts)) for file in FILES}
+    sources = {name.removesuffix(".__init__"): FILES[file].read_text("utf-8") for file, name in modules.items()}
+    needs = {name: Imports(source).early & sources.keys() for name, source in sources.items()}
+    while free := {name for name, needed in needs.items() if not needed & needs.keys()}:
+        needs = {name: needed for name, needed in needs.items() if name not in free}
+    assert not needs
 
 
 def test_lightning_and_wandb_stay_in_their_rooms(room, imports):
@@ -158,7 +181,7 @@ def test_a_file_that_does_not_exist_is_told_before_slow_imports(words, absent):
     done = python(code=code)
     modules = done.stdout.rpartition("MODULES")[2]
     assert "nowhere" in done.stderr
-    assert "gen_experiments.cli" in modules.split()
+    assert "gen_experiments.cli.dispatch" in modules.split()
     assert not absent & set(modules.split())
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 import independent
 from conftest import CONFIGS
-from gen_experiments.models.checkpoints import load_model
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.models.gan import GAN
 
 BATCH, STEPS, IMAGES, TARGET = 400, 6, 1437, -0.7

@@ -10,7 +10,7 @@ import torch
 
 import independent
 from conftest import SMALL
-from gen_experiments.models.checkpoints import load_model
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.models.prior import CodePrior
 from reported_runs import COMMON, GAN, PRIOR, SEED, SIZE, checkpoint, features, write
 

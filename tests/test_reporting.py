@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from conftest import CONFIGS
+from gen_experiments.cli.reporting import error_line, report, warning_line
 from gen_experiments.errors import UserError
-from gen_experiments.reporting import described, report, warning_line
 
 
 def raised(function):
@@ -30,34 +30,34 @@ def buried():
 
 
 def test_the_sentence_of_a_constructor_is_found_under_what_a_library_wrapped_around_it():
-    assert described(raised(buried)) == "size must be >= 1, not 0"
+    assert error_line(raised(buried)) == "size must be >= 1, not 0"
 
 
 def test_a_foreign_error_is_told_with_its_class_and_place():
-    message = described(raised(lambda: {}["missing"]))
+    message = error_line(raised(lambda: {}["missing"]))
     assert message.startswith("KeyError: 'missing' (in ")
     assert "test_reporting.py" in message
     assert "GEN_EXPERIMENTS_DEBUG=1" in message
 
 
 def test_a_missing_file_is_named():
-    assert described(raised(lambda: os.stat("nowhere"))).startswith(
+    assert error_line(raised(lambda: os.stat("nowhere"))).startswith(
         "FileNotFoundError: No such file or directory: nowhere"
     )
 
 
 def test_memory_that_the_machine_lacks_is_called_so():
-    assert "more memory than this machine has" in described(MemoryError())
-    assert "more memory than this machine has" in described(raised(lambda: torch.empty(1 << 60)))
-    assert "more memory than this machine has" in described(raised(lambda: torch.empty(1 << 62)))
-    assert "more memory than this machine has" in described(raised(lambda: np.empty((1 << 45, 100))))
+    assert "more memory than this machine has" in error_line(MemoryError())
+    assert "more memory than this machine has" in error_line(raised(lambda: torch.empty(1 << 60)))
+    assert "more memory than this machine has" in error_line(raised(lambda: torch.empty(1 << 62)))
+    assert "more memory than this machine has" in error_line(raised(lambda: np.empty((1 << 45, 100))))
 
 
 LEFT_ALONE = """
 import os, signal, sys
 import torch
 import torch.distributed as dist
-from gen_experiments.reporting import report
+from gen_experiments.cli.reporting import report
 dist.init_process_group("gloo", init_method=f"file://{os.getcwd()}/group", rank=int(sys.argv[1]), world_size=2)
 dist.all_reduce(torch.zeros(1))
 if dist.get_rank():
@@ -113,5 +113,5 @@ def test_a_warning_is_one_line_and_only_one_for_programmers_says_where_it_came_f
 def test_what_an_optimizer_refuses_is_told_as_an_option_of_it(option):
     with pytest.raises(ValueError, match="Invalid ") as refused:
         torch.optim.Adam([torch.zeros(1, requires_grad=True)], **option)
-    said = described(refused.value)
+    said = error_line(refused.value)
     assert said.startswith(f"ValueError: an option of one of the model's optimizers is out of range; {refused.value} (")

@@ -11,7 +11,7 @@ from PIL import Image
 import independent
 from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
 from gen_experiments import load
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.images import to_uint8
 from pictures_on_disk import write_transparent
 

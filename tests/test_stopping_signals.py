@@ -16,7 +16,8 @@ from processes import kill_all, said, start
 # The main thread waits for a mutex of the system, as it waits for other processes within torch; another frees it late.
 SCRIPT = """
 import ctypes, os, signal, sys, threading
-from gen_experiments import __main__, stopping
+from gen_experiments import __main__
+from gen_experiments.cli import stopping
 from gen_experiments.runs.signals import Signals
 system, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
 def wait(arguments):
@@ -30,14 +31,14 @@ def wait(arguments):
     finally:
         print("left in order", flush=True)
 stopping.PATIENCE = 0.0
-from gen_experiments import cli
-cli.run = wait
+from gen_experiments.cli import dispatch
+dispatch.run = wait
 sys.exit(__main__.main(["fit"]))
 """
 
 FORK = """
 import os, signal, time
-from gen_experiments import stopping
+from gen_experiments.cli import stopping
 stopping.PATIENCE = 0.0
 with stopping.stopped_by_signals():
     child = os.fork()

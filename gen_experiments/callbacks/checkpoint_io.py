@@ -7,8 +7,8 @@ from typing import Any
 import lightning
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from gen_experiments.checkpoints.exports import read_contents
 from gen_experiments.errors import UserError
-from gen_experiments.exported import read_contents
 from gen_experiments.runs.checkpoint_files import write_checkpoint
 from gen_experiments.untrusted.unreadable import Unreadable
 

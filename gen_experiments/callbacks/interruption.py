@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from gen_experiments import distributed
 from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
-from gen_experiments.checkpoint_paths import CHECKPOINTS, LAST
+from gen_experiments.checkpoints.paths import CHECKPOINTS, LAST
 from gen_experiments.errors import Stopped
 from gen_experiments.runs.job import can_requeue, requeue
 from gen_experiments.runs.signals import Signals

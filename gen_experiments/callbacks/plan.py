@@ -101,7 +101,7 @@ class Plan(Callback):
         where = f"on {model.device}" if model.device.type == "cuda" else "in RAM"
         lines.append(f"peak memory: {peak_memory(model.device) / GIB:.2f} GiB {where}, of each process, loggers apart")
         lines.append(f"disk: {_sizes(trainer)}")
-        return [*lines, *_exchanged(model)]
+        return [*lines, *_traffic(model)]
 
     @staticmethod
     def _of_the_run(trainer: Trainer, iterations: int) -> int:
@@ -129,7 +129,7 @@ def _sizes(trainer: Trainer) -> str:
     return text
 
 
-def _exchanged(model: LightningModule) -> list[str]:
+def _traffic(model: LightningModule) -> list[str]:
     """Returns what several GPUs exchange at each iteration: in a ring, each of N sends 2(N − 1)/N of the gradients."""
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
     rows = []

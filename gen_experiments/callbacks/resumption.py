@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from gen_experiments.callbacks.csv_logger import MetricsCSV
 from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
-from gen_experiments.checkpoint_paths import CHECKPOINTS, LAST
+from gen_experiments.checkpoints.paths import CHECKPOINTS, LAST
 from gen_experiments.errors import Stopped
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.record import update_record
@@ -64,7 +64,7 @@ class Resumption(Callback):
                 state = states.get(callback.state_key) or (alike[-1] if alike else None)
                 if state is not None:
                     callback.current_score = state["current_score"]  # Lightning does not restore it
-                    callbacks[callback.state_key] = _moved(state, str(callback.dirpath))
+                    callbacks[callback.state_key] = _move_to(state, str(callback.dirpath))
         _fit_to_batches(trainer, checkpoint)
         if self._validated_step != step == trainer.max_steps:
             # Otherwise Lightning sees that training is over and does not begin.
@@ -153,7 +153,7 @@ def out_of_time(trainer: Trainer) -> bool:
     return over and trainer.global_step != trainer.max_steps
 
 
-def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
+def _move_to(state: dict[str, Any], folder: str) -> dict[str, Any]:
     """Returns the state of a ModelCheckpoint with its files in another folder."""
     before = str(state.get("dirpath"))
 

@@ -43,7 +43,7 @@ class Summary(Callback):
         console = Console(soft_wrap=True)
         if table.row_count:
             console.print(table)
-        if scored := _scored(trainer, pl_module):
+        if scored := _protocol_in_words(trainer, pl_module):
             print(scored)
         if out_of_time(trainer):
             print("trainer.max_time was over: go on by --ckpt_path=last and a longer --trainer.max_time")
@@ -60,7 +60,7 @@ class Summary(Callback):
         console.print(f"everything was written to: {trainer.default_root_dir}", highlight=False)
 
 
-def _scored(trainer: Trainer, model: LightningModule) -> str:
+def _protocol_in_words(trainer: Trainer, model: LightningModule) -> str:
     """Returns what the scores of the last validation compare, and by which features; empty where nothing was scored."""
     evaluation = next(iter(callbacks_of(trainer, Evaluation)), None)
     if evaluation is None or not any(name.startswith("val/") for name in trainer.callback_metrics):

@@ -58,7 +58,7 @@ class Tables(Callback):
         with torch.inference_mode():
             if (mapping := image_mapping(pl_module)) is not None:
                 one = "translation" if isinstance(pl_module, Translates) else "reconstruction"
-                name, columns, rows = f"{one}s", *self._mapped(mapping, one, data, pl_module.device)
+                name, columns, rows = f"{one}s", *self._rows_of(mapping, one, data, pl_module.device)
             elif isinstance(pl_module, Samples) and (extractor := _extractor(trainer)) is not None:
                 name, columns, rows = "nearest_training_images", *self._nearest(pl_module, data, extractor)
             else:
@@ -66,7 +66,7 @@ class Tables(Callback):
         for logger in loggers:
             _log(logger, f"val/{name}_table", columns, rows, float(images_seen(pl_module)))
 
-    def _mapped(
+    def _rows_of(
         self, mapping: Callable[[Tensor], Tensor], name: str, data: "ImageDataModule", device: torch.device
     ) -> tuple[list[str], list[list[Any]]]:
         images = data.split("val")

@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gen_experiments.checkpoint_paths import run_of
+from gen_experiments.checkpoints.paths import run_of
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.records import EVALUATION_FILE, better, differences, differing_settings, read_record
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.reports.evaluations import biased
+from gen_experiments.reports.evaluations import bias_warning
 from gen_experiments.runs.job import is_first_process
 from gen_experiments.units import with_unit
 
@@ -87,7 +87,7 @@ def print_comparison(names: list[str], records: list[dict[str, Any]]) -> bool:
     for metric in shared:
         settings = differing_settings(records, metric)
         if differing or settings:
-            remark = "not ranked" + "".join(f", {name} {_listed(values)}" for name, values in settings.items())
+            remark = "not ranked" + "".join(f", {name} {_join(values)}" for name, values in settings.items())
         else:
             number, note = better(records, metric)
             remark = note if number is None else f"{number + 1}{', ' if note else ''}{note}"
@@ -95,10 +95,10 @@ def print_comparison(names: list[str], records: list[dict[str, Any]]) -> bool:
     Console(soft_wrap=True).print(table)
     for number, name in enumerate(names):
         print(f"{number + 1}: {name}")
-        if outside := biased(records[number]["scores"]):
+        if outside := bias_warning(records[number]["scores"]):
             print(f"   {outside}")
     for field, values in differing.items():
-        print(f"not ranked, as {field} differs: {_listed(values)}")
+        print(f"not ranked, as {field} differs: {_join(values)}")
     return bool(differing)
 
 
@@ -119,7 +119,7 @@ def _check_run(name: str) -> None:
         raise UserError(f"{name} is no folder of a run, nor a record that ends in .json")
 
 
-def _listed(values: list[Any]) -> str:
+def _join(values: list[Any]) -> str:
     return ", ".join(str(value) for value in values)
 
 

@@ -6,10 +6,10 @@ import tempfile
 import threading
 from pathlib import Path
 
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.commands.demo_pages import build_page
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model
 
 HOST = "127.0.0.1"
 

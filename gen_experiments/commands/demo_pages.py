@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples
-from gen_experiments.commands.inpaint import GREY, central_quarter, filled_in
+from gen_experiments.commands.inpaint import GREY, central_quarter, fill_in
 from gen_experiments.commands.interpolate import images_at, slerp
 from gen_experiments.commands.labels import class_names, one_label
 from gen_experiments.commands.reading import Reading, eight_bits, reading_of
@@ -52,7 +52,7 @@ def build_page(model: ImageModel, path: Path) -> tuple[Any, Any]:
     return page, gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
 
 
-def sampled(model: Samples, label: int | None, seed: int, num: int, truncation: float) -> Tensor:
+def draw_samples(model: Samples, label: int | None, seed: int, num: int, truncation: float) -> Tensor:
     """Returns (num, C, H, W) uint8 samples, those that `sample --seed` writes."""
     return to_uint8(model.sample(0, num, seed, one_label(label, num), truncation))
 
@@ -87,7 +87,7 @@ def proposals(
     covered[..., top:bottom, left:right] = True
     if not covered.any():
         raise UserError("the box covers nothing: its right must lie right of its left, and its bottom below its top")
-    fillings = [filled_in(model, picture[None], covered, label, seed, number) for number in range(PROPOSALS)]
+    fillings = [fill_in(model, picture[None], covered, label, seed, number) for number in range(PROPOSALS)]
     shown = eight_bits(picture[None])
     return torch.cat([shown, shown.where(~covered[0], GREY), *fillings])
 
@@ -111,7 +111,7 @@ def _samples_tab(gr: Any, model: Any, reading: Reading) -> None:
 
     def make(*values: Any) -> NDArray[np.uint8]:
         *label, seed, num, truncation = values
-        return sheet(sampled(model, _label(label), int(seed), int(num), float(truncation)))
+        return sheet(draw_samples(model, _label(label), int(seed), int(num), float(truncation)))
 
     _connect(gr, "sample", make, inputs)
 

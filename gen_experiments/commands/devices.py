@@ -8,9 +8,9 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from gen_experiments.checkpoints.loading import Kind, load_model
 from gen_experiments.errors import UserError
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import Kind, load_model
 
 
 def chosen_device(name: str) -> torch.device:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.pictures import is_image_file, read_images, write_images
+from gen_experiments.commands.image_files import is_image_file, read_images, write_images
 from gen_experiments.commands.reading import reading_of
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import ImageSpec, to_float, to_uint8

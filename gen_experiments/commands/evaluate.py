@@ -1,12 +1,13 @@
 """`evaluate`: scores of images against others, each metric from one pass of each extractor, with the whole protocol."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from gen_experiments.checkpoint_paths import run_of
+from gen_experiments.checkpoints.paths import run_of
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.by_damage import scores_by_damage
 from gen_experiments.commands.evaluating.copies import OF_COPIES, copies
@@ -160,14 +161,13 @@ def _scores(
     protocol: Protocol,
 ) -> tuple[dict[str, Score], list[str]]:
     """Returns the scores by one extractor, and the names of those that were asked for; `of_pairs` need no extractor."""
-    generated.paired = sides.reconstructions is not None and sides.reconstructions.in_pairs
-    for features in (generated, originals):
-        features.by_n = protocol.covariance == "n"
-        features.moments = features.divided(features.moments)
     wanted = protocol.metrics or [*computable(generated, originals, network), *of_pairs]
-    if "missed" in wanted:
-        for side, features in ((sides.fake, generated), (sides.real, originals)):
-            features.labels = side.labels() if isinstance(side, Images) else None
+    by_n, in_pairs = protocol.covariance == "n", sides.reconstructions is not None and sides.reconstructions.in_pairs
+    fake_labels, real_labels = (
+        side.labels() if "missed" in wanted and isinstance(side, Images) else None for side in (sides.fake, sides.real)
+    )
+    generated = replace(generated, paired=in_pairs, by_n=by_n, labels=fake_labels)
+    originals = replace(originals, by_n=by_n, labels=real_labels)
     scores = {**of_pairs, **score(generated, originals, network, [name for name in wanted if name in METRICS])}
     if sides.checkpoint is not None and generated.features is not None and set(wanted) & set(OF_COPIES):
         reference = sides.real.described

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from gen_experiments.commands.devices import load_on_device
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.grids import MAX_IN_GRID, listed, save_grid
+from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
 from gen_experiments.images import to_uint8
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import sample_rngs
@@ -57,7 +57,7 @@ def explore(
     moves = torch.linspace(-reach, reach, steps, device=model.device)[:, None] * axes[:directions, None]
     moved = (noise + moves).flatten(0, 1)
     images: Tensor = model(moved, None if labels is None else labels.to(model.device).expand(len(moved)))
-    out = listed(save_grid(to_uint8(images).cpu(), out, steps))
+    out = page_names(save_grid(to_uint8(images).cpu(), out, steps))
     shares = ", ".join(f"{float(share):.1%}" for share in (gains / gains.sum())[:directions])
     print(f"wrote {directions} directions, of {shares} of the first layer's gain, to {out}")
 

@@ -4,21 +4,21 @@ import dataclasses
 import json
 from pathlib import Path
 
-from gen_experiments.checkpoint_paths import WEIGHTS
+from gen_experiments.checkpoints.exports import CONFIG, config_of, weights_bytes
+from gen_experiments.checkpoints.loading import load_model, read_checkpoint
+from gen_experiments.checkpoints.paths import WEIGHTS
 from gen_experiments.commands.programs import (
     Onnx,
     ProgramFormat,
     TorchExport,
     quietly,
     shapes,
-    traced,
-    written,
+    trace_function,
+    write_program,
 )
 from gen_experiments.commands.reading import plain_reading
 from gen_experiments.errors import UserError
-from gen_experiments.exported import CONFIG, config_of, weights_bytes
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model, read_checkpoint
 from gen_experiments.pure_functions import HasPureFunctions
 from gen_experiments.storage import atomic_folder, check_empty
 
@@ -75,11 +75,11 @@ def _write_programs(model: ImageModel, programs: list[ProgramFormat], folder: Pa
     said: dict[str, object] = {}
     for name, function in functions.items():
         with quietly():
-            program = traced(name, function)
+            program = trace_function(name, function)
         files = []
         for file_format in programs:
             with quietly():
-                contents, difference = written(name, function, program, file_format)
+                contents, difference = write_program(name, function, program, file_format)
             files.append(f"{name}{file_format.suffix}")
             (folder / files[-1]).write_bytes(contents)
             print(f"{files[-1]}: within {difference:.1e} of the model", flush=True)

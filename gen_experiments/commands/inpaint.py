@@ -9,13 +9,13 @@ from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
 from gen_experiments import randomness
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import read_images
 from gen_experiments.commands.labels import class_numbers, one_label
-from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.data.folder import find_pictures
-from gen_experiments.data.pictures import FORMATS, decode_one
+from gen_experiments.data.picture_decoding import FORMATS, decode_one
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.grids import MAX_IN_GRID, listed, save_grid
+from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.priors.base import CodeSpec, Draws
@@ -74,12 +74,12 @@ def inpaint(
     shown = eight_bits(originals)
     columns = [shown, shown.where(~covered, GREY)]
     for (proposal,) in progress(proposals, "proposals"):
-        columns.append(filled_in(model, originals, covered, label, seed, proposal))
-    out = listed(save_grid(torch.stack(columns, dim=1).flatten(0, 1), out, len(columns)))
+        columns.append(fill_in(model, originals, covered, label, seed, proposal))
+    out = page_names(save_grid(torch.stack(columns, dim=1).flatten(0, 1), out, len(columns)))
     print(f"wrote {len(originals)} images, each original, masked and filled {proposals} times, to {out}")
 
 
-def filled_in(
+def fill_in(
     model: CodePrior, originals: Tensor, covered: Tensor, label: int | None, seed: int, proposal: int
 ) -> Tensor:
     """Returns the pictures with their covered part filled; see `inpaint`.

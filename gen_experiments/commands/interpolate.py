@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import read_latents
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
-from gen_experiments.commands.pictures import read_latents
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.grids import MAX_IN_GRID, grid, listed, save_grid
+from gen_experiments.grids import MAX_IN_GRID, grid, page_names, save_grid
 from gen_experiments.images import save_animation, to_uint8
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import sample_rngs
@@ -71,7 +71,7 @@ def interpolate(
     else:
         names = class_names("--classes", model) if wanted else None
         rows = None if names is None else [names[label] for label in wanted for _ in starts]
-        out = listed(save_grid(torch.cat(ways), out, steps, row_names=rows))
+        out = page_names(save_grid(torch.cat(ways), out, steps, row_names=rows))
         print(f"wrote {len(ways) * len(starts)} rows of {steps} images to {out}")
 
 

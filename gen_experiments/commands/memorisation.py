@@ -7,11 +7,10 @@ from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.training_data import extractor_of, run_config, training_data
 from gen_experiments.errors import check_interval
-from gen_experiments.grids import in_rows, listed, save_grid
+from gen_experiments.grids import in_rows, page_names, save_grid
 from gen_experiments.images import to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.memorisation import ALPHA, farther_p_value, near_copies, nearer_p_value
-from gen_experiments.metrics.neighbours import nearest
+from gen_experiments.metrics.memorisation import ALPHA, CopyTest
 from gen_experiments.progress import progress
 
 BATCH, COLUMNS, SHOWN = 250, 8, 32
@@ -59,12 +58,12 @@ def memorisation(
     references, unseen = (
         network.features_of(images, np.arange(len(images)), BATCH) for images in (trained_on, held_out)
     )
-    baseline = nearest(unseen, references)[0].cpu()
+    test = CopyTest(references, unseen, share)
     parts = []
     shown, shown_distances, shown_indices = torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int64)
     for sampled in progress(num, "images", BATCH):
         generated = to_uint8(model.sample(sampled.start, len(sampled), seed))
-        part_distances, part_indices = (tensor.cpu() for tensor in nearest(network(generated), references))
+        part_distances, part_indices = test.nearest(network(generated))
         parts.append(part_distances)
         # Of all images only the nearest are kept.
         all_distances = torch.cat([shown_distances, part_distances])
@@ -72,17 +71,16 @@ def memorisation(
         shown = (torch.cat([shown, generated.cpu()]) if len(shown) else generated.cpu())[order]
         shown_distances, shown_indices = all_distances[order], torch.cat([shown_indices, part_indices])[order]
     distances = torch.cat(parts)
-    copies, expected = near_copies(distances, baseline, share)
-    nearer, farther = nearer_p_value(distances, baseline, share), farther_p_value(distances, baseline)
+    found, baseline = test.of(distances), test.held_out
     originals = trained_on.read(shown_indices.numpy())
-    out = listed(save_grid(in_rows(shown, originals, columns=COLUMNS), out, COLUMNS, together=2))
+    out = page_names(save_grid(in_rows(shown, originals, columns=COLUMNS), out, COLUMNS, together=2))
     print(f"distances between features of {type(network).__name__}{suffix}")
     print(
-        f"near-copies: {copies.double().mean():.2%} of {num} generated images; {expected:.2%} are expected of unseen "
-        f"images, by the {len(held_out)} held-out ones"
+        f"near-copies: {found.near.double().mean():.2%} of {num} generated images; {found.expected:.2%} are expected "
+        f"of unseen images, by the {len(held_out)} held-out ones"
     )
     print(f"median distance to the nearest training image: {distances.median():.4g}, held-out {baseline.median():.4g}")
-    print(verdict(nearer, farther))
+    print(verdict(found.nearer, found.farther))
     print(f"wrote the {len(shown)} nearest, each above its training image, to {out}")
 
 

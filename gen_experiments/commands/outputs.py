@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.pictures import is_image_file, read_images
+from gen_experiments.commands.image_files import is_image_file, read_images
 from gen_experiments.commands.reading import Reading, eight_bits
-from gen_experiments.commands.tiles import tiled
+from gen_experiments.commands.tiles import apply_in_tiles
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.errors import UserError
-from gen_experiments.grids import in_rows, listed, save_grid
+from gen_experiments.grids import in_rows, page_names, save_grid
 from gen_experiments.images import ImageSpec, save_image, to_float, to_uint8
 from gen_experiments.progress import progress
 
@@ -50,7 +50,7 @@ def write_outputs(network: Network, folder: str, spec: ImageSpec, reading: Readi
     paths = _paths([file.relative_to(folder) for file in files], folder, out)
     for (number,) in progress(len(files), "images"):
         picture = to_float(reading.kept(files[number], None, spec.channels))
-        save_image(to_uint8(tiled(network, picture, spec.size)), paths[number])
+        save_image(to_uint8(apply_in_tiles(network, picture, spec.size)), paths[number])
     print(f"wrote {len(files)} images, as large as they were, to {out}")
 
 
@@ -63,7 +63,7 @@ def apply_network(network: Network, originals: Tensor) -> Tensor:
 def write_rows(rows: Sequence[Tensor], out: str, what: str) -> None:
     """Writes pictures as a grid, each above its others."""
     shown = in_rows(*(eight_bits(row[:SHOWN]) for row in rows), columns=COLUMNS)
-    pages = listed(save_grid(shown, out, COLUMNS, together=len(rows)))
+    pages = page_names(save_grid(shown, out, COLUMNS, together=len(rows)))
     print(f"wrote {len(rows[0][:SHOWN])} {what} to {pages}")
 
 

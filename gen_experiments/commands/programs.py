@@ -46,7 +46,7 @@ class ProgramFormat(ABC):
             )
 
     @abstractmethod
-    def written(self, program: ExportedProgram, function: PureFunction) -> bytes:
+    def to_bytes(self, program: ExportedProgram, function: PureFunction) -> bytes:
         """Returns the contents of the file, weights included."""
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Onnx(ProgramFormat):
     suffix = ".onnx"
     needs = ("onnx", "onnxscript", "onnxruntime")
 
-    def written(self, program: ExportedProgram, function: PureFunction) -> bytes:
+    def to_bytes(self, program: ExportedProgram, function: PureFunction) -> bytes:
         """Returns the contents of the file, weights included."""
         outcome = torch.onnx.export(
             program,
@@ -88,7 +88,7 @@ class TorchExport(ProgramFormat):
 
     suffix = ".pt2"
 
-    def written(self, program: ExportedProgram, function: PureFunction) -> bytes:
+    def to_bytes(self, program: ExportedProgram, function: PureFunction) -> bytes:
         """Returns the contents of the file, weights included."""
         buffer = io.BytesIO()
         torch.export.save(program, buffer)
@@ -97,7 +97,7 @@ class TorchExport(ProgramFormat):
     @torch.no_grad()
     def run(self, contents: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Returns what the program makes of inputs."""
-        return _listed(torch.export.load(io.BytesIO(contents)).module()(*inputs))
+        return _as_list(torch.export.load(io.BytesIO(contents)).module()(*inputs))
 
 
 class _Traced(nn.Module):
@@ -113,7 +113,7 @@ class _Traced(nn.Module):
 
 
 @torch.no_grad()
-def traced(name: str, function: PureFunction) -> ExportedProgram:
+def trace_function(name: str, function: PureFunction) -> ExportedProgram:
     """Returns the program of a function, for any number of rows.
 
     Raises:
@@ -132,7 +132,7 @@ def traced(name: str, function: PureFunction) -> ExportedProgram:
         ) from error
 
 
-def written(
+def write_program(
     name: str, function: PureFunction, program: ExportedProgram, file_format: ProgramFormat
 ) -> tuple[bytes, float]:
     """Returns the contents of a function's file, and how far what it makes is from what the model makes.
@@ -145,13 +145,13 @@ def written(
     """
     inputs = list(function.inputs.values())
     try:
-        contents = file_format.written(program, function)
+        contents = file_format.to_bytes(program, function)
         outcome = file_format.run(contents, inputs)
     # Exporters and runtimes may raise any error for a user's network.
     except Exception as error:
         raise UserError(f"the {name} cannot be written as {file_format.suffix}: {quoted(error)}") from error
     with torch.no_grad():
-        expected = _listed(function.compute(*inputs))
+        expected = _as_list(function.compute(*inputs))
     pairs = [_difference(*pair) for pair in zip(outcome, expected, strict=True)]
     for difference, scale in pairs:
         if not difference <= MAX_DIFFERENCE * max(1.0, scale):
@@ -162,7 +162,7 @@ def written(
 def shapes(function: PureFunction) -> dict[str, dict[str, dict[str, Any]]]:
     """Returns the shapes and dtypes of a function's inputs and outputs, by their names, the batch by its name."""
     with torch.no_grad():
-        outputs = _listed(function.compute(*function.inputs.values()))
+        outputs = _as_list(function.compute(*function.inputs.values()))
     named = {"inputs": dict(function.inputs), "outputs": dict(zip(function.outputs, outputs, strict=True))}
     return {
         side: {
@@ -193,5 +193,5 @@ def _difference(output: Tensor, expected: Tensor) -> tuple[float, float]:
     return float((output != expected).double().mean()), 1.0
 
 
-def _listed(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+def _as_list(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)

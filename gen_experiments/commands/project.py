@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import read_images
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
-from gen_experiments.commands.pictures import read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.grids import in_rows, listed, save_grid
+from gen_experiments.grids import in_rows, page_names, save_grid
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.reconstruction import psnr
@@ -103,7 +103,7 @@ def project(
         raise UserError(f"cannot write {latents}: {error.strerror}") from error
     for number, decibels in enumerate(psnr(projected, originals)):
         print(f"picture {number}: PSNR {float(decibels):.2f} dB")
-    print(f"wrote {len(originals)} pictures and their projections to {listed(pages)}, their noise to {latents}")
+    print(f"wrote {len(originals)} pictures and their projections to {page_names(pages)}, their noise to {latents}")
 
 
 def _descend(

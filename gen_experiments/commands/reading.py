@@ -7,14 +7,14 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import is_exported
+from gen_experiments.checkpoints.exports import pictures_of
+from gen_experiments.checkpoints.paths import is_exported
 from gen_experiments.commands.training_data import contents_of, run_config
 from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.float_planes import ARRAY, suffixes
 from gen_experiments.data.framing import USUAL, Crop, Filter, Framing
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.exported import pictures_of
 from gen_experiments.images import IMAGE_SUFFIXES
 from gen_experiments.sizes import Size
 from gen_experiments.untrusted.unreadable import Unreadable

@@ -4,8 +4,8 @@ import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import is_image_file, read_images
 from gen_experiments.commands.outputs import write_by_name, write_rows
-from gen_experiments.commands.pictures import is_image_file, read_images
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor

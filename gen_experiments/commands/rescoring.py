@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from gen_experiments.callbacks.protocols import image_mapping
-from gen_experiments.checkpoint_paths import checkpoint_of
+from gen_experiments.checkpoints.loading import load_model
+from gen_experiments.checkpoints.paths import checkpoint_of
 from gen_experiments.commands.evaluate import evaluation_of
 from gen_experiments.commands.evaluating.extraction import extractor_needed
 from gen_experiments.commands.evaluating.image_sets import split_compared_with
@@ -13,7 +14,6 @@ from gen_experiments.commands.evaluating.protocol import Protocol
 from gen_experiments.evaluation.records import EVALUATION_FILE
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.runs.job import is_first_process
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, image_mapping
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import is_image_file, read_images
 from gen_experiments.commands.outputs import (
     BATCH,
     Network,
@@ -18,10 +19,9 @@ from gen_experiments.commands.outputs import (
     write_outputs,
     write_rows,
 )
-from gen_experiments.commands.pictures import is_image_file, read_images
 from gen_experiments.commands.reading import eight_bits, reading_in, reading_of
 from gen_experiments.commands.training_data import configuration_of, contents_of, data_of, training_data
-from gen_experiments.data.damage import Damage, damaged
+from gen_experiments.data.damage import Damage, damage_images
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_float, to_integers
 from gen_experiments.metrics.reconstruction import psnr
@@ -148,4 +148,4 @@ def _with_damage(images: Tensor, parts: list[Damage], seed: int, dtype: torch.dt
     """Returns (N, C, H, W) images after their damage, which depends on an image's number and the seed, as a dtype."""
     seeds = randomness.seeds_of(torch.arange(len(images)), Stream.DAMAGE, seed)
     pairs = zip(images.split(BATCH), seeds.split(BATCH), strict=True)
-    return torch.cat([to_integers(damaged(to_float(part), parts, of_part), dtype) for part, of_part in pairs])
+    return torch.cat([to_integers(damage_images(to_float(part), parts, of_part), dtype) for part, of_part in pairs])

@@ -9,10 +9,10 @@ from torch import Tensor
 from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import is_image_file
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
-from gen_experiments.commands.pictures import is_image_file
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.grids import MAX_IN_GRID, listed, save_grid
+from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
 from gen_experiments.images import save_image, to_uint8
 from gen_experiments.progress import progress
 from gen_experiments.runs.job import is_first_process
@@ -83,7 +83,7 @@ def sample(
     images, _ = distributed.gather_in_order(shown, places)
     if is_first_process():
         if as_grid:
-            out = listed(save_grid(images, out, per_class, row_names=names))
+            out = page_names(save_grid(images, out, per_class, row_names=names))
         print(f"wrote {num} images to {out}")
 
 

@@ -11,7 +11,7 @@ from gen_experiments.sizes import Size, height_and_width
 BATCH = 16
 
 
-def tiled(network: Callable[[Tensor], Tensor], image: Tensor, size: Size) -> Tensor:
+def apply_in_tiles(network: Callable[[Tensor], Tensor], image: Tensor, size: Size) -> Tensor:
     """Applies a network to a picture in tiles that overlap by half, and blends the results.
 
     The weight of a tile is largest in its middle and almost zero at its border, where it lacks the surroundings, so
@@ -29,7 +29,7 @@ def tiled(network: Callable[[Tensor], Tensor], image: Tensor, size: Size) -> Ten
     tile_height, tile_width = height_and_width(size)
     down, right = tile_height // 2, tile_width // 2
     # One step more on every side, so that each pixel lies in four tiles, then up to whole steps.
-    padded = _mirrored(image[None], [right, right + -width % right, down, down + -height % down])
+    padded = _mirror(image[None], [right, right + -width % right, down, down + -height % down])
     rows, columns = (range(0, padded.shape[-2 + axis] - 2 * step + 1, step) for axis, step in enumerate((down, right)))
     corners = [(top, left) for top in rows for left in columns]
     ramps = [(torch.arange(2 * step, device=image.device) + 0.5) / step for step in (down, right)]
@@ -47,7 +47,7 @@ def tiled(network: Callable[[Tensor], Tensor], image: Tensor, size: Size) -> Ten
     return total[0, :, down : down + height, right : right + width]
 
 
-def _mirrored(images: Tensor, padding: list[int]) -> Tensor:
+def _mirror(images: Tensor, padding: list[int]) -> Tensor:
     """Pads by mirroring, also by more than the picture's width."""
     while any(padding):
         limits = [images.shape[-1] - 1] * 2 + [images.shape[-2] - 1] * 2

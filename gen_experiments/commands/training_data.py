@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from gen_experiments import data, metrics
-from gen_experiments.checkpoint_paths import is_exported
-from gen_experiments.class_paths import import_packages
+from gen_experiments.checkpoints.descriptions import build, described_by
+from gen_experiments.checkpoints.paths import is_exported
+from gen_experiments.cli.class_paths import import_packages
+from gen_experiments.cli.parser import in_home
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.models.descriptions import build, described_by
-from gen_experiments.parser import in_home
 from gen_experiments.untrusted.plain_values import check_plain, read_yaml
 
 # The packages whose classes a configuration may name by their short names.
@@ -39,7 +39,7 @@ def data_of(path: Path) -> ImageDataModule:
     described = contents_of(path).get("data")
     if not isinstance(described, dict):
         raise UserError(f"{path} does not say what data was trained on: name the run's config.yaml by --config")
-    data_module: ImageDataModule = _built(ImageDataModule, described, path)
+    data_module: ImageDataModule = _build(ImageDataModule, described, path)
     return data_module
 
 
@@ -61,7 +61,7 @@ def extractor_of(path: Path) -> FeatureExtractor:
     described = _described_extractor(path)
     if described is None:
         raise UserError(f"{path} names no feature extractor: name one by --extractor")
-    extractor: FeatureExtractor = _built(FeatureExtractor, described, path)
+    extractor: FeatureExtractor = _build(FeatureExtractor, described, path)
     return extractor
 
 
@@ -102,7 +102,7 @@ def _described_extractor(path: Path) -> object:
     return evaluation.get("extractor") if isinstance(evaluation, dict) else None
 
 
-def _built(family: type, described: object, path: Path) -> Any:
+def _build(family: type, described: object, path: Path) -> Any:
     """Returns the object of a class of `family` that a configuration describes."""
     check_plain(described, path)
     import_packages(PACKAGES)

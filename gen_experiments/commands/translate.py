@@ -10,7 +10,7 @@ from gen_experiments.callbacks.protocols import Translates, TranslatesInStyle
 from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.outputs import on_device, write_outputs
 from gen_experiments.commands.reading import Reading, reading_of
-from gen_experiments.data.pictures import is_grey
+from gen_experiments.data.picture_decoding import is_grey
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_float
 

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gen_experiments.data.decoded_as_read import DecodedAsRead, usable_cores
 from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.footprint import image_bytes, say_size
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pictures import Numbers, decode_one
-from gen_experiments.data.reading import DecodedAsRead, usable_cores
+from gen_experiments.data.picture_decoding import Numbers, decode_one
 from gen_experiments.data.sources.base import Decoded, PictureSource, Source, decode_framed
 from gen_experiments.data.undecodable import refusal
 from gen_experiments.errors import UserError
@@ -119,7 +119,7 @@ def decoded_as_read(
     return ImageArray(pixels, labels, np.arange(len(pictures)), _fingerprint(source, split, size, framing))
 
 
-def decoded(source: Source, split: str, size: Size, framing: Framing = USUAL) -> ImageArray:
+def cached_split(source: Source, split: str, size: Size, framing: Framing = USUAL) -> ImageArray:
     """Returns a split of a source from the cache, into which it is decoded the first time.
 
     Several processes may do so at once: each writes its own file and renames it, so that every reader finds a whole

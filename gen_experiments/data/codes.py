@@ -18,7 +18,7 @@ from gen_experiments.storage import CACHE_VARIABLE, cache_root, write_array
 from gen_experiments.untrusted.arrays import map_array
 
 
-def encoded(
+def cached_codes(
     images: ImageArray,
     encode: Callable[[Tensor], Tensor],
     *,

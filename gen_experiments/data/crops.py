@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen_experiments.data.reading import DecodedAsRead
+from gen_experiments.data.decoded_as_read import DecodedAsRead
 from gen_experiments.data.sampling import StreamedSet
 from gen_experiments.randomness import Stream, seeds_of, uniform_of
 

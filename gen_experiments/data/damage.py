@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gen_experiments import randomness
+from gen_experiments.checkpoints.arguments import Recorded, arguments_of
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.randomness import Stream
-from gen_experiments.recorded import Recorded, arguments_of
 
 
 class Damage(Recorded, ABC):
@@ -66,7 +66,7 @@ class OneOf(Damage):
         chosen = (randomness.uniform_of(randomness.seeds_of(seeds, Stream.CHOICE)) * len(self.parts)).long()
         result = images
         for number, part in enumerate(self.parts):
-            result = torch.where((chosen == number)[:, None, None, None], damaged(images, [part], seeds), result)
+            result = torch.where((chosen == number)[:, None, None, None], damage_images(images, [part], seeds), result)
         return result
 
     def fixed(self) -> list[Damage]:
@@ -74,7 +74,7 @@ class OneOf(Damage):
         return [kind for part in self.parts for kind in part.fixed()]
 
 
-def damaged(images: Tensor, parts: Sequence[Damage], seeds: Tensor) -> Tensor:
+def damage_images(images: Tensor, parts: Sequence[Damage], seeds: Tensor) -> Tensor:
     """Returns (B, C, H, W) images in [-1, 1] after all kinds of damage in turn, by (B,) int64 seeds.
 
     Raises:
@@ -102,6 +102,6 @@ def check_range(interval: str, **ranges: tuple[float, float]) -> None:
             raise UserError(f"{name} must be [least, most], not [{least:g}, {most:g}]")
 
 
-def drawn(strength: tuple[float, float], uniform: Tensor) -> Tensor:
+def draw_strength(strength: tuple[float, float], uniform: Tensor) -> Tensor:
     """Returns strengths between the two for (B,) numbers in [0, 1), as (B, 1, 1, 1)."""
     return (strength[0] + (strength[1] - strength[0]) * uniform)[:, None, None, None]

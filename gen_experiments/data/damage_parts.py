@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gen_experiments.data.damage import Damage, check_range, drawn
+from gen_experiments.data.damage import Damage, check_range, draw_strength
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import LUMINANCE
 from gen_experiments.randomness import normal_of, uniform_of
@@ -33,7 +33,7 @@ class GaussianNoise(Damage):
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
         """Returns x + 2σn: pixels in [-1, 1] have twice the deviation."""
         noise = normal_of(seeds + SEED_OF_NOISE, *images.shape[1:])
-        return images + 2 * drawn(self.deviation, uniform_of(seeds)) * noise
+        return images + 2 * draw_strength(self.deviation, uniform_of(seeds)) * noise
 
 
 class ShotNoise(Damage):
@@ -58,7 +58,7 @@ class ShotNoise(Damage):
         """Returns the noisy images."""
         expected = (images + 1) / 2
         noise = normal_of(seeds + SEED_OF_NOISE, *images.shape[1:])
-        return 2 * (expected + noise * (expected / drawn(self.photons, uniform_of(seeds))).sqrt()) - 1
+        return 2 * (expected + noise * (expected / draw_strength(self.photons, uniform_of(seeds))).sqrt()) - 1
 
 
 class Blur(Damage):
@@ -81,7 +81,7 @@ class Blur(Damage):
         """Returns the blurred images."""
         radius = max(1, math.ceil(3 * self.deviation[1]))
         offsets = torch.arange(-radius, radius + 1, device=images.device)
-        deviation = drawn(self.deviation, uniform_of(seeds)).flatten(1).clamp_min(1e-3)
+        deviation = draw_strength(self.deviation, uniform_of(seeds)).flatten(1).clamp_min(1e-3)
         kernels = torch.softmax(-(offsets**2) / (2 * deviation**2), dim=1)  # (B, 2 · radius + 1)
         # Each image has its own kernel: all images become channels of one image, in groups.
         together = images.transpose(0, 1)
@@ -147,7 +147,7 @@ class Mask(Damage):
         amounts = uniform_of(seeds, 3)
         inside = []
         for axis, size in enumerate(images.shape[-2:]):
-            side = (drawn(self.share, amounts[:, 0]).flatten().sqrt() * size).round().long()
+            side = (draw_strength(self.share, amounts[:, 0]).flatten().sqrt() * size).round().long()
             corner = (amounts[:, 1 + axis] * (size - side + 1)).long()
             offset = torch.arange(size, device=images.device) - corner[:, None]
             inside.append((offset >= 0) & (offset < side[:, None]))
@@ -175,7 +175,7 @@ class MissingLines(Damage):
 
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
         """Returns the images without these rows."""
-        lost = uniform_of(seeds + SEED_OF_NOISE, 1, images.shape[-2], 1) < drawn(self.share, uniform_of(seeds))
+        lost = uniform_of(seeds + SEED_OF_NOISE, 1, images.shape[-2], 1) < draw_strength(self.share, uniform_of(seeds))
         return images.masked_fill(lost, self.fill)
 
 
@@ -218,7 +218,7 @@ class Scratches(Damage):
         along = rows * direction.sin() + columns * direction.cos()
         across = rows * direction.cos() - columns * direction.sin()
         distance = torch.hypot(across, (along.abs() - half).clamp_min(0))  # (B, most, H, W)
-        crossed = 2 * distance <= drawn(self.width, amounts[:, 1])
+        crossed = 2 * distance <= draw_strength(self.width, amounts[:, 1])
         crossed &= (torch.arange(most, device=images.device) < counts[:, None])[..., None, None]
         return images.masked_fill(crossed.any(dim=1, keepdim=True), self.fill)
 

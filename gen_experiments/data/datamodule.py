@@ -8,20 +8,21 @@ from torch import Tensor
 
 from gen_experiments import distributed, randomness
 from gen_experiments.data.cache import ImageArray
-from gen_experiments.data.damage import Damage, damaged
+from gen_experiments.data.damage import Damage, damage_images
+from gen_experiments.data.decoded_as_read import usable_cores
 from gen_experiments.data.division import check_apart, held_out
 from gen_experiments.data.fast_decoding import load_library
 from gen_experiments.data.framing import LARGEST, Crop, Depth, Filter, Framing
-from gen_experiments.data.pairs import PairSource, ShuffledPairs
-from gen_experiments.data.reading import usable_cores
+from gen_experiments.data.pair_source import PairSource
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches, evaluation_batch
+from gen_experiments.data.shuffled_pairs import ShuffledPairs
 from gen_experiments.data.sources.base import Source
 from gen_experiments.data.sources.digits import Digits
 from gen_experiments.data.split_opener import SplitOpener, check_framing
 from gen_experiments.data.summary import summary
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import Batch, ImageSpec, to_float
-from gen_experiments.sizes import Size, height_and_width, normalised
+from gen_experiments.sizes import Size, canonical_size, height_and_width
 
 MAX_SIZE = 4096
 
@@ -86,7 +87,7 @@ class ImageDataModule(LightningDataModule):
         damage: list[Damage] | None = None,
     ) -> None:
         super().__init__()
-        size = normalised(size)
+        size = canonical_size(size)
         for side in height_and_width(size):
             check_interval(f"[1, {MAX_SIZE}]", size=side)
         check_interval("[1, inf)", batch_size=batch_size, eval_batch_size=eval_batch_size)
@@ -244,5 +245,5 @@ class ImageDataModule(LightningDataModule):
             sources, images = images.chunk(2, dim=1)
         if self.damage:
             assert batch.seeds is not None
-            sources = damaged(images if sources is None else sources, self.damage, batch.seeds)
+            sources = damage_images(images if sources is None else sources, self.damage, batch.seeds)
         return batch._replace(images=images, source_images=sources)

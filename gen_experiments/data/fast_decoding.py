@@ -101,10 +101,12 @@ def jpeg(
         min_height=known.height // parts,
         min_width=known.width // parts,
     )
-    return resized(np.flip(pixels.swapaxes(0, 1) if swapped else pixels, axes), size, framing, place)
+    return resize_pixels(np.flip(pixels.swapaxes(0, 1) if swapped else pixels, axes), size, framing, place)
 
 
-def resized(pixels: NDArray[np.uint8], size: Size, framing: Framing, place: Place | None = None) -> NDArray[np.uint8]:
+def resize_pixels(
+    pixels: NDArray[np.uint8], size: Size, framing: Framing, place: Place | None = None
+) -> NDArray[np.uint8]:
     """Maps (h, w, C) uint8 -> (C, H, W), with antialiasing, by torch; see `Framing`, whose padding it cannot do.
 
     It crops at whole pixels. Where `ImageOps.fit` would crop the middle at half pixels, as the sides differ by an odd

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.depth import SIXTEEN_BITS, TWELVE_BITS, Depth, too_dark, within
-from gen_experiments.data.framing import Framing, Place, framed, is_framed
+from gen_experiments.data.framing import Framing, Place, frame_picture, is_framed
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, LUMINANCE
 from gen_experiments.sizes import Size
@@ -136,7 +136,9 @@ def resize_planes(
         if blends:
             planes = np.concatenate([planes[..., :-1] * planes[..., -1:], planes[..., -1:]], axis=2)
         layers = (Image.fromarray(np.ascontiguousarray(planes[..., number])) for number in range(count))
-        parts = [framed(plane, size, framing, place, ground) for plane, ground in zip(layers, grounds, strict=True)]
+        parts = [
+            frame_picture(plane, size, framing, place, ground) for plane, ground in zip(layers, grounds, strict=True)
+        ]
         planes = np.stack([np.asarray(part) for part in parts], 2)
         if blends:
             planes = np.concatenate([planes[..., :-1] / planes[..., -1:].clip(1e-6), planes[..., -1:]], axis=2)

@@ -142,7 +142,9 @@ def is_framed(height: int, width: int, size: Size, place: Place | None) -> bool:
     return (height, width) == height_and_width(size) and (place is None or place.scale == 1)
 
 
-def framed(picture: "Image", size: Size, framing: Framing, place: Place | None = None, ground: float = 1.0) -> "Image":
+def frame_picture(
+    picture: "Image", size: Size, framing: Framing, place: Place | None = None, ground: float = 1.0
+) -> "Image":
     """Returns a picture at a size.
 
     Args:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from gen_experiments.data.labels import beside, looked_up, read_column
+from gen_experiments.data.labels import beside, look_up, read_column
 from gen_experiments.errors import UserError, check_interval, quoted
 
 
@@ -98,4 +98,4 @@ class CSVGroups(Groups):
     def of(self, root: Path, pictures: Sequence[str]) -> list[str]:
         """Returns the groups in the table; it may have rows of other pictures."""
         rows = read_column(beside(root, self.file), self.picture_column, self.group_column)
-        return looked_up(rows, pictures, root / self.file)
+        return look_up(rows, pictures, root / self.file)

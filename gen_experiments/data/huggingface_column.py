@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gen_experiments.data.pictures import Encoded
+from gen_experiments.data.picture_decoding import Encoded
 from gen_experiments.errors import UserError, quoted
 
 BYTES = ("binary", "large_binary")  # as Arrow calls them

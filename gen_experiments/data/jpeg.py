@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gen_experiments.data.damage import Damage, check_range, drawn
+from gen_experiments.data.damage import Damage, check_range, draw_strength
 from gen_experiments.randomness import uniform_of
 
 BLOCK = 8
@@ -52,28 +52,28 @@ class JPEG(Damage):
 
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
         """Returns the images after compression and decompression."""
-        quality = drawn(self.quality, uniform_of(seeds)).round()
-        return compressed((images + 1) * 127.5, quality) / 127.5 - 1
+        quality = draw_strength(self.quality, uniform_of(seeds)).round()
+        return compress((images + 1) * 127.5, quality) / 127.5 - 1
 
 
-def compressed(pixels: Tensor, quality: Tensor) -> Tensor:
+def compress(pixels: Tensor, quality: Tensor) -> Tensor:
     """Returns (B, C, H, W) pixels on a [0, 255] scale after JPEG of (B, 1, 1, 1) qualities in [1, 100]."""
     # The Independent JPEG Group's scale of the tables, in per cent.
     scale = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
     if pixels.shape[1] == 1:
-        return (_rounded(pixels.round() - 128, LUMINANCE, scale) + 128).clamp(0, 255)
+        return (_quantize(pixels.round() - 128, LUMINANCE, scale) + 128).clamp(0, 255)
     height, width = pixels.shape[-2:]
     luma, *chroma = torch.einsum("ij,bjhw->bihw", pixels.new_tensor(TO_YCC), pixels).round().split(1, dim=1)
-    parts = [_rounded(luma - 128, LUMINANCE, scale) + 128]
+    parts = [_quantize(luma - 128, LUMINANCE, scale) + 128]
     for part in chroma:
         even = F.pad(part, (0, width % 2, 0, height % 2), mode="replicate")
-        halved = _rounded(F.avg_pool2d(even, 2).round(), CHROMINANCE, scale)
+        halved = _quantize(F.avg_pool2d(even, 2).round(), CHROMINANCE, scale)
         parts.append(F.interpolate(halved, scale_factor=2, mode="bilinear")[..., :height, :width])
     rgb = torch.einsum("ij,bjhw->bihw", pixels.new_tensor(TO_RGB), torch.cat(parts, dim=1))
     return rgb.round().clamp(0, 255)
 
 
-def _rounded(plane: Tensor, base: tuple[tuple[int, ...], ...], scale: Tensor) -> Tensor:
+def _quantize(plane: Tensor, base: tuple[tuple[int, ...], ...], scale: Tensor) -> Tensor:
     """Returns a (B, 1, H, W) plane whose blocks' frequencies are multiples of the scaled table's steps."""
     height, width = plane.shape[-2:]
     padded = F.pad(plane, (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")

@@ -163,7 +163,7 @@ def read_column(path: Path, picture_column: str, value_column: str) -> dict[str,
     return values
 
 
-def looked_up(rows: Mapping[str, T], used: Sequence[str], file: Path) -> list[T]:
+def look_up(rows: Mapping[str, T], used: Sequence[str], file: Path) -> list[T]:
     """Returns the values of pictures.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pictures import Numbers, decode_one, of_picture
+from gen_experiments.data.picture_decoding import Numbers, decode_one, of_picture
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec, to_float
 
@@ -35,10 +35,10 @@ def images_of(pictures: Sequence[Union[str, Path, "Image"]], image: ImageSpec, f
 
     if isinstance(pictures, (str, Path, Image.Image)) or not len(pictures):
         raise UserError("images_of takes a list of one or more files or pictures of Pillow")
-    return to_float(torch.from_numpy(np.stack([_decoded(picture, image, framing) for picture in pictures])))
+    return to_float(torch.from_numpy(np.stack([_decode(picture, image, framing) for picture in pictures])))
 
 
-def _decoded(picture: object, image: ImageSpec, framing: Framing) -> Numbers:
+def _decode(picture: object, image: ImageSpec, framing: Framing) -> Numbers:
     from PIL import Image
 
     if isinstance(picture, Image.Image):

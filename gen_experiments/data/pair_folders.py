@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pairs import PicturePairs, Shuffled
-from gen_experiments.data.pictures import FORMATS
+from gen_experiments.data.pair_source import PicturePairs, Shuffled
+from gen_experiments.data.picture_decoding import FORMATS
 from gen_experiments.data.sources.base import Decoded, stamp
 from gen_experiments.data.sources.folder import ImageFolder
 from gen_experiments.errors import UserError, quoted
@@ -120,7 +120,7 @@ class UnpairedFolders(PicturePairs):
             raise UserError(f"held_out must be in (0, 0.5), not {held_out}")
         self.channels, self.held_out = channels, held_out
         self._folders = _both(a, b, channels)
-        divided = [_divided(folder, held_out) for folder in self._folders]
+        divided = [_divide(folder, held_out) for folder in self._folders]
         self._files = {split: [files[split] for files in divided] for split in ("train", "val", "test")}
 
     def splits(self) -> set[str]:
@@ -186,7 +186,7 @@ def _by_name(folder: ImageFolder, split: str) -> dict[str, Path]:
     return files
 
 
-def _divided(folder: ImageFolder, held_out: float) -> dict[str, list[Path]]:
+def _divide(folder: ImageFolder, held_out: float) -> dict[str, list[Path]]:
     """Returns the files of each split in a random order; what is missing is held out of the training."""
     files: dict[str, list[Path]] = {}
     for number, split in enumerate(("train", "val", "test")):

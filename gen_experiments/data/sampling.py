@@ -77,14 +77,14 @@ class TrainingBatches:
         for (indices, of_images), pixels in zip(own, read, strict=True):
             # Counted when it is yielded: a batch that is decoded ahead is not done.
             self._done += 1
-            yield _batch(self.images, pixels, indices, self._mirrored(len(indices)), torch.from_numpy(of_images))
+            yield _batch(self.images, pixels, indices, self._draw_mirrors(len(indices)), torch.from_numpy(of_images))
 
     def _parts(self, values: NDArray[np.int64], first: int) -> Iterator[NDArray[np.int64]]:
         for number in range(first, len(self)):
             batch = values[number * self.batch_size : (number + 1) * self.batch_size]
             yield own_part(batch, distributed.rank(), distributed.world_size())
 
-    def _mirrored(self, count: int) -> torch.Tensor | None:
+    def _draw_mirrors(self, count: int) -> torch.Tensor | None:
         if not self.flip:
             return None
         rng = randomness.generator("cpu", Stream.MIRROR, self.seed, self._epoch, self._done)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gen_experiments.data.cache import ImageArray, decoded, decoded_as_read
+from gen_experiments.data.cache import ImageArray, cached_split, decoded_as_read
 from gen_experiments.data.crops import RandomCrops
+from gen_experiments.data.decoded_as_read import DecodedAsRead
 from gen_experiments.data.footprint import decoded_bytes, in_words
 from gen_experiments.data.framing import LARGEST, Framing
-from gen_experiments.data.pairs import PicturePairs, ShuffledPairs
-from gen_experiments.data.reading import DecodedAsRead
+from gen_experiments.data.pair_source import PicturePairs
+from gen_experiments.data.shuffled_pairs import ShuffledPairs
 from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size
@@ -49,13 +50,13 @@ class SplitOpener:
         """Fetches and decodes what is missing in the cache."""
         self.source.fetch()
         for split in self.source.splits() if self.beyond_limit is None else ():
-            decoded(self.source, split, self.size, self.framing.compared)
+            cached_split(self.source, split, self.size, self.framing.compared)
 
     def split(self, name: str) -> ImageArray:
         """Returns a split of the source, cached or decoded when it is read."""
         source = self.beyond_limit
         if source is None:
-            return decoded(self.source, name, self.size, self.framing.compared)
+            return cached_split(self.source, name, self.size, self.framing.compared)
         return decoded_as_read(source, name, self.size, self.threads, self.framing.compared)
 
     def random_crops(self, train: ImageArray | ShuffledPairs) -> RandomCrops | None:

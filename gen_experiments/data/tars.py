@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.data.pictures import Encoded
+from gen_experiments.data.picture_decoding import Encoded
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.storage import cache_root, write_array
 from gen_experiments.untrusted.arrays import map_array
@@ -77,7 +77,7 @@ def index_of(shards: Sequence[Path], key: str, suffixes: Sequence[str]) -> NDArr
             none; or the cache cannot be written.
     """
     path = cache_root() / "shards" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
-    index = _stored(path, shards)
+    index = _read_index(path, shards)
     if index is None:
         rows = [row for number, shard in enumerate(shards) for row in _members(number, shard, suffixes)]
         if not rows:
@@ -91,7 +91,7 @@ def index_of(shards: Sequence[Path], key: str, suffixes: Sequence[str]) -> NDArr
     return index
 
 
-def _stored(path: Path, shards: Sequence[Path]) -> NDArray[np.int64] | None:
+def _read_index(path: Path, shards: Sequence[Path]) -> NDArray[np.int64] | None:
     """Returns the stored index; None if there is none, or if it points outside the shards."""
     index = map_array(path, np.int64, (None, len(COLUMNS)))
     if index is None or not len(index):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gen_experiments.errors import UserError, quoted
 
 if TYPE_CHECKING:
-    from gen_experiments.data.pictures import Pictures
+    from gen_experiments.data.picture_decoding import Pictures
 
 MOST_NAMED = 10
 PART = 256  # pictures that are tried at a time

@@ -32,17 +32,17 @@ class ClassLabels(NamedTuple):
         return None if numbers is None else cls(numbers, tuple(names))
 
 
-@dataclass
+@dataclass(frozen=True)
 class FeatureSet:
     """Features of a set of images, or their statistics.
 
     Attributes:
-        moments: of the features.
+        moments: of the features, with the covariance divided by N − 1.
         features: (N, D) float32 on the CPU; None if only statistics are known.
         pixels_sha256: a hash of all pixels in order, equal for equal images; None without features.
         paired: whether these are reconstructions of the images that they are compared with, in the same order, so that
             resamples draw pairs.
-        by_n: whether covariances are divided by N instead of N − 1.
+        by_n: whether covariances that are compared are divided by N instead of N − 1.
         spatial: moments of features at places, if the extractor has them.
         labels: the classes of the images, if known.
     """
@@ -114,7 +114,7 @@ class FeatureCollector:
         """
         return self._sums.moments()
 
-    def collected(self) -> FeatureSet:
+    def collect(self) -> FeatureSet:
         """Returns all features in the order of their positions, or their moments alone; otherwise as `moments`."""
         moments, features = self.moments(), None
         if self._keeps_rows:
@@ -161,7 +161,7 @@ def extract_features(
         inputs = images.to(device)
         for collector in collectors:
             collector.update(inputs, positions)
-    return [collector.collected() for collector in collectors]
+    return [collector.collect() for collector in collectors]
 
 
 class PixelHash:

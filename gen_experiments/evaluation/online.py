@@ -1,6 +1,7 @@
 """Scores of images that arrive in batches during training, on one or several processes: of sets, and of pairs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -76,11 +77,10 @@ class OnlineScores:
         if not self._keeps_features:
             self._reference = FeatureSet(self._statistics.moments(reference, batch_size, device, before_each))
         elif self._reference is None or self._reference_name != reference.fingerprint:
-            self._reference = extract_features(
-                batches_of(reference, batch_size, before_each), [self.extractor], device
-            )[0]
+            batches = batches_of(reference, batch_size, before_each)
+            (features,) = extract_features(batches, [self.extractor], device)
             numbers = reference.labels(np.arange(len(reference))) if class_names else None
-            self._reference.labels = ClassLabels.of(numbers, class_names)
+            self._reference = replace(features, labels=ClassLabels.of(numbers, class_names))
             self._reference_name = reference.fingerprint
 
     def update(self, images: Tensor, positions: Tensor) -> Tensor:
@@ -100,10 +100,10 @@ class OnlineScores:
         """
         assert self._collector is not None
         assert self._reference is not None
-        scored = self._collector.collected()
-        scored.paired = paired
-        if labels is not None and self._reference.labels is not None:
-            scored.labels = self._reference.labels._replace(numbers=labels)
+        of_reference, own = self._reference.labels, None
+        if labels is not None and of_reference is not None:
+            own = of_reference._replace(numbers=labels)
+        scored = replace(self._collector.collect(), paired=paired, labels=own)
         return score(scored, self._reference, self.extractor, self.metrics)
 
     def variety(self) -> float:

@@ -16,7 +16,7 @@ from gen_experiments.metrics.kernel import inception_score, kid, kid_deviation
 from gen_experiments.metrics.modes import missed_by_class, missed_share
 from gen_experiments.metrics.neighbours import overlap
 from gen_experiments.metrics.overlap_deviation import Deviations, overlap_deviations
-from gen_experiments.metrics.sliced import drawn_for_mind, sliced_distance
+from gen_experiments.metrics.sliced import draw_for_mind, sliced_distance
 from gen_experiments.metrics.uncertainty import frechet_infinity
 
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
@@ -83,13 +83,14 @@ def computable(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtrac
 
 
 def _frechet(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
-    warn_of_few(real.moments, generated.moments)
-    value, features = float(frechet_distance(real.moments, generated.moments)), generated.features
+    expected, found = real.divided(real.moments), generated.divided(generated.moments)
+    warn_of_few(expected, found)
+    value, features = float(frechet_distance(expected, found)), generated.features
     if features is None:
         return {"fid": Score(value)}
 
     def statistic(rows: Tensor) -> float:
-        reference = real.moments
+        reference = expected
         if generated.paired and real.features is not None:
             reference = real.divided(Moments.of_features(real.features[rows]))
         return float(frechet_distance(reference, generated.divided(Moments.of_features(features[rows]))))
@@ -110,7 +111,7 @@ def _extrapolated(generated: FeatureSet, real: FeatureSet, extractor: FeatureExt
         raise UserError("fid_infinity needs the images that are evaluated, not statistics alone: leave it out")
     if generated.paired:
         raise UserError("fid_infinity is for samples, not for reconstructions of the reference: leave it out")
-    return {"fid_infinity": Score(*frechet_infinity(real.moments, generated.features))}
+    return {"fid_infinity": Score(*frechet_infinity(real.divided(real.moments), generated.features))}
 
 
 def _kernel(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
@@ -166,7 +167,7 @@ def _overlap(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtracto
 
 
 def _transport(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
-    units, first, second = drawn_for_mind(*_features("mind", generated, real), DIRECTIONS)
+    units, first, second = draw_for_mind(*_features("mind", generated, real), DIRECTIONS)
 
     def statistic(rows: Tensor) -> float:
         return sliced_distance(units, first[rows], second[rows] if generated.paired else second)

@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gen_experiments.checkpoints.arguments import Recorded
 from gen_experiments.errors import check_interval
 from gen_experiments.precision import KeepsPrecision
-from gen_experiments.recorded import Recorded
 
 ImagesToLogits = Callable[[Tensor], Tensor]  # (B, C, H, W) -> (B,), or (B, n) for n patches
 

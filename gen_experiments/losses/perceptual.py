@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from gen_experiments.channels import check_chosen, chosen
+from gen_experiments.channels import check_chosen, choose_channels
 from gen_experiments.errors import UserError, check_interval, quoted
 from gen_experiments.losses.reconstruction import L1, ReconstructionLoss
 from gen_experiments.untrusted.unreadable import Unreadable
@@ -69,7 +69,7 @@ class Perceptual(ReconstructionLoss):
 
     def lpips(self, reconstruction: Tensor, images: Tensor) -> Tensor:
         """Returns the perceptual distance of each of (B, C, H, W) reconstructions to its image: (B,), >= 0."""
-        pair = self._prepared(reconstruction), self._prepared(images)
+        pair = self._prepare(reconstruction), self._prepare(images)
         network = self._network_on(images.device)
         with torch.autocast(images.device.type, enabled=False):
             distances: Tensor = network(*pair)
@@ -83,11 +83,11 @@ class Perceptual(ReconstructionLoss):
             self._network.to(device)
         return self._network
 
-    def _prepared(self, images: Tensor) -> Tensor:
+    def _prepare(self, images: Tensor) -> Tensor:
         """Returns images as float32 of three channels and at least 64 pixels a side."""
         images = images.float()
         if self.channels is not None:
-            images = chosen(images, self.channels)
+            images = choose_channels(images, self.channels)
         elif images.shape[1] not in (1, 3):
             raise UserError(
                 f"LPIPS compares images of 1 or 3 channels, not {images.shape[1]}: name three of them by channels of "
@@ -105,7 +105,7 @@ def _lpips(net: Literal["vgg", "alex"], weights: str | None) -> nn.Module:
     """Returns the network of torchmetrics with the backbone's weights from torchvision."""
     from torchmetrics.functional.image.lpips import _NoTrainLpips
 
-    state = _fetched(net) if weights is None else _read(net, weights)
+    state = _fetch(net) if weights is None else _read(net, weights)
     # The backbone is drawn at random before it is filled, which must not advance training's random numbers.
     with torch.random.fork_rng(devices=[]):
         network = _NoTrainLpips(net=net, pnet_rand=True)
@@ -129,7 +129,7 @@ def _read(net: Literal["vgg", "alex"], path: str) -> Any:
         raise UserError(f"{path} does not hold torchvision's {BACKBONES[net]} weights: {quoted(error)}") from error
 
 
-def _fetched(net: Literal["vgg", "alex"]) -> Any:
+def _fetch(net: Literal["vgg", "alex"]) -> Any:
     from torchvision.models import get_model_weights
 
     published = get_model_weights(BACKBONES[net]).DEFAULT

@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from gen_experiments.checkpoints.arguments import Recorded
 from gen_experiments.errors import check_interval
 from gen_experiments.precision import at_least_float32
-from gen_experiments.recorded import Recorded
 
 EPSILON = 1e-8  # HINet's; an image without an error has 80 dB
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gen_experiments.channels import check_chosen, chosen
+from gen_experiments.channels import check_chosen, choose_channels
 from gen_experiments.metrics.features import FeatureExtractor
 
 
@@ -39,11 +39,11 @@ class ChosenChannels(FeatureExtractor):
         Raises:
             UserError: the images lack a channel.
         """
-        chosen(torch.empty(0, channels, 0, 0), self.channels)
+        choose_channels(torch.empty(0, channels, 0, 0), self.channels)
 
     def extract(self, images: Tensor) -> Tensor:
         """Maps (N, C, H, W) uint8 images of any size -> (N, num_features) float32."""
-        features: Tensor = self.of(chosen(images, self.channels))
+        features: Tensor = self.of(choose_channels(images, self.channels))
         return features
 
     def classify(self, features: Tensor) -> Tensor | None:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
-from gen_experiments.metrics.network_inputs import prepared
+from gen_experiments.metrics.network_inputs import convert_images
 from gen_experiments.sizes import in_words
 
 MIN_SIZE = 4  # height and width of the last convolutions
@@ -48,7 +48,7 @@ class ClassifierNet(nn.Module):
 
     def prepare(self, images: Tensor) -> Tensor:
         """Maps (N, 1 or 3, h, w) in [0, 255], of any dtype -> (N, C, H, W) float32 in [-1, 1], as in training."""
-        return prepared(images, self.image.channels, (self.image.height, self.image.width)) / 127.5 - 1.0
+        return convert_images(images, self.image.channels, (self.image.height, self.image.width)) / 127.5 - 1.0
 
     def features(self, images: Tensor) -> Tensor:
         """Maps (N, C, H, W) in [-1, 1] -> (N, dim), not negative."""

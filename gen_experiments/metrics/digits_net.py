@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from gen_experiments.metrics.network_inputs import prepared
+from gen_experiments.metrics.network_inputs import convert_images
 
 SIZE = 32
 
@@ -32,7 +32,7 @@ class DigitsNet(nn.Module):
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
         """Maps (N, 1 or 3, H, W) uint8 -> (N, 1, 32, 32) float32 in about [-1, 1], grey, resized with antialiasing."""
-        return prepared(images, 1, (SIZE, SIZE)) / 127.5 - 1.0
+        return convert_images(images, 1, (SIZE, SIZE)) / 127.5 - 1.0
 
     def features(self, images: Tensor) -> Tensor:
         """Maps (N, 1, 32, 32) -> (N, 64), not negative."""

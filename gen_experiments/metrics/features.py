@@ -14,7 +14,7 @@ from gen_experiments.contracts import require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSet
 from gen_experiments.metrics.digits_net import DigitsNet
-from gen_experiments.metrics.inception_net import fetched_inception, read_inception
+from gen_experiments.metrics.inception_net import fetch_inception, read_inception
 from gen_experiments.storage import file_sha256
 
 DIGITS_WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
@@ -201,7 +201,7 @@ class InceptionFeatures(FeatureExtractor):
         self.resizing, self.resize = resizing, INCEPTION_RESIZES[resizing]
         if resizing != "tensorflow":
             self.num_spatial = 0  # sFID is defined for the other resizing only
-        path = Path(weights) if weights is not None else fetched_inception()
+        path = Path(weights) if weights is not None else fetch_inception()
         self.network = read_inception(path)
         self.weights_hash = file_sha256(path)
         self.eval().requires_grad_(False)

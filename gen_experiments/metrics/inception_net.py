@@ -39,7 +39,7 @@ def read_inception(path: Path) -> nn.Module:
     return network
 
 
-def fetched_inception() -> Path:
+def fetch_inception() -> Path:
     """Returns the file of the weights, which is fetched if it is missing.
 
     Raises:

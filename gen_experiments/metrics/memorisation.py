@@ -1,10 +1,58 @@
 """Whether generated images are copies of training images."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from gen_experiments.metrics.neighbours import nearest
+
 ALPHA = 0.025  # rate of false alarms
+
+
+class Copies(NamedTuple):
+    """The result of a `CopyTest`.
+
+    Attributes:
+        near: (N,) bool, the generated images that lie nearer to a training image than nearly all unseen ones do.
+        expected: the share of unseen images that is expected to lie as near.
+        nearer: the p-value of `nearer_p_value`; None if there are too few images for any alarm.
+        farther: the p-value of `farther_p_value`.
+    """
+
+    near: Tensor
+    expected: float
+    nearer: float | None
+    farther: float
+
+
+class CopyTest:
+    """Tests whether generated images are copies of training images, by the distances of unseen images to these.
+
+    Args:
+        trained_on: (K, D) features of the training images.
+        held_out: (M, D) features of real images that were not trained on.
+        share: the share of the distances that count as small; in (0, 1).
+
+    Attributes:
+        held_out: (M,) distances of the unseen images to their nearest training images, on the CPU.
+    """
+
+    def __init__(self, trained_on: Tensor, held_out: Tensor, share: float) -> None:
+        self._trained_on, self._share = trained_on, share
+        self.held_out = self.nearest(held_out)[0]
+
+    def nearest(self, generated: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the distances of (N, D) features to their nearest training images, and these: (N,), on the CPU."""
+        distances, rows = nearest(generated, self._trained_on)
+        return distances.cpu(), rows.cpu()
+
+    def of(self, distances: Tensor) -> Copies:
+        """Returns the result for (N,) distances of generated images, as `nearest` returns them."""
+        near, expected = near_copies(distances, self.held_out, self._share)
+        nearer = nearer_p_value(distances, self.held_out, self._share)
+        return Copies(near, expected, nearer, farther_p_value(distances, self.held_out))
 
 
 def near_copies(generated: Tensor, held_out: Tensor, share: float) -> tuple[Tensor, float]:

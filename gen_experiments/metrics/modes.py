@@ -17,7 +17,7 @@ ALARM = 0.25  # missed share of the real images above which there is a warning
 MIN_PER_CLASS = math.ceil(EXPECTED / ALARM)  # images of a class: a neighbourhood is then at most the share ALARM
 
 
-def missed(generated: Tensor, real: Tensor) -> Tensor:
+def missed_images(generated: Tensor, real: Tensor) -> Tensor:
     """Returns which real images have a neighbourhood that is hardly generated.
 
     Every generated image counts for its nearest real image, at any distance. A neighbourhood is a real image with its
@@ -31,7 +31,7 @@ def missed(generated: Tensor, real: Tensor) -> Tensor:
     Returns:
         Bool for at most 2,000 evenly spaced real images; all False if there are too few images.
     """
-    rows, others = _centred(generated, real)
+    rows, others = _centre(generated, real)
     # With fewer images the shares of space around real ones, or the counts of generated ones, vary too much.
     enough = math.ceil(EXPECTED * max(1.0, len(others) / len(rows)))
     count = min(max(math.ceil(PART * len(others)), enough), len(others))
@@ -49,7 +49,7 @@ def strange(generated: Tensor, real: Tensor) -> float:
         generated: (N, D) features.
         real: (M, D) features.
     """
-    rows, others = _centred(generated, real)
+    rows, others = _centre(generated, real)
     if len(others) <= NEIGHBOURS:
         return 1.0
     (reach,) = radii(others, (NEIGHBOURS,))
@@ -65,7 +65,7 @@ def missed_share(generated: Tensor, real: Tensor) -> float:
     they were meant to resemble. As a quarter of the expected images is enough for a neighbourhood, they could fill
     neighbourhoods of four times their share: that is subtracted.
     """
-    share = float(missed(generated, real).double().mean())
+    share = float(missed_images(generated, real).double().mean())
     return max(0.0, share - strange(generated, real) / FEW) if share else 0.0
 
 
@@ -97,7 +97,7 @@ def missed_by_class(generated: Tensor, labels: Tensor, real: Tensor, real_labels
     return shares
 
 
-def _centred(generated: Tensor, real: Tensor) -> list[Tensor]:
+def _centre(generated: Tensor, real: Tensor) -> list[Tensor]:
     """Returns evenly spaced rows of both minus the real mean: far from the origin distances lose digits."""
     rows, others = (features[evenly_spaced(len(features), IMAGES)].double() for features in (generated, real))
     return [rows - others.mean(0), others - others.mean(0)]

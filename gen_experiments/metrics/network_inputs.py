@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from gen_experiments.images import LUMINANCE
 
 
-def prepared(images: Tensor, channels: int, size: tuple[int, int] | None) -> Tensor:
+def convert_images(images: Tensor, channels: int, size: tuple[int, int] | None) -> Tensor:
     """Converts images to a number of channels and a size.
 
     Colour becomes grey by its luminance, grey becomes three equal channels, and images are resized bilinearly with

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, check_interval, quoted
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.network_inputs import prepared
+from gen_experiments.metrics.network_inputs import convert_images
 from gen_experiments.storage import file_sha256
 
 
@@ -61,7 +61,7 @@ class ScriptedFeatures(FeatureExtractor):
     def extract(self, images: Tensor) -> Tensor:
         """Maps (N, 1 or 3, H, W) uint8 images -> (N, num_features) float32."""
         size = None if self.size is None else (self.size, self.size)
-        values = prepared(images, self.channels, size) / 255
+        values = convert_images(images, self.channels, size) / 255
         features: Tensor = self.network((values - self.mean) / self.std)
         return features
 

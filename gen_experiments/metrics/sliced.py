@@ -18,10 +18,10 @@ def mind(generated: Tensor, real: Tensor, directions: int = 1000, seed: int = 0)
         directions: M.
         seed: of the directions and of the rows that are drawn.
     """
-    return sliced_distance(*drawn_for_mind(generated, real, directions, seed))
+    return sliced_distance(*draw_for_mind(generated, real, directions, seed))
 
 
-def drawn_for_mind(generated: Tensor, real: Tensor, directions: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def draw_for_mind(generated: Tensor, real: Tensor, directions: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the unit vectors (M, d) of `mind` and the rows of either set that it compares, (n, d) float64 each."""
     rng = torch.Generator().manual_seed(seed)
     units = F.normalize(torch.randn(directions, generated.shape[1], generator=rng, dtype=torch.float64), dim=1)

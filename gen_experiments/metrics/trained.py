@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import file_of, named_checkpoint, not_there
+from gen_experiments.checkpoints.arguments import class_path
+from gen_experiments.checkpoints.exports import read_contents
+from gen_experiments.checkpoints.paths import file_of, named_checkpoint, not_there
 from gen_experiments.errors import UserError
-from gen_experiments.exported import read_contents
 from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.recorded import class_path
 from gen_experiments.storage import file_sha256
 from gen_experiments.untrusted.file_kinds import what_it_is
 from gen_experiments.untrusted.unreadable import Unreadable

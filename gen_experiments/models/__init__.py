@@ -5,7 +5,6 @@
 - `gan`; `vqvae`, on `tokenizer`; `prior` and `restoration_prior`, on `code_model`; `pix2pix`, `cyclegan`, `cut` and
   `munit`, on `translation`; `classifier`;
 - `discriminator_loss`, `adversary`: the losses of discriminators; `augmented`, `strength`, `image_buffer`: the images
-  that they see;
-- `ema`: moving averages; `averaged_generator`, `averaged_translator`, `sampling`: how a trained model is used;
-- `checkpoints`, `descriptions`, `building`, `transfer`: models from files; `data_checks`: what their data must be.
+  that they see; `data_checks`: what data must be;
+- `ema`: moving averages; `averaged_generator`, `averaged_translator`, `sampling`: how a trained model is used.
 """

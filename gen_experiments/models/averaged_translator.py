@@ -50,7 +50,7 @@ class AveragedTranslator(ImageModel):
         Raises:
             UserError: the model has no such direction.
         """
-        return at_least_float32(translated(self.averages[self.place_of(to)], images))
+        return at_least_float32(translate_images(self.averages[self.place_of(to)], images))
 
     def place_of(self, to: str | None) -> int:
         """Returns the index of a side among the directions; 0 for None.
@@ -94,7 +94,7 @@ class AveragedTranslator(ImageModel):
         super().log_evaluation(split)
 
 
-def translated(generator: nn.Module, images: Tensor) -> Tensor:
+def translate_images(generator: nn.Module, images: Tensor) -> Tensor:
     """Returns what a generator, or the average of one, makes of (B, C, H, W) images.
 
     Raises:

@@ -79,7 +79,7 @@ class Classifier(ImageModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the cross-entropy of a batch."""
         rng = randomness.generator("cpu", Stream.SHIFT, randomness.run_seed(), self.images_seen)
-        images = shifted(batch.images, self.shift, rng)
+        images = shift_randomly(batch.images, self.shift, rng)
         loss = F.cross_entropy(self(images), require_labels(batch.labels), label_smoothing=self.label_smoothing)
         self.log_training(loss=loss)
         return loss
@@ -104,7 +104,7 @@ class Classifier(ImageModel):
             write_confusion(folder / "confusion.csv", counts, self.image.class_labels)
 
 
-def shifted(images: Tensor, pixels: int, rng: torch.Generator) -> Tensor:
+def shift_randomly(images: Tensor, pixels: int, rng: torch.Generator) -> Tensor:
     """Shifts each image by whole pixels, with its edge repeated.
 
     Args:

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gen_experiments import randomness
+from gen_experiments.checkpoints.loading import build_model, load_model, read_description
 from gen_experiments.contracts import require_scalar, require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import build_model, described, load_model
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.vqvae import VQVAE
@@ -64,7 +64,7 @@ class CodeModel(ImageModel):
     ) -> None:
         half_life = half_life_schedule(ema_half_life)
         super().__init__(image, lr_schedule)
-        self.vqvae = self._frozen(vqvae)
+        self.vqvae = self._load_frozen(vqvae)
         if self.vqvae.image.shape != image.shape:
             raise UserError(
                 f"the VQ-VAE was trained on images of shape {self.vqvae.image.shape} and these have {image.shape}: "
@@ -86,12 +86,12 @@ class CodeModel(ImageModel):
     def codes_of(self, batch: Batch, split: str) -> Tensor:
         """Returns the codes of a batch of a split, (B, L) int64."""
 
-    def _frozen(self, vqvae: str) -> VQVAE:
+    def _load_frozen(self, vqvae: str) -> VQVAE:
         if vqvae.startswith("{"):
             model = build_model(vqvae, VQVAE)
         else:
             model = load_model(vqvae, VQVAE, "turn images into codes: give --model.vqvae the checkpoint of a VQVAE")
-            vqvae = described(vqvae)
+            vqvae = read_description(vqvae)
         # With the description the prior's checkpoint needs no other file: it holds the VQ-VAE's weights.
         self._description = vqvae
         if "vqvae" in self.hparams:

@@ -13,12 +13,12 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.averaged_translator import source_images_of, translated
+from gen_experiments.models.averaged_translator import source_images_of, translate_images
 from gen_experiments.models.discriminator_loss import discriminator_logits
-from gen_experiments.models.optimizers import OptimizerFactory, trained
+from gen_experiments.models.optimizers import OptimizerFactory, trainable_parameters
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
 from gen_experiments.networks.base import DiscriminatorFactory, StagedTranslator, TranslatorFactory
-from gen_experiments.networks.projector import PatchProjector, drawn_places
+from gen_experiments.networks.projector import PatchProjector, draw_places
 
 TEMPERATURE = 0.07
 
@@ -92,14 +92,14 @@ class CUT(TranslationModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of generator and projector."""
         sources, rng = source_images_of(batch), self.iteration_rng()
-        fake = translated(self.generators[0], sources)
+        fake = translate_images(self.generators[0], sources)
         logits = partial(discriminator_logits, self.discriminators[0], batch.labels)
         inputs = {"": DiscriminatorInputs(logits, batch.images, fake)}
         logs = self.discriminator_step(inputs, rng)
         contrasts = [self._contrast(sources, fake, rng)]
         terms: dict[str, Tensor] = {}
         if self.identity:
-            again = translated(self.generators[0], batch.images)
+            again = translate_images(self.generators[0], batch.images)
             contrasts.append(self._contrast(batch.images, again, rng))
             if self.unchanged is not None:
                 terms["unchanged"] = self.unchanged(again, batch.images)
@@ -115,11 +115,11 @@ class CUT(TranslationModel):
         for stage, key in zip(self.stages, keys, strict=True):
             shape = (len(sources), generator.feature_channels[stage], *getattr(key, "shape", ())[2:])
             require_shape(key, shape, f"stage {stage} of {type(generator).__name__}.features")
-        places = drawn_places(keys, self.patches, rng)
+        places = draw_places(keys, self.patches, rng)
         pairs = zip(self.projector(*queries, places=places), self.projector(*keys, places=places), strict=True)
         return torch.stack([patch_nce(query, key, TEMPERATURE) for query, key in pairs]).mean()
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the optimizers of generator and projector, whose steps count, and of the discriminator."""
         weights = [*self.generators.parameters(), *self.projector.parameters()]
-        return self.scheduled(self.optimizer_g(weights), self.optimizer_d(trained(self.discriminators)))
+        return self.scheduled(self.optimizer_g(weights), self.optimizer_d(trainable_parameters(self.discriminators)))

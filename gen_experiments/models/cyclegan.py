@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.averaged_translator import source_images_of, translated
+from gen_experiments.models.averaged_translator import source_images_of, translate_images
 from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.image_buffer import ImageBuffer
 from gen_experiments.models.optimizers import OptimizerFactory
@@ -67,7 +67,7 @@ class CycleGAN(TranslationModel):
         """Makes one step of both generators and one of both discriminators."""
         a, b, rng = source_images_of(batch), batch.images, self.iteration_rng()
         to_b, to_a = self.generators
-        fake_b, fake_a = translated(to_b, a), translated(to_a, b)
+        fake_b, fake_a = translate_images(to_b, a), translate_images(to_a, b)
         terms = {"cycle_a": self.cycle(to_a(fake_b), a), "cycle_b": self.cycle(to_b(fake_a), b)}
         if self.identity is not None:
             terms |= {"identity_a": self.identity(to_a(a), a), "identity_b": self.identity(to_b(b), b)}

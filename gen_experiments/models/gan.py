@@ -24,7 +24,7 @@ from gen_experiments.models.discriminator_loss import (
 )
 from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.models.micro_batches import MicroBatch, split
-from gen_experiments.models.optimizers import OptimizerFactory, clip, norm, set_beta2, trained
+from gen_experiments.models.optimizers import OptimizerFactory, clip, norm, set_beta2, trainable_parameters
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import DiscriminatorFactory, GeneratorFactory
@@ -212,7 +212,10 @@ class GAN(AveragedGenerator):
             return
         gradient = clip(network, self.gradient_clip_norm, self.trainer)
         if self.logs_this_iteration:
-            self._logs |= {f"gradient_norm_{which}": gradient, f"weight_norm_{which}": norm(trained(network))}
+            self._logs |= {
+                f"gradient_norm_{which}": gradient,
+                f"weight_norm_{which}": norm(trainable_parameters(network)),
+            }
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Does nothing: a generator is scored by its samples, not by batches."""
@@ -231,5 +234,5 @@ class GAN(AveragedGenerator):
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the discriminator's optimizer, whose steps count as iterations, and the generator's."""
         return self.scheduled(
-            self.optimizer_d(trained(self.discriminator)), self.optimizer_g(self.generator.parameters())
+            self.optimizer_d(trainable_parameters(self.discriminator)), self.optimizer_g(self.generator.parameters())
         )

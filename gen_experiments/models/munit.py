@@ -93,7 +93,7 @@ class MUNIT(TranslationModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminators and one of the autoencoders."""
         images, rng = (batch.images, source_images_of(batch)), self.iteration_rng()  # in the order of the directions
-        networks = [_styled(network) for network in self.generators]
+        networks = [_as_styled(network) for network in self.generators]
         contents = [network.content(part) for network, part in zip(networks, images, strict=True)]
         styles = [network.style(part) for network, part in zip(networks, images, strict=True)]
         drawn = [randomness.randn_rows(len(batch.images), network.style_dim, rng=rng) for network in networks]
@@ -175,7 +175,7 @@ class MUNIT(TranslationModel):
                 "images": images,
                 "styles": torch.randn(3, into.style_dim, generator=torch.Generator().manual_seed(place)),
             }
-            computed = partial(_decoded, into, out_of)
+            computed = partial(_restyle, into, out_of)
             functions[f"to_{side.lower()}"] = PureFunction(computed, (into, out_of), inputs, ("translations",))
             functions[f"styles_{side.lower()}"] = PureFunction(into.style, (into,), {"images": images}, ("styles",))
         return functions
@@ -186,13 +186,13 @@ class MUNIT(TranslationModel):
         return {"cycle_l1": (back - sources).abs().mean() / 2}
 
     def _average(self, place: int) -> StyledAutoencoder:
-        return _styled(self.averages[place].module)
+        return _as_styled(self.averages[place].module)
 
 
-def _styled(network: object) -> StyledAutoencoder:
+def _as_styled(network: object) -> StyledAutoencoder:
     assert isinstance(network, StyledAutoencoder)
     return network
 
 
-def _decoded(into: StyledAutoencoder, out_of: StyledAutoencoder, images: Tensor, styles: Tensor) -> Tensor:
+def _restyle(into: StyledAutoencoder, out_of: StyledAutoencoder, images: Tensor, styles: Tensor) -> Tensor:
     return into.decode(out_of.content(images), styles)

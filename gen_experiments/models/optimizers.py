@@ -48,7 +48,7 @@ def raise_eps(optimizers: Iterable[Optimizer]) -> None:
                 group["eps"] = 1e-4
 
 
-def trained(network: nn.Module) -> list[nn.Parameter]:
+def trainable_parameters(network: nn.Module) -> list[nn.Parameter]:
     """Returns the parameters with `requires_grad`: frozen ones belong in no optimizer."""
     return [weight for weight in network.parameters() if weight.requires_grad]
 

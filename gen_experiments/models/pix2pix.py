@@ -9,7 +9,7 @@ from torch import Tensor
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.averaged_translator import source_images_of, translated
+from gen_experiments.models.averaged_translator import source_images_of, translate_images
 from gen_experiments.models.discriminator_loss import discriminator_logits
 from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
@@ -56,7 +56,7 @@ class Pix2Pix(TranslationModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes one step of the discriminator and one of the generator."""
         sources = source_images_of(batch)
-        fake = translated(self.generators[0], sources)
+        fake = translate_images(self.generators[0], sources)
         condition = sources if self.conditional else None
         logits = partial(discriminator_logits, self.discriminators[0], batch.labels)
         inputs = {"": DiscriminatorInputs(logits, batch.images, fake, condition=condition)}

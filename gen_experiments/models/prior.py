@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen_experiments.data.codes import encoded
+from gen_experiments.data.codes import cached_codes
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch
@@ -79,7 +79,7 @@ class CodePrior(CodeModel, GenerativeModel):
         codes = self.prior.codes
         kinds = (False, True) if split == "train" and data.flip else (False,)
         self._codes[split] = [
-            encoded(
+            cached_codes(
                 data.split(split),
                 self.encode,
                 encoder=digest.hexdigest(),

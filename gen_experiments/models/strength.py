@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from gen_experiments import distributed
+from gen_experiments.checkpoints.arguments import Recorded
 from gen_experiments.errors import check_interval
 from gen_experiments.precision import KeepsPrecision
-from gen_experiments.recorded import Recorded
 
 
 class AdaptiveStrength(Recorded, KeepsPrecision):

@@ -63,7 +63,7 @@ class Tokenizer(ImageModel):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
         """Returns reconstructions of (B, C, H, W) images in [-1, 1], at least in float32, and their codes."""
-        quantized = self._quantized(images)
+        quantized = self._quantize(images)
         decoder = self._parts()[2]
         output = decoder(quantized.values)
         require_shape(output, tuple(images.shape), f"the result of {type(decoder).__name__}.forward")
@@ -71,7 +71,7 @@ class Tokenizer(ImageModel):
 
     def encode(self, images: Tensor) -> Tensor:
         """Maps (B, C, H, W) images in [-1, 1] -> (B, h, w) int64 codes."""
-        return self._quantized(images).indices
+        return self._quantize(images).indices
 
     @property
     def code_grids(self) -> tuple[tuple[int, int], ...]:
@@ -95,7 +95,7 @@ class Tokenizer(ImageModel):
         images: Tensor = self._parts()[2](self.code_latents(indices))
         return images
 
-    def _quantized(self, images: Tensor) -> Quantized:
+    def _quantize(self, images: Tensor) -> Quantized:
         encoder, quantizer, _ = self._parts()
         latents = encoder(images)
         if self.training and not self._codes_were_checked:

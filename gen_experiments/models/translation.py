@@ -24,7 +24,7 @@ from gen_experiments.models.discriminator_loss import (
     require_first_order,
 )
 from gen_experiments.models.ema import EMA, half_life_schedule
-from gen_experiments.models.optimizers import OptimizerFactory, trained
+from gen_experiments.models.optimizers import OptimizerFactory, trainable_parameters
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.precision import at_least_float32
@@ -235,5 +235,5 @@ class TranslationModel(AveragedTranslator):
     def configure_optimizers(self) -> list[Optimizer]:
         """Returns the optimizers of the generators, whose steps count as iterations, and of the discriminators."""
         return self.scheduled(
-            self.optimizer_g(self.generators.parameters()), self.optimizer_d(trained(self.discriminators))
+            self.optimizer_g(self.generators.parameters()), self.optimizer_d(trainable_parameters(self.discriminators))
         )

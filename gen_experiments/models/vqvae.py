@@ -18,7 +18,7 @@ from gen_experiments.models.discriminator_loss import (
     due_penalties,
     logit_statistics,
 )
-from gen_experiments.models.optimizers import OptimizerFactory, trained
+from gen_experiments.models.optimizers import OptimizerFactory, trainable_parameters
 from gen_experiments.models.tokenizer import Tokenizer
 from gen_experiments.networks.base import DecoderFactory, EncoderFactory
 from gen_experiments.quantizers.base import Quantizer
@@ -158,5 +158,5 @@ class VQVAE(Tokenizer):
         """Returns one optimizer over the autoencoder and, with an adversary, one over its discriminator."""
         optimizers = [self.optimizer([weight for part in self.trained_parts() for weight in part.parameters()])]
         if self.adversary is not None:
-            optimizers.append(self.adversary.optimizer(trained(self.discriminator)))
+            optimizers.append(self.adversary.optimizer(trainable_parameters(self.discriminator)))
         return self.scheduled(*optimizers)

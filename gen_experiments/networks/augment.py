@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gen_experiments.checkpoints.arguments import Recorded
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.recorded import Recorded
 
 
 class Augmentation(Recorded, ABC):
@@ -60,14 +60,14 @@ class DiffAugment(Augmentation):
                 f"DiffAugment's colour is for images of 1 or 3 channels, not {images.shape[1]}: set colour to false"
             )
         if self.colour:
-            images = _where(chosen[:, 0], recoloured(images, amounts[:, :3]), images)
+            images = _where(chosen[:, 0], change_colours(images, amounts[:, :3]), images)
         # Halves are rounded up, as in the authors' code; Python's round would round some of them down.
         shifts, sides = (
             [int(part * side + 0.5) for side in images.shape[-2:]] for part in (self.translation, self.cutout)
         )
         if any(shifts):
             moved = [(amounts[:, 3 + axis] * (2 * most + 1)).long() - most for axis, most in enumerate(shifts)]
-            images = _where(chosen[:, 1], translated(images, torch.stack(moved, dim=1), self.fill), images)
+            images = _where(chosen[:, 1], shift_images(images, torch.stack(moved, dim=1), self.fill), images)
         if all(sides):
             # The rectangle's centre lies in the image, so that a part of it may lie outside.
             corners = [
@@ -78,7 +78,7 @@ class DiffAugment(Augmentation):
         return images
 
 
-def recoloured(images: Tensor, amounts: Tensor) -> Tensor:
+def change_colours(images: Tensor, amounts: Tensor) -> Tensor:
     """Changes brightness, saturation and contrast of (B, C, H, W) images by (B, 3) amounts in [0, 1), ½ for none."""
     brightness, saturation, contrast = amounts.to(images.dtype)[:, :, None, None, None].unbind(dim=1)
     images = images + (brightness - 0.5)
@@ -88,7 +88,7 @@ def recoloured(images: Tensor, amounts: Tensor) -> Tensor:
     return (images - level) * (contrast + 0.5) + level
 
 
-def translated(images: Tensor, shifts: Tensor, fill: float) -> Tensor:
+def shift_images(images: Tensor, shifts: Tensor, fill: float) -> Tensor:
     """Shifts (B, C, H, W) images by (B, 2) int64 pixels down and to the right and fills with `fill`."""
     for axis in (0, 1):
         size = images.shape[2 + axis]

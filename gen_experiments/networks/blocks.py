@@ -8,7 +8,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
-from gen_experiments.sizes import as_set, in_words, normalised
+from gen_experiments.sizes import as_set, canonical_size, in_words
 
 # No network needs more, and a typing error should not allocate all memory.
 MAX_CHANNELS, MAX_BLOCKS, MAX_HALVINGS = 2**16, 1000, 16
@@ -164,7 +164,7 @@ def check_halvings(image: ImageSpec, times: int) -> None:
         )
         raise UserError(
             f"images of {in_words(image.size)} pixels cannot be halved {times} times: set the data's size to "
-            f"{_suggested([below, above] if all(below) else [above])}"
+            f"{_suggestion([below, above] if all(below) else [above])}"
         )
 
 
@@ -190,7 +190,7 @@ def doublings(image: ImageSpec) -> int:
         )
     raise UserError(
         f"these networks double a grid of 4 to 7 pixels on its shorter side to one of {MIN_SIDE} to "
-        f"{MAX_SIDE}, which gives no images of {in_words(image.size)}: set the data's size to {_suggested(sizes)}"
+        f"{MAX_SIDE}, which gives no images of {in_words(image.size)}: set the data's size to {_suggestion(sizes)}"
     )
 
 
@@ -200,12 +200,12 @@ def start_size(image: ImageSpec) -> tuple[int, int]:
     return image.height >> count, image.width >> count
 
 
-def _suggested(sizes: Sequence[Sequence[int]]) -> str:
-    written = [as_set(normalised(size)) for size in sizes]
+def _suggestion(sizes: Sequence[Sequence[int]]) -> str:
+    written = [as_set(canonical_size(size)) for size in sizes]
     return " or ".join(dict.fromkeys(written))
 
 
-def narrowed(width: int, size: int) -> int:
+def width_at(width: int, size: int) -> int:
     """Returns the channels at `size` pixels of a network that starts at 4×4: `width` up to 32, then halved each time.
 
     Raises:

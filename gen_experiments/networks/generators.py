@@ -45,9 +45,9 @@ class DCGANGenerator(Generator):
         bias = not batch_norm
         layers: list[nn.Module] = [nn.ConvTranspose2d(self.input.dim, widths[0], start_size(image), bias=bias)]
         for before, after in pairwise(widths):
-            layers += _normalised(before, batch_norm)
+            layers += _norm_and_activation(before, batch_norm)
             layers += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, bias=bias)]
-        layers += _normalised(widths[-1], batch_norm)
+        layers += _norm_and_activation(widths[-1], batch_norm)
         layers += [nn.ConvTranspose2d(widths[-1], image.channels, kernel_size=4, stride=2, padding=1)]
         self.layers = nn.Sequential(*layers)
         self.apply(normal_init(0.02))
@@ -101,5 +101,5 @@ class PlainGenerator(Generator):
         return torch.tanh(self.layers(self.input(noise, labels)))
 
 
-def _normalised(channels: int, batch_norm: bool) -> list[nn.Module]:
+def _norm_and_activation(channels: int, batch_norm: bool) -> list[nn.Module]:
     return [nn.BatchNorm2d(channels), nn.ReLU()] if batch_norm else [nn.ReLU()]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from gen_experiments.checkpoint_paths import file_of, named_checkpoint, not_there
+from gen_experiments.checkpoints.exports import read_contents
+from gen_experiments.checkpoints.paths import file_of, named_checkpoint, not_there
 from gen_experiments.errors import UserError
-from gen_experiments.exported import read_contents
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, StagedEncoder
 from gen_experiments.networks.blocks import apply_spectral_norm, check_widths

@@ -35,7 +35,7 @@ class PatchProjector(CastsInputs):
         return features
 
 
-def drawn_places(maps: Sequence[Tensor], count: int, rng: torch.Generator) -> list[Tensor]:
+def draw_places(maps: Sequence[Tensor], count: int, rng: torch.Generator) -> list[Tensor]:
     """Returns, for each of (B, C, h, w) maps, at most `count` different places of its h · w, in a random order."""
     return [
         torch.randperm(values.shape[2] * values.shape[3], generator=rng, device=rng.device)[:count].to(values.device)

@@ -15,8 +15,8 @@ from gen_experiments.networks.blocks import (
     apply_spectral_norm,
     check_widths,
     doublings,
-    narrowed,
     start_size,
+    width_at,
 )
 from gen_experiments.networks.conditioning import NoiseAndLabel, classes_of, require_labels
 from gen_experiments.sizes import in_words
@@ -56,13 +56,13 @@ class R3GANGenerator(Generator):
         self.input = NoiseAndLabel(latent_dim, self.num_classes, std)
         widths = _widths(image, width)
         self.basis = nn.Parameter(torch.randn(widths[0], *start_size(image)))
-        self.scale = _initialised(nn.Linear(self.input.dim, widths[0], bias=False))
+        self.scale = _initialise(nn.Linear(self.input.dim, widths[0], bias=False))
         layers: list[nn.Module] = []
         for i, channels in enumerate(widths):
             if i > 0:
-                layers += [*_changed(widths[i - 1], channels), _Upsample()]
+                layers += [*_change_width(widths[i - 1], channels), _Upsample()]
             layers += [_Block(channels, total=blocks * len(widths)) for _ in range(blocks)]
-        self.layers = nn.Sequential(*layers, _initialised(nn.Conv2d(widths[-1], image.channels, 1, bias=False)))
+        self.layers = nn.Sequential(*layers, _initialise(nn.Conv2d(widths[-1], image.channels, 1, bias=False)))
 
     @property
     def first_weight(self) -> Tensor:
@@ -105,16 +105,16 @@ class R3GANDiscriminator(Discriminator):
         check_interval(f"[1, {MAX_BLOCKS}]", blocks=blocks)
         classes = classes_of(image, conditional)
         widths = _widths(image, width)[::-1]
-        layers: list[nn.Module] = [_initialised(nn.Conv2d(image.channels, widths[0], 1, bias=False))]
+        layers: list[nn.Module] = [_initialise(nn.Conv2d(image.channels, widths[0], 1, bias=False))]
         for i, channels in enumerate(widths):
             if i > 0:
-                layers += [_Downsample(), *_changed(widths[i - 1], channels)]
+                layers += [_Downsample(), *_change_width(widths[i - 1], channels)]
             layers += [_Block(channels, blocks * len(widths), zero=not spectral_norm) for _ in range(blocks)]
         last = widths[-1]
         self.layers = nn.Sequential(
-            *layers, _initialised(nn.Conv2d(last, last, start_size(image), groups=last, bias=False))
+            *layers, _initialise(nn.Conv2d(last, last, start_size(image), groups=last, bias=False))
         )
-        self.linear = _initialised(nn.Linear(last, 1 if classes is None else last, bias=False))
+        self.linear = _initialise(nn.Linear(last, 1 if classes is None else last, bias=False))
         self.embedding = None if classes is None else nn.Embedding(classes, last)
         if self.embedding is not None:
             # As in the generator, and the dot product of so many features is to have the scale of one.
@@ -142,9 +142,9 @@ class _Block(nn.Module):
         super().__init__()
         inner = 2 * channels
         gain = math.sqrt(2 / (1 + 0.2**2)) * total**-0.25
-        self.conv1 = _initialised(nn.Conv2d(channels, inner, kernel_size=1), gain)
-        self.conv2 = _initialised(nn.Conv2d(inner, inner, kernel_size=3, padding=1, groups=inner // GROUP), gain)
-        self.conv3 = _initialised(nn.Conv2d(inner, channels, kernel_size=1, bias=False), 0.0 if zero else 1.0)
+        self.conv1 = _initialise(nn.Conv2d(channels, inner, kernel_size=1), gain)
+        self.conv2 = _initialise(nn.Conv2d(inner, inner, kernel_size=3, padding=1, groups=inner // GROUP), gain)
+        self.conv3 = _initialise(nn.Conv2d(inner, channels, kernel_size=1, bias=False), 0.0 if zero else 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.conv3(leaky_relu(self.conv2(leaky_relu(self.conv1(x), 0.2)), 0.2))
@@ -170,11 +170,11 @@ def _kernel(x: Tensor) -> Tensor:
     return torch.outer(line, line).expand(x.shape[1], 1, 4, 4)
 
 
-def _changed(before: int, after: int) -> list[nn.Module]:
-    return [] if before == after else [_initialised(nn.Conv2d(before, after, kernel_size=1, bias=False))]
+def _change_width(before: int, after: int) -> list[nn.Module]:
+    return [] if before == after else [_initialise(nn.Conv2d(before, after, kernel_size=1, bias=False))]
 
 
-def _initialised(layer: Layer, gain: float = 1.0) -> Layer:
+def _initialise(layer: Layer, gain: float = 1.0) -> Layer:
     """Draws the weights from N(0, gain² / fan_in) and sets the bias to 0."""
     nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.weight[0].numel()))
     if layer.bias is not None:
@@ -184,7 +184,7 @@ def _initialised(layer: Layer, gain: float = 1.0) -> Layer:
 
 def _widths(image: ImageSpec, width: int) -> list[int]:
     """Returns the channels after 0, 1, ... doublings up to the image's size."""
-    widths = [narrowed(width, 4 << i) for i in range(doublings(image) + 1)]
+    widths = [width_at(width, 4 << i) for i in range(doublings(image) + 1)]
     if any(2 * channels % GROUP for channels in widths):
         multiple = GROUP // 2 * max(2 ** (len(widths) - 4), 1)
         raise UserError(

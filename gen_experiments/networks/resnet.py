@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Discriminator, Generator
-from gen_experiments.networks.blocks import apply_spectral_norm, check_widths, doublings, narrowed, start_size
+from gen_experiments.networks.blocks import apply_spectral_norm, check_widths, doublings, start_size, width_at
 from gen_experiments.networks.conditioning import ConditionalNorm, LogitHead, classes_of
 
 
@@ -38,7 +38,7 @@ class ResNetGenerator(Generator):
         super().__init__()
         check_widths(latent_dim=latent_dim)
         self.latent_dim, self.num_classes = latent_dim, classes_of(image, conditional)
-        widths = [narrowed(width, 4 << i) for i in range(doublings(image) + 1)]
+        widths = [width_at(width, 4 << i) for i in range(doublings(image) + 1)]
         self.grid = start_size(image)
         self.start = nn.Linear(latent_dim, math.prod(self.grid) * widths[0])
         self.blocks = nn.ModuleList(
@@ -80,7 +80,7 @@ class ResNetDiscriminator(Discriminator):
     ) -> None:
         super().__init__()
         sizes = [8 << i for i in reversed(range(1, doublings(image)))]
-        widths = [image.channels, *(narrowed(width, size) for size in sizes)]
+        widths = [image.channels, *(width_at(width, size) for size in sizes)]
         self.blocks = nn.Sequential(
             *(
                 _DownBlock(before, after, halve=True, first=i == 0)

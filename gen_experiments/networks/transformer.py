@@ -111,11 +111,11 @@ class Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor, rng: torch.Generator | None, cache: Cache | None) -> Tensor:
         """Maps (B, T, width) tokens and a (B, 1, width) condition -> (B, T, width)."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition).chunk(6, dim=-1)
-        x = x + gate1 * self._dropped(self.attention(_modulated(x, shift1, scale1), cache), rng)
-        x = x + gate2 * self._dropped(self.mlp(_modulated(x, shift2, scale2)), rng)
+        x = x + gate1 * self._dropout(self.attention(_modulate(x, shift1, scale1), cache), rng)
+        x = x + gate2 * self._dropout(self.mlp(_modulate(x, shift2, scale2)), rng)
         return x
 
-    def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
+    def _dropout(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
         if rng is None or self.dropout == 0:
             return x
         mask = rand_rows(*x.shape, rng=rng).to(x.device) >= self.dropout
@@ -226,7 +226,7 @@ class CodeTransformer(nn.Module):
         for i, block in enumerate(self.blocks):
             x = block(x, condition, rng, None if caches is None else caches[i])
         shift, scale = self.modulation(condition).chunk(2, dim=-1)
-        return _modulated(x, shift, scale)
+        return _modulate(x, shift, scale)
 
     def logits(self, features: Tensor, first: int = 0) -> Tensor:
         """Maps (B, T, width) of the positions first, …, first + T − 1 -> (B, T, K)."""
@@ -239,7 +239,7 @@ class CodeTransformer(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return rms_norm(x, x.shape[-1:]) * (1 + scale) + shift
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.priors.decoding import Decoding, guided
+from gen_experiments.priors.decoding import Decoding, guide_logits
 from gen_experiments.pure_functions import PureFunction
 from gen_experiments.randomness import rand_rows
 
@@ -163,7 +163,7 @@ class Prior(nn.Module, ABC):
         if len(logits) == count:
             return logits
         conditional, unconditional = logits.split(count)
-        return guided(conditional, unconditional, self.decoding.guidance)
+        return guide_logits(conditional, unconditional, self.decoding.guidance)
 
     def start(
         self, draws: Draws, codes: Tensor | None, unknown: Tensor | None, device: torch.device

@@ -34,15 +34,15 @@ class Decoding:
 
     def __call__(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         """Draws (...) codes from (..., K) logits (after guidance) by (...) uniform numbers."""
-        return draw(filtered(logits, self.temperature, self.top_k, self.top_p), uniforms)
+        return draw(filter_logits(logits, self.temperature, self.top_k, self.top_p), uniforms)
 
 
-def guided(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:
+def guide_logits(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:
     """Applies classifier-free guidance (https://arxiv.org/abs/2207.12598): l_∅ + (1 + w)(l_c − l_∅), w = `guidance`."""
     return unconditional + (1 + guidance) * (conditional - unconditional)
 
 
-def filtered(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+def filter_logits(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     """Divides (..., K) logits by the temperature and sets those outside top-k, then those outside top-p, to −∞.
 
     Top-p (https://arxiv.org/abs/1904.09751) keeps a code if all likelier codes together have less than `top_p`: the

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gen_experiments.checkpoints.arguments import Recorded
 from gen_experiments.contracts import in_words, require_scalar, require_shape
 from gen_experiments.errors import UserError
 from gen_experiments.precision import CastsInputs, KeepsPrecision
-from gen_experiments.recorded import Recorded
 
 MAX_CODES = 2**24
 # The largest difference of `decode` and `values`, as a share of the largest value: 16 bits round to 0.4%.

@@ -67,16 +67,16 @@ class EMAQuantizer(LearnedCodebook):
     def _replace(self, share: Tensor, codes: Tensor, hits: Tensor) -> None:
         self.hits.lerp_(hits, share)
         self.codebook.copy_(self._project(self.codebook.lerp(codes, share[:, None])))
-        self.sums.lerp_(codes * self._smoothed()[:, None], share[:, None])
+        self.sums.lerp_(codes * self._smooth()[:, None], share[:, None])
 
     def _update(self, rows: Tensor, indices: Tensor) -> None:
         hits, sums = codebook.totals(rows, indices, self.codebook_size)
         self.hits.lerp_(hits, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
-        torch.div(self.sums, self._smoothed()[:, None], out=self.codebook)
+        torch.div(self.sums, self._smooth()[:, None], out=self.codebook)
         self.codebook.copy_(self._project(self.codebook))
 
-    def _smoothed(self) -> Tensor:
+    def _smooth(self) -> Tensor:
         """Returns N̂, (K,)."""
         total = self.hits.sum()
         return (self.hits + self.eps) / (total + self.codebook_size * self.eps) * total

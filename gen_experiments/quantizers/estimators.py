@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, linalg
 
-from gen_experiments.recorded import Recorded
+from gen_experiments.checkpoints.arguments import Recorded
 
 
 def straight_through(z: Tensor, codes: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def _scores(record: dict[str, Any]) -> str:
         entries |= {f"{role}: {key}": value for key, value in protocol[role].items() if value not in (None, "")}
     fields = table(["field", "value"], ([key, str(value)] for key, value in entries.items()))
     shown = table(["metric", "value", "95% interval"], rows)
-    if outside := biased(record["scores"]):
+    if outside := bias_warning(record["scores"]):
         shown += f"<p>{html.escape(outside)}</p>"
     return f"{shown}<details><summary>protocol</summary>{fields}</details>"
 
@@ -50,7 +50,7 @@ def _by_damage(kinds: Sequence[dict[str, Any]]) -> str:
     for kind in kinds:
         scores = (kind["scores"].get(name) for name in names)
         cells = ["" if score is None else f"{score['value']:.4g}{_bounds(score)}" for score in scores]
-        rows.append([described_damage(kind["damage"]), *cells])
+        rows.append([damage_text(kind["damage"]), *cells])
     return table(["damage of all images", *map(with_unit, names)], rows)
 
 
@@ -62,7 +62,7 @@ def _bounds(score: dict[str, Any]) -> str:
     return f" ({_interval(score)})" if "interval" in score else ""
 
 
-def described_damage(damage: dict[str, Any]) -> str:
+def damage_text(damage: dict[str, Any]) -> str:
     """Returns a short text for a kind of damage; two equal bounds of a strength become one number."""
     words = [damage["class_path"].rpartition(".")[2]]
     for name, value in damage["init_args"].items():
@@ -71,7 +71,7 @@ def described_damage(damage: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def biased(scores: dict[str, Any]) -> str:
+def bias_warning(scores: dict[str, Any]) -> str:
     """Returns a sentence that names the scores of a record that lie outside of their intervals; empty for none."""
     names = [
         name

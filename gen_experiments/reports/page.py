@@ -112,7 +112,7 @@ def _pictures(run: RunData) -> str:
     for kind, pictures in run.pictures.items():
         steps = html.escape(json.dumps([step for step, _ in pictures]))
         images = "".join(
-            f'<img alt="{html.escape(kind)} at {step}" src="{_embedded(path)}">' for step, path in pictures
+            f'<img alt="{html.escape(kind)} at {step}" src="{_data_url(path)}">' for step, path in pictures
         )
         last = len(pictures) - 1
         figures.append(
@@ -138,5 +138,5 @@ def _metrics(runs: Sequence[RunData], *prefixes: str) -> list[str]:
     return list(dict.fromkeys(name for prefix in prefixes for name in names if name.startswith(prefix)))
 
 
-def _embedded(path: Path) -> str:
+def _data_url(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

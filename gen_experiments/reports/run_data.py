@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gen_experiments.checkpoint_paths import run_of
+from gen_experiments.checkpoints.paths import run_of
 from gen_experiments.errors import UserError
 from gen_experiments.runs.table import CsvTable
 from gen_experiments.untrusted.plain_values import check_plain, read_yaml

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gen_experiments.checkpoint_paths import CHECKPOINTS, LAST
+from gen_experiments.checkpoints.paths import CHECKPOINTS, LAST
 from gen_experiments.errors import UserError
 from gen_experiments.storage import atomic_write
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gen_experiments.checkpoint_paths import CHECKPOINTS, file_of, is_exported, named_checkpoint
+from gen_experiments.checkpoints.paths import CHECKPOINTS, file_of, is_exported, named_checkpoint
 from gen_experiments.errors import UserError
 from gen_experiments.runs.checkpoint_files import is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_lasting, is_restart, job_name
@@ -30,9 +30,9 @@ class Run:
             use it in scripts that may be started again. None does so only if the launcher says that it restarts the
             job.
         init_from: a checkpoint, for example of a model of other data, or its run (the best checkpoint), or weights of
-            another program: a state dict of torch, safetensors, a published checkpoint (`gen_experiments.layouts`);
-            FILE:NAME chooses among several sets in a file. A new run starts from those of its weights that fit;
-            trainer.max_steps=0 only writes their checkpoint.
+            another program: a state dict of torch, safetensors, a published checkpoint
+            (`gen_experiments.checkpoints.layouts`); FILE:NAME chooses among several sets in a file. A new run starts
+            from those of its weights that fit; trainer.max_steps=0 only writes their checkpoint.
     """
 
     name: str = "run"
@@ -69,9 +69,9 @@ class Run:
             if self.resume == "auto" or is_restart():
                 folder = self._own_run(seed)
                 if folder is not None:
-                    return self._resumed(folder, _checkpoint(folder, "last") or self._source(checkpoint, seed))
+                    return self._resume(folder, _checkpoint(folder, "last") or self._source(checkpoint, seed))
             if checkpoint == "last":
-                return self._resumed(*self._with_checkpoint("last", seed))
+                return self._resume(*self._with_checkpoint("last", seed))
             return self._new(self._source(checkpoint, seed), seed)
         except OSError as error:
             raise UserError(
@@ -108,7 +108,7 @@ class Run:
             return None
         return named_checkpoint(self._with_checkpoint("best", seed)[1] if checkpoint == "best" else checkpoint)
 
-    def _resumed(self, folder: Path, path: Path | None) -> Start:
+    def _resume(self, folder: Path, path: Path | None) -> Start:
         if not lock(folder):
             raise UserError(f"{folder} is in use by {holder(folder)}: wait for its end, or name another run")
         for left_by_a_kill in (folder / CHECKPOINTS).glob(".*"):

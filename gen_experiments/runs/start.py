@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from gen_experiments.checkpoint_paths import CHECKPOINTS
+from gen_experiments.checkpoints.paths import CHECKPOINTS
 from gen_experiments.runs.checkpoint_files import readable_checkpoints
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import WEIGHTS
+from gen_experiments.checkpoints.paths import WEIGHTS
 from gen_experiments.errors import quoted
 from gen_experiments.untrusted.file_kinds import CUT_SHORT, is_safetensors, what_it_is
 from gen_experiments.untrusted.plain_values import MAX_BYTES

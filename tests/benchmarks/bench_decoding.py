@@ -30,7 +30,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from gen_experiments.data.cache import decoded, decoded_as_read
+from gen_experiments.data.cache import cached_split, decoded_as_read
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.sampling import EvaluationBatches
 from gen_experiments.data.sources import ImageFolder
@@ -104,7 +104,7 @@ def compare(root: str, rounds: int) -> None:
     ways = {
         "as read": EvaluationBatches(decoded_as_read(source, "train", SIZE, THREADS), BATCH),
         "as read, fast": EvaluationBatches(fast, BATCH),
-        "decoded once": EvaluationBatches(decoded(source, "train", SIZE), BATCH),
+        "decoded once": EvaluationBatches(cached_split(source, "train", SIZE), BATCH),
         **{
             f"torchvision, {n} workers": DataLoader(data, BATCH, num_workers=n, persistent_workers=n > 0)
             for n in (0, 1, 2)

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources import MNIST
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.frechet import Moments, frechet_distance
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.storage import cache_root
 

@@ -17,14 +17,14 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from gen_experiments import load
 from gen_experiments.callbacks.protocols import image_mapping
+from gen_experiments.checkpoints.arguments import arguments_of, class_path
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.data import damage_parts, jpeg  # noqa: F401 - the kinds by their short names
 from gen_experiments.data.damage import Damage
 from gen_experiments.grids import in_rows, save_grid
 from gen_experiments.images import evenly_spaced, to_uint8
 from gen_experiments.metrics.reconstruction import psnr
-from gen_experiments.recorded import arguments_of, class_path
-from gen_experiments.reports.evaluations import described_damage
+from gen_experiments.reports.evaluations import damage_text
 
 BATCH, SHOWN = 50, 12
 TV_WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -87,7 +87,7 @@ def main():
             for method, strengths in ((total_variation, TV_WEIGHTS), (non_local_means, NLM_STRENGTHS))
         )
         before, after = (float(psnr(images, truth).mean()) for images in (sources, restored))
-        name = described_damage({"class_path": class_path(type(kind)), "init_args": arguments_of(kind)})
+        name = damage_text({"class_path": class_path(type(kind)), "init_args": arguments_of(kind)})
         cells = [f"{before:.2f}", f"{after:.2f}", *(f"{value:.2f} (at {strength:g})" for value, strength in (tv, nlm))]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
         shown = evenly_spaced(len(truth), SHOWN)

@@ -4,7 +4,7 @@ import json
 import time
 
 from conftest import SHORT, SMALL
-from gen_experiments.models.checkpoints import read_checkpoint
+from gen_experiments.checkpoints.loading import read_checkpoint
 
 
 def test_what_a_run_took_is_the_sum_over_its_starts(experiment):

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from conftest import SHORT, SMALL
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources import CIFAR10, MNIST, Digits, FashionMNIST, ImageFolder
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from pictures_on_disk import write_pictures
 

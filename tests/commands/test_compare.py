@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 import independent
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model
 
 
 def record(file="evaluation.json"):

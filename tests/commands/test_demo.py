@@ -16,7 +16,7 @@ from PIL import Image
 import gen_experiments
 from conftest import CONFIGS, SHORT, SMALL
 from exported_models import write_livened
-from gen_experiments.commands.demo_pages import STEPS, proposals, remade, sampled, sheet, way
+from gen_experiments.commands.demo_pages import STEPS, draw_samples, proposals, remade, sheet, way
 from gen_experiments.errors import UserError
 from gen_experiments.grids import grid
 from gen_experiments.images import to_uint8
@@ -39,10 +39,10 @@ def livened(contents, tmp_path_factory):
 @torch.inference_mode()
 def test_samples_are_those_of_the_seed(livened):
     gan = gen_experiments.load(livened["gan"])
-    assert torch.equal(sampled(gan, None, 7, 3, 1.0), to_uint8(gan.sample(0, 3, seed=7)))
+    assert torch.equal(draw_samples(gan, None, 7, 3, 1.0), to_uint8(gan.sample(0, 3, seed=7)))
     prior = gen_experiments.load(livened["prior"])
     labels = torch.tensor([4, 4])
-    assert torch.equal(sampled(prior, 4, 7, 2, 0.5), to_uint8(prior.sample(0, 2, 7, labels, 0.5)))
+    assert torch.equal(draw_samples(prior, 4, 7, 2, 0.5), to_uint8(prior.sample(0, 2, 7, labels, 0.5)))
 
 
 @torch.inference_mode()
@@ -152,7 +152,7 @@ def test_in_a_browser(served, livened, tmp_path):
         page.get_by_label("seed").first.fill("7")
         with torch.inference_mode():
             gan = gen_experiments.load(livened["gan"])
-            assert np.array_equal(shown(page, "sample"), sheet(sampled(gan, None, 7, 16, 1.0)))
+            assert np.array_equal(shown(page, "sample"), sheet(draw_samples(gan, None, 7, 16, 1.0)))
             page.get_by_role("tab", name="Interpolate").click()
             assert np.array_equal(shown(page, "interpolate"), sheet(way(gan, None, 0, 1), STEPS))
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from conftest import CONFIGS, SHORT, SMALL
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.images import to_float, to_uint8
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.vqvae import VQVAE
 from pictures_on_disk import write_pictures
 

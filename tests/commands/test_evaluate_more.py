@@ -13,7 +13,7 @@ from test_evaluate import BY_DIGITS, digits, features, record, scores
 import gen_experiments
 import independent
 from gen_experiments.__main__ import COMMANDS
-from gen_experiments.cli import SHARED, TRAINER_COMMANDS
+from gen_experiments.cli.dispatch import SHARED, TRAINER_COMMANDS
 from gen_experiments.commands.devices import chosen_device
 from gen_experiments.commands.evaluating.copies import copies
 from gen_experiments.metrics.features import DigitsFeatures

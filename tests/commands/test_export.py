@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import gen_experiments
 from exported_models import check_function, write_livened
 from gen_experiments.commands.export import PROGRAMS
-from gen_experiments.commands.programs import traced, written
+from gen_experiments.commands.programs import trace_function, write_program
 from gen_experiments.errors import UserError
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.pure_functions import PureFunction
@@ -123,7 +123,7 @@ def test_the_configuration_says_what_there_is(exports):
 
 def written_to(folder, name, function):
     for file_format in PROGRAMS.values():
-        contents, _ = written(name, function, traced(name, function), file_format)
+        contents, _ = write_program(name, function, trace_function(name, function), file_format)
         (folder / f"{name}{file_format.suffix}").write_bytes(contents)
 
 
@@ -171,20 +171,20 @@ def test_a_program_that_computes_something_else_is_not_written():
     function = PureFunction(compute, (), {"values": torch.rand(3, 2)}, ("sums",))
     for file_format in PROGRAMS.values():
         with pytest.raises(UserError, match="would differ from the model by 1"):
-            written("sum", function, traced("sum", function), file_format)
+            write_program("sum", function, trace_function("sum", function), file_format)
 
 
 def test_what_depends_on_the_values_is_refused():
     function = PureFunction(lambda x: x if x.sum() > 0 else -x, (), {"values": torch.rand(3, 2)}, ("values",))
     with pytest.raises(UserError, match="the absolute cannot be traced"):
-        traced("absolute", function)
+        trace_function("absolute", function)
 
 
 def test_the_size_of_a_batch_is_asked_of_its_shape():
     inputs = {"values": torch.rand(3, 2)}
     with pytest.raises(UserError, match=r"the sums cannot be traced .* by x\.shape\[0\], not by len\(x\)"):
-        traced("sums", PureFunction(lambda x: x.view(len(x), 2), (), inputs, ("sums",)))
-    traced("sums", PureFunction(lambda x: x.view(x.shape[0], 2), (), inputs, ("sums",)))
+        trace_function("sums", PureFunction(lambda x: x.view(len(x), 2), (), inputs, ("sums",)))
+    trace_function("sums", PureFunction(lambda x: x.view(x.shape[0], 2), (), inputs, ("sums",)))
 
 
 def test_mistakes_get_one_line(refused, checkpoints, tmp_path, monkeypatch):

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from conftest import CONFIGS, SHORT, SMALL
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.commands.explore import semantic_directions
 from gen_experiments.commands.interpolate import slerp
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
 from gen_experiments.networks.r3gan import R3GANGenerator

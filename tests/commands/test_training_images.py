@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.commands.memorisation import verdict
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.images import to_uint8
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 
 

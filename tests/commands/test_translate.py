@@ -8,7 +8,7 @@ from PIL import Image
 
 from conftest import CONFIGS, SHORT
 from gen_experiments import load
-from gen_experiments.commands.tiles import tiled
+from gen_experiments.commands.tiles import apply_in_tiles
 from gen_experiments.images import to_float, to_uint8
 from pictures_on_disk import write_pictures
 
@@ -61,14 +61,14 @@ def test_a_grid_shows_originals_above_translations(experiment, trained, tmp_path
 def test_tiles_leave_no_seam():
     picture = torch.rand(3, 40, 61, generator=torch.Generator().manual_seed(0)) * 2 - 1
     # Of what each pixel says alone nothing is changed, wherever the tiles lie.
-    torch.testing.assert_close(tiled(lambda tiles: -0.5 * tiles, picture, 16), -0.5 * picture)
+    torch.testing.assert_close(apply_in_tiles(lambda tiles: -0.5 * tiles, picture, 16), -0.5 * picture)
     # A network that knows only its tile's mean makes steps between tiles, which are blended: on a ramp no two
     # neighbouring pixels differ by more than the means of two tiles do over half a tile.
     ramp = torch.linspace(-1, 1, 64).expand(1, 64, 64)
-    made = tiled(lambda tiles: tiles.mean((2, 3), keepdim=True).expand_as(tiles), ramp, 16)
+    made = apply_in_tiles(lambda tiles: tiles.mean((2, 3), keepdim=True).expand_as(tiles), ramp, 16)
     assert made.diff(dim=-1).abs().max() < 1.1 * (2 / 63)
     assert made.diff(dim=-2).abs().max() < 1e-5
-    assert tiled(lambda tiles: tiles, picture[:, :5, :3], 16).shape == (3, 5, 3)
+    assert apply_in_tiles(lambda tiles: tiles, picture[:, :5, :3], 16).shape == (3, 5, 3)
 
 
 def test_whole_pictures_keep_their_size(experiment, trained, tmp_path):

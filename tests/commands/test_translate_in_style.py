@@ -7,7 +7,7 @@ from PIL import Image
 
 from conftest import CONFIGS, SHORT
 from gen_experiments import load
-from gen_experiments.commands.tiles import tiled
+from gen_experiments.commands.tiles import apply_in_tiles
 from gen_experiments.images import to_float, to_uint8
 from pictures_on_disk import write_pictures
 
@@ -86,7 +86,7 @@ def test_the_tiles_of_a_picture_share_one_style(experiment, trained, given, tmp_
     with torch.inference_mode():
         styles = model.styles_of(to_float(read(tmp_path / "styles" / "001.png")))
         picture = to_float(read(tmp_path / "large" / "000.png"))[0]
-        expected = to_uint8(tiled(lambda tiles: model.translate(tiles, styles=styles), picture, 16))
+        expected = to_uint8(apply_in_tiles(lambda tiles: model.translate(tiles, styles=styles), picture, 16))
     assert torch.equal(read(tmp_path / "out" / "000.png")[0], expected)
 
 

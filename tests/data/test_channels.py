@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from gen_experiments.channels import viewable
-from gen_experiments.data.damage import OneOf, damaged
+from gen_experiments.data.damage import OneOf, damage_images
 from gen_experiments.data.damage_parts import Grey
 from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.framing import Framing, Place
 from gen_experiments.data.jpeg import JPEG
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.archives import read_samples
 from gen_experiments.grids import grid
@@ -159,7 +159,7 @@ def test_what_knows_colours_alone_refuses_others(channels):
     images, seeds = torch.zeros(2, channels, 16, 16), torch.arange(2)
     for part in (Grey(), JPEG(), OneOf([Grey()])):
         with pytest.raises(UserError, match=f"is for images of 1 or 3 channels, not {channels}"):
-            damaged(images, [part], seeds)
+            damage_images(images, [part], seeds)
     with pytest.raises(UserError, match=f"not {channels}: set colour to false"):
         DiffAugment()(images, 1.0, torch.rand(2, 10))
     assert DiffAugment(colour=False)(images, 1.0, torch.rand(2, 10)).shape == images.shape

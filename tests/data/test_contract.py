@@ -6,7 +6,7 @@ import torch
 
 import two_processes
 from conftest import SHORT, SMALL
-from gen_experiments.data.cache import decoded, decoded_as_read
+from gen_experiments.data.cache import cached_split, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.pair_folders import PairedFolders
@@ -142,10 +142,10 @@ def test_decoded_once_or_not_the_fingerprint_is_the_same_and_another_with_other_
     source, options = source_of(root, kind), LOOKS[kind[2]][1]
     framing = Framing(depth=options.get("depth", 8), value_range=options.get("value_range"))
     as_read = decoded_as_read(source, "train", 8, 1, framing).fingerprint
-    assert decoded(source, "train", 8, framing).fingerprint == as_read
-    assert decoded(source_of(root, kind), "train", 8, framing).fingerprint == as_read
+    assert cached_split(source, "train", 8, framing).fingerprint == as_read
+    assert cached_split(source_of(root, kind), "train", 8, framing).fingerprint == as_read
     others = (
-        decoded(source, "val", 8, framing).fingerprint,
+        cached_split(source, "val", 8, framing).fingerprint,
         decoded_as_read(source, "train", 9, 1, framing).fingerprint,
     )
     assert len({as_read, *others}) == 3
@@ -154,7 +154,7 @@ def test_decoded_once_or_not_the_fingerprint_is_the_same_and_another_with_other_
 @pytest.mark.parametrize("name", SOURCES | PAIRS)
 def test_the_fingerprint_is_another_with_other_channels(root, name):
     sources = [(SOURCES | PAIRS)[name](root / "plain", channels=channels) for channels in (1, 3)]
-    grey, coloured = (decoded(source, "train", 8).fingerprint for source in sources)
+    grey, coloured = (cached_split(source, "train", 8).fingerprint for source in sources)
     assert grey != coloured
 
 

@@ -4,7 +4,8 @@ import torch
 from damaged_photos import FLAT, SEEDS, ids, photos
 
 from gen_experiments import randomness
-from gen_experiments.data.damage import OneOf, damaged
+from gen_experiments.checkpoints.arguments import arguments_of
+from gen_experiments.data.damage import OneOf, damage_images
 from gen_experiments.data.damage_parts import (
     Blur,
     DownScaling,
@@ -18,7 +19,6 @@ from gen_experiments.data.damage_parts import (
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.jpeg import JPEG
 from gen_experiments.errors import UserError
-from gen_experiments.recorded import arguments_of
 
 PARTS = [
     GaussianNoise(),
@@ -57,13 +57,13 @@ def test_numbers_are_uniform_and_normal_and_rows_are_independent():
 @pytest.mark.parametrize("part", PARTS, ids=ids)
 def test_an_image_is_damaged_by_its_own_seed_alone(part):
     images = photos(8)
-    whole = damaged(images, [part], SEEDS[:8])
+    whole = damage_images(images, [part], SEEDS[:8])
     assert whole.shape == images.shape
     assert whole.min() >= -1
     assert whole.max() <= 1
     assert not torch.equal(whole, images)
     order = torch.tensor([5, 2, 7])
-    torch.testing.assert_close(damaged(images[order], [part], SEEDS[order]), whole[order], rtol=0, atol=1e-6)
+    torch.testing.assert_close(damage_images(images[order], [part], SEEDS[order]), whole[order], rtol=0, atol=1e-6)
 
 
 def test_a_kind_at_its_ends():
@@ -78,7 +78,7 @@ def test_a_kind_at_its_ends():
         (Grey, {}),
     ]
     for part in PARTS:
-        assert all(damaged(photos(), [kind], SEEDS[:4]).shape == (4, 3, 24, 24) for kind in part.fixed())
+        assert all(damage_images(photos(), [kind], SEEDS[:4]).shape == (4, 3, 24, 24) for kind in part.fixed())
 
 
 def test_each_image_goes_through_one_of_several():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_stored_elsewhere import levels
 
-from gen_experiments.data.cache import decoded
+from gen_experiments.data.cache import cached_split
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources import HuggingFace
 from gen_experiments.errors import UserError
@@ -73,7 +73,7 @@ def test_secret_labels_and_groups_of_a_data_set(tmp_path, files, capsys):
     write_parquet(tmp_path / "secret", {"train": files}, label=lambda file: 0)
     write_parquet(tmp_path / "secret", {"test": files}, label=lambda file: -1)
     source = HuggingFace(str(tmp_path / "secret"))
-    assert decoded(source, "test", 4).labels(np.arange(1)) is None
+    assert cached_split(source, "test", 4).labels(np.arange(1)) is None
     assert (source.labelled("train"), source.labelled("test")) == (True, False)
 
 

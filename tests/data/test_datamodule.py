@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gen_experiments.data.cache import decoded
+from gen_experiments.data.cache import cached_split
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources import MNIST, Digits, ImageFolder
 from gen_experiments.errors import UserError
@@ -71,25 +71,25 @@ def test_images_without_labels_make_batches_without_labels(tmp_path):
 def test_decoding_happens_once(tmp_path):
     write_pictures(tmp_path / "pictures", 5)
     source = ImageFolder(str(tmp_path / "pictures"))
-    first = decoded(source, "train", 8)
+    first = cached_split(source, "train", 8)
     for file in (tmp_path / "pictures").iterdir():
         stat = file.stat()
         file.write_bytes(b"x" * stat.st_size)  # undecodable now, but of the same size and time
         import os
 
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    again = decoded(source, "train", 8)
+    again = cached_split(source, "train", 8)
     assert np.array_equal(pixels(first), pixels(again))
     assert first.fingerprint == again.fingerprint
     with pytest.raises(UserError, match="cannot be decoded"):
-        decoded(source, "train", 9)
+        cached_split(source, "train", 9)
 
 
 def _decode(folder, cache, queue):
     import os
 
     os.environ["GEN_EXPERIMENTS_CACHE"] = cache
-    queue.put(pixels(decoded(ImageFolder(folder), "train", 8)).tobytes())
+    queue.put(pixels(cached_split(ImageFolder(folder), "train", 8)).tobytes())
 
 
 @pytest.mark.long

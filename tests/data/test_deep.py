@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from gen_experiments.data.cache import decoded, decoded_as_read
-from gen_experiments.data.codes import encoded
+from gen_experiments.data.cache import cached_split, decoded_as_read
+from gen_experiments.data.codes import cached_codes
 from gen_experiments.data.damage_parts import GaussianNoise
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing, Place
 from gen_experiments.data.pairs import Edges
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.data.sources import Digits, ImageFolder
 from gen_experiments.errors import UserError
 from gen_experiments.images import to_float
@@ -141,7 +141,7 @@ def test_fingerprints_tell_ranges_and_depths_apart(tmp_path):
     write_deep(tmp_path / "in")
     source = ImageFolder(str(tmp_path / "in"), channels=1)
     framings = [Framing(), Framing(depth=16), Framing(value_range=(0, 65535)), Framing(value_range=(0, 40000))]
-    found = [decoded(source, "train", 16, framing).fingerprint for framing in framings]
+    found = [cached_split(source, "train", 16, framing).fingerprint for framing in framings]
     assert len(set(found)) == 4
     assert found[0] == hashlib.sha256(f"2|ImageFolder|{source.key('train')}|train|16".encode()).hexdigest()
     assert found == [decoded_as_read(source, "train", 16, 1, framing).fingerprint for framing in framings]
@@ -150,8 +150,8 @@ def test_fingerprints_tell_ranges_and_depths_apart(tmp_path):
 def test_codes_are_of_the_depth_that_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
     write_deep(tmp_path / "in", 3)
-    images = decoded(ImageFolder(str(tmp_path / "in"), channels=1), "train", 16, Framing(depth=16))
-    codes = encoded(
+    images = cached_split(ImageFolder(str(tmp_path / "in"), channels=1), "train", 16, Framing(depth=16))
+    codes = cached_codes(
         images,
         lambda x: ((x[:, 0, 0, :1] + 1) * 32767.5).round().long(),
         encoder="any",

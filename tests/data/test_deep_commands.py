@@ -11,7 +11,7 @@ from test_deep import write_deep
 from conftest import SHORT, SMALL
 from gen_experiments import load
 from gen_experiments.data.framing import Framing
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.images import to_float
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_png16, write_tiff
 

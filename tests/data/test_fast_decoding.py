@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from gen_experiments.data.cache import decoded, decoded_as_read
+from gen_experiments.data.cache import cached_split, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.data.fast_decoding import resized
+from gen_experiments.data.fast_decoding import resize_pixels
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.pairs import Edges
-from gen_experiments.data.pictures import Encoded, decode_one
+from gen_experiments.data.picture_decoding import Encoded, decode_one
 from gen_experiments.data.sources import MNIST, Digits, ImageFolder
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
@@ -65,7 +65,7 @@ def test_the_middle_is_kept_of_any_picture(shape, crop):
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     picture = np.maximum(picture, picture[::-1])
     picture = np.maximum(picture, picture[:, ::-1])
-    kept = resized(picture, 16, Framing(crop, fast=True)).astype(int)
+    kept = resize_pixels(picture, 16, Framing(crop, fast=True)).astype(int)
     assert np.abs(kept - kept[:, :, ::-1]).max() <= 1
     assert np.abs(kept - kept[:, ::-1]).max() <= 1
 
@@ -148,7 +148,7 @@ def test_it_has_a_cache_and_a_fingerprint_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
     write_pictures(tmp_path / "set", 20, size=(70, 50), suffix=".jpg")
     source = ImageFolder(str(tmp_path / "set"))
-    plain, fast = (decoded(source, "train", 16, Framing(fast=choice)) for choice in (False, True))
+    plain, fast = (cached_split(source, "train", 16, Framing(fast=choice)) for choice in (False, True))
     assert (
         fast.fingerprint == decoded_as_read(source, "train", 16, 1, Framing(fast=True)).fingerprint != plain.fingerprint
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from grey_folders import grey, levels, make
 
-from gen_experiments.data.cache import decoded
+from gen_experiments.data.cache import cached_split
 from gen_experiments.data.sources import ImageFolder
 from gen_experiments.errors import UserError
 
@@ -93,16 +93,16 @@ def test_a_split_may_lack_classes_and_labels(tmp_path, monkeypatch):
     assert folder.class_names == ("a", "b")
     assert levels(folder, "val") == [(10, "b")]
     assert (folder.labelled("val"), folder.labelled("test")) == (True, False)
-    assert decoded(folder, "test", 4).labels(np.arange(2)) is None
-    assert decoded(folder, "val", 4).labels(np.arange(1)).tolist() == [1]
+    assert cached_split(folder, "test", 4).labels(np.arange(2)) is None
+    assert cached_split(folder, "val", 4).labels(np.arange(1)).tolist() == [1]
 
 
 def test_labels_are_made_anew_when_a_class_is_added(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
     make(tmp_path / "set", "train/b/x.png", "val/b/x.png")
-    assert decoded(ImageFolder(str(tmp_path / "set")), "val", 4).labels(np.arange(1)).tolist() == [0]
+    assert cached_split(ImageFolder(str(tmp_path / "set")), "val", 4).labels(np.arange(1)).tolist() == [0]
     make(tmp_path / "set", "train/a/x.png")
-    assert decoded(ImageFolder(str(tmp_path / "set")), "val", 4).labels(np.arange(1)).tolist() == [1]
+    assert cached_split(ImageFolder(str(tmp_path / "set")), "val", 4).labels(np.arange(1)).tolist() == [1]
 
 
 @pytest.mark.parametrize("paths", [["data/a/x.png", "data/b/x.png"], ["train/data/a/x.png", "train/data/b/x.png"]])

@@ -8,12 +8,12 @@ from PIL import Image, ImageOps
 from test_own_source import IMAGES, LABELS, Mine
 
 from conftest import SHORT, SMALL
-from gen_experiments.data.cache import decoded, decoded_as_read
+from gen_experiments.data.cache import cached_split, decoded_as_read
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing, Place
 from gen_experiments.data.pair_folders import PairedFolders
 from gen_experiments.data.pairs import Edges
-from gen_experiments.data.pictures import decode_one
+from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.data.sources import Digits, ImageFolder
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
@@ -100,11 +100,11 @@ def test_beyond_the_picture_is_ground_on_the_sides_that_the_place_says(tmp_path,
 
 def test_fingerprints_are_those_of_the_pixels(ramps):
     source = ImageFolder(str(ramps), channels=1)
-    usual = decoded(source, "train", HEIGHT).fingerprint
+    usual = cached_split(source, "train", HEIGHT).fingerprint
     # As runs from before there was a choice wrote it.
     assert usual == hashlib.sha256(f"2|ImageFolder|{source.key('train')}|train|8".encode()).hexdigest()
     others = [Framing(crop="none"), Framing(crop="pad"), Framing(filter="lanczos"), Framing("none", "box")]
-    found = [decoded(source, "train", HEIGHT, framing).fingerprint for framing in others]
+    found = [cached_split(source, "train", HEIGHT, framing).fingerprint for framing in others]
     assert len({usual, *found}) == 5
     assert found == [decoded_as_read(source, "train", HEIGHT, 1, framing).fingerprint for framing in others]
     # Where nothing is drawn a random crop is the centre.

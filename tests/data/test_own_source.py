@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gen_experiments.data.cache import decoded
+from gen_experiments.data.cache import cached_split
 from gen_experiments.data.sources import Decoded, Source
 from gen_experiments.errors import UserError
 
@@ -45,11 +45,11 @@ class Mine(Source):
 def test_what_cannot_be_images_with_labels_is_refused(tmp_path, monkeypatch, images, labels, message):
     monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path))
     with pytest.raises(UserError, match=r"Mine\.decode\('train', 8\).*" + message):
-        decoded(Mine(images, labels), "train", 8)
+        cached_split(Mine(images, labels), "train", 8)
     assert not list(tmp_path.rglob("*.npy"))
 
 
 def test_what_can_be_is_taken(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path))
-    taken = decoded(Mine(IMAGES, LABELS), "train", 8)
+    taken = cached_split(Mine(IMAGES, LABELS), "train", 8)
     assert taken.labels(np.arange(5)).tolist() == LABELS.tolist()

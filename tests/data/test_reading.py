@@ -6,11 +6,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from gen_experiments.data.cache import ImageArray, decoded
+from gen_experiments.data.cache import ImageArray, cached_split
 from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.data.decoded_as_read import AHEAD, DecodedAsRead
 from gen_experiments.data.folder import Files
-from gen_experiments.data.pictures import Encoded
-from gen_experiments.data.reading import AHEAD, DecodedAsRead
+from gen_experiments.data.picture_decoding import Encoded
 from gen_experiments.data.sampling import TrainingBatches
 from gen_experiments.data.sources import ImageFolder, PictureSource
 from gen_experiments.errors import UserError
@@ -43,7 +43,7 @@ class Watched:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_threads_reads_the_pixels_of_the_cache(folder, workers):
     pixels = DecodedAsRead(folder.pictures("train"), 8, 3, workers)
-    stored = decoded(folder, "train", 8).pixels
+    stored = cached_split(folder, "train", 8).pixels
     order = np.random.default_rng(0).permutation(12)
     assert np.array_equal(pixels[order], stored[order])
     assert np.array_equal(np.concatenate(list(pixels.ahead(np.split(order, [5, 5, 7])))), stored[order])
@@ -130,7 +130,7 @@ def test_what_the_disk_has_no_room_for_is_not_begun(cache):
 
 def test_what_is_large_says_its_size_before_it_is_written(monkeypatch, capsys, cache):
     monkeypatch.setattr("gen_experiments.data.footprint.WORTH_SAYING", 1000)
-    assert (decoded(Endless(1000), "train", 1).pixels[:] == 7).all()
+    assert (cached_split(Endless(1000), "train", 1).pixels[:] == 7).all()
     assert capsys.readouterr().out == f"decoding 1000 images of train into {cache / 'images'}: 0.000954 MiB\n"
 
 
@@ -139,7 +139,7 @@ def test_decoding_shows_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr("gen_experiments.data.cache.CHUNK", 300)
     monkeypatch.setattr("gen_experiments.progress.QUIET", 0.0)
     monkeypatch.setattr("gen_experiments.progress.BETWEEN_LINES", 0.0)
-    assert (decoded(Endless(1000), "train", 1).pixels[:] == 7).all()
+    assert (cached_split(Endless(1000), "train", 1).pixels[:] == 7).all()
     said = capsys.readouterr().err
     for done in ("300 of 1000", "900 of 1000"):
         assert done in said

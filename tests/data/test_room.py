@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gen_experiments.data.cache import ImageArray, decoded
-from gen_experiments.data.codes import encoded
+from gen_experiments.data.cache import ImageArray, cached_split
+from gen_experiments.data.codes import cached_codes
 from gen_experiments.data.sources.base import Decoded, Source
 from gen_experiments.errors import UserError
 
@@ -40,13 +40,13 @@ def test_images_that_the_disk_cannot_hold_are_refused_before_they_are_written(ca
         "choose another cache by GEN_EXPERIMENTS_CACHE$"
     )
     with pytest.raises(UserError, match=message):
-        decoded(TooMany(), "train", 8)
+        cached_split(TooMany(), "train", 8)
     assert list(cache.rglob("*.npy")) == []
 
 
 def test_codes_that_the_disk_cannot_hold_are_refused_before_they_are_computed(cache):
     images = ImageArray(PIXELS, None, range(MANY), "f")
     with pytest.raises(UserError, match=rf"^the codes of {MANY} images take 6.71e\+07 GiB, and {cache} has "):
-        encoded(
+        cached_codes(
             images, lambda _: pytest.fail("encoded"), encoder="e", length=16, num_codes=4, device=torch.device("cpu")
         )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_experiments.data.pictures import resize_all
+from gen_experiments.data.picture_decoding import resize_all
 from gen_experiments.data.sources import CIFAR10, MNIST, Digits, FashionMNIST, ImageFolder
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_cifar10, write_mnist, write_pictures

@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from gen_experiments.data.cache import decoded
-from gen_experiments.data.pictures import decode_all
+from gen_experiments.data.cache import cached_split
+from gen_experiments.data.picture_decoding import decode_all
 from gen_experiments.data.sources import ImageFolder
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
@@ -16,7 +16,7 @@ def _breaks(folder, *numbers):
 
 
 def _decode_into_the_cache(folder):
-    decoded(ImageFolder(str(folder)), "train", 8)
+    cached_split(ImageFolder(str(folder)), "train", 8)
 
 
 def _decode_in_memory(folder):

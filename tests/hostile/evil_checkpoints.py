@@ -73,7 +73,7 @@ REACHING = {
     "ours.os": part("gen_experiments.storage.os.system", command=COMMAND),
     "ours.main": part("gen_experiments.__main__.main", arguments=["sample", "x"]),
     "ours.write": part("gen_experiments.images.save_image", image=1, path="COMMAND_RAN"),
-    "ours.load": part("gen_experiments.models.checkpoints.load_model", path="x", able=1, task="x"),
+    "ours.load": part("gen_experiments.models.code_model.load_model", path="x", able=1, task="x"),
     "lightning": part("lightning.pytorch.LightningModule.load_from_checkpoint", checkpoint_path="x"),
     "through a model": part("gen_experiments.models.gan.GAN.load_from_checkpoint", checkpoint_path="x"),
     "jsonargparse": part("jsonargparse.set_parsing_settings", import_path_allowlist=["os"]),

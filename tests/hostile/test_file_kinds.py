@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import save as save_safetensors
 
+from gen_experiments.checkpoints.loading import load_model
+from gen_experiments.checkpoints.transfer import load_what_fits
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.features import InceptionFeatures
 from gen_experiments.metrics.trained import TrainedFeatures
-from gen_experiments.models.checkpoints import load_model
-from gen_experiments.models.transfer import load_what_fits
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.networks.autoencoder import ConvEncoder
 from gen_experiments.networks.projected import ProjectedDiscriminator

@@ -175,7 +175,7 @@ def test_masks(refused, checkpoints, subtests_of, tmp_path):
 
 MEASURED = """
 import re, sys
-import gen_experiments.trainer_commands, scipy.linalg, PIL.Image, torchvision
+import gen_experiments.cli.trainer_commands, scipy.linalg, PIL.Image, torchvision
 from gen_experiments.__main__ import main
 def peak():
     # Not `ru_maxrss`, which begins with what the parent has taken.

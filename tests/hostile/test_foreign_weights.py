@@ -12,8 +12,8 @@ from safetensors.torch import save, save_file
 
 import gen_experiments
 from conftest import CONFIGS, SHORT, SMALL
+from gen_experiments.checkpoints.transfer import load_what_fits
 from gen_experiments.errors import UserError
-from gen_experiments.models.transfer import load_what_fits
 
 VGG = "--evaluation.extractor.name=vgg16"
 FIT = ["fit", *SMALL["vqvae"], *SHORT]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from foreign_vqgan import CODES, DIM, LATENT, Pass, diffusers_folder, weights
+from gen_experiments.checkpoints.transfer import load_what_fits
 from gen_experiments.errors import UserError
-from gen_experiments.models.transfer import load_what_fits
 from small_vqgans import model, of_the_project
 
 ATTENTION = {

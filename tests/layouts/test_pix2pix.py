@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 import gen_experiments
 from conftest import CONFIGS
-from gen_experiments.layouts import layout_of
-from gen_experiments.layouts.base import Unconvertible
+from gen_experiments.checkpoints.layouts import layout_of
+from gen_experiments.checkpoints.layouts.base import Unconvertible
 from pictures_on_disk import write_pictures
 
 WIDTH, BLOCKS, HALVINGS = 4, 2, 5  # `UnetGenerator` has at least five

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 import gen_experiments
 from conftest import CONFIGS
 from foreign_vqgan import BLOCKS, CODES, DIM, LATENT, Pass, diffusers_folder, published, weights
+from gen_experiments.checkpoints.transfer import load_what_fits
 from gen_experiments.errors import UserError
-from gen_experiments.models.transfer import load_what_fits
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.fsq import FSQ
 from gen_experiments.quantizers.gradient import GradientQuantizer

@@ -55,7 +55,7 @@ def test_clip_gives_torch_fidelitys_fid(clip, tmp_path):
         verbose=False,
         save_cpu_ram=True,
     )
-    from gen_experiments.data.pictures import decode_one
+    from gen_experiments.data.picture_decoding import decode_one
 
     network = FidelityFeatures("clip-vit-b-32", str(clip), sha256(clip))
     assert network.num_features == 16

@@ -5,7 +5,7 @@ import torch
 
 import independent
 from gen_experiments.metrics.features import DigitsFeatures
-from gen_experiments.metrics.modes import ALARM, missed, missed_by_class, missed_share, strange
+from gen_experiments.metrics.modes import ALARM, missed_by_class, missed_images, missed_share, strange
 from gen_experiments.metrics.neighbours import overlap
 
 
@@ -29,7 +29,7 @@ def test_neighbourhoods_by_their_definition():
     for own in real.tolist():
         around = sorted(range(90), key=lambda j: math.dist(own, real[j].tolist()))[:count]
         expected.append(sum(votes[j] for j in around) < 60 * count / 90 / 4)
-    assert missed(generated, real).tolist() == expected
+    assert missed_images(generated, real).tolist() == expected
     assert 0 < sum(expected) < 90
 
 
@@ -73,7 +73,7 @@ def test_pictures_that_show_everything_badly_miss_nothing():
     narrow = torch.nn.functional.interpolate(shown, (8, 8), mode="area")
     for spoilt in (shown + 40 * noise, shown.roll((3, 3), (2, 3)), torch.nn.functional.interpolate(narrow, (32, 32))):
         rows = network(spoilt.clamp(0, 255).to(torch.uint8))
-        assert missed(rows, real).double().mean() > ALARM
+        assert missed_images(rows, real).double().mean() > ALARM
         assert missed_share(rows, real) == 0
         for classes in (5, 10):
             found = missed_by_class(rows, labels[made] % classes, real, labels[held] % classes, classes)
@@ -89,7 +89,7 @@ def test_what_is_strange_by_its_definition():
     assert strange(generated, real) == pytest.approx(outside / 60 - alone / 60)
     assert 0.2 < strange(generated, real) < 0.5
     assert strange(real, real) == 0
-    plain = float(missed(generated, real).double().mean())
+    plain = float(missed_images(generated, real).double().mean())
     assert missed_share(generated, real) == pytest.approx(max(0, plain - 4 * strange(generated, real)))
 
 
@@ -101,7 +101,7 @@ def test_of_too_few_images_nothing_is_said():
 def test_a_few_real_images_are_not_missed_by_many_samples_like_them():
     """The part of space that is nearest to one of 60 images may be small by chance, that of 20 together is not."""
     for seed in range(20):
-        assert not missed(drawn(2000, seed), drawn(60, 100 + seed)).any()
+        assert not missed_images(drawn(2000, seed), drawn(60, 100 + seed)).any()
 
 
 def test_classes_are_judged_by_themselves():

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from conftest import SHORT, SMALL
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.errors import UserError
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.gan import GAN
 from pictures_on_disk import write_pictures
 from run_files import checkpoint as contents_of

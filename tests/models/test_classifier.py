@@ -17,7 +17,7 @@ from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.metrics.scripted import ScriptedFeatures
 from gen_experiments.metrics.trained import TrainedFeatures
-from gen_experiments.models.classifier import Classifier, shifted
+from gen_experiments.models.classifier import Classifier, shift_randomly
 from gen_experiments.randomness import generator
 
 
@@ -107,14 +107,14 @@ def test_any_size_ends_at_four_to_seven_pixels(size, last):
 
 def test_images_are_moved_by_whole_pixels_with_their_edges_repeated():
     images = torch.arange(2 * 25, dtype=torch.float32).reshape(2, 1, 5, 5)
-    moved = shifted(images, 1, generator("cpu", 0))
+    moved = shift_randomly(images, 1, generator("cpu", 0))
     padded = nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
     for image in range(2):
         crops = [padded[image, :, y : y + 5, x : x + 5] for y in range(3) for x in range(3)]
         assert any(torch.equal(moved[image], crop) for crop in crops)
-    many = shifted(images[:1].expand(500, -1, -1, -1), 1, generator("cpu", 1))
+    many = shift_randomly(images[:1].expand(500, -1, -1, -1), 1, generator("cpu", 1))
     assert len(many.flatten(1).unique(dim=0)) == 9
-    assert torch.equal(shifted(images, 0, generator("cpu", 0)), images)
+    assert torch.equal(shift_randomly(images, 0, generator("cpu", 0)), images)
 
 
 class Mean(nn.Module):

@@ -8,7 +8,7 @@ from gen_experiments.losses.adversarial import LeastSquares
 from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.losses.reconstruction import L1
 from gen_experiments.models.cut import CUT
-from gen_experiments.networks.projector import drawn_places
+from gen_experiments.networks.projector import draw_places
 from gen_experiments.randomness import Stream
 from run_files import checkpoint, equal
 from small_translators import SPEC, Means, Scale, Waves, fit
@@ -50,7 +50,7 @@ def test_an_iteration_by_hand(tmp_path, identity, weight):
     for images in (a, b) if identity else (a,):
         made = generator(images)
         stages = [(images, made), (generator.weight * images, generator.weight * made)]
-        places = drawn_places([key for key, _ in stages], 4, source)
+        places = draw_places([key for key, _ in stages], 4, source)
         of_stages = []
         for network, (key, query), at in zip(again.projector.networks, stages, places, strict=True):
             vectors = [network(each.flatten(2)[..., at].transpose(1, 2)) for each in (query, key)]

@@ -161,7 +161,7 @@ def test_a_decoder():
     ],
 )
 def test_priors(monkeypatch, method, shape, said):
-    monkeypatch.setattr(CodePrior, "_frozen", lambda self, vqvae: tokenizer())
+    monkeypatch.setattr(CodePrior, "_load_frozen", lambda self, vqvae: tokenizer())
     right = {"loss": (1,), "nll": (2,), "sample": (2, 4)}
     model = CodePrior(ImageSpec(3, 8), "", partial(Told, shapes=right | {method: shape}), adam)
     model.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)

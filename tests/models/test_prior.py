@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.images import to_float, to_uint8
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.priors.base import Draws
 from pictures_on_disk import write_pictures

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 import gen_experiments
 import independent
 from conftest import SHORT, SMALL
-from gen_experiments.models.transfer import files_named
+from gen_experiments.checkpoints.transfer import files_named
 from run_files import checkpoint
 
 OTHER = (*SHORT, "--run.root=other", "--trainer.max_steps=2")

@@ -11,10 +11,10 @@ from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
 from conftest import SHORT, SMALL
+from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, to_float
-from gen_experiments.models.checkpoints import load_model
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.schedules import Constant
 from run_files import checkpoint, equal

@@ -3,7 +3,7 @@ import torch
 
 from gen_experiments import randomness
 from gen_experiments.errors import UserError
-from gen_experiments.networks.augment import DiffAugment, cut_out, recoloured, translated
+from gen_experiments.networks.augment import DiffAugment, change_colours, cut_out, shift_images
 
 
 def _drawn(count=16, key=0):
@@ -51,10 +51,10 @@ def test_gradients_pass_twice():
 
 def test_a_pixel_moves_down_and_to_the_right():
     images = torch.arange(1.0, 10).reshape(1, 1, 3, 3).repeat(2, 1, 1, 1)
-    moved = translated(images, torch.tensor([[1, -1], [0, 2]]), 0)
+    moved = shift_images(images, torch.tensor([[1, -1], [0, 2]]), 0)
     assert moved[0, 0].tolist() == [[0, 0, 0], [2, 3, 0], [5, 6, 0]]
     assert moved[1, 0].tolist() == [[0, 0, 1], [0, 0, 4], [0, 0, 7]]
-    assert translated(images, torch.tensor([[0, 0], [2, 1]]), -1)[1, 0].tolist() == [[-1] * 3, [-1] * 3, [-1, 1, 2]]
+    assert shift_images(images, torch.tensor([[0, 0], [2, 1]]), -1)[1, 0].tolist() == [[-1] * 3, [-1] * 3, [-1, 1, 2]]
 
 
 def test_a_square_is_cut_out():
@@ -65,11 +65,11 @@ def test_a_square_is_cut_out():
 
 def test_colours_by_hand():
     images = torch.tensor([[[[0.0, 0.4]], [[0.2, 0.8]], [[0.4, 0.0]]]])
-    assert torch.allclose(recoloured(images, torch.full((1, 3), 0.5)), images)
-    assert torch.allclose(recoloured(images, torch.tensor([[0.8, 0.5, 0.5]])), images + 0.3)
-    grey = recoloured(images, torch.tensor([[0.5, 0.0, 0.5]]))
+    assert torch.allclose(change_colours(images, torch.full((1, 3), 0.5)), images)
+    assert torch.allclose(change_colours(images, torch.tensor([[0.8, 0.5, 0.5]])), images + 0.3)
+    grey = change_colours(images, torch.tensor([[0.5, 0.0, 0.5]]))
     assert torch.allclose(grey, torch.tensor([0.2, 0.4]).expand(1, 3, 1, 2))
-    flat = recoloured(images, torch.tensor([[0.5, 0.5, 0.0]]))
+    flat = change_colours(images, torch.tensor([[0.5, 0.5, 0.0]]))
     assert torch.allclose(flat, 0.3 + 0.5 * (images - 0.3))
 
 

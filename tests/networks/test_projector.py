@@ -1,7 +1,7 @@
 import torch
 
 from formula_weights import CLOSE, prepared, waves
-from gen_experiments.networks.projector import PatchProjector, drawn_places
+from gen_experiments.networks.projector import PatchProjector, draw_places
 
 
 def test_vectors_at_places_by_hand():
@@ -21,6 +21,6 @@ def test_vectors_at_places_by_hand():
 
 def test_places_are_different_ones():
     maps = [torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2, 2)]
-    places = drawn_places(maps, 10, torch.Generator().manual_seed(0))
+    places = draw_places(maps, 10, torch.Generator().manual_seed(0))
     assert [len(set(at.tolist())) for at in places] == [10, 4]
     assert [int(at.max()) for at in places] <= [15, 3]

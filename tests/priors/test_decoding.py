@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from gen_experiments.errors import UserError
-from gen_experiments.priors.decoding import Decoding, draw, filtered, guided
+from gen_experiments.priors.decoding import Decoding, draw, filter_logits, guide_logits
 
 SHARES = torch.tensor([0.1, 0.4, 0.2, 0.3])
 
 
 def _kept(**options):
-    return filtered(SHARES.log(), **options).isfinite().nonzero()[:, 0].tolist()
+    return filter_logits(SHARES.log(), **options).isfinite().nonzero()[:, 0].tolist()
 
 
 def test_filters_by_hand():
@@ -24,7 +24,7 @@ def test_filters_by_hand():
     assert _kept(top_k=2, top_p=0.5) == [1]
     # The temperature comes first: squared shares are 1, 16, 4, 9 of 30.
     assert _kept(temperature=0.5, top_p=0.5) == [1]
-    assert torch.allclose(filtered(SHARES.log(), temperature=0.5).softmax(-1) * 30, torch.tensor([1.0, 16, 4, 9]))
+    assert torch.allclose(filter_logits(SHARES.log(), temperature=0.5).softmax(-1) * 30, torch.tensor([1.0, 16, 4, 9]))
 
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}])
@@ -36,8 +36,8 @@ def test_the_likeliest_is_left(options):
 
 def test_guidance_by_hand():
     conditional, unconditional = torch.tensor([1.0, 4.0]), torch.tensor([0.0, 5.0])
-    assert guided(conditional, unconditional, 0.0).tolist() == [1, 4]
-    assert guided(conditional, unconditional, 2.0).tolist() == [3, 2]
+    assert guide_logits(conditional, unconditional, 0.0).tolist() == [1, 4]
+    assert guide_logits(conditional, unconditional, 2.0).tolist() == [3, 2]
 
 
 def test_a_draw_inverts_the_cumulative_distribution():

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gen_experiments.checkpoints.arguments import arguments_of, class_path
 from gen_experiments.commands.evaluating.extraction import BATCH
 from gen_experiments.commands.evaluating.image_sets import split_images
 from gen_experiments.commands.evaluating.reconstructions import Reconstructions, source_images_of_split
@@ -15,7 +16,6 @@ from gen_experiments.evaluation.intervals import Score, add_intervals
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.models.base import ImageModel
 from gen_experiments.progress import progress
-from gen_experiments.recorded import arguments_of, class_path
 
 
 def scores_by_damage(
@@ -70,10 +70,10 @@ def scores_by_damage(
         scores = {name: all_scores[name] for name in names}
         if bootstrap and originals.count is not None:
             add_intervals(scores, originals.count, bootstrap)
-        rows.append(_described(kind, scores))
+        rows.append(_row(kind, scores))
     return rows
 
 
-def _described(kind: Damage, scores: dict[str, Score]) -> dict[str, Any]:
+def _row(kind: Damage, scores: dict[str, Score]) -> dict[str, Any]:
     damage = {"class_path": class_path(type(kind)), "init_args": arguments_of(kind)}
     return {"damage": damage, "scores": {name: score.to_json() for name, score in scores.items()}}

@@ -12,8 +12,7 @@ from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.intervals import Score
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.memorisation import near_copies, nearer_p_value
-from gen_experiments.metrics.neighbours import nearest
+from gen_experiments.metrics.memorisation import CopyTest
 
 OF_COPIES = ("near_copies", "near_copies_p")
 SHARE = 0.01  # share of the distances that count as small
@@ -46,14 +45,13 @@ def copies(
         references = reference_features
     else:
         references = _features(trained_on, network)
-    distances, baseline = (nearest(rows, references)[0] for rows in (samples, _features(unseen, network)))
-    copied, _ = near_copies(distances, baseline, SHARE)
-    p_value = nearer_p_value(distances, baseline, SHARE)
-    if p_value is None:
+    test = CopyTest(references, _features(unseen, network), SHARE)
+    found = test.of(test.nearest(samples)[0])
+    if found.nearer is None:
         raise UserError("near_copies needs more images to tell copies from chance: evaluate or hold out more")
-    settings = {"held_out_images": len(baseline), "training_images": len(references)}
-    share = Score(float(copied.double().mean()), settings=settings, trials=len(copied))
-    return dict(zip(OF_COPIES, (share, Score(p_value, settings=settings)), strict=True))
+    settings = {"held_out_images": len(test.held_out), "training_images": len(references)}
+    share = Score(float(found.near.double().mean()), settings=settings, trials=len(samples))
+    return dict(zip(OF_COPIES, (share, Score(found.nearer, settings=settings)), strict=True))
 
 
 def _features(images: Images, network: FeatureExtractor) -> Tensor:

@@ -1,12 +1,13 @@
 """Chooses the extractors of an evaluation, and passes the images through them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import checkpoint_of, is_exported
+from gen_experiments.checkpoints.paths import checkpoint_of, is_exported
 from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images, configured_data
 from gen_experiments.commands.training_data import extractor_of, names_extractor, run_config
 from gen_experiments.errors import UserError
@@ -90,11 +91,10 @@ def features_of(side: Images | Archive, networks: Sequence[FeatureExtractor], de
         pixels = PixelHash()
         feature_sets = extract_features(_batches(side, pixels), networks, device, spatial=True)
         sha256 = pixels.hexdigest(device)
-        for collected in feature_sets:
-            collected.pixels_sha256 = sha256
+        feature_sets = [replace(features, pixels_sha256=sha256) for features in feature_sets]
         if side.archive is not None and has_statistics(side.archive):
-            for network, collected in zip(networks, feature_sets, strict=True):
-                _take_statistics(side.archive, network, collected)
+            pairs = zip(networks, feature_sets, strict=True)
+            feature_sets = [_with_statistics(features, side.archive, network) for network, features in pairs]
         return feature_sets
     return [_read(side, network) for network in networks]
 
@@ -108,15 +108,15 @@ def _read(side: Archive, network: FeatureExtractor) -> FeatureSet:
     return FeatureSet(moments, spatial=spatial)
 
 
-def _take_statistics(path: Path, network: FeatureExtractor, collected: FeatureSet) -> None:
-    """Puts the statistics beside the images of ADM's references, which are of more images, in the place of theirs."""
+def _with_statistics(features: FeatureSet, path: Path, network: FeatureExtractor) -> FeatureSet:
+    """Returns the features with the statistics beside the images of ADM's references, which are of more images."""
     name = type(network).__name__
     if not network.num_spatial:  # they are by Inception
         print(f"the statistics in {path} are passed over: {name} is compared by the images there")
-        return
+        return features
     print(f"mu and sigma in {path} are taken for FID by {name}, not the images there, as ADM does")
-    collected.moments = read_statistics(path, network.num_features, network.fingerprint)
-    collected.spatial = read_spatial(path, network.num_spatial)
+    moments = read_statistics(path, network.num_features, network.fingerprint)
+    return replace(features, moments=moments, spatial=read_spatial(path, network.num_spatial))
 
 
 def _batches(images: Images, pixels: PixelHash) -> Iterator[tuple[Tensor, Tensor]]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import check_images_exist
+from gen_experiments.checkpoints.paths import check_images_exist
 from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.training_data import contents_of, data_of, run_config
 from gen_experiments.data.datamodule import ImageDataModule
@@ -106,7 +106,9 @@ def split_images(data: ImageDataModule, split: str) -> Images:
         "source": type(data.source).__name__,
         "origin": data.source.origin(split) if split in data.source.splits() else "held out of train",
         "size": data.size,
-        "crop": _cropped(data.framing if isinstance(data.source, PictureSource) else data.framing.exact, data.size),
+        "crop": _framing_in_words(
+            data.framing if isinstance(data.source, PictureSource) else data.framing.exact, data.size
+        ),
         "fingerprint": images.fingerprint,
     }
 
@@ -159,7 +161,7 @@ def images_in_files(path: Path, preprocessing: Preprocessing | None) -> Images:
 
     described = {"kind": "folder", "path": str(path), "pictures": len(files), "size": wanted or "as in the files"}
     if wanted is not None:
-        described["crop"] = _cropped(reading.framing, wanted)
+        described["crop"] = _framing_in_words(reading.framing, wanted)
     return Images(
         described,
         len(files),
@@ -195,7 +197,7 @@ def split_compared_with(checkpoint: Path, reconstructs: bool) -> str:
     return split
 
 
-def _cropped(framing: Framing, size: Size) -> str:
+def _framing_in_words(framing: Framing, size: Size) -> str:
     """Returns what the record says of the framing of pictures that are compared."""
     usual = framing.compared.is_usual and isinstance(size, int)
     return ("centre square, bicubic" if usual else framing.in_words) + (", decoded fast" if framing.fast else "")

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates
-from gen_experiments.checkpoint_paths import checkpoint_of, file_of
+from gen_experiments.checkpoints.loading import load_model, read_checkpoint
+from gen_experiments.checkpoints.paths import checkpoint_of, file_of
 from gen_experiments.commands.evaluating.image_sets import (
     Archive,
     Images,
@@ -23,7 +24,6 @@ from gen_experiments.errors import UserError
 from gen_experiments.evaluation.feature_set import ClassLabels
 from gen_experiments.images import to_uint8
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.checkpoints import load_model, read_checkpoint
 from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.storage import file_sha256
 
@@ -90,7 +90,7 @@ def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Imag
         # Reconstructions and translations can be evaluated, but are no reference.
         first = f": name it first, as in evaluate {checkpoint}" if isinstance(model, (Reconstructs, Translates)) else ""
         raise UserError(f"{checkpoint} holds a {type(model).__name__}, which cannot sample{first}")
-    described = {**described_checkpoint(model, checkpoint), "kind": "samples of a model", "seed": seed}
+    described = {**checkpoint_description(model, checkpoint), "kind": "samples of a model", "seed": seed}
     if isinstance(model, GenerativeModel) and model.num_classes is not None:
         described["classes"] = "as often as in training" if model.class_counts else "all alike"
 
@@ -112,7 +112,7 @@ def _content(checkpoint: Path) -> str | None:
         return None
 
 
-def described_checkpoint(model: ImageModel, path: Path) -> dict[str, Any]:
+def checkpoint_description(model: ImageModel, path: Path) -> dict[str, Any]:
     """Returns the description of a model in the record of an evaluation."""
     checkpoint = read_checkpoint(path)
     return {

@@ -9,7 +9,7 @@ from rich.table import Table
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.records import write_record
 from gen_experiments.metrics.modes import ALARM, hardly_generated
-from gen_experiments.reports.evaluations import biased, described_damage
+from gen_experiments.reports.evaluations import bias_warning, damage_text
 from gen_experiments.units import with_unit
 
 # The printed fields of each side's description.
@@ -31,7 +31,7 @@ def print_record(record: dict[str, Any]) -> None:
     without = [name for name, score in record["scores"].items() if "interval" not in score]
     if protocol["bootstrap"] and without:
         print(f"no interval is known to hold for {', '.join(without)}")
-    if outside := biased(record["scores"]):
+    if outside := bias_warning(record["scores"]):
         print(outside)
     for name in ("missed", "class_missed"):
         if name in record["scores"] and (share := record["scores"][name]["value"]) > ALARM:
@@ -66,5 +66,5 @@ def _print_by_damage(rows: list[dict[str, Any]]) -> None:
     table = Table("damage of all images", *map(with_unit, names))
     for row in rows:
         cells = [f"{row['scores'][name]['value']:.4g}" if name in row["scores"] else "" for name in names]
-        table.add_row(described_damage(row["damage"]), *cells)
+        table.add_row(damage_text(row["damage"]), *cells)
     Console(soft_wrap=True).print(table)

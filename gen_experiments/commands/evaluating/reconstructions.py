@@ -11,7 +11,7 @@ from torch import Tensor
 from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Translates, image_mapping
 from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images
-from gen_experiments.commands.evaluating.named_inputs import described_checkpoint
+from gen_experiments.commands.evaluating.named_inputs import checkpoint_description
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.intervals import Score, mean_of
@@ -66,7 +66,7 @@ class Reconstructions:
         self.model, self.originals, self.in_pairs = model, originals, in_pairs
         self._mapping, self._sources = mapping, sources
         kind = TRANSLATIONS if isinstance(model, Translates) else RECONSTRUCTIONS
-        self.images = Images({**described_checkpoint(model, checkpoint), "kind": kind}, originals.count, self._read)
+        self.images = Images({**checkpoint_description(model, checkpoint), "kind": kind}, originals.count, self._read)
         if wanted is not None and "lpips" in wanted:
             lpips = lpips or Perceptual()
         self._lpips = lpips if in_pairs and (wanted is None or "lpips" in wanted) else None

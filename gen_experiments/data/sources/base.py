@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pictures import Numbers, Pictures, decode_all
+from gen_experiments.data.picture_decoding import Numbers, Pictures, decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size
 
@@ -38,7 +38,7 @@ class Source(ABC):
         num_classes: number of labels, or None without labels.
         class_names: the names of the classes in the order of their numbers, each usable as the name of a folder; None
             without names.
-        sides: pictures per item: 2 for a source of pairs (`data.pairs`), whose channels are concatenated.
+        sides: pictures per item: 2 for a source of pairs (`data.pair_source`), whose channels are concatenated.
         content: what the images show, in the words of feature extractors for such images only.
     """
 

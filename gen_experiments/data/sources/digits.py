@@ -3,7 +3,7 @@
 import numpy as np
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pictures import resize_all
+from gen_experiments.data.picture_decoding import resize_all
 from gen_experiments.data.sources.base import Decoded, Source
 from gen_experiments.sizes import Size
 

@@ -16,7 +16,7 @@ from gen_experiments.data.division import check_apart
 from gen_experiments.data.float_planes import suffixes
 from gen_experiments.data.folder import Files, list_pictures
 from gen_experiments.data.groups import Groups
-from gen_experiments.data.labels import Labels, class_count, in_order, looked_up
+from gen_experiments.data.labels import Labels, class_count, in_order, look_up
 from gen_experiments.data.sources.base import PictureSource, check_channels, stamp
 from gen_experiments.data.split_folders import SPLIT_OF, check_level, warn_of_one_class
 from gen_experiments.errors import UserError, quoted
@@ -132,7 +132,7 @@ class ImageFolder(PictureSource):
             if labels is None or rows is None:
                 values[split] = _first_folders(self._folders[split], self._start(split), of_split)
             else:
-                values[split] = looked_up(rows, of_split, self.root / labels.file)
+                values[split] = look_up(rows, of_split, self.root / labels.file)
         numbers: dict[str | int, int] = {}
         if labels is not None and isinstance((values["train"] or [""])[0], int):
             count = class_count(np.array(values["train"]), labels.num_classes, str(self.root / labels.file))

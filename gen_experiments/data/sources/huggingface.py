@@ -59,7 +59,7 @@ class HuggingFace(PictureSource):
     ) -> None:
         check_channels(channels)
         self.path, self.channels, self._image_column = path, channels, image_column
-        self._splits, self._passed_over = _by_split(_loaded(path, name, revision), path)
+        self._splits, self._passed_over = _by_split(_load(path, name, revision), path)
         for split, rows in self._splits.items():
             for column in (image_column, label_column, group_column):
                 if column is not None and column not in rows.column_names:
@@ -124,7 +124,7 @@ class HuggingFace(PictureSource):
                     "labels are whole numbers or names"
                 )
             if cells.dtype.kind == "U":
-                self._labels[split] = _numbered(cells.tolist(), known or (), f"{split} of {self.path}")
+                self._labels[split] = _number(cells.tolist(), known or (), f"{split} of {self.path}")
             else:
                 secret = split != "train" and (cells == NO_LABEL).all()
                 self._labels[split] = None if secret else cells.astype(np.int64)
@@ -147,7 +147,7 @@ class HuggingFace(PictureSource):
         return groups
 
 
-def _numbered(names: Sequence[str], known: Sequence[str], where: str) -> NDArray[np.int64]:
+def _number(names: Sequence[str], known: Sequence[str], where: str) -> NDArray[np.int64]:
     """Returns the numbers of classes.
 
     Raises:
@@ -160,7 +160,7 @@ def _numbered(names: Sequence[str], known: Sequence[str], where: str) -> NDArray
     return np.array([numbers[name] for name in names], dtype=np.int64)
 
 
-def _loaded(path: str, name: str | None, revision: str | None) -> Any:
+def _load(path: str, name: str | None, revision: str | None) -> Any:
     """Returns the data set at a path, or a dictionary of several by their splits."""
     try:
         import datasets

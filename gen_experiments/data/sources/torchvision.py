@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.pictures import resize_all
+from gen_experiments.data.picture_decoding import resize_all
 from gen_experiments.data.sources.base import Decoded, Source, stamp
 from gen_experiments.data.sources.digits import DIGITS
 from gen_experiments.errors import UserError

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from gen_experiments.layouts.deep import DeepLayout
+from gen_experiments.checkpoints.layouts.deep import DeepLayout
 
 
 class TamingVQGAN(DeepLayout):

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import named_checkpoint
+from gen_experiments.checkpoints.layouts import layout_of
+from gen_experiments.checkpoints.layouts.base import Converted, Layout, Unconvertible
+from gen_experiments.checkpoints.paths import named_checkpoint
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.layouts import layout_of
-from gen_experiments.layouts.base import Converted, Layout, Unconvertible
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.ema import HasAverages
 from gen_experiments.untrusted.unreadable import Unreadable
@@ -69,7 +69,7 @@ def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
         UserError: the file holds no weights, several dictionaries that fit, none that fits, weights that are not finite
             or those of a network that no network here can be.
     """
-    path, chosen = _divided(str(path))
+    path, chosen = _divide(str(path))
     try:
         states = read_weights(path)
     except Unreadable as error:
@@ -81,7 +81,7 @@ def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
             taken = f"{attribute.partition('.')[0]}." not in match.lacking
             if taken and attrgetter(attribute)(model) != value:
                 raise UserError(f"{path} needs --model.{attribute}={str(value).lower()}")
-    fitting = {name: _converted(weight, own[name], name, path) for name, weight in match.weights.items()}
+    fitting = {name: _convert(weight, own[name], name, path) for name, weight in match.weights.items()}
     model.load_state_dict(fitting, strict=False)
     loaded = {*fitting, *_fill_averages(model, fitting.keys())}
     return _lines(path, own, loaded, match)
@@ -89,10 +89,10 @@ def load_what_fits(model: ImageModel, path: str | Path) -> list[str]:
 
 def files_named(named: str) -> list[Path]:
     """Returns the files that FILE, FILE:NAME or a folder stands for, as `load_what_fits` reads them."""
-    return files_of(_divided(named)[0])
+    return files_of(_divide(named)[0])
 
 
-def _divided(named: str) -> tuple[Path, str | None]:
+def _divide(named: str) -> tuple[Path, str | None]:
     """Returns the file that FILE or FILE:NAME names, and the name."""
     file, _, name = named.rpartition(":")
     if file and not Path(named).exists():
@@ -195,7 +195,7 @@ def _fits(read: Tensor, own: Tensor) -> bool:
     return read.shape == own.shape and not read.is_complex() and read.is_floating_point() == own.is_floating_point()
 
 
-def _converted(weight: Tensor, own: Tensor, name: str, path: Path) -> Tensor:
+def _convert(weight: Tensor, own: Tensor, name: str, path: Path) -> Tensor:
     """Returns a weight in the model's precision.
 
     Raises:
@@ -235,12 +235,12 @@ def _lines(path: Path, own: Mapping[str, Tensor], loaded: set[str], match: _Matc
         for name in weights
         if name not in loaded
     ]
-    lines += _listed("not loaded", missing)
-    lines += _listed("not used", [name for name in match.unused if not name.endswith(EXTRA)])
+    lines += _name_some("not loaded", missing)
+    lines += _name_some("not used", [name for name in match.unused if not name.endswith(EXTRA)])
     return lines
 
 
-def _listed(what: str, names: list[str]) -> list[str]:
+def _name_some(what: str, names: list[str]) -> list[str]:
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return [f"{what}: {', '.join(map(quoted, names[:MAX_NAMED]))}{more}"] if names else []
 

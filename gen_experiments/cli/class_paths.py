@@ -35,17 +35,17 @@ def import_packages(packages: Iterable[ModuleType]) -> None:
                     raise
 
 
-def explained_import(error: BaseException | None) -> str | None:
+def explain_import(error: BaseException | None) -> str | None:
     """Returns why jsonargparse could not import a class, in one line; None if that is not what failed."""
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if frame.f_code.co_name == "import_object" and isinstance(frame.f_locals.get("name"), str):
-                return _explained(error, frame.f_locals["name"], frame.f_locals.get("parent"))
+                return _explain(error, frame.f_locals["name"], frame.f_locals.get("parent"))
         error = error.__cause__ or error.__context__
     return None
 
 
-def _explained(error: BaseException, path: str, parent: object) -> str | None:
+def _explain(error: BaseException, path: str, parent: object) -> str | None:
     module, _, name = path.rpartition(".")
     if isinstance(error, ImportError) and str(error).startswith("Importing "):
         return f"{quoted(path)} is not imported: a configuration may not run commands or write files by it"
@@ -67,7 +67,7 @@ def _explained(error: BaseException, path: str, parent: object) -> str | None:
     return None
 
 
-def explained_family(message: str) -> str:
+def explain_family(message: str) -> str:
     """Returns a message of jsonargparse in which a class of the wrong family is named together with the right one."""
     match = NO_SUBCLASS.search(message)
     if match is None:

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse._common import parsing_settings
 
+from gen_experiments.cli.mistakes import one_line
+from gen_experiments.cli.parser import OneLineParser
 from gen_experiments.errors import UserError, quoted, shortened
-from gen_experiments.mistakes import one_line
-from gen_experiments.parser import OneLineParser
 from gen_experiments.untrusted.plain_values import check_plain
 from gen_experiments.untrusted.unreadable import building
 

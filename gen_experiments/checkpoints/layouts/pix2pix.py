@@ -7,7 +7,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from gen_experiments.layouts.base import Converted, Layout, Unconvertible, unused
+from gen_experiments.checkpoints.layouts.base import Converted, Layout, Unconvertible, unused
 
 OF_NETWORK = re.compile(r"(?:net_([GD])(?:_([AB]))?\.)?(.+)")
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gen_experiments.layouts.base import Converted, Layout, Unconvertible, unused
+from gen_experiments.checkpoints.layouts.base import Converted, Layout, Unconvertible, unused
 
 SIDES = {"b": 0, "a": 1}  # `MUNIT.directions`
 NUMBER = r"(\d+)"
@@ -33,7 +33,7 @@ class MUNITGenerators(Layout):
             style_halvings = _count(state, rf"{side}\.enc_style\.model\.{NUMBER}\.conv\.weight") - 1
             for name, weight in state.items():
                 if name.startswith(f"{side}."):
-                    ours = _renamed(name[2:], halvings, style_halvings)
+                    ours = _rename(name[2:], halvings, style_halvings)
                     if ours is not None:
                         weights[f"generators.{place}.{ours}"] = weight
                         used.add(name)
@@ -53,7 +53,7 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     return sum(re.fullmatch(pattern, name) is not None for name in state)
 
 
-def _renamed(name: str, halvings: int, style_halvings: int) -> str | None:
+def _rename(name: str, halvings: int, style_halvings: int) -> str | None:
     """Returns our name of a weight of one autoencoder; None if there is none."""
 
     def numbers(pattern: str) -> list[int] | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gen_experiments.layouts.base import Converted, Layout, Unconvertible
+from gen_experiments.checkpoints.layouts.base import Converted, Layout, Unconvertible
 
 
 class DPIRDRUNet(Layout):

@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from gen_experiments.checkpoint_paths import existing_checkpoint
+from gen_experiments.checkpoints.descriptions import build, described_by
+from gen_experiments.checkpoints.exports import CONFIG, init_args_of, read_contents
+from gen_experiments.checkpoints.paths import existing_checkpoint
+from gen_experiments.checkpoints.size_limit import within_weights
 from gen_experiments.errors import UserError, quoted
-from gen_experiments.exported import CONFIG, init_args_of, read_contents
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.building import within_weights
-from gen_experiments.models.descriptions import build, described_by
 from gen_experiments.untrusted.file_kinds import what_it_is
 from gen_experiments.untrusted.plain_values import check_plain
 from gen_experiments.untrusted.torch_files import is_backed
@@ -119,7 +119,7 @@ def _unable(kind: type[ImageModel], path: str | Path, task: str) -> UserError:
     return UserError(f"{path} holds a {kind.__name__}, which cannot {task}{advice}")
 
 
-def described(path: str | Path) -> str:
+def read_description(path: str | Path) -> str:
     """Returns the description of a checkpoint's model, without weights, as text for `build_model`."""
     return json.dumps(read_checkpoint(path)["hyper_parameters"])
 
@@ -128,7 +128,7 @@ def build_model(description: str, expected: type[ImageModel] = ImageModel) -> Im
     """Returns the model of a description, with initial weights.
 
     Args:
-        description: what `described` returned.
+        description: what `read_description` returned.
         expected: the class of the model.
 
     Raises:

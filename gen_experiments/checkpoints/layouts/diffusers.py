@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from gen_experiments.checkpoints.layouts.base import Converted, Unconvertible
+from gen_experiments.checkpoints.layouts.deep import GROUPS, DeepLayout
 from gen_experiments.errors import quoted
-from gen_experiments.layouts.base import Converted, Unconvertible
-from gen_experiments.layouts.deep import GROUPS, DeepLayout
 
 # What early versions called the parts of attention, in files that are still published.
 OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from gen_experiments.layouts.base import Converted, Layout, Unconvertible, unused
+from gen_experiments.checkpoints.layouts.base import Converted, Layout, Unconvertible, unused
 
 # The projects' group norm has 32 groups, `blocks.group_norm` that many from 128 channels on.
 GROUPS, MIN_CHANNELS = 32, 128
@@ -78,8 +78,8 @@ class DeepLayout(Layout):
         channels = self._level_channels(state)
         encoder, decoder = (self._half(state, half, len(channels)) for half in ("encoder", "decoder"))
         used = {"quantize.embedding.weight"}
-        weights = self._renamed(state, encoder.steps, "encoder.layers", used)
-        weights |= self._renamed(state, decoder.steps, "decoder.layers", used)
+        weights = self._rename(state, encoder.steps, "encoder.layers", used)
+        weights |= self._rename(state, decoder.steps, "decoder.layers", used)
         left = unused(state, used)
         for name in left:
             if name.startswith(("encoder.", "decoder.")):
@@ -154,7 +154,7 @@ class DeepLayout(Layout):
             steps = [Step("convolution", "post_quant_conv"), start, *middle, *steps, *end]
         return Half(steps, attends, middle_attends, blocks)
 
-    def _renamed(
+    def _rename(
         self, state: Mapping[str, Tensor], steps: Sequence[Step], stack: str, used: set[str]
     ) -> dict[str, Tensor]:
         """Returns the weights of a stack by their names in ours; adds their names in the file to `used`."""

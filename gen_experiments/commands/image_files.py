@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gen_experiments.commands.reading import Reading
 from gen_experiments.data.folder import find_pictures
-from gen_experiments.data.pictures import decode_all
+from gen_experiments.data.picture_decoding import decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.grids import save_grid
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image

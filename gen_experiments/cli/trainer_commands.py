@@ -9,11 +9,11 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from gen_experiments.callbacks.tracking import SaveConfig, values_of
+from gen_experiments.cli.experiment import ExperimentCLI
+from gen_experiments.cli.parser import OneLineParser
+from gen_experiments.cli.pipes import pipes_as_files
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.experiment import ExperimentCLI
 from gen_experiments.models.base import ImageModel
-from gen_experiments.parser import OneLineParser
-from gen_experiments.pipes import pipes_as_files
 
 TRAINS_FROM = (
     "last resumes the newest run of this name and seed, in its folder. A file, a run, or best (the best checkpoint of "

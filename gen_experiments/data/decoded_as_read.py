@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.framing import USUAL, Framing, Place
-from gen_experiments.data.pictures import Numbers, Pictures, decode_one
+from gen_experiments.data.picture_decoding import Numbers, Pictures, decode_one
 from gen_experiments.sizes import Size, height_and_width
 
 AHEAD = 2  # batches that are decoded while one is used
@@ -65,9 +65,9 @@ class DecodedAsRead:
             for indices, at in zip(batches, itertools.repeat(None) if places is None else places, strict=False):
                 begun.append(self._begin(indices, at))
                 if len(begun) > AHEAD:
-                    yield _finished(*begun.popleft())
+                    yield _finish(*begun.popleft())
             while begun:
-                yield _finished(*begun.popleft())
+                yield _finish(*begun.popleft())
         finally:
             for _, portions in begun:
                 for portion in portions:
@@ -92,7 +92,7 @@ class DecodedAsRead:
         return pixels, [self._pool.submit(decode, portion) for portion in portions]
 
 
-def _finished(pixels: Numbers, portions: list[Future[None]]) -> Numbers:
+def _finish(pixels: Numbers, portions: list[Future[None]]) -> Numbers:
     try:
         for portion in portions:
             portion.result()

@@ -7,8 +7,8 @@ import sysconfig
 import traceback
 from collections.abc import Iterator
 
+from gen_experiments.cli.mistakes import one_line
 from gen_experiments.errors import UserError, shortened
-from gen_experiments.mistakes import one_line
 from gen_experiments.runs.job import process_suffix
 
 DEBUG_VARIABLE = "GEN_EXPERIMENTS_DEBUG"
@@ -25,17 +25,17 @@ OF_AN_OPTIMIZER = re.compile(r"Invalid (learning rate|beta parameter|epsilon val
 LONGER_THAN_AN_EPOCH = re.compile(r"`val_check_interval` .* the number of the training batches")
 # Code that is neither this project's nor the user's: the standard library and installed packages.
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-PACKAGE = os.path.dirname(os.path.abspath(__file__))
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def report(error: BaseException) -> None:
     """Prints an error as one line to stderr, after the full traceback where `$GEN_EXPERIMENTS_DEBUG` asks for it."""
     if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
         traceback.print_exception(error)
-    print(f"error{process_suffix()}: {described(error)}", file=sys.stderr)
+    print(f"error{process_suffix()}: {error_line(error)}", file=sys.stderr)
 
 
-def described(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """Returns an error as one line: the message of a `UserError`, else class, message and place."""
     mistake = next((link for link in _chain(error) if isinstance(link, UserError)), None)
     if mistake is not None:

@@ -28,12 +28,12 @@ from gen_experiments.callbacks.progress import RunProgress
 from gen_experiments.callbacks.resumption import Resumption
 from gen_experiments.callbacks.scores import Scores
 from gen_experiments.callbacks.summary import Summary
-from gen_experiments.class_paths import import_packages
+from gen_experiments.checkpoints.loading import check_fits
+from gen_experiments.checkpoints.transfer import files_named, load_what_fits
+from gen_experiments.cli.class_paths import import_packages
 from gen_experiments.distributed import is_distributed
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.models.checkpoints import check_fits
 from gen_experiments.models.trainer_options import check_trainer, check_trains
-from gen_experiments.models.transfer import files_named, load_what_fits
 from gen_experiments.runs import job
 from gen_experiments.runs.folder import Run
 from gen_experiments.runs.lock import release

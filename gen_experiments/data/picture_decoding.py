@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_experiments.data.depth import Depth
-from gen_experiments.data.fast_decoding import header, jpeg, quick_header, resized
+from gen_experiments.data.fast_decoding import header, jpeg, quick_header, resize_pixels
 from gen_experiments.data.float_planes import in_channels, is_array, planes_of, read_array, resize_planes
-from gen_experiments.data.framing import USUAL, Framing, Place, framed
+from gen_experiments.data.framing import USUAL, Framing, Place, frame_picture
 from gen_experiments.data.pages import warn_of_pages
 from gen_experiments.data.undecodable import refusal
 from gen_experiments.errors import UserError, quoted
@@ -203,12 +203,12 @@ def of_picture(
     if picture.mode != mode:
         picture = picture.convert(mode)
     if data is not None and size is not None:
-        return resized(np.array(picture).reshape(picture.height, picture.width, channels), size, framing, place)
+        return resize_pixels(np.array(picture).reshape(picture.height, picture.width, channels), size, framing, place)
     if framing.depth != 8:
         planes = np.asarray(picture, dtype=np.float32) / np.float32(255)
         return resize_planes(planes.reshape(picture.height, picture.width, channels), size, framing, place)
     if size is not None:
-        picture = framed(picture, size, framing, place)
+        picture = frame_picture(picture, size, framing, place)
     return np.array(picture).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
 
 
@@ -235,7 +235,7 @@ def resize_all(pixels: NDArray[np.uint8], size: Size, framing: Framing = USUAL) 
         from PIL import Image
 
         pictures = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in pixels)
-        stack = np.stack([np.array(framed(picture, size, framing)) for picture in pictures])
+        stack = np.stack([np.array(frame_picture(picture, size, framing)) for picture in pictures])
         return np.ascontiguousarray(stack.reshape(len(stack), *wanted, -1).transpose(0, 3, 1, 2))
     top, left, height, width = central_part(pixels.shape[1], pixels.shape[2], size)
     images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)[..., top : top + height, left : left + width])

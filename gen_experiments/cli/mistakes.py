@@ -9,12 +9,12 @@ import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
-from gen_experiments.class_paths import (
+from gen_experiments.cli.class_paths import (
     IMPORT_PATH,
     UNFINISHED,
     classes_of,
-    explained_family,
-    explained_import,
+    explain_family,
+    explain_import,
     missing_methods,
 )
 from gen_experiments.errors import shortened
@@ -56,9 +56,7 @@ MOST_KEYS = 24  # accepted keys that a message lists
 FILES = ("weights", "file", "root", "path", "a", "vqvae")  # names of options that are files or folders
 
 
-def explained(
-    message: str, error: BaseException | None, actions: Sequence[argparse.Action], keys: Iterable[str]
-) -> str:
+def explain(message: str, error: BaseException | None, actions: Sequence[argparse.Action], keys: Iterable[str]) -> str:
     """Returns a message of jsonargparse with its mistake explained: a wrong key, class, file or import.
 
     Args:
@@ -73,12 +71,12 @@ def explained(
         return f"{owner[0]}\n{EXPLAINED}class yet that has options: name one first{suggestion('', classes)}"
     if any(mark in message for mark in MARKS):
         return message
-    importing = explained_import(error)
+    importing = explain_import(error)
     if importing is not None:
         if importing.endswith(IMPORT_PATH):  # perhaps it is that of a file
             importing += _classes_and_files(_hints(message, actions))
         return "\n".join([*(f'Parser key "{place}"' for place in PLACE.findall(message)), importing])
-    return explained_family(_explained(message, error, actions, keys))
+    return explain_family(_explain(message, error, actions, keys))
 
 
 def one_line(message: str) -> str:
@@ -125,7 +123,7 @@ def _nearest(word: str, known: Sequence[str]) -> str | None:
     return longer[0] if len(longer) == 1 else next(iter(difflib.get_close_matches(word, known, 1, 0.6)), None)
 
 
-def _explained(
+def _explain(
     message: str, error: BaseException | None, actions: Sequence[argparse.Action], below: Iterable[str]
 ) -> str:
     key = UNKNOWN_KEY.search(message)

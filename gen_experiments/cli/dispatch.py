@@ -16,11 +16,11 @@ import docstring_parser
 from jsonargparse import ActionYesNo
 
 from gen_experiments import data, metrics
-from gen_experiments.checkpoint_paths import check_images_exist, existing_checkpoint, named_checkpoint
-from gen_experiments.class_paths import import_packages
+from gen_experiments.checkpoints.paths import check_images_exist, existing_checkpoint, named_checkpoint
+from gen_experiments.cli.class_paths import import_packages
+from gen_experiments.cli.parser import OneLineParser, in_home
+from gen_experiments.cli.reporting import warning_line
 from gen_experiments.errors import UserError
-from gen_experiments.parser import OneLineParser, in_home
-from gen_experiments.reporting import warning_line
 from gen_experiments.runs.job import is_first_process, num_processes
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
@@ -51,14 +51,14 @@ def run(arguments: list[str]) -> None:
     """Runs a command line.
 
     Raises:
-        Exception: whatever went wrong; `reporting.report` says it in one line.
+        Exception: whatever went wrong; `cli.reporting.report` says it in one line.
         SystemExit: the command line itself is wrong, or only help was asked for.
     """
     warnings.formatwarning = warning_line
     if arguments[0] in TRAINER_COMMANDS:
         _check_configs(arguments)
         with _imports():
-            from gen_experiments.trainer_commands import run_trainer_command
+            from gen_experiments.cli.trainer_commands import run_trainer_command
 
         run_trainer_command(arguments)
     else:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gen_experiments.checkpoint_paths import WEIGHTS, is_exported
+from gen_experiments.checkpoints.paths import WEIGHTS, is_exported
 from gen_experiments.untrusted.plain_values import MAX_BYTES
 from gen_experiments.untrusted.torch_files import read_tensors
 from gen_experiments.untrusted.unreadable import Unreadable

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gen_experiments.layouts.base import Layout
-from gen_experiments.layouts.diffusers import DiffusersVQModel
-from gen_experiments.layouts.drunet import DPIRDRUNet
-from gen_experiments.layouts.llamagen import LlamaGen
-from gen_experiments.layouts.munit import MUNITGenerators
-from gen_experiments.layouts.pix2pix import Pix2PixNetworks
-from gen_experiments.layouts.vqgan import TamingVQGAN
+from gen_experiments.checkpoints.layouts.base import Layout
+from gen_experiments.checkpoints.layouts.diffusers import DiffusersVQModel
+from gen_experiments.checkpoints.layouts.drunet import DPIRDRUNet
+from gen_experiments.checkpoints.layouts.llamagen import LlamaGen
+from gen_experiments.checkpoints.layouts.munit import MUNITGenerators
+from gen_experiments.checkpoints.layouts.pix2pix import Pix2PixNetworks
+from gen_experiments.checkpoints.layouts.vqgan import TamingVQGAN
 
 LAYOUTS: tuple[Layout, ...] = (
     TamingVQGAN(),

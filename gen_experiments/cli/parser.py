@@ -12,8 +12,8 @@ from typing import Any, NoReturn, get_args
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_dumper, set_loader, set_parsing_settings
 
+from gen_experiments.cli.mistakes import NO_NAME, explain, one_line
 from gen_experiments.errors import UserError
-from gen_experiments.mistakes import NO_NAME, explained, one_line
 from gen_experiments.untrusted.plain_values import check_plain
 
 WHOLE_NUMBER = re.compile(r"\A(--[^=]+)=([+-]?[0-9]+)\.0+\Z")
@@ -30,7 +30,7 @@ class OneLineParser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Ends the program with code 2; a nested parser passes the explained mistake to the outer parser."""
         below = (action.dest for parser in self._parsers_below() for action in parser._actions)
-        message = explained(message, ex, self._actions, below)
+        message = explain(message, ex, self._actions, below)
         if not self.exit_on_error:
             super().error(message, ex)
         print(f"error: {one_line(message)}", file=sys.stderr)
