@@ -21,10 +21,10 @@ def drawn(count, seed, dim=4, spread=1.0):
 
 @pytest.fixture(scope="module")
 def digits():
-    """Features of the embedded digits, and of 10,782 that were moved and made noisy: a world to draw samples from."""
+    """Features of the embedded digits, and of 21,564 that were moved and made noisy: a world to draw samples from."""
     pixels = torch.as_tensor(np.asarray(independent.digits(32)[0]))
     network, source, world = DigitsFeatures(), torch.Generator().manual_seed(1), []
-    for _ in range(6):
+    for _ in range(12):
         across, down = torch.randint(-3, 4, (2,), generator=source).tolist()
         moved = torch.roll(pixels, (across, down), (2, 3)).float()
         noisy = moved + 20 * torch.randn(moved.shape, generator=source)
