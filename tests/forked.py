@@ -54,6 +54,7 @@ class Forked:
 
 def _run(arguments, folder, environment, stdout, stderr):
     """Makes the process what a new one would be, and runs the package as `python -m` does."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the server has the mask of the test that happened to start it
     for number, path in ((1, stdout), (2, stderr)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY)
         os.dup2(file, number)

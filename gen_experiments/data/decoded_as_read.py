@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,16 @@ class DecodedAsRead:
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.workers, "decoding")
+        """The threads. A thread in which no signal handler runs starts the first of them.
+
+        If a signal interrupts the start of a first thread, the pool does not know the thread, and the process waits for
+        it forever at its end.
+        """
+        pool = ThreadPoolExecutor(self.workers, "decoding")
+        starter = Thread(target=pool.submit, args=(int,))
+        starter.start()
+        starter.join()
+        return pool
 
     def _begin(self, indices: NDArray[np.int64], at: NDArray[np.float32] | None) -> tuple[Numbers, list[Future[None]]]:
         pixels: Numbers = np.empty(

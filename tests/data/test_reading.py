@@ -1,5 +1,7 @@
 """Pictures that are decoded as they are read: when that is chosen, and in which order what goes wrong is told."""
 
+import subprocess
+import sys
 import threading
 import tracemalloc
 
@@ -17,6 +19,26 @@ from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
 
 pytestmark = pytest.mark.usefixtures("cache")
+
+# Decodes a picture, and is interrupted while the main thread waits for the start of the first other one.
+INTERRUPTED = """
+import os, signal, sys, threading
+import numpy as np
+from gen_experiments.data.decoded_as_read import DecodedAsRead
+from gen_experiments.data.sources import ImageFolder
+
+def interrupt(frame, event, argument):
+    if frame.f_code is threading.Event.wait.__code__ and event == "call":
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+
+pixels = DecodedAsRead(ImageFolder(sys.argv[1]).pictures("train"), 8, 3, 2)
+sys.setprofile(interrupt)
+try:
+    pixels[np.arange(1)]
+except KeyboardInterrupt:
+    print("interrupted")
+"""
 
 
 @pytest.fixture
@@ -47,6 +69,11 @@ def test_any_number_of_threads_reads_the_pixels_of_the_cache(folder, workers):
     order = np.random.default_rng(0).permutation(12)
     assert np.array_equal(pixels[order], stored[order])
     assert np.array_equal(np.concatenate(list(pixels.ahead(np.split(order, [5, 5, 7])))), stored[order])
+
+
+def test_a_signal_at_the_start_of_the_first_thread_does_not_keep_the_process_from_its_end(folder):
+    command = [sys.executable, "-c", INTERRUPTED, folder.root]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout == "interrupted\n"
 
 
 def test_two_batches_are_decoded_ahead_and_no_more(folder):
