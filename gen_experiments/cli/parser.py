@@ -175,7 +175,7 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
 
 
 def _dump_yaml(value: Any) -> str:
-    """Returns the YAML text that jsonargparse's own dumper writes."""
+    """Returns a value as YAML, as jsonargparse writes it, except that emoji are escaped where it is written in C."""
     text: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
     return text
 
