@@ -104,7 +104,6 @@ def frechet_distance(first: Moments, second: Moments) -> Tensor:
 
 
 def _trace_of_root(first: Moments, second: Moments) -> float:
-    from scipy.linalg import eigvalsh
     from scipy.linalg.lapack import dsygst
 
     (factor, triangular), other = first.factor, second.covariance.numpy().T
@@ -114,8 +113,7 @@ def _trace_of_root(first: Moments, second: Moments) -> float:
         product = factor.T @ other @ factor
     if not np.isfinite(product).all():
         return float("nan")
-    values = eigvalsh(product, lower=True, driver="evd", overwrite_a=True, check_finite=False) if product.size else 0
-    return float(np.sqrt(np.maximum(values, 0)).sum())
+    return float(torch.linalg.eigvalsh(torch.from_numpy(product)).clamp_min(0).sqrt().sum())
 
 
 def warn_of_few(first: Moments, second: Moments) -> None:
