@@ -34,7 +34,8 @@ FLOOR = {
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
 PARSER = {"cli.class_paths", "cli.mistakes", "cli.parser"}  # a checkpoint, too, is a description that is parsed
 CHECKPOINTS = {"checkpoints.descriptions", "checkpoints.loading", "checkpoints.transfer"}
-BELOW_COMMANDS = FLOOR | PARTS | PARSER | CHECKPOINTS | {"models", "evaluation", "reports", "search", "runs"}
+MODELS = {"models", "training"}
+BELOW_COMMANDS = FLOOR | PARTS | PARSER | CHECKPOINTS | MODELS | {"evaluation", "reports", "search", "runs"}
 BELOW_CLI = BELOW_COMMANDS | {"callbacks", "commands"}
 # A key is a folder, a file at the top, or a file that stands lower than the rest of its folder.
 MAY_IMPORT = {
@@ -43,14 +44,16 @@ MAY_IMPORT = {
     **dict.fromkeys(FLOOR | PARTS, FLOOR),
     "priors": FLOOR | {"networks"},
     "losses": FLOOR | {"metrics"},  # a distance by the features of a trained classifier
-    "models": FLOOR | PARTS | {"runs", "checkpoints.loading"},  # a prior is built over a VQ-VAE, which is read
+    "training": FLOOR | {"losses", "networks"},
+    # A prior is built over a VQ-VAE, which is read.
+    "models": FLOOR | PARTS | {"training", "runs", "checkpoints.loading"},
     "checkpoints": set(),
     "checkpoints.layouts": {"errors"},
     "checkpoints.size_limit": {"errors"},
     "checkpoints.descriptions": FLOOR | {"cli.mistakes", "cli.parser"},
-    # Both take models by their bases, `models.base` and `models.ema`, which import neither.
-    "checkpoints.loading": FLOOR | {"models", "checkpoints.descriptions", "checkpoints.size_limit"},
-    "checkpoints.transfer": FLOOR | {"models", "checkpoints.layouts"},
+    # Both take models by `models.base`, which imports neither.
+    "checkpoints.loading": FLOOR | MODELS | {"checkpoints.descriptions", "checkpoints.size_limit"},
+    "checkpoints.transfer": FLOOR | MODELS | {"checkpoints.layouts"},
     "evaluation": FLOOR | {"metrics"},
     "reports": FLOOR | {"runs"},
     "search": FLOOR | {"runs"},
@@ -68,7 +71,7 @@ MAY_IMPORT = {
     "cli": BELOW_CLI | {"cli.reporting", "cli.trainer_commands"},
     "__main__": {"cli", "cli.reporting", "cli.stopping", "errors"},
 }
-MAY_USE_LIGHTNING = {"data", "models", "callbacks", "cli.experiment", "cli.trainer_commands"}
+MAY_USE_LIGHTNING = MODELS | {"data", "callbacks", "cli.experiment", "cli.trainer_commands"}
 MAY_USE_WANDB = {"callbacks"}
 HEAVY = {"plotly", "optuna", "wandb", "torchvision", "torch_fidelity", "sklearn", "scipy", "PIL"}
 HEAVY |= {"onnx", "onnxruntime", "onnxscript", "gradio", "datasets", "simplejpeg"}

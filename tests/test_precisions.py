@@ -12,7 +12,6 @@ from lightning.pytorch import Callback
 from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
 from gen_experiments.data.damage_parts import Blur, DownScaling, GaussianNoise, Mask, Scratches
 from gen_experiments.data.jpeg import JPEG
-from gen_experiments.models.optimizers import raise_eps
 from gen_experiments.precision import CastsInputs, KeepsPrecision
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.estimators import RotationTrick
@@ -21,6 +20,7 @@ from gen_experiments.quantizers.gradient import GradientQuantizer
 from gen_experiments.quantizers.lfq import LFQ
 from gen_experiments.quantizers.residual import ResidualQuantizer
 from gen_experiments.quantizers.simvq import SimVQ
+from gen_experiments.training.optimizers import raise_eps
 from small_models import fit, gan, train, vqvae
 
 TRUE = ["bf16-true", "16-true", "64-true"]

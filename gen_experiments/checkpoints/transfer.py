@@ -13,7 +13,7 @@ from gen_experiments.checkpoints.layouts.base import Converted, Layout, Unconver
 from gen_experiments.checkpoints.paths import named_checkpoint
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.ema import HasAverages
+from gen_experiments.training.ema import HasAverages
 from gen_experiments.untrusted.unreadable import Unreadable
 from gen_experiments.untrusted.weight_files import files_of, read_weights, settings_of
 

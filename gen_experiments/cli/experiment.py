@@ -17,7 +17,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from gen_experiments import BEGAN, callbacks, data, losses, metrics, models, networks, priors, quantizers
+from gen_experiments import BEGAN, callbacks, data, losses, metrics, models, networks, priors, quantizers, training
 from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
 from gen_experiments.callbacks.cost import Cost
 from gen_experiments.callbacks.evaluation import Evaluation
@@ -33,16 +33,16 @@ from gen_experiments.checkpoints.transfer import files_named, load_what_fits
 from gen_experiments.cli.class_paths import import_packages
 from gen_experiments.distributed import is_distributed
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.models.trainer_options import check_trainer, check_trains
 from gen_experiments.runs import job
 from gen_experiments.runs.folder import Run
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.record import record_origin
 from gen_experiments.runs.signals import Signals
 from gen_experiments.runs.start import Start
+from gen_experiments.training.trainer_options import check_trainer, check_trains
 
 # The packages whose classes the command line knows by their short names.
-PACKAGES = (callbacks, data, losses, metrics, models, networks, priors, quantizers)
+PACKAGES = (callbacks, data, losses, metrics, models, networks, priors, quantizers, training)
 # Stands for the run's folder in the trainer's configuration: `save_dir: RUN_DIR`, `dirpath: RUN_DIR/checkpoints`.
 RUN_DIR = "RUN_DIR"
 # The environment variable in which the processes that Lightning starts for other devices find the `Start`.

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gen_experiments.models.ema import EMA
 from gen_experiments.models.sampling import GenerativeModel, sample_rngs
 from gen_experiments.networks.base import Generator
 from gen_experiments.pure_functions import PureFunction
+from gen_experiments.training.ema import EMA
 
 
 class AveragedGenerator(GenerativeModel):

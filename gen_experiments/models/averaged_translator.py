@@ -10,10 +10,10 @@ from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.ema import EMA
 from gen_experiments.precision import at_least_float32
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.schedules import Schedule
+from gen_experiments.training.ema import EMA
 
 
 class AveragedTranslator(ImageModel):

@@ -17,13 +17,13 @@ from gen_experiments import distributed, randomness
 from gen_experiments.checkpoints.arguments import Recorded, arguments_of, class_path
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
-from gen_experiments.models.batch_norm import synchronise
-from gen_experiments.models.manual import ManualOptimization
-from gen_experiments.models.optimizers import raise_eps
-from gen_experiments.models.trainer_options import check_trainer
 from gen_experiments.precision import compiler_options
 from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule, set_run_length
+from gen_experiments.training.batch_norm import synchronise
+from gen_experiments.training.manual import ManualOptimization
+from gen_experiments.training.optimizers import raise_eps
+from gen_experiments.training.trainer_options import check_trainer
 
 
 class ImageModel(Recorded, ManualOptimization, ABC):

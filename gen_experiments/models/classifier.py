@@ -17,13 +17,13 @@ from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.networks.conditioning import require_labels
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.randomness import Stream
 from gen_experiments.runs.location import run_folder
 from gen_experiments.schedules import Schedule
 from gen_experiments.storage import atomic_write
+from gen_experiments.training.optimizers import OptimizerFactory
 
 ClassifierFactory = Callable[[ImageSpec], ClassifierNet]
 

@@ -17,13 +17,13 @@ from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.ema import EMA, half_life_schedule
-from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
 from gen_experiments.pure_functions import PureFunction
 from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule
+from gen_experiments.training.ema import EMA, half_life_schedule
+from gen_experiments.training.optimizers import OptimizerFactory
 from gen_experiments.units import BITS_PER_CODE
 
 PriorFactory = Callable[[CodeSpec], Prior]
@@ -43,7 +43,7 @@ class CodeModel(ImageModel):
         prior: the density to learn.
         optimizer: makes the optimizer of the prior.
         ema_half_life: half-life, in images, of the prior's moving average, which is validated and sampled; 0 takes the
-            raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is taken unchanged.
+            raw weights. A number is warmed up (`training.ema.half_life_schedule`), a schedule is taken unchanged.
         lr_schedule: factor on the learning rate, as a function of images seen; None keeps it.
 
     Raises:

@@ -14,11 +14,11 @@ from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.contrastive import patch_nce
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.averaged_translator import source_images_of, translate_images
-from gen_experiments.models.discriminator_loss import discriminator_logits
-from gen_experiments.models.optimizers import OptimizerFactory, trainable_parameters
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
 from gen_experiments.networks.base import DiscriminatorFactory, StagedTranslator, TranslatorFactory
 from gen_experiments.networks.projector import PatchProjector, draw_places
+from gen_experiments.training.discriminator_loss import discriminator_logits
+from gen_experiments.training.optimizers import OptimizerFactory, trainable_parameters
 
 TEMPERATURE = 0.07
 

@@ -9,11 +9,11 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.averaged_translator import source_images_of, translate_images
-from gen_experiments.models.discriminator_loss import discriminator_logits
-from gen_experiments.models.image_buffer import ImageBuffer
-from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
 from gen_experiments.networks.base import DiscriminatorFactory, TranslatorFactory
+from gen_experiments.training.discriminator_loss import discriminator_logits
+from gen_experiments.training.image_buffer import ImageBuffer
+from gen_experiments.training.optimizers import OptimizerFactory
 
 
 class CycleGAN(TranslationModel):

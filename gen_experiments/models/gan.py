@@ -12,9 +12,12 @@ from gen_experiments.contracts import require_attributes, require_scalar, requir
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, ImagesToLogits, Penalty
-from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_generator import AveragedGenerator
-from gen_experiments.models.discriminator_loss import (
+from gen_experiments.networks.augment import Augmentation
+from gen_experiments.networks.base import DiscriminatorFactory, GeneratorFactory
+from gen_experiments.schedules import Schedule
+from gen_experiments.training.augmented import Augmented
+from gen_experiments.training.discriminator_loss import (
     DiscriminatorLoss,
     discriminator_logits,
     discriminator_loss,
@@ -22,13 +25,10 @@ from gen_experiments.models.discriminator_loss import (
     logit_statistics,
     require_first_order,
 )
-from gen_experiments.models.ema import EMA, half_life_schedule
-from gen_experiments.models.micro_batches import MicroBatch, split
-from gen_experiments.models.optimizers import OptimizerFactory, clip, norm, set_beta2, trainable_parameters
-from gen_experiments.models.strength import AdaptiveStrength
-from gen_experiments.networks.augment import Augmentation
-from gen_experiments.networks.base import DiscriminatorFactory, GeneratorFactory
-from gen_experiments.schedules import Schedule
+from gen_experiments.training.ema import EMA, half_life_schedule
+from gen_experiments.training.micro_batches import MicroBatch, split
+from gen_experiments.training.optimizers import OptimizerFactory, clip, norm, set_beta2, trainable_parameters
+from gen_experiments.training.strength import AdaptiveStrength
 
 
 class GAN(AveragedGenerator):
@@ -49,7 +49,7 @@ class GAN(AveragedGenerator):
         augmentation: the augmentation of all images that the discriminator sees; None for none.
         augmentation_strength: its p: a number, a function of images seen, or adaptive.
         ema_half_life: half-life, in real images, of the generator's moving average, which is validated and sampled; 0
-            samples the raw weights. A number is warmed up (`models.ema.half_life_schedule`), a schedule is taken
+            samples the raw weights. A number is warmed up (`training.ema.half_life_schedule`), a schedule is taken
             unchanged.
         gradient_clip_norm: largest norm of either network's gradient; None for no clipping.
         accumulate: micro-batches into which a batch is split to save memory. The step is that of the whole batch, but

@@ -16,13 +16,13 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.averaged_translator import source_images_of
-from gen_experiments.models.discriminator_loss import discriminator_logits
-from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.models.translation import DiscriminatorInputs, TranslationModel
 from gen_experiments.networks.base import DiscriminatorFactory, StyledAutoencoder, StyledAutoencoderFactory
 from gen_experiments.precision import at_least_float32
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.randomness import Stream
+from gen_experiments.training.discriminator_loss import discriminator_logits
+from gen_experiments.training.optimizers import OptimizerFactory
 
 MAX_SCALES = 8
 

@@ -9,10 +9,10 @@ from gen_experiments import randomness
 from gen_experiments.images import Batch
 from gen_experiments.models.averaged_translator import place_among, source_images_of
 from gen_experiments.models.code_model import CodeModel
-from gen_experiments.models.data_checks import require_pairs, require_source_images
 from gen_experiments.precision import at_least_float32
 from gen_experiments.priors.base import CodeSpec, Draws
 from gen_experiments.randomness import Stream
+from gen_experiments.training.data_checks import require_pairs, require_source_images
 
 
 class RestorationPrior(CodeModel):

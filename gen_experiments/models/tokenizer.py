@@ -14,12 +14,12 @@ from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.metrics.codebook import BatchPerplexity, CodebookUsage, perplexity, usage
 from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
-from gen_experiments.models.ema import EMA, half_life_schedule
 from gen_experiments.networks.base import Decoder, DecoderFactory, Encoder, EncoderFactory
 from gen_experiments.precision import at_least_float32
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.quantizers.base import Quantized, Quantizer, check_codes, check_quantized
 from gen_experiments.schedules import Schedule
+from gen_experiments.training.ema import EMA, half_life_schedule
 
 
 class Tokenizer(ImageModel):

@@ -10,20 +10,20 @@ from torch.optim import Optimizer
 
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
-from gen_experiments.models.adversary import Adversary, adaptive_weight
-from gen_experiments.models.data_checks import require_pairs
-from gen_experiments.models.discriminator_loss import (
-    discriminator_logits,
-    discriminator_loss,
-    due_penalties,
-    logit_statistics,
-)
-from gen_experiments.models.optimizers import OptimizerFactory, trainable_parameters
 from gen_experiments.models.tokenizer import Tokenizer
 from gen_experiments.networks.base import DecoderFactory, EncoderFactory
 from gen_experiments.quantizers.base import Quantizer
 from gen_experiments.quantizers.learned import LearnedCodebook
 from gen_experiments.schedules import Schedule
+from gen_experiments.training.adversary import Adversary, adaptive_weight
+from gen_experiments.training.data_checks import require_pairs
+from gen_experiments.training.discriminator_loss import (
+    discriminator_logits,
+    discriminator_loss,
+    due_penalties,
+    logit_statistics,
+)
+from gen_experiments.training.optimizers import OptimizerFactory, trainable_parameters
 
 
 class VQVAE(Tokenizer):
@@ -45,8 +45,8 @@ class VQVAE(Tokenizer):
         lr_schedule: factor on the learning rates, as a function of images seen; None keeps them.
         compile: whether to compile encoder and decoder: a minute's wait, then faster steps.
         ema_half_life: half-life, in real images, of moving averages of encoder, codebook and decoder, which are then
-            validated and used; None keeps none. A number is warmed up (`models.ema.half_life_schedule`), a schedule is
-            taken unchanged.
+            validated and used; None keeps none. A number is warmed up (`training.ema.half_life_schedule`), a schedule
+            is taken unchanged.
 
     Attributes:
         code_counts: see `Tokenizer`.

@@ -9,11 +9,11 @@ from gen_experiments.images import ImageSpec
 from gen_experiments.losses.adversarial import LeastSquares, NonSaturating, RelativisticPaired, Wasserstein
 from gen_experiments.losses.lecam import LeCam
 from gen_experiments.losses.penalties import DRAGAN, R1, R2, GradientPenalty
-from gen_experiments.models.discriminator_loss import logit_statistics
 from gen_experiments.networks.augment import DiffAugment
 from gen_experiments.networks.discriminators import DCGANDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator
 from gen_experiments.schedules import Constant, Linear
+from gen_experiments.training.discriminator_loss import logit_statistics
 from small_models import IMAGES, changed, gan, sgd, train
 
 SPEC_16 = ImageSpec(channels=1, size=16)

@@ -3,7 +3,7 @@ import torch
 import two_processes
 from gen_experiments import distributed
 from gen_experiments.images import ImageSpec
-from gen_experiments.models.image_buffer import ImageBuffer
+from gen_experiments.training.image_buffer import ImageBuffer
 
 SPEC = ImageSpec(channels=1, size=1)
 

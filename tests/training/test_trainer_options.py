@@ -10,10 +10,10 @@ from gen_experiments.images import ImageSpec
 from gen_experiments.losses.adversarial import NonSaturating
 from gen_experiments.losses.lecam import LeCam
 from gen_experiments.losses.penalties import R1
-from gen_experiments.models.batch_norm import synchronise
 from gen_experiments.models.gan import GAN
 from gen_experiments.networks.discriminators import DCGANDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator
+from gen_experiments.training.batch_norm import synchronise
 from small_models import adam, gan, quiet_trainer
 
 

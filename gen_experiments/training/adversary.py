@@ -8,9 +8,9 @@ from gen_experiments.checkpoints.arguments import Recorded
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.losses.adversarial import Hinge
 from gen_experiments.losses.base import AdversarialLoss, Penalty
-from gen_experiments.models.optimizers import OptimizerFactory
 from gen_experiments.networks.base import DiscriminatorFactory
 from gen_experiments.precision import at_least_float32
+from gen_experiments.training.optimizers import OptimizerFactory
 
 MAX_WEIGHT = 1e4
 # The absolute values of a gradient at the pixels are scaled to this sum: a weight's gradient is then at most this sum

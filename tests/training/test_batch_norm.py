@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gen_experiments.models.batch_norm import GlobalBatchNorm
+from gen_experiments.training.batch_norm import GlobalBatchNorm
 
 
 def pair(kind, momentum, affine):

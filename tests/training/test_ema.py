@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from gen_experiments.models.ema import EMA
+from gen_experiments.training.ema import EMA
 
 
 def moved(network, by):

@@ -5,8 +5,8 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from gen_experiments.contracts import require_attributes
 from gen_experiments.errors import UserError
-from gen_experiments.models.batch_norm import normalises_batches
-from gen_experiments.models.manual import ManualOptimization
+from gen_experiments.training.batch_norm import normalises_batches
+from gen_experiments.training.manual import ManualOptimization
 
 
 def check_trainer(model: ManualOptimization, trainer: Trainer) -> None:
