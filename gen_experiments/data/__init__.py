@@ -9,5 +9,5 @@
   decoded when they are read;
 - `sampling`: which images make up a batch; `shuffled_pairs`: A and B of different pairs in one;
 - `damage`, `damage_parts`, `jpeg`: the damage that a model learns to restore;
-- `codes`: the codes of a split; `summary`: what a run prints before it begins.
+- `codes`: the codes of a split; `summary`, `repetitions`: what a run prints before it begins.
 """

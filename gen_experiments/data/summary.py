@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gen_experiments.data.cache import ImageArray
-from gen_experiments.data.sources.base import Source
+from gen_experiments.data.repetitions import repetitions
+from gen_experiments.data.sources.base import PictureSource, Source
 from gen_experiments.errors import quoted, shortened
 from gen_experiments.images import ImageSpec
 from gen_experiments.sizes import Size, height_and_width
@@ -15,7 +17,7 @@ MAX_CLASSES, MAX_FILES = 12, 3  # named in a line
 
 
 def summary(source: Source, size: Size, splits: Mapping[str, ImageArray], origins: Mapping[str, str]) -> list[str]:
-    """Returns lines about the images, the classes, the splits and the files that were passed over, if any.
+    """Returns lines about the images, the classes, the splits and, if any, repetitions and files that were passed over.
 
     Args:
         source: the source of the images.
@@ -38,6 +40,10 @@ def summary(source: Source, size: Size, splits: Mapping[str, ImageArray], origin
         f"classes: {_classes(source, splits['train'])}",
         f"splits: {', '.join(parts)}",
     ]
+    repeated = repetitions(splits)
+    if repeated:
+        each = (_repeated(source, splits, name, repeated[name]) for name in repeated)
+        lines.append("also among the training images, pixel by pixel: " + "; ".join(each))
     passed_over = source.passed_over()
     if passed_over:
         lines.append("passed over: " + "; ".join(_files(reason, passed_over[reason]) for reason in passed_over))
@@ -55,6 +61,19 @@ def _classes(source: Source, train: ImageArray) -> str:
     return f"{len(counts)} (training images: {', '.join(shown)})"
 
 
+def _repeated(source: Source, splits: Mapping[str, ImageArray], name: str, numbers: NDArray[np.int64]) -> str:
+    if not isinstance(source, PictureSource):
+        return f"{len(numbers)} of {name}"
+    pictures = source.pictures("train" if splits[name].pixels is splits["train"].pixels else name)
+    root = f"{getattr(source, 'root', '')}/"
+    names = [str(pictures[int(number)]).removeprefix(root) for number in numbers[: MAX_FILES + 1]]
+    return f"{len(numbers)} of {name} ({_names(names)})"
+
+
 def _files(reason: str, names: Sequence[str]) -> str:
+    return f"{len(names)} {reason} ({_names(names)})"
+
+
+def _names(names: Sequence[str]) -> str:
     more = ", …" if len(names) > MAX_FILES else ""
-    return f"{len(names)} {reason} ({', '.join(map(quoted, names[:MAX_FILES]))}{more})"
+    return f"{', '.join(map(quoted, names[:MAX_FILES]))}{more}"

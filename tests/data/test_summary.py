@@ -48,8 +48,8 @@ def test_validation_on_the_training_images_counts_them_once(said, tmp_path):
 
 def test_what_is_passed_over_is_named(said, tmp_path):
     root = tmp_path / "set"
-    for folder, count in (("train/cats", 3), ("train/dogs", 2), ("Valid/dogs", 1), ("test", 4)):
-        write_pictures(root / folder, count)
+    for seed, (folder, count) in enumerate((("train/cats", 3), ("train/dogs", 2), ("Valid/dogs", 1), ("test", 4))):
+        write_pictures(root / folder, count, seed=seed)
     for number in range(5):
         (root / "train" / "cats" / f"._{number}.png").write_bytes(b"")
     (root / "Thumbs.db").write_bytes(b"")
