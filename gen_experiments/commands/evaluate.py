@@ -23,6 +23,7 @@ from gen_experiments.evaluation.records import EVALUATION_FILE, record_of, write
 from gen_experiments.evaluation.scores import BY_CLASS, METRICS, computable, score
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.priors.decoding import UNCHANGED, DecodingChanges
 from gen_experiments.progress import progress
 from gen_experiments.runs.job import is_first_process
 
@@ -38,6 +39,7 @@ def evaluate(
     lpips: Perceptual | None = None,
     bootstrap: int = 0,
     damage: list[Damage] | None = None,
+    decoding: DecodingChanges = UNCHANGED,
     device: str = "auto",
     json: str | None = None,
 ) -> None:
@@ -67,6 +69,7 @@ def evaluate(
         damage: kinds of damage, each of which all pictures go through alone, such as
             '[{class_path: GaussianNoise, init_args: {deviation: [0.3, 0.3]}}]'; by default those that the data of the
             other side name, each at its least and at its greatest strength.
+        decoding: what to change of how an evaluated prior draws codes, as in --decoding.guidance=2.
         bootstrap: resamples of the evaluated images for 95% intervals, such as 1000; 0 for no intervals.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
         json: a file for the record: the scores with their whole protocol; by default RUN/evaluation.json of a run.
@@ -84,6 +87,7 @@ def evaluate(
         covariance=covariance,
         lpips=lpips,
         damage=damage,
+        decoding=decoding,
     )
     networks = extractor if isinstance(extractor, list) else [extractor] if extractor is not None else []
     record = evaluation_of(evaluated, reference, networks, protocol)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
 from gen_experiments import randomness
+from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.image_files import read_images
 from gen_experiments.commands.labels import class_numbers, one_label
@@ -19,6 +20,7 @@ from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.priors.base import CodeSpec, Draws
+from gen_experiments.priors.decoding import UNCHANGED, DecodingChanges
 from gen_experiments.progress import progress
 from gen_experiments.randomness import Stream
 
@@ -34,6 +36,7 @@ def inpaint(
     proposals: int = 3,
     seed: int = 0,
     class_: str | None = None,
+    decoding: DecodingChanges = UNCHANGED,
     device: str = "auto",
 ) -> None:
     """Fills the covered part of a folder's pictures; a row each: original, masked, proposals. Known pixels stay.
@@ -52,6 +55,7 @@ def inpaint(
         proposals: the number of fillings of each picture.
         seed: the seed of the proposals.
         class_: the class of all pictures, by name or number, for a prior of classes; by default unknown.
+        decoding: what to change of how a prior draws codes, as in --decoding.guidance=2 --decoding.top_k=100.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
@@ -61,6 +65,7 @@ def inpaint(
     model = load_on_device(
         checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)", device
     )
+    decode_by(model, decoding)
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, image_mapping
+from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.image_files import is_image_file, read_images
 from gen_experiments.commands.outputs import (
@@ -26,6 +27,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_float, to_integers
 from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.base import ImageModel
+from gen_experiments.priors.decoding import UNCHANGED, DecodingChanges
 from gen_experiments.randomness import Stream
 
 
@@ -38,6 +40,7 @@ def restore(
     proposals: int = 1,
     whole: bool = False,
     seed: int = 0,
+    decoding: DecodingChanges = UNCHANGED,
     device: str = "auto",
 ) -> None:
     """Restores the damaged pictures of a folder, by a model that was trained over data with `damage`.
@@ -53,6 +56,7 @@ def restore(
             the codes of the clean picture given those of the damaged one, and decodes them.
         whole: restore in overlapping tiles at the pictures' own size; only into a folder.
         seed: the seed of the damage and of the proposals.
+        decoding: what to change of how a RestorationPrior draws codes, as in --decoding.top_p=0.9.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
@@ -62,6 +66,7 @@ def restore(
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
     model = load_on_device(checkpoint, ImageModel, "restore", device)
+    decode_by(model, decoding)
     restorers = _restorers(model, checkpoint, proposals, seed)
     if not damaging:
         if proposals == 1:

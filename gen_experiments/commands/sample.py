@@ -8,12 +8,14 @@ from torch import Tensor
 
 from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Samples
+from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.image_files import is_image_file
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
 from gen_experiments.images import save_image, to_uint8
+from gen_experiments.priors.decoding import UNCHANGED, DecodingChanges
 from gen_experiments.progress import progress
 from gen_experiments.runs.job import is_first_process
 from gen_experiments.storage import check_empty
@@ -30,6 +32,7 @@ def sample(
     class_: str | None = None,
     per_class: int | None = None,
     truncation: float = 1.0,
+    decoding: DecodingChanges = UNCHANGED,
     device: str = "auto",
 ) -> None:
     """Writes images that a checkpoint's model generates, as one grid or as a folder of PNG files.
@@ -48,6 +51,7 @@ def sample(
             sub-folder per class with the class's name in the training data, so that it can be trained on.
         truncation: factor in (0, 1] on the noise (GAN) or on the temperature of the codes (prior): smaller is more
             typical and less varied.
+        decoding: what to change of how a prior draws codes, as in --decoding.guidance=2 --decoding.top_k=100.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
@@ -64,6 +68,7 @@ def sample(
         check_empty(Path(out))  # earlier samples would be scored with these
         distributed.barrier()  # every process has looked before the first writes
     model = load_on_device(checkpoint, Samples, "sample", device)
+    decode_by(model, decoding)
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
     names = None if per_class is None else class_names("--per_class", model)
     if per_class is not None and names is not None:

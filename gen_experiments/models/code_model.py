@@ -19,6 +19,7 @@ from gen_experiments.metrics.image_means import ImageMeans
 from gen_experiments.models.base import ImageModel
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.priors.base import CodeSpec, Draws, Prior
+from gen_experiments.priors.decoding import Decoding, DecodingChanges
 from gen_experiments.pure_functions import PureFunction
 from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule
@@ -132,6 +133,21 @@ class CodeModel(ImageModel):
         """Returns the functions of the VQ-VAE and of the averaged prior, whose input is `codes.flatten(1)`."""
         return {**self.vqvae.pure_functions(), **self.averaged.pure_functions()}
 
+    @property
+    def decoding(self) -> Decoding:
+        """How the averaged prior draws codes."""
+        return self.averaged.decoding
+
+    def decode_by(self, changes: DecodingChanges) -> None:
+        """Changes how the averaged prior draws codes, until the model is loaded again.
+
+        Raises:
+            UserError: a number is out of range, or the prior cannot be guided.
+        """
+        if changes.guidance and self.averaged.codes.num_classes is None:
+            raise UserError("guidance is for priors of classes, and this one has none: leave it out")
+        self.averaged.decode_by(changes.applied_to(self.decoding))
+
     def draw(
         self,
         labels: Tensor | None,
@@ -141,7 +157,7 @@ class CodeModel(ImageModel):
         truncation: float = 1.0,
     ) -> Tensor:
         """Returns codes drawn from the averaged prior; see `Prior.sample`, and `sample` for the truncation."""
-        prior, decoding = self.averaged, self.averaged.decoding
+        prior, decoding = self.averaged, self.decoding
         prior.decoding = replace(decoding, temperature=truncation * decoding.temperature)
         try:
             codes_drawn = prior.sample(None if labels is None else labels.to(self.device), draws, codes, unknown)

@@ -85,10 +85,19 @@ class Prior(nn.Module, ABC):
     def __init__(self, codes: CodeSpec, class_drop: float, decoding: Decoding) -> None:
         super().__init__()
         check_interval("[0, 1]", class_drop=class_drop)
-        if decoding.guidance > 0 and class_drop == 0:
-            raise UserError("guidance compares with samples of no class: train with class_drop > 0")
-        self.codes, self.class_drop, self.decoding = codes, class_drop, decoding
+        self.codes, self.class_drop = codes, class_drop
+        self.decode_by(decoding)
         self.no_class = codes.num_classes or 0
+
+    def decode_by(self, decoding: Decoding) -> None:
+        """Sets how codes are drawn.
+
+        Raises:
+            UserError: it guides, and the prior has not learnt what images of no class are like.
+        """
+        if decoding.guidance > 0 and self.class_drop == 0:
+            raise UserError("guidance compares with samples of no class: train with class_drop > 0")
+        self.decoding = decoding
 
     @abstractmethod
     def loss(self, codes: Tensor, labels: Tensor | None, rng: torch.Generator, images_seen: int) -> Tensor:

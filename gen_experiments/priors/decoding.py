@@ -1,6 +1,6 @@
 """From logits to codes: guidance, temperature, top-k, top-p and the draw itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,6 +35,35 @@ class Decoding:
     def __call__(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         """Draws (...) codes from (..., K) logits (after guidance) by (...) uniform numbers."""
         return draw(filter_logits(logits, self.temperature, self.top_k, self.top_p), uniforms)
+
+
+@dataclass(frozen=True)
+class DecodingChanges:
+    """What to change of a `Decoding`, such as that of a trained prior; None leaves a value as it is.
+
+    Args:
+        temperature: the logits are divided by it; > 0.
+        top_k: only the k likeliest codes are drawn; 0 for all.
+        top_p: only the likeliest codes that together have at least this probability are drawn; in (0, 1], 1 for all.
+        guidance: w of classifier-free guidance, for a prior of classes; >= 0, 0 for none. Where a scale s multiplies
+            the difference to samples of no class, w is s - 1.
+    """
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    guidance: float | None = None
+
+    def applied_to(self, decoding: Decoding) -> Decoding:
+        """Returns the changed decoding.
+
+        Raises:
+            UserError: a number out of range.
+        """
+        return replace(decoding, **{name: value for name, value in vars(self).items() if value is not None})
+
+
+UNCHANGED = DecodingChanges()
 
 
 def guide_logits(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from conftest import CONFIGS, SHORT, SMALL_PRIOR
 from gen_experiments import load
 from gen_experiments.images import to_float, to_uint8
+from gen_experiments.priors.decoding import DecodingChanges
 from independent import column, digits, held_out, psnr, read_pictures
 from pictures_on_disk import write_pictures
 from run_files import checkpoint, curve, equal
@@ -57,6 +58,13 @@ def test_the_recipe_proposes_restorations_of_each_picture(experiment, refused, o
     assert experiment("restore", "exported", "--images=in", "--out=again", "--proposals=2", "--seed=5") == 0
     again = read_pictures(sorted((tmp_path / "again" / "proposal_2" / "class").iterdir()))
     assert torch.equal(again, drawn[1])
+    likeliest = ["restore", last, "--images=in", "--out=likeliest", "--seed=5", "--decoding.top_k=1"]
+    assert experiment(*likeliest) == 0
+    model.decode_by(DecodingChanges(top_k=1))
+    likeliest = read_pictures(sorted((tmp_path / "likeliest" / "class").iterdir()))
+    assert torch.equal(to_uint8(model.propose(to_float(pictures), 0, 5)), likeliest)
+    assert not torch.equal(likeliest, drawn[0])
+    assert "guidance is for priors of classes" in refused("restore", last, "--images=in", "--decoding.guidance=1")
     assert "leave out --proposals" in refused("restore", last, "--images=in", "--proposals=2", "--whole", "--out=out")
     assert "proposals must be >= 1" in refused("restore", last, "--images=in", "--proposals=0")
     assert "damage the images by data.damage" in refused("fit", *options, "--data.damage=null")

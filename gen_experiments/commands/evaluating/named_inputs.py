@@ -1,6 +1,6 @@
 """What the names given to `evaluate` and `stats` stand for, and the images that a checkpoint's model makes."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.evaluation.feature_set import ClassLabels
 from gen_experiments.images import to_uint8
 from gen_experiments.models.base import ImageModel
+from gen_experiments.models.code_model import CodeModel
 from gen_experiments.models.sampling import GenerativeModel
 from gen_experiments.storage import file_sha256
 
@@ -93,6 +94,8 @@ def samples_of(model: ImageModel, checkpoint: Path, num: int, seed: int) -> Imag
     described = {**checkpoint_description(model, checkpoint), "kind": "samples of a model", "seed": seed}
     if isinstance(model, GenerativeModel) and model.num_classes is not None:
         described["classes"] = "as often as in training" if model.class_counts else "all alike"
+    if isinstance(model, CodeModel):
+        described["decoding"] = asdict(model.decoding)
 
     def labels() -> ClassLabels | None:
         numbers = model.sample_labels(0, num, seed) if isinstance(model, SamplesOfClasses) else None

@@ -9,6 +9,7 @@ from gen_experiments.data.damage import Damage
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.scores import METRICS
 from gen_experiments.losses.perceptual import Perceptual
+from gen_experiments.priors.decoding import UNCHANGED, DecodingChanges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Protocol:
     covariance: Literal["n-1", "n"] = "n-1"
     lpips: Perceptual | None = None
     damage: list[Damage] | None = None
+    decoding: DecodingChanges = UNCHANGED
 
     def __post_init__(self) -> None:
         check_interval("[2, inf)", num=self.num)

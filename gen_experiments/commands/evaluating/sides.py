@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from gen_experiments.callbacks.protocols import image_mapping
+from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.evaluating.copies import OF_COPIES
 from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images, split_compared_with, split_images
 from gen_experiments.commands.evaluating.named_inputs import images_of, open_input
@@ -77,6 +78,7 @@ def open_sides(evaluated: str, reference: str | None, protocol: Protocol, device
         UserError: see `evaluate`.
     """
     mine = open_input(evaluated, device)
+    decode_by(mine.model, protocol.decoding)
     theirs = None if reference is None or reference in SPLITS else open_input(reference, device)
     checkpoint, model = mine.checkpoint, mine.model
     data, reconstructions, maps_images = None, None, image_mapping(model) is not None
