@@ -4,6 +4,7 @@ import yaml
 
 from conftest import CONFIGS, SHORT
 from shared_fixtures import BACKBONE_FILES
+from small_models import write_classifier
 
 BASES = {
     "VQVAE": "vqvae.yaml",
@@ -33,7 +34,7 @@ def small(path, few, checkpoints, backbone_weights):
         path: the recipe.
         few: further options, which those of the size go over.
         checkpoints: small models; a prior is laid over the codes of their VQ-VAE.
-        backbone_weights: the folder of random weights for LPIPS.
+        backbone_weights: a folder with random weights for LPIPS.
     """
     held = described(path)
     parts, data = held["model"]["init_args"], held.get("data", {}).get("init_args", {})
@@ -50,6 +51,10 @@ def small(path, few, checkpoints, backbone_weights):
     if parts.get("reconstruction", {}).get("class_path") == "Perceptual":
         options += ["--model.reconstruction.net=alex", f"--data.size={LARGE}"]
         options.append(f"--model.reconstruction.weights={backbone_weights / BACKBONE_FILES['alex']}")
+    if parts.get("reconstruction", {}).get("class_path") == "TrainedPerceptual":
+        classifier = backbone_weights / "classifier.ckpt"
+        write_classifier(classifier, channels=1, size=32)
+        options.append(f"--model.reconstruction.weights={classifier}")
     if "scales" in parts:  # a discriminator of three layers takes no 16 pixels
         options.append("--model.scales=1")
     if "adversary" in parts:
