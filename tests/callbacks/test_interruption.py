@@ -1,5 +1,6 @@
 """A run that a signal stops ends in order, and goes on as if it had not been stopped."""
 
+import fcntl
 import json
 import os
 
@@ -8,6 +9,7 @@ import torch
 
 import independent
 from conftest import SHORT, SMALL
+from gen_experiments.runs.lock import LOCK_FILE
 from gen_experiments.runs.record import RunRecord
 from processes import PYTHONPATH, finished, without_account
 
@@ -43,6 +45,8 @@ def test_a_run_that_sigterm_has_stopped_goes_on_with_the_same_curves(experiment,
     run = tmp_path / "stopped" / model / "version_0"
     assert "stopped by SIGTERM at step 11, which" in capfd.readouterr().err
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 11
+    with (run / LOCK_FILE).open("r+") as file:  # nobody holds the run any more
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     identity = RunRecord.read(run).id
     assert experiment("fit", *stopped) == 0
     assert RunRecord.read(run).id == identity

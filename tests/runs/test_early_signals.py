@@ -13,9 +13,13 @@ signals = Signals()
 signals.watch(signal.SIGUSR1)
 assert signals.received == signal.SIGUSR1
 signals.watch()
+signals.watch()
 signals.release()
 os.kill(os.getpid(), signal.SIGUSR1)
 assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signals.release()
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
 """
 
 ENDED = """

@@ -5,7 +5,15 @@ import pytest
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from gen_experiments.errors import UserError
-from gen_experiments.runs.job import check_processes, is_first_process, is_lasting, job_name, name_job_for_lightning, process_suffix, requeue
+from gen_experiments.runs.job import (
+    check_processes,
+    is_first_process,
+    is_lasting,
+    job_name,
+    name_job_for_lightning,
+    process_suffix,
+    requeue,
+)
 
 # What torchrun calls the folder of its logs without `--rdzv-id`, and the name of its job.
 LOGS, UNNAMED_JOB = "/tmp/torchelastic_k1/none_x7", "unnamed-torchrun-none_x7"
@@ -93,7 +101,7 @@ def test_a_job_that_cannot_be_requeued_is_to_be_submitted_again(launched, tmp_pa
     if then is not None:
         scontrol(tmp_path, then)
     launched(SLURM_JOB_ID=8, PATH=tmp_path)
-    with pytest.raises(UserError, match="; submit the job again$") as caught:
+    with pytest.raises(UserError) as caught:
         requeue()
     assert str(caught.value) == f"`scontrol requeue 8` failed: {said}; submit the job again"
 
