@@ -8,7 +8,10 @@ from lightning.pytorch import Callback
 
 
 class SignalOnce(Callback):
-    """Signals the process of a rank after an iteration, unless `file` says that this was done; writes `file` before."""
+    """Signals the process of a rank after an iteration, unless `file` says that this was done; writes `file` before.
+
+    Outside of training it counts batches.
+    """
 
     def __init__(self, file: str, step: int, rank: int = 0, name: str = "SIGKILL") -> None:
         self.signal = signal.Signals[name]
@@ -16,6 +19,15 @@ class SignalOnce(Callback):
         self.rank, self.step = rank, step
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        if trainer.global_rank == self.rank and trainer.global_step == self.step and not self.file.exists():
+        self._signal(trainer, trainer.global_step)
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0) -> None:
+        if trainer.state.fn != "fit":
+            self._signal(trainer, batch_idx + 1)
+
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
+
+    def _signal(self, trainer, done) -> None:
+        if trainer.global_rank == self.rank and done == self.step and not self.file.exists():
             self.file.touch()
             os.kill(os.getpid(), self.signal)

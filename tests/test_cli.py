@@ -136,9 +136,15 @@ RESTORATION = CONFIGS / "experiments" / "translation" / "restoration_digits.yaml
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["compare", "a.json", "b.json"], ["damage", RESTORATION, "--images=pictures"]]
+    ("words", "unbuffered"),
+    [
+        (["--help"], "1"),
+        (["report", "--help"], ""),
+        (["compare", "a.json", "b.json"], "1"),
+        (["damage", RESTORATION, "--images=pictures"], "1"),
+    ],
 )
-def test_a_reader_that_goes_away_is_no_mistake(tmp_path, words):
+def test_a_reader_that_goes_away_is_no_mistake(tmp_path, words, unbuffered):
     sides = {"evaluated": {}, "reference": {}}
     held = {"scores": {"fid": {"value": 1.0, "settings": {}}}, "protocol": sides | {"bootstrap": 0}}
     for name in ("a.json", "b.json"):
@@ -147,7 +153,7 @@ def test_a_reader_that_goes_away_is_no_mistake(tmp_path, words):
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "gen_experiments", *words]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
     )

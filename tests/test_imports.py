@@ -170,6 +170,7 @@ LIGHT = {"torch", "lightning", "numpy"}
         (["evaluate", "nowhere"], LIGHT),
         (["stats", "nowhere"], LIGHT),
         (["test", "--config=nowhere.yaml"], LIGHT),
+        (["fit", "-c", "nowhere.yaml"], LIGHT),
     ],
 )
 def test_a_file_that_does_not_exist_is_told_before_slow_imports(words, absent):

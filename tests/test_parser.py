@@ -45,6 +45,11 @@ CONFIG = f"--config={CONFIGS}/vqvae.yaml"
             ["fit", "CONFIG", "--trainer.max_step=3"],
             "there is no key trainer.max_step; did you mean trainer.max_steps?",
         ),
+        (
+            ["fit", "CONFIG", "--trainer.qqqq=3"],
+            "there is no key trainer.qqqq (accepted: accelerator, strategy, devices, ",
+        ),
+        (["fit", "CONFIG", "--trainer.qqqq=3"], "enable_checkpointing, enable_progress_bar, …)"),
         (["fit", "CONFIG", "--max_steps=3"], "there is no key max_steps; did you mean trainer.max_steps?"),
         (
             ["fit", "CONFIG", "--evaluation.extractor=runs/a"],

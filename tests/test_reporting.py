@@ -11,6 +11,7 @@ import torch
 from conftest import CONFIGS
 from gen_experiments.cli.reporting import error_line, report, warning_line
 from gen_experiments.errors import UserError
+from processes import python
 
 
 def raised(function):
@@ -31,6 +32,16 @@ def buried():
 
 def test_the_sentence_of_a_constructor_is_found_under_what_a_library_wrapped_around_it():
     assert error_line(raised(buried)) == "size must be >= 1, not 0"
+
+
+def test_what_an_error_hides_is_not_told():
+    def hides():
+        try:
+            raise UserError("an attempt")
+        except UserError:
+            raise ValueError("what counts") from None
+
+    assert error_line(raised(hides)).startswith("ValueError: what counts (")
 
 
 def test_a_foreign_error_is_told_with_its_class_and_place():
@@ -100,6 +111,11 @@ def test_a_process_of_several_names_itself(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "3")
     report(UserError("no"))
     assert capsys.readouterr().err == "error (process 3): no\n"
+
+
+def test_a_command_has_warnings_of_one_line():
+    code = "from gen_experiments.__main__ import main\ntry: main(['report', '--help'])\nexcept SystemExit: pass\n"
+    assert python(code=f"{code}import warnings; warnings.warn('two\\nlines')").stderr == "warning: two lines\n"
 
 
 def test_a_warning_is_one_line_and_only_one_for_programmers_says_where_it_came_from():

@@ -21,6 +21,7 @@ from gen_experiments.cli import stopping
 from gen_experiments.runs.signals import Signals
 system, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
 def wait(arguments):
+    print("begun")
     if "noted" in sys.argv:
         Signals().watch()
     system.pthread_mutex_lock(mutex)
@@ -51,6 +52,54 @@ with stopping.stopped_by_signals():
     time.sleep(1)
 """
 
+# What a process does after a signal takes longer than the patience with one that does nothing.
+IN_ORDER = """
+import os, signal, time
+from gen_experiments.cli import stopping
+stopping.PATIENCE = 1.0
+with stopping.stopped_by_signals():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    finally:
+        time.sleep(2)
+        print("left in order", flush=True)
+"""
+
+AS_BEFORE = """
+import os, signal, socket, threading
+from gen_experiments.cli.stopping import stopped_by_signals
+
+def state():
+    wakes = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(wakes)
+    return [signal.getsignal(number) for number in handled], wakes, os.listdir("/proc/self/fd"), threading.enumerate()
+
+handled = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell has it for commands in the background
+signal.signal(signal.SIGUSR1, lambda *_: None)
+ours, other = socket.socketpair()  # as asyncio has it
+ours.setblocking(False)
+signal.set_wakeup_fd(ours.fileno())
+before = state()
+with stopped_by_signals():
+    (watching,) = set(threading.enumerate()) - set(before[-1])
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+watching.join(60)
+assert state() == before, (state(), before)
+
+def elsewhere():
+    with stopped_by_signals():
+        inside.append(signal.getsignal(signal.SIGTERM))
+
+inside = []  # of another thread, which may set no handlers
+thread = threading.Thread(target=elsewhere)
+thread.start()
+thread.join()
+assert inside == [signal.SIG_DFL]
+"""
+
 # Each picture takes half a second.
 SLOW = """
 import time
@@ -66,7 +115,9 @@ class Slow(ImageFolder):
 
 
 def ended(script, *arguments, **variables):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")} | variables
+    # What is printed waits in a buffer until it is flushed, as in a file of a user.
+    left_out = ("SLURM", "PYTHONUNBUFFERED")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)} | variables
     command = [sys.executable, "-c", script, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
 
@@ -76,10 +127,10 @@ def ended(script, *arguments, **variables):
     ("arguments", "variables", "code", "lines", "complaint"),
     [
         pytest.param(
-            [], {"WORLD_SIZE": "2", "RANK": "1"}, 143, [], "stopped by SIGTERM (process 1): ", id="one of two"
+            [], {"WORLD_SIZE": "2", "RANK": "1"}, 143, ["begun"], "stopped by SIGTERM (process 1): ", id="one of two"
         ),
-        pytest.param([], {}, 143, ["left in order"], "stopped by SIGTERM: ", id="alone"),
-        pytest.param(["noted"], {"WORLD_SIZE": "2"}, 0, ["left in order"], "", id="a run notes it"),
+        pytest.param([], {}, 143, ["begun", "left in order"], "stopped by SIGTERM: ", id="alone"),
+        pytest.param(["noted"], {"WORLD_SIZE": "2"}, 0, ["begun", "left in order"], "", id="a run notes it"),
     ],
 )
 def test_one_of_several_processes_waits_for_no_other_after_a_signal(arguments, variables, code, lines, complaint):
@@ -92,6 +143,16 @@ def test_one_of_several_processes_waits_for_no_other_after_a_signal(arguments, v
 
 def test_a_signal_to_a_forked_process_is_not_one_to_its_parent():
     done = ended(FORK, WORLD_SIZE="2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_who_leaves_in_order_is_given_the_time_it_takes():
+    assert ended(IN_ORDER, WORLD_SIZE="2").stdout == "left in order\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the list of open files")
+def test_a_command_leaves_the_process_as_it_was():
+    done = ended(AS_BEFORE)
     assert done.returncode == 0, done.stderr
 
 

@@ -120,6 +120,44 @@ def test_an_error_that_has_a_message_alone_is_repeated(tmp_path):
     with pytest.raises(UserError) as caught, atomic_write(tmp_path / "image.png"):
         raise OSError("encoder error -2\nwhen writing image file")
     assert str(caught.value) == f"cannot write {tmp_path / 'image.png'}: encoder error -2 when writing image file"
+    assert caught.value.strerror == "encoder error -2\nwhen writing image file"
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def fsync(handle):
+        sync(handle)
+        synced.append((os.fstat(handle).st_ino, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    path = tmp_path / "data.bin"
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(b"new")
+    assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+    synced.clear()
+    path = tmp_path / "made"
+    with atomic_folder(path) as folder:
+        (folder / "file").write_text("new")
+    assert synced == [((path / "file").stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the list of open files")
+def test_writing_leaves_no_file_open(tmp_path):
+    (tmp_path / ".data-01234567.bin").write_bytes(b"left by a kill")
+    before = os.listdir("/proc/self/fd")
+    with atomic_write(tmp_path / "data.bin") as temporary:
+        temporary.write_bytes(b"new")
+    assert os.listdir("/proc/self/fd") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["data.bin"]
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path):
+    with atomic_write(tmp_path / f"{251 * 'a'}.bin") as temporary:
+        temporary.write_bytes(b"new")
+    with atomic_folder(tmp_path / (255 * "b")) as folder:
+        (folder / "file").write_text("new")
+    assert sorted(len(path.name) for path in tmp_path.iterdir()) == [255, 255]
 
 
 KILLED = """

@@ -47,7 +47,9 @@ def test_a_server_that_does_not_take_the_run(tmp_path, server, key, reason):
 
 
 def test_a_server_that_is_not_there(tmp_path):
-    done = fit(tmp_path, *SMALL["gan"], *SHORT, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY="0" * 40)
+    # As `wandb login` leaves a key.
+    (tmp_path / "netrc").write_text(f"machine 127.0.0.1\n  login user\n  password {'0' * 40}\n")
+    done = fit(tmp_path, *SMALL["gan"], *SHORT, WANDB_BASE_URL="http://127.0.0.1:9")
     _logged_offline(tmp_path, done, "http://127.0.0.1:9 cannot be reached")
 
 

@@ -168,7 +168,8 @@ class Run:
         for folder in self._folders():
             record = RunRecord.read(folder)
             if not any_seed and record is not None and record.seed != seed:
-                other_seed = other_seed or record
+                if other_seed is None and any(readable_checkpoints(folder)):
+                    other_seed = record
                 continue
             found = _checkpoint(folder, which)
             if found is not None:

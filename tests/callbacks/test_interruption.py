@@ -1,13 +1,17 @@
 """A run that a signal stops ends in order, and goes on as if it had not been stopped."""
 
+import fcntl
 import json
+import os
 
 import pytest
 import torch
 
 import independent
 from conftest import SHORT, SMALL
+from gen_experiments.runs.lock import LOCK_FILE
 from gen_experiments.runs.record import RunRecord
+from processes import PYTHONPATH, finished, without_account
 
 # Not every iteration is logged, revives codes, steps the generator or computes the penalty of the GAN.
 MODELS = {
@@ -16,26 +20,71 @@ MODELS = {
 }
 
 
+# A stand-in for SLURM's program, which notes what it was told, and what could be gone on from then.
+SCONTROL = """#!/bin/sh
+echo "$@" `ls runs/vqvae/version_0/checkpoints` >> requeued
+"""
+
+
 def rows(run):
     return independent.curves(run / "metrics.csv")
+
+
+def signalled(folder, **given):
+    """The option by which a process sends itself a signal."""
+    callback = {"class_path": "signal_once.SignalOnce", "init_args": {"file": str(folder / "signalled"), **given}}
+    return f"--trainer.callbacks+={json.dumps(callback)}"
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_run_that_sigterm_has_stopped_goes_on_with_the_same_curves(experiment, tmp_path, capfd, model):
     options = [*MODELS[model], *SHORT, "--trainer.max_steps=20", "--trainer.val_check_interval=20"]
     options += ["--trainer.log_every_n_steps=3", "--run.resume=auto"]
-    given = {"file": str(tmp_path / "signalled"), "step": 11, "name": "SIGTERM"}
-    callback = {"class_path": "signal_once.SignalOnce", "init_args": given}
-    stopped = [*options, f"--trainer.callbacks+={json.dumps(callback)}", "--run.root=stopped"]
+    stopped = [*options, signalled(tmp_path, step=11, name="SIGTERM"), "--run.root=stopped"]
     assert experiment("fit", *stopped) == 143
     run = tmp_path / "stopped" / model / "version_0"
     assert "stopped by SIGTERM at step 11, which" in capfd.readouterr().err
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 11
+    with (run / LOCK_FILE).open("r+") as file:  # nobody holds the run any more
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     identity = RunRecord.read(run).id
     assert experiment("fit", *stopped) == 0
     assert RunRecord.read(run).id == identity
     assert experiment("fit", *options) == 0
     assert rows(run) == rows(tmp_path / "runs" / model / "version_0")
+
+
+def test_a_job_of_slurm_goes_back_into_the_queue_before_its_time_is_over(tmp_path):
+    (tmp_path / "scontrol").write_text(SCONTROL)
+    (tmp_path / "scontrol").chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "7", "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": PYTHONPATH}
+    options = [*SMALL["vqvae"], *SHORT, "--run.resume=auto", "--trainer.val_check_interval=4"]
+    options.append(signalled(tmp_path, step=2, name="SIGUSR1"))
+    done = finished(tmp_path, "fit", *options, environment=without_account(tmp_path) | slurm)
+    last = "runs/vqvae/version_0/checkpoints/last.ckpt"
+    said = f"stopped by SIGUSR1 at step 2, which {last} holds; the job is queued again and goes on from there"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, said)
+    assert (tmp_path / "requeued").read_text() == "requeue 7 last.ckpt\n"
+    again = slurm | {"SLURM_RESTART_COUNT": "1"}
+    done = finished(tmp_path, "fit", *options, environment=without_account(tmp_path) | again)
+    assert done.returncode == 0, done.stderr
+    assert torch.load(tmp_path / last, weights_only=True)["global_step"] == 4
+    assert (tmp_path / "requeued").read_text() == "requeue 7 last.ckpt\n"
+
+
+def test_a_command_that_scores_is_left_after_a_batch(experiment, capfd, tmp_path):
+    options = [*SMALL["vqvae"], *SHORT, "--trainer.max_steps=2", "--evaluation.extractor=null"]
+    assert experiment("fit", *options) == 0
+    run = tmp_path / "runs" / "vqvae" / "version_0"
+    written = (run / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    options += [signalled(tmp_path, step=2, name="SIGTERM"), "--data.eval_batch_size=60", "--ckpt_path=last"]
+    for command in ("validate", "test", "predict"):
+        (tmp_path / "signalled").unlink(missing_ok=True)
+        assert experiment(command, *options) == 143, command
+        assert capfd.readouterr().err.splitlines()[-1] == "stopped by SIGTERM"
+    assert not (run / "scores.csv").exists()
+    assert len(list((run / "predictions").glob("*.png"))) == 2 * 60
+    assert (run / "checkpoints" / "last.ckpt").stat().st_mtime_ns == written
 
 
 def test_a_run_that_ends_by_its_time_says_so_and_goes_on_with_more(experiment, capsys, tmp_path):

@@ -7,12 +7,13 @@ import re
 import select
 import struct
 import termios
+from types import SimpleNamespace
 
 import pytest
 
 from conftest import SHORT, SMALL
 from forked import Forked
-from gen_experiments.callbacks.progress import duration
+from gen_experiments.callbacks.progress import RunProgress, duration, num_iterations
 from processes import fit, without_account
 
 BAR = [option for option in SHORT if "progress_bar" not in option]
@@ -45,6 +46,7 @@ def test_a_bar_counts_the_iterations_of_the_run_also_when_it_goes_on(tmp_path):
     assert "training:   0%|" in shown
     assert re.search(r"4/4 \[.*train/loss [\d.]+.*val/rfid [\d.]+", shown), shown[-3000:]
     assert "validating:  50%|" in shown
+    assert "training:  75%|" in shown
     # Refreshed once a second it would otherwise end at the iteration of the last refresh.
     shown = on_a_terminal(tmp_path, *command, "--trainer.max_steps=8", "--ckpt_path=last")
     assert "| 4/8 [" in shown
@@ -74,6 +76,36 @@ def test_scoring_counts_its_batches(tmp_path):
         shown = on_a_terminal(tmp_path, command, *options)
         assert f"{label}:   0%|" in shown
         assert "| 3/3 [" in shown
+
+
+def test_a_line_a_minute_tells_the_time_left_at_the_speed_since_the_start(monkeypatch, capsys):
+    """By hand, from step 100 of 200 on and 10 s a step: 94 steps are left after a minute, for 940 s."""
+    now = [0.0]
+    monkeypatch.setattr("gen_experiments.callbacks.progress.time.monotonic", lambda: now[0])
+    trainer = SimpleNamespace(global_step=100, max_steps=200, max_epochs=None, callback_metrics={}, callbacks=[])
+    shown = RunProgress()
+    shown.on_train_start(trainer, None)
+    for _ in range(13):
+        trainer.global_step += 1
+        now[0] += 10
+        shown.on_train_batch_end(trainer, None)
+    assert capsys.readouterr().err.splitlines() == [
+        "step 106 of 200 (53%), 16 min left",
+        "step 112 of 200 (56%), 15 min left",
+    ]
+    shown.disable()
+    now[0] += 3600
+    shown.on_train_batch_end(trainer, None)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "max_epochs", "batches", "iterations"),
+    [(-1, 3, 7, 21), (10, 3, 7, 10), (50, 3, 7, 21), (50, None, 7, 50), (-1, -1, 7, None), (50, 3, float("inf"), 50)],
+)
+def test_a_run_ends_by_its_first_limit(max_steps, max_epochs, batches, iterations):
+    trainer = SimpleNamespace(max_steps=max_steps, max_epochs=max_epochs, num_training_batches=batches)
+    assert num_iterations(trainer) == iterations
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(40.4, "40 s"), (700, "12 min"), (12_000, "3 h 20 min")])

@@ -21,10 +21,10 @@ def cell(path, row, column):
 
 def write_mask(path, covered, size=32):
     path.parent.mkdir(exist_ok=True)
-    mask = np.zeros((size, size), dtype=np.uint8)
-    mask[covered] = 255
+    mask = np.full((size, size), 127, dtype=np.uint8)
+    mask[covered] = 128
     Image.fromarray(mask).save(path)
-    return mask > 0
+    return mask == 128
 
 
 def test_known_pixels_stay_and_covered_ones_are_proposed(experiment, checkpoints, pictures):

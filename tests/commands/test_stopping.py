@@ -1,11 +1,17 @@
 """Commands that would take hours are stopped by a signal, in one line, and what they have written is whole."""
 
+import fcntl
 import os
+import pty
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
+import time
+from contextlib import suppress
 
 import pytest
 from PIL import Image
@@ -52,25 +58,59 @@ def test_progress_yields_every_number_once():
     assert [list(part) for part in progress(5, "images", 2)] == [[0, 1], [2, 3], [4]]
 
 
-def test_progress_of_something_short_is_not_shown(capsys):
-    for _ in progress(5, "images", 2):
-        pass
+class Clock:
+    """Stands for the clock of the progress: its hours take no time. It begins now, as another thread reads the real."""
+
+    def __init__(self):
+        self.now = time.time()
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr("tqdm.std.time", made)
+    return made
+
+
+def work(clock, seconds):
+    """Ten times two items, which take so long together."""
+    for _ in progress(20, "images", 2):
+        clock.now += seconds
+
+
+def test_progress_of_something_short_is_not_shown(capsys, clock):
+    work(clock, 0.45)
     assert capsys.readouterr().err == ""
 
 
-def test_in_a_file_progress_of_something_long_is_lines(capsys, monkeypatch):
-    monkeypatch.setattr("gen_experiments.progress.QUIET", 0.0)
-    monkeypatch.setattr("gen_experiments.progress.BETWEEN_LINES", 0.0)
-    for _ in progress(5, "images", 2):
-        pass
-    lines = capsys.readouterr().err.split("\n")
-    assert [re.sub("left.*", "left", line) for line in lines] == [
-        "0 of 5 images (0%), ? left",
-        "2 of 5 images (40%), 00:00 left",
-        "4 of 5 images (80%), 00:00 left",
+def test_in_a_file_progress_of_something_long_is_a_line_every_half_minute(capsys, clock):
+    work(clock, 12)
+    assert capsys.readouterr().err.split("\n") == [
+        "6 of 20 images (30%), 01:24 left,  6.00s/ images",
+        "12 of 20 images (60%), 00:48 left,  6.00s/ images",
+        "18 of 20 images (90%), 00:12 left,  6.00s/ images",
         "",
     ]
-    assert all(re.search(r"left, +[\d.]+ images/s$", line) for line in lines[1:-1])
+
+
+def test_on_a_terminal_progress_is_a_bar_that_goes_at_the_end(clock, monkeypatch):
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    with open(terminal, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        work(clock, 2)
+    shown = b""
+    with suppress(OSError):  # all is read of a terminal that is closed
+        while part := os.read(screen, 65536):
+            shown += part
+    os.close(screen)
+    drawn = shown.decode().split("\r")
+    bars = [re.match(r" *(\d+)%\|.*\| (\d+)/20 \[", bar) for bar in drawn]
+    assert [tuple(map(int, bar.groups())) for bar in bars if bar] == [(10 * n, 2 * n) for n in range(3, 11)]
+    assert drawn[-2].strip() == drawn[-1] == ""
 
 
 def test_the_processes_of_a_command_wait_for_one_that_decodes_for_hours():

@@ -124,7 +124,7 @@ def test_an_iteration_by_hand(tmp_path, weights, cycle):
 def test_discriminators_look_at_several_scales(tmp_path):
     """A corner of half the resolution is the mean of the four pixels that are there; of an odd size as well."""
     still = {f"optimizer_{which}": lambda parameters: torch.optim.SGD(parameters, lr=0.0) for which in "gd"}
-    model = munit(ImageSpec(channels=1, size=5), discriminator=Corner, scales=2, **still)
+    model = munit(ImageSpec(channels=1, size=5), discriminator=Corner, scales=4, **still)
     a, b = torch.arange(50.0).div(50).view(2, 1, 1, 5, 5)
     watch = Watch()
     trainer = quiet_trainer(watch, 1, tmp_path, log_every_n_steps=1)
@@ -140,6 +140,8 @@ def test_discriminators_look_at_several_scales(tmp_path):
         assert watch.logged[0][f"train/adversarial{name}"] == pytest.approx(
             (0.5 * (0.5 * fake - 1) ** 2).item(), rel=1e-5
         )
+    losses = {name for name in watch.logged[0] if name.startswith("train/loss_d_")}
+    assert losses == {f"train/loss_d_{side}{scale}" for side in "ab" for scale in ("", 2, 4, 8)}
     assert p == WEIGHTS["B"][0]
 
 

@@ -153,6 +153,27 @@ def test_the_surest_codes_are_kept_first():
     assert [hidden[0].tolist() for hidden in seen] == [[True, True], [False, True]]
 
 
+def test_the_noise_on_the_choice_is_gumbels_with_a_factor_that_falls():
+    """Of three codes one is kept at the first of two steps, where half of τ is left: with the shares softmax(2c / τ).
+
+    That is the Gumbel-max trick; c are the logarithms of the probabilities of the codes that were drawn.
+    """
+    options = {"steps": 2, "choice_temperature": 1.5, "top_k": 1}
+    prior = MaskedPrior(CodeSpec(((1, 1), (1, 1), (1, 1)), 4), width=8, depth=1, heads=2, **options)
+    biases = torch.tensor([4.0, 2.0, 0.5])
+    for head, bias in zip(prior.network.heads, biases, strict=True):
+        torch.nn.init.zeros_(head.weight)
+        head.bias.data = torch.tensor([bias, 0, 0, 0])
+    expected = torch.softmax(2 * (biases - torch.log(biases.exp() + 3)) / 1.5, dim=0)
+    seen = []
+    predicted = prior.logits
+    prior.logits = lambda codes, hidden, conditions: seen.append(hidden) or predicted(codes, hidden, conditions)
+    prior.sample(None, Draws([_source(i) for i in range(2000)]))
+    kept = ~seen[1]
+    assert (kept.sum(dim=1) == 1).all()
+    assert ((kept.float().mean(dim=0) - expected).abs() < 4 * (expected * (1 - expected) / 2000).sqrt()).all()
+
+
 @pytest.mark.parametrize("wrong", [{"label_smoothing": 1.0}, {"steps": 0}, {"choice_temperature": -1.0}])
 def test_numbers_out_of_range(wrong):
     with pytest.raises(UserError, match="must be"):

@@ -13,9 +13,25 @@ signals = Signals()
 signals.watch(signal.SIGUSR1)
 assert signals.received == signal.SIGUSR1
 signals.watch()
+signals.watch()
 signals.release()
 os.kill(os.getpid(), signal.SIGUSR1)
 assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signals.release()
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+"""
+
+ENDED = """
+import os, signal
+from gen_experiments.cli.stopping import stopped_by_signals
+from gen_experiments.runs.signals import Signals
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+with stopped_by_signals():
+    signals = Signals()
+    signals.watch(signal.SIGUSR1)
+    signals.release()
+os.kill(os.getpid(), signal.SIGUSR1)
 """
 
 TWICE = """
@@ -51,6 +67,7 @@ def code(script, **variables):
 
 def test_a_signal_that_was_blocked_is_noted_and_never_ends_the_process():
     assert code(BLOCKED) == 0
+    assert code(ENDED) == 0
 
 
 def test_who_presses_ctrl_c_twice_does_not_wait():

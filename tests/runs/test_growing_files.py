@@ -55,6 +55,15 @@ def test_a_row_that_a_power_cut_has_cut_costs_no_other(tmp_path):
     assert rows.all() == [{"loss": 0.5}, {"loss": 0.25}]
 
 
+def test_a_table_whose_rows_were_removed_begins_anew(tmp_path):
+    table = CsvTable(tmp_path / "metrics.csv")
+    table.append({"step": 0, "loss": 0.5})
+    table.replace([])
+    assert not table.path.exists()
+    table.append({"step": 0})
+    assert table.path.read_text() == "step\n0\n"
+
+
 WITHOUT_ROOM = """
 import resource, sys
 from pathlib import Path

@@ -5,7 +5,15 @@ import pytest
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from gen_experiments.errors import UserError
-from gen_experiments.runs.job import check_processes, is_first_process, is_lasting, job_name, name_job_for_lightning
+from gen_experiments.runs.job import (
+    check_processes,
+    is_first_process,
+    is_lasting,
+    job_name,
+    name_job_for_lightning,
+    process_suffix,
+    requeue,
+)
 
 # What torchrun calls the folder of its logs without `--rdzv-id`, and the name of its job.
 LOGS, UNNAMED_JOB = "/tmp/torchelastic_k1/none_x7", "unnamed-torchrun-none_x7"
@@ -57,6 +65,61 @@ def test_exactly_one_process_is_the_first(launched, variables, first):
 def test_a_job_has_the_same_name_after_a_restart(launched, variables, name):
     launched(**variables)
     assert job_name() == name
+
+
+# A stand-in for SLURM's program: it notes its arguments, and ends as it is told.
+SCONTROL = """#!/bin/sh
+echo "$@" > {folder}/asked
+{then}
+"""
+
+
+def scontrol(folder, then=""):
+    (folder / "scontrol").write_text(SCONTROL.format(folder=folder, then=then))
+    (folder / "scontrol").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("variables", "number"), [({}, "8"), ({"SLURM_ARRAY_JOB_ID": 6, "SLURM_ARRAY_TASK_ID": 2}, "6_2")], ids=str
+)
+def test_a_job_is_requeued_by_its_number(launched, tmp_path, variables, number):
+    scontrol(tmp_path)
+    launched(SLURM_JOB_ID=8, PATH=tmp_path, **variables)
+    assert requeue() == number
+    assert (tmp_path / "asked").read_text() == f"requeue {number}\n"
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        ("echo slurm_requeue error: >&2; echo Access denied >&2; exit 1", "slurm_requeue error: Access denied"),
+        ("exit 3", "exit code 3"),
+        (None, "[Errno 2] No such file or directory: 'scontrol'"),
+    ],
+)
+def test_a_job_that_cannot_be_requeued_is_to_be_submitted_again(launched, tmp_path, then, said):
+    if then is not None:
+        scontrol(tmp_path, then)
+    launched(SLURM_JOB_ID=8, PATH=tmp_path)
+    with pytest.raises(UserError) as caught:
+        requeue()
+    assert str(caught.value) == f"`scontrol requeue 8` failed: {said}; submit the job again"
+
+
+@pytest.mark.parametrize(
+    ("variables", "suffix"),
+    [
+        ({}, ""),
+        ({"SLURM_PROCID": 0, "LOCAL_RANK": 0}, ""),
+        ({"SLURM_PROCID": 5, "LOCAL_RANK": 1}, " (process 5)"),
+        ({"RANK": 3, "SLURM_PROCID": 1, "LOCAL_RANK": 1}, " (process 3)"),
+        ({"LOCAL_RANK": 2}, " (process 2)"),
+    ],
+    ids=str,
+)
+def test_messages_name_their_process(launched, variables, suffix):
+    launched(**variables)
+    assert process_suffix() == suffix
 
 
 def test_a_job_of_torchrun_without_a_name_of_the_users_does_not_keep_its_name():

@@ -6,11 +6,15 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+
+from gen_experiments.errors import UserError
 from gen_experiments.runs.folder import Run
-from gen_experiments.runs.lock import is_locked
+from gen_experiments.runs.lock import is_locked, release
 from gen_experiments.runs.record import RunRecord
 
 WITHOUT_ROOM = """
@@ -44,6 +48,52 @@ def test_a_run_that_found_room_at_the_second_time_has_one_writer(tmp_path):
         assert folder == tmp_path / "runs" / "name" / "version_0"
         assert is_locked(folder)
         process.kill()
+
+
+def begun(root, seed, *checkpoints):
+    """The checkpoints' folder of a new run with empty ones."""
+    folder = Run("a", str(root)).start(None, seed).folder
+    release(folder)
+    (folder / "checkpoints").mkdir()
+    for name in checkpoints:
+        with zipfile.ZipFile(folder / "checkpoints" / name, "w"):
+            pass
+    return folder / "checkpoints"
+
+
+def test_which_checkpoint_is_taken_is_said_where_it_is_not_the_one_named(tmp_path, capsys):
+    files = begun(tmp_path, 0, "best.ckpt")
+    run = Run("a", str(tmp_path), resume="auto")
+    assert run.start(None, 0).checkpoint == files / "best.ckpt"
+    assert capsys.readouterr().out == f"{files}/last.ckpt is not there: {files}/best.ckpt is taken instead\n"
+    (files / "last.ckpt").write_bytes(b"half")
+    assert run.start(None, 0).checkpoint == files / "best.ckpt"
+    assert capsys.readouterr().out == f"{files}/last.ckpt cannot be read: {files}/best.ckpt is taken instead\n"
+    (files / "best.ckpt").unlink()
+    assert run.start(None, 0).checkpoint is None
+    assert capsys.readouterr().out == f"{files}/last.ckpt cannot be read, and no other checkpoint of that run can\n"
+    release(files.parent)
+
+
+def test_another_seed_is_advised_only_if_its_run_has_a_checkpoint(tmp_path):
+    run = Run("a", str(tmp_path))
+    begun(tmp_path, 1)
+    with pytest.raises(UserError, match="has a readable checkpoint; name another run"):
+        run.start("last", 5)
+    for seed in (2, 3):
+        begun(tmp_path, seed, "last.ckpt")
+    begun(tmp_path, 4)
+    with pytest.raises(UserError, match=r"no run in .* with seed 5 has a checkpoint, but one with seed 3: set"):
+        run.start("last", 5)
+
+
+def test_a_record_of_another_version_is_read_and_a_damaged_one_named(tmp_path):
+    (tmp_path / "run.json").write_text('{"id": "b", "name": "a", "later": 1}')
+    assert RunRecord.read(tmp_path) == RunRecord("b", "a")
+    for damaged in ('{"name": "a"}', "[1]", '{"id'):
+        (tmp_path / "run.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"run\.json is damaged .*: remove it, or name another run"):
+            RunRecord.read(tmp_path)
 
 
 def test_nothing_in_a_folder_is_open_when_it_is_removed(tmp_path, monkeypatch):
