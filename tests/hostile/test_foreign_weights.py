@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ import gen_experiments
 from conftest import CONFIGS, SHORT, SMALL
 from gen_experiments.checkpoints.transfer import load_what_fits
 from gen_experiments.errors import UserError
+from gen_experiments.untrusted import torch_files
 
 VGG = "--evaluation.extractor.name=vgg16"
 FIT = ["fit", *SMALL["vqvae"], *SHORT]
@@ -92,6 +94,20 @@ def test_files_that_hold_no_weights(unloaded, good, subtests_of):
             line = unloaded("evil.bin")
             assert "evil.bin holds no weights to begin with" in line
             assert said in line
+
+
+class Command:
+    """What a hostile pickle holds."""
+
+    def __reduce__(self):
+        return os.system, ("touch COMMAND_RAN",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_too_refuses_what_the_scan_of_names_might_overlook(unloaded, good, monkeypatch, zipped):
+    torch.save({**good, "more": Command()}, "evil.pth", _use_new_zipfile_serialization=zipped)
+    monkeypatch.setattr(torch_files, "_check_names", lambda *_, **__: None)
+    assert "evil.pth holds no weights to begin with" in unloaded("evil.pth")
 
 
 @pytest.mark.parametrize("file", ["web page", "safetensors", "command"])
