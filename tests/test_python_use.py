@@ -18,6 +18,7 @@ from gen_experiments.images import ImageSpec, to_float
 from gen_experiments.losses.adversarial import NonSaturating
 from gen_experiments.losses.penalties import R1
 from gen_experiments.losses.reconstruction import L1
+from gen_experiments.models.adversary import Adversary
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.models.vqvae import VQVAE
@@ -30,7 +31,6 @@ from gen_experiments.priors.autoregressive import AutoregressivePrior
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.residual import ResidualQuantizer
 from gen_experiments.schedules import Cosine
-from gen_experiments.training.adversary import Adversary
 
 ADAM = functools.partial(torch.optim.Adam, lr=2e-4)
 

@@ -12,11 +12,12 @@ from gen_experiments.contracts import require_attributes, require_scalar, requir
 from gen_experiments.errors import check_interval
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, ImagesToLogits, Penalty
+from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_generator import AveragedGenerator
+from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import DiscriminatorFactory, GeneratorFactory
 from gen_experiments.schedules import Schedule
-from gen_experiments.training.augmented import Augmented
 from gen_experiments.training.discriminator_loss import (
     DiscriminatorLoss,
     discriminator_logits,
@@ -28,7 +29,6 @@ from gen_experiments.training.discriminator_loss import (
 from gen_experiments.training.ema import EMA, half_life_schedule
 from gen_experiments.training.micro_batches import MicroBatch, split
 from gen_experiments.training.optimizers import OptimizerFactory, clip, norm, set_beta2, trainable_parameters
-from gen_experiments.training.strength import AdaptiveStrength
 
 
 class GAN(AveragedGenerator):

@@ -14,11 +14,12 @@ from torch.optim import Optimizer
 from gen_experiments.contracts import require_scalar
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.base import AdversarialLoss, ImagesToLogits, Penalty
+from gen_experiments.models.augmented import Augmented
 from gen_experiments.models.averaged_translator import AveragedTranslator
+from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.precision import at_least_float32
 from gen_experiments.schedules import Schedule
-from gen_experiments.training.augmented import Augmented
 from gen_experiments.training.data_checks import require_pairs, require_source_images
 from gen_experiments.training.discriminator_loss import (
     discriminator_loss,
@@ -28,7 +29,6 @@ from gen_experiments.training.discriminator_loss import (
 )
 from gen_experiments.training.ema import EMA, half_life_schedule
 from gen_experiments.training.optimizers import OptimizerFactory, trainable_parameters
-from gen_experiments.training.strength import AdaptiveStrength
 
 GENERATORS, DISCRIMINATORS = 0, 1  # the optimizers; the steps of the first count as iterations
 

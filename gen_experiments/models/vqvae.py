@@ -10,12 +10,12 @@ from torch.optim import Optimizer
 
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
+from gen_experiments.models.adversary import Adversary, adaptive_weight
 from gen_experiments.models.tokenizer import Tokenizer
 from gen_experiments.networks.base import DecoderFactory, EncoderFactory
 from gen_experiments.quantizers.base import Quantizer
 from gen_experiments.quantizers.learned import LearnedCodebook
 from gen_experiments.schedules import Schedule
-from gen_experiments.training.adversary import Adversary, adaptive_weight
 from gen_experiments.training.data_checks import require_pairs
 from gen_experiments.training.discriminator_loss import (
     discriminator_logits,

@@ -1,3 +1,4 @@
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 from jsonargparse._common import parsing_settings
 from torch.optim import Optimizer
 
-from gen_experiments.checkpoints.descriptions import build, described_by
+from gen_experiments.checkpoints.descriptions import ALLOWED, build, described_by
 from gen_experiments.errors import UserError
 
 
@@ -55,3 +56,40 @@ def test_images_of_impossible_sizes_are_refused(size):
     with pytest.raises(UserError, match="possible are 1 to 4096"):
         built({"image": {"size": size}}, dict[str, Any])
     assert built({"image": {"size": 4096}}, dict[str, Any]) == {"image": {"size": 4096}}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data.damage_parts.Mask",
+        "data.datamodule.ImageDataModule",
+        "data.pair_folders.PairedFolders",
+        "data.sources.ImageFolder",
+        "losses.adversarial.Hinge",
+        "losses.penalties.R1",
+        "losses.reconstruction.L1",
+        "losses.trained_perceptual.TrainedPerceptual",
+        "metrics.classifier_net.ClassifierNet",
+        "models.adversary.Adversary",
+        "models.strength.AdaptiveStrength",
+        "networks.augment.DiffAugment",
+        "networks.autoencoder.ConvEncoder",
+        "networks.discriminators.DCGANDiscriminator",
+        "networks.drunet.DRUNet",
+        "networks.generators.DCGANGenerator",
+        "networks.munit.MUNITAutoencoder",
+        "networks.patch.PatchDiscriminator",
+        "networks.projected.ProjectedDiscriminator",
+        "networks.resnet.ResNetGenerator",
+        "networks.resnet_translator.ResNetTranslator",
+        "networks.unet.UNet",
+        "priors.masked.MaskedPrior",
+        "quantizers.ema.EMAQuantizer",
+        "schedules.Cosine",
+    ],
+)
+def test_a_class_that_written_checkpoints_name_stays_where_it_is(path):
+    module, name = f"gen_experiments.{path}".rsplit(".", 1)
+    part = getattr(importlib.import_module(module), name)
+    assert isinstance(part, type)
+    assert f"gen_experiments.{path}".startswith(ALLOWED)

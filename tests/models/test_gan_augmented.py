@@ -5,9 +5,9 @@ from gen_experiments.errors import UserError
 from gen_experiments.images import to_float
 from gen_experiments.losses.adversarial import Hinge, LeastSquares, RelativisticPaired
 from gen_experiments.losses.penalties import R1, R2, squared_gradient_norms
+from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation, DiffAugment
 from gen_experiments.schedules import Linear
-from gen_experiments.training.strength import AdaptiveStrength
 from small_models import IMAGES, changed, gan, train
 
 FIRST = to_float(IMAGES[:4])

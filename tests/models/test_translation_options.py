@@ -18,13 +18,13 @@ from gen_experiments.models.cut import CUT
 from gen_experiments.models.cyclegan import CycleGAN
 from gen_experiments.models.munit import MUNIT
 from gen_experiments.models.pix2pix import Pix2Pix
+from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import DiffAugment
 from gen_experiments.networks.base import Discriminator
 from gen_experiments.networks.munit import MUNITAutoencoder
 from gen_experiments.networks.resnet_translator import ResNetTranslator
 from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Linear
-from gen_experiments.training.strength import AdaptiveStrength
 from small_models import changed, quiet_trainer
 from small_translators import SPEC, Means, Scale, Watch, fit
 

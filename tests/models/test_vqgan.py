@@ -7,8 +7,8 @@ from torch import nn
 from conftest import CONFIGS, SHORT, SMALL
 from gen_experiments.errors import UserError
 from gen_experiments.losses.adversarial import RelativisticPaired
+from gen_experiments.models.adversary import Adversary, adaptive_weight
 from gen_experiments.networks.patch import PatchDiscriminator
-from gen_experiments.training.adversary import Adversary, adaptive_weight
 from run_files import checkpoint, equal, last
 from test_devices import assert_trained_as_one, train
 

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from gen_experiments import randomness
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.losses.base import AdversarialLoss
+from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.randomness import Stream
 from gen_experiments.schedules import Schedule, as_schedule
-from gen_experiments.training.strength import AdaptiveStrength
 
 
 class Augmented(nn.Module):

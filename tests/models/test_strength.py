@@ -4,7 +4,7 @@ import torch
 import two_processes
 from gen_experiments import distributed
 from gen_experiments.errors import UserError
-from gen_experiments.training.strength import AdaptiveStrength
+from gen_experiments.models.strength import AdaptiveStrength
 
 
 def test_adaptive_strength_by_hand():
