@@ -213,6 +213,7 @@ def test_a_projection_is_no_worse_than_its_start(experiment, trained, images, ca
         assert reported[number] > nearest - 0.02
 
 
+@pytest.mark.long
 def test_a_classifier_is_trained_on_what_the_table_says(experiment, trained, capsys, tmp_path):
     """Most training images are ones: who learnt from them is wrong of test images that are zeros, right of ones."""
     random = np.random.default_rng(0)

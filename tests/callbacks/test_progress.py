@@ -39,6 +39,7 @@ def on_a_terminal(folder, *arguments):
     return shown.decode()
 
 
+@pytest.mark.long
 def test_a_bar_counts_the_iterations_of_the_run_also_when_it_goes_on(tmp_path):
     every = ["--trainer.callbacks+=RunProgress", "--trainer.callbacks.every=0.0001"]
     command = ["fit", *SMALL["vqvae"], *BAR]

@@ -113,6 +113,7 @@ def test_on_a_terminal_progress_is_a_bar_that_goes_at_the_end(clock, monkeypatch
     assert drawn[-2].strip() == drawn[-1] == ""
 
 
+@pytest.mark.long
 def test_the_processes_of_a_command_wait_for_one_that_decodes_for_hours():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -59,6 +59,7 @@ def _files(folder, ending):
     return sorted(path for path in folder.rglob(f"*{ending}") if not path.name.startswith("."))
 
 
+@pytest.mark.long
 def test_images_labels_and_statistics_are_made_anew(validated, tmp_path):
     scores = validated()
     assert scores
@@ -82,6 +83,7 @@ def test_images_labels_and_statistics_are_made_anew(validated, tmp_path):
         assert {path: path.read_bytes() for path in whole} == whole
 
 
+@pytest.mark.long
 def test_codes_are_made_anew(experiment, checkpoints, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
     train = ["fit", *SMALL_PRIOR, *SHORT, "--trainer.max_steps=1", f"--model.vqvae={checkpoints['vqvae']}"]

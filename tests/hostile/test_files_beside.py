@@ -204,6 +204,7 @@ def measured(tmp_path, *arguments):
     return done.returncode, done.stderr, int(done.stdout.rpartition("MEGABYTES ")[2] or -1)
 
 
+@pytest.mark.long
 def test_a_file_that_claims_gigabytes_takes_none(checkpoints, tmp_path):
     pickled = b"\x80\x02cbuiltins\nbytearray\n(\x8a\x05\x00\x00\x00\x00\x02tR."
     with zipfile.ZipFile(tmp_path / "evil.ckpt", "w") as target:

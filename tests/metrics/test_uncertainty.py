@@ -63,6 +63,7 @@ def test_bootstrap_intervals_of_fid_cover_the_value_of_a_very_large_sample(digit
     assert 0.93 <= covered / 200 <= 0.97
 
 
+@pytest.mark.long
 def test_fid_infinity_is_without_bias_and_its_deviation_right(digits):
     reference, world = digits
     truth = float(frechet_distance(reference, Moments.of_features(world)))

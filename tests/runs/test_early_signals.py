@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 BLOCKED = """
 import os, signal
 from gen_experiments.runs.signals import Signals
@@ -74,6 +76,7 @@ def test_who_presses_ctrl_c_twice_does_not_wait():
     assert code(TWICE) == 7
 
 
+@pytest.mark.long
 def test_what_slurm_sends_before_the_time_limit_does_not_end_a_process_that_starts():
     assert code(START, SLURM_JOB_ID="7") == 0
     assert code(START) < 0
