@@ -24,7 +24,7 @@ TRUST_VARIABLE = "GEN_EXPERIMENTS_TRUST"
 # Only classes below these are built, never functions. None of them does more, when it is built, than a part must.
 ALLOWED = (
     *(f"gen_experiments.{name}" for name in ("images", "losses", "models", "networks", "priors", "quantizers")),
-    *(f"gen_experiments.{name}" for name in ("schedules", "training", "data.sources")),
+    *(f"gen_experiments.{name}" for name in ("schedules", "data.sources")),
     *(f"gen_experiments.data.{name}" for name in ("damage", "damage_parts", "datamodule", "folder", "groups", "jpeg")),
     *(f"gen_experiments.data.{name}" for name in ("labels", "pair_folders", "pairs")),
     *(f"gen_experiments.metrics.{name}" for name in ("channels", "classifier_net", "features", "fidelity", "trained")),

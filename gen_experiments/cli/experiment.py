@@ -17,7 +17,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from gen_experiments import BEGAN, callbacks, data, losses, metrics, models, networks, priors, quantizers, training
+from gen_experiments import BEGAN, callbacks, data, losses, metrics, models, networks, priors, quantizers
 from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
 from gen_experiments.callbacks.cost import Cost
 from gen_experiments.callbacks.evaluation import Evaluation
@@ -42,7 +42,7 @@ from gen_experiments.runs.start import Start
 from gen_experiments.training.trainer_options import check_trainer, check_trains
 
 # The packages whose classes the command line knows by their short names.
-PACKAGES = (callbacks, data, losses, metrics, models, networks, priors, quantizers, training)
+PACKAGES = (callbacks, data, losses, metrics, models, networks, priors, quantizers)
 # Stands for the run's folder in the trainer's configuration: `save_dir: RUN_DIR`, `dirpath: RUN_DIR/checkpoints`.
 RUN_DIR = "RUN_DIR"
 # The environment variable in which the processes that Lightning starts for other devices find the `Start`.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.storage import GIB
 
-MOST_BYTES = GIB  # of decoded images that are compared: a second or two
+MOST_BYTES = GIB  # of decoded images that are compared: half a second, if they are in memory
 
 
 def repetitions(splits: Mapping[str, ImageArray]) -> dict[str, NDArray[np.int64]]:

@@ -65,8 +65,9 @@ def _repeated(source: Source, splits: Mapping[str, ImageArray], name: str, numbe
     if not isinstance(source, PictureSource):
         return f"{len(numbers)} of {name}"
     pictures = source.pictures("train" if splits[name].pixels is splits["train"].pixels else name)
-    root = f"{getattr(source, 'root', '')}/"
-    names = [str(pictures[int(number)]).removeprefix(root) for number in numbers[: MAX_FILES + 1]]
+    root = getattr(source, "root", None)
+    inside = "" if root is None else f"{root}/"
+    names = [str(pictures[int(number)]).removeprefix(inside) for number in numbers[: MAX_FILES + 1]]
     return f"{len(numbers)} of {name} ({_names(names)})"
 
 

@@ -8,6 +8,7 @@ import pytest
 from gen_experiments.data import repetitions
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources import Decoded, ImageFolder, Source
+from gen_experiments.data.sources.base import PictureSource
 from pictures_on_disk import write_pictures
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -35,6 +36,26 @@ def test_copies_of_training_pictures_are_named_for_each_split(folder, capsys):
     assert said(ImageDataModule(ImageFolder(str(folder)), size=8), capsys) == [
         "1 of val (val/x y.png); 4 of test (test/copy0.png, test/copy1.png, test/copy2.png, …)"
     ]
+
+
+def test_copies_in_no_folder_have_their_whole_names(folder, capsys):
+    class Listed(PictureSource):
+        channels, num_classes = 3, None
+
+        def splits(self):
+            return {"train", "val", "test"}
+
+        def key(self, split):
+            return "listed"
+
+        def pictures(self, split):
+            return sorted((folder / split).iterdir())
+
+        def labels(self, split):
+            return None
+
+    shutil.copy(folder / "train" / "002.png", folder / "val" / "same.png")
+    assert said(ImageDataModule(Listed(), size=8), capsys) == [f"1 of val ({folder}/val/same.png)"]
 
 
 def test_nothing_is_said_of_different_pictures(folder, capsys):

@@ -18,7 +18,7 @@ def built(description, kind):
 def test_classes_are_built_and_functions_are_not():
     optimizer = built({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.5}}, Callable[[Any], Optimizer])
     assert optimizer.keywords["lr"] == 0.5
-    for function in ("torch.nn.functional.relu", "gen_experiments.training.ema.half_life_schedule"):
+    for function in ("torch.nn.functional.relu", "gen_experiments.models.averaged_translator.translate_images"):
         with pytest.raises(UserError, match="which is no class"):
             built(function, Callable[[Any], Any])
 
