@@ -64,7 +64,8 @@ class RunProgress(ProgressBar):
         shown = ", ".join(_latest(trainer))
         if self._bar is not None:
             self._bar.set_postfix_str(shown, refresh=False)
-            self._bar.update(done - self._bar.n)
+            self._bar.n = done
+            self._bar.refresh()
             return
         text = f"step {done:,}"
         if total is not None:
@@ -127,7 +128,17 @@ class RunProgress(ProgressBar):
     def _open(self, description: str, total: int | None, done: int) -> None:
         self._close()
         if self._enabled and sys.stderr.isatty():
-            self._bar = tqdm(total=total, initial=done, desc=description, dynamic_ncols=True, file=sys.stderr)
+            self._bar = tqdm(
+                total=total,
+                initial=done,
+                desc=description,
+                mininterval=self.every,
+                maxinterval=self.every,
+                miniters=1,
+                smoothing=0,  # the speed since the start, as in a file
+                dynamic_ncols=True,
+                file=sys.stderr,
+            )
 
     def _close(self) -> None:
         if self._bar is not None:

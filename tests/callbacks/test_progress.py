@@ -100,6 +100,23 @@ def test_a_line_a_minute_tells_the_time_left_at_the_speed_since_the_start(monkey
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("every", "drawn"), [(1e-9, [*range(7)]), (2.0, [0, 2, 4, 6])])
+def test_a_bar_is_drawn_as_often_as_asked_also_where_iterations_are_short(monkeypatch, capsys, every, drawn):
+    """tqdm by itself skips iterations of less than 0.1 s; here they take no time, or one second of a clock."""
+    now = [0.0]
+    if every > 1:
+        monkeypatch.setattr("gen_experiments.callbacks.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    trainer = SimpleNamespace(global_step=0, max_steps=7, max_epochs=None, callback_metrics={}, callbacks=[])
+    shown = RunProgress(every=every)
+    shown.on_train_start(trainer, None)
+    for _ in range(6):
+        trainer.global_step += 1
+        now[0] += 1
+        shown.on_train_batch_end(trainer, None)
+    assert [int(count) for count in re.findall(r"(\d)/7 \[", capsys.readouterr().err)] == drawn
+
+
 @pytest.mark.parametrize(
     ("max_steps", "max_epochs", "batches", "iterations"),
     [(-1, 3, 7, 21), (10, 3, 7, 10), (50, 3, 7, 21), (50, None, 7, 50), (-1, -1, 7, None), (50, 3, float("inf"), 50)],
