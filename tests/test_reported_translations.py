@@ -51,6 +51,52 @@ def test_scores_are_those_of_the_translations(trained):
     assert found == pytest.approx(expected, rel=1e-3)
 
 
+def test_a_model_with_styles_is_scored_in_one_drawn_for_each_picture(experiment, tmp_path):
+    recipe = f"--config={CONFIGS / 'experiments' / 'translation' / 'munit.yaml'}"
+    small = ("--model.autoencoder.width=4", "--model.autoencoder.residual_blocks=1", "--model.scales=1")
+    options = (
+        *SMALL[2:],
+        "--model.discriminator.layers=1",
+        *SHORT,
+        "--data.eval_batch_size=70",
+        "--trainer.max_steps=2",
+    )
+    assert experiment("fit", SMALL[0], recipe, *small, *options) == 0
+    folder = tmp_path / "runs" / "munit" / "version_0"
+    last = folder / "checkpoints" / "last.ckpt"
+    truth, model = digits(16)[0][held_out(1797)["val"]], load(last)
+    sources = to_float(torch.from_numpy(outlines(truth.numpy())))
+    with torch.inference_mode():
+        made, in_one = (
+            to_uint8(model.translate(sources, styles=model.drawn_styles(numbers)))
+            for numbers in (torch.arange(len(truth)), torch.zeros(1, dtype=torch.int64))
+        )
+        assert not torch.equal(made, in_one)
+        features = [DigitsFeatures()(images).numpy() for images in (made, truth)]
+        back = to_uint8(model.translate(to_float(made), "A", model.styles_of(sources, "A")))
+    absolute = [
+        np.abs(one.numpy().astype(float) - other.numpy()).mean() / 255
+        for one, other in ((made, truth), (back, to_uint8(sources)))
+    ]
+    expected = {"l1": absolute[0], "fid": frechet(*features)}
+    found = {name: column(folder / "metrics.csv", f"val/{name}")[-1] for name in (*expected, "cycle_l1")}
+    # The way back starts from translations that are not rounded.
+    assert found.pop("cycle_l1") == pytest.approx(absolute[1], rel=1e-2)
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert experiment("evaluate", last, "--json=record.json", "--metrics=[fid,l1]") == 0
+    held = json.loads((tmp_path / "record.json").read_text())
+    assert {name: held["scores"][name]["value"] for name in expected} == pytest.approx(expected, rel=1e-3)
+    assert held["protocol"]["evaluated"]["styles"] == "one drawn for each image"
+    # Of so many images that they are read in parts.
+    assert experiment("evaluate", last, "train", "--json=train.json", "--metrics=[l1]") == 0
+    train = digits(16)[0][held_out(1797)["train"]]
+    with torch.inference_mode():
+        styles = model.drawn_styles(torch.arange(len(train)))
+        made = to_uint8(model.translate(to_float(torch.from_numpy(outlines(train.numpy()))), styles=styles))
+    found = json.loads((tmp_path / "train.json").read_text())["scores"]["l1"]["value"]
+    assert found == pytest.approx(np.abs(made.numpy().astype(float) - train.numpy()).mean() / 255, rel=1e-5)
+
+
 def test_a_picture_shows_sources_above_translations_above_the_truth(trained):
     parts, folder = trained[:3], trained[3]
     shown = tiles(folder / "images" / "translations-0000004.png", 16).unflatten(0, (-1, 3, 8))

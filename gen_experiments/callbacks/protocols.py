@@ -72,8 +72,8 @@ class TranslatesInStyle(Translates, Protocol):
     def styles_of(self, images: Tensor, to: str | None = None) -> Tensor:
         """Maps (B, C, H, W) images of the side `to` -> their (B, style_dim) styles."""
 
-    def drawn_style(self, seed: int, to: str | None = None) -> Tensor:
-        """Returns a (1, style_dim) style of the side `to` that depends on the seed alone."""
+    def drawn_styles(self, numbers: Tensor, seed: int = 0, to: str | None = None) -> Tensor:
+        """Maps (B,) int64 numbers -> (B, style_dim) styles of the side `to`; each depends on number and seed alone."""
 
 
 @runtime_checkable
@@ -84,11 +84,18 @@ class Proposes(Protocol):
         """Maps (B, C, H, W) in [-1, 1] -> the same shape: proposal number `proposal` of a seed."""
 
 
-def image_mapping(model: object) -> Callable[[Tensor], Tensor] | None:
-    """Returns a model's method that reconstructs images or translates them to its first direction; None without one."""
+def image_mapping(model: object) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """Returns how a model reconstructs images or translates them to its first direction, as in its validation.
+
+    Returns:
+        (B, C, H, W) images in [-1, 1] and their (B,) int64 places among all images -> the same shape; None if the model
+        does neither. The places are the numbers of drawn styles, and mean nothing to models without styles.
+    """
+    if isinstance(model, TranslatesInStyle):
+        return lambda images, places: model.translate(images, styles=model.drawn_styles(places))
     if isinstance(model, Translates):
-        return model.translate
-    return model.reconstruct if isinstance(model, Reconstructs) else None
+        return lambda images, places: model.translate(images)
+    return (lambda images, places: model.reconstruct(images)) if isinstance(model, Reconstructs) else None
 
 
 def images_in(outputs: Any) -> Tensor | None:

@@ -67,12 +67,12 @@ class Tables(Callback):
             _log(logger, f"val/{name}_table", columns, rows, float(images_seen(pl_module)))
 
     def _rows_of(
-        self, mapping: Callable[[Tensor], Tensor], name: str, data: "ImageDataModule", device: torch.device
+        self, mapping: Callable[[Tensor, Tensor], Tensor], name: str, data: "ImageDataModule", device: torch.device
     ) -> tuple[list[str], list[list[Any]]]:
         images = data.split("val")
         chosen = evenly_spaced(len(images), self.count)
         inputs = data.source_images("val", chosen) if data.has_source_images else to_float(images.kept(chosen))
-        outcome = to_uint8(mapping(inputs.to(device))).cpu()
+        outcome = to_uint8(mapping(inputs.to(device), torch.as_tensor(chosen))).cpu()
         if data.has_source_images and not data.in_pairs:
             return ["source", name], [*map(list, zip(to_uint8(inputs), outcome, strict=True))]
         truths = images.read(chosen)

@@ -120,7 +120,8 @@ def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) ->
     elif isinstance(model, Reconstructs) and not training_data(checkpoint, None).has_source_images:
         raise UserError(f"the run of {checkpoint} was trained without damage: it reconstructs pictures as they are")
     else:
-        draws = [mapping]
+        one = torch.zeros(1, dtype=torch.int64)  # a drawn style is one for all pictures
+        draws = [lambda pictures: mapping(pictures, one)]
     return [on_device(draw, model.device) for draw in draws]
 
 

@@ -50,7 +50,7 @@ def translate(
     network = partial(model.translate, to=to)
     if isinstance(model, TranslatesInStyle):
         if style is None:
-            styles = model.drawn_style(seed, to)
+            styles = model.drawn_styles(torch.zeros(1, dtype=torch.int64), seed, to)
         else:
             styles = model.styles_of(_style_picture(style, model, reading), to)
         network = partial(model.translate, to=to, styles=styles)

@@ -75,17 +75,21 @@ class AveragedTranslator(ImageModel):
         """Returns the scalars that `means` names, for a batch of an evaluation."""
         return {}
 
+    def translate_batch(self, batch: Batch) -> Tensor:
+        """Returns the translations of a batch of an evaluation or a prediction."""
+        return self.translate(source_images_of(batch))
+
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Returns the translations of a batch for the callbacks."""
         sources = source_images_of(batch)
-        translations = self.translate(sources)
+        translations = self.translate_batch(batch)
         if self._means is not None:
             self._means.update(len(sources), **self.evaluated(sources, translations))
         return {"translations": translations}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the translations of a batch."""
-        return self.translate(source_images_of(batch))
+        return self.translate_batch(batch)
 
     def log_evaluation(self, split: str) -> None:
         """Logs the means."""

@@ -34,7 +34,8 @@ class MUNIT(TranslationModel):
     or encoded from a picture of that side. Content and style of a picture must reconstruct it (`reconstruction`). A
     translation in a drawn style must be encoded to the same content and style (`content`, `style`; L1, equations 3 and
     4). Each side has a discriminator. As in CycleGAN no term compares a translation with the picture beside it in the
-    batch. An iteration makes one step of the discriminators, then one of the autoencoders.
+    batch. An iteration makes one step of the discriminators, then one of the autoencoders. Evaluations draw a style for
+    each picture.
 
     Args:
         image: what the images are like; the command line links it from the data.
@@ -160,10 +161,26 @@ class MUNIT(TranslationModel):
         """Returns the (B, style_dim) styles of (B, C, H, W) images of the side `to`; see `translate`."""
         return at_least_float32(self._average(self.place_of(to)).style(images))
 
-    def drawn_style(self, seed: int, to: str | None = None) -> Tensor:
-        """Returns a (1, style_dim) style of the side `to`, drawn from a standard normal by the seed alone."""
-        seeds = randomness.seeds_of(torch.zeros(1, dtype=torch.int64), Stream.STYLE, seed)
-        return randomness.normal_of(seeds, self._average(self.place_of(to)).style_dim).to(self.device)
+    def drawn_styles(self, numbers: Tensor, seed: int = 0, to: str | None = None) -> Tensor:
+        """Returns styles of the side `to`, drawn from a standard normal.
+
+        Args:
+            numbers: (B,) int64, of the styles in the endless sequence of a seed.
+            seed: names the sequence.
+            to: the side, the first direction by default.
+
+        Returns:
+            (B, style_dim); each row depends on its number and the seed alone.
+
+        Raises:
+            UserError: the model has no such direction.
+        """
+        seeds = randomness.seeds_of(numbers.to(self.device), Stream.STYLE, seed)
+        return randomness.normal_of(seeds, self._average(self.place_of(to)).style_dim)
+
+    def translate_batch(self, batch: Batch) -> Tensor:
+        """Returns the translations of a batch, each in the style with the number of its place, of seed 0."""
+        return self.translate(source_images_of(batch), styles=self.drawn_styles(batch.places))
 
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns for each direction `to_b`, images and styles -> translations, and `styles_b`, images -> styles."""

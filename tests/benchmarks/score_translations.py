@@ -79,7 +79,7 @@ def made_by(model, sources, known, truth):
     if isinstance(model, TranslatesInStyle):
         others = known[np.random.default_rng(0).permutation(len(known))[: len(sources)]]
         styles |= {
-            ", drawn styles": torch.cat([model.drawn_style(seed) for seed in range(len(sources))]),
+            ", drawn styles": model.drawn_styles(torch.arange(len(sources))),
             ", styles of others": styles_of(model, others),
             ", styles of the truth": styles_of(model, truth),
         }

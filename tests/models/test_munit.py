@@ -160,16 +160,17 @@ def test_a_translation_has_the_content_of_one_side_and_the_style_of_the_other():
     for refused in (
         lambda: model.translate(a, "C"),
         lambda: model.styles_of(a, "C"),
-        lambda: model.drawn_style(0, "C"),
+        lambda: model.drawn_styles(torch.arange(2), to="C"),
     ):
         with pytest.raises(UserError, match="cannot translate to C: choose from B, A"):
             refused()
 
 
-def test_styles_are_drawn_by_their_seed_from_a_standard_normal():
+def test_styles_are_drawn_by_their_number_and_seed_from_a_standard_normal():
     model = munit()
-    assert torch.equal(model.drawn_style(3), model.drawn_style(3))
-    many = torch.cat([model.drawn_style(seed) for seed in range(2000)])
+    many = model.drawn_styles(torch.arange(2000), seed=3)
+    assert torch.equal(many[[5, 1999]], model.drawn_styles(torch.tensor([5, 1999]), 3))
+    assert not torch.isclose(many, model.drawn_styles(torch.arange(2000))).any()
     assert many.shape == (2000, 1)
     assert abs(many.mean().item()) < 0.1
     assert many.std().item() == pytest.approx(1, abs=0.06)
@@ -180,8 +181,9 @@ def test_what_comes_back_is_validated_in_its_own_style(tmp_path):
     model, batch = munit(), Batch(torch.full((1, 1, 2, 2), 9.0), None, source_images=torch.full((1, 1, 2, 2), 2.0))
     trainer = quiet_trainer(Watch(), 1, tmp_path)
     (found,) = trainer.validate(model, DataLoader([batch], batch_size=None), verbose=False)
-    (p_b, _, w_b, _), (p_a, q_a, w_a, v_a) = WEIGHTS["B"], WEIGHTS["A"]
-    back = w_a * p_b * w_b * p_a * 2 + v_a * q_a * 2
+    (p_b, _, w_b, v_b), (p_a, q_a, w_a, v_a) = WEIGHTS["B"], WEIGHTS["A"]
+    drawn = model.drawn_styles(torch.zeros(1, dtype=torch.int64)).item()
+    back = w_a * p_b * (w_b * p_a * 2 + v_b * drawn) + v_a * q_a * 2
     assert found["val/cycle_l1"] == pytest.approx(abs(back - 2) / 2, rel=1e-5)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments import distributed
-from gen_experiments.callbacks.protocols import Translates, image_mapping
+from gen_experiments.callbacks.protocols import Translates, TranslatesInStyle, image_mapping
 from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Images
 from gen_experiments.commands.evaluating.named_inputs import checkpoint_description
 from gen_experiments.data.datamodule import ImageDataModule
@@ -66,7 +66,10 @@ class Reconstructions:
         self.model, self.originals, self.in_pairs = model, originals, in_pairs
         self._mapping, self._sources = mapping, sources
         kind = TRANSLATIONS if isinstance(model, Translates) else RECONSTRUCTIONS
-        self.images = Images({**checkpoint_description(model, checkpoint), "kind": kind}, originals.count, self._read)
+        described = {**checkpoint_description(model, checkpoint), "kind": kind}
+        if isinstance(model, TranslatesInStyle):
+            described["styles"] = "one drawn for each image"
+        self.images = Images(described, originals.count, self._read)
         if wanted is not None and "lpips" in wanted:
             lpips = lpips or Perceptual()
         self._lpips = lpips if in_pairs and (wanted is None or "lpips" in wanted) else None
@@ -97,7 +100,8 @@ class Reconstructions:
             inputs = to_float(self.originals.kept(part).to(self.model.device))
         else:
             inputs = truth
-        remade = to_uint8(self._mapping(inputs)).cpu()
+        places = torch.arange(part.start, part.stop)
+        remade = to_uint8(self._mapping(inputs, places)).cpu()
         for name, measure in PAIRED.items():
             if name in self._values:
                 self._values[name].append(measure(remade, images))
@@ -107,7 +111,7 @@ class Reconstructions:
             self._values["lpips"].append(self._lpips.lpips(to_float(remade.to(truth.device)), truth).cpu())
         if self._tokenizer is not None:
             self._codes.append(self._tokenizer.encode(inputs).cpu())
-        self._places.append(torch.arange(part.start, part.stop))
+        self._places.append(places)
         return remade
 
     def scores(self) -> dict[str, Score]:
