@@ -146,7 +146,8 @@ class MUNIT(TranslationModel):
         Args:
             images: of the other side.
             to: the side.
-            styles: (B, style_dim) of that side, or (1, style_dim) for all images; None for 0, the mean of all styles.
+            styles: (B, style_dim) of that side, or (1, style_dim) for all images; None for the first drawn one of seed
+                0, as in the command `translate`.
 
         Raises:
             UserError: the model has no such direction.
@@ -154,7 +155,7 @@ class MUNIT(TranslationModel):
         place = self.place_of(to)
         into, out_of = self._average(place), self._average(1 - place)
         if styles is None:
-            styles = images.new_zeros(1, into.style_dim)
+            styles = self.drawn_styles(torch.zeros(1, dtype=torch.int64), to=to)
         return at_least_float32(into.decode(out_of.content(images), styles.expand(len(images), -1)))
 
     def styles_of(self, images: Tensor, to: str | None = None) -> Tensor:

@@ -77,9 +77,11 @@ def made_by(model, sources, known, truth):
     """Returns what a model makes of the sources, by the styles that it takes."""
     styles = {"": None}
     if isinstance(model, TranslatesInStyle):
+        drawn = model.drawn_styles(torch.arange(len(sources)))
         others = known[np.random.default_rng(0).permutation(len(known))[: len(sources)]]
-        styles |= {
-            ", drawn styles": model.drawn_styles(torch.arange(len(sources))),
+        styles = {
+            ", mean of all styles": torch.zeros_like(drawn),
+            ", drawn styles": drawn,
             ", styles of others": styles_of(model, others),
             ", styles of the truth": styles_of(model, truth),
         }
