@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STATE_FILE = "sweep.json"
 
 
-@dataclass
+@dataclass(eq=False)  # as equal draws lead to equal values, but to runs of their own
 class Trial:
     """One run of a sweep.
 

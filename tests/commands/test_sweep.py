@@ -1,6 +1,7 @@
 """Sweeps without a server: drawn, remembered, gone on with after a kill, and ended early."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import yaml
 
 import independent
 from conftest import CONFIGS, SMALL
+from gen_experiments.commands.sweep import print_trials
 from gen_experiments.errors import UserError
 from gen_experiments.search.sweep_file import SweepFile
-from gen_experiments.search.trials import Trial, Trials
+from gen_experiments.search.trials import Trials
 
 ROOT = Path(__file__).parents[2]
 DRAWN = {
@@ -87,7 +89,7 @@ def test_a_killed_sweep_goes_on_with_the_trial_it_was_in(folder):
     assert before["state"] == "running"
     rows = len(independent.column("runs/searched/version_0/metrics.csv", "val/rfid"))
     assert rows < 400
-    assert Trials(SweepFile.read(Path("sweep.yaml")), 0).next() == Trial(**before)
+    assert vars(Trials(SweepFile.read(Path("sweep.yaml")), 0).next()) == before
 
 
 def test_the_drawing_depends_on_the_seed_and_the_trials_alone(folder):
@@ -112,6 +114,16 @@ def test_random_draws_differ(folder):
     for _ in range(4):
         trials.next().state = "finished"
     assert len({trial.parameters["model.optimizer.lr"] for trial in trials.all}) == 4
+
+
+def test_trials_with_equal_draws_and_values_have_runs_of_their_own(folder, capsys):
+    write(parameters={"a": {"values": [1, 1]}}, method="grid")
+    trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    while (trial := trials.next()) is not None:
+        trial.state, trial.history = "finished", [2.0]
+    assert [trials.folder(trial).name for _, trial in trials.ranked()] == ["version_0", "version_1"]
+    print_trials(trials)
+    assert re.findall(r"│ (\d) +│ 2 ", capsys.readouterr().out) == ["0", "1"]
 
 
 def test_a_logarithmic_range_is_drawn_evenly_over_its_decades(folder):
