@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def _values(runs: Sequence[RunData]) -> str:
         row = [with_unit(name)]
         for run in runs:
             _, values = run.curves.get(name, ([], []))
-            row += [f"{values[-1]:.6g}", f"{min(values):.6g}", f"{max(values):.6g}"] if values else ["", "", ""]
+            known = [value for value in values if not math.isnan(value)] or values
+            row += [f"{values[-1]:.6g}", f"{min(known):.6g}", f"{max(known):.6g}"] if values else ["", "", ""]
         rows.append(row)
     numbers = [f" ({number})" if len(runs) > 1 else "" for number in range(1, len(runs) + 1)]
     header = [value + number for number in numbers for value in VALUES]

@@ -66,6 +66,13 @@ def test_the_last_value_is_the_last_of_several(runs, experiment):
     assert Page((runs / "report.html").read_text()).row("val/fid") == ["val/fid", "2.75", "1.25", "3.5"]
 
 
+def test_a_value_that_was_no_number_is_neither_the_smallest_nor_the_largest(runs, experiment):
+    rows = "".join(f"{number},{value}\n" for number, value in enumerate(["nan", "3", "inf", "2.5", "nan"]))
+    (runs / "gan" / "metrics.csv").write_text("images_seen,val/fid\n" + rows)
+    assert experiment("report", "gan") == 0
+    assert Page((runs / "report.html").read_text()).row("val/fid")[1:] == ["nan", "2.5", "inf"]
+
+
 def test_the_page_needs_nothing_else(runs, experiment):
     assert experiment("report", "gan", "--out=pages/gan.html") == 0
     page = Page((runs / "pages" / "gan.html").read_text())
