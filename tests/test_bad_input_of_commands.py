@@ -35,6 +35,16 @@ def test_checkpoints(mistake, trained, tmp_path):
     assert "was not written by gen_experiments" in mistake("sample", tmp_path / "foreign.ckpt")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_have_no_scores(mistake, contents, tmp_path, value):
+    write_pictures(tmp_path / "pictures", 2)
+    weights = dict(contents["vqvae"]["state_dict"])
+    weights["decoder.layers.0.weight"] = torch.full_like(weights["decoder.layers.0.weight"], value)
+    torch.save({**contents["vqvae"], "state_dict": weights}, tmp_path / "broken.ckpt")
+    for command in (("reconstruct", "broken.ckpt", "--images=pictures"), ("evaluate", "broken.ckpt", "pictures")):
+        assert "weights that are NaN or infinite (decoder.layers.0.weight)" in mistake(*command)
+
+
 def test_a_checkpoint_that_names_foreign_code_is_not_imported(mistake, trained, tmp_path, monkeypatch):
     (tmp_path / "foreign.py").write_text("open('imported', 'w')\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,4 +1,4 @@
-"""The cost of a training, in its checkpoints."""
+"""What a training took and saw, in its checkpoints."""
 
 import time
 from typing import Any
@@ -7,19 +7,22 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gen_experiments import distributed, randomness
+from gen_experiments.callbacks.lookups import data_of
 
 
 class Cost(Callback):
-    """Adds `training` to each checkpoint: seed, precision, device and time.
+    """Adds `training` to each checkpoint: seed, precision, device, time and training images.
 
     `seconds` is the wall time from the set-up of `fit` to the checkpoint, validations included; `processor_seconds` is
     the CPU time of the first process without its data workers. Both are summed over all starts of a run; time after the
-    last checkpoint before a kill is not counted. `processes` and `device` are those of the last start.
+    last checkpoint before a kill is not counted. `processes` and `device` are those of the last start. `images` has the
+    fingerprints of the training images of all starts.
     """
 
     def __init__(self) -> None:
         self._began = self._processor_began = 0.0
         self._seconds = self._processor_seconds = 0.0  # before this start
+        self._images: list[str] = []  # likewise
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Starts both clocks."""
@@ -28,6 +31,7 @@ class Cost(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the cost so far."""
         device = pl_module.device
+        images = data_of(trainer).split("train").fingerprint
         checkpoint["training"] = {
             "seed": randomness.announced_seed(),
             "precision": trainer.precision,
@@ -35,9 +39,11 @@ class Cost(Callback):
             "processes": distributed.world_size(),
             "seconds": self._seconds + time.perf_counter() - self._began,
             "processor_seconds": self._processor_seconds + time.process_time() - self._processor_began,
+            "images": list(dict.fromkeys([*self._images, images])),
         }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Continues the sums; checkpoints of earlier releases have none."""
+        """Continues the sums and the list; checkpoints of earlier releases have none."""
         before = checkpoint.get("training", {"seconds": 0.0, "processor_seconds": 0.0})
         self._seconds, self._processor_seconds = before["seconds"], before["processor_seconds"]
+        self._images = before.get("images", [])

@@ -1,6 +1,7 @@
 """Resumes a stopped run as if it had not stopped: its best score, its curves, a validation that was due."""
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.trainer.states import TrainerFn
 
+from gen_experiments.callbacks.changes import changed_images
 from gen_experiments.callbacks.csv_logger import MetricsCSV
 from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.checkpoints.paths import CHECKPOINTS, LAST
-from gen_experiments.errors import Stopped
+from gen_experiments.errors import Stopped, quoted, shortened
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.record import update_record
 from gen_experiments.runs.start import Start
@@ -51,6 +53,7 @@ class Resumption(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adapts a checkpoint to the folder and the options of the resumed run, before Lightning reads it."""
+        _say_what_changed(trainer, pl_module, checkpoint)
         if trainer.state.fn != TrainerFn.FITTING:
             return
         step = checkpoint["global_step"]
@@ -163,6 +166,24 @@ def _move_to(state: dict[str, Any], folder: str) -> dict[str, Any]:
     paths = {name: move(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
     best = {move(path): score for path, score in state["best_k_models"].items()}
     return {**state, **paths, "best_k_models": best, "dirpath": folder}
+
+
+def _say_what_changed(trainer: Trainer, model: LightningModule, checkpoint: dict[str, Any]) -> None:
+    """Prints if the training images are not those of the checkpoint, or if its classes have other names."""
+    data: ImageDataModule | None = trainer.datamodule  # type: ignore[attr-defined]
+    if data is None or not trainer.is_global_zero:
+        return
+    changed = changed_images(checkpoint.get("training", {}).get("images", ()), data)
+    if changed is not None:
+        print(changed, flush=True)
+    image = checkpoint.get("hyper_parameters", {}).get("image") or {}
+    before, now = image.get("class_names"), data.image.class_names
+    if before and now and tuple(before) != now:
+        print(f"classes were {_listed(before)} and are {_listed(now)}", flush=True)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return shortened(", ".join(map(quoted, names)), 300)
 
 
 def _fit_to_batches(trainer: Trainer, checkpoint: dict[str, Any]) -> None:

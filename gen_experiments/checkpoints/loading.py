@@ -91,7 +91,8 @@ def load_model(path: str | Path, required: type[Kind], task: str) -> Kind:
 
     Raises:
         UserError: see `read_checkpoint`; the checkpoint names classes of a package that is not trusted, does not
-            describe a model, or holds other weights than it describes; or the model cannot do the task.
+            describe a model, or holds other weights than it describes or weights that are not finite; or the model
+            cannot do the task.
     """
     checkpoint = read_checkpoint(path)
     state = checkpoint["state_dict"]
@@ -110,6 +111,10 @@ def load_model(path: str | Path, required: type[Kind], task: str) -> Kind:
             )
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(state)
+        broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
+        if broken is not None:
+            # Its pictures would be black, and most of their scores numbers.
+            raise UserError(f"{path} holds weights that are NaN or infinite ({broken}): name an earlier checkpoint")
         model.hparams.update(checkpoint["hyper_parameters"])  # for the checkpoints of further training
     return model.eval()
 

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.training_data import training_data
+from gen_experiments.commands.training_data import split_data
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import to_uint8
@@ -49,7 +49,7 @@ def augment_score(
     check_interval("[10, inf)", steps=steps)
     check_interval("[0, inf)", seed=seed)
     model = load_on_device(checkpoint, Samples, "sample", device)
-    data = training_data(checkpoint, config)
+    data = split_data(checkpoint, config)
     if model.num_classes is None or data.source.num_classes != model.num_classes:
         raise UserError("augment-score needs a model of classes and data of the same: train with conditional networks")
     if model.image.channels not in (1, 3):

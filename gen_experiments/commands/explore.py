@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.devices import load_on_device
+from gen_experiments.commands.image_files import check_image_file
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
 from gen_experiments.images import to_uint8
@@ -42,6 +43,7 @@ def explore(
     Raises:
         UserError: the checkpoint cannot be used, a number is out of range, or `out` cannot be written.
     """
+    check_image_file(out)
     model = load_on_device(checkpoint, GAN, "explore: it has no latent directions", device)
     dim = model.generator.latent_dim
     check_interval(f"[1, {dim}]", directions=directions)

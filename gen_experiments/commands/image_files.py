@@ -63,3 +63,17 @@ def write_images(images: Tensor, out: str, names: Sequence[str] | None = None) -
 def is_image_file(out: str) -> bool:
     """Returns whether an output path is an image file and not a folder."""
     return Path(out).suffix.lower() in IMAGE_SUFFIXES
+
+
+def check_image_file(out: str) -> None:
+    """Makes sure, before a model computes, that a grid can be written to `out`; a missing folder is made.
+
+    Raises:
+        UserError: `out` is no image file, or its folder cannot be made.
+    """
+    if not is_image_file(out):
+        raise UserError(f"cannot write {out}: name a file that ends in one of {' '.join(IMAGE_SUFFIXES)}")
+    try:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}") from error

@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 from gen_experiments import randomness
 from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import read_images
+from gen_experiments.commands.image_files import check_image_file, read_images
 from gen_experiments.commands.labels import class_numbers, one_label
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.data.folder import find_pictures
@@ -62,6 +62,7 @@ def inpaint(
         UserError: the checkpoint, the folder or the mask cannot be used, a number is out of range, or `out` cannot be
             written.
     """
+    check_image_file(out)
     model = load_on_device(
         checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)", device
     )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import read_latents
+from gen_experiments.commands.image_files import check_image_file, read_latents
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MAX_IN_GRID, grid, page_names, save_grid
@@ -46,6 +46,7 @@ def interpolate(
     Raises:
         UserError: the checkpoint or the file cannot be used, a number is out of range, or `out` cannot be written.
     """
+    check_image_file(out)
     model = load_on_device(checkpoint, GAN, "interpolate: it has no noise to go through", device)
     check_interval("[2, inf)", points=points, steps=steps)
     check_interval("[0, inf)", seed=seed)

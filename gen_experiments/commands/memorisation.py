@@ -5,7 +5,8 @@ import torch
 
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.training_data import extractor_of, run_config, training_data
+from gen_experiments.commands.image_files import check_image_file
+from gen_experiments.commands.training_data import extractor_of, run_config, split_data
 from gen_experiments.errors import check_interval
 from gen_experiments.grids import in_rows, page_names, save_grid
 from gen_experiments.images import to_uint8
@@ -50,8 +51,9 @@ def memorisation(
     check_interval("[1, inf)", num=num)
     check_interval("[0, inf)", seed=seed)
     check_interval("(0, 1)", share=share)
+    check_image_file(out)
     model = load_on_device(checkpoint, Samples, "sample", device)
-    data = training_data(checkpoint, config)
+    data = split_data(checkpoint, config)
     network = (extractor or extractor_of(run_config(checkpoint, config))).to(model.device)
     suffix = "" if network.fits(data.source.content, "--extractor") else f", which knows {network.content} only"
     trained_on, held_out = data.split("train"), data.split("test")

@@ -42,15 +42,17 @@ def write_outputs(network: Network, folder: str, spec: ImageSpec, reading: Readi
     """
     if not whole:
         names, originals = read_images(folder, spec, reading)
+        check_names(names, folder, out)
         write_by_name(names, originals, apply_network(network, originals), folder, out, "images")
         return
     if is_image_file(out):
         raise UserError("--whole writes pictures as large as they are: name a folder by --out")
     files, _ = find_pictures(Path(folder), reading.suffixes)
-    paths = _paths([file.relative_to(folder) for file in files], folder, out)
+    names = [file.relative_to(folder) for file in files]
+    check_names(names, folder, out)
     for (number,) in progress(len(files), "images"):
         picture = to_float(reading.kept(files[number], None, spec.channels))
-        save_image(to_uint8(apply_in_tiles(network, picture, spec.size)), paths[number])
+        save_image(to_uint8(apply_in_tiles(network, picture, spec.size)), _path(out, names[number]))
     print(f"wrote {len(files)} images, as large as they were, to {out}")
 
 
@@ -68,22 +70,31 @@ def write_rows(rows: Sequence[Tensor], out: str, what: str) -> None:
 
 
 def write_by_name(names: list[Path], originals: Tensor, outputs: Tensor, folder: str, out: str, what: str) -> None:
-    """Writes pictures by the names of their originals, which are paths below `folder`, or as a grid below them."""
+    """Writes pictures by the names of their originals, which are paths below `folder`, or as a grid below them.
+
+    Raises:
+        UserError: as for `check_names`, which commands call before their model computes.
+    """
     if is_image_file(out):
         write_rows([originals, outputs], out, f"{what} below their originals")
         return
-    for path, picture in zip(_paths(names, folder, out), outputs, strict=True):
-        save_image(picture, path)
+    check_names(names, folder, out)
+    for name, picture in zip(names, outputs, strict=True):
+        save_image(picture, _path(out, name))
     print(f"wrote {len(outputs)} {what} to {out}")
 
 
-def _paths(names: list[Path], folder: str, out: str) -> list[Path]:
-    """Returns the paths of the outputs, with the names of the originals.
+def check_names(names: list[Path], folder: str, out: str) -> None:
+    """Makes sure that pictures can be written to `out` by the names of their originals in `folder`.
 
     Raises:
-        UserError: an original or another picture would be overwritten.
+        UserError: an original or another picture would be overwritten, or the folder cannot be made.
     """
-    paths = [Path(out) / name.with_suffix(".png") for name in names]
+    if is_image_file(out):
+        return
+    if not out:
+        raise UserError("--out is empty: name a folder or an image file")
+    paths = [_path(out, name) for name in names]
     originals = {(Path(folder) / name).resolve() for name in names}
     if Path(out).resolve() == Path(folder).resolve() or not originals.isdisjoint(path.resolve() for path in paths):
         raise UserError(f"{out} holds originals, which would be overwritten: name another folder by --out")
@@ -92,4 +103,11 @@ def _paths(names: list[Path], folder: str, out: str) -> list[Path]:
         if path in taken:
             raise UserError(f"two pictures would both be written to {path}: rename one of their originals")
         taken.add(path)
-    return paths
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}") from error
+
+
+def _path(out: str, name: Path) -> Path:
+    return Path(out) / name.with_suffix(".png")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import read_images
+from gen_experiments.commands.image_files import check_image_file, read_images
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.errors import UserError, check_interval
@@ -67,6 +67,7 @@ def project(
     Raises:
         UserError: the checkpoint or the folder cannot be used, a number is out of range, or a file cannot be written.
     """
+    check_image_file(out)
     model = load_on_device(checkpoint, GAN, "project: it has no noise to look for", device)
     model.requires_grad_(False)
     check_interval("[1, inf)", steps=steps)

@@ -5,7 +5,7 @@ import torch
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.image_files import is_image_file, read_images
-from gen_experiments.commands.outputs import write_by_name, write_rows
+from gen_experiments.commands.outputs import check_names, write_by_name, write_rows
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
@@ -41,6 +41,7 @@ def reconstruct(
     """
     model = load_on_device(checkpoint, Reconstructs, "reconstruct", device)
     names, kept = read_images(images, model.image, reading_of(checkpoint))
+    check_names(names, images, out)
     remade = torch.cat(
         [to_uint8(model.reconstruct(to_float(part.to(model.device)))).cpu() for part in kept.split(BATCH)]
     )

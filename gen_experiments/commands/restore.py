@@ -15,6 +15,7 @@ from gen_experiments.commands.outputs import (
     BATCH,
     Network,
     apply_network,
+    check_names,
     on_device,
     write_by_name,
     write_outputs,
@@ -75,6 +76,7 @@ def restore(
         if whole:
             raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
         names, inputs = read_images(images, model.image, reading_of(checkpoint))
+        check_names(names, images, str(Path(out) / "proposal_1") if not is_image_file(out) else out)
         restored = [apply_network(restorer, inputs) for restorer in restorers]
         if is_image_file(out):
             write_rows([inputs, *restored], out, f"damaged images above {proposals} proposals each")

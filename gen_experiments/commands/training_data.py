@@ -1,10 +1,13 @@
 """The data that a checkpoint was trained on, and the extractor that scored it."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
-from gen_experiments import data, metrics
+from gen_experiments import data, distributed, metrics
+from gen_experiments.callbacks.changes import changed_images
 from gen_experiments.checkpoints.descriptions import build, described_by
+from gen_experiments.checkpoints.loading import read_checkpoint
 from gen_experiments.checkpoints.paths import is_exported
 from gen_experiments.cli.class_paths import import_packages
 from gen_experiments.cli.parser import in_home
@@ -28,6 +31,16 @@ def training_data(checkpoint: str, config: str | None) -> ImageDataModule:
         UserError: there is no such file, it describes no data, or it names classes of a package that is not trusted.
     """
     return data_of(run_config(checkpoint, config))
+
+
+def split_data(checkpoint: str, config: str | None) -> ImageDataModule:
+    """Returns `training_data` whose splits are to be used, with a warning if its images have changed since."""
+    data_module = training_data(checkpoint, config)
+    training = read_checkpoint(checkpoint).get("training") or {}
+    changed = changed_images(training.get("images", ()), data_module)
+    if changed and distributed.rank() == 0:
+        warnings.warn(changed, stacklevel=2)
+    return data_module
 
 
 def data_of(path: Path) -> ImageDataModule:

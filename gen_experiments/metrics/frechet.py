@@ -162,10 +162,11 @@ class FeatureSums(Metric):
         """Returns the moments of all that was added, the same on every process.
 
         Raises:
-            UserError: fewer than two images were added.
+            UserError: fewer than two images were added, and their features have a dimension.
         """
         total, products, count = self.compute()
-        _check_count(int(count))
+        if self.dim:  # where pixels alone are compared, one image is enough
+            _check_count(int(count))
         # torchmetrics squeezes tensors of one element.
         return Moments.of_sums(total.reshape(self.dim), products.reshape(self.dim, self.dim), count)
 

@@ -1,5 +1,6 @@
 """The base of models that generate: a seed names an endless sequence of numbered samples."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen_experiments import randomness
+from gen_experiments import distributed, randomness
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, quoted, shortened
 from gen_experiments.images import Batch
 from gen_experiments.models.base import ImageModel
 from gen_experiments.randomness import Stream
@@ -72,13 +73,22 @@ class GenerativeModel(ImageModel, ABC):
         return torch.bucketize(images, ends, right=True)
 
     def on_fit_start(self) -> None:
-        """Counts the training images of each class."""
+        """Counts the training images of each class, and warns of classes without any."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if self.num_classes is None or not isinstance(data, ImageDataModule):
             return
         images = data.split("train")
         if images.all_labels is not None:
             self.class_counts = np.bincount(images.all_labels[images.members], minlength=self.num_classes).tolist()
+            # Old models may lack the names.
+            counted = zip(self.image.class_labels, self.class_counts, strict=False)
+            unseen = [quoted(name) for name, count in counted if not count]
+            if unseen and distributed.rank() == 0:
+                warnings.warn(
+                    f"no training image is of {shortened(', '.join(unseen))}: samples of such a class would be noise; "
+                    "add pictures to train, hold out fewer, or remove the class",
+                    stacklevel=2,
+                )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the number of training images of each class."""

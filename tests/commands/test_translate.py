@@ -123,3 +123,36 @@ def test_what_cannot_be_done_is_said_in_one_line(refused, experiment, trained, c
     write_pictures(tmp_path / "in", 1, size=(16, 16), suffix=".bmp")
     assert "two pictures would both be written to out/000.png" in refused(*translate, "--images=in", "--out=out")
     assert not (tmp_path / "out").exists()
+
+
+def test_where_nothing_can_be_written_no_model_computes(refused, checkpoints, trained, monkeypatch, tmp_path):
+    write_pictures(tmp_path / "in", 2, size=(16, 16))
+    write_pictures(tmp_path / "in", 1, size=(16, 16), suffix=".bmp")
+    write_pictures(tmp_path / "fine", 2, size=(16, 16))
+    (tmp_path / "taken").write_text("a file")
+
+    def forward(*_, **__):
+        raise AssertionError("the model computed in vain")
+
+    monkeypatch.setattr("gen_experiments.models.vqvae.VQVAE.reconstruct", forward)
+    monkeypatch.setattr("gen_experiments.commands.outputs.to_float", forward)
+    for command in (("reconstruct", checkpoints["vqvae"]), ("translate", trained["translation"])):
+        assert "two pictures would both be written" in refused(*command, "--images=in", "--out=out")
+        assert "in holds originals" in refused(*command, "--images=in", "--out=in")
+        assert "cannot write taken: File exists" in refused(*command, "--images=fine", "--out=taken")
+        assert "cannot write taken/deep: Not a directory" in refused(*command, "--images=fine", "--out=taken/deep")
+        assert "--out is empty" in refused(*command, "--images=fine", "--out=")
+
+
+@pytest.mark.parametrize("command", ["memorisation", "project", "explore", "interpolate", "inpaint"])
+def test_where_no_grid_can_be_written_nothing_is_loaded(refused, monkeypatch, tmp_path, command):
+    def load(*_, **__):
+        raise AssertionError("the model was loaded in vain")
+
+    (tmp_path / "taken").write_text("a file")
+    (tmp_path / "any.ckpt").write_text("of no use")
+    write_pictures(tmp_path / "in", 1)
+    monkeypatch.setattr(f"gen_experiments.commands.{command}.load_on_device", load)
+    words = {"project": ["--images=in"], "inpaint": ["--images=in", "--mask=box"]}.get(command, [])
+    assert "cannot write grid.txt: name a file that ends in" in refused(command, "any.ckpt", *words, "--out=grid.txt")
+    assert "cannot write taken/a.png: File exists" in refused(command, "any.ckpt", *words, "--out=taken/a.png")

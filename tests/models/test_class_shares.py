@@ -54,6 +54,21 @@ def test_an_export_keeps_them(trained, model, experiment, tmp_path):
     assert load_model(tmp_path / "exported", GAN, "test").class_counts == model.class_counts
 
 
+def test_a_class_whose_only_picture_is_held_out_is_named_before_training(experiment, tmp_path):
+    names = [f"kind{number}" for number in range(6)]
+    for number, name in enumerate(names):
+        write_pictures(tmp_path / "set" / name, 1, size=(32, 32), mode="L", seed=number)
+    data = ["--data.source=ImageFolder", "--data.source.root=set", "--data.source.channels=1", "--data.size=32"]
+    classes = ["--model.generator.conditional=true", "--model.discriminator.conditional=true"]
+    few = ["--trainer.max_steps=1", "--data.batch_size=2", "--evaluation.extractor=null"]
+    with pytest.warns(UserWarning, match=r"no training image is of kind\d, kind\d: samples") as warned:
+        assert experiment("fit", *SMALL["gan"], *SHORT, *few, *data, *classes) == 0
+    text = " ".join(str(warning.message) for warning in warned)
+    counts = contents_of(tmp_path / "runs" / "gan" / "version_0" / "checkpoints" / "last.ckpt")["class_counts"]
+    for name, count in zip(names, counts, strict=True):
+        assert (name in text) == (count == 0)
+
+
 def test_a_class_without_training_images_is_never_drawn(model):
     model.class_counts = [2, 0, 1]
     torch.testing.assert_close(shares(model), torch.tensor([2 / 3, 0, 1 / 3]), rtol=0.0, atol=0.04)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gen_experiments.commands.evaluating.extraction import features_of
 from gen_experiments.commands.evaluating.image_sets import Images, split_images
-from gen_experiments.commands.training_data import training_data
+from gen_experiments.commands.training_data import split_data
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.intervals import Score
 from gen_experiments.metrics.features import FeatureExtractor
@@ -39,7 +39,7 @@ def copies(
     Raises:
         UserError: the run's data cannot be found, or it holds out too few images.
     """
-    data = training_data(str(checkpoint), None)
+    data = split_data(str(checkpoint), None)
     trained_on, unseen = (split_images(data, split) for split in ("train", "test"))
     if reference_features is not None and trained_on.described["fingerprint"] == reference.get("fingerprint"):
         references = reference_features

@@ -12,7 +12,7 @@ from gen_experiments.commands.evaluating.image_sets import SPLITS, Archive, Imag
 from gen_experiments.commands.evaluating.named_inputs import images_of, open_input
 from gen_experiments.commands.evaluating.protocol import Protocol
 from gen_experiments.commands.evaluating.reconstructions import GAIN, OF_CODES, Reconstructions, reconstructions_of
-from gen_experiments.commands.training_data import training_data
+from gen_experiments.commands.training_data import split_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.scores import METRICS, check_counts
@@ -84,7 +84,7 @@ def open_sides(evaluated: str, reference: str | None, protocol: Protocol, device
     data, reconstructions, maps_images = None, None, image_mapping(model) is not None
     if checkpoint is not None and maps_images:
         if theirs is None:
-            data = training_data(str(checkpoint), None), reference or split_compared_with(checkpoint, True)
+            data = split_data(str(checkpoint), None), reference or split_compared_with(checkpoint, True)
         else:
             data = theirs.data
     preprocessing = mine.preprocessing or (None if theirs is None else theirs.preprocessing)
@@ -106,4 +106,4 @@ def _own_split(evaluated: str, checkpoint: Path | None, split: str | None) -> Im
     """Returns a split of the data that a model that samples was trained on, by default what training compared with."""
     if checkpoint is None:
         raise UserError(f"{evaluated} has no data of its own to be compared with: name a reference after it")
-    return split_images(training_data(str(checkpoint), None), split or split_compared_with(checkpoint, False))
+    return split_images(split_data(str(checkpoint), None), split or split_compared_with(checkpoint, False))

@@ -1,0 +1,77 @@
+"""Scores on images that were trained on are named: held-out images move between the splits when a folder changes."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import CONFIGS, SHORT, SMALL
+
+WORDS = "the checkpoint was trained on other images"
+OPTIONS = [
+    *SMALL["vqvae"],
+    *SHORT,
+    f"--config={CONFIGS / 'data' / 'folder.yaml'}",
+    "--data.source.root=pictures",
+    "--data.size=16",
+    "--data.batch_size=2",
+    "--evaluation.extractor=null",
+    "--trainer.logger=MetricsCSV",
+]
+RUN = "runs/vqvae/version_0"
+MOVED = "so that scores flatter it"
+
+
+def draw(folder, count, first=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + count):
+        pixels = np.random.default_rng([number, len(str(folder))]).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+@pytest.fixture
+def trained(experiment, capsys, tmp_path):
+    """A run on a folder of two classes."""
+    for name in ("cats", "dogs"):
+        draw(tmp_path / "pictures" / name, 6)
+    assert experiment("fit", *OPTIONS) == 0
+    assert WORDS not in "".join(capsys.readouterr())
+
+
+def said(experiment, capsys, *words):
+    assert experiment(*words) == 0
+    captured = capsys.readouterr()
+    return captured.out + captured.err
+
+
+def test_a_picture_more_is_said_by_all_that_use_the_splits(trained, experiment, capsys, tmp_path):
+    # One held-out picture is enough for PSNR.
+    assert WORDS not in said(experiment, capsys, "evaluate", RUN)
+    draw(tmp_path / "pictures" / "cats", 1, first=9)
+    with pytest.warns(UserWarning, match=MOVED):
+        assert experiment("evaluate", RUN) == 0
+    capsys.readouterr()
+    assert MOVED in said(experiment, capsys, "validate", *OPTIONS, "--ckpt_path=best")
+    going_on = [*OPTIONS, "--ckpt_path=last", "--trainer.max_steps=6"]
+    assert MOVED in said(experiment, capsys, "fit", *going_on)
+    # Also once it has trained on the new images: it has seen the old ones too.
+    with pytest.warns(UserWarning, match=MOVED):
+        assert experiment("evaluate", f"{RUN}/checkpoints/last.ckpt") == 0
+
+
+def test_as_many_pictures_of_other_classes_are_said(trained, experiment, capsys, tmp_path):
+    shutil.move(tmp_path / "pictures" / "dogs", tmp_path / "pictures" / "foxes")
+    text = said(experiment, capsys, "fit", *OPTIONS, "--ckpt_path=last", "--trainer.max_steps=6")
+    assert WORDS in text
+    assert "classes were cats, dogs and are cats, foxes" in text
+
+
+def test_splits_of_their_own_hold_nothing_that_was_trained_on(experiment, capsys, tmp_path):
+    for split, count in {"train": 6, "val": 2, "test": 2}.items():
+        draw(tmp_path / "pictures" / split, count)
+    assert experiment("fit", *OPTIONS) == 0
+    draw(tmp_path / "pictures" / "train", 1, first=9)
+    text = said(experiment, capsys, "fit", *OPTIONS, "--ckpt_path=last", "--trainer.max_steps=6")
+    assert WORDS in text
+    assert MOVED not in text
