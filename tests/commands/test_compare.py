@@ -1,3 +1,4 @@
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from PIL import Image
 
 import independent
 from gen_experiments.checkpoints.loading import load_model
+from gen_experiments.evaluation.records import differences
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.reconstruction import psnr
@@ -63,6 +65,51 @@ def test_intervals_that_overlap_have_none(compared, half):
     write("c.json", fid=(9.0, 0.5))
     assert rows(compared("a.json", "b.json", "c.json"), "fid").endswith("no winner, intervals overlap")
     assert rows(compared("b.json", "c.json"), "fid").endswith(" 1")
+
+
+def test_the_best_has_to_be_apart_from_every_other_one(compared):
+    for name, value in (("a.json", 2.0), ("b.json", 3.0), ("c.json", 2.05)):
+        write(name, fid=(value, 0.1))
+    assert rows(compared("a.json", "b.json", "c.json"), "fid").endswith("no winner, intervals overlap")
+
+
+SMALLER = "fid sfid fid_infinity kid mind missed class_missed near_copies lpips l1 bits_per_pixel".split()
+LARGER = "is precision recall density coverage near_copies_p psnr ssim ms_ssim psnr_gain perplexity".split()
+LARGER += ["codebook_usage"]
+
+
+def test_which_of_two_numbers_is_better_is_known_of_every_metric(compared, refused):
+    for name, value in (("a.json", 1.0), ("b.json", 2.0)):
+        write(name, **dict.fromkeys([*SMALLER, *LARGER], (value, 0.1)))
+    out = compared("a.json", "b.json")
+    for better, metrics in enumerate((SMALLER, LARGER), 1):
+        for metric in metrics:
+            unit = " (dB)" if metric.startswith("psnr") else ""
+            assert rows(out, f"{metric}{unit}").endswith(f" {better}"), metric
+    known = refused("evaluate", "a.json", "--metrics=[none]").partition("choose from ")[2]
+    assert set(known.strip().split(", ")) | {"class_missed"} == {*SMALLER, *LARGER}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("extractor", "weights_sha256", "resize", "extractor_knows_the_images", "covariance"),
+        *(f"reference.{field}" for field in ("split", "count", "size", "crop", "pixels_sha256", "sha256")),
+        *("evaluated.count", "evaluated.size"),
+    ],
+)
+def test_what_must_be_equal_for_a_ranking(field):
+    """And what may differ: seeds, paths and versions."""
+    sides = {"evaluated": {"kind": "folder", "path": "a"}, "reference": {"kind": "split", "path": "a"}}
+    one = {"scores": {}, "protocol": {**sides, "bootstrap": 100, "versions": {"torch": "2.0"}}}
+    other = copy.deepcopy(one)
+    for side in sides:
+        other["protocol"][side] |= {"path": "b", "seed": 1}
+    other["protocol"] |= {"bootstrap": 50, "versions": {"torch": "2.1"}}
+    assert differences([one, other]) == {}
+    role, _, name = field.rpartition(".")
+    (other["protocol"][role] if role else other["protocol"])[name] = "another"
+    assert differences([one, other]) == {field: [None, "another"]}
 
 
 def test_numbers_without_intervals_are_said_to_have_none(compared):
