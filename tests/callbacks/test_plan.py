@@ -1,7 +1,6 @@
 """`fit --plan`: what a run will take is said, and nothing is left behind."""
 
 import re
-
 import resource
 
 import pytest

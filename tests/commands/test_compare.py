@@ -73,9 +73,10 @@ def test_the_best_has_to_be_apart_from_every_other_one(compared):
     assert rows(compared("a.json", "b.json", "c.json"), "fid").endswith("no winner, intervals overlap")
 
 
-SMALLER = "fid sfid fid_infinity kid mind missed class_missed near_copies lpips l1 bits_per_pixel".split()
-LARGER = "is precision recall density coverage near_copies_p psnr ssim ms_ssim psnr_gain perplexity".split()
-LARGER += ["codebook_usage"]
+SMALLER = ["fid", "sfid", "fid_infinity", "kid", "mind", "missed", "class_missed", "near_copies", "lpips", "l1"]
+SMALLER += ["bits_per_pixel"]
+LARGER = ["is", "precision", "recall", "density", "coverage", "near_copies_p", "psnr", "ssim", "ms_ssim", "psnr_gain"]
+LARGER += ["perplexity", "codebook_usage"]
 
 
 def test_which_of_two_numbers_is_better_is_known_of_every_metric(compared, refused):
