@@ -10,13 +10,17 @@ from gen_experiments.losses.adversarial import LeastSquares, NonSaturating, Rela
 from gen_experiments.losses.lecam import LeCam
 from gen_experiments.losses.penalties import DRAGAN, R1, R2, GradientPenalty
 from gen_experiments.networks.augment import DiffAugment
-from gen_experiments.networks.discriminators import DCGANDiscriminator
+from gen_experiments.networks.discriminators import DCGANDiscriminator, PlainDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator
 from gen_experiments.schedules import Constant, Linear
 from gen_experiments.training.discriminator_loss import logit_statistics
 from small_models import IMAGES, adam, changed, gan, sgd, train
 
 SPEC_16 = ImageSpec(channels=1, size=16)
+
+
+def still(parameters):
+    return torch.optim.SGD(parameters, lr=0.0)
 
 
 def squared_norm(weights):
@@ -160,6 +164,25 @@ def test_channels_last_is_another_order_of_the_same_numbers(tmp_path):
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
     for name, expected in first.state_dict().items():
         torch.testing.assert_close(last.state_dict()[name], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_half_life_of_a_long_run_is_10_000_images_by_default(tmp_path):
+    model = gan()
+    model.images_seen = 1_000_000
+    _, history = train(model, 1, tmp_path, log_every_n_steps=1)
+    assert history.logged[0]["train/ema_half_life"] == 10_000
+
+
+def test_the_norm_of_weights_is_of_those_that_are_trained(tmp_path):
+    def partly_frozen(image):
+        network = PlainDiscriminator(image, hidden=8)
+        network.layers.requires_grad_(False)
+        return network
+
+    model = gan(discriminator=partly_frozen, optimizer_d=still)
+    _, history = train(model, 1, tmp_path, log_every_n_steps=1)
+    expected = math.sqrt(squared_norm(model.discriminator.head.parameters()))
+    assert history.logged[0]["train/weight_norm_d"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_averaged_generator_of_a_short_run_is_a_trained_one(tmp_path):
