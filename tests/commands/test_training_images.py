@@ -12,6 +12,7 @@ from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.commands.memorisation import verdict
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.images import to_uint8
+from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.models.gan import GAN
 
 
@@ -39,6 +40,23 @@ def test_the_nearest_stand_above_their_training_images(experiment, checkpoints, 
     assert np.abs(made - generated).max(axis=(1, 2)).min() <= 1
     images = training_data(str(checkpoints["gan"]), None).split("train")
     assert any(np.array_equal(image, beside) for image in images.read(np.arange(len(images)))[:, 0].numpy())
+
+
+def test_the_nearest_of_a_seed_by_hand(experiment, checkpoints, capsys):
+    assert experiment("memorisation", checkpoints["gan"], "--num=60", "--seed=5", "--out=a.png") == 0
+    data, network = training_data(str(checkpoints["gan"]), None), DigitsFeatures()
+    train, test = (data.split(name).read(np.arange(len(data.split(name)))) for name in ("train", "test"))
+    with torch.no_grad():
+        made = to_uint8(load_model(checkpoints["gan"], GAN, "test").sample(0, 60, seed=5))
+    distances, unseen = (torch.cdist(network(images).double(), network(train).double()) for images in (made, test))
+    grid = np.asarray(Image.open("a.png")).astype(int)
+    for column, number in enumerate(distances.min(1).values.argsort()[:3]):
+        left = 2 + 34 * column
+        assert np.abs(grid[2:34, left : left + 32] - made[number, 0].numpy()).max() <= 1
+        assert np.array_equal(grid[36:68, left : left + 32], train[distances[number].argmin(), 0].numpy())
+    said = r"median distance to the nearest training image: ([\d.]+), held-out ([\d.]+)\n"
+    medians = [float(each.min(1).values.median()) for each in (distances, unseen)]
+    assert [*map(float, re.search(said, capsys.readouterr().out).groups())] == pytest.approx(medians, rel=1e-3)
 
 
 def test_the_verdict_never_comforts():
