@@ -48,17 +48,26 @@ def test_every_extractor_goes_by_its_short_name(tmp_path, command):
     assert "there is no checkpoint of a classifier at w.ckpt" in done.stderr
 
 
-def test_covariances_may_be_divided_by_n(experiment, tmp_path):
+def test_covariances_may_be_divided_by_n(experiment, tmp_path, capsys):
     sides = digits(tmp_path / "fake", slice(100, 190)), digits(tmp_path / "real", slice(0, 80))
     command = ("evaluate", "fake", "real", *BY_DIGITS, "--metrics=[fid]", "--bootstrap=40", "--json=record.json")
     assert experiment(*command, "--covariance=n") == 0
     rows = [features(side).astype(np.float64) for side in sides]
     assert scores()["fid"] == pytest.approx(independent.frechet(*rows, ddof=0), rel=1e-4)
     assert record()["protocol"]["covariance"] == "n"
+    assert "to 32x32, covariances divided by n\n" in capsys.readouterr().out
     low, high = record()["scores"]["fid"]["interval"]
     assert low < scores()["fid"] < high
     assert experiment(*command) == 0
     assert scores()["fid"] == pytest.approx(independent.frechet(*rows), rel=1e-4)
+    assert "to 32x32\n" in capsys.readouterr().out
+
+
+def test_what_a_run_shows_is_known_of_a_folder_beside_it(experiment, checkpoints, tmp_path, capsys):
+    digits(tmp_path / "real", slice(0, 80))
+    assert experiment("evaluate", checkpoints["gan"], "real", "--num=60", "--metrics=[fid]", "--json=record.json") == 0
+    assert record()["protocol"]["extractor_knows_the_images"] is True
+    assert "features: DigitsFeatures, bilinear" in capsys.readouterr().out
 
 
 def test_a_score_outside_of_its_interval_is_named(experiment, tmp_path, capsys):
@@ -122,11 +131,16 @@ def test_lpips_of_reconstructions_is_that_of_torchmetrics(experiment, checkpoint
 def test_near_copies_are_those_of_memorisation(experiment, checkpoints, capsys):
     assert experiment("memorisation", checkpoints["gan"], "--num=200") == 0
     said = capsys.readouterr().out
-    options = ("--num=200", "--metrics=[near_copies,near_copies_p]")
+    options = ("--num=200", "--metrics=[near_copies,near_copies_p]", "--bootstrap=40")
     assert experiment("evaluate", checkpoints["gan"], *options, "--json=record.json") == 0
     assert f"near-copies: {scores()['near_copies']:.2%} of 200 generated images" in said
     assert f"(p = {scores()['near_copies_p']:.2g})" in said
     assert record()["scores"]["near_copies"]["settings"] == {"held_out_images": 180, "training_images": 1437}
+    assert record()["protocol"]["extractor"] == "DigitsFeatures"
+    # Wilson's formula solved as the quadratic (p̂ − p)² = z² p(1 − p)/n, of the generated images.
+    share, ratio = scores()["near_copies"], 1.959964**2 / 200
+    bounds = np.sort(np.roots([1 + ratio, -(2 * share + ratio), share**2]).real)
+    assert record()["scores"]["near_copies"]["interval"] == pytest.approx(bounds, abs=1e-6)
     # Of another reference the training images' features are not at hand.
     assert experiment("evaluate", checkpoints["gan"], "test", *options, "--json=other.json") == 0
     assert scores("other.json") == pytest.approx(scores(), rel=1e-6)
@@ -223,11 +237,13 @@ def test_every_command_with_a_model_is_tried():
     assert set(COMMANDS) >= SHARED
 
 
-@pytest.mark.parametrize(("count", "deviates"), [(20, False), (30, True)])
+@pytest.mark.parametrize(("count", "deviates"), [(20, False), (30, True), (15, True)])
 def test_kid_of_all_images_at_once_is_shown_without_a_deviation(experiment, tmp_path, capsys, count, deviates):
     sides = digits(tmp_path / "fake", slice(0, 20)), digits(tmp_path / "real", slice(100, 100 + count))
     assert experiment("evaluate", "fake", "real", *BY_DIGITS, "--metrics=[kid]", "--json=record.json") == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if " kid " in line]
+    said = capsys.readouterr().out
+    (line,) = [line for line in said.splitlines() if " kid " in line]
+    assert "no interval is known" not in said  # none was asked for
     assert ("±" in line) == deviates
     held = record()["scores"]["kid"]
     assert ("deviation" in held) == deviates

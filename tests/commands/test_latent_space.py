@@ -210,7 +210,7 @@ def test_a_projection_may_compare_features(experiment, plain, tmp_path, backbone
         (["project", "vqvae", "--images=."], "holds a VQVAE, which cannot project"),
         (["interpolate", "gan", "--classes=[1]"], "this model knows no classes: leave out --classes"),
         (["interpolate", "gan", "--points=1"], "points must be >= 2"),
-        (["interpolate", "gan", "--points=65", "--steps=64"], "--points times --steps must be at most 4096, not 4160"),
+        (["interpolate", "gan", "--points=129", "--steps=128"], "must be at most 16384, not 16512"),
         (["interpolate", "gan", "--latents=nowhere.npz"], "nowhere.npz holds no noise"),
         (["interpolate", "gan", "--out=a.mp4"], "cannot write a.mp4"),
         (["explore", "gan", "--directions=65"], "directions must be in [1, 64]"),
