@@ -14,6 +14,7 @@ from gen_experiments.commands.training_data import training_data
 from gen_experiments.images import to_uint8
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.models.gan import GAN
+from gen_experiments.models.prior import CodePrior
 
 
 def test_the_data_are_those_of_the_run(checkpoints):
@@ -74,6 +75,24 @@ def test_three_classifiers_are_compared(experiment, checkpoints, capsys):
     rows = re.findall(r"(real|generated|both) +│ +(\d+) +│ ([\d.]+)% +│ ([\d.]+)% to ([\d.]+)%", said)
     assert [(name, int(count)) for name, count, *_ in rows] == [("real", 1437), ("generated", 30), ("both", 1467)]
     assert all(float(low) <= float(accuracy) <= float(high) for _, _, accuracy, low, high in rows)
+
+
+def test_each_class_is_generated_as_often_and_a_seed_names_the_result(experiment, checkpoints, capsys, monkeypatch):
+    asked, drawn = [], CodePrior.sample
+
+    def sample(model, first, count, seed=0, labels=None, truncation=1.0):
+        asked.append((first, count, seed, labels.tolist()))
+        return drawn(model, first, count, seed, labels, truncation)
+
+    monkeypatch.setattr(CodePrior, "sample", sample)
+    said = []
+    for _ in range(2):
+        torch.rand(1)  # what was drawn before has no influence
+        assert experiment("augment-score", checkpoints["prior"], "--per-class=20", "--steps=10", "--seed=4") == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert [(first, count, seed) for first, count, seed, _ in asked[:2]] == [(0, 128, 4), (128, 72, 4)]
+    assert [label for *_, labels in asked[:2] for label in labels] == [label for label in range(10) for _ in range(20)]
 
 
 @pytest.mark.parametrize(
