@@ -48,6 +48,17 @@ def test_batches_score_as_all_images_at_once():
     assert counted() == pytest.approx(expected(), rel=1e-9)
 
 
+def test_another_reference_takes_the_place_of_the_one_before():
+    network, made = Pooled(), pictures(50, 1)
+    scores = OnlineScores(network, ["mind"])
+    for name, seed in (("f", 0), ("g", 2)):
+        scores.reset(Set(pictures(33, seed), name), 10, CPU)
+        scores.update(made, torch.arange(50))
+        sides = [network(images) for images in (made, pictures(33, seed))]
+        wanted = score(*(FeatureSet(Moments.of_features(rows), rows) for rows in sides), network, ["mind"])
+        assert scores.compute()["mind"].value == pytest.approx(wanted["mind"].value, rel=1e-9)
+
+
 def test_two_processes_score_as_one(tmp_path):
     for found in two_processes.run(counted, tmp_path):
         assert found == pytest.approx(expected(), rel=1e-9)
