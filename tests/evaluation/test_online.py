@@ -81,8 +81,8 @@ def test_processes_gather_what_only_some_of_them_have(tmp_path):
 
 def test_training_by_mind_agrees_with_evaluate_to_the_last_digit(experiment, capsys):
     options = [
-        "--evaluation.samples=128",
-        "--evaluation.metrics=[mind,recall,fid]",
+        "--evaluation.samples=320",
+        "--evaluation.metrics=[mind,recall,fid,fid_infinity]",
         "--run.root=runs",
         "--run.name=gan",
     ]
@@ -90,10 +90,10 @@ def test_training_by_mind_agrees_with_evaluate_to_the_last_digit(experiment, cap
     assert "best is by val/mind" in capsys.readouterr().out
     run = Path("runs/gan/version_0")
     assert (run / "checkpoints" / "best.ckpt").exists()
-    wanted = ("evaluate", run / "checkpoints" / "last.ckpt", "--num=128", "--metrics=[mind,recall,fid]")
+    wanted = ("evaluate", run / "checkpoints" / "last.ckpt", "--num=320", "--metrics=[mind,recall,fid,fid_infinity]")
     assert experiment(*wanted, "--json=record.json") == 0
     found = json.loads(Path("record.json").read_text())["scores"]
-    for name in ("mind", "recall", "fid"):
+    for name in ("mind", "recall", "fid", "fid_infinity"):
         (trained,) = independent.column(run / "metrics.csv", f"val/{name}")
         assert np.float32(found[name]["value"]) == np.float32(trained), name
 

@@ -9,13 +9,11 @@ import torch
 from PIL import Image
 
 from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
-from gen_experiments import randomness
 from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.priors.base import Draws
-from gen_experiments.randomness import Stream
 from pictures_on_disk import write_pictures
 from run_files import checkpoint, equal, last
 from test_devices import assert_trained_as_one, reported, train
@@ -115,19 +113,6 @@ def test_validate_repeats_the_numbers_of_the_run(experiment, tmp_path, options, 
     assert experiment("validate", *options, f"--ckpt_path={checkpoints['prior']}") == 0
     (again,) = logged(checkpoints["prior"].parent.parent / "scores.csv", "val/nll")
     assert again == pytest.approx(printed, rel=1e-6)
-
-
-def test_a_test_is_of_the_codes_of_the_test_images(experiment, options, checkpoints, model):
-    chosen = ["--evaluation.extractor=null", f"--ckpt_path={checkpoints['prior']}"]
-    assert experiment("test", *options, *chosen) == 0
-    (found,) = logged(checkpoints["prior"].parent.parent / "scores.csv", "test/nll")[-1:]
-    images = ImageDataModule().split("test")
-    every = np.arange(len(images))
-    with torch.no_grad():
-        codes = model.encode(to_float(images.read(every)))
-        seeds = randomness.seeds_of(torch.from_numpy(every), Stream.EVALUATION)
-        nats = model.averaged.nll(codes, images.labels(every), seeds)
-    assert found == pytest.approx(float(nats.double().mean()) / 64 / np.log(2), rel=1e-5)
 
 
 def test_the_likelihood_does_not_depend_on_the_batches(experiment, options, checkpoints):
