@@ -1,4 +1,3 @@
-import copy
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +8,6 @@ from PIL import Image
 
 import independent
 from gen_experiments.checkpoints.loading import load_model
-from gen_experiments.evaluation.records import differences
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.reconstruction import psnr
@@ -89,28 +87,6 @@ def test_which_of_two_numbers_is_better_is_known_of_every_metric(compared, refus
             assert rows(out, f"{metric}{unit}").endswith(f" {better}"), metric
     known = refused("evaluate", "a.json", "--metrics=[none]").partition("choose from ")[2]
     assert set(known.strip().split(", ")) | {"class_missed"} == {*SMALLER, *LARGER}
-
-
-@pytest.mark.parametrize(
-    "field",
-    [
-        *("extractor", "weights_sha256", "resize", "extractor_knows_the_images", "covariance"),
-        *(f"reference.{field}" for field in ("split", "count", "size", "crop", "pixels_sha256", "sha256")),
-        *("evaluated.count", "evaluated.size"),
-    ],
-)
-def test_what_must_be_equal_for_a_ranking(field):
-    """And what may differ: seeds, paths and versions."""
-    sides = {"evaluated": {"kind": "folder", "path": "a"}, "reference": {"kind": "split", "path": "a"}}
-    one = {"scores": {}, "protocol": {**sides, "bootstrap": 100, "versions": {"torch": "2.0"}}}
-    other = copy.deepcopy(one)
-    for side in sides:
-        other["protocol"][side] |= {"path": "b", "seed": 1}
-    other["protocol"] |= {"bootstrap": 50, "versions": {"torch": "2.1"}}
-    assert differences([one, other]) == {}
-    role, _, name = field.rpartition(".")
-    (other["protocol"][role] if role else other["protocol"])[name] = "another"
-    assert differences([one, other]) == {field: [None, "another"]}
 
 
 def test_numbers_without_intervals_are_said_to_have_none(compared):
