@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import nn
 
+from gen_experiments.callbacks.tracking import parameters
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.networks.autoencoder import PlainDecoder, PlainEncoder
 from gen_experiments.priors.masked import MaskedPrior
@@ -75,6 +76,8 @@ def test_the_average_of_a_prior_follows_by_the_half_life_before_its_step(tmp_pat
     fit(model, Weights(), 2, tmp_path)
     expected = torch.lerp(*weights, 1 - 0.5**0.5)
     torch.testing.assert_close(model.averaged.network.tokens.weight, expected)
+    counts = {name: sum(weight.numel() for weight in getattr(model, name).parameters()) for name in ("vqvae", "prior")}
+    assert parameters(model) == counts | {"ema": counts["prior"], "trained": counts["prior"]}
 
 
 def test_the_last_step_of_an_epoch_counts_the_batches_that_it_has(tmp_path):
