@@ -71,6 +71,16 @@ def write_classifier(path, channels=3, size=16):
     return model.network.eval()
 
 
+class Logged(Callback):
+    """What was logged, after every iteration."""
+
+    def __init__(self):
+        self.logged = []
+
+    def on_train_batch_end(self, trainer, *_):
+        self.logged.append({name: value.item() for name, value in trainer.callback_metrics.items()})
+
+
 class History(Callback):
     """The weights of both networks, and what was counted, after every iteration."""
 

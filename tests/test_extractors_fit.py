@@ -77,6 +77,7 @@ def test_without_an_extractor_reconstructions_are_chosen_by_psnr(experiment, tmp
     assert f"val/psnr {max(scores.values()):.6g}: " in said
     assert not {name for name in reported(tmp_path, "vqvae") if "fid" in name}
     assert experiment("test", *SMALL["vqvae"], NO_FID, "--ckpt_path=best") == 0
+    assert "no FID chooses" not in capsys.readouterr().out  # a test writes no checkpoint
     assert "test/psnr" in (run / "scores.csv").read_text()
     more = ["--trainer.max_steps=6", "--ckpt_path=last"]
     assert experiment("fit", *SMALL["vqvae"], *SHORT, NO_FID, *more) == 0

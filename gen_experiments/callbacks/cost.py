@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gen_experiments import distributed, randomness
+from gen_experiments.callbacks.changes import training_images
 from gen_experiments.callbacks.lookups import data_of
 
 
@@ -16,13 +17,14 @@ class Cost(Callback):
     `seconds` is the wall time from the set-up of `fit` to the checkpoint, validations included; `processor_seconds` is
     the CPU time of the first process without its data workers. Both are summed over all starts of a run; time after the
     last checkpoint before a kill is not counted. `processes` and `device` are those of the last start. `images` has the
-    fingerprints of the training images of all starts.
+    hashes of the training images of all starts (`changes.training_images`).
     """
 
     def __init__(self) -> None:
         self._began = self._processor_began = 0.0
         self._seconds = self._processor_seconds = 0.0  # before this start
         self._images: list[str] = []  # likewise
+        self._images_now: str | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Starts both clocks."""
@@ -31,7 +33,7 @@ class Cost(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the cost so far."""
         device = pl_module.device
-        images = data_of(trainer).split("train").fingerprint
+        self._images_now = self._images_now or training_images(data_of(trainer))
         checkpoint["training"] = {
             "seed": randomness.announced_seed(),
             "precision": trainer.precision,
@@ -39,7 +41,7 @@ class Cost(Callback):
             "processes": distributed.world_size(),
             "seconds": self._seconds + time.perf_counter() - self._began,
             "processor_seconds": self._processor_seconds + time.process_time() - self._processor_began,
-            "images": list(dict.fromkeys([*self._images, images])),
+            "images": list(dict.fromkeys([*self._images, self._images_now])),
         }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

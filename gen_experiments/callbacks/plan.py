@@ -41,10 +41,14 @@ class Plan(Callback):
         self._validation_began = self._batches_began = 0.0
         self._validations: list[tuple[float, float]] = []  # whole seconds, and those before the first batch
         self._wanted: int | None = None
+        self._epochs: int | None = None  # between two epochs with validations
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stores the number of iterations of the run."""
+        """Stores the number of iterations of the run, and lets the probe validate in its first epoch."""
         self._wanted = num_iterations(trainer)
+        self._epochs = trainer.check_val_every_n_epoch
+        if self._epochs is not None:
+            trainer.check_val_every_n_epoch = 1
         self._first_iteration = time.monotonic()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -103,12 +107,12 @@ class Plan(Callback):
         lines.append(f"disk: {_sizes(trainer)}")
         return [*lines, *_traffic(model)]
 
-    @staticmethod
-    def _of_the_run(trainer: Trainer, iterations: int) -> int:
+    def _of_the_run(self, trainer: Trainer, iterations: int) -> int:
         """Returns the number of validations of a run, which ends with one."""
         every = trainer.val_check_batch or math.inf
-        if trainer.check_val_every_n_epoch is not None:
-            every = min(every, trainer.num_training_batches) * trainer.check_val_every_n_epoch
+        if self._epochs is not None:  # in an epoch with validations its batches are counted anew
+            of_epoch = trainer.num_training_batches
+            every = of_epoch * self._epochs / (of_epoch // min(every, of_epoch))
         return math.ceil(iterations / every) if every < math.inf else 1
 
 

@@ -85,7 +85,6 @@ def filter_logits(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_
         ordered, order = logits.sort(dim=-1, descending=True)
         shares = ordered.softmax(dim=-1)
         likelier = shares.cumsum(dim=-1) - shares
-        likelier[..., 0] = 0
         logits = logits.scatter(-1, order, ordered.masked_fill(likelier >= top_p, -torch.inf))
     return logits
 

@@ -14,9 +14,9 @@ from gen_experiments.images import Batch, to_float, to_uint8
 from small_models import IMAGES, vqvae
 
 
-def cell(path, row, column):
+def cell(path, row, column, mode="L"):
     """One image of a grid of 8x8 images two pixels apart."""
-    pixels = torch.from_numpy(np.asarray(Image.open(path).convert("L")).copy())
+    pixels = torch.from_numpy(np.asarray(Image.open(path).convert(mode)).copy())
     return pixels[2 + 10 * row :, 2 + 10 * column :][:8, :8]
 
 
@@ -58,13 +58,29 @@ def test_what_is_drawn_is_what_the_codes_decode_to(tmp_path):
         enable_progress_bar=False,
         enable_checkpointing=False,
     )
-    trainer.validate(model, DataLoader([Batch(to_float(IMAGES[i : i + 2]), None) for i in (0, 2)], batch_size=None))
+    loader = DataLoader([Batch(to_float(IMAGES[i : i + 2]), None) for i in (0, 2)], batch_size=None)
+    trainer.validate(model, loader, verbose=False)
+    first = int(model.code_counts.argmax())
+    other = int(model.code_counts.argsort()[0])
+    # The second validation is drawn, after the codes have changed: one is a twin that is never the first of two.
+    model.quantizer.codebook[[0, first]] = model.quantizer.codebook[[first, 0]]
+    model.quantizer.codebook[max(other, 1)] = model.quantizer.codebook[0]
+    trainer.validate(model, loader, verbose=False)
+    assert model.code_counts[max(other, 1)] == 0
     folder = tmp_path / "run" / "version_0" / "images"
     grid_of_codes = model.eval().encode(to_float(IMAGES[:1])).shape[1:]
     most = model.code_counts.argsort(descending=True, stable=True)[:2]
     for column, code in enumerate(most):
         decoded = model.decode(code.expand(1, *grid_of_codes))
         assert torch.equal(cell(folder / "codebook-0000000.png", 0, column), to_uint8(decoded)[0, 0]), column
+    # Of the used codes the nearest to one is another.
+    assert Image.open(folder / "codebook-0000000.png").size == (2 + 2 * 10, 2 + 2 * 10)
+    assert not torch.equal(*(cell(folder / "codebook-0000000.png", row, 0) for row in (0, 1)))
+    codes = model.encode(to_float(IMAGES[:3]))
+    maps = to_uint8(code_maps(model.code_latents(codes), (8, 8)))
+    for row, column, number in ((1, 0, 0), (1, 1, 1), (3, 0, 2)):
+        shown = cell(folder / "code_maps-0000000.png", row, column, "RGB")
+        assert torch.equal(shown.permute(2, 0, 1), maps[number]), number
     # Two images, their maps, the third image, its map.
     for row, column, image in ((0, 0, 0), (0, 1, 1), (2, 0, 2)):
         assert torch.equal(cell(folder / "code_maps-0000000.png", row, column), IMAGES[image, 0])

@@ -16,14 +16,14 @@ from gen_experiments.errors import UserError
 class Scripted(LightningModule):
     """Trains a line while it reports the scores and the discriminator's accuracies it is message to report.
 
-    A validation follows every second of its iterations, each of 4 images.
+    A validation follows every second of its iterations, each of as many images as it is told to say.
     """
 
-    def __init__(self, scores=(), accuracies=()):
+    def __init__(self, scores=(), accuracies=(), images=4):
         super().__init__()
         torch.manual_seed(0)
         self.automatic_optimization = False
-        self.scores, self.accuracies = list(scores), list(accuracies)
+        self.scores, self.accuracies, self.images = list(scores), list(accuracies), images
         self.line = torch.nn.Linear(2, 1)
         self.images_seen = 0
         self.rates, self.weights = [], []
@@ -34,7 +34,7 @@ class Scripted(LightningModule):
     def on_train_batch_start(self, batch, batch_idx):
         self.optimizers().param_groups[0]["lr"] = 0.1
         self.weights.append(copy.deepcopy(self.state_dict()))
-        self.images_seen += 4
+        self.images_seen += self.images
 
     def training_step(self, batch, batch_idx):
         optimizer = self.optimizers()
@@ -51,7 +51,7 @@ class Scripted(LightningModule):
             self.log_dict({"val/fid": score, "val/other": -score})
 
 
-def train(model, tmp_path, *callbacks, steps=12, **options):
+def train(model, tmp_path, *callbacks, steps=12, every=1, sanity=0, **options):
     keepers = [
         ModelCheckpoint(tmp_path, filename=name, monitor=f"val/{name}", enable_version_counter=False)
         for name in ("other", "fid")
@@ -61,10 +61,10 @@ def train(model, tmp_path, *callbacks, steps=12, **options):
         accelerator="cpu",
         logger=False,
         callbacks=[*callbacks, *(keepers if model.scores else [])],
-        log_every_n_steps=1,
+        log_every_n_steps=every,
         val_check_interval=2,
         check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
+        num_sanity_val_steps=sanity,
         enable_checkpointing=bool(model.scores),
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -120,6 +120,27 @@ def test_a_discriminator_that_stays_perfect_ends_the_run(tmp_path, capsys, accur
     assert "judged 100.0% of the images rightly for 16 images; training ends" in capsys.readouterr().out
 
 
+def test_a_discriminator_is_watched_only_where_its_accuracy_is_logged(tmp_path):
+    # Between two logged iterations the last value stands.
+    trainer = train(Scripted(accuracies=[1.0] * 12), tmp_path, StopOnDivergence(images=16), every=4)
+    assert trainer.global_step == 8
+
+
+def test_by_default_a_discriminator_is_perfect_over_200_000_images_at_more_than_999_in_1000(tmp_path):
+    model = Scripted(accuracies=[0.9985, *[0.9995] * 11], images=50_000)
+    assert train(model, tmp_path, StopOnDivergence()).global_step == 6
+
+
+def test_only_validations_of_a_training_are_compared(tmp_path, capsys):
+    model = Scripted(scores=[10, 12, 10, 12, 10, 1])  # a sanity check sees the last one, before any iteration
+    watch = StopOnDivergence(patience=1)
+    trainer = train(model, tmp_path, watch, steps=10, sanity=1)
+    assert trainer.global_step == 10
+    model.scores = [99] * 6
+    trainer.validate(model, DataLoader(torch.randn(4, 2), batch_size=4), verbose=False)
+    assert "diverged" not in capsys.readouterr().out
+
+
 def _steps_of_a_process(folder):
     rank = dist.get_rank()
     accuracies = [1.0, 1.0, 1.0, 0.9 if rank == 1 else 1.0, *[1.0] * 8]
@@ -149,10 +170,11 @@ def test_restoring_goes_back_to_the_best_weights_more_slowly(tmp_path, capsys):
 
 def test_a_resumed_run_remembers_what_was_seen(tmp_path):
     watch = StopOnDivergence(patience=2, restore=True, rate=0.5, restores=1)
-    train(Scripted(scores=[4, 9, 9, 9]), tmp_path, watch, steps=8)
+    # The return after six iterations of 4 images begins both counts anew: the seventh was perfect, the eighth bad.
+    train(Scripted(scores=[4, 9, 9, 9], accuracies=[1.0] * 8), tmp_path, watch, steps=8)
     other = StopOnDivergence()
     other.load_state_dict(copy.deepcopy(watch.state_dict()))
-    assert other.state_dict() == {"best": 4.0, "worse": 1, "perfect_since": None, "restored": 1}
+    assert other.state_dict() == {"best": 4.0, "worse": 1, "perfect_since": 28, "restored": 1}
 
 
 @pytest.mark.parametrize("options", [{"factor": 1.0}, {"patience": 0}, {"rate": 0.0}, {"images": 0}])

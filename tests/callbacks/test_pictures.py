@@ -68,10 +68,12 @@ def test_reconstructions_are_of_images_from_all_folders(experiment, tmp_path, ba
                 pixels = np.full((32, 32), shade, dtype=np.uint8)
                 Image.fromarray(pixels).save(tmp_path / "set" / split / str(shade) / f"{number}.png")
     folder = ["--data.source=ImageFolder", "--data.source.root=set", "--data.source.channels=1", "--data.batch_size=8"]
-    options = ["--trainer.max_steps=1", f"--data.eval_batch_size={batch}", "--evaluation.extractor=null"]
+    options = ["--trainer.max_steps=2", "--trainer.val_check_interval=1", "--evaluation.extractor=null"]
+    options += [f"--data.eval_batch_size={batch}"]
     torch.manual_seed(0)
     assert experiment("fit", *SMALL["vqvae"], *SHORT, *folder, *options) == 0
-    (picture,) = (tmp_path / "runs" / "vqvae" / "version_0" / "images").glob("reconstructions-*.png")
+    first, picture = sorted((tmp_path / "runs" / "vqvae" / "version_0" / "images").glob("reconstructions-*.png"))
+    assert first.read_bytes() != picture.read_bytes()  # the second one is of the second validation
     originals = np.asarray(Image.open(picture))[2::WIDTH][::2, 2::WIDTH]
     counts = dict(zip(*np.unique(originals, return_counts=True), strict=True))
     assert [counts.get(shade, 0) for shade in (10, 90, 170, 250)] == [8] * 4

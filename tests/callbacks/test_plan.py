@@ -1,12 +1,17 @@
 """`fit --plan`: what a run will take is said, and nothing is left behind."""
 
 import re
+import resource
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
+from torch import nn
 
 from conftest import SHORT, SMALL
 from gen_experiments.callbacks import plan as plans
+from gen_experiments.data.datamodule import ImageDataModule
+from small_models import quiet_trainer
 
 
 def planned(experiment, capsys, *options):
@@ -78,3 +83,81 @@ def test_a_plan_of_a_run_without_end_counts_iterations(experiment, capsys):
 )
 def test_a_time_is_written_without_an_exponent(seconds, digits, said):
     assert plans._milliseconds(seconds, digits) == said
+
+
+class Timed(LightningModule):
+    """Four megabytes of weights; 2 s an iteration, 10 s a validation, and 30 s more before the first one's batch."""
+
+    def __init__(self, patch):
+        super().__init__()
+        self.weight, self.seconds, self.validated = nn.Parameter(torch.ones(1_000_000)), 1000.0, False
+        patch.setattr(plans.time, "monotonic", lambda: self.seconds)
+
+    def training_step(self, batch, batch_idx):
+        self.seconds += 2
+        return self.weight.mean()
+
+    def on_validation_start(self):
+        self.seconds += 0 if self.validated else 30
+        self.validated = True
+
+    def validation_step(self, batch, batch_idx):
+        self.seconds += 10
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def probed(patch, tmp_path, seconds, steps=1000, **options):
+    """The plan of a program that began 100 s before its first iteration, with 22 iterations an epoch."""
+    plan, model = plans.Plan(900.0, seconds), Timed(patch)
+    trainer = quiet_trainer(plan, steps, tmp_path, num_sanity_val_steps=0, **options)
+    trainer.fit(model, datamodule=ImageDataModule(size=8, batch_size=64))
+    return plan.lines(trainer, model)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "options", "measured", "time"),
+    [
+        # 1000 / 6 validations, the first with 30 s more: 2000 + 1700 + 100 s.
+        (
+            1000,
+            {"val_check_interval": 6, "check_val_every_n_epoch": None},
+            "3 iterations of 2000 ms and two validations",
+            "63 min, of 1,000 iterations (33 min), 167 validations (28 min) and the start (100 s)",
+        ),
+        # After 6, 12 and 18 iterations of each of 45 epochs, after 6 of the last one, and at the end.
+        (
+            1000,
+            {"val_check_interval": 6},
+            "3 iterations of 2000 ms and two validations",
+            "58 min, of 1,000 iterations (33 min), 137 validations (23 min) and the start (100 s)",
+        ),
+        # At the end of every second epoch, and of the run; its validation takes longer than the probe.
+        (
+            35,
+            {"check_val_every_n_epoch": 2},
+            "18 iterations of 2000 ms and one validation",
+            "39 min, of 1,000 iterations (33 min), 23 validations (4 min) and the start (100 s)",
+        ),
+    ],
+)
+def test_a_plan_by_hand(tmp_path, monkeypatch, cache, seconds, options, measured, time):
+    lines = probed(monkeypatch, tmp_path, seconds, **options)
+    assert lines[0] == f"measured: {measured}"
+    assert lines[1] == f"time: {time}".replace("100 s", "2 min")
+    assert lines[2] == "a validation: 10 s, the first one 30 s more"
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    assert float(lines[3].split()[2]) == pytest.approx(held, abs=0.05)
+    # 2 · 7 / 8 and 2 · 63 / 64 of 4 MB, by the speeds that the makers state: 450, 32, 25 and 3.1 GB/s.
+    times = ("0.016 ms by NVLink 4, 0.22 ms by PCIe 4 x16, 0.28 ms by InfiniBand at 200 Gb/s", "2.3 ms by Ethernet")
+    assert lines[5].startswith(f"on paper, 8 GPUs: each sends 7.0 MB of gradients an iteration, {', '.join(times)}")
+    assert lines[6].startswith("on paper, 64 GPUs: each sends 7.9 MB of gradients an iteration, ")
+
+
+def test_a_probe_ends_after_its_seconds_or_its_iterations(tmp_path, monkeypatch, cache):
+    assert "measured: 4 iterations" in probed(monkeypatch, tmp_path, 7)[0]
+    monkeypatch.setattr(plans, "MAX_ITERATIONS", 5)
+    lines = probed(monkeypatch, tmp_path, 1000, steps=-1, max_epochs=-1)
+    assert "measured: 5 iterations" in lines[0]
+    assert lines[1] == "time: without end; 1,800 iterations an hour without validations"

@@ -65,6 +65,30 @@ def test_intervals_that_overlap_have_none(compared, half):
     assert rows(compared("b.json", "c.json"), "fid").endswith(" 1")
 
 
+def test_the_best_has_to_be_apart_from_every_other_one(compared):
+    for name, value in (("a.json", 2.0), ("b.json", 3.0), ("c.json", 2.05)):
+        write(name, fid=(value, 0.1))
+    assert rows(compared("a.json", "b.json", "c.json"), "fid").endswith("no winner, intervals overlap")
+
+
+SMALLER = ["fid", "sfid", "fid_infinity", "kid", "mind", "missed", "class_missed", "near_copies", "lpips", "l1"]
+SMALLER += ["bits_per_pixel"]
+LARGER = ["is", "precision", "recall", "density", "coverage", "near_copies_p", "psnr", "ssim", "ms_ssim", "psnr_gain"]
+LARGER += ["perplexity", "codebook_usage"]
+
+
+def test_which_of_two_numbers_is_better_is_known_of_every_metric(compared, refused):
+    for name, value in (("a.json", 1.0), ("b.json", 2.0)):
+        write(name, **dict.fromkeys([*SMALLER, *LARGER], (value, 0.1)))
+    out = compared("a.json", "b.json")
+    for better, metrics in enumerate((SMALLER, LARGER), 1):
+        for metric in metrics:
+            unit = " (dB)" if metric.startswith("psnr") else ""
+            assert rows(out, f"{metric}{unit}").endswith(f" {better}"), metric
+    known = refused("evaluate", "a.json", "--metrics=[none]").partition("choose from ")[2]
+    assert set(known.strip().split(", ")) | {"class_missed"} == {*SMALLER, *LARGER}
+
+
 def test_numbers_without_intervals_are_said_to_have_none(compared):
     write("a.json", interval=False, kid=(2.0, 0))
     write("b.json", interval=False, kid=(1.0, 0))

@@ -87,6 +87,7 @@ def test_codes_are_counted_over_all_images(experiment, checkpoints, tmp_path):
     shares = np.unique(codes, return_counts=True)[1] / codes.size
     entropy = -(shares * np.log2(shares)).sum()
     size = record()["scores"]["perplexity"]["settings"]["codebook_size"]
+    assert size == np.load("codes.npz")["codebook_size"]
     assert scores() == pytest.approx(
         {
             "perplexity": 2**entropy,
@@ -95,6 +96,18 @@ def test_codes_are_counted_over_all_images(experiment, checkpoints, tmp_path):
         },
         rel=1e-5,
     )
+
+
+def test_codes_that_no_image_has_are_counted(experiment, checkpoints, tmp_path):
+    digits(tmp_path / "all", slice(0, 60))
+    assert experiment("encode", checkpoints["vqvae"], "--images=all") == 0
+    archive = np.load("codes.npz")
+    last = archive["codes"].reshape(60, -1).max(1) == archive["codebook_size"] - 1
+    digits(tmp_path / "some", np.flatnonzero(~last)[:5])
+    wanted = ("--metrics=[codebook_usage]", *BY_DIGITS, "--json=record.json")
+    assert experiment("evaluate", checkpoints["vqvae"], "some", *wanted) == 0
+    used = len(np.unique(archive["codes"][~last][:5]))
+    assert scores()["codebook_usage"] == pytest.approx(used / archive["codebook_size"])
 
 
 def test_a_run_is_its_best_checkpoint(experiment, checkpoints, tmp_path):
@@ -194,7 +207,7 @@ def test_data_configurations_name_a_split(experiment, tmp_path):
     for split, chosen in (("train", slice(0, 60)), ("test", slice(60, 120))):
         write_pictures(tmp_path / "data" / split, count=12, seed=chosen.start)
     (tmp_path / "own.yaml").write_text(
-        "data:\n  class_path: ImageDataModule\n  init_args:\n    size: 16\n"
+        "data:\n  class_path: ImageDataModule\n  init_args:\n    size: 16\n    val_size: 4\n"
         "    source: {class_path: ImageFolder, init_args: {root: data, channels: 3}}\n"
     )
     command = ("evaluate", "own.yaml:test", "own.yaml", *BY_DIGITS, "--metrics=[fid,mind]", "--json=record.json")
@@ -203,6 +216,10 @@ def test_data_configurations_name_a_split(experiment, tmp_path):
     protocol = record()["protocol"]
     assert [protocol[role]["split"] for role in ("evaluated", "reference")] == ["test", "train"]
     assert protocol["extractor_knows_the_images"] is False
+    assert protocol["evaluated"]["origin"] == "folder data/test"
+    sides = ("own.yaml:val", "own.yaml")
+    assert experiment("evaluate", *sides, *BY_DIGITS, "--metrics=[mind]", "--json=record.json") == 0
+    assert record()["protocol"]["evaluated"]["origin"] == "held out of train"
 
 
 def test_pictures_are_brought_to_the_size_of_the_data(experiment, checkpoints, tmp_path):

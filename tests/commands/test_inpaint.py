@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gen_experiments.commands import inpaint as inpainting
 from gen_experiments.commands.inpaint import covered_codes
 from gen_experiments.priors.base import CodeSpec
 from pictures_on_disk import write_pictures
@@ -65,6 +66,13 @@ def test_a_seed_names_the_fillings(experiment, checkpoints, pictures):
     assert not np.array_equal(Image.open("a.png"), Image.open("c.png"))
 
 
+def test_covered_pixels_begin_as_the_median_of_the_known_ones():
+    images = torch.tensor([[0.5, -1.0, 0.75, 0.25], [0.5, 0.5, 0.5, 0.5]]).reshape(2, 1, 2, 2)
+    covered = torch.tensor([[True, False, False, False], [True] * 4]).reshape(2, 1, 2, 2)
+    # Of a picture that is covered whole they are grey: 128 of 255.
+    assert inpainting._median(images, covered).flatten().tolist() == pytest.approx([0.25, 1 / 255], abs=1e-6)
+
+
 def test_codes_that_touch_the_mask_are_unknown_and_so_are_their_neighbours():
     mask = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
     mask[0, 0, 7, 0] = True  # the lower left of 4x4 cells
@@ -86,6 +94,7 @@ def test_codes_that_touch_the_mask_are_unknown_and_so_are_their_neighbours():
         ("prior", ["--mask=nowhere.png"], "is no file, no folder"),
         ("prior", ["--mask=4,4,40,20"], "does not lie in a picture of 32x32"),
         ("prior", ["--mask=masks"], "holds 1 masks for 2 pictures"),
+        ("prior", ["--mask=one_black"], "covers nothing of a picture"),
         ("prior", ["--proposals=0"], "proposals must be >= 1"),
         ("prior", ["--class=10"], "--class must be a class (0, 1, 2, 3, 4, 5, 6, 7, …) or be in 0 ... 9, not 10"),
         ("prior", ["--images=nowhere"], "there is no image folder nowhere"),
@@ -94,6 +103,8 @@ def test_codes_that_touch_the_mask_are_unknown_and_so_are_their_neighbours():
 def test_mistakes_get_one_line(experiment, checkpoints, pictures, tmp_path, capsys, model, options, message):
     write_mask(tmp_path / "small.png", np.s_[:4], size=16)
     write_mask(tmp_path / "black.png", np.s_[:0])
+    for number, rows in enumerate((4, 0)):
+        write_mask(tmp_path / "one_black" / f"{number}.png", np.s_[:rows])
     write_mask(tmp_path / "masks" / "0.png", np.s_[:4])
     assert experiment("inpaint", checkpoints[model], f"--images={pictures}", *options) not in (0, None)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]

@@ -14,6 +14,7 @@ from gen_experiments.commands.interpolate import slerp
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.models.gan import GAN
+from gen_experiments.models.sampling import sample_rngs
 from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
 from gen_experiments.networks.r3gan import R3GANGenerator
 from gen_experiments.networks.resnet import ResNetGenerator
@@ -87,12 +88,22 @@ def test_an_animation_goes_round(experiment, checkpoints, ending):
     assert np.abs(frames[4] - samples(checkpoints["gan"], 2)[1]).mean() < 8
 
 
-def test_each_class_goes_the_same_way(experiment, conditional):
-    assert experiment("interpolate", conditional, "--points=2", "--steps=3", "--classes=[4, 7]", "--out=a.png") == 0
-    for row, label in enumerate((4, 7)):
-        first, last = samples(conditional, 2, torch.tensor([label, label]))
-        assert np.abs(tile("a.png", row, 0) - first).max() <= 1
-        assert np.abs(tile("a.png", row, 2) - last).max() <= 1
+def test_each_class_goes_the_same_way(experiment, conditional, capsys):
+    assert experiment("interpolate", conditional, "--points=3", "--steps=3", "--classes=[4, 7]", "--out=a.png") == 0
+    assert "wrote 4 rows of 3 images to a.png" in capsys.readouterr().out
+    for row, label in ((0, 4), (2, 7)):
+        first, middle, last = samples(conditional, 3, torch.full((3,), label))
+        for place, expected in (((0, 0), first), ((0, 2), middle), ((1, 0), middle), ((1, 2), last)):
+            assert np.abs(tile("a.png", row + place[0], place[1]) - expected).max() <= 1
+
+
+def test_without_classes_all_images_have_the_label_of_the_first(experiment, conditional):
+    labels = load_model(conditional, GAN, "test").sample_labels(0, 2)
+    assert labels[0] != labels[1]
+    assert experiment("interpolate", conditional, "--points=2", "--steps=3", "--out=a.png") == 0
+    assert np.asarray(Image.open("a.png")).shape == (34 + 2, 3 * 34 + 2)
+    for column, expected in zip((0, 2), samples(conditional, 2, labels[:1].expand(2)), strict=True):
+        assert np.abs(tile("a.png", 0, column) - expected).max() <= 1
 
 
 def test_directions_are_the_right_singular_vectors():
@@ -126,6 +137,23 @@ def test_the_middle_column_is_the_sample(experiment, checkpoints):
     for row in range(3):
         assert np.abs(tile("a.png", row, 2) - expected).max() <= 1
         assert not np.array_equal(tile("a.png", row, 0), tile("a.png", row, 4))
+
+
+def test_a_row_leads_as_far_to_either_side_as_asked_for(experiment, plain, capsys):
+    chosen = ["--directions=2", "--steps=3", "--reach=2", "--number=1", "--seed=3", "--out=a.png"]
+    assert experiment("explore", plain, *chosen) == 0
+    model = load_model(plain, GAN, "test")
+    noise = model.noise(sample_rngs(1, 1, 3))
+    _, singular, vectors = torch.linalg.svd(model.ema.module.first_weight.detach().double())
+    shares = singular.square() / singular.square().sum()
+    said = f"of {float(shares[0]):.1%}, {float(shares[1]):.1%} of the first layer's gain"
+    assert said in capsys.readouterr().out
+    for row, vector in enumerate(vectors[:2].float()):
+        towards = vector * vector[vector.abs().argmax()].sign()  # the largest entry grows from left to right
+        for column, way in enumerate((-2, 0, 2)):
+            with torch.no_grad():
+                expected = to_uint8(model(noise + way * towards))[0, 0].numpy().astype(int)
+            assert np.abs(tile("a.png", row, column) - expected).max() <= 1
 
 
 def test_what_the_generator_made_is_found_again(experiment, plain, capsys, tmp_path):
@@ -182,6 +210,7 @@ def test_a_projection_may_compare_features(experiment, plain, tmp_path, backbone
         (["project", "vqvae", "--images=."], "holds a VQVAE, which cannot project"),
         (["interpolate", "gan", "--classes=[1]"], "this model knows no classes: leave out --classes"),
         (["interpolate", "gan", "--points=1"], "points must be >= 2"),
+        (["interpolate", "gan", "--points=129", "--steps=128"], "must be at most 16384, not 16512"),
         (["interpolate", "gan", "--latents=nowhere.npz"], "nowhere.npz holds no noise"),
         (["interpolate", "gan", "--out=a.mp4"], "cannot write a.mp4"),
         (["explore", "gan", "--directions=65"], "directions must be in [1, 64]"),

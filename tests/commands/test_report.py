@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
+from lightning.pytorch import Trainer
 
 import independent
 
@@ -58,12 +59,16 @@ def test_the_page_shows_the_last_numbers(runs, experiment):
     (psnr,) = independent.column("vqvae/metrics.csv", "val/psnr")
     assert page.row("val/fid")[1:] == [f"{fid:.6g}"] * 3 + [""] * 3
     assert page.row("val/psnr (dB)")[1:] == [""] * 3 + [f"{psnr:.6g}"] * 3
+    values = ("last", "smallest", "largest")
+    assert page.row("metric") == ["metric", *(f"{value} ({number})" for number in (1, 2) for value in values)]
 
 
 def test_the_last_value_is_the_last_of_several(runs, experiment):
     (runs / "gan" / "metrics.csv").write_text("images_seen,val/fid\n10,3.5\n20,1.25\n30,2.75\n")
     assert experiment("report", "gan") == 0
-    assert Page((runs / "report.html").read_text()).row("val/fid") == ["val/fid", "2.75", "1.25", "3.5"]
+    page = Page((runs / "report.html").read_text())
+    assert page.row("val/fid") == ["val/fid", "2.75", "1.25", "3.5"]
+    assert page.row("metric") == ["metric", "last", "smallest", "largest"]
 
 
 def test_a_value_that_was_no_number_is_neither_the_smallest_nor_the_largest(runs, experiment):
@@ -91,6 +96,25 @@ def test_curves_are_those_of_the_file(runs, experiment):
     assert any(lines[0]["y"] == losses and lines[0]["x"] == seen for lines in drawn)
 
 
+def test_a_curve_has_the_colour_of_its_run_and_points_while_they_are_few(runs, experiment):
+    for name, count in (("gan", 39), ("vqvae", 40)):
+        rows = "".join(f"{number},{number / 2}\n" for number in range(count))
+        (runs / name / "metrics.csv").write_text(f"images_seen,val/fid\n{rows}")
+    assert experiment("report", "gan", "vqvae") == 0
+    text = (runs / "report.html").read_text()
+    named = re.findall(r'style="color:(#\w+)">●</span> (\w+)<', text)
+    (drawn,) = re.findall(r'Plotly\.newPlot\(\s*"[^"]+",\s*(\[.*?\]),\s*\{"', text)
+    lines = json.loads(drawn)
+    assert (
+        [(line["line"]["color"], line["name"]) for line in lines]
+        == named
+        == [(named[0][0], "gan"), (named[1][0], "vqvae")]
+    )
+    assert named[0][0] != named[1][0]
+    assert [line["mode"] for line in lines] == ["lines+markers", "lines"]
+    assert '"xaxis":{"title":{"text":"images seen"}}' in text
+
+
 def test_evaluations_are_shown_with_their_protocol(runs, experiment):
     assert experiment("evaluate", "gan", "--num=60", "--metrics=[fid,recall]", "--bootstrap=40") == 0
     assert experiment("report", "gan") == 0
@@ -102,7 +126,7 @@ def test_evaluations_are_shown_with_their_protocol(runs, experiment):
 
 def test_scores_by_other_extractors_and_of_each_damage_are_shown(runs, experiment):
     def record(extractor, fid):
-        sides = {"evaluated": {"kind": "run"}, "reference": {"kind": "split"}}
+        sides = {"evaluated": {"kind": "run", "seed": None}, "reference": {"kind": "split"}}
         return {"scores": {"fid": {"value": fid, "settings": {}}}, "protocol": sides | {"extractor": extractor}}
 
     def damaged(deviation, psnr):
@@ -117,6 +141,8 @@ def test_scores_by_other_extractors_and_of_each_damage_are_shown(runs, experimen
     page = Page(text)
     assert [row[1] for row in page.rows if row[0] == "fid"] == ["3.5", "7.25"]
     assert "<h4>by &lt;DINO&gt;</h4>" in text
+    assert [row[0] for row in page.rows if row[0].startswith("evaluated: ")] == ["evaluated: kind"] * 2
+    assert page.row("damage of all images") == ["damage of all images", "psnr (dB)"]
     assert "<p>outside of" not in text
     held["scores"]["fid"] |= {"interval": [1.0, 3.0]}
     (runs / "gan" / "evaluation.json").write_text(json.dumps(held))
@@ -140,6 +166,22 @@ def test_only_what_differs_between_configurations_is_shown(runs, experiment):
     assert page.row("trainer.limit_test_batches") == ["trainer.limit_test_batches", "None", "1"]
     same = {"data.batch_size", "trainer.precision", "trainer.limit_train_batches"}
     assert not [row for row in page.rows if row and row[0] in same]
+
+
+def test_null_is_another_word_for_what_lightning_takes_for_it(runs, experiment):
+    trainer = Trainer(accelerator="cpu", logger=False)
+    names = ["precision", "num_sanity_val_steps", "log_every_n_steps", "val_check_interval"]
+    names += [f"limit_{split}_batches" for split in ("train", "val", "test", "predict")]
+    taken = {name: getattr(trainer, name) for name in names}
+    taken |= {"enable_checkpointing": bool(trainer.checkpoint_callback)}
+    taken |= {"enable_progress_bar": bool(trainer.progress_bar_callback), "enable_model_summary": True}
+    shutil.copytree("gan", "other")
+    config = yaml.safe_load((runs / "gan" / "config.yaml").read_text())
+    for name, values in (("gan", dict.fromkeys(taken)), ("other", taken)):
+        config["trainer"] |= values
+        (runs / name / "config.yaml").write_text(yaml.safe_dump(config))
+    assert experiment("report", "gan", "other") == 0
+    assert "<p>Nothing.</p>" in (runs / "report.html").read_text()
 
 
 def test_what_cannot_be_reported_is_said(runs, refused):

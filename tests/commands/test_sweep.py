@@ -144,19 +144,19 @@ def test_a_grid_is_tried_in_its_order_and_ends(folder):
     assert drawn == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
 
 
-def test_a_trial_worse_than_the_better_half_is_hopeless(folder):
-    write(early_terminate={"type": "hyperband", "min_iter": 2, "eta": 2})
+@pytest.mark.parametrize(("goal", "sign"), [("minimize", 1), ("maximize", -1)])
+def test_a_trial_worse_than_the_better_half_is_hopeless(folder, goal, sign):
+    held = described(early_terminate={"type": "hyperband", "min_iter": 2, "eta": 2})
+    held["metric"]["goal"] = goal
+    Path("sweep.yaml").write_text(yaml.safe_dump(held))
     trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
     for value in (1.0, 2.0, 3.0):
         trial = trials.next()
-        trial.state, trial.history = "finished", [9.0, value, value, value]
+        trial.state, trial.history = "finished", [sign * each for each in (9.0, value, value, value)]
     late = trials.next()
-    late.history = [9.0]
-    assert not trials.is_hopeless(late)  # of one validation nothing is judged
-    late.history = [9.0, 8.0]
-    assert trials.is_hopeless(late)
-    late.history = [9.0, 0.5]
-    assert not trials.is_hopeless(late)
+    for history, hopeless in (([9.0], False), ([9.0, 8.0], True), ([9.0, 0.5], False)):
+        late.history = [sign * each for each in history]
+        assert trials.is_hopeless(late) == hopeless, history  # of one validation nothing is judged
 
 
 def test_larger_is_better_where_the_sweep_says_so(folder):

@@ -12,7 +12,9 @@ from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.commands.memorisation import verdict
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.images import to_uint8
+from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.models.gan import GAN
+from gen_experiments.models.prior import CodePrior
 
 
 def test_the_data_are_those_of_the_run(checkpoints):
@@ -41,6 +43,23 @@ def test_the_nearest_stand_above_their_training_images(experiment, checkpoints, 
     assert any(np.array_equal(image, beside) for image in images.read(np.arange(len(images)))[:, 0].numpy())
 
 
+def test_the_nearest_of_a_seed_by_hand(experiment, checkpoints, capsys):
+    assert experiment("memorisation", checkpoints["gan"], "--num=60", "--seed=5", "--out=a.png") == 0
+    data, network = training_data(str(checkpoints["gan"]), None), DigitsFeatures()
+    train, test = (data.split(name).read(np.arange(len(data.split(name)))) for name in ("train", "test"))
+    with torch.no_grad():
+        made = to_uint8(load_model(checkpoints["gan"], GAN, "test").sample(0, 60, seed=5))
+    distances, unseen = (torch.cdist(network(images).double(), network(train).double()) for images in (made, test))
+    grid = np.asarray(Image.open("a.png")).astype(int)
+    for column, number in enumerate(distances.min(1).values.argsort()[:3]):
+        left = 2 + 34 * column
+        assert np.abs(grid[2:34, left : left + 32] - made[number, 0].numpy()).max() <= 1
+        assert np.array_equal(grid[36:68, left : left + 32], train[distances[number].argmin(), 0].numpy())
+    said = r"median distance to the nearest training image: ([\d.]+), held-out ([\d.]+)\n"
+    medians = [float(each.min(1).values.median()) for each in (distances, unseen)]
+    assert [*map(float, re.search(said, capsys.readouterr().out).groups())] == pytest.approx(medians, rel=1e-3)
+
+
 def test_the_verdict_never_comforts():
     assert (
         verdict(0.02, 1.0)
@@ -56,6 +75,24 @@ def test_three_classifiers_are_compared(experiment, checkpoints, capsys):
     rows = re.findall(r"(real|generated|both) +│ +(\d+) +│ ([\d.]+)% +│ ([\d.]+)% to ([\d.]+)%", said)
     assert [(name, int(count)) for name, count, *_ in rows] == [("real", 1437), ("generated", 30), ("both", 1467)]
     assert all(float(low) <= float(accuracy) <= float(high) for _, _, accuracy, low, high in rows)
+
+
+def test_each_class_is_generated_as_often_and_a_seed_names_the_result(experiment, checkpoints, capsys, monkeypatch):
+    asked, drawn = [], CodePrior.sample
+
+    def sample(model, first, count, seed=0, labels=None, truncation=1.0):
+        asked.append((first, count, seed, labels.tolist()))
+        return drawn(model, first, count, seed, labels, truncation)
+
+    monkeypatch.setattr(CodePrior, "sample", sample)
+    said = []
+    for _ in range(2):
+        torch.rand(1)  # what was drawn before has no influence
+        assert experiment("augment-score", checkpoints["prior"], "--per-class=20", "--steps=10", "--seed=4") == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert [(first, count, seed) for first, count, seed, _ in asked[:2]] == [(0, 128, 4), (128, 72, 4)]
+    assert [label for *_, labels in asked[:2] for label in labels] == [label for label in range(10) for _ in range(20)]
 
 
 @pytest.mark.parametrize(

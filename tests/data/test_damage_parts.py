@@ -90,6 +90,12 @@ def test_what_covers_a_picture_is_grey_black_or_white_unless_told(part, fill):
     assert set(part(FLAT + 0.5, SEEDS).unique().tolist()) == {0.5, fill}
 
 
+@pytest.mark.parametrize("part", [GaussianNoise((0, 1)), ShotNoise((1, 1000)), MissingLines((0, 0.999))], ids=ids)
+def test_what_happens_to_the_first_pixel_is_drawn_apart_from_the_strength(part):
+    changes = part(torch.zeros(8000, 1, 8, 1), torch.arange(8000)).flatten(1).abs().mean(0)
+    assert float(changes[0]) == pytest.approx(float(changes[4:].mean()), rel=0.1)
+
+
 def test_lines_are_lost_whole():
     lost = MissingLines((0.3, 0.3))(FLAT, SEEDS) == -1
     assert torch.equal(lost.all(dim=3, keepdim=True).all(dim=1, keepdim=True).expand_as(lost), lost)

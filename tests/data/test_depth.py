@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gen_experiments.data.framing import Framing
 from gen_experiments.data.picture_decoding import decode_one
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_png16, write_tiff
@@ -46,6 +47,8 @@ def test_twelve_bits_side_by_side_are_white_at_4095(tmp_path):
     """0xFFF, 0x000 in the first row, 0x333, 0x666 in the second, which are a fifth and two fifths."""
     write_tiff(tmp_path / "a.tif", np.array([[0xFF, 0xF0, 0x00], [0x33, 0x36, 0x66]], dtype=np.uint8), bits=12)
     assert decode_one(tmp_path / "a.tif", 2, 1).tolist() == [[[255, 0], [51, 102]]]
+    kept = decode_one(tmp_path / "a.tif", 2, 1, Framing(depth=16))
+    assert kept.tolist() == [[[65535, 0], [13107, 26214]]]
 
 
 REFUSED = {

@@ -69,6 +69,22 @@ def firsts(loader, count):
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "area", "kept"),
+    [
+        ({}, "", "other pixels: decoded once, "),
+        ({"crop_scale": (0.64, 1.0), "depth": 16}, " to 0.64 ... 1 of the largest area", " of 16 bits a channel in "),
+        ({"cache_limit": 0}, "", "other pixels: decoded as they are read, by 1 thread of each process, as "),
+    ],
+)
+def test_which_pixels_are_cropped_at_random_is_said(ramps, capsys, options, area, kept):
+    module(ramps, **options).setup("fit")
+    lines = capsys.readouterr().out.splitlines()
+    said = f"training pixels: cropped at random{area}, decoded as they are read, by 1 thread of each process"
+    assert lines[-2] == said
+    assert kept in lines[-1]
+
+
 @pytest.mark.parametrize("limit", [32, 0])
 def test_training_sees_another_part_in_each_epoch_and_validation_the_middle(ramps, limit):
     data = module(ramps, cache_limit=limit)

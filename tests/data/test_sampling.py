@@ -119,6 +119,15 @@ def test_a_batch_may_be_the_whole_split_and_no_more():
         TrainingBatches(numbered(5), 6, seed=0, flip=False)
 
 
+@pytest.mark.parametrize(("count", "size"), [(10, 2), (8, 4)])
+def test_a_state_of_other_batches_begins_the_next_epoch(count, size):
+    before = TrainingBatches(numbered(10), 4, seed=0, flip=False)
+    next(iter(before))
+    batches = TrainingBatches(numbered(count), size, seed=0, flip=False)
+    batches.load_state_dict(before.state_dict())
+    assert numbers(batches) == epoch_order(count, 0, 1)[: len(batches) * size].reshape(-1, size).tolist()
+
+
 def test_a_state_beyond_the_epoch_begins_the_next_one():
     """As a file that does not say what its batches were."""
     batches = TrainingBatches(numbered(10), 4, seed=0, flip=False)

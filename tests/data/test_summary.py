@@ -52,14 +52,15 @@ def test_what_is_passed_over_is_named(said, tmp_path):
         write_pictures(root / folder, count, seed=seed)
     for number in range(5):
         (root / "train" / "cats" / f"._{number}.png").write_bytes(b"")
-    (root / "Thumbs.db").write_bytes(b"")
+    for number in range(3):
+        (root / f"Thumbs{number}.db").write_bytes(b"")
     assert said(ImageDataModule(ImageFolder(str(root)), size=8)) == [
         f"images: 10 of 8x8 pixels, RGB, from ImageFolder in {root}",
         "classes: 2 (training images: cats 3, dogs 2)",
         f"splits: train 5 (folder {root}/train), val 1 (folder {root}/Valid), "
         f"test 4 (folder {root}/test, without labels)",
         "passed over: 5 hidden (train/cats/._0.png, train/cats/._1.png, train/cats/._2.png, …); "
-        "1 no picture by their ending (Thumbs.db)",
+        "3 no picture by their ending (Thumbs0.db, Thumbs1.db, Thumbs2.db)",
         f"pixels: decoded once, 0.00183 MiB in {tmp_path / 'cache' / 'images'}",
     ]
 

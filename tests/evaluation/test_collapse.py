@@ -58,6 +58,22 @@ def test_the_share_is_that_of_numpy():
     assert name == str(int(np.argmin(shares)))
 
 
+def test_nine_samples_of_a_class_are_not_judged_and_the_reference_is_that_of_now():
+    data, network = ImageDataModule(Digits(), size=32), DigitsFeatures()
+    variety = ClassVariety(network, data.image.class_labels)
+    source = torch.Generator().manual_seed(0)
+    samples = torch.cat([torch.zeros(9, 64), torch.randn(10, 64, generator=source)])
+    for split in ("train", "val"):
+        variety.reset(data.split(split), 100, torch.device("cpu"))
+        variety.update(samples, torch.tensor([0] * 9 + [1] * 10))
+        chosen = independent.held_out(len(PIXELS))[split]
+        real = network(PIXELS[chosen][LABELS[chosen] == 1]).double().numpy()
+        expected = np.cov(samples[9:].double().numpy(), rowvar=False).trace() / np.cov(real, rowvar=False).trace()
+        share, name = variety.compute()
+        assert name == "1"
+        assert float(share) == pytest.approx(expected, rel=1e-5)
+
+
 def test_data_without_labels_judges_nothing():
     class Unlabelled:
         fingerprint = "u"

@@ -48,6 +48,17 @@ def test_batches_score_as_all_images_at_once():
     assert counted() == pytest.approx(expected(), rel=1e-9)
 
 
+def test_another_reference_takes_the_place_of_the_one_before():
+    network, made = Pooled(), pictures(50, 1)
+    scores = OnlineScores(network, ["mind"])
+    for name, seed in (("f", 0), ("g", 2)):
+        scores.reset(Set(pictures(33, seed), name), 10, CPU)
+        scores.update(made, torch.arange(50))
+        sides = [network(images) for images in (made, pictures(33, seed))]
+        wanted = score(*(FeatureSet(Moments.of_features(rows), rows) for rows in sides), network, ["mind"])
+        assert scores.compute()["mind"].value == pytest.approx(wanted["mind"].value, rel=1e-9)
+
+
 def test_two_processes_score_as_one(tmp_path):
     for found in two_processes.run(counted, tmp_path):
         assert found == pytest.approx(expected(), rel=1e-9)
@@ -70,8 +81,8 @@ def test_processes_gather_what_only_some_of_them_have(tmp_path):
 
 def test_training_by_mind_agrees_with_evaluate_to_the_last_digit(experiment, capsys):
     options = [
-        "--evaluation.samples=128",
-        "--evaluation.metrics=[mind,recall,fid]",
+        "--evaluation.samples=320",
+        "--evaluation.metrics=[mind,recall,fid,fid_infinity]",
         "--run.root=runs",
         "--run.name=gan",
     ]
@@ -79,10 +90,10 @@ def test_training_by_mind_agrees_with_evaluate_to_the_last_digit(experiment, cap
     assert "best is by val/mind" in capsys.readouterr().out
     run = Path("runs/gan/version_0")
     assert (run / "checkpoints" / "best.ckpt").exists()
-    wanted = ("evaluate", run / "checkpoints" / "last.ckpt", "--num=128", "--metrics=[mind,recall,fid]")
+    wanted = ("evaluate", run / "checkpoints" / "last.ckpt", "--num=320", "--metrics=[mind,recall,fid,fid_infinity]")
     assert experiment(*wanted, "--json=record.json") == 0
     found = json.loads(Path("record.json").read_text())["scores"]
-    for name in ("mind", "recall", "fid"):
+    for name in ("mind", "recall", "fid", "fid_infinity"):
         (trained,) = independent.column(run / "metrics.csv", f"val/{name}")
         assert np.float32(found[name]["value"]) == np.float32(trained), name
 

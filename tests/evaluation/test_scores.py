@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,11 +8,13 @@ import torch
 import independent
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation import scores
-from gen_experiments.evaluation.feature_set import FeatureSet
+from gen_experiments.evaluation.feature_set import ClassLabels, FeatureSet
 from gen_experiments.evaluation.intervals import add_intervals
+from gen_experiments.evaluation.records import record_of
 from gen_experiments.evaluation.scores import computable, score
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.frechet import Moments
+from gen_experiments.metrics.kernel import kid_deviation
 
 
 def collected(features, paired=False):
@@ -118,6 +123,35 @@ def test_reconstructions_have_intervals_only_where_one_is_known(sides, monkeypat
     found = score(collected(remade, paired=True), collected(real), DigitsFeatures(), names)
     add_intervals(found, 400, 60)
     assert not [name for name, each in found.items() if each.interval]
+
+
+def test_the_interval_of_kid_is_that_of_images_and_subsets_and_may_begin_below_zero(monkeypatch):
+    monkeypatch.setattr(scores, "KID_SUBSETS", 4)
+    monkeypatch.setattr(scores, "KID_SIZE", 50)
+    generated, real = torch.randn(2, 300, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
+    found = score(collected(generated), collected(real), DigitsFeatures(), ["kid"])
+    add_intervals(found, 300, 60)
+    low, high = found["kid"].interval
+    assert low < 0
+    half = 1.959964 * math.hypot(kid_deviation(generated, real), found["kid"].deviation / 2)
+    assert (high - low) / 2 == pytest.approx(half, rel=1e-9)
+    assert (high + low) / 2 == pytest.approx(found["kid"].value, rel=1e-9)
+
+
+def test_classes_are_compared_only_by_equal_names():
+    rows, numbers = torch.randn(400, 4, generator=torch.Generator().manual_seed(0)), torch.arange(400) % 2
+    sides = [replace(collected(rows), labels=ClassLabels(numbers, names)) for names in (("a", "b"), ("a", "c"))]
+    assert set(score(sides[0], sides[0], DigitsFeatures(), ["missed"])) == {"missed", "class_missed"}
+    assert set(score(sides[0], sides[1], DigitsFeatures(), ["missed"])) == {"missed"}
+
+
+def test_a_record_says_with_how_many_threads_it_was_computed():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)
+        assert record_of({}, {})["protocol"]["threads"] == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_share_stays_within_zero_and_one():

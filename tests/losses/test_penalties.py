@@ -57,11 +57,12 @@ def test_gradient_penalty_agrees_with_finite_differences():
     assert penalty.item() == pytest.approx(20 * ((norms - 1) ** 2).mean().item(), rel=1e-7)
 
 
-def test_dragan_agrees_with_finite_differences():
+@pytest.mark.parametrize(("options", "deviation"), [({"deviation": 0.5}, 0.5), ({}, 0.25)])
+def test_dragan_agrees_with_finite_differences(options, deviation):
     network, real = _critic(), _images(1)
     noise = randomness.randn_rows(*SHAPE, rng=_source())
-    norms = _finite_difference(network, real + 0.5 * noise).sqrt()
-    penalty = DRAGAN(weight=4.0, every=3, deviation=0.5)(network, real, _images(2), _source())
+    norms = _finite_difference(network, real + deviation * noise).sqrt()
+    penalty = DRAGAN(weight=4.0, every=3, **options)(network, real, _images(2), _source())
     assert penalty.item() == pytest.approx(12 * ((norms - 1) ** 2).mean().item(), rel=1e-7)
 
 

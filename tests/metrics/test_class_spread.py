@@ -15,6 +15,11 @@ def test_the_spread_is_the_trace_of_each_classes_covariance():
     assert found[4].isnan()
 
 
+def test_equal_images_have_no_spread_whatever_is_rounded():
+    features = torch.full((5, 3), 0.7)  # the difference of their sums comes out below 0
+    assert class_spread(features, torch.zeros(5, dtype=torch.int64), 1).item() == 0
+
+
 def test_batches_add_up_and_are_counted():
     features, labels = torch.randn(40, 3), torch.arange(40) % 2
     metric = ClassSpread(2, 3)

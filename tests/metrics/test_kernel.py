@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gen_experiments.errors import UserError
+from gen_experiments.metrics import kernel as kernel_metrics
 from gen_experiments.metrics.kernel import inception_score, kid, kid_deviation
 
 
@@ -29,6 +30,16 @@ def test_kid_of_all_images_by_its_definition():
 def test_kid_deviates_over_subsets():
     found = kid(drawn(60, 0), drawn(60, 1), subsets=20, size=10)
     assert found.deviation > 1e-3
+
+
+def test_subsets_and_splits_are_those_of_torch_fidelity():
+    """Its numbers are published with the seed that it has where none is named."""
+    from torch_fidelity.metric_isc import isc_features_to_metric
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    theirs = kid_features_to_metric(drawn(60, 0), drawn(60, 1), kid_subsets=20, kid_subset_size=10, verbose=False)
+    assert kid(drawn(60, 0), drawn(60, 1), subsets=20, size=10) == tuple(theirs.values())
+    assert inception_score(drawn(60, 0), 4) == tuple(isc_features_to_metric(drawn(60, 0), 4).values())
 
 
 def test_kid_needs_a_subset_of_images():
@@ -56,7 +67,9 @@ def test_the_inception_score_needs_an_image_a_split():
         inception_score(drawn(9, 0))
 
 
-def test_the_deviation_of_kid_by_its_definition():
+@pytest.mark.parametrize("chunk", [1024, 4])
+def test_the_deviation_of_kid_by_its_definition(monkeypatch, chunk):
+    monkeypatch.setattr(kernel_metrics, "CHUNK", chunk)
     generated, real = drawn(9, 0).double(), drawn(12, 1).double()
 
     def kernel(x, y):

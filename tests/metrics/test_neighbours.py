@@ -42,6 +42,14 @@ def test_four_scores_by_their_definitions(monkeypatch, chunk):
     assert overlap(generated, real, 1, 2)[:4] == pytest.approx(by_loops(generated, real, 1, 2), abs=1e-12)
 
 
+def test_on_the_surface_of_a_ball_an_image_is_precise_and_covers_nothing():
+    """Both balls around 0 and 1 have the radius 1: −1 and 2 lie on them."""
+    inner, outer = torch.tensor([[0.0], [1.0]]), torch.tensor([[-1.0], [2.0]])
+    found = overlap(outer, inner, 1, 1)
+    assert (found.precision, found.density, found.coverage) == (1, 0, 0)
+    assert overlap(inner, outer, 1, 1).recall == 1
+
+
 def test_precision_and_recall_are_torch_fidelitys():
     from torch_fidelity.metric_prc import prc_features_to_metric
 
@@ -74,7 +82,7 @@ def test_one_place_made_often_is_precise_and_covers_little():
 
 def test_features_far_from_the_origin_score_the_same():
     generated, real = drawn(40, 0).double(), drawn(50, 1).double()
-    assert overlap(generated + 1e6, real + 1e6)[:4] == pytest.approx(overlap(generated, real)[:4], abs=1e-12)
+    assert overlap(generated + 1e8, real + 1e8)[:4] == pytest.approx(overlap(generated, real)[:4], abs=1e-12)
 
 
 @pytest.mark.parametrize("counts", [(5, 50), (50, 5)])

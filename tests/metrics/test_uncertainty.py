@@ -45,6 +45,11 @@ def test_the_bootstrap_agrees_with_scipy():
     assert ours == pytest.approx(tuple(theirs.confidence_interval), rel=0.02)
 
 
+def test_of_39_resamples_the_smallest_and_the_largest_are_the_quantiles():
+    resampled = iter(torch.randperm(39, generator=torch.Generator().manual_seed(0)).tolist())
+    assert bootstrap_interval(30.0, lambda rows: float(next(resampled)), 5, 39) == pytest.approx((22, 60))
+
+
 @pytest.mark.long
 def test_bootstrap_intervals_of_fid_cover_the_value_of_a_very_large_sample(digits):
     reference, world = digits
@@ -85,6 +90,13 @@ def test_the_deviation_of_one_dimension_by_hand():
     centred = features[:, 0] - mean
     influence = 2 * mean * centred + (1 - 1 / spread) * centred.square()
     assert frechet_deviation(reference, features) == pytest.approx(float(influence.std()) / 500**0.5, rel=1e-9)
+
+
+def test_a_feature_that_never_varies_adds_no_deviation():
+    features, reference = drawn(500, 1, 3, spread=2.0), drawn(400, 2, 3)
+    dead = [torch.cat([rows, torch.zeros_like(rows[:, :1])], 1) for rows in (features, reference)]
+    expected = frechet_deviation(Moments.of_features(reference), features)
+    assert frechet_deviation(Moments.of_features(dead[1]), dead[0]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_fid_infinity_is_the_end_of_a_line_over_inverse_counts():

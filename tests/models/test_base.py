@@ -8,10 +8,12 @@ import torch
 from lightning.pytorch import Callback
 from torch import nn
 
+from gen_experiments.callbacks.tracking import parameters
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.networks.autoencoder import PlainDecoder, PlainEncoder
 from gen_experiments.priors.masked import MaskedPrior
 from gen_experiments.quantizers.gradient import GradientQuantizer
+from gen_experiments.schedules import Linear
 from small_models import SPEC, adam, fit, vqvae
 
 
@@ -57,6 +59,25 @@ def test_each_of_the_batches_of_a_step_has_masks_of_its_own(tmp_path):
     fit(model, Callback(), 3, tmp_path, accumulate_grad_batches=2)
     assert len(Watching.drawn) == 6
     assert all_differ(Watching.drawn)
+
+
+def test_the_average_of_a_prior_follows_by_the_half_life_before_its_step(tmp_path):
+    """0 at no images copies after the first step; 8 at 4 of them moves by 1 − √½ at the second."""
+    parts = {"encoder": partial(PlainEncoder, hidden=8), "decoder": partial(PlainDecoder, hidden=8)}
+    frozen = vqvae(**parts, quantizer=GradientQuantizer(8, 4), optimizer=torch.optim.Adam)
+    prior = partial(MaskedPrior, width=8, depth=1, heads=2)
+    half_life = Linear(0.0, 8.0, images=4)
+    model, weights = CodePrior(SPEC, json.dumps(frozen.hyper_parameters()), prior, adam, half_life), []
+
+    class Weights(Callback):
+        def on_train_batch_end(self, trainer, module, *_):
+            weights.append(module.prior.network.tokens.weight.detach().clone())
+
+    fit(model, Weights(), 2, tmp_path)
+    expected = torch.lerp(*weights, 1 - 0.5**0.5)
+    torch.testing.assert_close(model.averaged.network.tokens.weight, expected)
+    counts = {name: sum(weight.numel() for weight in getattr(model, name).parameters()) for name in ("vqvae", "prior")}
+    assert parameters(model) == counts | {"ema": counts["prior"], "trained": counts["prior"]}
 
 
 def test_the_last_step_of_an_epoch_counts_the_batches_that_it_has(tmp_path):

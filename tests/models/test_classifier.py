@@ -1,5 +1,6 @@
 """A classifier of one's own data, and the extractor that it becomes."""
 
+import copy
 import csv
 import functools
 import json
@@ -8,17 +9,19 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 import gen_experiments
 import independent
 from conftest import CONFIGS
 from gen_experiments.errors import UserError
-from gen_experiments.images import ImageSpec
+from gen_experiments.images import Batch, ImageSpec, to_float
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.metrics.scripted import ScriptedFeatures
 from gen_experiments.metrics.trained import TrainedFeatures
 from gen_experiments.models.classifier import Classifier, shift_randomly
 from gen_experiments.randomness import generator
+from small_models import ADAM, IMAGES, Logged, quiet_trainer
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,33 @@ def test_other_checkpoints_are_refused(checkpoints, tmp_path):
 def test_images_without_labels_are_refused():
     with pytest.raises(UserError, match="needs images with labels"):
         Classifier(ImageSpec(1, 16), ClassifierNet, functools.partial(torch.optim.Adam, lr=1e-3))
+
+
+def labelled(labels, images=IMAGES[:8]):
+    return DataLoader([Batch(to_float(images), torch.tensor(labels))], batch_size=None)
+
+
+def test_the_loss_of_smoothed_labels_by_hand(tmp_path):
+    """A fifth of a label's probability is spread over all four classes."""
+    torch.manual_seed(0)
+    model = Classifier(
+        ImageSpec(1, 8, 4), functools.partial(ClassifierNet, width=4), ADAM, shift=0, label_smoothing=0.2
+    )
+    labels, watch = [0, 1, 2, 3, 0, 1, 2, 3], Logged()
+    logits = copy.deepcopy(model).train()(to_float(IMAGES[:8])).detach().double().log_softmax(1)
+    targets = 0.8 * torch.eye(4).double()[labels] + 0.2 / 4
+    quiet_trainer(watch, 1, tmp_path, log_every_n_steps=1).fit(model, labelled(labels))
+    assert watch.logged[0]["train/loss"] == pytest.approx(-(targets * logits).sum(1).mean().item(), rel=1e-5)
+
+
+def test_a_validation_counts_its_own_images_alone(tmp_path):
+    model = Classifier(ImageSpec(1, 8, 4), functools.partial(ClassifierNet, width=4), ADAM).eval()
+    with torch.no_grad():
+        found = model(to_float(IMAGES[:8])).argmax(1)
+    trainer = quiet_trainer(Logged(), 1, tmp_path)
+    for labels, accuracy in ((found, 1.0), ((found + 1) % 4, 0.0)):
+        (scores,) = trainer.validate(model, labelled(labels.tolist()), verbose=False)
+        assert scores["val/accuracy"] == accuracy
 
 
 @pytest.mark.parametrize(("size", "last"), [(4, 4), (7, 7), (28, 7), (32, 4), (64, 4)])

@@ -10,13 +10,17 @@ from gen_experiments.losses.adversarial import LeastSquares, NonSaturating, Rela
 from gen_experiments.losses.lecam import LeCam
 from gen_experiments.losses.penalties import DRAGAN, R1, R2, GradientPenalty
 from gen_experiments.networks.augment import DiffAugment
-from gen_experiments.networks.discriminators import DCGANDiscriminator
+from gen_experiments.networks.discriminators import DCGANDiscriminator, PlainDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator
 from gen_experiments.schedules import Constant, Linear
 from gen_experiments.training.discriminator_loss import logit_statistics
-from small_models import IMAGES, changed, gan, sgd, train
+from small_models import IMAGES, adam, changed, gan, sgd, train
 
 SPEC_16 = ImageSpec(channels=1, size=16)
+
+
+def still(parameters):
+    return torch.optim.SGD(parameters, lr=0.0)
 
 
 def squared_norm(weights):
@@ -33,14 +37,14 @@ def test_statistics_of_logits_by_hand():
 
 
 def test_what_is_logged_is_what_happened(tmp_path):
-    model = gan(penalties=[R1(every=2)], optimizer_d=sgd, optimizer_g=sgd, gradient_clip_norm=1e-4)
+    model = gan(penalties=[R1(every=2)], optimizer_d=sgd, optimizer_g=adam, gradient_clip_norm=1e-4)
     start = [weight.detach().clone() for weight in model.discriminator.parameters()]
     _, history = train(model, 3, tmp_path, log_every_n_steps=3)
     assert history.logged[0] == history.logged[1] == {}
     logged = {name.removeprefix("train/"): value for name, value in history.logged[2].items()}
     assert logged["gradient_norm_d"] > 1e-3  # before clipping
     assert logged["weight_norm_d"] == pytest.approx(math.sqrt(squared_norm(start)), rel=1e-3)
-    assert logged["lr_d"] == logged["lr_g"] == 1.0
+    assert (logged["lr_d"], logged["lr_g"]) == pytest.approx((1.0, 1e-3))
     assert logged["images_seen"] == 12
     assert {"loss_d", "loss_g", "logit_gap", "sign_accuracy", "gradient_norm_g", "weight_norm_g"} < logged.keys()
     assert logged["penalty_r1"] > 0
@@ -98,7 +102,7 @@ def test_parts_of_a_batch_add_up_to_the_batch(tmp_path, loss):
             expected, found = getattr(whole, networks)[-1], getattr(parts, networks)[-1]
             for name in expected:
                 torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-6)
-        for name in ("loss_d", "loss_g", "logit_gap", "gradient_norm_d", "gradient_norm_g"):
+        for name in ("loss_d", "loss_g", "penalty_r1", "penalty_r2", "logit_gap", "gradient_norm_d", "gradient_norm_g"):
             assert parts.logged[-1][f"train/{name}"] == pytest.approx(whole.logged[-1][f"train/{name}"], rel=1e-3)
 
 
@@ -160,6 +164,25 @@ def test_channels_last_is_another_order_of_the_same_numbers(tmp_path):
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
     for name, expected in first.state_dict().items():
         torch.testing.assert_close(last.state_dict()[name], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_half_life_of_a_long_run_is_10_000_images_by_default(tmp_path):
+    model = gan()
+    model.images_seen = 1_000_000
+    _, history = train(model, 1, tmp_path, log_every_n_steps=1)
+    assert history.logged[0]["train/ema_half_life"] == 10_000
+
+
+def test_the_norm_of_weights_is_of_those_that_are_trained(tmp_path):
+    def partly_frozen(image):
+        network = PlainDiscriminator(image, hidden=8)
+        network.layers.requires_grad_(False)
+        return network
+
+    model = gan(discriminator=partly_frozen, optimizer_d=still)
+    _, history = train(model, 1, tmp_path, log_every_n_steps=1)
+    expected = math.sqrt(squared_norm(model.discriminator.head.parameters()))
+    assert history.logged[0]["train/weight_norm_d"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_averaged_generator_of_a_short_run_is_a_trained_one(tmp_path):

@@ -26,6 +26,17 @@ def test_adaptive_strength_by_hand():
     assert strength.p.item() == 1
 
 
+def test_by_default_it_takes_half_a_million_images_in_steps_of_four_iterations():
+    strength = AdaptiveStrength()
+    for iteration, signs in enumerate([1.0, 1.0, 1.0, -0.1]):  # r = 0.5 at last, below the 0.6 that is wanted
+        assert strength.p.item() == 0
+        strength.update(torch.full((1000,), signs), iteration)
+    assert strength.p.item() == 0
+    for iteration in range(4):
+        strength.update(torch.ones(1000), iteration)
+    assert strength.p.item() == pytest.approx(4000 / 500_000)
+
+
 def test_an_image_of_several_patches_counts_once():
     strength = AdaptiveStrength(target=0.4, images=100, every=1)
     strength.update(torch.tensor([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, -3.0, 4.0]]), 0)

@@ -124,6 +124,8 @@ def test_an_iteration_of_cyclegan_by_hand(tmp_path):
     by_g = (d * g * a - 1) * d * a - 10 * f * a - 10 * f * b - 5 * b
     by_f = (e * f * b - 1) * e * b - 10 * g * a - 10 * g * b - 5 * a
     assert [float(part.weight) for part in model.generators] == pytest.approx([g - by_g, f - by_f], rel=1e-5)
+    # d · b and e · a lie above the boundary of ½, d · g · a and e · f · b below.
+    assert (logged["train/sign_accuracy_b"], logged["train/sign_accuracy_a"]) == (1, 1)
     # The discriminators see what the generators made before their step.
     assert logged["train/loss_d_b"] == pytest.approx(0.5 * (d * b - 1) ** 2 + 0.5 * (d * g * a) ** 2, rel=1e-5)
     assert logged["train/loss_d_a"] == pytest.approx(0.5 * (e * a - 1) ** 2 + 0.5 * (e * f * b) ** 2, rel=1e-5)

@@ -6,10 +6,13 @@ from torch import nn
 
 from conftest import CONFIGS, SHORT, SMALL
 from gen_experiments.errors import UserError
-from gen_experiments.losses.adversarial import RelativisticPaired
+from gen_experiments.losses.adversarial import LeastSquares, RelativisticPaired
+from gen_experiments.losses.base import Penalty
 from gen_experiments.models.adversary import Adversary, adaptive_weight
+from gen_experiments.networks.discriminators import PlainDiscriminator
 from gen_experiments.networks.patch import PatchDiscriminator
 from run_files import checkpoint, equal, last
+from small_models import Logged, fit, vqvae
 from test_devices import assert_trained_as_one, train
 
 VQGAN = (
@@ -61,6 +64,46 @@ def test_the_weight_starts_and_rises():
 def test_impossible_adversaries_are_refused(options):
     with pytest.raises(UserError):
         adversary(**options)
+
+
+class Counting(Penalty):
+    """A penalty of 0 that counts how often it is computed."""
+
+    calls = 0
+
+    def forward(self, discriminator, real, fake, rng):
+        self.calls += 1
+        return 0 * discriminator(real).sum()
+
+
+def test_what_is_logged_and_how_often_a_penalty_is_due(tmp_path):
+    def discriminator(image):
+        network = PlainDiscriminator(image, hidden=8)
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.zero_()
+            weight.fill_(0.75)  # the last one is the logit's bias
+        return network
+
+    penalty, watch = Counting(every=2), Logged()
+    still = {"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.0), "loss": LeastSquares()}
+    part = Adversary(discriminator, **still, adaptive=False, ramp=8, penalties=[penalty])
+    fit(vqvae(adversary=part), watch, 4, tmp_path, log_every_n_steps=1)
+    assert penalty.calls == 2
+    weights = [logged["train/adversarial_weight"] for logged in watch.logged[1:]]
+    assert weights == pytest.approx([0.4, 0.8, 0.8])
+    for logged in watch.logged[1:]:
+        assert logged["train/adversarial"] == pytest.approx(0.5 * 0.25**2)
+        assert logged["train/sign_accuracy"] == 0.5  # of the real ones, which lie above the boundary of ½ too
+
+
+def test_the_adaptive_weight_of_gradients_that_vanish_by_hand():
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, 2.0)
+    output = layer(torch.tensor([[1.0]]))
+    # 3e-4 / (2e-6 + 1e-6)
+    found = adaptive_weight(3e-4 * output.sum(), 2e-6 * output.sum(), output, layer.weight)
+    assert float(found) == pytest.approx(100, rel=1e-4)
 
 
 def test_before_its_start_the_adversary_does_nothing(experiment, tmp_path):

@@ -3,6 +3,7 @@
 import copy
 import csv
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, to_float
 from gen_experiments.models.vqvae import VQVAE
+from gen_experiments.quantizers.ema import EMAQuantizer
+from gen_experiments.quantizers.residual import ResidualQuantizer
 from gen_experiments.schedules import Constant
 from run_files import checkpoint, equal
 from small_models import fit, quiet_trainer, vqvae
@@ -133,11 +136,19 @@ def test_only_training_waits_for_the_compiler():
     assert model.encoder._compiled_call_impl is None
 
 
-def test_codes_revived_are_logged(tmp_path):
-    model = vqvae()
-    model.quantizer.revive_below = 1e6  # all are dead
-    logged = watched(model, 3, tmp_path, log_every_n_steps=3).logged
-    assert logged[2]["train/codes_revived"] == 2 * 8  # the first iteration starts the codes
+@pytest.mark.parametrize("levels", [1, 2])
+def test_codes_revived_are_logged(tmp_path, levels):
+    def model():
+        quantizer = ResidualQuantizer(partial(EMAQuantizer, 8, 4, revive_below=1e6), depth=levels)  # all are dead
+        return vqvae(quantizer=quantizer)
+
+    logged = watched(model(), 5, tmp_path, log_every_n_steps=5).logged
+    assert logged[4]["train/codes_revived"] == levels * 4 * 8  # the first iteration starts the codes
+    part = Weights()
+    fit(model(), part, 2, tmp_path, log_every_n_steps=5).save_checkpoint(tmp_path / "part.ckpt")
+    assert part.logged == [{}, {}]
+    logged = watched(model(), 5, tmp_path, ckpt_path=tmp_path / "part.ckpt", log_every_n_steps=5).logged
+    assert logged[-1]["train/codes_revived"] == levels * 4 * 8
 
 
 def numpy_perplexity(codes):

@@ -51,6 +51,14 @@ def test_more_codes_than_rows_are_said_and_differ():
     assert counts.sum() == 3
 
 
+def test_repeated_rows_differ_by_a_hundredth_of_their_spread():
+    rows = torch.tensor([[0.0], [1.0], [5.0]])
+    with pytest.warns(UserWarning, match="first batch of only 3"):
+        means, _ = codebook.kmeans(rows, 600, _source(1), _as_it_is)
+    moved = (means - rows.T).abs().min(1).values
+    assert float(moved.square().mean().sqrt() / rows.std(correction=0)) == pytest.approx(0.01, rel=0.15)
+
+
 def test_anchors_are_the_nearest_rows():
     z = torch.tensor([[0.0, 0.0], [4.0, 4.0], [9.0, 9.0]])
     codes = torch.tensor([[8.0, 9.0], [-5.0, 0.0]])

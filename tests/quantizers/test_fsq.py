@@ -64,7 +64,8 @@ def test_values_by_hand():
     assert quantized.loss == 0
 
 
-@pytest.mark.parametrize("levels", [(), (5, 1)])
-def test_fewer_than_two_levels_are_refused(levels):
+@pytest.mark.parametrize("levels", [(), (5, 1), (8,) * 8 + (2,)])
+def test_fewer_than_two_levels_and_more_than_16_million_codes_are_refused(levels):
     with pytest.raises(UserError, match="two levels"):
         FSQ(levels)
+    assert FSQ((8,) * 8).codebook_size == 2**24

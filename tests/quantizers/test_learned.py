@@ -80,6 +80,12 @@ def test_ema_loss_is_the_commitment():
     assert z.grad.flatten().tolist() == pytest.approx([0.5, 1.0])
 
 
+def test_hits_of_a_codebook_learned_by_gradient_are_averaged_over_100_steps():
+    quantizer = GradientQuantizer(4, 2, kmeans_start=False, revive_below=0).train()
+    counts = torch.bincount(quantizer(torch.randn(3, 2, 2, 2)).indices.flatten(), minlength=4)
+    torch.testing.assert_close(quantizer.hits, 0.99 + 0.01 * counts)
+
+
 def test_ema_step_by_hand():
     quantizer = EMAQuantizer(2, 1, decay=0.9, kmeans_start=False, revive_below=0, eps=0.5)
     quantizer.codebook.copy_(torch.tensor([[0.0], [10.0]]))

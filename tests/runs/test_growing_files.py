@@ -55,6 +55,14 @@ def test_a_row_that_a_power_cut_has_cut_costs_no_other(tmp_path):
     assert rows.all() == [{"loss": 0.5}, {"loss": 0.25}]
 
 
+def test_new_values_get_their_places_in_the_alphabet(tmp_path):
+    table = CsvTable(tmp_path / "metrics.csv")
+    for row in ({"step": 0}, {"loss": 0.5, "step": 1}, {"fid": 9.0, "step": 1}):
+        table.append(row)
+    assert table.path.read_text() == "fid,loss,step\n,,0\n,0.5,1\n9.0,,1\n"
+    assert table.rows() == [{"step": "0"}, {"loss": "0.5", "step": "1"}, {"fid": "9.0", "step": "1"}]
+
+
 def test_a_table_whose_rows_were_removed_begins_anew(tmp_path):
     table = CsvTable(tmp_path / "metrics.csv")
     table.append({"step": 0, "loss": 0.5})

@@ -25,6 +25,11 @@ def test_steps_count_where_images_do_not():
     assert logged.new({"lr": 0.1, "step": 3})
 
 
+def test_the_first_position_of_a_curve_may_be_0():
+    assert LoggedValues().new({"lr": 0.1, "step": 0})
+    assert LoggedValues().new({"fid": 9.0, "images_seen": 0.0})
+
+
 def test_rows_without_a_position_are_always_new():
     logged = LoggedValues()
     assert logged.new({"note": 1.0}) == logged.new({"note": 1.0}) == {"note": 1.0}

@@ -1,0 +1,62 @@
+"""What a sweep draws from, and when it ends a trial: ranges, methods and the brackets of hyperband."""
+
+from pathlib import Path
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from test_sweep import write
+
+from gen_experiments.search.sweep_file import SweepFile
+from gen_experiments.search.trials import Trials
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_hyperband_begins_where_its_brackets_say():
+    """After 27 / 3² validations, with a third of the trials left."""
+    early = {"type": "hyperband", "max_iter": 27, "s": 2}
+    write(early_terminate=early)
+    trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    for value in (1.0, 2.0, 3.0, 4.0, 5.0):
+        trial = trials.next()
+        trial.state, trial.history = "finished", [value] * 3
+    late = trials.next()
+    for history, hopeless in (([8.0] * 2, False), ([8.0] * 3, True), ([2.5] * 3, True), ([1.5] * 3, False)):
+        late.history = history
+        assert trials.is_hopeless(late) == hopeless, history
+    write(parameters={"a": {"values": [1, 2]}}, method="grid", early_terminate=early)
+    Path("runs/searched/sweep.json").unlink()
+    trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    for value in (1.0, 8.0):
+        trial = trials.next()
+        trial.state, trial.history = "finished", [value] * 3
+    assert not trials.is_hopeless(trial)  # all of a grid are wanted
+
+
+def test_ranges_are_drawn_from_as_described():
+    ranges = {
+        "whole": ({"min": 1, "max": 4}, IntDistribution(1, 4)),
+        "broken": ({"min": 0, "max": 0.5}, FloatDistribution(0, 0.5)),
+        "steps": ({"distribution": "q_uniform", "min": 0, "max": 3}, FloatDistribution(0, 3, step=1)),
+        "halves": ({"distribution": "q_uniform", "min": 0, "max": 3, "q": 0.5}, FloatDistribution(0, 3, step=0.5)),
+        "named": ({"distribution": "int_uniform", "min": 1.0, "max": 4.0}, IntDistribution(1, 4)),
+        "one": ({"value": "x"}, CategoricalDistribution(["x"])),
+    }
+    write(parameters={name: asked for name, (asked, _) in ranges.items()})
+    assert SweepFile.read(Path("sweep.yaml")).distributions() == {name: drawn for name, (_, drawn) in ranges.items()}
+
+
+def test_bayes_draws_near_the_best_and_random_everywhere():
+    near = {}
+    for method in ("bayes", "random"):
+        write(parameters={"a": {"min": 0.0, "max": 1.0}}, method=method)
+        trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
+        for _ in range(30):
+            trial = trials.next()
+            trial.state, trial.history = "finished", [abs(trial.parameters["a"] - 0.9)]
+        near[method] = sum(trial.parameters["a"] > 0.75 for trial in trials.all[15:])
+        Path("runs/searched/sweep.json").unlink()
+    assert near["bayes"] > 10 > near["random"]
