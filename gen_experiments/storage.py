@@ -1,5 +1,6 @@
 """The cache folder, and files that are written completely or not at all."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -156,6 +157,31 @@ def check_empty(path: Path) -> None:
             raise UserError(f"{path} exists and is no empty folder: name another, or remove it")
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror}", error) from error
+
+
+def prepare_folder(path: Path) -> None:
+    """Makes a folder into which long work will write, so that one that cannot be written to is refused before the work.
+
+    Raises:
+        WriteError: the folder cannot be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror}", error) from error
+
+
+def prepare_file(path: Path) -> None:
+    """Makes the folder of a file; see `prepare_folder`.
+
+    Raises:
+        WriteError: the folder cannot be made or written to, or `path` is a folder.
+    """
+    prepare_folder(path.parent)
+    if path.is_dir():
+        raise WriteError(f"cannot write {path}: it is a folder", IsADirectoryError(errno.EISDIR, "it is a folder"))
 
 
 @contextmanager

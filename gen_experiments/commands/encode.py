@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import is_image_file, read_images, write_images
+from gen_experiments.commands.image_files import check_image_file, is_image_file, read_images, write_images
 from gen_experiments.commands.reading import reading_of
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits
 from gen_experiments.models.vqvae import VQVAE
-from gen_experiments.storage import atomic_write
+from gen_experiments.storage import atomic_write, prepare_file, prepare_folder
 from gen_experiments.untrusted.arrays import read_archive
 from gen_experiments.untrusted.unreadable import Unreadable
 
@@ -43,6 +43,8 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
     Raises:
         UserError: the checkpoint or the folder cannot be used, or `out` cannot be written.
     """
+    path = Path(out)
+    prepare_file(path)
     model = load_on_device(checkpoint, VQVAE, "encode", device)
     files, originals = read_images(images, model.image, reading_of(checkpoint))
     codes = torch.cat([model.encode(to_float(part.to(model.device))).cpu() for part in originals.split(BATCH)])
@@ -54,7 +56,6 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
         "files": np.array([name.as_posix() for name in files]),
         **_classes(files, model.image),
     }
-    path = Path(out)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     pixels = model.image.height * model.image.width
@@ -112,6 +113,10 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png", device: str = 
     if len(indices) * math.prod(model.image.shape) > MAX_BYTES:
         raise UserError(f"{codes} holds {len(indices)} images, more than {MAX_BYTES >> 30} GiB: encode them in parts")
     names = None if is_image_file(out) else _new_names(codes, len(indices), out)
+    if is_image_file(out):
+        check_image_file(out)
+    else:
+        prepare_folder(Path(out))
     parts = (torch.from_numpy(indices[i : i + BATCH].astype(np.int64)) for i in range(0, len(indices), BATCH))
     images = torch.cat([to_uint8(model.decode(part.to(model.device))).cpu() for part in parts])
     write_images(images, out, names)

@@ -26,6 +26,7 @@ from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.priors.decoding import UNCHANGED, DecodingChanges
 from gen_experiments.progress import progress
 from gen_experiments.runs.job import is_first_process
+from gen_experiments.storage import prepare_file
 
 
 def evaluate(
@@ -89,6 +90,8 @@ def evaluate(
         damage=damage,
         decoding=decoding,
     )
+    if json is not None:
+        prepare_file(Path(json))
     networks = extractor if isinstance(extractor, list) else [extractor] if extractor is not None else []
     record = evaluation_of(evaluated, reference, networks, protocol)
     if not is_first_process():

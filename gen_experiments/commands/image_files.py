@@ -13,6 +13,7 @@ from gen_experiments.data.picture_decoding import decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.grids import save_grid
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image
+from gen_experiments.storage import prepare_file
 from gen_experiments.untrusted.arrays import read_archive
 from gen_experiments.untrusted.unreadable import Unreadable
 
@@ -69,11 +70,8 @@ def check_image_file(out: str) -> None:
     """Makes sure, before a model computes, that a grid can be written to `out`; a missing folder is made.
 
     Raises:
-        UserError: `out` is no image file, or its folder cannot be made.
+        UserError: `out` is no image file, or its folder cannot be written.
     """
     if not is_image_file(out):
         raise UserError(f"cannot write {out}: name a file that ends in one of {' '.join(IMAGE_SUFFIXES)}")
-    try:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from error
+    prepare_file(Path(out))

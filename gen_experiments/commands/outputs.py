@@ -14,6 +14,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.grids import in_rows, page_names, save_grid
 from gen_experiments.images import ImageSpec, save_image, to_float, to_uint8
 from gen_experiments.progress import progress
+from gen_experiments.storage import prepare_folder
 
 BATCH, COLUMNS, SHOWN = 32, 8, 256
 
@@ -88,7 +89,7 @@ def check_names(names: list[Path], folder: str, out: str) -> None:
     """Makes sure that pictures can be written to `out` by the names of their originals in `folder`.
 
     Raises:
-        UserError: an original or another picture would be overwritten, or the folder cannot be made.
+        UserError: an original or another picture would be overwritten, or the folder cannot be written.
     """
     if is_image_file(out):
         return
@@ -103,10 +104,7 @@ def check_names(names: list[Path], folder: str, out: str) -> None:
         if path in taken:
             raise UserError(f"two pictures would both be written to {path}: rename one of their originals")
         taken.add(path)
-    try:
-        Path(out).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from error
+    prepare_folder(Path(out))
 
 
 def _path(out: str, name: Path) -> Path:

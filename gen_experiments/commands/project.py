@@ -20,7 +20,7 @@ from gen_experiments.metrics.reconstruction import psnr
 from gen_experiments.models.gan import GAN
 from gen_experiments.models.sampling import sample_rngs
 from gen_experiments.progress import progress
-from gen_experiments.storage import atomic_write
+from gen_experiments.storage import atomic_write, prepare_file
 
 CANDIDATES, COLUMNS = 512, 8
 
@@ -68,6 +68,7 @@ def project(
         UserError: the checkpoint or the folder cannot be used, a number is out of range, or a file cannot be written.
     """
     check_image_file(out)
+    prepare_file(Path(latents))
     model = load_on_device(checkpoint, GAN, "project: it has no noise to look for", device)
     model.requires_grad_(False)
     check_interval("[1, inf)", steps=steps)

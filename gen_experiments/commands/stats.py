@@ -12,6 +12,7 @@ from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.archives import write_features, write_statistics
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.runs.job import is_first_process
+from gen_experiments.storage import prepare_file
 
 
 @torch.inference_mode()
@@ -47,6 +48,7 @@ def stats(
     check_interval("[0, inf)", seed=seed)
     if Path(out).suffix != ".npz":
         raise UserError(f"statistics are written to a file that ends in .npz, not to {out}")
+    prepare_file(Path(out))
     place = chosen_device(device)
     network = (extractor or extractor_for(images)).to(place)
     side = images_of(open_input(images, place), None, num, seed)

@@ -155,4 +155,38 @@ def test_where_no_grid_can_be_written_nothing_is_loaded(refused, monkeypatch, tm
     monkeypatch.setattr(f"gen_experiments.commands.{command}.load_on_device", load)
     words = {"project": ["--images=in"], "inpaint": ["--images=in", "--mask=box"]}.get(command, [])
     assert "cannot write grid.txt: name a file that ends in" in refused(command, "any.ckpt", *words, "--out=grid.txt")
-    assert "cannot write taken/a.png: File exists" in refused(command, "any.ckpt", *words, "--out=taken/a.png")
+    assert "cannot write taken: File exists" in refused(command, "any.ckpt", *words, "--out=taken/a.png")
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "out"),
+    [
+        ("sample", ["{gan}"], "--out={}/a.png"),
+        ("sample", ["{gan}"], "--out={}/samples"),
+        ("encode", ["{vqvae}", "--images=in"], "--out={}/codes.npz"),
+        ("decode", ["{vqvae}", "--codes=codes.npz"], "--out={}/a.png"),
+        ("decode", ["{vqvae}", "--codes=codes.npz"], "--out={}/pictures"),
+        ("stats", ["in", "--extractor=DigitsFeatures"], "--out={}/stats.npz"),
+        ("evaluate", ["in", "in", "--extractor=DigitsFeatures"], "--json={}/record.json"),
+        ("project", ["{gan}", "--images=in"], "--latents={}/noise.npz"),
+    ],
+)
+def test_what_takes_long_is_not_begun_where_its_result_cannot_be_written(
+    experiment, refused, checkpoints, monkeypatch, tmp_path, command, words, out
+):
+    write_pictures(tmp_path / "in", 2, size=(32, 32))
+    assert experiment("encode", checkpoints["vqvae"], "--images=in") == 0
+    (tmp_path / "taken").write_text("a file")
+
+    def compute(*_, **__):
+        raise AssertionError("all was computed in vain")
+
+    work = {
+        "sample": "models.gan.GAN.sample",
+        "encode": "models.vqvae.VQVAE.encode",
+        "decode": "models.vqvae.VQVAE.decode",
+        "project": "commands.project._descend",
+    }
+    monkeypatch.setattr(f"gen_experiments.{work.get(command, 'metrics.features.DigitsFeatures.extract')}", compute)
+    words = [word.format(**checkpoints) for word in words]
+    assert "cannot write taken" in refused(command, *words, out.format("taken"))
