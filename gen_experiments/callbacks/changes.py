@@ -35,8 +35,7 @@ def changed_images(trained_on: Sequence[str], data: "ImageDataModule") -> str | 
     """
     if not trained_on or set(trained_on) == {training_images(data)}:
         return None
-    facts = data.facts()
-    drawn = [name for name in ("val", "test") if str(facts[name]["origin"]).startswith("held out")]
+    drawn = [name for name, facts in data.facts().items() if str(facts["origin"]).startswith("held out")]
     seen = (
         f"; {' and '.join(drawn)}, drawn anew, may hold images that it was trained on, so that scores flatter it: lay "
         "val and test in folders of their own, or train anew"
