@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import check_image_file, is_image_file, read_images, write_images
+from gen_experiments.commands.image_files import is_image_file, prepare_output, read_images, write_images
 from gen_experiments.commands.reading import reading_of
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits
 from gen_experiments.models.vqvae import VQVAE
-from gen_experiments.storage import atomic_write, prepare_file, prepare_folder
+from gen_experiments.storage import atomic_write, prepare_file
 from gen_experiments.untrusted.arrays import read_archive
 from gen_experiments.untrusted.unreadable import Unreadable
 
@@ -113,10 +113,7 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png", device: str = 
     if len(indices) * math.prod(model.image.shape) > MAX_BYTES:
         raise UserError(f"{codes} holds {len(indices)} images, more than {MAX_BYTES >> 30} GiB: encode them in parts")
     names = None if is_image_file(out) else _new_names(codes, len(indices), out)
-    if is_image_file(out):
-        check_image_file(out)
-    else:
-        prepare_folder(Path(out))
+    prepare_output(out)
     parts = (torch.from_numpy(indices[i : i + BATCH].astype(np.int64)) for i in range(0, len(indices), BATCH))
     images = torch.cat([to_uint8(model.decode(part.to(model.device))).cpu() for part in parts])
     write_images(images, out, names)

@@ -13,7 +13,7 @@ from gen_experiments.data.picture_decoding import decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.grids import save_grid
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image
-from gen_experiments.storage import prepare_file
+from gen_experiments.storage import prepare_file, prepare_folder
 from gen_experiments.untrusted.arrays import read_archive
 from gen_experiments.untrusted.unreadable import Unreadable
 
@@ -64,6 +64,18 @@ def write_images(images: Tensor, out: str, names: Sequence[str] | None = None) -
 def is_image_file(out: str) -> bool:
     """Returns whether an output path is an image file and not a folder."""
     return Path(out).suffix.lower() in IMAGE_SUFFIXES
+
+
+def prepare_output(out: str) -> None:
+    """Makes the folder of an image file, or the folder, that is to be written to, before a model computes.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if is_image_file(out):
+        prepare_file(Path(out))
+    else:
+        prepare_folder(Path(out))
 
 
 def check_image_file(out: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.image_files import is_image_file, read_images
+from gen_experiments.commands.image_files import is_image_file, prepare_output, read_images
 from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.tiles import apply_in_tiles
 from gen_experiments.data.folder import find_pictures
@@ -14,7 +14,6 @@ from gen_experiments.errors import UserError
 from gen_experiments.grids import in_rows, page_names, save_grid
 from gen_experiments.images import ImageSpec, save_image, to_float, to_uint8
 from gen_experiments.progress import progress
-from gen_experiments.storage import prepare_folder
 
 BATCH, COLUMNS, SHOWN = 32, 8, 256
 
@@ -44,7 +43,7 @@ def write_outputs(network: Network, folder: str, spec: ImageSpec, reading: Readi
     if not whole:
         names, originals = read_images(folder, spec, reading)
         check_names(names, folder, out)
-        write_by_name(names, originals, apply_network(network, originals), folder, out, "images")
+        write_by_name(names, originals, apply_network(network, originals), out, "images")
         return
     if is_image_file(out):
         raise UserError("--whole writes pictures as large as they are: name a folder by --out")
@@ -70,28 +69,29 @@ def write_rows(rows: Sequence[Tensor], out: str, what: str) -> None:
     print(f"wrote {len(rows[0][:SHOWN])} {what} to {pages}")
 
 
-def write_by_name(names: list[Path], originals: Tensor, outputs: Tensor, folder: str, out: str, what: str) -> None:
-    """Writes pictures by the names of their originals, which are paths below `folder`, or as a grid below them.
-
-    Raises:
-        UserError: as for `check_names`, which commands call before their model computes.
-    """
+def write_by_name(names: list[Path], originals: Tensor, outputs: Tensor, out: str, what: str) -> None:
+    """Writes pictures by the names of their originals, which `check_names` has accepted, or as a grid below them."""
     if is_image_file(out):
         write_rows([originals, outputs], out, f"{what} below their originals")
         return
-    check_names(names, folder, out)
     for name, picture in zip(names, outputs, strict=True):
         save_image(picture, _path(out, name))
     print(f"wrote {len(outputs)} {what} to {out}")
 
 
 def check_names(names: list[Path], folder: str, out: str) -> None:
-    """Makes sure that pictures can be written to `out` by the names of their originals in `folder`.
+    """Makes sure, before a model computes, that pictures can be written to `out`.
+
+    Args:
+        names: the names of the originals, paths below `folder`.
+        folder: the folder of the originals.
+        out: a folder, for pictures of the same names, or an image file.
 
     Raises:
-        UserError: an original or another picture would be overwritten, or the folder cannot be written.
+        UserError: an original or another picture would be overwritten, or `out` cannot be written.
     """
     if is_image_file(out):
+        prepare_output(out)
         return
     if not out:
         raise UserError("--out is empty: name a folder or an image file")
@@ -104,7 +104,7 @@ def check_names(names: list[Path], folder: str, out: str) -> None:
         if path in taken:
             raise UserError(f"two pictures would both be written to {path}: rename one of their originals")
         taken.add(path)
-    prepare_folder(Path(out))
+    prepare_output(out)
 
 
 def _path(out: str, name: Path) -> Path:

@@ -59,4 +59,4 @@ def reconstruct(
     if is_image_file(out):
         write_rows([originals, remade], out, "images above their reconstructions")
     else:
-        write_by_name(names, originals, remade, images, out, "reconstructions")
+        write_by_name(names, originals, remade, out, "reconstructions")

@@ -10,7 +10,7 @@ from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, image_mapping
 from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import is_image_file, read_images
+from gen_experiments.commands.image_files import check_image_file, is_image_file, read_images
 from gen_experiments.commands.outputs import (
     BATCH,
     Network,
@@ -76,13 +76,19 @@ def restore(
         if whole:
             raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
         names, inputs = read_images(images, model.image, reading_of(checkpoint))
-        check_names(names, images, str(Path(out) / "proposal_1") if not is_image_file(out) else out)
+        places = (
+            [out]
+            if is_image_file(out)
+            else [str(Path(out) / f"proposal_{number}") for number in range(1, proposals + 1)]
+        )
+        for place in places:
+            check_names(names, images, place)
         restored = [apply_network(restorer, inputs) for restorer in restorers]
         if is_image_file(out):
             write_rows([inputs, *restored], out, f"damaged images above {proposals} proposals each")
             return
-        for number, proposal in enumerate(restored, start=1):
-            write_by_name(names, inputs, proposal, images, str(Path(out) / f"proposal_{number}"), "images")
+        for place, proposal in zip(places, restored, strict=True):
+            write_by_name(names, inputs, proposal, place, "images")
         return
     if whole or not is_image_file(out):
         raise UserError(
@@ -91,6 +97,7 @@ def restore(
     parts = training_data(checkpoint, None).damage
     if not parts:
         raise UserError(f"the run of {checkpoint} was trained without damage: restore pictures that are damaged")
+    check_image_file(out)
     _, kept = read_images(images, model.image, reading_of(checkpoint))
     inputs = _with_damage(kept, parts, seed, kept.dtype)
     restored = [apply_network(restorer, inputs) for restorer in restorers]
@@ -149,7 +156,8 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
     if not data.damage:
         raise UserError(f"{config} damages nothing: give it data.damage, a list of kinds such as GaussianNoise")
     names, clean = read_images(images, data.image, reading_in(contents_of(described)))
-    write_by_name(names, clean, _with_damage(clean, data.damage, seed, torch.uint8), images, out, "damaged images")
+    check_names(names, images, out)
+    write_by_name(names, clean, _with_damage(clean, data.damage, seed, torch.uint8), out, "damaged images")
 
 
 def _with_damage(images: Tensor, parts: list[Damage], seed: int, dtype: torch.dtype) -> Tensor:

@@ -10,7 +10,7 @@ from gen_experiments import distributed
 from gen_experiments.callbacks.protocols import Samples
 from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import check_image_file, is_image_file
+from gen_experiments.commands.image_files import is_image_file, prepare_output
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
@@ -18,7 +18,7 @@ from gen_experiments.images import save_image, to_uint8
 from gen_experiments.priors.decoding import UNCHANGED, DecodingChanges
 from gen_experiments.progress import progress
 from gen_experiments.runs.job import is_first_process
-from gen_experiments.storage import check_empty, prepare_folder
+from gen_experiments.storage import check_empty
 
 BATCH = 64
 
@@ -75,10 +75,7 @@ def sample(
         num = per_class * len(names)
     if as_grid and num > MAX_IN_GRID:
         raise UserError(f"a grid has room for {MAX_IN_GRID} images, not {num}: name a folder by --out")
-    if as_grid:
-        check_image_file(out)
-    else:
-        prepare_folder(Path(out))
+    prepare_output(out)
     shown, places = [torch.empty(0, *model.image.shape, dtype=torch.uint8)], [torch.empty(0, dtype=torch.int64)]
     for indices in progress(num, "images", BATCH, shared=True):
         labels = _labels(indices, label, per_class)

@@ -141,6 +141,7 @@ def test_where_nothing_can_be_written_no_model_computes(refused, checkpoints, tr
         assert "in holds originals" in refused(*command, "--images=in", "--out=in")
         assert "cannot write taken: File exists" in refused(*command, "--images=fine", "--out=taken")
         assert "cannot write taken/deep: Not a directory" in refused(*command, "--images=fine", "--out=taken/deep")
+        assert "cannot write taken: File exists" in refused(*command, "--images=fine", "--out=taken/a.png")
         assert "--out is empty" in refused(*command, "--images=fine", "--out=")
 
 
