@@ -1,5 +1,6 @@
 """The command line: LightningCLI for fit, validate, test and predict; plain functions for the rest."""
 
+import atexit
 import functools
 import gc
 import importlib
@@ -85,6 +86,8 @@ def _keep_imports() -> None:
     Whether that was done is not asked of `gc.get_freeze_count`: it counts one by one, for a tenth of a short command.
     """
     gc.freeze()
+    # What is still frozen at the end is never freed, which libraries bound by nanobind (Triton 3.9) report in 30 lines.
+    atexit.register(gc.unfreeze)
 
 
 def _check_configs(arguments: list[str]) -> None:
