@@ -5,12 +5,13 @@ from torch import Tensor, nn
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.network_inputs import convert_images
+from gen_experiments.precision import CastsInputs
 from gen_experiments.sizes import in_words
 
 MIN_SIZE = 4  # height and width of the last convolutions
 
 
-class ClassifierNet(nn.Module):
+class ClassifierNet(CastsInputs):
     """A small residual classifier, normalised before each convolution, with one layer of features before its last.
 
     A convolution to `width` channels, then a block of two convolutions at each size from the full one down to four to
