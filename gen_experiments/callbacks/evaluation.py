@@ -18,7 +18,7 @@ from gen_experiments.callbacks.shares import check_shares
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.class_variety import ClassVariety
 from gen_experiments.evaluation.online import OnlineScores, PairScores
-from gen_experiments.evaluation.scores import IN_TRAINING, check_counts
+from gen_experiments.evaluation.scores import IN_TRAINING, check_counts, check_extractor
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
@@ -113,6 +113,9 @@ class Evaluation(Callback):
         if self.extractor is not None:
             self.extractor.check_channels(data.source.channels)
             self.extractor.to(trainer.strategy.root_device)
+            paired = isinstance(pl_module, Reconstructs) or (isinstance(pl_module, Translates) and data.in_pairs)
+            made = self.samples if isinstance(pl_module, Samples) else None
+            check_extractor(self.metrics, self.extractor, made, paired, "--evaluation.metrics")
             if stage == "fit":  # a mistake in an extractor of the user's own is said before the first step
                 self.extractor(torch.zeros(2, *data.image.shape, dtype=torch.uint8, device=self.extractor.device))
         if self._scores is not None and self._scores.extractor.fits(data.source.content):

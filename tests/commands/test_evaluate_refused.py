@@ -31,6 +31,8 @@ def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
         ("real", "real", *BY_DIGITS, "--device=cuda:99"): "there is no device cuda:99",
         ("few", "real", *BY_DIGITS, "--metrics=[fid,is]"): "is needs 10 images, not 5: leave it out of --metrics",
         ("real", "few", *BY_DIGITS, "--metrics=[recall]"): "recall needs 6 images, not 5",
+        ("real", "real", *BY_DIGITS, "--metrics=[fid_infinity]"): "DigitsFeatures needs 314 images, not 30",
+        ("real", "real", *BY_DIGITS, "--metrics=[sfid]"): "sfid is by InceptionFeatures",
         ("real", "own.yaml:tset", *BY_DIGITS): "names no split",
         ("real", "real", *BY_DIGITS, "--num=1"): "num must be >= 2",
         (checkpoints["prior"], checkpoints["vqvae"], "--num=4"): "which cannot sample",

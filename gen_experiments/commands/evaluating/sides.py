@@ -1,5 +1,6 @@
 """The two sides of an evaluation: the scored images and the reference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from gen_experiments.commands.evaluating.reconstructions import GAIN, OF_CODES, 
 from gen_experiments.commands.training_data import split_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.scores import METRICS, check_counts
+from gen_experiments.evaluation.scores import METRICS, check_counts, check_extractor
+from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
 from gen_experiments.models.base import ImageModel
 
@@ -51,7 +53,7 @@ class Sides:
         """What the images show (`FeatureExtractor.content`), if it is known."""
         return self.real.content or self.fake.content
 
-    def check(self, protocol: Protocol) -> None:
+    def check(self, protocol: Protocol, networks: Sequence[FeatureExtractor]) -> None:
         """Refuses scores that these images cannot have, before a pass over them that may take minutes.
 
         Raises:
@@ -63,8 +65,12 @@ class Sides:
         if protocol.lpips is not None and "lpips" not in of_pairs:
             raise UserError("--lpips is for reconstructions in pairs and metrics with lpips: leave it out here")
         evaluated, reference = (side.count if isinstance(side, Images) else None for side in (self.fake, self.real))
-        check_counts(protocol.metrics or (), evaluated, reference)
-        for name in protocol.metrics or ():
+        metrics = protocol.metrics or ()
+        check_counts(metrics, evaluated, reference)
+        paired = self.reconstructions is not None and self.reconstructions.in_pairs
+        for network in networks:
+            check_extractor(metrics, network, evaluated, paired)
+        for name in metrics:
             if name in OF_COPIES and (self.checkpoint is None or self.reconstructions is not None):
                 raise UserError(f"{name} is for samples of a run: leave it out here")
             if name not in (*METRICS, *OF_COPIES, *of_pairs):
