@@ -193,7 +193,8 @@ class Tokenizer(ImageModel):
 
     def log_evaluation(self, split: str) -> None:
         """Logs the losses and the use of the codebook."""
-        self.code_counts = counts = self.codebook_usage.compute()
+        # torchmetrics squeezes tensors of one element.
+        self.code_counts = counts = self.codebook_usage.compute().reshape(-1)
         self.codebook_usage.reset()
         logs = self._means.compute(self.device)
         logs |= {"perplexity": perplexity(counts), "codebook_usage": usage(counts)}

@@ -91,6 +91,7 @@ def test_what_is_drawn_is_what_the_codes_decode_to(tmp_path):
 
 QUANTIZERS = {
     "one grid": [],
+    "one code": ["--model.quantizer.num_codes=1"],
     "levels": [
         "--model.quantizer=ResidualQuantizer",
         "--model.quantizer.quantizer=EMAQuantizer",
