@@ -28,6 +28,10 @@ NEEDS = {
 }
 
 
+OF_MOMENTS = ("fid", "sfid")  # need no features of single images
+OF_ONE_SIDE = ("is", "fid_infinity")  # need those of the scored images alone
+
+
 @dataclass(frozen=True)
 class Sides:
     """The scored images and the reference of an evaluation.
@@ -75,6 +79,9 @@ class Sides:
                 raise UserError(f"{name} is for samples of a run: leave it out here")
             if name not in (*METRICS, *OF_COPIES, *of_pairs):
                 raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
+            compared = (self.fake,) if name in OF_ONE_SIDE else (self.fake, self.real)
+            if name in METRICS and name not in OF_MOMENTS and any(map(_holds_moments_alone, compared)):
+                raise UserError(f"{name} needs images, not statistics alone: leave it out here, or name the images")
 
 
 def open_sides(evaluated: str, reference: str | None, protocol: Protocol, device: torch.device) -> Sides:
@@ -106,6 +113,10 @@ def open_sides(evaluated: str, reference: str | None, protocol: Protocol, device
     else:
         fake = images_of(mine, preprocessing, protocol.num, protocol.seed)
     return Sides(fake, real, checkpoint, model, reconstructions, data)
+
+
+def _holds_moments_alone(side: Images | Archive) -> bool:
+    return isinstance(side, Archive) and side.kind == "statistics"
 
 
 def _own_split(evaluated: str, checkpoint: Path | None, split: str | None) -> Images:
