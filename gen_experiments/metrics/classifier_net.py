@@ -8,6 +8,7 @@ from gen_experiments.metrics.network_inputs import convert_images
 from gen_experiments.precision import CastsInputs
 from gen_experiments.sizes import in_words
 
+MIN_CLASSES = 2
 MIN_SIZE = 4  # height and width of the last convolutions
 
 
@@ -25,7 +26,7 @@ class ClassifierNet(CastsInputs):
         dropout: share of the features that is left out in training; in [0, 1).
 
     Raises:
-        UserError: a number out of range, images without labels or smaller than four pixels.
+        UserError: a number out of range, images without labels, of one class, or smaller than four pixels.
     """
 
     def __init__(self, image: ImageSpec, width: int = 32, dim: int = 128, dropout: float = 0.0) -> None:
@@ -34,6 +35,8 @@ class ClassifierNet(CastsInputs):
         check_interval("[0, 1)", dropout=dropout)
         if image.num_classes is None:
             raise UserError("a classifier needs images with labels: choose a data source with classes")
+        if image.num_classes < MIN_CLASSES:
+            raise UserError(f"a classifier tells {MIN_CLASSES} classes or more apart, and these images are of one")
         if image.shorter < MIN_SIZE:
             raise UserError(f"a classifier needs images of {MIN_SIZE} pixels or more, not {in_words(image.size)}")
         self.image, self.dim = image, dim
