@@ -172,6 +172,11 @@ def test_a_run_without_an_iteration_is_none(mistake, tmp_path, option):
             "fid_infinity by DigitsFeatures needs 314 images, not 313: leave it out of --evaluation.metrics",
         ),
         ("vqvae", ["--evaluation.metrics=[fid,fid_infinity]"], "fid_infinity is for samples, not for pairs"),
+        (
+            "vqvae",
+            ["--evaluation.lpips=Perceptual", "--evaluation.lpips.weights=nowhere.pth"],
+            "there are no vgg16 weights at nowhere.pth: name the file by",
+        ),
     ],
 )
 def test_metrics_that_a_model_cannot_have_are_found_before_the_first_step(mistake, tmp_path, model, options, message):

@@ -97,15 +97,17 @@ class Evaluation(Callback):
         self._suffix = ""  # of the names of scores by an extractor that does not know the images
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Moves the extractor to the model's device, and chooses the score for `best.ckpt`.
+        """Moves the networks of the scores to the model's device, and chooses the score for `best.ckpt`.
 
         Raises:
-            UserError: the extractor is not for these images, or there are more processes than images to evaluate.
+            UserError: they are not for these images, or there are more processes than images to evaluate.
         """
         data = data_of(trainer)
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             split = "test" if stage == "test" else "val"
             check_shares(data, pl_module, split)
+            if isinstance(pl_module, (Reconstructs, Translates)):
+                self._pairs.load(data.image.shape, trainer.strategy.root_device)
             if self._scores is not None:
                 reference = len(self._reference(data, pl_module, split))
                 evaluated = self.samples if isinstance(pl_module, Samples) else reference

@@ -126,6 +126,16 @@ class PairScores:
         self._lpips = lpips
         self._means = {name: MeanMetric() for name in ("psnr", "ssim", "l1", "psnr_gain", "lpips")}
 
+    def load(self, shape: tuple[int, ...], device: torch.device) -> None:
+        """Loads the network of LPIPS, if it is measured, and compares two images of shape (C, H, W) on a device.
+
+        Raises:
+            UserError: its weights are missing, or it does not take such images.
+        """
+        if self._lpips is not None:
+            images = torch.zeros(1, *shape, device=device)
+            self._lpips(images, images)
+
     def reset(self, device: torch.device) -> None:
         """Resets the means, on a device."""
         for mean in self._means.values():

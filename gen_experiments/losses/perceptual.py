@@ -19,7 +19,7 @@ from gen_experiments.untrusted.weight_files import read_state
 BACKBONES = {"vgg": "vgg16", "alex": "alexnet"}
 # The patches on which people's judgements calibrated the distance were of this size.
 MIN_SIZE = 64
-OPTION = "--model.reconstruction.weights=FILE (--weights=FILE of `project`)"
+OPTION = "--model.reconstruction.weights=FILE (--evaluation.lpips.weights, or --weights of `project`)"
 
 
 class Perceptual(ReconstructionLoss):

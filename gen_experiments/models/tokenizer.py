@@ -28,7 +28,8 @@ class Tokenizer(ImageModel):
     Args as for `VQVAE`.
 
     Attributes:
-        code_counts: (codebook_size,), how often each code occurred in the last validation or test, over all processes.
+        code_counts: (codebook_size,), how often each code occurred in the last validation or test, over all processes
+            and on all levels of the quantizer together.
     """
 
     score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
