@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 class Evaluation(Callback):
     """Scores the model's images, on uint8 images as written to disk.
 
-    A model that reconstructs gets `psnr`, `ssim` and `rfid` (reconstructions against the evaluated split). A model that
-    translates gets `fid` (translations against the targets of the evaluated split) and, for true pairs, `psnr` and
-    `ssim`. For true pairs with sources both get `l1` (of pixels on a [0, 1] scale), `psnr_gain` (the gain in dB over
-    the unchanged source), and `lpips` if it is asked for. A model that samples gets `fid` (`samples` images against the
-    split `reference`). Names begin with `val/` or `test/`. Other `metrics` are named alike (`mind`, `rmind`) and
-    computed as in the command `evaluate`.
+    A model that reconstructs gets `psnr`, `ssim` (from 11 pixels a side), `lpips` (if it is asked for) and `rfid`
+    (reconstructions against the evaluated split). A model that translates gets `fid` (translations against the targets
+    of the evaluated split) and, for true pairs, the other three. With sources both get `l1` (of pixels on a [0, 1]
+    scale) and `psnr_gain` (the gain in dB over the unchanged source). A model that samples gets `fid` (`samples` images
+    against the split `reference`). Names begin with `val/` or `test/`. Other `metrics` are named alike (`mind`,
+    `rmind`) and computed as in the command `evaluate`.
 
     For samples `variety` is logged too: the spread of their features over that of the data; and for a conditional model
     `class_variety`, the smallest such ratio within a class. Small values cause a warning: a generator that makes one
@@ -187,7 +187,7 @@ class Evaluation(Callback):
                 self._variety.reset(reference, self.batch_size, device)
         self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
         self._has_source_images = data.has_source_images
-        self._pairs.reset(trainer.strategy.root_device)
+        self._pairs.reset(data.image.shape, trainer.strategy.root_device)
 
     def _update(self, outputs: Any, batch: Batch) -> None:
         outcome = images_in(outputs)
