@@ -166,9 +166,20 @@ def test_a_run_without_an_iteration_is_none(mistake, tmp_path, option):
             "fid needs 2 images, not 1: leave it out of --evaluation.metrics, or give more",
         ),
         ("gan", ["--evaluation.samples=5", "--evaluation.metrics=[fid,recall]"], "recall needs 6 images, not 5"),
+        (
+            "gan",
+            ["--evaluation.samples=313", "--evaluation.metrics=[fid_infinity]"],
+            "fid_infinity by DigitsFeatures needs 314 images, not 313: leave it out of --evaluation.metrics",
+        ),
+        ("vqvae", ["--evaluation.metrics=[fid,fid_infinity]"], "fid_infinity is for samples, not for pairs"),
+        (
+            "vqvae",
+            ["--evaluation.lpips=Perceptual", "--evaluation.lpips.weights=nowhere.pth"],
+            "there are no vgg16 weights at nowhere.pth: name the file by",
+        ),
     ],
 )
-def test_too_few_images_for_a_metric_are_found_before_the_first_step(mistake, tmp_path, model, options, message):
+def test_metrics_that_a_model_cannot_have_are_found_before_the_first_step(mistake, tmp_path, model, options, message):
     assert message in mistake("fit", *SMALL[model], *SHORT, *options)
     assert not list(tmp_path.rglob("version_*"))
 

@@ -12,6 +12,8 @@ from lightning.pytorch import Callback
 from conftest import CONFIGS, SHORT, SMALL, SMALL_PRIOR
 from gen_experiments.data.damage_parts import Blur, DownScaling, GaussianNoise, Mask, Scratches
 from gen_experiments.data.jpeg import JPEG
+from gen_experiments.images import to_float
+from gen_experiments.losses.trained_perceptual import TrainedPerceptual
 from gen_experiments.precision import CastsInputs, KeepsPrecision
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.estimators import RotationTrick
@@ -21,7 +23,7 @@ from gen_experiments.quantizers.lfq import LFQ
 from gen_experiments.quantizers.residual import ResidualQuantizer
 from gen_experiments.quantizers.simvq import SimVQ
 from gen_experiments.training.optimizers import raise_eps
-from small_models import fit, gan, train, vqvae
+from small_models import IMAGES, fit, gan, train, vqvae, write_classifier
 
 TRUE = ["bf16-true", "16-true", "64-true"]
 WEIGHTS = {"bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
@@ -95,6 +97,19 @@ def test_every_quantizer_trains(tmp_path, quantizer, precision):
     after = model.state_dict()
     assert all(value.isfinite().all() for value in after.values())
     assert any(not torch.equal(after[name], before[name].to(after[name].dtype)) for name in after if "encoder" in name)
+
+
+@pytest.mark.filterwarnings("ignore:eps=1e-08 of Adam")
+@pytest.mark.parametrize("precision", TRUE)
+def test_a_classifier_trains_and_compares_images_in_float32(experiment, tmp_path, precision):
+    write_classifier(tmp_path / "classifier.ckpt", channels=1)
+    loss = TrainedPerceptual(str(tmp_path / "classifier.ckpt"))
+    images = to_float(IMAGES[:2])
+    expected = TrainedPerceptual(str(tmp_path / "classifier.ckpt"))(-images, images)
+    fit(vqvae(reconstruction=loss), Callback(), 1, tmp_path, precision=precision)
+    torch.testing.assert_close(loss(-images, images), expected)
+    options = [f"--config={CONFIGS / 'extractor.yaml'}", "--model.network.width=4", f"--trainer.precision={precision}"]
+    assert experiment("fit", *options, *SHORT, "--trainer.max_steps=2") == 0
 
 
 @contextmanager

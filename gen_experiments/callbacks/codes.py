@@ -23,7 +23,8 @@ class CodePictures(Callback):
 
     `code_maps`: images above their codes, coloured by the function `code_maps`. `codebook`: the first row has the most
     used codes, each decoded alone to an image; below each are its nearest used codes, from near to far. For a quantizer
-    of several levels these are codes of the first level; if the grids differ, of all levels at once.
+    of several levels the uses on all levels are added, and a code is decoded as one of the first level; if the grids
+    differ, as one of all levels at once.
 
     Args:
         count: images in `code_maps`.

@@ -18,7 +18,7 @@ from gen_experiments.callbacks.shares import check_shares
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.class_variety import ClassVariety
 from gen_experiments.evaluation.online import OnlineScores, PairScores
-from gen_experiments.evaluation.scores import IN_TRAINING, check_counts
+from gen_experiments.evaluation.scores import IN_TRAINING, check_counts, check_extractor
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 class Evaluation(Callback):
     """Scores the model's images, on uint8 images as written to disk.
 
-    A model that reconstructs gets `psnr`, `ssim` and `rfid` (reconstructions against the evaluated split). A model that
-    translates gets `fid` (translations against the targets of the evaluated split) and, for true pairs, `psnr` and
-    `ssim`. For true pairs with sources both get `l1` (of pixels on a [0, 1] scale), `psnr_gain` (the gain in dB over
-    the unchanged source), and `lpips` if it is asked for. A model that samples gets `fid` (`samples` images against the
-    split `reference`). Names begin with `val/` or `test/`. Other `metrics` are named alike (`mind`, `rmind`) and
-    computed as in the command `evaluate`.
+    A model that reconstructs gets `psnr`, `ssim` (from 11 pixels a side), `lpips` (if it is asked for) and `rfid`
+    (reconstructions against the evaluated split). A model that translates gets `fid` (translations against the targets
+    of the evaluated split) and, for true pairs, the other three. With sources both get `l1` (of pixels on a [0, 1]
+    scale) and `psnr_gain` (the gain in dB over the unchanged source). A model that samples gets `fid` (`samples` images
+    against the split `reference`). Names begin with `val/` or `test/`. Other `metrics` are named alike (`mind`,
+    `rmind`) and computed as in the command `evaluate`.
 
     For samples `variety` is logged too: the spread of their features over that of the data; and for a conditional model
     `class_variety`, the smallest such ratio within a class. Small values cause a warning: a generator that makes one
@@ -97,15 +97,17 @@ class Evaluation(Callback):
         self._suffix = ""  # of the names of scores by an extractor that does not know the images
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Moves the extractor to the model's device, and chooses the score for `best.ckpt`.
+        """Moves the networks of the scores to the model's device, and chooses the score for `best.ckpt`.
 
         Raises:
-            UserError: the extractor is not for these images, or there are more processes than images to evaluate.
+            UserError: they are not for these images, or there are more processes than images to evaluate.
         """
         data = data_of(trainer)
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             split = "test" if stage == "test" else "val"
             check_shares(data, pl_module, split)
+            if isinstance(pl_module, (Reconstructs, Translates)):
+                self._pairs.load(data.image.shape, trainer.strategy.root_device)
             if self._scores is not None:
                 reference = len(self._reference(data, pl_module, split))
                 evaluated = self.samples if isinstance(pl_module, Samples) else reference
@@ -113,6 +115,9 @@ class Evaluation(Callback):
         if self.extractor is not None:
             self.extractor.check_channels(data.source.channels)
             self.extractor.to(trainer.strategy.root_device)
+            paired = isinstance(pl_module, Reconstructs) or (isinstance(pl_module, Translates) and data.in_pairs)
+            made = self.samples if isinstance(pl_module, Samples) else None
+            check_extractor(self.metrics, self.extractor, made, paired, "--evaluation.metrics")
             if stage == "fit":  # a mistake in an extractor of the user's own is said before the first step
                 self.extractor(torch.zeros(2, *data.image.shape, dtype=torch.uint8, device=self.extractor.device))
         if self._scores is not None and self._scores.extractor.fits(data.source.content):
@@ -182,7 +187,7 @@ class Evaluation(Callback):
                 self._variety.reset(reference, self.batch_size, device)
         self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
         self._has_source_images = data.has_source_images
-        self._pairs.reset(trainer.strategy.root_device)
+        self._pairs.reset(data.image.shape, trainer.strategy.root_device)
 
     def _update(self, outputs: Any, batch: Batch) -> None:
         outcome = images_in(outputs)

@@ -125,7 +125,7 @@ def evaluation_of(
     if not networks:
         networks = [extractor_needed((evaluated, reference), protocol.of_features, sides.reconstructions is not None)]
     networks = [network.to(place) for network in networks]
-    sides.check(protocol)
+    sides.check(protocol, networks)
     knowledge = [network.fits(sides.content, "--extractor") for network in networks]
     features_of_sides = [features_of(side, networks, place) for side in (sides.fake, sides.real)]
     of_pairs = {} if sides.reconstructions is None else sides.reconstructions.scores()

@@ -22,7 +22,7 @@ from gen_experiments.evaluation.reference_statistics import ReferenceStatistics
 from gen_experiments.evaluation.scores import score
 from gen_experiments.images import Batch, ImageSet, to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.reconstruction import l1, psnr, ssim
+from gen_experiments.metrics.reconstruction import WINDOW, l1, psnr, ssim
 
 OF_MOMENTS = {"fid"}  # needs only sums of features
 Distances = Callable[[Tensor, Tensor], Tensor]
@@ -123,11 +123,22 @@ class PairScores:
     """
 
     def __init__(self, lpips: Distances | None = None) -> None:
-        self._lpips = lpips
+        self._lpips, self._takes_ssim = lpips, True
         self._means = {name: MeanMetric() for name in ("psnr", "ssim", "l1", "psnr_gain", "lpips")}
 
-    def reset(self, device: torch.device) -> None:
-        """Resets the means, on a device."""
+    def load(self, shape: tuple[int, ...], device: torch.device) -> None:
+        """Loads the network of LPIPS, if it is measured, and compares two images of shape (C, H, W) on a device.
+
+        Raises:
+            UserError: its weights are missing, or it does not take such images.
+        """
+        if self._lpips is not None:
+            images = torch.zeros(1, *shape, device=device)
+            self._lpips(images, images)
+
+    def reset(self, shape: tuple[int, ...], device: torch.device) -> None:
+        """Resets the means, on a device, for images of shape (C, H, W)."""
+        self._takes_ssim = min(shape[1:]) >= WINDOW
         for mean in self._means.values():
             mean.to(device).reset()
 
@@ -136,7 +147,8 @@ class PairScores:
         images = to_uint8(batch.images)
         ratio = psnr(outputs, images)
         self._means["psnr"].update(ratio)
-        self._means["ssim"].update(ssim(outputs, images))
+        if self._takes_ssim:
+            self._means["ssim"].update(ssim(outputs, images))
         if batch.source_images is not None:
             self._means["l1"].update(l1(outputs, images))
             self._means["psnr_gain"].update(ratio - psnr(to_uint8(batch.source_images), images))
@@ -144,9 +156,10 @@ class PairScores:
             self._means["lpips"].update(self._lpips(to_float(outputs), to_float(images)))
 
     def compute(self, with_sources: bool) -> dict[str, Tensor]:
-        """Returns `psnr`, `ssim`, with sources also `l1` and `psnr_gain`, and `lpips` if it is measured.
+        """Returns `psnr`, with sources `l1` and `psnr_gain`, `ssim` of images that it takes, and `lpips` if measured.
 
         `l1` is of pixels on a [0, 1] scale; `psnr_gain` is the gain in dB over the unchanged source.
         """
-        names = ["psnr", "ssim", *(["l1", "psnr_gain"] if with_sources else []), *(["lpips"] if self._lpips else [])]
+        measured = {"ssim": self._takes_ssim, "l1": with_sources, "psnr_gain": with_sources, "lpips": self._lpips}
+        names = ["psnr", *(name for name, is_measured in measured.items() if is_measured)]
         return {name: self._means[name].compute() for name in names}

@@ -17,7 +17,7 @@ from gen_experiments.metrics.modes import missed_by_class, missed_share
 from gen_experiments.metrics.neighbours import overlap
 from gen_experiments.metrics.overlap_deviation import Deviations, overlap_deviations
 from gen_experiments.metrics.sliced import draw_for_mind, sliced_distance
-from gen_experiments.metrics.uncertainty import frechet_infinity
+from gen_experiments.metrics.uncertainty import frechet_infinity, images_for_infinity
 
 KID_SUBSETS, KID_SIZE, IS_SPLITS = 100, 1000, 10
 DIRECTIONS, NEIGHBOURS, WIDE_NEIGHBOURS = 1000, 3, 5
@@ -65,6 +65,37 @@ def check_counts(
         least = IS_SPLITS if name == "is" else MIN_IMAGES.get(name, 2 if name in METRICS else 0)
         if few := [count for count in counts if count is not None and count < least]:
             raise UserError(f"{name} needs {least} images, not {few[0]}: leave it out of {option}, or give more")
+
+
+def check_extractor(
+    metrics: Sequence[str], extractor: FeatureExtractor, evaluated: int | None, paired: bool, option: str = "--metrics"
+) -> None:
+    """Refuses metrics that these images cannot have by an extractor, before it computes features.
+
+    Args:
+        metrics: names.
+        extractor: whose features are to be compared, on its device.
+        evaluated: number of evaluated images; None if unknown.
+        paired: whether they are reconstructions of the reference.
+        option: of the command line that names the metrics.
+
+    Raises:
+        UserError: an extractor without classes or spatial features, or too few images or reconstructions for FID∞.
+    """
+    name = type(extractor).__name__
+    if "is" in metrics and extractor.classify(torch.zeros(1, extractor.num_features, device=extractor.device)) is None:
+        raise UserError(f"is needs an extractor that classifies, which {name} does not: leave it out of {option}")
+    if "sfid" in metrics and not extractor.num_spatial:
+        raise UserError(f"sfid is by InceptionFeatures with its resizing of tensorflow: leave it out of {option}")
+    if "fid_infinity" not in metrics:
+        return
+    if paired:
+        raise UserError(f"fid_infinity is for samples, not for pairs with the reference: leave it out of {option}")
+    least = images_for_infinity(extractor.num_features)
+    if evaluated is not None and evaluated < least:
+        raise UserError(
+            f"fid_infinity by {name} needs {least} images, not {evaluated}: leave it out of {option}, or give more"
+        )
 
 
 def computable(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> list[str]:

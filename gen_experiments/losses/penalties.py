@@ -1,4 +1,4 @@
-"""Penalties on the discriminator's gradient w.r.t. single images, always in float32 and outside autocast."""
+"""Penalties on the discriminator's gradient w.r.t. single images, in its weights' precision under any autocast."""
 
 import torch
 from torch import Tensor

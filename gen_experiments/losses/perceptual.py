@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 
 from gen_experiments.channels import check_chosen, choose_channels
 from gen_experiments.errors import UserError, check_interval, quoted
+from gen_experiments.losses.frozen_networks import building_frozen
 from gen_experiments.losses.reconstruction import L1, ReconstructionLoss
 from gen_experiments.untrusted.unreadable import Unreadable
 from gen_experiments.untrusted.weight_files import read_state
@@ -18,7 +19,7 @@ from gen_experiments.untrusted.weight_files import read_state
 BACKBONES = {"vgg": "vgg16", "alex": "alexnet"}
 # The patches on which people's judgements calibrated the distance were of this size.
 MIN_SIZE = 64
-OPTION = "--model.reconstruction.weights=FILE (--weights=FILE of `project`)"
+OPTION = "--model.reconstruction.weights=FILE (--evaluation.lpips.weights, or --weights of `project`)"
 
 
 class Perceptual(ReconstructionLoss):
@@ -76,8 +77,7 @@ class Perceptual(ReconstructionLoss):
         return distances.flatten()
 
     def _network_on(self, device: torch.device) -> nn.Module:
-        # Weights that were made in inference mode, in which validation runs, could not pass gradients later.
-        with torch.inference_mode(False):
+        with building_frozen():
             if self._network is None:
                 self._network = _lpips(self.net, self.weights)
             self._network.to(device)
@@ -106,9 +106,7 @@ def _lpips(net: Literal["vgg", "alex"], weights: str | None) -> nn.Module:
     from torchmetrics.functional.image.lpips import _NoTrainLpips
 
     state = _fetch(net) if weights is None else _read(net, weights)
-    # The backbone is drawn at random before it is filled, which must not advance training's random numbers.
-    with torch.random.fork_rng(devices=[]):
-        network = _NoTrainLpips(net=net, pnet_rand=True)
+    network = _NoTrainLpips(net=net, pnet_rand=True)
     try:
         # The slices of the backbone keep the numbers of torchvision's layers: slice2.5.weight is features.5.weight.
         by_name, names = dict(state), network.net.state_dict().keys()

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.errors import UserError, check_interval
+from gen_experiments.losses.frozen_networks import building_frozen
 from gen_experiments.losses.reconstruction import L1, ReconstructionLoss
 from gen_experiments.metrics.trained import TrainedFeatures
 
@@ -62,12 +63,9 @@ class TrainedPerceptual(ReconstructionLoss):
             return feature_distance(first, second)
 
     def _features_on(self, device: torch.device) -> TrainedFeatures:
-        # Weights that were made in inference mode, in which validation runs, could not pass gradients later.
-        with torch.inference_mode(False):
+        with building_frozen():
             if self._features is None:
-                # The network is drawn at random before it is filled, which must not advance training's random numbers.
-                with torch.random.fork_rng(devices=[]):
-                    self._features = TrainedFeatures(self.weights)
+                self._features = TrainedFeatures(self.weights)
             self._features.to(device)
         return self._features
 

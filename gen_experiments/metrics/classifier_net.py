@@ -5,12 +5,14 @@ from torch import Tensor, nn
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.metrics.network_inputs import convert_images
+from gen_experiments.precision import CastsInputs
 from gen_experiments.sizes import in_words
 
+MIN_CLASSES = 2
 MIN_SIZE = 4  # height and width of the last convolutions
 
 
-class ClassifierNet(nn.Module):
+class ClassifierNet(CastsInputs):
     """A small residual classifier, normalised before each convolution, with one layer of features before its last.
 
     A convolution to `width` channels, then a block of two convolutions at each size from the full one down to four to
@@ -24,7 +26,7 @@ class ClassifierNet(nn.Module):
         dropout: share of the features that is left out in training; in [0, 1).
 
     Raises:
-        UserError: a number out of range, images without labels or smaller than four pixels.
+        UserError: a number out of range, images without labels, of one class, or smaller than four pixels.
     """
 
     def __init__(self, image: ImageSpec, width: int = 32, dim: int = 128, dropout: float = 0.0) -> None:
@@ -33,6 +35,8 @@ class ClassifierNet(nn.Module):
         check_interval("[0, 1)", dropout=dropout)
         if image.num_classes is None:
             raise UserError("a classifier needs images with labels: choose a data source with classes")
+        if image.num_classes < MIN_CLASSES:
+            raise UserError(f"a classifier tells {MIN_CLASSES} classes or more apart, and these images are of one")
         if image.shorter < MIN_SIZE:
             raise UserError(f"a classifier needs images of {MIN_SIZE} pixels or more, not {in_words(image.size)}")
         self.image, self.dim = image, dim

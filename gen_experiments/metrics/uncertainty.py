@@ -89,6 +89,11 @@ def frechet_deviation(reference: Moments, features: Tensor) -> float:
     return float(influence.std() / len(rows) ** 0.5)
 
 
+def images_for_infinity(dim: int) -> int:
+    """Returns how many images `frechet_infinity` needs at least, by their features of `dim` dimensions."""
+    return 2 * math.ceil(ROWS_PER_DIMENSION * dim)
+
+
 def frechet_infinity(reference: Moments, features: Tensor, seed: int = 0) -> Estimate:
     """Returns the Fréchet distance of infinitely many images, by a line over 1/N (https://arxiv.org/abs/1911.07023).
 
@@ -109,8 +114,7 @@ def frechet_infinity(reference: Moments, features: Tensor, seed: int = 0) -> Est
     count, dim = features.shape
     parts = [k for k in range(1, PARTS + 1) if count // k >= ROWS_PER_DIMENSION * dim]
     if len(parts) < 2:
-        needed = int(2 * ROWS_PER_DIMENSION * dim) + 2
-        raise UserError(f"FID∞ in {dim} dimensions needs {needed} images, not {count}: evaluate more")
+        raise UserError(f"FID∞ in {dim} dimensions needs {images_for_infinity(dim)} images, not {count}: evaluate more")
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     means = []
     for k in parts:

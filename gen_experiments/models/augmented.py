@@ -1,15 +1,17 @@
 """The augmentation of what a discriminator sees, and its strength."""
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
-from gen_experiments import randomness
+from gen_experiments import distributed, randomness
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.randomness import Stream
-from gen_experiments.schedules import Schedule, as_schedule
+from gen_experiments.schedules import Constant, Schedule, as_schedule
 
 
 class Augmented(nn.Module):
@@ -42,6 +44,15 @@ class Augmented(nn.Module):
         self.strength = strength if isinstance(strength, AdaptiveStrength) else as_schedule(strength)
         self.boundary = loss.boundary
         self.p: float | Tensor = 0.0
+
+    def warn_of_no_effect(self) -> None:
+        """Warns of a strength, other than the default, of an augmentation that is missing."""
+        given = not isinstance(self.strength, Constant) or self.strength.value != 1
+        if self.augmentation is None and given and distributed.rank() == 0:
+            warnings.warn(
+                "augmentation_strength has no effect without an augmentation: set augmentation, such as DiffAugment",
+                stacklevel=2,
+            )
 
     def set_strength(self, images_seen: int) -> None:
         """Sets p to its value after `images_seen` real images."""

@@ -18,6 +18,7 @@ from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.models.base import ImageModel
 from gen_experiments.networks.conditioning import require_labels
+from gen_experiments.precision import at_least_float32
 from gen_experiments.pure_functions import PureFunction, example_images
 from gen_experiments.randomness import Stream
 from gen_experiments.runs.location import run_folder
@@ -67,9 +68,8 @@ class Classifier(ImageModel):
         self.confusion = MulticlassConfusionMatrix(image.num_classes or 0)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps (B, C, H, W) images in [-1, 1] -> (B, num_classes) logits."""
-        logits: Tensor = self.network(images)
-        return logits
+        """Maps (B, C, H, W) images in [-1, 1] -> (B, num_classes) logits, at least in float32."""
+        return at_least_float32(self.network(images))
 
     def pure_functions(self) -> dict[str, PureFunction]:
         """Returns `classifier`: (B, C, H, W) images in [-1, 1] -> (B, num_classes) logits."""

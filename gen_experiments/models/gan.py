@@ -17,6 +17,7 @@ from gen_experiments.models.averaged_generator import AveragedGenerator
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import DiscriminatorFactory, GeneratorFactory
+from gen_experiments.networks.conditioning import check_labels_of_pair
 from gen_experiments.schedules import Schedule
 from gen_experiments.training.discriminator_loss import (
     DiscriminatorLoss,
@@ -127,6 +128,13 @@ class GAN(AveragedGenerator):
     def averaged_parts(self) -> list[tuple[EMA, nn.Module]]:
         """Returns the average of the generator, with the generator."""
         return [(self.ema, self.generator)]
+
+    def setup(self, stage: str) -> None:
+        """Also compares what the two networks know of labels; see `check_labels_of_pair`."""
+        if stage == "fit":
+            check_labels_of_pair(self.generator, self.discriminator)
+            self.augment.warn_of_no_effect()
+        super().setup(stage)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Also sets the scheduled values, at the images seen before this batch."""

@@ -42,7 +42,8 @@ class GenerativeModel(ImageModel, ABC):
         """Returns images `first` ... `first + count - 1` of the endless sequence that `seed` names.
 
         Each image depends on its number, the seed and its label alone, not on the batch, the device or the number of
-        processes.
+        processes. The label's draw comes before the image's: under given labels, an image is another one than where the
+        same label is drawn.
 
         Args:
             first: the number of the first image.

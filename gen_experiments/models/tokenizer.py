@@ -28,7 +28,8 @@ class Tokenizer(ImageModel):
     Args as for `VQVAE`.
 
     Attributes:
-        code_counts: (codebook_size,), how often each code occurred in the last validation or test, over all processes.
+        code_counts: (codebook_size,), how often each code occurred in the last validation or test, over all processes
+            and on all levels of the quantizer together.
     """
 
     score_without_fid: ClassVar[tuple[str, str] | None] = ("val/psnr", "max")
@@ -193,7 +194,8 @@ class Tokenizer(ImageModel):
 
     def log_evaluation(self, split: str) -> None:
         """Logs the losses and the use of the codebook."""
-        self.code_counts = counts = self.codebook_usage.compute()
+        # torchmetrics squeezes tensors of one element.
+        self.code_counts = counts = self.codebook_usage.compute().reshape(-1)
         self.codebook_usage.reset()
         logs = self._means.compute(self.device)
         logs |= {"perplexity": perplexity(counts), "codebook_usage": usage(counts)}

@@ -146,8 +146,10 @@ class TranslationModel(AveragedTranslator):
             UserError: the data hold single images, or no pairs for a model that needs pairs.
         """
         require_source_images(self)
-        if stage == "fit" and self.needs_pairs:
-            require_pairs(self)
+        if stage == "fit":
+            self.augment.warn_of_no_effect()
+            if self.needs_pairs:
+                require_pairs(self)
         super().setup(stage)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

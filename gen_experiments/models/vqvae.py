@@ -125,7 +125,7 @@ class VQVAE(Tokenizer):
         with self.stepping(0):
             if strength > 0:
                 adversarial = adversary.loss.generator(None, logits(reconstructions))
-                factor = torch.tensor(strength)
+                factor = torch.tensor(strength, dtype=torch.float32)
                 if adversary.adaptive:
                     factor = strength * adaptive_weight(error, adversarial, reconstructions, self.decoder.last_weight)
                 loss = loss + factor * adversarial
@@ -137,7 +137,8 @@ class VQVAE(Tokenizer):
             with self.stepping(1):
                 result = discriminator_loss(adversary.loss, (logits, logits), real, fake, due, self.iteration_rng())
                 self.manual_backward(result.loss)
-            logs |= {"loss_d": result.loss, **logit_statistics(result.real, result.fake, adversary.loss.boundary)}
+            logs |= {"loss_d": result.loss, **result.penalties}
+            logs |= logit_statistics(result.real, result.fake, adversary.loss.boundary)
         return loss.detach()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gen_experiments.errors import check_interval
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Decoder, Encoder, StagedEncoder
 from gen_experiments.networks.blocks import (
@@ -170,6 +170,7 @@ class PlainDecoder(Decoder):
     def __init__(self, image: ImageSpec, dim: int, hidden: int = 128, grid: int = 4) -> None:
         super().__init__()
         check_widths(hidden=hidden, grid=grid)
+        self.grid = grid
         self.layers = nn.Sequential(
             nn.Flatten(),
             nn.Linear(dim * grid**2, hidden),
@@ -184,7 +185,17 @@ class PlainDecoder(Decoder):
         return self.layers[-2].get_parameter("weight")
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Maps (B, dim, grid, grid) -> (B, C, H, W) in (-1, 1)."""
+        """Maps (B, dim, grid, grid) -> (B, C, H, W) in (-1, 1).
+
+        Raises:
+            UserError: the latents are of another grid.
+        """
+        height, width = latents.shape[-2:]
+        if (height, width) != (self.grid, self.grid):
+            raise UserError(
+                f"the decoder takes a grid of {self.grid}x{self.grid} latents, not of {height}x{width}: "
+                "set decoder.grid to the encoder's"
+            )
         return torch.tanh(self.layers(latents))
 
 

@@ -112,7 +112,13 @@ class StyledAutoencoder(nn.Module, ABC):
 
 
 class Discriminator(CastsInputs, ABC):
-    """Images to logits; built as `discriminator(image: ImageSpec)`."""
+    """Images to logits; built as `discriminator(image: ImageSpec)`.
+
+    Attributes:
+        num_classes: the number of labels, or None if it is not conditional.
+    """
+
+    num_classes: int | None = None
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

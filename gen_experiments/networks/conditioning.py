@@ -1,8 +1,11 @@
 """Labels as inputs of networks, and networks without labels."""
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
+from gen_experiments import distributed
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
 
@@ -18,6 +21,26 @@ def classes_of(image: ImageSpec, conditional: bool) -> int | None:
             "a conditional network needs data with labels: set conditional to false or choose labelled data"
         )
     return image.num_classes if conditional else None
+
+
+def check_labels_of_pair(generator: nn.Module, discriminator: nn.Module) -> None:
+    """Refuses a conditional discriminator beside a generator that is not, and warns of the reverse.
+
+    Raises:
+        UserError: the generator is not given the labels that its images are judged by.
+    """
+    made, judged = (getattr(network, "num_classes", None) for network in (generator, discriminator))
+    if judged is not None and made is None:
+        raise UserError(
+            "the discriminator judges images together with labels that the generator is not given: set "
+            "generator.conditional to true, or discriminator.conditional to false"
+        )
+    if made is not None and judged is None and distributed.rank() == 0:
+        warnings.warn(
+            f"nothing teaches the generator its classes: {type(discriminator).__name__} judges images without their "
+            "labels; set discriminator.conditional to true (a class of your own says so by num_classes)",
+            stacklevel=2,
+        )
 
 
 class NoiseAndLabel(nn.Module):
@@ -108,7 +131,7 @@ def require_labels(labels: Tensor | None) -> Tensor:
     """
     if labels is None:
         raise UserError(
-            "a conditional network needs the labels of its images, which shuffled pairs have only if they are shuffled "
-            "within_classes"
+            "a conditional network needs the labels of its images: shuffled pairs have some only if they are shuffled "
+            "within_classes, and CycleGAN's buffer (model.buffer) keeps none"
         )
     return labels

@@ -46,8 +46,9 @@ class DCGANDiscriminator(Discriminator):
             layers += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1, bias=not normalised)]
             layers += [nn.BatchNorm2d(after)] if normalised else []
             layers += [nn.LeakyReLU(0.2)]
+        self.num_classes = classes_of(image, conditional)
         self.layers = nn.Sequential(*layers, nn.Flatten())
-        self.head = LogitHead(widths[-1] * math.prod(start_size(image)), classes_of(image, conditional))
+        self.head = LogitHead(widths[-1] * math.prod(start_size(image)), self.num_classes)
         self.apply(normal_init(0.02))
         if spectral_norm:
             apply_spectral_norm(self)
@@ -81,7 +82,8 @@ class PlainDiscriminator(Discriminator):
             nn.Linear(math.prod(image.shape), hidden),
             nn.LeakyReLU(0.2),
         )
-        self.head = LogitHead(hidden, classes_of(image, conditional))
+        self.num_classes = classes_of(image, conditional)
+        self.head = LogitHead(hidden, self.num_classes)
         if spectral_norm:
             apply_spectral_norm(self)
 

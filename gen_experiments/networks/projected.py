@@ -82,7 +82,7 @@ class ProjectedDiscriminator(Discriminator):
         if pixels:
             judged.insert(0, (image.channels, min(image.shape[1:])))
         self.pixels = pixels
-        classes = classes_of(image, conditional)
+        self.num_classes = classes = classes_of(image, conditional)
         self.judges = nn.ModuleList(_Judge(channels, side, width, classes) for channels, side in judged)
 
     def train(self, mode: bool = True) -> "ProjectedDiscriminator":

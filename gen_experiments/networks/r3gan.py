@@ -103,7 +103,7 @@ class R3GANDiscriminator(Discriminator):
     ) -> None:
         super().__init__()
         check_interval(f"[1, {MAX_BLOCKS}]", blocks=blocks)
-        classes = classes_of(image, conditional)
+        self.num_classes = classes = classes_of(image, conditional)
         widths = _widths(image, width)[::-1]
         layers: list[nn.Module] = [_initialise(nn.Conv2d(image.channels, widths[0], 1, bias=False))]
         for i, channels in enumerate(widths):

@@ -88,7 +88,8 @@ class ResNetDiscriminator(Discriminator):
             ),
             *(_DownBlock(widths[-1], widths[-1], halve=False, first=False) for _ in range(2)),
         )
-        self.head = LogitHead(widths[-1], classes_of(image, conditional))
+        self.num_classes = classes_of(image, conditional)
+        self.head = LogitHead(widths[-1], self.num_classes)
         self.apply(_xavier)
         if spectral_norm:
             apply_spectral_norm(self)

@@ -69,6 +69,11 @@ class Quantizer(Recorded, CastsInputs, KeepsPrecision, ABC):
         """Returns the grids of the indices, in order, for latents of height x width."""
         return ((height, width),) * self.depth
 
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one index for each latent."""
+        return self.grids(2, 2) == ((2, 2),)
+
 
 def check_quantized(quantizer: Quantizer, z: Tensor, quantized: object) -> None:
     """Refuses what `Quantizer.forward` may not return for (B, D, h, w) latents; the codes' range is not looked at.

@@ -30,9 +30,11 @@ class HierarchicalQuantizer(Quantizer):
 
     def __init__(self, top: Quantizer, bottom: Quantizer) -> None:
         super().__init__()
-        if (top.dim, top.codebook_size) != (bottom.dim, bottom.codebook_size) or top.depth != 1 or bottom.depth != 1:
+        if not (top.is_single and bottom.is_single):
+            raise UserError("the two levels of a hierarchy must be single quantizers, not ones of several levels")
+        if (top.dim, top.codebook_size) != (bottom.dim, bottom.codebook_size):
             raise UserError(
-                "the two levels of a hierarchy need single quantizers of equal dim and codebook size, not "
+                "the two levels of a hierarchy need quantizers of equal dim and codebook size, not "
                 f"{top.dim} and {bottom.dim} channels, {top.codebook_size} and {bottom.codebook_size} codes"
             )
         self.top, self.bottom = top, bottom

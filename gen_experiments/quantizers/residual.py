@@ -37,7 +37,8 @@ class ResidualQuantizer(CountsSteps, Quantizer):
         estimator: the gradient of the latents; None is straight through.
 
     Raises:
-        UserError: a number out of range, or a quantizer of several levels.
+        UserError: a number out of range, a quantizer of several levels, or one with another estimator than straight
+            through, which would have no effect.
     """
 
     def __init__(
@@ -55,9 +56,15 @@ class ResidualQuantizer(CountsSteps, Quantizer):
         check_interval("[0, 1]", dropout=dropout)
         self.stages = nn.ModuleList(quantizer() for _ in range(1 if shared else depth))
         first = self._stage(0)
-        if first.depth > 1:
+        if not first.is_single:
             raise UserError(
                 f"the levels of a residual quantizer must be single, but {type(first).__name__} has several"
+            )
+        of_level = getattr(first, "estimator", None)
+        if not isinstance(of_level, StraightThrough | None):
+            raise UserError(
+                f"the gradient passes the sum of the levels: give {type(of_level).__name__} to the estimator of the "
+                "residual quantizer, not to that of its levels"
             )
         self.dim = first.dim
         self.codebook_size = first.codebook_size

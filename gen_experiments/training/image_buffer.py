@@ -41,9 +41,10 @@ class ImageBuffer(KeepsPrecision):
             fakes: the new images, this process's part of the batch.
             rng: in the same state on all processes.
         """
-        size, images = len(self.images), distributed.all_gather_rows(fakes.detach().float())
+        size = len(self.images)
         if not size:
             return fakes.detach()
+        images = distributed.all_gather_rows(fakes.detach().float())
         draws = torch.rand(len(images), 2, generator=rng, device=rng.device).to(images.device)
         places, exchanged = (draws[:, 0] * size).long(), draws[:, 1] < 0.5
         images_out = []

@@ -91,6 +91,7 @@ def test_what_is_drawn_is_what_the_codes_decode_to(tmp_path):
 
 QUANTIZERS = {
     "one grid": [],
+    "one code, small images": ["--model.quantizer.num_codes=1", "--data.size=8"],
     "levels": [
         "--model.quantizer=ResidualQuantizer",
         "--model.quantizer.quantizer=EMAQuantizer",
@@ -105,5 +106,8 @@ def test_a_run_writes_them_at_every_validation(experiment, tmp_path, kind):
     # Nothing is drawn in a sanity check.
     assert experiment("fit", *SMALL["vqvae"], *QUANTIZERS[kind], *SHORT, "--trainer.num_sanity_val_steps=1") == 0
     folder = tmp_path / "runs" / "vqvae" / "version_0" / "images"
+    scores = (folder.parent / "metrics.csv").read_text().splitlines()[0]
+    assert "val/psnr" in scores
+    assert ("val/ssim" in scores) == (kind != "one code, small images")  # its window is larger than they are
     for name in ("code_maps", "codebook", "reconstructions"):
         assert [path.name for path in sorted(folder.glob(f"{name}-*"))] == [f"{name}-000000{i}.png" for i in (2, 4)]

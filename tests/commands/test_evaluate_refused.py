@@ -31,6 +31,8 @@ def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
         ("real", "real", *BY_DIGITS, "--device=cuda:99"): "there is no device cuda:99",
         ("few", "real", *BY_DIGITS, "--metrics=[fid,is]"): "is needs 10 images, not 5: leave it out of --metrics",
         ("real", "few", *BY_DIGITS, "--metrics=[recall]"): "recall needs 6 images, not 5",
+        ("real", "real", *BY_DIGITS, "--metrics=[fid_infinity]"): "DigitsFeatures needs 314 images, not 30",
+        ("real", "real", *BY_DIGITS, "--metrics=[sfid]"): "sfid is by InceptionFeatures",
         ("real", "own.yaml:tset", *BY_DIGITS): "names no split",
         ("real", "real", *BY_DIGITS, "--num=1"): "num must be >= 2",
         (checkpoints["prior"], checkpoints["vqvae"], "--num=4"): "which cannot sample",
@@ -39,7 +41,7 @@ def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
         assert expected in refused("evaluate", *words), words
 
 
-def test_archives_that_do_not_fit_are_said(refused, checkpoints, tmp_path):
+def test_archives_that_do_not_fit_are_said(refused, checkpoints, tmp_path, monkeypatch):
     digits(tmp_path / "real", slice(0, 30))
     mean, covariance = np.zeros(64), np.eye(64)
     skewed, spoilt = np.eye(64), np.eye(64)
@@ -65,7 +67,10 @@ def test_archives_that_do_not_fit_are_said(refused, checkpoints, tmp_path):
     (tmp_path / "text.npz").write_text("none")
     assert "no NumPy archive" in refused("evaluate", "real", "text.npz", *BY_DIGITS)
     np.savez(tmp_path / "good.npz", mu=mean, sigma=covariance)
-    assert "kid needs images on both sides" in refused("evaluate", "real", "good.npz", *BY_DIGITS, "--metrics=[kid]")
+    with monkeypatch.context() as patch:
+        patch.setattr("gen_experiments.commands.evaluate.features_of", None)  # it is said before a pass over the images
+        assert "kid needs images, not stat" in refused("evaluate", "real", "good.npz", *BY_DIGITS, "--metrics=[kid]")
+        assert "is needs images, not stat" in refused("evaluate", "good.npz", "real", *BY_DIGITS, "--metrics=[is]")
     assert "holds statistics" in refused("evaluate", checkpoints["vqvae"], "good.npz")
     assert "ends in .npz" in refused("stats", "real", "--out=stats.json", *BY_DIGITS)
     assert "holds statistics already" in refused("stats", "good.npz", "--out=s.npz", *BY_DIGITS)

@@ -119,11 +119,16 @@ def test_loading_it_moves_no_random_numbers_and_drops_nothing(alex):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_gradients_pass_though_validation_came_first(alex):
+def test_it_is_float32_and_passes_gradients_though_a_validation_in_bfloat16_came_first(alex):
     loss = Perceptual(net="alex", weights=alex.weights)
     reconstruction, images = _pictures()
-    with torch.inference_mode():
-        loss(reconstruction, images)
+    expected = alex(reconstruction, images)
+    try:
+        torch.set_default_dtype(torch.bfloat16)  # as in a step under bf16-true
+        with torch.inference_mode():
+            torch.testing.assert_close(loss(reconstruction, images), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
     reconstruction.requires_grad_()
     loss(reconstruction, images).backward()
     assert reconstruction.grad.any()

@@ -92,9 +92,11 @@ def test_other_checkpoints_are_refused(checkpoints, tmp_path):
         TrainedFeatures(str(tmp_path / "text.ckpt"))
 
 
-def test_images_without_labels_are_refused():
+def test_images_without_labels_or_of_one_class_are_refused():
     with pytest.raises(UserError, match="needs images with labels"):
-        Classifier(ImageSpec(1, 16), ClassifierNet, functools.partial(torch.optim.Adam, lr=1e-3))
+        Classifier(ImageSpec(1, 16), ClassifierNet, ADAM)
+    with pytest.raises(UserError, match="of one"):
+        Classifier(ImageSpec(1, 16, 1), ClassifierNet, ADAM)
 
 
 def labelled(labels, images=IMAGES[:8]):

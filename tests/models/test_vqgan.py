@@ -67,13 +67,13 @@ def test_impossible_adversaries_are_refused(options):
 
 
 class Counting(Penalty):
-    """A penalty of 0 that counts how often it is computed."""
+    """A penalty of 3 without gradient that counts how often it is computed."""
 
     calls = 0
 
     def forward(self, discriminator, real, fake, rng):
         self.calls += 1
-        return 0 * discriminator(real).sum()
+        return 3 + 0 * discriminator(real).sum()
 
 
 def test_what_is_logged_and_how_often_a_penalty_is_due(tmp_path):
@@ -90,6 +90,7 @@ def test_what_is_logged_and_how_often_a_penalty_is_due(tmp_path):
     part = Adversary(discriminator, **still, adaptive=False, ramp=8, penalties=[penalty])
     fit(vqvae(adversary=part), watch, 4, tmp_path, log_every_n_steps=1)
     assert penalty.calls == 2
+    assert watch.logged[0]["train/penalty_counting"] == 1.5
     weights = [logged["train/adversarial_weight"] for logged in watch.logged[1:]]
     assert weights == pytest.approx([0.4, 0.8, 0.8])
     for logged in watch.logged[1:]:

@@ -73,6 +73,11 @@ def test_a_stack_whose_blocks_are_zero_is_a_relu():
     assert torch.equal(stack(x), x.relu())
 
 
+def test_the_plain_decoder_says_which_grid_it_takes():
+    with pytest.raises(UserError, match=r"takes a grid of 4x4 latents, not of 3x4: set decoder\.grid"):
+        PlainDecoder(ImageSpec(1, 8), 6)(torch.zeros(1, 6, 3, 4))
+
+
 @pytest.mark.parametrize(("size", "grid"), [(8, 4), (28, 4), (30, 7)])
 def test_the_plain_pair_takes_any_size(size, grid):
     image = ImageSpec(1, size)

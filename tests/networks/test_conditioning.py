@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import SHORT, SMALL
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.base import Generator
@@ -57,6 +58,7 @@ def test_discriminators_judge_labels(kind, options):
     discriminator = kind(IMAGE, conditional=True, **options).eval()
     images = torch.randn(1, 1, 16, 16).expand(3, -1, -1, -1)
     assert len(set(discriminator(images, torch.arange(3)).tolist())) == 3
+    assert (discriminator.num_classes, kind(IMAGE, **options).num_classes) == (3, None)
 
 
 @pytest.mark.parametrize(("kind", "options"), DISCRIMINATORS)
@@ -125,3 +127,12 @@ def test_gradients_can_be_penalised(kind, options):
     (gradient,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
     gradient.square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in discriminator.parameters() if p.grad is not None)
+
+
+def test_labels_that_only_one_of_both_networks_is_given_are_said(experiment, mistake):
+    options = [*SMALL["gan"], *SHORT, "--trainer.max_steps=1", "--evaluation.extractor=null"]
+    assert "set generator.conditional to true" in mistake("fit", *options, "--model.discriminator.conditional=true")
+    useless = ["--model.generator.conditional=true", "--model.augmentation_strength=0.5"]
+    with pytest.warns(UserWarning, match="nothing teaches the generator its classes") as warned:
+        assert experiment("fit", *options, *useless) == 0
+    assert any("augmentation_strength has no effect" in str(warning.message) for warning in warned)

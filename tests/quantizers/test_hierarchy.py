@@ -79,6 +79,8 @@ def test_levels_that_do_not_fit_are_refused():
         HierarchicalQuantizer(EMAQuantizer(8, 6), EMAQuantizer(16, 6))
     with pytest.raises(UserError, match="single quantizers"):
         HierarchicalQuantizer(ResidualQuantizer(lambda: EMAQuantizer(8, 6), 2), EMAQuantizer(8, 6))
+    with pytest.raises(UserError, match="single quantizers"):
+        HierarchicalQuantizer(FSQ(), HierarchicalQuantizer(FSQ(), FSQ()))
     with pytest.raises(UserError, match="5x5"):
         HierarchicalQuantizer(EMAQuantizer(8, 6), EMAQuantizer(8, 6))(latents(side=5))
 

@@ -5,8 +5,10 @@ import torch
 
 from gen_experiments.errors import UserError
 from gen_experiments.quantizers.ema import EMAQuantizer
+from gen_experiments.quantizers.estimators import RotationTrick
 from gen_experiments.quantizers.fsq import FSQ
 from gen_experiments.quantizers.gradient import GradientQuantizer
+from gen_experiments.quantizers.hierarchy import HierarchicalQuantizer
 from gen_experiments.quantizers.residual import ResidualQuantizer
 
 
@@ -92,7 +94,20 @@ def test_dropout_leaves_out_the_finest_levels_of_some_images():
     assert torch.equal(quantizer.eval()(z).values, prefixes[2])
 
 
-@pytest.mark.parametrize("wrong", [{"depth": 0}, {"scale": 0.0}, {"dropout": 1.5}, {"quantizer": ResidualQuantizer}])
-def test_senseless_settings_are_refused(wrong):
-    with pytest.raises(UserError):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"depth": 0}, "depth must be"),
+        ({"scale": 0.0}, "scale must be"),
+        ({"dropout": 1.5}, "dropout must be"),
+        ({"quantizer": ResidualQuantizer}, "must be single, but ResidualQuantizer has several"),
+        ({"quantizer": lambda: HierarchicalQuantizer(FSQ(), FSQ())}, "HierarchicalQuantizer has several"),
+        (
+            {"quantizer": lambda: EMAQuantizer(estimator=RotationTrick())},
+            "give RotationTrick to the estimator of the residual",
+        ),
+    ],
+)
+def test_senseless_settings_are_refused(wrong, message):
+    with pytest.raises(UserError, match=message):
         ResidualQuantizer(**wrong)

@@ -1,5 +1,6 @@
 """The two sides of an evaluation: the scored images and the reference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from gen_experiments.commands.evaluating.reconstructions import GAIN, OF_CODES, 
 from gen_experiments.commands.training_data import split_data
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.errors import UserError
-from gen_experiments.evaluation.scores import METRICS, check_counts
+from gen_experiments.evaluation.scores import METRICS, check_counts, check_extractor
+from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.reconstruction import MS_SSIM_SIZE
 from gen_experiments.models.base import ImageModel
 
@@ -24,6 +26,10 @@ NEEDS = {
     GAIN: " of damaged pictures",
     **dict.fromkeys(OF_CODES, " by codes"),
 }
+
+
+OF_MOMENTS = ("fid", "sfid")  # need no features of single images
+OF_ONE_SIDE = ("is", "fid_infinity")  # need those of the scored images alone
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Sides:
         """What the images show (`FeatureExtractor.content`), if it is known."""
         return self.real.content or self.fake.content
 
-    def check(self, protocol: Protocol) -> None:
+    def check(self, protocol: Protocol, networks: Sequence[FeatureExtractor]) -> None:
         """Refuses scores that these images cannot have, before a pass over them that may take minutes.
 
         Raises:
@@ -63,12 +69,19 @@ class Sides:
         if protocol.lpips is not None and "lpips" not in of_pairs:
             raise UserError("--lpips is for reconstructions in pairs and metrics with lpips: leave it out here")
         evaluated, reference = (side.count if isinstance(side, Images) else None for side in (self.fake, self.real))
-        check_counts(protocol.metrics or (), evaluated, reference)
-        for name in protocol.metrics or ():
+        metrics = protocol.metrics or ()
+        check_counts(metrics, evaluated, reference)
+        paired = self.reconstructions is not None and self.reconstructions.in_pairs
+        for network in networks:
+            check_extractor(metrics, network, evaluated, paired)
+        for name in metrics:
             if name in OF_COPIES and (self.checkpoint is None or self.reconstructions is not None):
                 raise UserError(f"{name} is for samples of a run: leave it out here")
             if name not in (*METRICS, *OF_COPIES, *of_pairs):
                 raise UserError(f"{name} is for reconstructions{NEEDS.get(name, '')}: leave it out here")
+            compared = (self.fake,) if name in OF_ONE_SIDE else (self.fake, self.real)
+            if name in METRICS and name not in OF_MOMENTS and any(map(_holds_moments_alone, compared)):
+                raise UserError(f"{name} needs images, not statistics alone: leave it out here, or name the images")
 
 
 def open_sides(evaluated: str, reference: str | None, protocol: Protocol, device: torch.device) -> Sides:
@@ -100,6 +113,10 @@ def open_sides(evaluated: str, reference: str | None, protocol: Protocol, device
     else:
         fake = images_of(mine, preprocessing, protocol.num, protocol.seed)
     return Sides(fake, real, checkpoint, model, reconstructions, data)
+
+
+def _holds_moments_alone(side: Images | Archive) -> bool:
+    return isinstance(side, Archive) and side.kind == "statistics"
 
 
 def _own_split(evaluated: str, checkpoint: Path | None, split: str | None) -> Images:
