@@ -26,9 +26,13 @@ def test_image_folders(mistake, tmp_path):
     assert "pictures/007.png cannot be decoded" in mistake(*options)
 
 
-def test_image_sizes_that_the_networks_cannot_take(mistake):
+def test_image_sizes_that_networks_or_scores_cannot_take(mistake, tmp_path):
     assert "30" in mistake("fit", *SMALL["vqvae"], *SHORT, "--data.size=30")
     assert "32 or 40" in mistake("fit", *SMALL["gan"], *SHORT, "--data.size=36")
+    # Before the first step, and not at the first validation.
+    small = mistake("fit", *SMALL["vqvae"], *SHORT, "--data.size=8", "--trainer.val_check_interval=4")
+    assert small.startswith("error: SSIM needs images of at least 11 pixels a side, not 8: enlarge data.size")
+    assert not (tmp_path / "runs" / "vqvae").exists() or not any((tmp_path / "runs" / "vqvae").iterdir())
 
 
 def test_batches_and_devices(mistake):

@@ -22,6 +22,7 @@ from gen_experiments.evaluation.scores import IN_TRAINING, check_counts
 from gen_experiments.images import Batch, ImageSet, to_uint8
 from gen_experiments.losses.perceptual import Perceptual
 from gen_experiments.metrics.features import FeatureExtractor
+from gen_experiments.metrics.reconstruction import check_window
 
 if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
@@ -100,12 +101,17 @@ class Evaluation(Callback):
         """Moves the extractor to the model's device, and chooses the score for `best.ckpt`.
 
         Raises:
-            UserError: the extractor is not for these images, or there are more processes than images to evaluate.
+            UserError: the extractor is not for these images, they are too small for SSIM, or there are more processes
+                than images to evaluate.
         """
         data = data_of(trainer)
+        self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
+        self._has_source_images = data.has_source_images
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             split = "test" if stage == "test" else "val"
             check_shares(data, pl_module, split)
+            if self._in_pairs and isinstance(pl_module, (Reconstructs, Translates)):
+                check_window(data.image.shorter)
             if self._scores is not None:
                 reference = len(self._reference(data, pl_module, split))
                 evaluated = self.samples if isinstance(pl_module, Samples) else reference
@@ -180,8 +186,6 @@ class Evaluation(Callback):
             if of_classes:
                 self._variety = self._variety or ClassVariety(self._scores.extractor, data.image.class_labels)
                 self._variety.reset(reference, self.batch_size, device)
-        self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
-        self._has_source_images = data.has_source_images
         self._pairs.reset(trainer.strategy.root_device)
 
     def _update(self, outputs: Any, batch: Batch) -> None:

@@ -34,15 +34,22 @@ def ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    if min(images.shape[-2:]) < WINDOW:
-        raise UserError(
-            f"SSIM needs images of at least {WINDOW} pixels a side, not {min(images.shape[-2:])}: enlarge data.size"
-        )
+    check_window(min(images.shape[-2:]))
     value = structural_similarity_index_measure(
         reconstructions.float(), images.float(), data_range=PEAK, reduction="none", kernel_size=WINDOW, sigma=1.5
     )
     assert isinstance(value, Tensor)
     return value.reshape(-1)
+
+
+def check_window(side: int) -> None:
+    """Refuses images whose shorter side, in pixels, is smaller than the window of SSIM.
+
+    Raises:
+        UserError: it is smaller.
+    """
+    if side < WINDOW:
+        raise UserError(f"SSIM needs images of at least {WINDOW} pixels a side, not {side}: enlarge data.size")
 
 
 def ms_ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
