@@ -210,10 +210,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror or ' '.join(str(error).split())}", error) from error
     finally:
-        if handle >= 0:
-            os.close(handle)
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # there is no handle where folders cannot be locked
+            os.close(handle)
 
 
 def _in_cache(path: Path) -> bool:
