@@ -83,7 +83,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     handle = -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(path, path.stem, path.suffix, whole_folder=_in_cache(path))
+        remove_abandoned(path, path.stem, path.suffix, in_cache=_in_cache(path))
         # The name is set before the file exists, so that any interruption removes the file.
         temporary = temporary_beside(path, path.stem, path.suffix)
         handle = make_file(temporary)

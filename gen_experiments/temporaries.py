@@ -9,6 +9,7 @@ from pathlib import Path
 
 LONGEST_STEM = 40  # characters of a file's name in the name of its temporary file
 TEMPORARY = re.compile(r"\..+-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
+OF_CACHE = re.compile(r"\.[0-9a-f]{32}(-labels)?-[0-9a-f]{8}\.\w+")  # in the cache the names of files are hashes
 
 # What each folder held of such names when this process first wrote to it: to list a folder for each of its files would
 # take longer the more files it has.
@@ -61,7 +62,7 @@ def lock(handle: int, wait: bool = False) -> bool:
     return True
 
 
-def remove_abandoned(path: Path, stem: str, suffix: str = "", whole_folder: bool = False) -> None:
+def remove_abandoned(path: Path, stem: str, suffix: str = "", in_cache: bool = False) -> None:
     """Removes what killed writers of `path` have left beside it; living writers lock theirs.
 
     Only what was there when this process first wrote to the folder is found.
@@ -70,7 +71,7 @@ def remove_abandoned(path: Path, stem: str, suffix: str = "", whole_folder: bool
         path: what is to be written.
         stem: the name that its temporary files have before their numbers.
         suffix: the suffix of their names.
-        whole_folder: also remove what killed writers of other files have left in the folder.
+        in_cache: also remove what killed writers of other files have left, which nobody may ever write again.
     """
     folder = path.parent.absolute()
     if folder not in _found:
@@ -78,7 +79,7 @@ def remove_abandoned(path: Path, stem: str, suffix: str = "", whole_folder: bool
         with suppress(OSError):  # a folder that can be written to need not be readable
             _found[folder] = set(filter(TEMPORARY.fullmatch, os.listdir(folder)))
     own = re.compile(rf"\.{re.escape(stem[:LONGEST_STEM])}-[0-9a-f]{{8}}{re.escape(suffix)}", re.DOTALL)
-    for name in [name for name in _found[folder] if whole_folder or own.fullmatch(name)]:
+    for name in [name for name in _found[folder] if own.fullmatch(name) or (in_cache and OF_CACHE.fullmatch(name))]:
         if _remove(folder / name):
             _found[folder].discard(name)
 

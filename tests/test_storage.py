@@ -199,9 +199,17 @@ def test_what_a_killed_writer_leaves_is_removed_by_the_next(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the lock of a folder")
 def test_what_killed_writers_leave_is_told_from_what_others_have(tmp_path, monkeypatch):
-    """In a folder of the user's only what this file's writers have left goes, in the cache what any has."""
+    """Elsewhere only what this file's writers have left goes, in the cache also what is called by a hash."""
     monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
-    names = [".data-01234567.npy", ".other-01234567.npy", ".made-01234567/half", ".made-0123456/kept", ".git/HEAD"]
+    decoded = f".{'0a' * 16}-01234567.npy"
+    names = [
+        decoded,
+        ".data-01234567.npy",
+        ".other-01234567.npy",
+        ".made-01234567/half",
+        ".made-0123456/kept",
+        ".git/HEAD",
+    ]
 
     def left(folder):
         for name in names:
@@ -213,8 +221,9 @@ def test_what_killed_writers_leave_is_told_from_what_others_have(tmp_path, monke
                 assert made.is_dir(), "its writer is alive"
         return {path.name for path in folder.iterdir()} - {"data.npy", "made", "made too"}
 
-    assert left(tmp_path / "own") == {".other-01234567.npy", ".made-0123456", ".git"}
-    assert left(tmp_path / "cache" / "images") == {".made-0123456", ".git"}
+    kept = {".other-01234567.npy", ".made-0123456", ".git"}
+    assert left(tmp_path / "own") == {decoded, *kept}
+    assert left(tmp_path / "cache" / "images") == kept
 
 
 def test_a_file_that_another_process_removes_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
@@ -229,6 +238,8 @@ def test_a_file_that_another_process_removes_before_it_is_locked_is_made_anew(tm
     monkeypatch.setattr(fcntl, "flock", remove_and_lock)
     with atomic_write(tmp_path / "data.bin") as temporary:
         temporary.write_bytes(b"new")
+        with temporary.open("rb") as file, pytest.raises(BlockingIOError):  # else the next one removes it too
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert (tmp_path / "data.bin").read_bytes() == b"new"
     assert removed == [temporary]
 
