@@ -9,7 +9,7 @@ other commands; `reports` and `search` belong to two of them.
 - `distributed`, `randomness`, `precision`, `schedules`: what every training stands on;
 - `pure_functions`, `contracts`: what models and their parts have in common;
 - `checkpoints`: from a file to a model; `untrusted`: files that nobody vouches for; `storage`: files that are written
-  whole;
+  whole, beside `temporaries`;
 - `errors`, `progress`, `units`: what a user reads: mistakes in one line, how far long work is, the units of scores.
 """
 

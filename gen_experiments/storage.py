@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from gen_experiments.errors import UserError
+from gen_experiments.temporaries import make_file, make_folder, remove_abandoned, temporary_beside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "GEN_EXPERIMENTS_CACHE"
 GIB = 1 << 30  # bytes
-LONGEST_STEM = 40  # characters of a file's name in the name of its temporary file
 
 
 class WriteError(UserError, OSError):
@@ -84,12 +83,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
     handle = -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path)
+        remove_abandoned(path, path.stem, path.suffix, in_cache=_in_cache(path))
         # The name is set before the file exists, so that any interruption removes the file.
-        temporary = path.with_name(f".{path.stem[:LONGEST_STEM]}-{secrets.token_hex(4)}{path.suffix}")
-        # Not by `tempfile`, which denies other users to read its files.
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-        _try_lock(handle)
+        temporary = temporary_beside(path, path.stem, path.suffix)
+        handle = make_file(temporary)
         yield temporary
         os.fsync(handle)
         temporary.replace(path)
@@ -97,7 +94,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except WriteError:
         raise
     except OSError as error:
-        advice = f": choose another cache by {CACHE_VARIABLE}" if cache_root() in path.parents else ""
+        advice = f": choose another cache by {CACHE_VARIABLE}" if _in_cache(path) else ""
         reason = error.strerror or " ".join(str(error).split())
         raise WriteError(f"cannot write {path}: {reason}{advice}", error) from error
     finally:
@@ -188,16 +185,20 @@ def prepare_file(path: Path) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path` to fill, and renames it to `path` when the block ends without an error.
 
+    Temporary folders of killed writers are removed.
+
     Raises:
         UserError: `path` exists and is no empty folder.
         WriteError: the folder cannot be written.
     """
     temporary: Path | None = None
+    handle = -1
     try:
         check_empty(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name[:LONGEST_STEM]}-{secrets.token_hex(4)}")
-        temporary.mkdir()
+        remove_abandoned(path, path.name)
+        temporary = temporary_beside(path, path.name)
+        handle = make_folder(temporary)
         yield temporary
         for file in temporary.iterdir():
             with file.open("rb") as opened:
@@ -211,33 +212,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # there is no handle where folders cannot be locked
+            os.close(handle)
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Removes the temporary files of killed writers; living writers lock theirs."""
-    for file in path.parent.glob(f".{_literal(path.stem[:LONGEST_STEM])}-{'[0-9a-f]' * 8}{_literal(path.suffix)}"):
-        with suppress(OSError):
-            handle = os.open(file, os.O_RDWR)
-            try:
-                if _try_lock(handle):
-                    file.unlink()
-            finally:
-                os.close(handle)
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
-
-
-def _try_lock(handle: int) -> bool:
-    """Locks a file while it is open; returns False if another process holds the lock or the system has none."""
+def _in_cache(path: Path) -> bool:
+    """Returns whether a path lies in the cache folder, which a user without a home folder need not have."""
     try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
+        return cache_root() in path.parents
+    except UserError:
         return False
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -28,6 +28,7 @@ FLOOR = {
     "precision",
     "progress",
     "sizes",
+    "temporaries",
     "units",
     "untrusted",
 }

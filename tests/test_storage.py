@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -21,12 +22,16 @@ def test_the_cache_goes_where_it_is_told(monkeypatch, tmp_path):
     assert cache_root() == Path.home() / ".cache" / "gen_experiments"
 
 
-def test_without_a_home_folder_the_cache_is_to_be_named(monkeypatch):
+def test_without_a_home_folder_the_cache_is_to_be_named(monkeypatch, tmp_path):
     for name in ("GEN_EXPERIMENTS_CACHE", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # of a container's user, whom no database names
     with pytest.raises(UserError, match="no home folder: name a folder for the cache by GEN_EXPERIMENTS_CACHE"):
         cache_root()
+    with atomic_write(tmp_path / "data.bin") as temporary:
+        temporary.write_bytes(b"new")
+    with pytest.raises(UserError, match=r"cannot write .*: File exists"), atomic_write(tmp_path / "data.bin" / "x"):
+        pass
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -190,6 +195,64 @@ def test_what_a_killed_writer_leaves_is_removed_by_the_next(tmp_path):
     assert left.exists()
     write()
     assert [path.name for path in tmp_path.iterdir()] == ["data[1].npy"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lock of a folder")
+def test_what_killed_writers_leave_is_told_from_what_others_have(tmp_path, monkeypatch):
+    """Elsewhere only what this file's writers have left goes, in the cache also what is called by a hash."""
+    monkeypatch.setenv("GEN_EXPERIMENTS_CACHE", str(tmp_path / "cache"))
+    decoded = f".{'0a' * 16}-01234567.npy"
+    names = [
+        decoded,
+        ".data-01234567.npy",
+        ".other-01234567.npy",
+        ".made-01234567/half",
+        ".made-0123456/kept",
+        ".git/HEAD",
+    ]
+
+    def left(folder):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"left")
+        with atomic_folder(folder / "made") as made:
+            (made / "file").write_text("new")
+            with atomic_folder(folder / "made too"), atomic_write(folder / "data.npy"):
+                assert made.is_dir(), "its writer is alive"
+        return {path.name for path in folder.iterdir()} - {"data.npy", "made", "made too"}
+
+    kept = {".other-01234567.npy", ".made-0123456", ".git"}
+    assert left(tmp_path / "own") == {decoded, *kept}
+    assert left(tmp_path / "cache" / "images") == kept
+
+
+def test_a_file_that_another_process_removes_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
+    lock, removed = fcntl.flock, []
+
+    def remove_and_lock(handle, operation):
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            removed[0].unlink()
+        lock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_and_lock)
+    with atomic_write(tmp_path / "data.bin") as temporary:
+        temporary.write_bytes(b"new")
+        with temporary.open("rb") as file, pytest.raises(BlockingIOError):  # else the next one removes it too
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert (tmp_path / "data.bin").read_bytes() == b"new"
+    assert removed == [temporary]
+
+
+def test_a_folder_is_listed_once_for_all_its_files(tmp_path, monkeypatch):
+    """Otherwise the thousandth picture takes longer than the first."""
+    listed, list_folder = [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or list_folder(folder))
+    monkeypatch.setattr(os, "scandir", None)
+    for number in range(3):
+        with atomic_write(tmp_path / f"{number}.png") as temporary:
+            temporary.write_bytes(b"new")
+    assert listed == [tmp_path]
 
 
 def test_a_folder_appears_when_it_is_whole_and_takes_no_other_place(tmp_path):

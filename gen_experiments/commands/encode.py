@@ -9,13 +9,16 @@ import torch
 from numpy.typing import NDArray
 
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import is_image_file, prepare_output, read_images, write_images
+from gen_experiments.commands.image_files import is_image_file, prepare_output, write_images
 from gen_experiments.commands.reading import reading_of
+from gen_experiments.data.decoded_as_read import decode_in_order
+from gen_experiments.data.folder import find_pictures
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits
 from gen_experiments.models.vqvae import VQVAE
-from gen_experiments.storage import atomic_write, prepare_file
+from gen_experiments.progress import progress
+from gen_experiments.storage import atomic_write, check_empty, prepare_file
 from gen_experiments.untrusted.arrays import read_archive
 from gen_experiments.untrusted.unreadable import Unreadable
 
@@ -46,8 +49,12 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
     path = Path(out)
     prepare_file(path)
     model = load_on_device(checkpoint, VQVAE, "encode", device)
-    files, originals = read_images(images, model.image, reading_of(checkpoint))
-    codes = torch.cat([model.encode(to_float(part.to(model.device))).cpu() for part in originals.split(BATCH)])
+    reading, image = reading_of(checkpoint), model.image
+    paths, _ = find_pictures(Path(images), reading.suffixes)
+    files = [file.relative_to(images) for file in paths]
+    # Batch by batch, as a folder may hold more pictures than fit into memory.
+    decoded = decode_in_order(paths, image.size, image.channels, reading.framing, progress(len(paths), "images", BATCH))
+    codes = torch.cat([model.encode(to_float(torch.from_numpy(part).to(model.device))).cpu() for part in decoded])
     size = model.quantizer.codebook_size
     arrays: dict[str, Any] = {
         "codes": codes.numpy().astype(np.min_scalar_type(size - 1)),
@@ -87,8 +94,8 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png", device: str = 
     Args:
         checkpoint: the checkpoint that encoded them.
         codes: the file of codes.
-        out: an image file for one grid; a folder for PNG files by the names of the encoded pictures, or by numbers
-            where the file holds no names or two pictures would have the same.
+        out: an image file for one grid; a folder for PNG files by the names of the encoded pictures, or a new or empty
+            one for files by numbers where there are no names or two pictures would have the same.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Raises:
@@ -113,6 +120,8 @@ def decode(checkpoint: str, codes: str, out: str = "decoded.png", device: str = 
     if len(indices) * math.prod(model.image.shape) > MAX_BYTES:
         raise UserError(f"{codes} holds {len(indices)} images, more than {MAX_BYTES >> 30} GiB: encode them in parts")
     names = None if is_image_file(out) else _new_names(codes, len(indices), out)
+    if names is None and not is_image_file(out):
+        check_empty(Path(out))  # numbers would be mixed with earlier ones
     prepare_output(out)
     parts = (torch.from_numpy(indices[i : i + BATCH].astype(np.int64)) for i in range(0, len(indices), BATCH))
     images = torch.cat([to_uint8(model.decode(part.to(model.device))).cpu() for part in parts])

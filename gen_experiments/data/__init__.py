@@ -1,7 +1,7 @@
 """Data: where images come from, decoded once, sharded, shuffled, resumable. Start with `datamodule`.
 
 - `sources`; `pairs` and `pair_folders`, on `pair_source`: the sources of images; `folder`, `split_folders`, `labels`,
-  `groups`, `division`, `tars`, `huggingface_column`: what they find in files;
+  `groups`, `division`, `proportions`, `tars`, `huggingface_column`: what they find in files;
 - `picture_decoding`, `framing`, `fast_decoding`: from a file to pixels of one size; `depth`, `float_planes`: pictures
   of more than 8 bits; `pages`, `undecodable`: files of several pages, and those that cannot be decoded; `model_inputs`:
   pictures that a program hands over;

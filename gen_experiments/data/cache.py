@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen_experiments.data.decoded_as_read import DecodedAsRead, usable_cores
+from gen_experiments.data.decoded_as_read import DecodedAsRead, decode_in_order
 from gen_experiments.data.depth import in_eight_bits
 from gen_experiments.data.footprint import image_bytes, say_size
 from gen_experiments.data.framing import USUAL, Framing
-from gen_experiments.data.picture_decoding import Numbers, decode_one
+from gen_experiments.data.picture_decoding import Numbers
 from gen_experiments.data.sources.base import Decoded, PictureSource, Source, decode_framed
-from gen_experiments.data.undecodable import refusal
 from gen_experiments.errors import UserError
 from gen_experiments.progress import progress
 from gen_experiments.sizes import Size, height_and_width
@@ -174,21 +173,11 @@ def _decode_pictures(
     # The pixels are written last, because readers look for them. They are written part by part: on a full disk that is
     # an error, while writing to a memory-mapped file would end the process.
     parts = progress(len(pictures), f"images of {split} decoded", max(1, CHUNK // size_of_one))
-    chunks = (np.arange(part.start, part.stop) for part in parts)
     with atomic_write(pixels) as temporary, temporary.open("wb") as file:
         header = {"descr": np.dtype(framing.dtype).str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        done = 0
-        try:
-            for chunk in DecodedAsRead(pictures, size, source.channels, usable_cores(), framing).ahead(chunks):
-                file.write(chunk.data)
-                done += len(chunk)
-        except UserError as error:
-
-            def decode(number: int) -> object:
-                return decode_one(pictures[number], size, source.channels, framing)
-
-            raise refusal(error, pictures, decode, range(done, len(pictures))) from error
+        for chunk in decode_in_order(pictures, size, source.channels, framing, parts):
+            file.write(chunk.data)
 
 
 def _decode(pixels: Path, labels: Path, source: Source, split: str, size: Size, framing: Framing) -> None:

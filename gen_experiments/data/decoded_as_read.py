@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from gen_experiments.data.framing import USUAL, Framing, Place
 from gen_experiments.data.picture_decoding import Numbers, Pictures, decode_one
+from gen_experiments.data.undecodable import refusal
+from gen_experiments.errors import UserError
 from gen_experiments.sizes import Size, height_and_width
 
 AHEAD = 2  # batches that are decoded while one is used
@@ -100,6 +102,34 @@ class DecodedAsRead:
 
         portions = np.array_split(np.arange(len(indices)), min(len(indices), PORTIONS * self.workers) or 1)
         return pixels, [self._pool.submit(decode, portion) for portion in portions]
+
+
+def decode_in_order(
+    pictures: Pictures, size: Size, channels: int, framing: Framing, parts: Iterable[range]
+) -> Iterator[Numbers]:
+    """Yields the pixels of each part of the pictures in turn, while the next parts are decoded by all cores.
+
+    Args:
+        pictures: what to decode.
+        size: of the pixels.
+        channels: of the pixels.
+        framing: how pictures are brought to the size.
+        parts: ranges that make up all numbers of pictures.
+
+    Raises:
+        UserError: a picture cannot be decoded; the message also names others behind it.
+    """
+    numbers, done = (np.arange(part.start, part.stop) for part in parts), 0
+    try:
+        for pixels in DecodedAsRead(pictures, size, channels, usable_cores(), framing).ahead(numbers):
+            yield pixels
+            done += len(pixels)
+    except UserError as error:
+
+        def decode(number: int) -> object:
+            return decode_one(pictures[number], size, channels, framing)
+
+        raise refusal(error, pictures, decode, range(done, len(pictures))) from error
 
 
 def _finish(pixels: Numbers, portions: list[Future[None]]) -> Numbers:

@@ -1,6 +1,5 @@
 """Pairs of pictures in two folders: paired by name, or unpaired."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,10 +7,10 @@ import numpy as np
 
 from gen_experiments.data.framing import USUAL, Framing
 from gen_experiments.data.pair_source import PicturePairs, Shuffled
-from gen_experiments.data.picture_decoding import FORMATS
+from gen_experiments.data.proportions import check_proportions
 from gen_experiments.data.sources.base import Decoded, stamp
 from gen_experiments.data.sources.folder import ImageFolder
-from gen_experiments.errors import UserError, quoted
+from gen_experiments.errors import UserError
 from gen_experiments.randomness import Stream
 from gen_experiments.sizes import Size
 
@@ -87,7 +86,7 @@ class PairedFolders(PicturePairs):
         Raises:
             UserError: the two pictures of a pair differ in shape, or one cannot be decoded.
         """
-        _check_shapes(self._pairs[split])
+        check_proportions(self._pairs[split])
         names, labels = self._labels[split], None
         if names is not None:
             numbers = {name: number for number, name in enumerate(self.class_names or ())}
@@ -194,12 +193,15 @@ def _divide(folder: ImageFolder, held_out: float) -> dict[str, list[Path]]:
             all_files = _files(folder, split)
             order = np.random.default_rng([Stream.HOLD, number]).permutation(len(all_files))
             files[split] = [all_files[place] for place in order]
-    share = round(held_out * len(files["train"]))
+    count = len(files["train"])
+    share = round(held_out * count)
     for split in ("test", "val"):
         if split not in files:
             if not share:
-                raise UserError(f"held_out={held_out:g} leaves no {split} pictures of {len(files['train'])}: raise it")
+                raise UserError(f"held_out={held_out:g} leaves no {split} pictures of {count}: raise it")
             files[split], files["train"] = files["train"][:share], files["train"][share:]
+    if not files["train"]:
+        raise UserError(f"held_out={held_out:g} leaves no training pictures of {count}: lower it")
     return files
 
 
@@ -209,29 +211,3 @@ def _key(folders: Sequence[ImageFolder], files: Sequence[Sequence[Path]]) -> str
         for folder, part in zip(folders, files, strict=True)
     ]
     return f"folders-{folders[0].channels}-{'-'.join(stamps)}"
-
-
-def _check_shapes(pairs: Sequence[tuple[Path, Path]]) -> None:
-    """Refuses pairs of different proportions; what cannot be opened is left to the decoder, which says why."""
-    from PIL import Image
-
-    for pair in pairs:
-        try:
-            sizes = []
-            for file in pair:
-                with Image.open(file, formats=FORMATS) as picture:
-                    sizes.append(picture.size)
-        except OSError:
-            continue
-        if not _shaped_alike(*sizes):
-            first, second = (f"{width}x{height}" for width, height in sizes)
-            raise UserError(
-                f"{quoted(pair[0])} has {first} pixels and {quoted(pair[1])} {second}: the pictures of a pair may "
-                "differ in size, but not in proportions"
-            )
-
-
-def _shaped_alike(*sizes: tuple[int, int]) -> bool:
-    """Returns whether two (width, height) have the same proportions, up to rounding at the smaller size."""
-    (width, height), (wide, high) = sorted(sizes, key=math.prod)
-    return width == round(wide * height / high) or height == round(high * width / wide)

@@ -45,6 +45,10 @@ class Edges(PairSource):
         """Returns whether a split of the source has labels."""
         return self.source.labelled(split)
 
+    def groups(self, split: str) -> NDArray[np.int64] | None:
+        """Returns the number of each picture's group in the source."""
+        return self.source.groups(split)
+
     def passed_over(self) -> Mapping[str, Sequence[str]]:
         """Returns the files that the source passes over."""
         return self.source.passed_over()

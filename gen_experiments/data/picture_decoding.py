@@ -195,7 +195,7 @@ def of_picture(
     picture = depth.to_eight_bits(picture)
     mode = MODES[channels]
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        picture = picture if picture.mode in (mode, "RGBA") else picture.convert("RGBA")
+        picture = picture if (picture.mode, channels) in (("RGBA", channels), ("LA", 2)) else picture.convert("RGBA")
         if channels in (1, 3):
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     elif channels in (2, 4) and picture.mode not in ("L", "RGB"):

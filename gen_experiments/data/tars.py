@@ -73,8 +73,8 @@ def index_of(shards: Sequence[Path], key: str, suffixes: Sequence[str]) -> NDArr
         suffixes: the file name extensions of pictures.
 
     Raises:
-        UserError: a shard is damaged or compressed; there are no pictures; a label is no number, or some pictures have
-            none; or the cache cannot be written.
+        UserError: a shard is damaged, cut short or compressed; there are no pictures, or one is a link or sparse; a
+            label is no number, or some pictures have none; or the cache cannot be written.
     """
     path = cache_root() / "shards" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
     index = _read_index(path, shards)
@@ -112,11 +112,17 @@ def _members(number: int, shard: Path, suffixes: Sequence[str]) -> Iterator[tupl
             for member in file:
                 folder, _, base = member.name.rpartition("/")
                 stem, _, ending = base.partition(".")
-                if not member.isreg() or not stem or member.sparse is not None:
+                is_picture = bool(stem) and f".{ending.lower()}" in suffixes
+                if is_picture and (member.islnk() or member.issym() or member.sparse is not None):
+                    raise UserError(
+                        f"{shard}:{quoted(member.name)} is a link or a sparse file, whose pixels are elsewhere: make "
+                        "the shard anew by tar with --dereference --hard-dereference and without --sparse"
+                    )
+                if not member.isreg() or not stem:
                     continue
                 # As in webdataset, the name up to its first dot identifies the sample.
                 sample = f"{folder}/{stem}"
-                if f".{ending.lower()}" in suffixes:
+                if is_picture:
                     if sample in pictures:
                         raise UserError(f"{shard} has two pictures called {quoted(sample.lstrip('/'))}: keep one")
                     pictures[sample] = member.offset_data, member.size
@@ -127,6 +133,11 @@ def _members(number: int, shard: Path, suffixes: Sequence[str]) -> Iterator[tupl
                         labels[sample] = label
                 # tarfile keeps all members, which nothing here needs again.
                 file.members = []  # type: ignore[attr-defined]
+            # tarfile takes a header that is cut or damaged, but for the first one, for the end.
+            with shard.open("rb") as again:
+                again.seek(file.offset)
+                if again.read(HEADER) != bytes(HEADER):
+                    raise tarfile.ReadError("it ends without the blocks of zeros that close it")
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UserError(
             f"{shard} is no uncompressed tar file, or is damaged ({quoted(error)}): make it anew"

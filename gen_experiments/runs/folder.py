@@ -12,9 +12,10 @@ from gen_experiments.checkpoints.paths import CHECKPOINTS, file_of, is_exported,
 from gen_experiments.errors import UserError
 from gen_experiments.runs.checkpoint_files import is_readable, readable_checkpoints
 from gen_experiments.runs.job import is_lasting, is_restart, job_name
-from gen_experiments.runs.lock import holder, lock, release
+from gen_experiments.runs.lock import holder, is_locked, lock, release
 from gen_experiments.runs.record import RECORD_FILE, RunRecord, update_record
 from gen_experiments.runs.start import Start
+from gen_experiments.temporaries import TEMPORARY
 
 
 @dataclass
@@ -110,9 +111,11 @@ class Run:
 
     def _resume(self, folder: Path, path: Path | None) -> Start:
         if not lock(folder):
-            raise UserError(f"{folder} is in use by {holder(folder)}: wait for its end, or name another run")
-        for left_by_a_kill in (folder / CHECKPOINTS).glob(".*"):
-            left_by_a_kill.unlink(missing_ok=True)
+            raise _in_use(folder)
+        for hidden in (folder / CHECKPOINTS).glob(".*"):
+            # Left by a kill, as this process has the run. Notebooks and NFS have hidden files of their own there.
+            if TEMPORARY.fullmatch(hidden.name) and hidden.is_file():
+                hidden.unlink(missing_ok=True)
         if (job := job_name()) is not None:
             update_record(folder, job=job)  # a restart of this job finds the run that the job has resumed
         return Start(folder, path, resumes=True)
@@ -127,6 +130,8 @@ class Run:
                 break
             except FileExistsError:
                 if self.version is not None:
+                    if is_locked(folder):
+                        raise _in_use(folder) from None
                     raise UserError(
                         f"{folder} exists: go on in it by --ckpt_path=last, or leave out --run.version"
                     ) from None
@@ -190,6 +195,10 @@ class Run:
     def _versions(self) -> list[int]:
         found = (re.fullmatch(r"version_(\d+)", path.name) for path in self.home.glob("version_*"))
         return [int(match[1]) for match in found if match]
+
+
+def _in_use(folder: Path) -> UserError:
+    return UserError(f"{folder} is in use by {holder(folder)}: wait for its end, or name another run")
 
 
 def _remove(folder: Path) -> None:

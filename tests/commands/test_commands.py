@@ -43,12 +43,17 @@ def test_reconstructions_stand_under_their_originals(experiment, checkpoints, tm
 def test_predict_writes_an_image_for_every_test_image_into_the_run(experiment, checkpoints, tmp_path, capsys):
     for model, path in [(model, checkpoints[model]) for model in SMALL]:
         small = ["--data.test_size=30", "--data.eval_batch_size=20"]
+        folder = path.parent.parent / "predictions"
+        folder.mkdir(exist_ok=True)
+        (folder / "00000-1-000.png").write_bytes(b"of two processes")
+        (folder / "mine.png").write_bytes(b"of the user")
         assert experiment("predict", *SMALL[model], *small, f"--ckpt_path={path}") == 0
-        written = sorted((path.parent.parent / "predictions").iterdir())
+        (folder / "mine.png").unlink()
+        written = sorted(folder.iterdir())
         assert [file.name for file in written] == [
             f"{batch:05d}-0-{number:03d}.png" for batch, size in enumerate((20, 10)) for number in range(size)
         ]
-        assert f"wrote the images to {path.parent.parent / 'predictions'}\n" in capsys.readouterr().out
+        assert f"wrote the images to {folder}\n" in capsys.readouterr().out
         assert not (tmp_path / "runs").exists()
 
 

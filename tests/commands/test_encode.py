@@ -71,6 +71,9 @@ def test_names_that_cannot_be_written_are_numbers_or_refused(experiment, checkpo
     assert done == (1 if written is None else 0)
     assert {file.name for file in tmp_path.rglob("*.png")} == (written or set())
     assert written or "which is no path below a folder" in capsys.readouterr().err
+    if written:  # numbers say nothing of what they are of
+        assert experiment("decode", checkpoints["vqvae"], "--codes=codes.npz", "--out=out/in") == 1
+        assert "out/in exists and is no empty folder" in capsys.readouterr().err
 
 
 def test_the_bits_are_those_of_the_codes(experiment, checkpoints, encoded, capsys):

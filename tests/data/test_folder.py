@@ -1,6 +1,7 @@
 """Folders as people have them: what is a split, a class, a picture, and what is passed over."""
 
 import os
+import shutil
 import threading
 
 import pytest
@@ -8,6 +9,7 @@ from grey_folders import grey, levels, make
 from PIL import Image
 
 from gen_experiments.data import pages, sources
+from gen_experiments.data.cache import cached_split
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.groups import CSVGroups
 from gen_experiments.data.labels import CSVLabels
@@ -52,6 +54,19 @@ def test_the_key_changes_with_the_files(tmp_path):
     assert ImageFolder(str(tmp_path), channels=1).key("train") != before
     write_pictures(tmp_path, 4)
     assert ImageFolder(str(tmp_path)).key("train") != before
+
+
+def test_two_folders_out_of_archives_have_keys_of_their_own(tmp_path, cache):
+    """Archives give all files one time, and pictures without compression have one size."""
+    for name, level in (("clean", 10), ("noisy", 20)):
+        for number in range(3):
+            grey(tmp_path / name / f"{number}.bmp", level)
+            os.utime(tmp_path / name / f"{number}.bmp", (0, 0))
+    clean, noisy = (ImageFolder(str(tmp_path / name), 1) for name in ("clean", "noisy"))
+    shutil.copytree(tmp_path / "clean", tmp_path / "copied")
+    assert ImageFolder(str(tmp_path / "copied"), 1).key("train") == clean.key("train")
+    assert cached_split(noisy, "train", 8).pixels[0].max() == 20
+    assert cached_split(clean, "train", 8).pixels[0].max() == 10
 
 
 def test_the_class_is_the_first_folder_whatever_lies_below(tmp_path):

@@ -13,6 +13,7 @@ from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.division import held_out
 from gen_experiments.data.groups import CSVGroups, FolderGroups, PatternGroups
 from gen_experiments.data.labels import CSVLabels, StyleGANLabels
+from gen_experiments.data.pairs import Edges
 from gen_experiments.data.sources import Decoded, ImageFolder, Source
 from gen_experiments.errors import UserError
 from pictures_on_disk import write_pictures
@@ -55,7 +56,13 @@ def test_no_patient_is_in_two_splits(patients, name):
         files = [str(file.parent.name) for file in source.pictures("train")]
         return {part: [files[member] for member in data.split(part).members] for part in ("train", "val", "test")}
 
+    outlined = ImageDataModule(
+        Edges(ImageFolder(str(patients), 1, groups=GROUPS[name])), size=4, val_size=0.2, test_size=10
+    )
     parts = split(0)
+    whole = ImageFolder(str(patients), 1).pictures("train")
+    for part, names in parts.items():  # outlines are of the same patients
+        assert [whole[member].parent.name for member in outlined.split(part).members] == names
     assert sorted(itertools.chain(*parts.values())) == sorted(
         f"p{p}" for p, size in enumerate(SIZES) for _ in range(2 * size)
     )

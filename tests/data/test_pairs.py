@@ -182,6 +182,31 @@ def test_pictures_of_a_pair_have_one_proportion_but_for_rounding(tmp_path, a, b,
             source.decode("train", 8)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+def test_pictures_of_a_pair_are_compared_upright(tmp_path, suffix):
+    picture, turned = Image.new("RGB", (20, 40)), Image.Exif()
+    picture.paste("red", (0, 0, 20, 20))
+    turned[274] = 6  # of a camera that was held upright: stored lying on its left side
+    for side in "ab":
+        (tmp_path / side).mkdir()
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a" / f"1{suffix}", exif=turned)
+    picture.save(tmp_path / "b" / "1.bmp")
+    source = PairedFolders(str(tmp_path / "a"), str(tmp_path / "b"))
+    a, b = source.decode("train", (40, 20)).images.reshape(2, 3, 40, 20).astype(int)
+    assert abs(a - b).mean() < 3
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "b" / "1.bmp")
+    with pytest.raises(UserError, match=r"1\.\w+ has 20x40 pixels and .*1\.bmp 40x20"):
+        source.decode("train", 8)
+
+
+def test_a_picture_that_no_memory_holds_is_named(tmp_path, monkeypatch):
+    write(tmp_path / "a", {"1": (10, 1)}, size=(30, 30))
+    write(tmp_path / "b", {"1": (200, 1)}, size=(30, 30))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UserError, match=r"a/1\.png cannot be decoded .*exceeds limit"):
+        PairedFolders(str(tmp_path / "a"), str(tmp_path / "b")).decode("train", 8)
+
+
 def test_both_sides_need_the_same_splits(tmp_path):
     write(tmp_path / "a", {"train/1": (1, 1), "test/2": (1, 2)})
     write(tmp_path / "b", {"train/1": (1, 1), "val/2": (1, 2)})
@@ -211,6 +236,8 @@ def test_too_few_to_hold_out_is_refused(tmp_path):
     write(tmp_path / "b", {f"{i}": (1, 1) for i in range(30)})
     with pytest.raises(UserError, match="leaves no test pictures of 2"):
         UnpairedFolders(str(tmp_path / "a"), str(tmp_path / "b"))
+    with pytest.raises(UserError, match="leaves no training pictures of 2: lower it"):
+        UnpairedFolders(str(tmp_path / "a"), str(tmp_path / "b"), held_out=0.4)
     for share in (0.0, 0.5):
         with pytest.raises(UserError, match="held_out must be"):
             UnpairedFolders(str(tmp_path / "a"), str(tmp_path / "b"), held_out=share)

@@ -66,6 +66,22 @@ def test_transparency_is_laid_on_white(tmp_path):
     assert (ImageFolder(str(tmp_path)).decode("train", 8).images == 255).all()
 
 
+@pytest.mark.parametrize(("mode", "colour"), [("L", 200), ("RGB", (200, 200, 200)), ("1", 1)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_colour_that_a_png_calls_transparent(tmp_path, mode, colour, channels):
+    picture = Image.new(mode, (8, 8), colour)
+    picture.paste(0, (0, 0, 8, 4)) if mode != "RGB" else picture.paste((0, 0, 0), (0, 0, 8, 4))
+    picture.save(tmp_path / "a.png", transparency=colour)
+    image = ImageFolder(str(tmp_path), channels).decode("train", 8).images[0]
+    colours = image[: channels - (channels in (2, 4))]
+    assert (colours[:, :4] == 0).all()
+    if channels in (2, 4):
+        assert (image[-1, :4] == 255).all()
+        assert (image[-1, 4:] == 0).all()
+    else:
+        assert (colours[:, 4:] == 255).all()
+
+
 def test_exif_turns_and_the_centre_is_kept(tmp_path):
     picture = Image.new("RGB", (30, 10), "black")
     picture.paste("white", (0, 0, 30, 5))  # the upper half is white

@@ -153,6 +153,39 @@ def test_a_damaged_shard_is_named(tmp_path, damage):
         Shards(str(tmp_path))
 
 
+@pytest.mark.parametrize("damage", ["at the end of a picture", "within a header", "in a header"])
+def test_a_shard_that_ends_too_early_is_named(tmp_path, damage):
+    """`tarfile` reads it to there without an error."""
+    path = tmp_path / "x.tar"
+    tar(path, {f"{number}.png": grey(number) for number in range(4)})
+    whole = bytearray(path.read_bytes())
+    second = 1024  # a header and a picture of less than 512 bytes
+    if damage == "in a header":
+        whole[second + 150] ^= 255  # of its checksum
+    else:
+        del whole[second + 200 * (damage == "within a header") :]
+    path.write_bytes(whole)
+    with pytest.raises(UserError, match=r"x\.tar is no uncompressed tar file, or is damaged .*: make it anew"):
+        Shards(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.GNUTYPE_SPARSE])
+def test_a_picture_that_a_shard_only_points_to_is_not_lost_in_silence(tmp_path, kind):
+    tar(tmp_path / "x.tar", {"a.png": grey(1)})
+    with tarfile.open(tmp_path / "x.tar", "a") as file:
+        member = tarfile.TarInfo("b.png")
+        member.type, member.linkname = kind, "a.png"
+        file.addfile(member)
+    with pytest.raises(UserError, match=r"x\.tar:b\.png is a link or a sparse file.*--hard-dereference"):
+        Shards(str(tmp_path))
+
+
+def test_a_link_to_no_shard_is_named(tmp_path):
+    (tmp_path / "x.tar").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"x\.tar cannot be read: No such file"):
+        Shards(str(tmp_path))
+
+
 def test_a_folder_that_is_not_there():
     with pytest.raises(UserError, match="there is no folder of shards nowhere"):
         Shards("nowhere")

@@ -60,6 +60,9 @@ def test_who_finds_a_run_in_use_reads_by_whom(tmp_path):
         assert holder.stdout.readline() == "True\n"
         with pytest.raises(UserError, match=f"in use by process {holder.pid} on {socket.gethostname()}: wait"):
             run.start("last", 0)
+        # A sweep that is started again while the trial of a killed one goes on.
+        with pytest.raises(UserError, match=f"in use by process {holder.pid} on"):
+            Run("a", str(tmp_path), version=0, resume="auto").start(None, 0)
         holder.kill()
     assert run.start("last", 0).folder == folder
     release(folder)

@@ -67,8 +67,12 @@ def test_which_checkpoint_is_taken_is_said_where_it_is_not_the_one_named(tmp_pat
     assert run.start(None, 0).checkpoint == files / "best.ckpt"
     assert capsys.readouterr().out == f"{files}/last.ckpt is not there: {files}/best.ckpt is taken instead\n"
     (files / "last.ckpt").write_bytes(b"half")
+    (files / ".ipynb_checkpoints").mkdir()  # of a notebook
+    for name in (".nfs0000000000a1b2c300000001", ".last-0123abcd.ckpt"):
+        (files / name).write_bytes(b"half")
     assert run.start(None, 0).checkpoint == files / "best.ckpt"
     assert capsys.readouterr().out == f"{files}/last.ckpt cannot be read: {files}/best.ckpt is taken instead\n"
+    assert sorted(path.name for path in files.glob(".*")) == [".ipynb_checkpoints", ".nfs0000000000a1b2c300000001"]
     (files / "best.ckpt").unlink()
     assert run.start(None, 0).checkpoint is None
     assert capsys.readouterr().out == f"{files}/last.ckpt cannot be read, and no other checkpoint of that run can\n"

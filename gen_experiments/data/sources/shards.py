@@ -38,8 +38,8 @@ class Shards(PictureSource):
         arrays: read .npy members as pictures too, as `ImageFolder` reads files.
 
     Raises:
-        UserError: there are no shards, one is compressed or damaged or holds no picture, labels are missing or out of
-            range, names are not as many as classes, or channels is not in 1 ... 4.
+        UserError: there are no shards, one is compressed, damaged or cut short, or holds no picture or a link to one;
+            labels are missing or out of range, names are not as many as classes, or channels is not in 1 ... 4.
     """
 
     def __init__(
