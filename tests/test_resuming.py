@@ -90,7 +90,8 @@ def test_the_best_score_and_its_file_survive_a_resumption(experiment, capsys, tm
     assert "best checkpoint, val/rfid 0.5" in said
     assert best.read_bytes() == before
     rows = table(folder / "metrics.csv")
-    assert [int(row["step"]) for row in rows if row["val/rfid"]] == [1, 3, 5]
+    for name in ("val/rfid", "validation_seconds"):
+        assert [int(row["step"]) for row in rows if row[name]] == [1, 3, 5]
     assert [int(row["step"]) for row in rows if row["train/loss"]] == list(range(6))
 
 

@@ -1,5 +1,6 @@
 import copy
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
 from gen_experiments.networks.discriminators import DCGANDiscriminator, PlainDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
+from gen_experiments.networks.patch import PatchDiscriminator
+from gen_experiments.networks.unet import UNet
 
 
 def _size(module):
@@ -37,7 +40,7 @@ def test_dcgan_has_the_weights_of_its_layers():
 
 
 def test_channels_stop_doubling_at_eight_widths():
-    for network in (DCGANGenerator, DCGANDiscriminator):
+    for network in (DCGANGenerator, DCGANDiscriminator, partial(PatchDiscriminator, layers=5), UNet):
         layers = network(ImageSpec(1, 256), width=2).modules()
         assert max(layer.out_channels for layer in layers if hasattr(layer, "out_channels")) == 16
 
