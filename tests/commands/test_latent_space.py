@@ -45,6 +45,10 @@ def tile(path, row, column):
     return grid[2 + 34 * row : 34 + 34 * row, 2 + 34 * column : 34 + 34 * column]
 
 
+def pixels(path):
+    return np.asarray(Image.open(path)).astype(int)
+
+
 def samples(path, count, labels=None):
     with torch.no_grad():
         return to_uint8(load_model(path, GAN, "test").sample(0, count, labels=labels))[:, 0].numpy().astype(int)
@@ -86,6 +90,13 @@ def test_an_animation_goes_round(experiment, checkpoints, ending):
             frames += [np.asarray(animation.convert("L"))[2:34, 2:34].astype(int)] * (animation.info["duration"] // 80)
     assert len(frames) == 12
     assert np.abs(frames[4] - samples(checkpoints["gan"], 2)[1]).mean() < 8
+    # From the first it goes to the second, and not to the third.
+    model = load_model(checkpoints["gan"], GAN, "test")
+    first, *others = model.noise(sample_rngs(0, 3, 0))
+    with torch.no_grad():
+        ways = [to_uint8(model(slerp(first, other, torch.tensor([0.75]))))[0, 0].numpy() for other in others]
+    second, third = (np.abs(frames[3] - way.astype(int)).mean() for way in ways)
+    assert second < 0.9 * third
 
 
 def test_each_class_goes_the_same_way(experiment, conditional, capsys):
@@ -162,15 +173,27 @@ def test_what_the_generator_made_is_found_again(experiment, plain, capsys, tmp_p
     for number in (600, 601):  # none of the candidates that the descent starts from
         (tmp_path / "made" / f"00{number}.png").rename(tmp_path / "pictures" / f"{number}.png")
     capsys.readouterr()
-    psnr = []
+    psnr, noise = [], []
     for steps in (1, 60):
         chosen = ["--images=pictures", f"--steps={steps}", "--lr=0.1"]
         assert experiment("project", plain, *chosen) == 0
+        noise.append(np.load("latents.npz")["latents"])
         psnr.append([float(value) for value in re.findall(r"PSNR ([\d.]+) dB", capsys.readouterr().out)])
     assert len(psnr[1]) == 2
     assert all(after > before + 3 for before, after in zip(*psnr, strict=True))
+    # Adam's first step moves the numbers by its rate, from the nearest of the first 512 samples.
+    nearest = [
+        min(range(512), key=lambda other: np.square(pixels(f"made/{other:05d}.png") - picture).sum())
+        for picture in (pixels("pictures/600.png"), pixels("pictures/601.png"))
+    ]
+    began = load_model(plain, GAN, "test").noise(sample_rngs(0, 512, 0))[nearest].numpy()
+    assert np.median(np.abs(noise[0] - began), axis=1) == pytest.approx(0.1, rel=1e-3)
     assert experiment("interpolate", plain, "--latents=latents.npz", "--steps=3", "--out=a.png") == 0
     assert np.abs(tile("a.png", 0, 0).astype(int) - tile("projections.png", 1, 0)).max() <= 1
+    for held, why in ((noise[1][:1], "holds the noise of one picture"), (np.nan * noise[1], "that is not finite")):
+        np.savez("spoilt.npz", latents=held)
+        assert experiment("interpolate", plain, "--latents=spoilt.npz") == 1
+        assert why in capsys.readouterr().err
 
 
 def test_a_style_is_carried_to_other_classes(experiment, conditional):

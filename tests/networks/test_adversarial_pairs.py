@@ -8,6 +8,7 @@ from torch import nn
 
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
+from gen_experiments.networks.autoencoder import PlainDecoder, PlainEncoder
 from gen_experiments.networks.discriminators import DCGANDiscriminator, PlainDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
 from gen_experiments.networks.patch import PatchDiscriminator
@@ -43,6 +44,24 @@ def test_channels_stop_doubling_at_eight_widths():
     for network in (DCGANGenerator, DCGANDiscriminator, partial(PatchDiscriminator, layers=5), UNet):
         layers = network(ImageSpec(1, 256), width=2).modules()
         assert max(layer.out_channels for layer in layers if hasattr(layer, "out_channels")) == 16
+
+
+def test_the_plain_networks_by_their_formulas():
+    """Two linear maps each, with a LeakyReLU of slope 0.2 or a ReLU in between, and tanh where images are made."""
+    image, noise = ImageSpec(2, 3), torch.randn(5, 8)
+    images, latents = torch.randn(5, 2, 3, 3), torch.randn(5, 4, 2, 2)
+
+    def formula(network, x, slope=0.0):
+        first, second = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
+        x = x.flatten(1) @ first.weight.T + first.bias
+        return torch.where(x > 0, x, slope * x) @ second.weight.T + second.bias
+
+    discriminator, generator = PlainDiscriminator(image, hidden=6), PlainGenerator(image, 8, hidden=6)
+    torch.testing.assert_close(discriminator(images), formula(discriminator, images, 0.2)[:, 0])
+    torch.testing.assert_close(generator(noise).flatten(1), formula(generator, noise).tanh())
+    encoder, decoder = PlainEncoder(image, 4, hidden=6, grid=2), PlainDecoder(image, 4, hidden=6, grid=2)
+    torch.testing.assert_close(encoder(images).flatten(1), formula(encoder, images))
+    torch.testing.assert_close(decoder(latents).flatten(1), formula(decoder, latents).tanh())
 
 
 def test_dcgan_starts_as_the_paper_says():
