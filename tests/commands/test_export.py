@@ -1,6 +1,5 @@
 """Exported functions are those of the model, whoever computes them."""
 
-import copy
 import json
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import gen_experiments
-from exported_models import check_function, write_livened
+from exported_models import check_function, of_classes, write_livened
 from gen_experiments.commands.export import PROGRAMS
 from gen_experiments.commands.programs import trace_function, write_program
 from gen_experiments.errors import UserError
@@ -31,9 +30,8 @@ def exports(contents, tmp_path_factory):
     from gen_experiments.__main__ import main
 
     folder = tmp_path_factory.mktemp("exports")
-    described = {name: copy.deepcopy(contents[name]["hyper_parameters"]) for name in ("gan", "vqvae")}
-    for network in "generator", "discriminator":
-        described["gan"][network]["init_args"]["conditional"] = True
+    described = {name: contents[name]["hyper_parameters"] for name in ("gan", "vqvae")}
+    described["gan"] = of_classes(described["gan"])
     found = {}
     for name, hyper_parameters in described.items():
         path = write_livened(hyper_parameters, folder / f"{name}.ckpt", gain=2.0)
