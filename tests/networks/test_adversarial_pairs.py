@@ -12,6 +12,8 @@ from gen_experiments.networks.autoencoder import PlainDecoder, PlainEncoder
 from gen_experiments.networks.discriminators import DCGANDiscriminator, PlainDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
 from gen_experiments.networks.patch import PatchDiscriminator
+from gen_experiments.networks.r3gan import R3GANGenerator
+from gen_experiments.networks.resnet import ResNetGenerator
 from gen_experiments.networks.unet import UNet
 
 
@@ -120,3 +122,19 @@ def test_networks_can_be_copied_and_pickled(network):
     original = network(ImageSpec(1, 16))
     for twin in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
         assert all(torch.equal(a, b) for a, b in zip(original.parameters(), twin.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", [DCGANGenerator, PlainGenerator, R3GANGenerator, ResNetGenerator])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_first_weight_is_what_the_noise_meets(kind, conditional):
+    """Noise in the kernel of the first weight changes nothing."""
+    size = {"hidden": 2} if kind is PlainGenerator else {"width": 16} if kind is R3GANGenerator else {"width": 1}
+    generator = kind(ImageSpec(1, 16, 3), latent_dim=300, conditional=conditional, **size).eval()
+    noise = torch.randn(2, 300)
+    _, _, directions = torch.linalg.svd(generator.first_weight.detach())
+    labels = torch.tensor([0, 2]) if conditional else None
+    with torch.no_grad():
+        torch.testing.assert_close(
+            generator(noise + 5 * directions[-1], labels), generator(noise, labels), atol=1e-4, rtol=0
+        )
+        assert not torch.allclose(generator(noise + 5 * directions[0], labels), generator(noise, labels), atol=1e-4)
