@@ -189,6 +189,11 @@ def test_mistakes_get_one_line(refused, checkpoints, tmp_path, monkeypatch):
     path = checkpoints["gan"]
     assert "there is no checkpoint at nowhere.ckpt" in refused("export", "nowhere.ckpt")
     assert "there is no format onx" in refused("export", path, "--formats=[safetensors,onx]")
+
+    def trace(*_):
+        raise AssertionError("all was traced in vain")
+
+    monkeypatch.setattr("gen_experiments.commands.export.trace_function", trace)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     assert "full exists and is no empty folder" in refused("export", path, "--out=full")
