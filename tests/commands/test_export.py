@@ -1,6 +1,7 @@
 """Exported functions are those of the model, whoever computes them."""
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 import gen_experiments
 from exported_models import check_function, of_classes, write_livened
 from gen_experiments.commands.export import PROGRAMS
-from gen_experiments.commands.programs import trace_function, write_program
+from gen_experiments.commands.programs import TorchExport, quietly, trace_function, write_program
 from gen_experiments.errors import UserError
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.pure_functions import PureFunction
@@ -183,6 +184,25 @@ def test_the_size_of_a_batch_is_asked_of_its_shape():
     with pytest.raises(UserError, match=r"the sums cannot be traced .* by x\.shape\[0\], not by len\(x\)"):
         trace_function("sums", PureFunction(lambda x: x.view(len(x), 2), (), inputs, ("sums",)))
     trace_function("sums", PureFunction(lambda x: x.view(x.shape[0], 2), (), inputs, ("sums",)))
+
+
+def test_a_difference_is_the_largest_of_all_outputs_beside_the_size_of_their_numbers():
+    function = PureFunction(lambda x: (x, 100 * x), (), {"values": torch.ones(3, 2)}, ("same", "large"))
+    program = trace_function("both", function)
+
+    class Off(TorchExport):
+        def run(self, contents, inputs):
+            same, large = super().run(contents, inputs)
+            return [same, large + by]
+
+    by = 0.05
+    assert write_program("both", function, program, Off())[1] == pytest.approx(by, rel=1e-3)
+    by = 0.2
+    with pytest.raises(UserError, match=r"both\.pt2 would differ from the model by 2\.0e-01: not written"):
+        write_program("both", function, program, Off())
+    with quietly():
+        assert not logging.getLogger("torch").isEnabledFor(logging.WARNING)
+    assert logging.getLogger("torch").isEnabledFor(logging.WARNING)
 
 
 def test_mistakes_get_one_line(refused, checkpoints, tmp_path, monkeypatch):
