@@ -1,5 +1,6 @@
 """What other programs make of an exported folder, by onnxruntime and by torch.export alone."""
 
+import copy
 import json
 
 import numpy as np
@@ -38,6 +39,14 @@ def check_function(folder, name, inputs, expected):
             assert made[output].dtype == value.dtype
             scale = max(1.0, float(value.abs().max()))
             torch.testing.assert_close(made[output], value, rtol=0, atol=1e-5 * scale)
+
+
+def of_classes(hyper_parameters):
+    """The same GAN with networks that take labels."""
+    described = copy.deepcopy(hyper_parameters)
+    for network in "generator", "discriminator":
+        described[network]["init_args"]["conditional"] = True
+    return described
 
 
 def write_livened(hyper_parameters, path, gain=1.0):

@@ -60,7 +60,7 @@ def test_every_kind_of_damage_is_scored_alone(experiment, refused, tmp_path, tru
     last = run / "checkpoints" / "last.ckpt"
     metrics = "--metrics=[psnr,ssim,l1,psnr_gain]"
     capsys.readouterr()
-    assert experiment("evaluate", last, "test", metrics, "--json=record.json") == 0
+    assert experiment("evaluate", last, "test", metrics, "--bootstrap=40", "--json=record.json") == 0
     said = capsys.readouterr().out
     held = json.loads((tmp_path / "record.json").read_text())
     model = load(last)
@@ -69,6 +69,8 @@ def test_every_kind_of_damage_is_scored_alone(experiment, refused, tmp_path, tru
         assert row["damage"]["init_args"] == {"factors": [factor]}
         scores = expected(model.translate, smaller(truth, factor), truth)
         assert values(row) == pytest.approx(scores, rel=1e-3)
+        low, high = row["scores"]["psnr"]["interval"]
+        assert low < scores["psnr"] < high
         assert f"DownScaling, factors {factor}" in said
         assert f"{values(row)['psnr_gain']:.4g}" in said
     assert held["protocol"]["extractor"] is None

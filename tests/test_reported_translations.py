@@ -25,7 +25,15 @@ SMALL = (
 
 
 @pytest.fixture
-def trained(experiment, tmp_path):
+def captions(monkeypatch):
+    """The captions of the pictures that are logged."""
+    found = []
+    monkeypatch.setattr("gen_experiments.callbacks.pictures._log_image", lambda *parts: found.append(parts[-1]))
+    return found
+
+
+@pytest.fixture
+def trained(experiment, captions, tmp_path):
     """Sources, translations and truth of the validation digits, and the run's folder."""
     assert experiment("fit", *SMALL, *SHORT) == 0
     folder = tmp_path / "runs" / "translation" / "version_0"
@@ -97,7 +105,8 @@ def test_a_model_with_styles_is_scored_in_one_drawn_for_each_picture(experiment,
     assert found == pytest.approx(np.abs(made.numpy().astype(float) - train.numpy()).mean() / 255, rel=1e-5)
 
 
-def test_a_picture_shows_sources_above_translations_above_the_truth(trained):
+def test_a_picture_shows_sources_above_translations_above_the_truth(trained, captions):
+    assert captions[-1] == "step 4, 64 images seen: sources above translations above truths"
     parts, folder = trained[:3], trained[3]
     shown = tiles(folder / "images" / "translations-0000004.png", 16).unflatten(0, (-1, 3, 8))
     places = torch.arange(0, 180, 180 // 32)[:32]
@@ -105,7 +114,7 @@ def test_a_picture_shows_sources_above_translations_above_the_truth(trained):
         assert torch.equal(shown[:, row].flatten(0, 1), part[places])
 
 
-def test_unpaired_pictures_are_not_compared(experiment, refused, tmp_path):
+def test_unpaired_pictures_are_not_compared(experiment, refused, captions, tmp_path):
     write_pictures(tmp_path / "a", 30, size=(16, 16))
     write_pictures(tmp_path / "b", 40, size=(16, 16), seed=1)
     data = ["--data.source=UnpairedFolders", "--data.source.a=a", "--data.source.b=b", "--evaluation.extractor=null"]
@@ -117,6 +126,7 @@ def test_unpaired_pictures_are_not_compared(experiment, refused, tmp_path):
     assert [name for name in header if name.startswith("val/")] == ["val/cycle_l1"]
     picture = Image.open(folder / "images" / "translations-0000004.png")
     assert picture.size[0] == 8 * 18 + 2
+    assert captions[-1].endswith(" images seen: sources above translations")
     # Three held-out sources above their translations, in one row each.
     assert picture.size[1] == 2 * 18 + 2
     config = yaml.safe_load((folder / "config.yaml").read_text())

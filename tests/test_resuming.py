@@ -90,7 +90,8 @@ def test_the_best_score_and_its_file_survive_a_resumption(experiment, capsys, tm
     assert "best checkpoint, val/rfid 0.5" in said
     assert best.read_bytes() == before
     rows = table(folder / "metrics.csv")
-    assert [int(row["step"]) for row in rows if row["val/rfid"]] == [1, 3, 5]
+    for name in ("val/rfid", "validation_seconds"):
+        assert [int(row["step"]) for row in rows if row[name]] == [1, 3, 5]
     assert [int(row["step"]) for row in rows if row["train/loss"]] == list(range(6))
 
 
@@ -201,3 +202,6 @@ def test_another_batch_size_or_fewer_images_begin_a_new_epoch(experiment, capsys
     last = checkpoint(tmp_path / "runs" / model / "version_0" / "checkpoints" / "last.ckpt")
     size = int(change.rpartition("=")[2]) if "batch" in change else 96
     assert (last["global_step"], last["images_seen"], last["epoch"]) == (24, 19 * 96 + 5 * size, 1)
+    # The order of the images is not that of the epoch before.
+    (order,) = last["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    assert order["epoch"] == 2

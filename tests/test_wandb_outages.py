@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from conftest import SHORT, SMALL
 from gen_experiments.callbacks.wandb_logger import WandbRun
+from gen_experiments.runs.record import RunRecord
 from processes import MODULE, children, fit, runs, without_account
 from wandb_files import OfflineRun
 from wandb_server import Server
@@ -156,9 +157,16 @@ def test_a_run_that_goes_on_has_every_row_once(tmp_path, online, stop):
         assert all(logged[name, 16 * step] == 1 for step in found)
 
 
-def test_only_a_lost_client_is_done_without(monkeypatch, tmp_path):
-    monkeypatch.setenv("WANDB_MODE", "offline")
+def test_only_a_lost_client_is_done_without(monkeypatch, capsys, tmp_path):
+    # What a sweep's agent sets has precedence over the run's folder.
+    given = {"PROJECT": "theirs", "NAME": "trial", "RUN_ID": "0a1b", "SWEEP_ID": "sweep"}
+    for name, value in (given | {"MODE": "offline"}).items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    RunRecord("own", "gan").write(tmp_path)
     logger = WandbRun(save_dir=str(tmp_path))
+    run = logger.experiment
+    assert (run.project, run.name, run.id, run.sweep_id) == tuple(given.values())
+    assert "when running a sweep" not in capsys.readouterr().err  # the client says which of ours it passes over
     with pytest.raises(TypeError, match="must be strings"):
         logger.log_metrics({"images_seen": 1.0, 3: 1.0})
     assert not logger.experiment.disabled
@@ -197,6 +205,7 @@ def test_no_server_is_asked_where_none_is_wanted(monkeypatch, tmp_path, capsys, 
         server.failing, server.status = "", 500
         for name, value in (server.environment | {"WANDB_MODE": mode}).items():
             monkeypatch.setenv(name, value)
+        monkeypatch.delenv("WANDB_FINISH_TIMEOUT", raising=False)
         logger = WandbRun(save_dir=str(tmp_path), log_model="all")
         (tmp_path / "last.ckpt").write_bytes(b"weights")
         saved = ModelCheckpoint(save_last=True)
@@ -205,6 +214,7 @@ def test_no_server_is_asked_where_none_is_wanted(monkeypatch, tmp_path, capsys, 
         logger.log_metrics({"val/table": wandb.Table(columns=["a"], data=[[1]]), "images_seen": 1.0})
         logger.finish(0)
         assert server.failed == []
+    assert os.environ["WANDB_FINISH_TIMEOUT"] == "600"  # checkpoints take longer than curves
     assert "did not answer" not in capsys.readouterr().out
 
 

@@ -60,9 +60,9 @@ def draw_samples(model: Samples, label: int | None, seed: int, num: int, truncat
 def way(model: GAN, label: int | None, start: int, stop: int) -> Tensor:
     """Returns (STEPS, C, H, W) uint8 images on the arc between the first samples of two seeds."""
     rngs = [*sample_rngs(0, 1, start), *sample_rngs(0, 1, stop)]
+    labels = model.drawn_labels(rngs) if label is None else None  # before the noise, as `sample` does
     ends = model.noise(rngs)
-    labels = model.drawn_labels(rngs)
-    if label is None and labels is not None:
+    if labels is not None:
         label = int(labels[0])
     return images_at(model, slerp(ends[0], ends[1], torch.linspace(0, 1, STEPS)), label)
 

@@ -52,7 +52,7 @@ def explore(
     if steps % 2 == 0 or not 3 <= steps <= MAX_IN_GRID // directions:
         raise UserError(f"steps must be odd and in [3, {MAX_IN_GRID // directions}], not {steps}")
     rngs = sample_rngs(number, 1, seed)
-    noise, labels = model.noise(rngs), model.drawn_labels(rngs)
+    labels, noise = model.drawn_labels(rngs), model.noise(rngs)  # in the order of `sample`
     generator = model.ema.module
     assert isinstance(generator, Generator)
     axes, gains = semantic_directions(generator.first_weight)

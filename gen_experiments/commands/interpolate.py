@@ -54,7 +54,8 @@ def interpolate(
         raise UserError(f"--points times --steps must be at most {MAX_IN_GRID}, not {points * steps}")
     wanted = [] if classes is None else class_numbers("--classes", classes, model)
     rngs = sample_rngs(0, points, seed)
-    ends, labels = model.noise(rngs).cpu(), model.drawn_labels(rngs)
+    labels = None if wanted else model.drawn_labels(rngs)  # before the noise, as `sample` does
+    ends = model.noise(rngs).cpu()
     if latents is not None:
         ends = read_latents(latents, model.generator.latent_dim)
         if len(ends) < 2:
@@ -64,7 +65,7 @@ def interpolate(
     # An animation shows each end once, as the start of the next arc.
     shares = torch.linspace(0, 1, steps + 1)[:-1] if animated else torch.linspace(0, 1, steps)
     path = torch.cat([slerp(start, stop, shares) for start, stop in zip(starts, stops, strict=True)])
-    chosen: list[int | None] = [None] if labels is None else [*(wanted or labels[:1].tolist())]
+    chosen: list[int | None] = [*wanted] or [None if labels is None else int(labels[0])]
     ways = [images_at(model, path, label) for label in chosen]
     if animated:
         save_animation([grid(torch.stack(frame)) for frame in zip(*ways, strict=True)], out)

@@ -19,6 +19,7 @@ def test_what_a_run_took_is_the_sum_over_its_starts(experiment):
         processor.append(time.process_time())
     first, second = trained
     assert (first["seed"], first["precision"], first["device"], first["processes"]) == (3, "bf16-mixed", "cpu", 1)
+    assert first["images"] == second["images"] == [*set(second["images"])]  # the same images at both starts
     assert 0 < first["seconds"] < clock[1] - clock[0]
     assert 0 < second["seconds"] - first["seconds"] < clock[2] - clock[1]
     assert 0 < first["processor_seconds"] < processor[1] - processor[0]

@@ -78,6 +78,7 @@ def test_a_command_that_scores_is_left_after_a_batch(experiment, capfd, tmp_path
     run = tmp_path / "runs" / "vqvae" / "version_0"
     written = (run / "checkpoints" / "last.ckpt").stat().st_mtime_ns
     options += [signalled(tmp_path, step=2, name="SIGTERM"), "--data.eval_batch_size=60", "--ckpt_path=last"]
+    assert experiment("validate", *options, "--trainer.fast_dev_run=true") == 0  # a trial, whose scores are not kept
     for command in ("validate", "test", "predict"):
         (tmp_path / "signalled").unlink(missing_ok=True)
         assert experiment(command, *options) == 143, command

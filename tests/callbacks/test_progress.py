@@ -100,7 +100,8 @@ def test_a_line_a_minute_tells_the_time_left_at_the_speed_since_the_start(monkey
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("every", "drawn"), [(1e-9, [*range(7)]), (2.0, [0, 2, 4, 6])])
+# The last number is that at the end, wherever the last iteration fell.
+@pytest.mark.parametrize(("every", "drawn"), [(1e-9, [*range(8)]), (2.0, [0, 2, 4, 6, 7])])
 def test_a_bar_is_drawn_as_often_as_asked_also_where_iterations_are_short(monkeypatch, capsys, every, drawn):
     """tqdm by itself skips iterations of less than 0.1 s; here they take no time, or one second of a clock."""
     now = [0.0]
@@ -110,11 +111,13 @@ def test_a_bar_is_drawn_as_often_as_asked_also_where_iterations_are_short(monkey
     trainer = SimpleNamespace(global_step=0, max_steps=7, max_epochs=None, callback_metrics={}, callbacks=[])
     shown = RunProgress(every=every)
     shown.on_train_start(trainer, None)
-    for _ in range(6):
+    for _ in range(7):
         trainer.global_step += 1
         now[0] += 1
         shown.on_train_batch_end(trainer, None)
-    assert [int(count) for count in re.findall(r"(\d)/7 \[", capsys.readouterr().err)] == drawn
+    shown.on_train_end(trainer, None)
+    counts = [int(count) for count in re.findall(r"(\d)/7 \[", capsys.readouterr().err)]
+    assert list(dict.fromkeys(counts)) == drawn  # at its end a bar is drawn again
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from PIL import Image
 
 import gen_experiments
 from conftest import CONFIGS, SHORT, SMALL
-from exported_models import write_livened
+from exported_models import of_classes, write_livened
 from gen_experiments.commands.demo_pages import STEPS, draw_samples, proposals, remade, sheet, way
 from gen_experiments.errors import UserError
 from gen_experiments.grids import grid
@@ -30,10 +30,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 def livened(contents, tmp_path_factory):
     """Checkpoints of models whose images differ from each other."""
     folder = tmp_path_factory.mktemp("livened")
-    return {
-        name: write_livened(contents[name]["hyper_parameters"], folder / f"{name}.ckpt", gain=2.0)
-        for name in ("gan", "vqvae", "prior")
-    }
+    described = {name: contents[name]["hyper_parameters"] for name in ("gan", "vqvae", "prior")}
+    described["classes"] = of_classes(described["gan"])
+    return {name: write_livened(held, folder / f"{name}.ckpt", gain=2.0) for name, held in described.items()}
 
 
 @torch.inference_mode()
@@ -54,6 +53,10 @@ def test_a_way_leads_from_one_seed_to_the_other(livened):
         expected = to_uint8(gan(gan.noise(sample_rngs(0, 1, seed))))[0]
         assert (image.int() - expected.int()).abs().max() <= 1
     assert (images[0].int() - images[-1].int()).abs().max() > 20
+    gan = gen_experiments.load(livened["classes"])
+    for label in (None, 3):
+        first = draw_samples(gan, label, 5, 1, 1.0)[0]
+        assert (way(gan, label, 5, 6)[0].int() - first.int()).abs().max() <= 1
 
 
 @torch.inference_mode()
@@ -75,6 +78,9 @@ def test_fillings_keep_what_is_outside_of_the_box(livened):
     assert all(torch.equal(image[0, outside], picture[0, outside]) for image in made)
     assert (made[1, 0, ~outside] == 128).all()
     assert len({image.numpy().tobytes() for image in made}) == 5
+    # What the box covers has no influence on its fillings.
+    other = torch.where(outside, picture, 255 - picture)
+    assert torch.equal(proposals(prior, other, (4, 8, 20, 30), None, 3)[1:], made[1:])
     with pytest.raises(UserError, match="the box covers nothing"):
         proposals(prior, picture, (20, 8, 4, 30), None, 3)
 

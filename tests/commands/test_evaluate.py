@@ -172,10 +172,11 @@ def test_samples_of_an_archive_score_as_their_files_do(experiment, tmp_path):
     )
 
 
-def test_statistics_stand_for_their_images(experiment, tmp_path):
+def test_statistics_stand_for_their_images(experiment, tmp_path, capsys):
     digits(tmp_path / "real", slice(0, 100))
     digits(tmp_path / "fake", slice(100, 200))
     assert experiment("stats", "real", "--out=real.npz", *BY_DIGITS) == 0
+    assert capsys.readouterr().out == "wrote mu and sigma of 100 images by DigitsFeatures to real.npz\n"
     with np.load("real.npz") as held:
         rows = features(independent.digits(32)[0][:100]).astype(np.float64)
         np.testing.assert_allclose(held["mu"], rows.mean(0), rtol=1e-6)

@@ -74,8 +74,11 @@ def test_a_score_outside_of_its_interval_is_named(experiment, tmp_path, capsys):
     assert named in capsys.readouterr().out
     assert experiment("compare", "record.json", "record.json") == 0
     assert capsys.readouterr().out.count(named) == 2
-    assert experiment("evaluate", "few", "real", *BY_DIGITS, "--metrics=[mind]", "--bootstrap=40") == 0
+    inside = ("--metrics=[mind]", "--bootstrap=40", "--json=inside.json")
+    assert experiment("evaluate", "few", "real", *BY_DIGITS, *inside) == 0
     assert "outside of" not in capsys.readouterr().out
+    assert experiment("compare", "inside.json", "record.json") == 0
+    assert f"1: inside.json\n2: record.json\n   {named}" in capsys.readouterr().out
 
 
 def test_missing_modes_are_named_with_the_scores(experiment, tmp_path, capsys):

@@ -27,6 +27,7 @@ def test_what_cannot_be_evaluated_is_said(refused, checkpoints, tmp_path):
         ("real", "real", *BY_DIGITS, "--metrics=[psnr]"): "psnr is for reconstructions",
         ("real", "real", *BY_DIGITS, "--metrics=[fid]", "--lpips=Perceptual"): "--lpips is for reconstructions",
         (checkpoints["vqvae"], "--metrics=[psnr]", "--lpips=Perceptual"): "and metrics with lpips",
+        (checkpoints["vqvae"], "--metrics=[near_copies]"): "near_copies is for samples of a run",
         (checkpoints["vqvae"], "--metrics=[ms_ssim]"): "ms_ssim is for reconstructions of 176 pixels a side",
         ("real", "real", *BY_DIGITS, "--device=cuda:99"): "there is no device cuda:99",
         ("few", "real", *BY_DIGITS, "--metrics=[fid,is]"): "is needs 10 images, not 5: leave it out of --metrics",

@@ -1,7 +1,7 @@
 """Exported functions are those of the model, whoever computes them."""
 
-import copy
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 import gen_experiments
-from exported_models import check_function, write_livened
+from exported_models import check_function, of_classes, write_livened
 from gen_experiments.commands.export import PROGRAMS
-from gen_experiments.commands.programs import trace_function, write_program
+from gen_experiments.commands.programs import TorchExport, quietly, trace_function, write_program
 from gen_experiments.errors import UserError
 from gen_experiments.models.vqvae import VQVAE
 from gen_experiments.pure_functions import PureFunction
@@ -31,9 +31,8 @@ def exports(contents, tmp_path_factory):
     from gen_experiments.__main__ import main
 
     folder = tmp_path_factory.mktemp("exports")
-    described = {name: copy.deepcopy(contents[name]["hyper_parameters"]) for name in ("gan", "vqvae")}
-    for network in "generator", "discriminator":
-        described["gan"][network]["init_args"]["conditional"] = True
+    described = {name: contents[name]["hyper_parameters"] for name in ("gan", "vqvae")}
+    described["gan"] = of_classes(described["gan"])
     found = {}
     for name, hyper_parameters in described.items():
         path = write_livened(hyper_parameters, folder / f"{name}.ckpt", gain=2.0)
@@ -187,10 +186,34 @@ def test_the_size_of_a_batch_is_asked_of_its_shape():
     trace_function("sums", PureFunction(lambda x: x.view(x.shape[0], 2), (), inputs, ("sums",)))
 
 
+def test_a_difference_is_the_largest_of_all_outputs_beside_the_size_of_their_numbers():
+    function = PureFunction(lambda x: (x, 100 * x), (), {"values": torch.ones(3, 2)}, ("same", "large"))
+    program = trace_function("both", function)
+
+    class Off(TorchExport):
+        def run(self, contents, inputs):
+            same, large = super().run(contents, inputs)
+            return [same, large + by]
+
+    by = 0.05
+    assert write_program("both", function, program, Off())[1] == pytest.approx(by, rel=1e-3)
+    by = 0.2
+    with pytest.raises(UserError, match=r"both\.pt2 would differ from the model by 2\.0e-01: not written"):
+        write_program("both", function, program, Off())
+    with quietly():
+        assert not logging.getLogger("torch").isEnabledFor(logging.WARNING)
+    assert logging.getLogger("torch").isEnabledFor(logging.WARNING)
+
+
 def test_mistakes_get_one_line(refused, checkpoints, tmp_path, monkeypatch):
     path = checkpoints["gan"]
     assert "there is no checkpoint at nowhere.ckpt" in refused("export", "nowhere.ckpt")
     assert "there is no format onx" in refused("export", path, "--formats=[safetensors,onx]")
+
+    def trace(*_):
+        raise AssertionError("all was traced in vain")
+
+    monkeypatch.setattr("gen_experiments.commands.export.trace_function", trace)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     assert "full exists and is no empty folder" in refused("export", path, "--out=full")

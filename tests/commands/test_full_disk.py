@@ -1,6 +1,7 @@
 """A disk that is full when a command writes: one line, the system's reason, and no file under its final name."""
 
 import resource
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,13 +10,18 @@ from gen_experiments.storage import WriteError, write_array
 from pictures_on_disk import write_pictures
 
 
-@pytest.fixture
-def full(tmp_path):
-    """Writes beyond the first 50 bytes of a file fail, as they do on a full disk; Python ignores the signal."""
+@contextmanager
+def full(size=50):
+    """Writes beyond so many bytes of a file fail, as they do on a full disk; Python ignores the signal.
+
+    Within a test only: the file that pytest's own output goes to may be longer.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
@@ -37,26 +43,27 @@ def pictures(tmp_path):
     ],
 )
 def test_a_command_says_why_it_could_not_write(
-    experiment, checkpoints, pictures, capsys, tmp_path, full, command, model, out, options
+    experiment, checkpoints, pictures, capsys, tmp_path, command, model, out, options
 ):
-    assert experiment(command, checkpoints[model], f"--out={out}", *options) == 1
+    with full():
+        assert experiment(command, checkpoints[model], f"--out={out}", *options) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
     assert line.startswith("error: cannot write ")
     assert line.endswith(": File too large")
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "pictures"] == []
 
 
-def test_statistics_say_so_too(experiment, pictures, capsys, tmp_path, full):
+def test_statistics_say_so_too(experiment, pictures, capsys, tmp_path):
     options = ("--extractor=DigitsFeatures", "--extractor.any_images=true")
-    assert experiment("stats", "pictures", "--out=s.npz", *options) == 1
+    with full():
+        assert experiment("stats", "pictures", "--out=s.npz", *options) == 1
     assert capsys.readouterr().err.endswith("error: cannot write s.npz: File too large\n")
     assert not (tmp_path / "s.npz").exists()
 
 
-def test_an_array_that_finds_no_room_has_a_reason(tmp_path, full):
+def test_an_array_that_finds_no_room_has_a_reason(tmp_path):
     # Behind the header, as most disks do.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    with pytest.raises(WriteError, match=r"data\.npy: File too large$"):
+    with full(1000), pytest.raises(WriteError, match=r"data\.npy: File too large$"):
         write_array(tmp_path / "data.npy", np.zeros(1000))
     assert list(tmp_path.iterdir()) == []
 

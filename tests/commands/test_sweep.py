@@ -14,8 +14,10 @@ import yaml
 
 import independent
 from conftest import CONFIGS, SMALL
+from gen_experiments.commands import sweep as sweeping
 from gen_experiments.commands.sweep import print_trials
 from gen_experiments.errors import UserError
+from gen_experiments.runs.record import RunRecord
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.search.trials import Trials
 
@@ -90,6 +92,22 @@ def test_a_killed_sweep_goes_on_with_the_trial_it_was_in(folder):
     rows = len(independent.column("runs/searched/version_0/metrics.csv", "val/rfid"))
     assert rows < 400
     assert vars(Trials(SweepFile.read(Path("sweep.yaml")), 0).next()) == before
+
+
+@pytest.mark.parametrize("status", ["finished", "stopped", "running"])
+def test_a_trial_is_gone_on_with_unless_its_run_has_finished(folder, capsys, monkeypatch, status):
+    write()
+    trials, trained = Trials(SweepFile.read(Path("sweep.yaml")), 0), []
+    trial = trials.next()
+    trials.folder(trial).mkdir()
+    RunRecord("a", "searched", status=status).write(trials.folder(trial))
+    (trials.folder(trial) / "metrics.csv").write_text("step,val/rfid\n1,4.0\n2,3.0\n3,5.0\n")
+    monkeypatch.setattr("gen_experiments.commands.sweep._train", lambda *parts: trained.append(parts) or True)
+    sweeping._run(trials, trial)
+    ended = "finished" if status == "finished" else "stopped"  # early, as `_train` says
+    assert len(trained) == (status != "finished")
+    assert capsys.readouterr().out == f"trial 0: {ended}, best val/rfid 3\n"
+    assert state() == [{"parameters": trial.parameters, "state": ended, "history": [4.0, 3.0, 5.0]}]
 
 
 def test_the_drawing_depends_on_the_seed_and_the_trials_alone(folder):

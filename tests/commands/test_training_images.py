@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from gen_experiments.checkpoints.loading import load_model
@@ -78,12 +79,23 @@ def test_the_verdict_never_comforts():
     assert verdict(1.0, 0.3) == "no sign of copies (p = 1), which does not prove that there are none"
 
 
-def test_three_classifiers_are_compared(experiment, checkpoints, capsys):
-    assert experiment("augment-score", checkpoints["prior"], "--per-class=3", "--steps=10") == 0
+def test_three_classifiers_are_compared(experiment, checkpoints, capsys, tmp_path):
+    # With fewer test images than validation images.
+    described = yaml.safe_load((checkpoints["prior"].parents[1] / "config.yaml").read_text())
+    described["data"]["init_args"]["test_size"] = 30
+    (tmp_path / "fewer.yaml").write_text(yaml.safe_dump({"data": described["data"]}))
+    options = ["--per-class=3", "--steps=10", "--config=fewer.yaml"]
+    with pytest.warns(UserWarning, match="trained on other images"):
+        assert experiment("augment-score", checkpoints["prior"], *options) == 0
     said = capsys.readouterr().out
     rows = re.findall(r"(real|generated|both) +│ +(\d+) +│ ([\d.]+)% +│ ([\d.]+)% to ([\d.]+)%", said)
-    assert [(name, int(count)) for name, count, *_ in rows] == [("real", 1437), ("generated", 30), ("both", 1467)]
-    assert all(float(low) <= float(accuracy) <= float(high) for _, _, accuracy, low, high in rows)
+    assert [(name, int(count)) for name, count, *_ in rows] == [("real", 1587), ("generated", 30), ("both", 1617)]
+    for _, _, *shares in rows:
+        accuracy, low, high = (float(share) / 100 for share in shares)
+        # Wilson's interval of so many right ones of 30: the roots of (p̂ − p)² = z² p(1 − p)/n.
+        right, z = round(30 * accuracy), 1.959964
+        wilson = np.roots([1 + z**2 / 30, -(2 * right / 30 + z**2 / 30), (right / 30) ** 2]).real
+        assert (accuracy, low, high) == pytest.approx((right / 30, *sorted(wilson)), abs=1e-4)
 
 
 def test_each_class_is_generated_as_often_and_a_seed_names_the_result(experiment, checkpoints, capsys, monkeypatch):

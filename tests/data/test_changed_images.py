@@ -7,6 +7,9 @@ import pytest
 from PIL import Image
 
 from conftest import CONFIGS, SHORT, SMALL
+from gen_experiments.callbacks.changes import training_images
+from gen_experiments.data.datamodule import ImageDataModule
+from gen_experiments.data.sources.folder import ImageFolder
 
 WORDS = "the checkpoint was trained on other images"
 OPTIONS = [
@@ -37,6 +40,22 @@ def trained(experiment, capsys, tmp_path):
         draw(tmp_path / "pictures" / name, 6)
     assert experiment("fit", *OPTIONS) == 0
     assert WORDS not in "".join(capsys.readouterr())
+
+
+def test_of_many_pictures_the_last_counts_too(tmp_path):
+    """Of more than 64 only some are compared, spread over all of them."""
+
+    def seen():
+        source = ImageFolder(str(tmp_path / "pictures"), channels=3)
+        return training_images(ImageDataModule(source=source, size=16, crop="none"))
+
+    for split, count in {"train": 80, "val": 1, "test": 1}.items():
+        draw(tmp_path / "pictures" / split, count)
+    before = seen()
+    assert before == seen()
+    last = tmp_path / "pictures" / "train" / "9.png"  # by its name
+    Image.fromarray(255 - np.asarray(Image.open(last))).save(last)
+    assert seen() != before
 
 
 def said(experiment, capsys, *words):

@@ -19,7 +19,7 @@ def test_one_picture_for_each_class_is_a_collapse():
 
 
 def test_the_collapsed_class_is_named():
-    scores, said = validated([100, 100, 100, 1, *[100] * 6])
+    scores, said = validated([100, 100, 100, 1, *[100] * 6], seed=3)
     assert scores["val/class_variety"] < 1e-6
     assert said[0].startswith("the samples of class 3 have collapsed")
 

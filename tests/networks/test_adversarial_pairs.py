@@ -1,5 +1,6 @@
 import copy
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -7,8 +8,13 @@ from torch import nn
 
 from gen_experiments.errors import UserError
 from gen_experiments.images import ImageSpec
+from gen_experiments.networks.autoencoder import PlainDecoder, PlainEncoder
 from gen_experiments.networks.discriminators import DCGANDiscriminator, PlainDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator, PlainGenerator
+from gen_experiments.networks.patch import PatchDiscriminator
+from gen_experiments.networks.r3gan import R3GANGenerator
+from gen_experiments.networks.resnet import ResNetGenerator
+from gen_experiments.networks.unet import UNet
 
 
 def _size(module):
@@ -37,9 +43,27 @@ def test_dcgan_has_the_weights_of_its_layers():
 
 
 def test_channels_stop_doubling_at_eight_widths():
-    for network in (DCGANGenerator, DCGANDiscriminator):
+    for network in (DCGANGenerator, DCGANDiscriminator, partial(PatchDiscriminator, layers=5), UNet):
         layers = network(ImageSpec(1, 256), width=2).modules()
         assert max(layer.out_channels for layer in layers if hasattr(layer, "out_channels")) == 16
+
+
+def test_the_plain_networks_by_their_formulas():
+    """Two linear maps each, with a LeakyReLU of slope 0.2 or a ReLU in between, and tanh where images are made."""
+    image, noise = ImageSpec(2, 3), torch.randn(5, 8)
+    images, latents = torch.randn(5, 2, 3, 3), torch.randn(5, 4, 2, 2)
+
+    def formula(network, x, slope=0.0):
+        first, second = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
+        x = x.flatten(1) @ first.weight.T + first.bias
+        return torch.where(x > 0, x, slope * x) @ second.weight.T + second.bias
+
+    discriminator, generator = PlainDiscriminator(image, hidden=6), PlainGenerator(image, 8, hidden=6)
+    torch.testing.assert_close(discriminator(images), formula(discriminator, images, 0.2)[:, 0])
+    torch.testing.assert_close(generator(noise).flatten(1), formula(generator, noise).tanh())
+    encoder, decoder = PlainEncoder(image, 4, hidden=6, grid=2), PlainDecoder(image, 4, hidden=6, grid=2)
+    torch.testing.assert_close(encoder(images).flatten(1), formula(encoder, images))
+    torch.testing.assert_close(decoder(latents).flatten(1), formula(decoder, latents).tanh())
 
 
 def test_dcgan_starts_as_the_paper_says():
@@ -98,3 +122,19 @@ def test_networks_can_be_copied_and_pickled(network):
     original = network(ImageSpec(1, 16))
     for twin in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
         assert all(torch.equal(a, b) for a, b in zip(original.parameters(), twin.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", [DCGANGenerator, PlainGenerator, R3GANGenerator, ResNetGenerator])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_first_weight_is_what_the_noise_meets(kind, conditional):
+    """Noise in the kernel of the first weight changes nothing."""
+    size = {"hidden": 2} if kind is PlainGenerator else {"width": 16} if kind is R3GANGenerator else {"width": 1}
+    generator = kind(ImageSpec(1, 16, 3), latent_dim=300, conditional=conditional, **size).eval()
+    noise = torch.randn(2, 300)
+    _, _, directions = torch.linalg.svd(generator.first_weight.detach())
+    labels = torch.tensor([0, 2]) if conditional else None
+    with torch.no_grad():
+        torch.testing.assert_close(
+            generator(noise + 5 * directions[-1], labels), generator(noise, labels), atol=1e-4, rtol=0
+        )
+        assert not torch.allclose(generator(noise + 5 * directions[0], labels), generator(noise, labels), atol=1e-4)
