@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from gen_experiments.checkpoints.loading import load_model
+from gen_experiments.commands import augment_score
 from gen_experiments.commands.memorisation import verdict
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.images import to_uint8
@@ -84,6 +85,17 @@ def test_three_classifiers_are_compared(experiment, checkpoints, capsys):
     rows = re.findall(r"(real|generated|both) +│ +(\d+) +│ ([\d.]+)% +│ ([\d.]+)% to ([\d.]+)%", said)
     assert [(name, int(count)) for name, count, *_ in rows] == [("real", 1437), ("generated", 30), ("both", 1467)]
     assert all(float(low) <= float(accuracy) <= float(high) for _, _, accuracy, low, high in rows)
+
+
+def test_a_classifier_judges_each_image_by_itself(monkeypatch):
+    monkeypatch.setattr(augment_score, "BATCH", 8)
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.arange(2).repeat(16)
+    images = (labels * 2.0 - 1).view(-1, 1, 1, 1) + 0.1 * torch.randn(32, 1, 32, 32, generator=rng)
+    of_each = [(images[labels == label], labels[labels == label]) for label in (0, 1)]
+    right = [augment_score._right(images, labels, test, 2, 20, 0, torch.device("cpu")) for test in of_each]
+    # Normalised by the images beside it, one of a batch of one brightness alone would have none.
+    assert right == [16, 16]
 
 
 def test_each_class_is_generated_as_often_and_a_seed_names_the_result(experiment, checkpoints, capsys, monkeypatch):
