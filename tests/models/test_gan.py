@@ -65,10 +65,15 @@ def test_samples_come_from_the_average(tmp_path):
 
 
 def test_the_learning_rate_is_a_function_of_images_seen(tmp_path):
-    _, history = train(gan(lr_schedule=Cosine(1.0, 0.0, images=16)), 5, tmp_path, log_every_n_steps=1)
-    assert history.rates[0] == [1e-3, 1e-3]
-    assert history.rates[2] == pytest.approx([0.5e-3, 0.5e-3])
-    assert history.rates[4] == pytest.approx([0.0, 0.0])
+    def two_rates(parameters):
+        first, *others = parameters
+        return torch.optim.Adam([{"params": first, "lr": 1e-2}, {"params": others}], lr=1e-3)
+
+    options = {"lr_schedule": Cosine(1.0, 0.0, images=16), "optimizer_g": two_rates}
+    _, history = train(gan(**options), 5, tmp_path, log_every_n_steps=1)
+    assert history.rates[0] == [1e-3, 1e-2, 1e-3]
+    assert history.rates[2] == pytest.approx([0.5e-3, 0.5e-2, 0.5e-3])
+    assert history.rates[4] == pytest.approx([0.0, 0.0, 0.0])
     # The factor in the curves is the one that this very batch was trained with.
     factors = [logged["train/lr_factor"] for logged in history.logged]
     assert factors == pytest.approx([rates[0] / 1e-3 for rates in history.rates])
