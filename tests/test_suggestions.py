@@ -20,7 +20,11 @@ MANY = [f"key_{letter}" for letter in "abcdefghijklmnopqrstuvwxy"]
         ("run.nam", ["run.name", "run.root", "data.names"], "; did you mean run.name? (accepted: name, root)"),
         ("run.nam.x", ["run.name.x", "run.root"], "; did you mean run.name? (accepted: name, root)"),
         # A key of a section, without the section.
-        ("max_steps", ["trainer.max_steps", "data.size"], "; did you mean trainer.max_steps? (accepted: trainer, data)"),
+        (
+            "max_steps",
+            ["trainer.max_steps", "data.size"],
+            "; did you mean trainer.max_steps? (accepted: trainer, data)",
+        ),
         # A right word, with keys below it that it has not.
         ("size.x", ["size", "crop"], " (accepted: size, crop)"),
         # Of many keys the nearest is enough; without one the first are listed.
@@ -46,7 +50,10 @@ def test_words_that_are_accepted_too_are_suggested_and_not_listed():
         ("Some other complaint\n- there is no class A; did you mean B?", "there is no class A; did you mean B?"),
         ('Parser key "model":\n  Parser key "width":\n    Expected a int', "model.width: Expected an int"),
         ("Expected a <class 'float'>. Got value: Namespace(a=1, b=2)", "Expected a float"),
-        ("Not a valid subclass of Source. More", "it is no class of Source: give class_path, and the options below init_"),
+        (
+            "Not a valid subclass of Source. More",
+            "it is no class of Source: give class_path, and the options below init_",
+        ),
         ("Given value: 3", "Given value: 3"),
     ],
 )
