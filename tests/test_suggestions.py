@@ -55,6 +55,7 @@ def test_words_that_are_accepted_too_are_suggested_and_not_listed():
             "it is no class of Source: give class_path, and the options below init_",
         ),
         ("Given value: 3", "Given value: 3"),
+        ('Parser key "model":', 'Parser key "model":'),
     ],
 )
 def test_of_a_message_of_many_lines_the_mistake_is_told(message, said):

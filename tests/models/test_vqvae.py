@@ -75,6 +75,9 @@ def test_it_learns_to_make_the_images_of_their_sources(tmp_path):
     # The discriminator, too, takes the images for real, and not their sources; it sees the labels, of a mean of 1.5.
     assert logged["logit_real"] == pytest.approx(float(images.mean()) + 1.5, rel=1e-5)
     assert logged["logit_fake"] == pytest.approx(float(remade.mean()) + 1.5, rel=1e-5)
+    # Not adaptive, the adversarial loss has the weight alone as its factor.
+    total = logged["reconstruction"] + logged["quantizer"] + 0.8 * logged["adversarial"]
+    assert logged["loss"] == pytest.approx(total, rel=1e-5)
 
 
 def test_the_averages_of_all_three_parts_by_hand(tmp_path):
