@@ -12,6 +12,7 @@ import independent
 from conftest import SMALL
 from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.models.prior import CodePrior
+from gen_experiments.models.vqvae import VQVAE
 from reported_runs import COMMON, GAN, PRIOR, SEED, SIZE, checkpoint, features, write
 
 
@@ -48,6 +49,7 @@ def test_fid_is_that_of_the_samples_on_disk_and_the_training_images(experiment, 
 def test_reconstructions_score_as_their_files_do(experiment, trained, images, tmp_path, capsys):
     run = trained / "vqvae" / "version_0"
     options = [*SMALL["vqvae"], *COMMON, f"--ckpt_path={checkpoint(trained, 'vqvae')}"]
+    options += ["--data.eval_batch_size=100"]  # the last batch is short
     assert experiment("test", *options) == 0
     assert experiment("predict", *options) == 0
     remade = independent.read_pictures(sorted((run / "predictions").iterdir()))
@@ -65,6 +67,9 @@ def test_reconstructions_score_as_their_files_do(experiment, trained, images, tm
     assert reported("rfid") == pytest.approx(rfid, rel=1e-3)
     squared = ((remade.double() - originals.double()) / 127.5).square().mean()
     assert reported("recon_mse") == pytest.approx(float(squared), rel=1e-3)
+    with torch.no_grad():
+        commitment = load_model(checkpoint(trained, "vqvae"), VQVAE, "test")(originals / 127.5 - 1)[1].loss
+    assert reported("loss") == pytest.approx(reported("recon_mse") + float(commitment), rel=1e-4)
     write(originals, tmp_path / "pictures")
     assert experiment("encode", checkpoint(trained, "vqvae"), "--images=pictures") == 0
     with np.load("codes.npz") as archive:
