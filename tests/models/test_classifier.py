@@ -20,7 +20,7 @@ from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.metrics.scripted import ScriptedFeatures
 from gen_experiments.metrics.trained import TrainedFeatures
 from gen_experiments.models.classifier import Classifier, shift_randomly
-from gen_experiments.randomness import generator
+from gen_experiments.randomness import Stream, generator
 from small_models import ADAM, IMAGES, Logged, quiet_trainer
 
 
@@ -112,6 +112,16 @@ def test_the_loss_of_smoothed_labels_by_hand(tmp_path):
     targets = 0.8 * torch.eye(4).double()[labels] + 0.2 / 4
     quiet_trainer(watch, 1, tmp_path, log_every_n_steps=1).fit(model, labelled(labels))
     assert watch.logged[0]["train/loss"] == pytest.approx(-(targets * logits).sum(1).mean().item(), rel=1e-5)
+
+
+def test_each_batch_is_shifted_anew(tmp_path):
+    model = Classifier(ImageSpec(1, 8, 4), functools.partial(ClassifierNet, width=4), ADAM, shift=1)
+    batch, seen = Batch(to_float(IMAGES[:8]), torch.arange(8) % 4), []
+    model.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    quiet_trainer(Logged(), 2, tmp_path).fit(model, DataLoader([batch] * 2, batch_size=None))
+    for images_seen, images in zip((8, 16), seen, strict=True):
+        assert torch.equal(images, shift_randomly(batch.images, 1, generator("cpu", Stream.SHIFT, 0, images_seen)))
+    assert not torch.equal(*seen)
 
 
 def test_a_validation_counts_its_own_images_alone(tmp_path):
