@@ -132,6 +132,8 @@ def test_a_validation_counts_its_own_images_alone(tmp_path):
     for labels, accuracy in ((found, 1.0), ((found + 1) % 4, 0.0)):
         (scores,) = trainer.validate(model, labelled(labels.tolist()), verbose=False)
         assert scores["val/accuracy"] == accuracy
+    (scores,) = trainer.test(model, labelled(found.tolist()), verbose=False)
+    assert scores["test/accuracy"] == 1.0
 
 
 @pytest.mark.parametrize(("size", "last"), [(4, 4), (7, 7), (28, 7), (32, 4), (64, 4)])
