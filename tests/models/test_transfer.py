@@ -13,7 +13,7 @@ import independent
 from conftest import SHORT, SMALL
 from gen_experiments.checkpoints.transfer import files_named, load_what_fits
 from gen_experiments.errors import UserError
-from run_files import checkpoint
+from run_files import checkpoint, equal
 from small_models import vqvae
 
 OTHER = (*SHORT, "--run.root=other", "--trainer.max_steps=2")
@@ -138,6 +138,18 @@ def test_of_several_sets_of_weights_one_is_to_be_named(tmp_path):
     count = sum(not name.endswith("_extra_state") for name in weights)
     assert load_what_fits(model, f"{path}:params_ema")[0].startswith(f"begins with {count} of {count} weights")
     assert torch.equal(model.quantizer.codebook, weights["quantizer.codebook"])
+
+
+def test_averages_begin_as_copies_whatever_wrapped_the_weights(tmp_path):
+    plain, averaged = vqvae(), vqvae(ema_half_life=10.0)
+    weights = {name: value + 1 for name, value in plain.state_dict().items()}
+    torch.save({f"model._orig_mod.{name}": value for name, value in weights.items()}, tmp_path / "a.pt")
+    load_what_fits(averaged, tmp_path / "a.pt")
+    for name in ("encoder", "quantizer", "decoder"):
+        loaded = {key: value for key, value in getattr(averaged, name).state_dict().items() if "_extra" not in key}
+        assert all(torch.equal(value, weights[f"{name}.{key}"]) for key, value in loaded.items())
+    for average, part in averaged.averaged_parts():
+        assert equal(average.module.state_dict(), part.state_dict())
 
 
 def test_whole_numbers_are_no_weights(tmp_path):
