@@ -3,7 +3,6 @@ import pytest
 import torch
 from PIL import Image
 
-from gen_experiments.data.damage_parts import GaussianNoise
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.pair_folders import PairedFolders, UnpairedFolders
@@ -46,14 +45,6 @@ def test_pairs_go_by_name_with_the_labels_of_their_folders(tmp_path):
         assert set(red_b.tolist()) == {200}
         assert torch.equal(green_a, green_b)
         assert torch.equal(label, green_a % 2)
-
-
-def test_the_first_picture_of_a_pair_is_damaged(tmp_path):
-    damage = [GaussianNoise((0.0, 0.0))]
-    data = ImageDataModule(PairedFolders(*write_pairs(tmp_path)), size=8, batch_size=4, damage=damage)
-    for loader in (data.train_dataloader(), data.val_dataloader()):
-        red_a, _, red_b, *_ = sides(data, loader).T
-        assert (set(red_a.tolist()), set(red_b.tolist())) == ({10}, {200})
 
 
 def test_a_class_without_pairs_makes_other_labels_and_another_key(tmp_path):
