@@ -112,10 +112,11 @@ def test_augmented_iterations_of_pix2pix_by_hand(tmp_path):
         assert logged["train/augmentation_p"] == 1.0
 
 
-def test_a_strength_that_rises_counts_images(tmp_path):
+def test_what_rises_counts_images(tmp_path):
     """Batches of two pictures are a quarter of the eight over which it rises."""
-    model = pix2pix(augmentation=DiffAugment(**COLOUR), augmentation_strength=Linear(0.0, 1.0, images=8))
-    watch = fit_pictures(model, tmp_path, 5)
+    rising = {"augmentation_strength": Linear(0.0, 1.0, images=8), "ema_half_life": Linear(0.0, 16.0, images=8)}
+    watch = fit_pictures(pix2pix(augmentation=DiffAugment(**COLOUR), **rising), tmp_path, 5)
+    assert [logged["train/ema_half_life"] for logged in watch.logged] == pytest.approx([0, 4, 8, 12, 16])
     assert [logged["train/augmentation_p"] for logged in watch.logged] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
 
 
