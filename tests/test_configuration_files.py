@@ -2,13 +2,16 @@
 
 import os
 import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
 from conftest import CONFIGS, SHORT, SMALL
+from gen_experiments.cli.pipes import pipes_as_files
 from processes import MODULE, without_account
 
 
@@ -83,6 +86,24 @@ def test_a_configuration_may_come_from_a_pipe(experiment, mistake, capsys):
     said = mistake("fit", *SMALL["gan"], *SHORT, f"--config={path}")
     assert f"{path}: trainer must have keys of its own below it, and holds 5" in said
     os.close(reading)
+
+
+def test_the_words_of_the_process_name_files_only_while_they_exist(monkeypatch):
+    def fail(words):
+        for _ in range(2):  # a file can be read again, by other processes too
+            assert Path(words[1].removeprefix("--config=")).read_text() == "a: 1"
+        own.append(sys.argv[1:] == words)
+        raise KeyError
+
+    own = []
+    for others in ([], ["--more"]):
+        path, reading = pipe("a: 1")
+        monkeypatch.setattr(sys, "argv", before := ["program", "fit", f"--config={path}", *others])
+        with pytest.raises(KeyError), pipes_as_files(["fit", f"--config={path}"]) as words:
+            fail(words)
+        assert sys.argv is before
+        os.close(reading)
+    assert own == [True, False]
 
 
 @pytest.mark.long

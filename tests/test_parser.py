@@ -36,6 +36,7 @@ CONFIG = f"--config={CONFIGS}/vqvae.yaml"
         ),
         (["fit", "--config=nowhere.yaml"], "there is no configuration at nowhere.yaml"),
         (["fit", "CONFIG", "--config", "~/nowhere.yml"], "there is no configuration at ~/nowhere.yml"),
+        (["fit", "--config=https://some.where/a.yaml"], "there is no configuration at https://some.where/a.yaml"),
         (["sample", __file__, "--numm=3"], "there is no key numm; did you mean num?"),
         # The beginning of an option is not taken for it.
         (["sample", __file__, "--nu", "3"], "there is no key nu; did you mean num? (accepted: checkpoint, num,"),

@@ -7,11 +7,14 @@ import re
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 import independent
 from conftest import SMALL
 from gen_experiments.checkpoints.loading import load_model
+from gen_experiments.commands.training_data import training_data
 from gen_experiments.models.prior import CodePrior
+from gen_experiments.models.vqvae import VQVAE
 from reported_runs import COMMON, GAN, PRIOR, SEED, SIZE, checkpoint, features, write
 
 
@@ -48,6 +51,7 @@ def test_fid_is_that_of_the_samples_on_disk_and_the_training_images(experiment, 
 def test_reconstructions_score_as_their_files_do(experiment, trained, images, tmp_path, capsys):
     run = trained / "vqvae" / "version_0"
     options = [*SMALL["vqvae"], *COMMON, f"--ckpt_path={checkpoint(trained, 'vqvae')}"]
+    options += ["--data.eval_batch_size=100"]  # the last batch is short
     assert experiment("test", *options) == 0
     assert experiment("predict", *options) == 0
     remade = independent.read_pictures(sorted((run / "predictions").iterdir()))
@@ -65,6 +69,9 @@ def test_reconstructions_score_as_their_files_do(experiment, trained, images, tm
     assert reported("rfid") == pytest.approx(rfid, rel=1e-3)
     squared = ((remade.double() - originals.double()) / 127.5).square().mean()
     assert reported("recon_mse") == pytest.approx(float(squared), rel=1e-3)
+    with torch.no_grad():
+        commitment = load_model(checkpoint(trained, "vqvae"), VQVAE, "test")(originals / 127.5 - 1)[1].loss
+    assert reported("loss") == pytest.approx(reported("recon_mse") + float(commitment), rel=1e-4)
     write(originals, tmp_path / "pictures")
     assert experiment("encode", checkpoint(trained, "vqvae"), "--images=pictures") == 0
     with np.load("codes.npz") as archive:
@@ -113,17 +120,26 @@ def log_probabilities(prior, codes, hidden, conditions):
 def test_the_likelihood_is_that_of_the_averaged_prior(trained, images, prior):
     """Of n codes of an image hidden, n uniform: L / n times their sum of −log₂ p, a code."""
     model, averaged, _ = prior
-    pixels, labels = images["val"]
-    codes = model.encode(pixels / 127.5 - 1)
-    length = codes.shape[1]
-    drawn = torch.tensor([independent.uniform_of_image(place, 1 + length, 4) for place in range(len(codes))])
-    counts = 1 + (length * drawn[:, 0]).long()
-    hidden = first_in_order(counts, drawn[:, 1:])
+    data = training_data(str(checkpoint(trained, "prior")), None)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    # One after the other, as in a program of one's own: each split has codes of its own.
+    (validated,), (tested,) = (evaluate(model, data, verbose=False) for evaluate in (trainer.validate, trainer.test))
     model.prior.load_state_dict(averaged)
-    log_probs = log_probabilities(model.prior, codes, hidden, labels).gather(-1, codes[..., None])[..., 0]
-    bits = (-log_probs * hidden).sum(dim=1) / counts / math.log(2)
+    expected = {}
+    for split in ("val", "test"):
+        pixels, labels = images[split]
+        codes = model.encode(pixels / 127.5 - 1)
+        length = codes.shape[1]
+        drawn = torch.tensor([independent.uniform_of_image(place, 1 + length, 4) for place in range(len(codes))])
+        counts = 1 + (length * drawn[:, 0]).long()
+        hidden = first_in_order(counts, drawn[:, 1:])
+        log_probs = log_probabilities(model.prior, codes, hidden, labels).gather(-1, codes[..., None])[..., 0]
+        expected[f"{split}/nll"] = float(((-log_probs * hidden).sum(dim=1) / counts / math.log(2)).mean())
     (reported,) = independent.column(trained / "prior" / "version_0" / "metrics.csv", "val/nll")
-    assert reported == pytest.approx(float(bits.mean()), rel=1e-5)
+    assert reported == pytest.approx(expected["val/nll"], rel=1e-5)
+    assert {name: value for name, value in (validated | tested).items() if "nll" in name} == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_the_loss_is_over_a_cosine_of_the_codes(experiment, trained, images, prior):

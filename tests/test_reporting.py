@@ -44,6 +44,15 @@ def test_what_an_error_hides_is_not_told():
     assert error_line(raised(hides)).startswith("ValueError: what counts (")
 
 
+def test_errors_that_are_each_others_reasons_are_told_once():
+    first, second = ValueError("one"), KeyError("other")
+    first.__cause__, second.__cause__ = second, first
+    assert error_line(first).startswith("KeyError: 'other' (")
+    first.__cause__ = second.__cause__ = None
+    first.__context__, second.__context__ = second, first
+    assert error_line(second).startswith("KeyError: 'other' (")
+
+
 def test_a_foreign_error_is_told_with_its_class_and_place():
     message = error_line(raised(lambda: {}["missing"]))
     assert message.startswith("KeyError: 'missing' (in ")

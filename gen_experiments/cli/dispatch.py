@@ -95,9 +95,9 @@ def _check_configs(arguments: list[str]) -> None:
     for word, following in itertools.pairwise([*arguments, ""]):
         option, equals, value = word.partition("=")
         file = value if equals else following
-        # A configuration may also be remote, a pipe, or YAML in the word itself.
-        is_local = option in ("--config", "-c") and file.endswith((".yaml", ".yml")) and "://" not in file
-        if is_local and not Path(in_home(file)).exists():
+        # A configuration may also be a pipe, or YAML in the word itself.
+        is_file = option in ("--config", "-c") and file.endswith((".yaml", ".yml"))
+        if is_file and not Path(in_home(file)).exists():
             OneLineParser(prog=f"gen_experiments {arguments[0]}").error(f"there is no configuration at {file}")
 
 

@@ -40,9 +40,7 @@ def error_line(error: BaseException) -> str:
     mistake = next((link for link in _chain(error) if isinstance(link, UserError)), None)
     if mistake is not None:
         return shortened(str(mistake))
-    root = error
-    while root.__cause__ is not None:
-        root = root.__cause__
+    *_, root = _chain(error, causes_alone=True)
     message = one_line(str(root)) if str(root).strip() else ""
     if isinstance(root, MemoryError) or OUT_OF_MEMORY.search(message):
         message = f"a size asks for more memory than this machine has; {message}"
@@ -77,14 +75,14 @@ def warning_line(
     return f"warning: {' '.join(str(message).split())}{place}\n"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Returns an error and the errors that led to it, the last first."""
+def _chain(error: BaseException, causes_alone: bool = False) -> Iterator[BaseException]:
+    """Returns an error and the errors that led to it, the last first, or only what was raised `from` what."""
     link: BaseException | None = error
     seen: set[int] = set()
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         yield link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        link = link.__cause__ or (None if causes_alone or link.__suppress_context__ else link.__context__)
 
 
 def _place(error: BaseException) -> str:

@@ -139,7 +139,7 @@ class ImageModel(Recorded, ManualOptimization, ABC):
         set_run_length(images)
         if self.lr_schedule is None or images == math.inf or not self.trainer.is_global_zero:
             return
-        if images > self.images_seen and self.lr_schedule(self.images_before_last) == 0:
+        if self.lr_schedule(self.images_before_last) == 0:
             warnings.warn(
                 f"lr_schedule reaches 0 before the {images} images of this run: its last steps change nothing; "
                 "leave out lr_schedule.images and it lasts as long as the run",

@@ -79,9 +79,9 @@ def main():
         data = copy(data)
         data.damage = [kind]
         parts = np.split(numbers, range(BATCH, len(numbers), BATCH))
-        sources = torch.cat([data.source_images(chosen.split, part) for part in parts])
-        restored = torch.cat([to_uint8(restore(part)) for part in sources.split(BATCH)])
-        sources = to_uint8(sources)
+        damaged = [data.source_images(chosen.split, part) for part in parts]
+        pairs = zip(damaged, map(torch.from_numpy, parts), strict=True)
+        sources, restored = to_uint8(torch.cat(damaged)), torch.cat([to_uint8(restore(*pair)) for pair in pairs])
         tv, nlm = (
             best(sources, truth, method, strengths)
             for method, strengths in ((total_variation, TV_WEIGHTS), (non_local_means, NLM_STRENGTHS))

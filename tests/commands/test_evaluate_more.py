@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,15 @@ import independent
 from gen_experiments.__main__ import COMMANDS
 from gen_experiments.cli.dispatch import SHARED, TRAINER_COMMANDS
 from gen_experiments.commands.devices import chosen_device
+from gen_experiments.commands.evaluating.image_sets import Images
+from gen_experiments.commands.evaluating.reconstructions import Reconstructions
+from gen_experiments.images import ImageSpec
+from gen_experiments.losses.reconstruction import MSE
+from gen_experiments.models.vqvae import VQVAE
+from gen_experiments.networks.autoencoder import PlainDecoder, PlainEncoder
+from gen_experiments.quantizers.ema import EMAQuantizer
 from processes import TORCHRUN, fit, without_account
+from small_models import ADAM
 
 
 def by(name, **arguments):
@@ -227,3 +236,14 @@ def test_kid_of_all_images_at_once_is_shown_without_a_deviation(experiment, tmp_
     assert experiment("report", "run") == 0
     cell = f"{held['value']:.6g}" + (f" ± {held['deviation']:.3g}" if deviates else "")
     assert f"<td>kid</td><td>{cell}</td>" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("size", "known"), [((176, 184), True), ((184, 168), False), ((168, 184), False)])
+def test_ms_ssim_is_for_images_of_176_pixels_along_both_sides(tmp_path, size, known):
+    network = {"encoder": partial(PlainEncoder, hidden=2), "decoder": partial(PlainDecoder, hidden=2)}
+    model = VQVAE(ImageSpec(1, size), quantizer=EMAQuantizer(4, 2), reconstruction=MSE(), optimizer=ADAM, **network)
+    described = {"hyper_parameters": model.hyper_parameters(), "state_dict": {}, "images_seen": 1, "global_step": 1}
+    torch.save(described, tmp_path / "model.ckpt")
+    remade = Reconstructions(model, tmp_path / "model.ckpt", Images({}, 2, lambda part: None))
+    assert ("ms_ssim" in remade.metrics) is known
+    assert {"psnr", "ssim"} <= {*remade.metrics}

@@ -1,13 +1,16 @@
-"""An export keeps how the data of its run frame pictures."""
+"""An export keeps how the data of its run frame pictures, and weights of any layout."""
 
 import json
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 import yaml
 from PIL import Image
 
 from exported_models import write_livened
+from gen_experiments.checkpoints.exports import weights_bytes
 
 PICTURES = {"crop": "none", "filter": "box", "value_range": [100, 40000], "depth": 16}
 
@@ -67,3 +70,11 @@ def test_pictures_that_are_framed_by_nonsense_are_framed_as_usual(experiment, ru
     Image.new("L", (40, 20)).save(tmp_path / "in" / "picture.png")
     assert experiment("encode", "out", "--images=in", "--out=codes.npz") == 0
     assert len(np.load(tmp_path / "codes.npz")["codes"]) == 1
+
+
+def test_weights_of_one_memory_and_of_any_strides_are_written():
+    shared = torch.arange(6.0).view(2, 3)
+    weights = {"a": shared, "b": shared, "turned": shared.T}
+    written = safetensors.torch.load(weights_bytes(weights))
+    assert written.keys() == weights.keys()
+    assert all(torch.equal(written[name], weight) for name, weight in weights.items())

@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from gen_experiments.checkpoints.loading import load_model
+from gen_experiments.commands import augment_score
 from gen_experiments.commands.memorisation import verdict
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.images import to_uint8
@@ -96,6 +97,17 @@ def test_three_classifiers_are_compared(experiment, checkpoints, capsys, tmp_pat
         right, z = round(30 * accuracy), 1.959964
         wilson = np.roots([1 + z**2 / 30, -(2 * right / 30 + z**2 / 30), (right / 30) ** 2]).real
         assert (accuracy, low, high) == pytest.approx((right / 30, *sorted(wilson)), abs=1e-4)
+
+
+def test_a_classifier_judges_each_image_by_itself(monkeypatch):
+    monkeypatch.setattr(augment_score, "BATCH", 8)
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.arange(2).repeat(16)
+    images = (labels * 2.0 - 1).view(-1, 1, 1, 1) + 0.1 * torch.randn(32, 1, 32, 32, generator=rng)
+    of_each = [(images[labels == label], labels[labels == label]) for label in (0, 1)]
+    right = [augment_score._right(images, labels, test, 2, 20, 0, torch.device("cpu")) for test in of_each]
+    # Normalised by the images beside it, one of a batch of one brightness alone would have none.
+    assert right == [16, 16]
 
 
 def test_each_class_is_generated_as_often_and_a_seed_names_the_result(experiment, checkpoints, capsys, monkeypatch):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from damaged_photos import FLAT, SEEDS, ids, photos
+from test_pairs import sides, write_pairs
 
 from gen_experiments import randomness
 from gen_experiments.checkpoints.arguments import arguments_of
@@ -18,6 +19,7 @@ from gen_experiments.data.damage_parts import (
 )
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.jpeg import JPEG
+from gen_experiments.data.pair_folders import PairedFolders
 from gen_experiments.errors import UserError
 
 PARTS = [
@@ -135,3 +137,11 @@ def test_data_without_damage_has_no_sources():
 def test_damage_that_makes_no_sense_is_refused(build, said):
     with pytest.raises(UserError, match=said):
         build()
+
+
+def test_the_first_picture_of_a_pair_is_damaged(tmp_path):
+    damage = [GaussianNoise((0.0, 0.0))]
+    data = ImageDataModule(PairedFolders(*write_pairs(tmp_path)), size=8, batch_size=4, damage=damage)
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        red_a, _, red_b, *_ = sides(data, loader).T
+        assert (set(red_a.tolist()), set(red_b.tolist())) == ({10}, {200})

@@ -20,6 +20,7 @@ from gen_experiments.data.damage_parts import (
     ShotNoise,
 )
 from gen_experiments.data.jpeg import JPEG
+from gen_experiments.randomness import uniform_of
 
 
 def test_noise_has_the_deviation_asked_for_on_a_scale_to_one():
@@ -46,6 +47,13 @@ def test_a_blurred_point_is_a_gaussian():
     line = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     expected = np.outer(line, line) / line.sum() ** 2
     np.testing.assert_allclose(blurred[3, 0, 7:18, 7:18], expected, atol=1e-6)
+    # Of several strengths the strongest is as wide.
+    strengths = 0.1 + 1.4 * uniform_of(SEEDS)
+    most = int(strengths.argmax())
+    line = np.exp(-(np.arange(-5, 6) ** 2) / (2 * float(strengths[most]) ** 2))
+    expected = np.outer(line, line) / line.sum() ** 2
+    blurred = Blur((0.1, 1.5))(point, SEEDS)
+    np.testing.assert_allclose(blurred[most, 0, 7:18, 7:18], expected, atol=1e-6)
     assert torch.allclose(Blur()(FLAT + 0.3, SEEDS), FLAT + 0.3)
 
 

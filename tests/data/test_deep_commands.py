@@ -21,7 +21,8 @@ def test_a_run_over_16_bits_from_a_command_line(experiment, capsys, tmp_path):
     data += ["--data.source.arrays=true", "--data.value_range=[30000, 30200]", "--data.size=16"]
     arguments = ["fit", *SMALL["vqvae"], *SHORT, *data, "--evaluation.extractor=null"]
     assert experiment(*arguments, "--data.depth=16") == 0
-    assert "of 16 bits a channel in" in capsys.readouterr().out
+    # 40 images of 16x16 pixels, of two bytes each.
+    assert "pixels: decoded once, 0.0195 MiB of 16 bits a channel in" in capsys.readouterr().out
     run = tmp_path / "runs" / "vqvae" / "version_0"
     assert re.search(r"value_range:\s*\n\s*- 30000", (run / "config.yaml").read_text())
     # Commands read a folder as the run does.

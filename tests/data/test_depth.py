@@ -67,6 +67,10 @@ REFUSED = {
         lambda path: write_tiff(path, whole(5000, np.uint16), largest=4095),
         r"lie in \[0, 5000\], not in \[0, 4095\] as it says",
     ),
+    "sign_below_black.tif": (
+        lambda path: write_tiff(path, whole(1000, np.int16) - np.int16(200), sample_format=2, largest=1000),
+        r"lie in \[-200, 800\], not in \[0, 1000\] as it says",
+    ),
     "12_bits.tif": (
         lambda path: Image.fromarray(whole(4095, np.uint16)).save(path),
         "no number above 4095 of 65535, and would come out black: if it has 12 bits, save it .*MaxSampleValue",

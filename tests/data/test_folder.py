@@ -9,8 +9,12 @@ from grey_folders import grey, levels, make
 from PIL import Image
 
 from gen_experiments.data import pages, sources
+<<<<<<< HEAD
 from gen_experiments.data.cache import cached_split
 from gen_experiments.data.folder import find_pictures
+=======
+from gen_experiments.data.folder import find_pictures, list_pictures
+>>>>>>> h-faultb
 from gen_experiments.data.groups import CSVGroups
 from gen_experiments.data.labels import CSVLabels
 from gen_experiments.data.sources import ImageFolder
@@ -35,6 +39,17 @@ def test_folders_are_classes_and_splits(tmp_path):
     assert folder.splits() == {"train", "test"}
     assert folder.num_classes == 2
     assert folder.decode("test", 8).labels.tolist() == [0, 0, 1, 1]
+
+
+def test_pictures_stand_in_the_order_of_the_folders_on_their_way(tmp_path):
+    """A split, a fingerprint and the number of an image follow from it: it is the same on every file system."""
+    for folder in ("b", "a-1", "a", "a/c"):
+        write_pictures(tmp_path / folder, 2, size=(4, 4))
+    (tmp_path / "b" / "001.png").rename(tmp_path / "b" / "001.PNG")  # as cameras write them
+    names, _ = list_pictures(tmp_path)
+    assert [name.lower() for name in names] == [
+        f"{folder}/00{n}.png" for folder in ("a", "a/c", "a-1", "b") for n in (0, 1)
+    ]
 
 
 def test_missing_and_empty_folders_are_told(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from conftest import SHORT, SMALL
 from gen_experiments.commands.training_data import data_of
 from gen_experiments.data.datamodule import ImageDataModule
-from gen_experiments.data.division import held_out
+from gen_experiments.data.division import check_apart, held_out
 from gen_experiments.data.groups import CSVGroups, FolderGroups, PatternGroups
 from gen_experiments.data.labels import CSVLabels, StyleGANLabels
 from gen_experiments.data.pairs import Edges
@@ -119,6 +119,8 @@ def test_a_source_of_ones_own_is_checked_too():
 
     with pytest.raises(UserError, match="1 groups, such as 4, are in test and in train"):
         ImageDataModule(Mine(), size=4, val_size=0).split("train")
+    with pytest.raises(UserError, match="1 groups, such as 4, are in test and in val"):
+        check_apart({"train": np.array([1]), "val": np.array([3, 4]), "test": np.array([4])})
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,9 @@ def test_a_source_of_ones_own_is_checked_too():
         (lambda: FolderGroups(levels_up=3), r"sick/p0/000\.png lies in no folder 3 levels up"),
         (lambda: FolderGroups(levels_up=0), r"groups\.levels_up must be >= 1"),
         (lambda: PatternGroups(r"(p[1-9])"), r"finds no group in sick/p0/000\.png"),
+        (lambda: PatternGroups(r"sick/p([1-9]*)"), r"finds no group in sick/p0/000\.png"),
         (lambda: PatternGroups(r"p\d"), "must have one pair of parentheses"),
+        (lambda: PatternGroups(r"(p)(\d)"), "must have one pair of parentheses"),
         (lambda: PatternGroups("(p"), "is no regular expression"),
         (lambda: CSVGroups(group_column="patient"), r"no column patient \(it has: file, label, group\)"),
         (

@@ -27,11 +27,15 @@ def read(root, labels):
 def test_labels_in_a_table(tmp_path):
     write_pictures(tmp_path / "deep", 3, size=(4, 4))
     table(tmp_path / "t.csv", ("age", "file"), ("10", "deep/001.png"), ("9", ".\\deep\\000.png"), ("9", "deep/002.png"))
-    assert read(tmp_path, CSVLabels("t.csv", label_column="age")) == {
-        "deep/000.png": "9",
-        "deep/001.png": "10",
-        "deep/002.png": "9",
-    }
+    # Spreadsheets begin a table with the mark of its encoding.
+    marked = "\ufeff" + (tmp_path / "t.csv").read_text()
+    (tmp_path / "marked.csv").write_text(marked, encoding="utf-8")
+    for name in ("t.csv", "marked.csv"):
+        assert read(tmp_path, CSVLabels(name, label_column="age")) == {
+            "deep/000.png": "9",
+            "deep/001.png": "10",
+            "deep/002.png": "9",
+        }
     assert ImageFolder(str(tmp_path), labels=CSVLabels("t.csv", label_column="age")).class_names == ("9", "10")
 
 

@@ -47,6 +47,15 @@ def test_pairs_go_by_name_with_the_labels_of_their_folders(tmp_path):
         assert torch.equal(label, green_a % 2)
 
 
+def test_a_class_without_pairs_makes_other_labels_and_another_key(tmp_path):
+    folders = write_pairs(tmp_path)
+    before = PairedFolders(*folders)
+    write(tmp_path / "a", {"w/1": (10, 1)})
+    after = PairedFolders(*folders)
+    assert set(after.decode("train", 8).labels.tolist()) == {1, 2} != set(before.decode("train", 8).labels.tolist())
+    assert after.key("train") != before.key("train")
+
+
 def test_the_images_of_a_split_are_those_of_b(tmp_path):
     data = ImageDataModule(PairedFolders(*write_pairs(tmp_path)), size=8)
     images = data.split("train")
@@ -225,6 +234,8 @@ def test_unpaired_folders_lie_beside_each_other_and_share_no_picture_between_spl
         images = source.decode(split, 8).images[:, :, 0, 0]
         assert len(images) == count
         seen[split] = [set(images[:, channel].tolist()) for channel in (1, 4)]
+        # The pictures of the smaller folder return as often as each other, or once more.
+        assert np.ptp(np.unique(images[:, 1], return_counts=True)[1]) <= 1
     assert [len(numbers) for numbers in seen["train"]] == [12, 30]
     for side in (0, 1):
         assert sum(len(numbers[side]) for numbers in seen.values()) == (20, 50)[side]

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import two_processes
+from gen_experiments import distributed
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.sampling import EvaluationBatches, TrainingBatches, epoch_order, own_part
 from gen_experiments.errors import UserError
@@ -31,6 +32,16 @@ def test_epochs_differ_and_seeds_differ_and_repeat():
     assert first != second
     assert numbers(TrainingBatches(numbered(50), 10, seed=0, flip=False)) == first
     assert numbers(TrainingBatches(numbered(50), 10, seed=1, flip=False)) != first
+
+
+def test_the_second_of_two_processes(monkeypatch):
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    for size in (1, 3):
+        with pytest.raises(UserError, match=f"data.batch_size={size} cannot be divided among 2 devices"):
+            TrainingBatches(numbered(10), size, seed=0, flip=False)
+    assert numbers(EvaluationBatches(numbered(3), 2)) == [[1]]
+    assert numbers(EvaluationBatches(numbered(1), 2)) == [[]]  # Lightning takes no loader without a batch
 
 
 def test_labels_belong_to_their_images():

@@ -20,7 +20,7 @@ from gen_experiments.metrics.classifier_net import ClassifierNet
 from gen_experiments.metrics.scripted import ScriptedFeatures
 from gen_experiments.metrics.trained import TrainedFeatures
 from gen_experiments.models.classifier import Classifier, shift_randomly
-from gen_experiments.randomness import generator
+from gen_experiments.randomness import Stream, generator
 from small_models import ADAM, IMAGES, Logged, quiet_trainer
 
 
@@ -116,6 +116,16 @@ def test_the_loss_of_smoothed_labels_by_hand(tmp_path):
     assert watch.logged[0]["train/loss"] == pytest.approx(-(targets * logits).sum(1).mean().item(), rel=1e-5)
 
 
+def test_each_batch_is_shifted_anew(tmp_path):
+    model = Classifier(ImageSpec(1, 8, 4), functools.partial(ClassifierNet, width=4), ADAM, shift=1)
+    batch, seen = Batch(to_float(IMAGES[:8]), torch.arange(8) % 4), []
+    model.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    quiet_trainer(Logged(), 2, tmp_path).fit(model, DataLoader([batch] * 2, batch_size=None))
+    for images_seen, images in zip((8, 16), seen, strict=True):
+        assert torch.equal(images, shift_randomly(batch.images, 1, generator("cpu", Stream.SHIFT, 0, images_seen)))
+    assert not torch.equal(*seen)
+
+
 def test_a_validation_counts_its_own_images_alone(tmp_path):
     model = Classifier(ImageSpec(1, 8, 4), functools.partial(ClassifierNet, width=4), ADAM).eval()
     with torch.no_grad():
@@ -124,6 +134,8 @@ def test_a_validation_counts_its_own_images_alone(tmp_path):
     for labels, accuracy in ((found, 1.0), ((found + 1) % 4, 0.0)):
         (scores,) = trainer.validate(model, labelled(labels.tolist()), verbose=False)
         assert scores["val/accuracy"] == accuracy
+    (scores,) = trainer.test(model, labelled(found.tolist()), verbose=False)
+    assert scores["test/accuracy"] == 1.0
 
 
 @pytest.mark.parametrize(("size", "last"), [(4, 4), (7, 7), (28, 7), (32, 4), (64, 4)])

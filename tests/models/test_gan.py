@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gen_experiments.errors import UserError
+from gen_experiments.images import Batch
 from gen_experiments.losses.penalties import R1
 from gen_experiments.schedules import Constant, Cosine
 from small_models import changed, gan, sgd, train
@@ -55,6 +56,9 @@ def test_samples_are_numbered_and_do_not_depend_on_the_batch(tmp_path):
     torch.testing.assert_close(torch.cat([model.sample(0, 2, seed=3), model.sample(2, 4, seed=3)]), whole)
     assert changed({"a": whole}, {"a": model.sample(0, 6, seed=4)})
     assert whole.shape == (6, 1, 8, 8)
+    # Of images without numbers the third batch of two has the samples from the fifth on.
+    predicted = model.predict_step(Batch(torch.zeros(2, 1, 8, 8), None), 2)
+    torch.testing.assert_close(predicted, model.sample(0, 6)[4:])
 
 
 def test_samples_come_from_the_average(tmp_path):
@@ -65,21 +69,27 @@ def test_samples_come_from_the_average(tmp_path):
 
 
 def test_the_learning_rate_is_a_function_of_images_seen(tmp_path):
-    _, history = train(gan(lr_schedule=Cosine(1.0, 0.0, images=16)), 5, tmp_path, log_every_n_steps=1)
-    assert history.rates[0] == [1e-3, 1e-3]
-    assert history.rates[2] == pytest.approx([0.5e-3, 0.5e-3])
-    assert history.rates[4] == pytest.approx([0.0, 0.0])
+    def two_rates(parameters):
+        first, *others = parameters
+        return torch.optim.Adam([{"params": first, "lr": 1e-2}, {"params": others}], lr=1e-3)
+
+    options = {"lr_schedule": Cosine(1.0, 0.0, images=16), "optimizer_g": two_rates}
+    _, history = train(gan(**options), 5, tmp_path, log_every_n_steps=1)
+    assert history.rates[0] == [1e-3, 1e-2, 1e-3]
+    assert history.rates[2] == pytest.approx([0.5e-3, 0.5e-2, 0.5e-3])
+    assert history.rates[4] == pytest.approx([0.0, 0.0, 0.0])
     # The factor in the curves is the one that this very batch was trained with.
     factors = [logged["train/lr_factor"] for logged in history.logged]
     assert factors == pytest.approx([rates[0] / 1e-3 for rates in history.rates])
 
 
 def test_clipping_bounds_the_step(tmp_path):
-    model = gan(gradient_clip_norm=1e-3, optimizer_d=sgd)
-    start = copy.deepcopy(model.discriminator.state_dict())
+    model = gan(gradient_clip_norm=1e-3, optimizer_d=sgd, optimizer_g=sgd)
+    start = copy.deepcopy(model)
     train(model, 1, tmp_path)
-    moved = sum((model.discriminator.state_dict()[n] - w).square().sum() for n, w in start.items()).sqrt()
-    assert float(moved) == pytest.approx(1e-3, rel=1e-3)
+    for network, before in ((model.discriminator, start.discriminator), (model.generator, start.generator)):
+        steps = [new - old for new, old in zip(network.parameters(), before.parameters(), strict=True)]
+        assert float(sum(step.square().sum() for step in steps).sqrt()) == pytest.approx(1e-3, rel=1e-3)
 
 
 @pytest.mark.parametrize("options", [{"n_critic": 0}, {"ema_half_life": -1.0}, {"accumulate": 0}])

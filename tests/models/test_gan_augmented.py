@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from gen_experiments import randomness
 from gen_experiments.errors import UserError
 from gen_experiments.images import to_float
 from gen_experiments.losses.adversarial import Hinge, LeastSquares, RelativisticPaired
@@ -44,6 +45,27 @@ def test_both_networks_learn_through_the_augmentation(tmp_path):
     assert history.logged[0]["train/logit_real"] == pytest.approx(expected, rel=1e-5)
     _, plain = train(gan(), 1, tmp_path)
     assert changed(history.generator[0], plain.generator[0])
+
+
+@pytest.mark.parametrize("loss", [{}, {"loss": RelativisticPaired()}])
+def test_real_and_generated_images_of_both_steps_are_augmented_by_numbers_of_their_own(tmp_path, loss):
+    class Seen(Augmentation):
+        num_draws = 3
+
+        def __call__(self, images, p, drawn):
+            seen.append(drawn)
+            return images
+
+    seen = []
+    train(gan(augmentation=Seen(), **loss), 2, tmp_path)
+    for iteration in range(2):
+        rng = randomness.generator("cpu", randomness.run_seed(), randomness.Stream.AUGMENTATION, iteration)
+        drawn = torch.rand(4, 4, 3, generator=rng).unbind(1)  # by rows, of which an image has the same in any batch
+        # The generator's loss needs real images only if it compares pairs.
+        expected = drawn if loss else (*drawn[:2], drawn[3])
+        assert torch.equal(torch.stack(seen[: len(expected)]), torch.stack(expected))
+        del seen[: len(expected)]
+    assert seen == []
 
 
 def test_a_penalty_is_on_the_gradient_at_images_before_augmentation(tmp_path):

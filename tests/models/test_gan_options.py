@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -51,11 +52,16 @@ def test_what_is_logged_is_what_happened(tmp_path):
 
 
 def test_the_gradient_norm_is_that_of_the_step(tmp_path):
-    model = gan(optimizer_d=sgd)
-    start = [weight.detach().clone() for weight in model.discriminator.parameters()]
+    model = gan(optimizer_d=sgd, optimizer_g=sgd)
+    start = copy.deepcopy(model)
     _, history = train(model, 1, tmp_path, log_every_n_steps=1)
-    moved = [new - old for new, old in zip(history.discriminator[0].values(), start, strict=True)]
-    assert history.logged[0]["train/gradient_norm_d"] == pytest.approx(math.sqrt(squared_norm(moved)), rel=1e-4)
+    for which, network, before in (
+        ("d", model.discriminator, start.discriminator),
+        ("g", model.generator, start.generator),
+    ):
+        moved = [new - old for new, old in zip(network.parameters(), before.parameters(), strict=True)]
+        norm = pytest.approx(math.sqrt(squared_norm(moved)), rel=1e-4)
+        assert history.logged[0][f"train/gradient_norm_{which}"] == norm
 
 
 def test_beta2_and_half_life_follow_their_schedules(tmp_path):

@@ -4,14 +4,17 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import save_file
 
 import gen_experiments
 import independent
 from conftest import SHORT, SMALL
-from gen_experiments.checkpoints.transfer import files_named
-from run_files import checkpoint
+from gen_experiments.checkpoints.transfer import files_named, load_what_fits
+from gen_experiments.errors import UserError
+from run_files import checkpoint, equal
+from small_models import vqvae
 
 OTHER = (*SHORT, "--run.root=other", "--trainer.max_steps=2")
 
@@ -122,3 +125,35 @@ def test_what_cannot_be_begun_with_is_said_and_leaves_nothing(refused, checkpoin
     assert "exclude each other" in refused(*fit, *both)
     assert not list((tmp_path / "other").rglob("*.ckpt"))
     assert not list((tmp_path / "other").glob("*/version_*"))
+
+
+def test_of_several_sets_of_weights_one_is_to_be_named(tmp_path):
+    model, path = vqvae(), tmp_path / "a.pt"
+    weights = {name: value + 1 for name, value in model.state_dict().items()}
+    torch.save({"params": model.state_dict(), "params_ema": weights}, path)
+    with pytest.raises(
+        UserError, match=f"several sets of weights that fit: name one, {path}:params or {path}:params_ema"
+    ):
+        load_what_fits(model, path)
+    count = sum(not name.endswith("_extra_state") for name in weights)
+    assert load_what_fits(model, f"{path}:params_ema")[0].startswith(f"begins with {count} of {count} weights")
+    assert torch.equal(model.quantizer.codebook, weights["quantizer.codebook"])
+
+
+def test_averages_begin_as_copies_whatever_wrapped_the_weights(tmp_path):
+    plain, averaged = vqvae(), vqvae(ema_half_life=10.0)
+    weights = {name: value + 1 for name, value in plain.state_dict().items()}
+    torch.save({f"model._orig_mod.{name}": value for name, value in weights.items()}, tmp_path / "a.pt")
+    load_what_fits(averaged, tmp_path / "a.pt")
+    for name in ("encoder", "quantizer", "decoder"):
+        loaded = {key: value for key, value in getattr(averaged, name).state_dict().items() if "_extra" not in key}
+        assert all(torch.equal(value, weights[f"{name}.{key}"]) for key, value in loaded.items())
+    for average, part in averaged.averaged_parts():
+        assert equal(average.module.state_dict(), part.state_dict())
+
+
+def test_whole_numbers_are_no_weights(tmp_path):
+    model = vqvae()
+    torch.save({name: value.long() for name, value in model.state_dict().items()}, tmp_path / "a.pt")
+    with pytest.raises(UserError, match=r"no weight of .* fits this model by name and shape"):
+        load_what_fits(model, tmp_path / "a.pt")

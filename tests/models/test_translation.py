@@ -188,8 +188,10 @@ def test_the_way_back_is_scored_over_images_and_not_over_batches(tmp_path):
     # There and back, by 0.5 and 0.25, a picture of one value v comes off by (1 - 0.125) · v / 2.
     batches = [Batch(torch.zeros(1), None, source_images=torch.full((n, 1, 2, 2), v)) for n, v in ((3, 1.0), (1, 0.2))]
     trainer = quiet_trainer(Watch(), 1, tmp_path)
-    (scores,) = trainer.validate(cyclegan(), DataLoader(batches, batch_size=None), verbose=False)
-    assert scores["val/cycle_l1"] == pytest.approx(0.4375 * (3 * 1.0 + 0.2) / 4)
+    for split, evaluate in (("val", trainer.validate), ("test", trainer.test)):
+        (scores,) = evaluate(cyclegan(), DataLoader(batches, batch_size=None), verbose=False)
+        assert scores.keys() == {f"{split}/cycle_l1", "images_seen"}
+        assert scores[f"{split}/cycle_l1"] == pytest.approx(0.4375 * (3 * 1.0 + 0.2) / 4)
 
 
 def test_what_holds_nothing_to_translate_is_refused(experiment, capsys, tmp_path):

@@ -97,25 +97,26 @@ def test_at_zero_a_run_is_bit_for_bit_the_run_without(build, tmp_path):
     assert all(map(changed, plain, full))
 
 
-def test_an_augmented_iteration_of_pix2pix_by_hand(tmp_path):
+def test_augmented_iterations_of_pix2pix_by_hand(tmp_path):
     """A picture of one value has another brightness, the same for source and target: D = u·(A + δ) + v·(x + δ)."""
-    model = pix2pix(augmentation=DiffAugment(**COLOUR), loss=LeastSquares(), optimizer_d=still)
-    logged = fit(model, tmp_path, a=0.5, b=-0.25).logged[0]
-    source = randomness.generator("cpu", 0, Stream.AUGMENTATION, 0)
-    # Of each picture's ten numbers the fourth is the brightness: of the real and the made one in either step.
-    shifts = (torch.rand(1, 4, 10, generator=source)[0, :, 3] - 0.5).tolist()
-    a, b, w, u, v = 0.5, -0.25, 0.5, 0.4, 0.8
-    real, made = (u * (a + shift) + v * (x + shift) for x, shift in zip((b, w * a), shifts[:2], strict=True))
-    assert logged["train/loss_d"] == pytest.approx(0.5 * (real - 1) ** 2 + 0.5 * made**2, rel=1e-4)
-    made = u * (a + shifts[3]) + v * (w * a + shifts[3])
-    assert logged["train/adversarial"] == pytest.approx(0.5 * (made - 1) ** 2, rel=1e-4)
-    assert logged["train/augmentation_p"] == 1.0
+    model = pix2pix(augmentation=DiffAugment(**COLOUR), loss=LeastSquares(), optimizer_d=still, optimizer_g=still)
+    for iteration, logged in enumerate(fit(model, tmp_path, 2, a=0.5, b=-0.25).logged):
+        source = randomness.generator("cpu", 0, Stream.AUGMENTATION, iteration)
+        # Of each picture's ten numbers the fourth is the brightness: of the real and the made one in either step.
+        shifts = (torch.rand(1, 4, 10, generator=source)[0, :, 3] - 0.5).tolist()
+        a, b, w, u, v = 0.5, -0.25, 0.5, 0.4, 0.8
+        real, made = (u * (a + shift) + v * (x + shift) for x, shift in zip((b, w * a), shifts[:2], strict=True))
+        assert logged["train/loss_d"] == pytest.approx(0.5 * (real - 1) ** 2 + 0.5 * made**2, rel=1e-4)
+        made = u * (a + shifts[3]) + v * (w * a + shifts[3])
+        assert logged["train/adversarial"] == pytest.approx(0.5 * (made - 1) ** 2, rel=1e-4)
+        assert logged["train/augmentation_p"] == 1.0
 
 
-def test_a_strength_that_rises_counts_images(tmp_path):
+def test_what_rises_counts_images(tmp_path):
     """Batches of two pictures are a quarter of the eight over which it rises."""
-    model = pix2pix(augmentation=DiffAugment(**COLOUR), augmentation_strength=Linear(0.0, 1.0, images=8))
-    watch = fit_pictures(model, tmp_path, 5)
+    rising = {"augmentation_strength": Linear(0.0, 1.0, images=8), "ema_half_life": Linear(0.0, 16.0, images=8)}
+    watch = fit_pictures(pix2pix(augmentation=DiffAugment(**COLOUR), **rising), tmp_path, 5)
+    assert [logged["train/ema_half_life"] for logged in watch.logged] == pytest.approx([0, 4, 8, 12, 16])
     assert [logged["train/augmentation_p"] for logged in watch.logged] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
+from torch import nn
 from torch.utils.data import DataLoader
 
 from conftest import SHORT, SMALL
@@ -16,12 +17,14 @@ from gen_experiments.checkpoints.loading import load_model
 from gen_experiments.commands.training_data import training_data
 from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, to_float
+from gen_experiments.models.adversary import Adversary
 from gen_experiments.models.vqvae import VQVAE
+from gen_experiments.networks.base import Discriminator
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.residual import ResidualQuantizer
 from gen_experiments.schedules import Constant
 from run_files import checkpoint, equal
-from small_models import fit, quiet_trainer, vqvae
+from small_models import adam, fit, quiet_trainer, vqvae
 
 PARTS = ("encoder", "quantizer", "decoder")
 
@@ -47,16 +50,34 @@ def fitted(model, steps, folder):
     return watched(model, steps, folder).states
 
 
+class Mean(Discriminator):
+    """The mean of the pixels, plus the number of the class."""
+
+    def __init__(self, image):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, images, labels=None):
+        return self.weight * images.mean((1, 2, 3)) + (0 if labels is None else labels)
+
+
 def test_it_learns_to_make_the_images_of_their_sources(tmp_path):
-    model = vqvae()
-    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    batch = Batch(images, None, source_images=-images)
+    model = vqvae(adversary=Adversary(Mean, adam, adaptive=False))
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    batch = Batch(images, torch.arange(4), source_images=-images)
     untrained = copy.deepcopy(model).train()
     watch = Weights()
     trainer = quiet_trainer(watch, 1, tmp_path, log_every_n_steps=1)
     trainer.fit(model, DataLoader([batch], batch_size=None))
     remade = untrained(-images)[0].detach()
-    assert watch.logged[0]["train/reconstruction"] == pytest.approx(float((remade - images).square().mean()), rel=1e-5)
+    logged = {name.removeprefix("train/"): value for name, value in watch.logged[0].items()}
+    assert logged["reconstruction"] == pytest.approx(float((remade - images).square().mean()), rel=1e-5)
+    # The discriminator, too, takes the images for real, and not their sources; it sees the labels, of a mean of 1.5.
+    assert logged["logit_real"] == pytest.approx(float(images.mean()) + 1.5, rel=1e-5)
+    assert logged["logit_fake"] == pytest.approx(float(remade.mean()) + 1.5, rel=1e-5)
+    # Not adaptive, the adversarial loss has the weight alone as its factor.
+    total = logged["reconstruction"] + logged["quantizer"] + 0.8 * logged["adversarial"]
+    assert logged["loss"] == pytest.approx(total, rel=1e-5)
 
 
 def test_the_averages_of_all_three_parts_by_hand(tmp_path):

@@ -20,6 +20,8 @@ def test_filters_by_hand():
     assert _kept(top_p=0.35) == [1]
     assert _kept(top_p=0.45) == [1, 3]
     assert _kept(top_p=0.75) == [1, 2, 3]
+    # One of two equal codes has what is asked for.
+    assert filter_logits(torch.zeros(2), top_p=0.5).isfinite().sum() == 1
     # Among the two likeliest the first has 4/7.
     assert _kept(top_k=2, top_p=0.5) == [1]
     # The temperature comes first: squared shares are 1, 16, 4, 9 of 30.

@@ -55,14 +55,19 @@ def test_both_levels_by_the_papers_algorithm(side):
         return codebook[indices].movedim(-1, 1), indices
 
     z = waves(2, 3, side, side).float()  # quantizers keep to single precision
-    coarse, of_top = coded(F.conv2d(z.relu(), down, down_bias, stride=2, padding=1), top)
+    above = F.conv2d(z.relu(), down, down_bias, stride=2, padding=1)
+    coarse, of_top = coded(above, top)
     raised = F.conv_transpose2d(coarse, up, up_bias, stride=2, padding=1)
-    fine, of_bottom = coded(F.conv2d(torch.cat([z, raised], 1), joined, joined_bias), bottom)
+    below = F.conv2d(torch.cat([z, raised], 1), joined, joined_bias)
+    fine, of_bottom = coded(below, bottom)
     quantized = hierarchy(z)
     assert len(of_top.unique()) > 1
     assert len(of_bottom.unique()) > 1
     assert torch.equal(quantized.indices, torch.cat([of_top.flatten(1), of_bottom.flatten(1)], 1))
     torch.testing.assert_close(quantized.values, fine + raised, rtol=1e-5, atol=1e-5)
+    # Codebook and commitment (0.25) of each level.
+    loss = 1.25 * (F.mse_loss(above, coarse) + F.mse_loss(below, fine))
+    torch.testing.assert_close(quantized.loss, loss, rtol=1e-5, atol=1e-5)
 
 
 def test_both_levels_learn(quantizer):

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from gen_experiments import randomness
 from gen_experiments.errors import UserError
 from gen_experiments.quantizers.ema import EMAQuantizer
 from gen_experiments.quantizers.estimators import RotationTrick
@@ -114,6 +115,14 @@ def test_the_first_training_batch_starts_the_codes(kind):
     assert sorted(quantizer.codes().flatten().tolist()) == pytest.approx([1.0, 11.0], rel=1e-4)
 
 
+def test_a_code_without_latents_at_the_start_stays_among_the_latents(kind):
+    quantizer = kind(4, 1)
+    quantizer(torch.tensor([0.0, 0.0, 10.0, 10.0]).reshape(1, 1, 1, 4))
+    # One hit, so that the first batches do not take the code for dead, or its average for nothing.
+    assert quantizer.hits.min().item() == pytest.approx(0.99)
+    assert {round(code, 3) for code in quantizer.codes().flatten().tolist()} <= {0.0, 10.0}
+
+
 def test_a_loaded_codebook_is_not_started_again(kind):
     trained = kind(8, 3, revive_below=0)
     trained(_latents())
@@ -143,7 +152,8 @@ def test_evaluation_changes_nothing(kind):
     assert _equal(_state(quantizer), before)
 
 
-def test_a_dead_code_is_put_onto_a_latent_and_is_used(kind):
+def test_a_dead_code_is_put_onto_a_latent_and_is_used(kind, monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "7")
     quantizer = kind(3, 1, kmeans_start=False, revive_below=0.5)
     with torch.no_grad():
         quantizer.codes().copy_(torch.tensor([[0.0], [50.0], [-100.0]]))
@@ -154,6 +164,20 @@ def test_a_dead_code_is_put_onto_a_latent_and_is_used(kind):
     used = quantized.indices.flatten() == 2
     assert used.any()
     assert (quantized.values.flatten()[used] == z.flatten()[used]).any()
+    # Which latent it is depends on the run's seed and the step alone.
+    rng = randomness.generator("cpu", 7, randomness.Stream.REVIVAL, 1)
+    assert quantized.values.flatten()[used][0] == z.flatten()[torch.randperm(6, generator=rng)[2]]
+    # It counts as used as often as a code must be to stay, a share of 0.5 of two hits, until it is used itself.
+    assert quantizer.hits[2].item() == pytest.approx(0.99 * 1 + 0.01 * int(used.sum()))
+
+
+def test_revived_codes_are_counted_until_they_are_asked_for(kind):
+    quantizer = kind(8, 3, revive_below=1e6)  # from the second batch on, all codes are dead
+    for seed in range(3):
+        quantizer(_latents(seed))
+    # A count of this process, which a checkpoint of a run holds beside the weights.
+    assert "revived" not in quantizer.state_dict()
+    assert [int(quantizer.take_revived()) for _ in range(2)] == [16, 0]
 
 
 def test_codes_without_a_start_from_the_data_are_not_dead_before_they_were_used(kind):

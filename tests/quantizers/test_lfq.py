@@ -29,6 +29,7 @@ def test_signs_and_indices_by_hand():
     quantized = LFQ(3, entropy=0, commitment=1.0)(z)
     assert quantized.indices.flatten().tolist() == [0b101, 0b001]
     assert quantized.values[0, :, 0].T.tolist() == [[1, -1, 1], [-1, -1, 1]]
+    assert LFQ(3)(torch.zeros(1, 3, 1, 1)).indices.item() == 0  # at 0 a channel counts as negative
     squares = [0.5**2, 0.9**2, 3.0**2, 1.0**2, 2.0**2, 0.0]
     assert quantized.loss.item() == pytest.approx(sum(squares) / 6)
 

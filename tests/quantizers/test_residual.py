@@ -90,7 +90,10 @@ def test_dropout_leaves_out_the_finest_levels_of_some_images():
     again = ResidualQuantizer(partial(FSQ, (3, 3, 3)), depth=3, scale=0.5, dropout=0.75)
     assert torch.equal(again(z).values, quantized.values)
     again.load_state_dict(quantizer.state_dict())
-    assert torch.equal(again(z).values, quantizer(z).values)
+    second = again(z).values
+    assert torch.equal(second, quantizer(z).values)
+    # Of FSQ, which learns nothing, other images are cut short in the second batch.
+    assert not torch.equal(second, quantized.values)
     assert torch.equal(quantizer.eval()(z).values, prefixes[2])
 
 

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from gen_experiments.quantizers.simvq import SimVQ
@@ -13,6 +14,10 @@ def test_one_latent_moves_every_code():
     optimizer.step()
     assert (quantizer.codes() != before).any(dim=1).all()
     assert torch.equal(quantizer.frozen, frozen)
+
+
+def test_the_table_is_drawn_with_a_variance_of_one_over_its_width():
+    assert SimVQ(512, 64).frozen.square().mean().item() == pytest.approx(1 / 64, rel=0.05)
 
 
 def test_codes_are_the_table_through_the_map():

@@ -42,6 +42,7 @@ def test_a_half_life_of_zero_copies():
 def test_buffers_are_copied_and_evaluation_mode_stays():
     network = nn.BatchNorm2d(2)
     ema = EMA(network)
+    assert not ema.module.training  # so that an untrained model, made in Python, samples as a loaded one
     network(torch.randn(4, 2, 3, 3) + 5)
     ema.update(network, images=4, half_life=1e9)
     ema.train()
