@@ -9,12 +9,8 @@ from grey_folders import grey, levels, make
 from PIL import Image
 
 from gen_experiments.data import pages, sources
-<<<<<<< HEAD
 from gen_experiments.data.cache import cached_split
-from gen_experiments.data.folder import find_pictures
-=======
 from gen_experiments.data.folder import find_pictures, list_pictures
->>>>>>> h-faultb
 from gen_experiments.data.groups import CSVGroups
 from gen_experiments.data.labels import CSVLabels
 from gen_experiments.data.sources import ImageFolder
