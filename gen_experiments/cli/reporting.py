@@ -23,6 +23,8 @@ LOST_PROCESS = re.compile(r"gloo/transport|monitoredBarrier|remote process exite
 OF_AN_OPTIMIZER = re.compile(r"Invalid (learning rate|beta parameter|epsilon value|weight_decay value|momentum value)")
 # A message of Lightning's where a recipe was not laid over its model's configuration, which counts iterations.
 LONGER_THAN_AN_EPOCH = re.compile(r"`val_check_interval` .* the number of the training batches")
+# Messages of torch's compiler and of Triton's.
+NO_COMPILER = re.compile(r"No working C\+\+ compiler found|Failed to find C compiler")
 # Code that is neither this project's nor the user's: the standard library and installed packages.
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -46,6 +48,10 @@ def error_line(error: BaseException) -> str:
         message = f"a size asks for more memory than this machine has; {message}"
     elif LOST_PROCESS.search(message):
         message = f"another process of this run has ended or cannot be reached, see what it printed last; {message}"
+    elif NO_COMPILER.search(message):
+        message = (
+            f"compiled networks need a C++ compiler: install one, such as g++, or leave out model.compile; {message}"
+        )
     elif OF_AN_OPTIMIZER.match(message):
         message = f"an option of one of the model's optimizers is out of range; {message}"
     elif LONGER_THAN_AN_EPOCH.search(message):

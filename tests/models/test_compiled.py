@@ -1,15 +1,20 @@
 """What torch's compiler makes of networks computes what they compute."""
 
+import os
+import subprocess
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from conftest import SHORT, SMALL
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.adversarial import NonSaturating
 from gen_experiments.losses.reconstruction import L1
 from gen_experiments.models.pix2pix import Pix2Pix
 from gen_experiments.networks.patch import PatchDiscriminator
 from gen_experiments.networks.resnet_translator import ResNetTranslator
+from processes import MODULE
 from small_models import quiet_trainer
 from small_translators import Watch
 
@@ -40,3 +45,14 @@ def test_residual_networks_learn_the_same_in_bfloat16(tmp_path):
     exact = trained(tmp_path, "32-true", False)
     compiled = trained(tmp_path, "bf16-mixed", True)
     assert (compiled - exact).norm() < 0.2 * exact.norm()
+
+
+@pytest.mark.long
+def test_without_a_compiler_one_is_asked_for(tmp_path):
+    # A process of its own, as torch reads CXX where it is imported.
+    command = [*MODULE, "fit", *SMALL["vqvae"], *SHORT, "--trainer.logger=MetricsCSV", "--model.compile=true"]
+    environment = os.environ | {"CXX": "/nowhere/g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    asked = "compiled networks need a C++ compiler: install one, such as g++, or leave out model.compile"
+    assert asked in done.stderr.splitlines()[-1]
