@@ -12,8 +12,10 @@ from run_files import checkpoint, curve, equal
 
 
 # 464 training digits in batches of 32 make 14 iterations an epoch: both stops lie in the middle of one.
-@pytest.mark.parametrize("stop", [7, 19])
-@pytest.mark.parametrize("model", RUNS)
+@pytest.mark.parametrize(
+    ("model", "stop"),
+    [pytest.param(model, stop, marks=[pytest.mark.long] * rare) for model in RUNS for stop, rare in ((7, 1), (19, 0))],
+)
 def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, stop):
     options = [*RUNS[model], *SHORT, "--data.batch_size=32", "--data.flip=true", "--trainer.val_check_interval=38"]
     options += ["--data.val_size=60", "--data.test_size=1273"]

@@ -29,7 +29,7 @@ def _pictures(count=2, channels=3, size=64, seed=0):
     return torch.rand(2, count, channels, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-@pytest.mark.parametrize("net", ["alex", "vgg"])
+@pytest.mark.parametrize("net", ["alex", pytest.param("vgg", marks=pytest.mark.long)])
 def test_it_is_the_distance_of_torchmetrics(cache, net):
     from torchmetrics.functional.image.lpips import learned_perceptual_image_patch_similarity
 

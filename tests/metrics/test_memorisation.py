@@ -68,6 +68,7 @@ def test_images_far_from_the_data_are_seen_to_be():
     assert farther_p_value(nearest(3 * fresh, trained_on)[0], baseline) < 1e-6
 
 
+@pytest.mark.long
 def test_unseen_digits_are_accused_as_seldom_as_the_level_says():
     """1,000 splits of the 1,797 digits into training images, held-out ones, and as many that play generated ones."""
     data = ImageDataModule(Digits(), val_size=0, test_size=1)

@@ -76,6 +76,7 @@ def test_an_iteration_by_hand(tmp_path, identity, weight):
     assert watch.steps == [1]
 
 
+@pytest.mark.long
 def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path):
     options = [*SMALL, *SHORT, "--trainer.val_check_interval=20"]
     assert experiment("fit", *options, "--run.name=whole", "--trainer.max_steps=4") == 0

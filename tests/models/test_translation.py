@@ -203,7 +203,7 @@ def test_what_holds_nothing_to_translate_is_refused(experiment, capsys, tmp_path
 
 
 # 1,437 training digits in batches of 96 make 14 iterations an epoch; the buffers of 20 images are full from the start.
-@pytest.mark.parametrize(("model", "stop"), [("pix2pix", 3), ("cyclegan", 2)])
+@pytest.mark.parametrize(("model", "stop"), [pytest.param("pix2pix", 3, marks=pytest.mark.long), ("cyclegan", 2)])
 def test_a_resumed_run_ends_with_the_same_weights(experiment, tmp_path, model, stop):
     options = [*MODELS[model], *SHORT, "--data.batch_size=12", "--data.flip=true", "--trainer.val_check_interval=20"]
     assert experiment("fit", *options, "--run.name=whole", f"--trainer.max_steps={2 * stop}") == 0
