@@ -1,5 +1,6 @@
 """`inpaint`: fills the covered part of pictures by drawing its codes from a prior."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +11,21 @@ from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 from gen_experiments import randomness
 from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import check_image_file, read_images
+from gen_experiments.commands.image_files import is_image_file
 from gen_experiments.commands.labels import class_numbers, one_label
+from gen_experiments.commands.outputs import places_of, read_batches, write_batches
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.picture_decoding import FORMATS, decode_one
-from gen_experiments.errors import UserError, check_interval
+from gen_experiments.errors import UserError, check_interval, quoted
 from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.priors.base import CodeSpec, Draws
 from gen_experiments.priors.decoding import UNCHANGED, DecodingChanges
-from gen_experiments.progress import progress
 from gen_experiments.randomness import Stream
 
-BATCH, GREY, REPEATS = 64, 128, 2
+GREY, REPEATS = 128, 2
 
 
 @torch.inference_mode()
@@ -39,7 +40,9 @@ def inpaint(
     decoding: DecodingChanges = UNCHANGED,
     device: str = "auto",
 ) -> None:
-    """Fills the covered part of a folder's pictures; a row each: original, masked, proposals. Known pixels stay.
+    """Fills the covered part of a folder's pictures. Known pixels stay.
+
+    A grid has a row for each picture: original, masked, proposals.
 
     The picture is encoded with its covered part in its median colour. The prior draws the codes whose cells touch that
     part, and their neighbours, given all others. Both steps are repeated with the filled picture: an encoder sees far,
@@ -49,9 +52,10 @@ def inpaint(
         checkpoint: a checkpoint of a prior (configs/prior.yaml).
         images: the folder; its pictures are cropped and resized to what the model was trained on.
         mask: what is covered: an image of the model's size, white where the pictures are covered; a folder of such
-            images, one for each picture in the order of their names; LEFT,TOP,RIGHT,BOTTOM in pixels; or "box" for the
+            images, of the pictures' names (their endings may differ); LEFT,TOP,RIGHT,BOTTOM in pixels; or "box" for the
             central quarter.
-        out: the grid's image file.
+        out: an image file, for a grid; or a folder, for PNG files of the pictures' names, several proposals in its
+            folders proposal_1, proposal_2, ….
         proposals: the number of fillings of each picture.
         seed: the seed of the proposals.
         class_: the class of all pictures, by name or number, for a prior of classes; by default unknown.
@@ -62,7 +66,6 @@ def inpaint(
         UserError: the checkpoint, the folder or the mask cannot be used, a number is out of range, or `out` cannot be
             written.
     """
-    check_image_file(out)
     model = load_on_device(
         checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)", device
     )
@@ -70,23 +73,42 @@ def inpaint(
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
-    _, originals = read_images(images, model.image, reading_of(checkpoint))
-    if len(originals) * (proposals + 2) > MAX_IN_GRID:
+    places = places_of(out, proposals)
+    names, batches = read_batches(images, model.image, reading_of(checkpoint), places)
+    if is_image_file(out) and len(names) * (proposals + 2) > MAX_IN_GRID:
         raise UserError(
-            f"a grid has room for {MAX_IN_GRID} images, and {len(originals)} pictures with {proposals} proposals each "
-            "need more: lower --proposals"
+            f"a grid has room for {MAX_IN_GRID} images, and {len(names)} pictures with {proposals} proposals each "
+            "need more: lower --proposals, or name a folder by --out"
         )
-    covered = _masks(mask, model.image, len(originals))
-    shown = eight_bits(originals)
-    columns = [shown, shown.where(~covered, GREY)]
-    for (proposal,) in progress(proposals, "proposals"):
-        columns.append(fill_in(model, originals, covered, label, seed, proposal))
-    out = page_names(save_grid(torch.stack(columns, dim=1).flatten(0, 1), out, len(columns)))
-    print(f"wrote {len(originals)} images, each original, masked and filled {proposals} times, to {out}")
+    masks = _masks(mask, model.image, names)
+
+    def filled() -> Iterator[list[Tensor]]:
+        first = 0
+        for originals in batches:
+            covered = torch.stack([masks(name) for name in names[first : first + len(originals)]])
+            fillings = (
+                fill_in(model, originals, covered, label, seed, proposal, first) for proposal in range(proposals)
+            )
+            yield [eight_bits(originals), *fillings, covered]
+            first += len(originals)
+
+    if not is_image_file(out):
+        write_batches(names, ((shown, *made) for shown, *made, _ in filled()), places, "filled images")
+        return
+    shown, *made, covered = (torch.cat(parts) for parts in zip(*filled(), strict=True))
+    columns = torch.stack([shown, shown.where(~covered, GREY), *made], dim=1)
+    pages = page_names(save_grid(columns.flatten(0, 1), out, columns.shape[1]))
+    print(f"wrote {len(names)} images, each original, masked and filled {proposals} times, to {pages}")
 
 
 def fill_in(
-    model: CodePrior, originals: Tensor, covered: Tensor, label: int | None, seed: int, proposal: int
+    model: CodePrior,
+    originals: Tensor,
+    covered: Tensor,
+    label: int | None,
+    seed: int,
+    proposal: int,
+    first: int = 0,
 ) -> Tensor:
     """Returns the pictures with their covered part filled; see `inpaint`.
 
@@ -97,25 +119,21 @@ def fill_in(
         label: the class of all; None for an unknown class.
         seed: the seed of all proposals.
         proposal: the number of the proposal; each has its own random numbers.
+        first: the number of the first picture; each has its own random numbers.
 
     Returns:
         (N, C, H, W) uint8.
     """
-    unknown = covered_codes(covered, model.prior.codes)
-    parts = []
-    for start in range(0, len(originals), BATCH):
-        part = slice(start, start + BATCH)
-        known, hidden = to_float(originals[part]), unknown[part].to(model.device)
-        filled = known.where(~covered[part], _median(known, covered[part]))
-        for repeat in range(REPEATS):
-            keys = [(Stream.SAMPLE, seed, proposal, repeat, number) for number in range(start, start + len(known))]
-            draws = Draws([randomness.generator("cpu", *key) for key in keys])
-            codes = model.encode(filled.to(model.device))
-            drawn_codes = model.draw(one_label(label, len(known), model.device), draws, codes, hidden)
-            made = to_uint8(model.decode(drawn_codes)).cpu()
-            filled = to_float(made).where(covered[part], known)
-        parts.append(made)
-    return torch.cat(parts).where(covered, eight_bits(originals))
+    known, hidden = to_float(originals), covered_codes(covered, model.prior.codes).to(model.device)
+    filled = known.where(~covered, _median(known, covered))
+    for repeat in range(REPEATS):
+        numbers = range(first, first + len(originals))
+        draws = Draws([randomness.generator("cpu", Stream.SAMPLE, seed, proposal, repeat, n) for n in numbers])
+        codes = model.encode(filled.to(model.device))
+        drawn_codes = model.draw(one_label(label, len(known), model.device), draws, codes, hidden)
+        made = to_uint8(model.decode(drawn_codes)).cpu()
+        filled = to_float(made).where(covered, known)
+    return made.where(covered, eight_bits(originals))
 
 
 def covered_codes(covered: Tensor, codes: CodeSpec) -> Tensor:
@@ -137,22 +155,29 @@ def _median(images: Tensor, covered: Tensor) -> Tensor:
     return known.nanmedian(dim=2).values.nan_to_num(float(grey))[..., None, None]
 
 
-def _masks(mask: str, image: ImageSpec, count: int) -> Tensor:
-    """Returns (count, 1, H, W) bool, True where the pictures are covered."""
+def _masks(mask: str, image: ImageSpec, names: list[Path]) -> Callable[[Path], Tensor]:
+    """Returns what gives the mask of the picture of a name: (1, H, W) bool, True where the picture is covered.
+
+    Raises:
+        UserError: the mask cannot be used, or some pictures have none.
+    """
     if Path(mask).is_dir():
-        files, _ = find_pictures(Path(mask))
-        if len(files) != count:
-            raise UserError(f"{mask} holds {len(files)} masks for {count} pictures: give each picture one")
-        masks = torch.stack([_read_mask(file, image) for file in files])
-    elif Path(mask).is_file():
-        masks = _read_mask(Path(mask), image).expand(count, 1, image.height, image.width)
+        found, _ = find_pictures(Path(mask))
+        files = {file.relative_to(mask).with_suffix(""): file for file in found}
+        missing = [name for name in names if name.with_suffix("") not in files]
+        if missing:
+            raise UserError(
+                f"{mask} has no mask for {len(missing)} of {len(names)} pictures, such as {quoted(missing[0])}: give "
+                "each picture one of its name"
+            )
+        return lambda name: _read_mask(files[name.with_suffix("")], image)
+    if Path(mask).is_file():
+        one = _read_mask(Path(mask), image)
     else:
         left, top, right, bottom = _box(mask, image)
-        masks = torch.zeros(count, 1, image.height, image.width, dtype=torch.bool)
-        masks[:, :, top:bottom, left:right] = True
-    if not masks.flatten(1).any(dim=1).all():
-        raise UserError(f"the mask {mask} covers nothing of a picture: make white what is to be filled")
-    return masks
+        one = torch.zeros(1, image.height, image.width, dtype=torch.bool)
+        one[:, top:bottom, left:right] = True
+    return lambda _: one
 
 
 def _read_mask(file: Path, image: ImageSpec) -> Tensor:
@@ -164,7 +189,10 @@ def _read_mask(file: Path, image: ImageSpec) -> Tensor:
             raise UserError(
                 f"{file} has {picture.height}x{picture.width} pixels; a mask must have {image.height}x{image.width}"
             )
-    return torch.from_numpy(np.array(pixels)) > GREY - 1
+    covered = torch.from_numpy(np.array(pixels)) > GREY - 1
+    if not covered.any():
+        raise UserError(f"the mask {file} covers nothing of a picture: make white what is to be filled")
+    return covered
 
 
 def central_quarter(image: ImageSpec) -> tuple[int, int, int, int]:

@@ -1,18 +1,18 @@
 """`reconstruct`: pictures beside a model's reconstructions of them, and their distances."""
 
+from collections.abc import Iterator
+
 import torch
+from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import is_image_file, read_images
-from gen_experiments.commands.outputs import check_names, write_by_name, write_rows
+from gen_experiments.commands.outputs import read_batches, write_batches
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
-from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
+from gen_experiments.metrics.frechet import FeatureSums, frechet_distance, warn_of_few
 from gen_experiments.metrics.reconstruction import psnr, ssim
-
-BATCH = 64
 
 
 @torch.inference_mode()
@@ -40,23 +40,27 @@ def reconstruct(
         UserError: the checkpoint or the folder cannot be used, or `out` cannot be written.
     """
     model = load_on_device(checkpoint, Reconstructs, "reconstruct", device)
-    names, kept = read_images(images, model.image, reading_of(checkpoint))
-    check_names(names, images, out)
-    remade = torch.cat(
-        [to_uint8(model.reconstruct(to_float(part.to(model.device)))).cpu() for part in kept.split(BATCH)]
-    )
-    originals = eight_bits(kept)
-    print(f"PSNR {float(psnr(remade, originals).mean()):.2f} dB, SSIM {float(ssim(remade, originals).mean()):.4f}")
+    names, batches = read_batches(images, model.image, reading_of(checkpoint), [out])
+    distances: list[tuple[Tensor, Tensor]] = []
+    sums = None if extractor is None else [FeatureSums(extractor.num_features).to(model.device) for _ in range(2)]
+
+    def remade() -> Iterator[tuple[Tensor, Tensor]]:
+        for kept in batches:
+            pictures = to_uint8(model.reconstruct(to_float(kept.to(model.device)))).cpu()
+            originals = eight_bits(kept)
+            distances.append((psnr(pictures, originals), ssim(pictures, originals)))
+            if extractor is not None and sums is not None:
+                for of_side, side in zip(sums, (originals, pictures), strict=True):
+                    of_side.update(extractor(side.to(model.device)))
+            yield originals, pictures
+
     if extractor is not None:
         extractor.to(model.device)
-        moments = [
-            Moments.of_features(torch.cat([extractor(part.to(model.device)) for part in images.split(BATCH)]))
-            for images in (originals, remade)
-        ]
+    write_batches(names, remade(), [out], "reconstructions", "images above their reconstructions")
+    means = [float(torch.cat(values).mean()) for values in zip(*distances, strict=True)]
+    print(f"PSNR {means[0]:.2f} dB, SSIM {means[1]:.4f}")
+    if extractor is not None and sums is not None:
+        moments = [of_side.moments() for of_side in sums]
         warn_of_few(*moments)
         distance = float(frechet_distance(*moments))
-        print(f"rFID {distance:.4f} of {len(originals)} images by {type(extractor).__name__}")
-    if is_image_file(out):
-        write_rows([originals, remade], out, "images above their reconstructions")
-    else:
-        write_by_name(names, originals, remade, out, "reconstructions")
+        print(f"rFID {distance:.4f} of {len(names)} images by {type(extractor).__name__}")

@@ -1,7 +1,7 @@
 """`restore`: pictures of a folder without their damage; `damage`: pictures with it."""
 
+from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,14 +10,16 @@ from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, image_mapping
 from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import check_image_file, is_image_file, read_images
+from gen_experiments.commands.image_files import is_image_file
 from gen_experiments.commands.outputs import (
-    BATCH,
+    SHOWN,
     Network,
-    apply_network,
-    check_names,
+    applied,
+    first_of,
     on_device,
-    write_by_name,
+    places_of,
+    read_batches,
+    write_batches,
     write_outputs,
     write_rows,
 )
@@ -75,20 +77,10 @@ def restore(
             return
         if whole:
             raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
-        names, inputs = read_images(images, model.image, reading_of(checkpoint))
-        places = (
-            [out]
-            if is_image_file(out)
-            else [str(Path(out) / f"proposal_{number}") for number in range(1, proposals + 1)]
-        )
-        for place in places:
-            check_names(names, images, place)
-        restored = [apply_network(restorer, inputs) for restorer in restorers]
-        if is_image_file(out):
-            write_rows([inputs, *restored], out, f"damaged images above {proposals} proposals each")
-            return
-        for place, proposal in zip(places, restored, strict=True):
-            write_by_name(names, inputs, proposal, place, "images")
+        places = places_of(out, proposals)
+        names, batches = read_batches(images, model.image, reading_of(checkpoint), places, first=SHOWN)
+        made = ((part, *(applied(restorer, part) for restorer in restorers)) for part in batches)
+        write_batches(names, made, places, "images", f"damaged images above {proposals} proposals each")
         return
     if whole or not is_image_file(out):
         raise UserError(
@@ -97,17 +89,22 @@ def restore(
     parts = training_data(checkpoint, None).damage
     if not parts:
         raise UserError(f"the run of {checkpoint} was trained without damage: restore pictures that are damaged")
-    check_image_file(out)
-    _, kept = read_images(images, model.image, reading_of(checkpoint))
-    inputs = _with_damage(kept, parts, seed, kept.dtype)
-    restored = [apply_network(restorer, inputs) for restorer in restorers]
-    damaged_pictures, clean = eight_bits(inputs), eight_bits(kept)
-    before, after = (
-        torch.stack([psnr(pictures, clean) for pictures in some]).mean().item()
-        for some in ([damaged_pictures], restored)
-    )
-    print(f"PSNR {before:.2f} dB damaged, {after:.2f} dB restored: {after - before:+.2f} dB")
-    write_rows([damaged_pictures, *restored, clean], out, "damaged images above the restored and the true ones")
+    _, batches = read_batches(images, model.image, reading_of(checkpoint), [out])
+    before: list[Tensor] = []
+    after: list[Tensor] = []
+
+    def compared() -> Iterator[list[Tensor]]:
+        for clean, inputs in _damaged(batches, parts, seed):
+            columns = [eight_bits(inputs), *(applied(restorer, inputs) for restorer in restorers)]
+            damaged_psnr, *restored_psnr = (psnr(pictures, eight_bits(clean)) for pictures in columns)
+            before.append(damaged_psnr)
+            after.extend(restored_psnr)
+            yield [*columns, clean]
+
+    rows = first_of(compared())
+    decibels, restored = (float(torch.cat(values).mean()) for values in (before, after))
+    print(f"PSNR {decibels:.2f} dB damaged, {restored:.2f} dB restored: {restored - decibels:+.2f} dB")
+    write_rows(rows, out, "damaged images above the restored and the true ones")
 
 
 def _restorers(model: ImageModel, checkpoint: str, proposals: int, seed: int) -> list[Network]:
@@ -155,13 +152,19 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
     data = data_of(described)
     if not data.damage:
         raise UserError(f"{config} damages nothing: give it data.damage, a list of kinds such as GaussianNoise")
-    names, clean = read_images(images, data.image, reading_in(contents_of(described)))
-    check_names(names, images, out)
-    write_by_name(names, clean, _with_damage(clean, data.damage, seed, torch.uint8), out, "damaged images")
+    names, batches = read_batches(images, data.image, reading_in(contents_of(described)), [out], first=SHOWN)
+    write_batches(names, _damaged(batches, data.damage, seed, torch.uint8), [out], "damaged images")
 
 
-def _with_damage(images: Tensor, parts: list[Damage], seed: int, dtype: torch.dtype) -> Tensor:
-    """Returns (N, C, H, W) images after their damage, which depends on an image's number and the seed, as a dtype."""
-    seeds = randomness.seeds_of(torch.arange(len(images)), Stream.DAMAGE, seed)
-    pairs = zip(images.split(BATCH), seeds.split(BATCH), strict=True)
-    return torch.cat([to_integers(damage_images(to_float(part), parts, of_part), dtype) for part, of_part in pairs])
+def _damaged(
+    batches: Iterable[Tensor], parts: list[Damage], seed: int, dtype: torch.dtype | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields (B, C, H, W) images and them after their damage, as a dtype or in their own.
+
+    The damage depends on an image's number and the seed.
+    """
+    first = 0
+    for clean in batches:
+        seeds = randomness.seeds_of(torch.arange(first, first + len(clean)), Stream.DAMAGE, seed)
+        first += len(clean)
+        yield clean, to_integers(damage_images(to_float(clean), parts, seeds), dtype or clean.dtype)

@@ -44,9 +44,10 @@ def test_known_pixels_stay_and_covered_ones_are_proposed(experiment, checkpoints
 
 def test_each_picture_may_have_a_mask_of_its_own(experiment, checkpoints, pictures, tmp_path):
     masks = [
-        write_mask(tmp_path / "masks" / "0.png", np.s_[:4]),
-        write_mask(tmp_path / "masks" / "1.png", np.s_[:, 9:]),
+        write_mask(tmp_path / "masks" / "000.bmp", np.s_[:4]),
+        write_mask(tmp_path / "masks" / "001.png", np.s_[:, 9:]),
     ]
+    write_mask(tmp_path / "masks" / "0.png", np.s_[:9])  # of another picture, and first by its name
     whole = ["inpaint", checkpoints["prior"], f"--images={pictures}", "--proposals=1"]
     assert experiment(*whole, "--mask=masks", "--out=a.png") == 0
     for row, mask in enumerate(masks):
@@ -54,8 +55,23 @@ def test_each_picture_may_have_a_mask_of_its_own(experiment, checkpoints, pictur
         assert np.array_equal(cell("a.png", row, 1), np.where(mask, 128, original))
         assert np.array_equal(cell("a.png", row, 2)[~mask], original[~mask])
     # The other pictures of a batch do not matter.
-    assert experiment(*whole, "--mask=masks/0.png", "--out=b.png") == 0
+    assert experiment(*whole, "--mask=masks/000.bmp", "--out=b.png") == 0
     assert np.array_equal(cell("a.png", 0, 2), cell("b.png", 0, 2))
+
+
+def test_fillings_have_the_names_of_their_pictures_and_batches_do_not_matter(
+    experiment, checkpoints, pictures, capsys, monkeypatch
+):
+    words = ["inpaint", checkpoints["prior"], f"--images={pictures}", "--mask=4,4,20,20"]
+    assert experiment(*words, "--proposals=2", "--out=a.png") == 0
+    monkeypatch.setattr("gen_experiments.commands.outputs.BATCH", 1)
+    assert experiment(*words, "--proposals=2", "--out=many") == 0
+    assert "wrote 2 filled images to many/proposal_2" in capsys.readouterr().out
+    assert experiment(*words, "--proposals=1", "--out=one") == 0
+    for row in (0, 1):
+        fillings = [np.asarray(Image.open(f"many/proposal_{number}/00{row}.png")) for number in (1, 2)]
+        assert all(np.array_equal(made, cell("a.png", row, 1 + number)) for number, made in enumerate(fillings, 1))
+        assert np.array_equal(np.asarray(Image.open(f"one/00{row}.png")), fillings[0])
 
 
 def test_a_seed_names_the_fillings(experiment, checkpoints, pictures):
@@ -93,7 +109,11 @@ def test_codes_that_touch_the_mask_are_unknown_and_so_are_their_neighbours():
         ("prior", ["--mask=black.png"], "covers nothing"),
         ("prior", ["--mask=nowhere.png"], "is no file, no folder"),
         ("prior", ["--mask=4,4,40,20"], "does not lie in a picture of 32x32"),
-        ("prior", ["--mask=masks"], "holds 1 masks for 2 pictures"),
+        (
+            "prior",
+            ["--mask=masks"],
+            "masks has no mask for 1 of 2 pictures, such as 001.png: give each",
+        ),
         ("prior", ["--mask=one_black"], "covers nothing of a picture"),
         ("prior", ["--proposals=0"], "proposals must be >= 1"),
         ("prior", ["--class=10"], "--class must be a class (0, 1, 2, 3, 4, 5, 6, 7, …) or be in 0 ... 9, not 10"),
@@ -104,8 +124,8 @@ def test_mistakes_get_one_line(experiment, checkpoints, pictures, tmp_path, caps
     write_mask(tmp_path / "small.png", np.s_[:4], size=16)
     write_mask(tmp_path / "black.png", np.s_[:0])
     for number, rows in enumerate((4, 0)):
-        write_mask(tmp_path / "one_black" / f"{number}.png", np.s_[:rows])
-    write_mask(tmp_path / "masks" / "0.png", np.s_[:4])
+        write_mask(tmp_path / "one_black" / f"00{number}.png", np.s_[:rows])
+    write_mask(tmp_path / "masks" / "000.png", np.s_[:4])
     assert experiment("inpaint", checkpoints[model], f"--images={pictures}", *options) not in (0, None)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1

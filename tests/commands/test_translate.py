@@ -58,6 +58,45 @@ def test_a_grid_shows_originals_above_translations(experiment, trained, tmp_path
     assert torch.equal(grid[2:18, 2:18], read(tmp_path / "in" / "000.png")[0])
 
 
+def test_batches_do_not_matter_and_a_grid_shows_the_first(
+    experiment, trained, checkpoints, tmp_path, capsys, monkeypatch
+):
+    write_pictures(tmp_path / "in", 5, size=(16, 16), mode="L")
+    restorer = trained["restoration_digits"]
+    commands = {
+        "translate": ("translate", trained["translation"]),
+        "restore": ("restore", restorer),
+        "damage": ("damage", restorer),
+        "reconstruct": ("reconstruct", checkpoints["vqvae"]),
+    }
+
+    def distances():
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("PSNR")]
+
+    of_batches = []
+    for size in (32, 2):
+        monkeypatch.setattr("gen_experiments.commands.outputs.BATCH", size)
+        for name, command in commands.items():
+            assert experiment(*command, "--images=in", f"--out={name}/{size}") == 0
+        assert experiment("restore", restorer, "--images=in", "--damaging", "--out=all.png") == 0
+        of_batches.append(distances())
+    assert len(of_batches[0]) == 2
+    assert of_batches[0] == of_batches[1]
+    for name in commands:
+        whole, parts = (sorted((tmp_path / name / size).iterdir()) for size in ("32", "2"))
+        assert [path.name for path in parts] == [path.name for path in whole] == [f"00{i}.png" for i in range(5)]
+        for one, other in zip(whole, parts, strict=True):
+            assert (read(one).int() - read(other).int()).abs().max() <= 1  # another batch rounds otherwise
+    monkeypatch.setattr("gen_experiments.commands.outputs.SHOWN", 3)
+    for name in ("translate", "reconstruct"):
+        assert experiment(*commands[name], "--images=in", f"--out={name}.png") == 0
+        assert Image.open(f"{name}.png").height in (2 * 18 + 2, 2 * 34 + 2)
+    said = capsys.readouterr().out
+    assert "wrote 3 images below their originals to translate.png" in said
+    assert "wrote 3 images above their reconstructions to reconstruct.png" in said
+    assert of_batches[0][0] in said  # of all five
+
+
 def test_tiles_leave_no_seam():
     picture = torch.rand(3, 37, 61, generator=torch.Generator().manual_seed(0)) * 2 - 1
     # Of what each pixel says alone nothing is changed, wherever the tiles lie.
@@ -145,7 +184,7 @@ def test_where_nothing_can_be_written_no_model_computes(refused, checkpoints, tr
         assert "--out is empty" in refused(*command, "--images=fine", "--out=")
 
 
-@pytest.mark.parametrize("command", ["memorisation", "project", "explore", "interpolate", "inpaint"])
+@pytest.mark.parametrize("command", ["memorisation", "project", "explore", "interpolate"])
 def test_where_no_grid_can_be_written_nothing_is_loaded(refused, monkeypatch, tmp_path, command):
     def load(*_, **__):
         raise AssertionError("the model was loaded in vain")
@@ -154,7 +193,7 @@ def test_where_no_grid_can_be_written_nothing_is_loaded(refused, monkeypatch, tm
     (tmp_path / "any.ckpt").write_text("of no use")
     write_pictures(tmp_path / "in", 1)
     monkeypatch.setattr(f"gen_experiments.commands.{command}.load_on_device", load)
-    words = {"project": ["--images=in"], "inpaint": ["--images=in", "--mask=box"]}.get(command, [])
+    words = ["--images=in"] if command == "project" else []
     assert "cannot write grid.txt: name a file that ends in" in refused(command, "any.ckpt", *words, "--out=grid.txt")
     assert "cannot write taken: File exists" in refused(command, "any.ckpt", *words, "--out=taken/a.png")
 
