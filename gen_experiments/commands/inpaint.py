@@ -163,7 +163,11 @@ def _masks(mask: str, image: ImageSpec, names: list[Path]) -> Callable[[Path], T
     """
     if Path(mask).is_dir():
         found, _ = find_pictures(Path(mask))
-        files = {file.relative_to(mask).with_suffix(""): file for file in found}
+        files: dict[Path, Path] = {}
+        for file in found:
+            other = files.setdefault(file.relative_to(mask).with_suffix(""), file)
+            if other != file:
+                raise UserError(f"{quoted(other)} and {quoted(file)} are masks of one picture: keep one")
         missing = [name for name in names if name.with_suffix("") not in files]
         if missing:
             raise UserError(

@@ -115,6 +115,7 @@ def test_codes_that_touch_the_mask_are_unknown_and_so_are_their_neighbours():
             "masks has no mask for 1 of 2 pictures, such as 001.png: give each",
         ),
         ("prior", ["--mask=one_black"], "covers nothing of a picture"),
+        ("prior", ["--mask=two"], "two/000.bmp and two/000.png are masks of one picture: keep one"),
         ("prior", ["--proposals=0"], "proposals must be >= 1"),
         ("prior", ["--class=10"], "--class must be a class (0, 1, 2, 3, 4, 5, 6, 7, …) or be in 0 ... 9, not 10"),
         ("prior", ["--images=nowhere"], "there is no image folder nowhere"),
@@ -125,7 +126,8 @@ def test_mistakes_get_one_line(experiment, checkpoints, pictures, tmp_path, caps
     write_mask(tmp_path / "black.png", np.s_[:0])
     for number, rows in enumerate((4, 0)):
         write_mask(tmp_path / "one_black" / f"00{number}.png", np.s_[:rows])
-    write_mask(tmp_path / "masks" / "000.png", np.s_[:4])
+    for file in ("masks/000.png", "two/000.bmp", "two/000.png", "two/001.png"):
+        write_mask(tmp_path / file, np.s_[:4])
     assert experiment("inpaint", checkpoints[model], f"--images={pictures}", *options) not in (0, None)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
