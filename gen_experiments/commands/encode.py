@@ -9,15 +9,18 @@ import torch
 from numpy.typing import NDArray
 
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import is_image_file, prepare_output, write_images
+from gen_experiments.commands.image_files import (
+    found_pictures,
+    is_image_file,
+    prepare_output,
+    read_in_batches,
+    write_images,
+)
 from gen_experiments.commands.reading import reading_of
-from gen_experiments.data.decoded_as_read import decode_in_order
-from gen_experiments.data.folder import find_pictures
 from gen_experiments.errors import UserError, quoted
 from gen_experiments.images import ImageSpec, to_float, to_uint8
 from gen_experiments.metrics.codebook import entropy_bits
 from gen_experiments.models.vqvae import VQVAE
-from gen_experiments.progress import progress
 from gen_experiments.storage import atomic_write, check_empty, prepare_file
 from gen_experiments.untrusted.arrays import read_archive
 from gen_experiments.untrusted.unreadable import Unreadable
@@ -49,12 +52,10 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
     path = Path(out)
     prepare_file(path)
     model = load_on_device(checkpoint, VQVAE, "encode", device)
-    reading, image = reading_of(checkpoint), model.image
-    paths, _ = find_pictures(Path(images), reading.suffixes)
-    files = [file.relative_to(images) for file in paths]
-    # Batch by batch, as a folder may hold more pictures than fit into memory.
-    decoded = decode_in_order(paths, image.size, image.channels, reading.framing, progress(len(paths), "images", BATCH))
-    codes = torch.cat([model.encode(to_float(torch.from_numpy(part).to(model.device))).cpu() for part in decoded])
+    reading = reading_of(checkpoint)
+    paths, files = found_pictures(images, reading)
+    originals = read_in_batches(paths, model.image, reading, BATCH)
+    codes = torch.cat([model.encode(to_float(part.to(model.device))).cpu() for part in originals])
     size = model.quantizer.codebook_size
     arrays: dict[str, Any] = {
         "codes": codes.numpy().astype(np.min_scalar_type(size - 1)),

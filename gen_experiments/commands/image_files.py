@@ -1,6 +1,6 @@
 """Reads and writes folders of pictures, grids and noise for the commands."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.reading import Reading
+from gen_experiments.data.decoded_as_read import decode_in_order
 from gen_experiments.data.folder import find_pictures
 from gen_experiments.data.picture_decoding import decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.grids import save_grid
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image
+from gen_experiments.progress import progress
 from gen_experiments.storage import prepare_file, prepare_folder
 from gen_experiments.untrusted.arrays import read_archive
 from gen_experiments.untrusted.unreadable import Unreadable
@@ -26,9 +28,32 @@ def read_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[list[P
     Raises:
         UserError: the folder is missing or empty, or a picture cannot be decoded.
     """
+    files, names = found_pictures(folder, reading)
+    return names, torch.from_numpy(decode_all(files, image.size, image.channels, reading.framing))
+
+
+def found_pictures(folder: str, reading: Reading) -> tuple[list[Path], list[Path]]:
+    """Returns the pictures below a folder, sorted, and their names: paths below the folder.
+
+    Raises:
+        UserError: the folder is missing or empty.
+    """
     files, _ = find_pictures(Path(folder), reading.suffixes)
-    images = torch.from_numpy(decode_all(files, image.size, image.channels, reading.framing))
-    return [file.relative_to(folder) for file in files], images
+    return files, [file.relative_to(folder) for file in files]
+
+
+def read_in_batches(files: Sequence[Path], image: ImageSpec, reading: Reading, batch: int) -> Iterator[Tensor]:
+    """Yields pictures, which may be more than fit into memory, as `read_images` returns them, and shows the progress.
+
+    The progress is that of what is done with each batch, as decoding is ahead of it.
+
+    Raises:
+        UserError: a picture cannot be decoded.
+    """
+    parts = (range(first, min(first + batch, len(files))) for first in range(0, len(files), batch))
+    decoded = decode_in_order(files, image.size, image.channels, reading.framing, parts)
+    for _ in progress(len(files), "images", batch):
+        yield torch.from_numpy(next(decoded))
 
 
 def read_latents(file: str, dim: int) -> Tensor:

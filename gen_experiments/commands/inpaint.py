@@ -11,7 +11,7 @@ from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 from gen_experiments import randomness
 from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import is_image_file
+from gen_experiments.commands.image_files import is_image_file, prepare_output
 from gen_experiments.commands.labels import class_numbers, one_label
 from gen_experiments.commands.outputs import places_of, read_batches, write_batches
 from gen_experiments.commands.reading import eight_bits, reading_of
@@ -66,6 +66,7 @@ def inpaint(
         UserError: the checkpoint, the folder or the mask cannot be used, a number is out of range, or `out` cannot be
             written.
     """
+    prepare_output(out)
     model = load_on_device(
         checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)", device
     )

@@ -6,11 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.image_files import is_image_file, prepare_output
+from gen_experiments.commands.image_files import found_pictures, is_image_file, prepare_output, read_in_batches
 from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.tiles import apply_in_tiles
-from gen_experiments.data.decoded_as_read import decode_in_order
-from gen_experiments.data.folder import find_pictures
 from gen_experiments.errors import UserError
 from gen_experiments.grids import in_rows, page_names, save_grid
 from gen_experiments.images import ImageSpec, save_image, to_float, to_uint8
@@ -47,7 +45,7 @@ def write_outputs(network: Network, folder: str, spec: ImageSpec, reading: Readi
         return
     if is_image_file(out):
         raise UserError("--whole writes pictures as large as they are: name a folder by --out")
-    files, names = _found(folder, reading)
+    files, names = found_pictures(folder, reading)
     check_names(names, folder, out)
     for (number,) in progress(len(files), "images"):
         picture = to_float(reading.kept(files[number], None, spec.channels))
@@ -86,13 +84,12 @@ def read_batches(
         UserError: the folder is missing or empty, or a place cannot be written; while reading, a picture cannot be
             decoded.
     """
-    files, names = _found(folder, reading)
+    files, names = found_pictures(folder, reading)
     if is_image_file(places[0]):
         files, names = files[:first], names[:first]
     for place in places:
         check_names(names, folder, place)
-    parts = progress(len(files), "images", BATCH)
-    return names, map(torch.from_numpy, decode_in_order(files, spec.size, spec.channels, reading.framing, parts))
+    return names, read_in_batches(files, spec, reading, BATCH)
 
 
 def write_batches(
@@ -164,11 +161,6 @@ def check_names(names: list[Path], folder: str, out: str) -> None:
             raise UserError(f"two pictures would both be written to {path}: rename one of their originals")
         taken.add(path)
     prepare_output(out)
-
-
-def _found(folder: str, reading: Reading) -> tuple[list[Path], list[Path]]:
-    files, _ = find_pictures(Path(folder), reading.suffixes)
-    return files, [file.relative_to(folder) for file in files]
 
 
 def _path(out: str, name: Path) -> Path:

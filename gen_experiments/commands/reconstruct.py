@@ -42,24 +42,25 @@ def reconstruct(
     model = load_on_device(checkpoint, Reconstructs, "reconstruct", device)
     names, batches = read_batches(images, model.image, reading_of(checkpoint), [out])
     distances: list[tuple[Tensor, Tensor]] = []
-    sums = None if extractor is None else [FeatureSums(extractor.num_features).to(model.device) for _ in range(2)]
+    sums: list[FeatureSums] = []
+    if extractor is not None:
+        extractor.to(model.device)
+        sums = [FeatureSums(extractor.num_features).to(model.device) for _ in range(2)]
 
     def remade() -> Iterator[tuple[Tensor, Tensor]]:
         for kept in batches:
             pictures = to_uint8(model.reconstruct(to_float(kept.to(model.device)))).cpu()
             originals = eight_bits(kept)
             distances.append((psnr(pictures, originals), ssim(pictures, originals)))
-            if extractor is not None and sums is not None:
+            if extractor is not None:
                 for of_side, side in zip(sums, (originals, pictures), strict=True):
                     of_side.update(extractor(side.to(model.device)))
             yield originals, pictures
 
-    if extractor is not None:
-        extractor.to(model.device)
     write_batches(names, remade(), [out], "reconstructions", "images above their reconstructions")
-    means = [float(torch.cat(values).mean()) for values in zip(*distances, strict=True)]
-    print(f"PSNR {means[0]:.2f} dB, SSIM {means[1]:.4f}")
-    if extractor is not None and sums is not None:
+    decibels, similarity = (float(torch.cat(values).mean()) for values in zip(*distances, strict=True))
+    print(f"PSNR {decibels:.2f} dB, SSIM {similarity:.4f}")
+    if extractor is not None:
         moments = [of_side.moments() for of_side in sums]
         warn_of_few(*moments)
         distance = float(frechet_distance(*moments))

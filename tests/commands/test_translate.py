@@ -184,7 +184,7 @@ def test_where_nothing_can_be_written_no_model_computes(refused, checkpoints, tr
         assert "--out is empty" in refused(*command, "--images=fine", "--out=")
 
 
-@pytest.mark.parametrize("command", ["memorisation", "project", "explore", "interpolate"])
+@pytest.mark.parametrize("command", ["memorisation", "project", "explore", "interpolate", "inpaint"])
 def test_where_no_grid_can_be_written_nothing_is_loaded(refused, monkeypatch, tmp_path, command):
     def load(*_, **__):
         raise AssertionError("the model was loaded in vain")
@@ -193,8 +193,12 @@ def test_where_no_grid_can_be_written_nothing_is_loaded(refused, monkeypatch, tm
     (tmp_path / "any.ckpt").write_text("of no use")
     write_pictures(tmp_path / "in", 1)
     monkeypatch.setattr(f"gen_experiments.commands.{command}.load_on_device", load)
-    words = ["--images=in"] if command == "project" else []
-    assert "cannot write grid.txt: name a file that ends in" in refused(command, "any.ckpt", *words, "--out=grid.txt")
+    words = {"project": ["--images=in"], "inpaint": ["--images=in", "--mask=box"]}.get(command, [])
+    if command == "inpaint":  # may write into a folder too
+        assert "cannot write taken: File exists" in refused(command, "any.ckpt", *words, "--out=taken")
+    else:
+        no_grid = refused(command, "any.ckpt", *words, "--out=grid.txt")
+        assert "cannot write grid.txt: name a file that ends in" in no_grid
     assert "cannot write taken: File exists" in refused(command, "any.ckpt", *words, "--out=taken/a.png")
 
 
