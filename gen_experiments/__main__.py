@@ -9,6 +9,7 @@ import sys
 
 from gen_experiments import __version__
 from gen_experiments.cli.stopping import Terminated, say_stopped, stopped_by_signals
+from gen_experiments.cores import limit_threads
 from gen_experiments.errors import Stopped, shortened
 
 COMMANDS = {
@@ -79,6 +80,7 @@ def _run(arguments: list[str] | None) -> int:
     if "SLURM_JOB_ID" in os.environ:
         # SLURM sends it before the time limit. It is blocked until a run handles it: unhandled it ends the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    limit_threads()
     try:
         with stopped_by_signals():
             from gen_experiments.cli.dispatch import run

@@ -17,6 +17,7 @@ FLOOR = {
     "checkpoints.exports",
     "checkpoints.paths",
     "contracts",
+    "cores",
     "images",
     "distributed",
     "randomness",
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "cli.experiment": BELOW_CLI,
     "cli.trainer_commands": BELOW_CLI | {"cli.experiment", "cli.pipes"},
     "cli": BELOW_CLI | {"cli.reporting", "cli.trainer_commands"},
-    "__main__": {"cli", "cli.reporting", "cli.stopping", "errors"},
+    "__main__": {"cli", "cli.reporting", "cli.stopping", "cores", "errors"},
 }
 MAY_USE_LIGHTNING = MODELS | {"data", "callbacks", "cli.experiment", "cli.trainer_commands"}
 MAY_USE_WANDB = {"callbacks"}

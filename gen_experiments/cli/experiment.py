@@ -17,7 +17,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from gen_experiments import BEGAN, callbacks, data, losses, metrics, models, networks, priors, quantizers
+from gen_experiments import BEGAN, callbacks, cores, data, losses, metrics, models, networks, priors, quantizers
 from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
 from gen_experiments.callbacks.cost import Cost
 from gen_experiments.callbacks.evaluation import Evaluation
@@ -88,9 +88,8 @@ class ExperimentCLI(LightningCLI):
         self._signals = Signals()
         self._failure: UserError | None = None
         self._start = self._find_start(chosen.ckpt_path, chosen.seed_everything)
-        folder = str(self._start.folder)
-        chosen.trainer = _place(chosen.trainer, folder)
-        chosen.trainer.default_root_dir = folder
+        chosen.trainer = _place(chosen.trainer, str(self._start.folder))
+        chosen.trainer.default_root_dir = str(self._start.folder)
         chosen.weights_only = True
 
     def instantiate_classes(self) -> None:
@@ -119,6 +118,7 @@ class ExperimentCLI(LightningCLI):
         with self._discarded_unless_trained():
             trainer = self.trainer
             job.check_processes(trainer.num_devices, trainer.num_nodes, isinstance(trainer.accelerator, CPUAccelerator))
+            cores.limit_threads(trainer.num_devices)  # in place of Lightning, which counts all visible cores
             self._agree_on_start()
             start = self._start
             # Mistakes are refused before pictures are decoded.

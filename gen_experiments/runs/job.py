@@ -6,6 +6,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
+from gen_experiments.cores import usable_cores
 from gen_experiments.errors import UserError
 
 TORCHRUN = "torchrun-"
@@ -146,7 +147,7 @@ def check_processes(devices: int, nodes: int, on_cpu: bool) -> None:
             or Lightning would start more than 8 processes, and more than two for each core, on the CPU of this machine.
     """
     if not launched_externally():
-        cores = os.cpu_count() or 1
+        cores = usable_cores()
         if on_cpu and devices > max(ALWAYS_ALLOWED, MAX_PER_CORE * cores):
             raise UserError(
                 f"trainer.devices={devices} processes are too many for the {cores} CPU cores here: lower it"
