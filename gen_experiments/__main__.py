@@ -8,6 +8,7 @@ import signal
 import sys
 
 from gen_experiments import __version__
+from gen_experiments.cli.printing import print_error
 from gen_experiments.cli.stopping import Terminated, say_stopped, stopped_by_signals
 from gen_experiments.cores import limit_threads
 from gen_experiments.errors import Stopped, shortened
@@ -119,7 +120,7 @@ def _answer(arguments: list[str]) -> int:
         return 0
     near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
     hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-    print(f"error: {shortened(f'there is no command {arguments[0]}; {hint}')}", file=sys.stderr)
+    print_error(shortened(f"there is no command {arguments[0]}; {hint}"))
     return 2
 
 

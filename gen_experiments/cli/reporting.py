@@ -2,14 +2,13 @@
 
 import os
 import re
-import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
 
 from gen_experiments.cli.mistakes import one_line
+from gen_experiments.cli.printing import print_error
 from gen_experiments.errors import UserError, shortened
-from gen_experiments.runs.job import process_suffix
 
 DEBUG_VARIABLE = "GEN_EXPERIMENTS_DEBUG"
 # Messages of torch where the memory for a tensor is missing.
@@ -34,7 +33,7 @@ def report(error: BaseException) -> None:
     """Prints an error as one line to stderr, after the full traceback where `$GEN_EXPERIMENTS_DEBUG` asks for it."""
     if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
         traceback.print_exception(error)
-    print(f"error{process_suffix()}: {error_line(error)}", file=sys.stderr)
+    print_error(error_line(error))
 
 
 def error_line(error: BaseException) -> str:
