@@ -192,11 +192,3 @@ def test_a_warning_is_one_line_and_only_one_for_programmers_says_where_it_came_f
     assert (
         warning_line("old name", DeprecationWarning, "/a/b.py", 7) == "warning: old name (DeprecationWarning, b.py:7)\n"
     )
-
-
-@pytest.mark.parametrize("option", [{"lr": -1.0}, {"betas": (1.5, 0.9)}, {"eps": -1.0}, {"weight_decay": -1.0}])
-def test_what_an_optimizer_refuses_is_told_as_an_option_of_it(option):
-    with pytest.raises(ValueError, match="Invalid ") as refused:
-        torch.optim.Adam([torch.zeros(1, requires_grad=True)], **option)
-    said = error_line(refused.value)
-    assert said.startswith(f"ValueError: an option of one of the model's optimizers is out of range; {refused.value} (")

@@ -123,11 +123,11 @@ class ExperimentCLI(LightningCLI):
             start = self._start
             # Mistakes are refused before pictures are decoded.
             check_trainer(self.model, trainer)
+            if subcommand == "fit":
+                check_trains(self.model, trainer, self._run.init_from, start.checkpoint)
             for extractor in filter(None, (scores.extractor for scores in callbacks_of(trainer, Evaluation))):
                 extractor.check_channels(self.datamodule.source.channels)
                 extractor.fits(self.datamodule.source.content)
-            if subcommand == "fit" and start.checkpoint is None:
-                check_trains(trainer, self._run.init_from)
             checkpoint = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
             self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
             if subcommand == "fit":

@@ -18,8 +18,6 @@ OUT_OF_MEMORY = re.compile(
 )
 # Messages of torch where another process of the run has ended: gloo's, NCCL's, and those of the key-value store.
 LOST_PROCESS = re.compile(r"gloo/transport|monitoredBarrier|remote process exited|Did the remote server shutdown")
-# Messages of torch's optimizers.
-OF_AN_OPTIMIZER = re.compile(r"Invalid (learning rate|beta parameter|epsilon value|weight_decay value|momentum value)")
 # A message of Lightning's where a recipe was not laid over its model's configuration, which counts iterations.
 LONGER_THAN_AN_EPOCH = re.compile(r"`val_check_interval` .* the number of the training batches")
 # Messages of torch's compiler and of Triton's.
@@ -51,8 +49,6 @@ def error_line(error: BaseException) -> str:
         message = (
             f"compiled networks need a C++ compiler: install one, such as g++, or leave out model.compile; {message}"
         )
-    elif OF_AN_OPTIMIZER.match(message):
-        message = f"an option of one of the model's optimizers is out of range; {message}"
     elif LONGER_THAN_AN_EPOCH.search(message):
         message = (
             "validations after a number of iterations that is longer than an epoch need "

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from gen_experiments import distributed, randomness
-from gen_experiments.errors import UserError, check_interval
+from gen_experiments.errors import UserError
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.randomness import Stream
-from gen_experiments.schedules import Constant, Schedule, as_schedule
+from gen_experiments.schedules import Constant, Schedule, as_schedule, check_schedules
 
 
 class Augmented(nn.Module):
@@ -38,8 +38,8 @@ class Augmented(nn.Module):
                     f"AdaptiveStrength reads the sign of D(real), which says nothing under {type(loss).__name__}: "
                     "make augmentation_strength a number or a schedule"
                 )
-        elif not isinstance(strength, Schedule):
-            check_interval("[0, 1]", augmentation_strength=strength)
+        else:
+            check_schedules("[0, 1]", augmentation_strength=strength)
         self.augmentation = augmentation
         self.strength = strength if isinstance(strength, AdaptiveStrength) else as_schedule(strength)
         self.boundary = loss.boundary

@@ -18,7 +18,7 @@ from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import DiscriminatorFactory, GeneratorFactory
 from gen_experiments.networks.conditioning import check_labels_of_pair
-from gen_experiments.schedules import Schedule
+from gen_experiments.schedules import Schedule, check_schedules
 from gen_experiments.training.discriminator_loss import (
     DiscriminatorLoss,
     discriminator_logits,
@@ -97,6 +97,8 @@ class GAN(AveragedGenerator):
     ) -> None:
         half_life = half_life_schedule(ema_half_life)
         check_interval("[1, inf)", n_critic=n_critic, accumulate=accumulate)
+        check_schedules("[0, 1)", beta2_schedule=beta2_schedule)
+        check_schedules("[0, inf)", penalty_schedule=penalty_schedule)
         if gradient_clip_norm is not None:
             check_interval("(0, inf)", gradient_clip_norm=gradient_clip_norm)
         super().__init__(image, lr_schedule)
