@@ -170,7 +170,7 @@ class GAN(AveragedGenerator):
         """Steps the discriminator and returns its logits of the real images."""
         parts: list[DiscriminatorLoss] = []
         with self.stepping(0):
-            for micro_batch in micro_batches:
+            for number, micro_batch in enumerate(micro_batches):
                 with torch.no_grad():
                     generated: Tensor = self.generator(micro_batch.noise, micro_batch.labels)
                 require_shape(
@@ -181,7 +181,8 @@ class GAN(AveragedGenerator):
                 logits = self._augmented_logits(micro_batch)
                 due = due_penalties(self.penalties, iteration)
                 factor = self._scheduled_values.get("penalty_factor", 1.0)
-                part = discriminator_loss(self.loss, logits, micro_batch.images, generated, due, rng, factor)
+                with randomness.rows_of_part(number, len(micro_batches), rng):
+                    part = discriminator_loss(self.loss, logits, micro_batch.images, generated, due, rng, factor)
                 self.manual_backward(part.loss / len(micro_batches))
                 parts.append(part.detached())
             for name in parts[0].penalties:
