@@ -177,6 +177,7 @@ def test_a_run_without_an_iteration_is_none(mistake, tmp_path, option):
             ["--evaluation.lpips=Perceptual", "--evaluation.lpips.weights=nowhere.pth"],
             "there are no vgg16 weights at nowhere.pth: name the file by",
         ),
+        ("gan", ["--evaluation.lpips=Perceptual"], "evaluation.lpips is for reconstructions, and for translations of"),
     ],
 )
 def test_metrics_that_a_model_cannot_have_are_found_before_the_first_step(mistake, tmp_path, model, options, message):

@@ -27,6 +27,7 @@ from gen_experiments.callbacks.plan import Plan
 from gen_experiments.callbacks.progress import RunProgress
 from gen_experiments.callbacks.resumption import Resumption
 from gen_experiments.callbacks.scores import Scores
+from gen_experiments.callbacks.shares import check_evaluation
 from gen_experiments.callbacks.summary import Summary
 from gen_experiments.checkpoints.loading import check_fits
 from gen_experiments.checkpoints.transfer import files_named, load_what_fits
@@ -125,9 +126,8 @@ class ExperimentCLI(LightningCLI):
             check_trainer(self.model, trainer)
             if subcommand == "fit":
                 check_trains(self.model, trainer, self._run.init_from, start.checkpoint)
-            for extractor in filter(None, (scores.extractor for scores in callbacks_of(trainer, Evaluation))):
-                extractor.check_channels(self.datamodule.source.channels)
-                extractor.fits(self.datamodule.source.content)
+            for evaluation in callbacks_of(trainer, Evaluation):
+                check_evaluation(evaluation, self.model, self.datamodule)
             checkpoint = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
             self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
             if subcommand == "fit":

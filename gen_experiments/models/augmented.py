@@ -1,7 +1,5 @@
 """The augmentation of what a discriminator sees, and its strength."""
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 
@@ -48,10 +46,9 @@ class Augmented(nn.Module):
     def warn_of_no_effect(self) -> None:
         """Warns of a strength, other than the default, of an augmentation that is missing."""
         given = not isinstance(self.strength, Constant) or self.strength.value != 1
-        if self.augmentation is None and given and distributed.rank() == 0:
-            warnings.warn(
-                "augmentation_strength has no effect without an augmentation: set augmentation, such as DiffAugment",
-                stacklevel=2,
+        if self.augmentation is None and given:
+            distributed.warn_once(
+                "augmentation_strength has no effect without an augmentation: set augmentation, such as DiffAugment"
             )
 
     def set_strength(self, images_seen: int) -> None:

@@ -118,10 +118,8 @@ class GAN(AveragedGenerator):
         self.penalties = nn.ModuleList(penalties or [])
         self.n_critic = n_critic
         self.augment = Augmented(augmentation, augmentation_strength, loss)
-        self.gradient_clip_norm = gradient_clip_norm
-        self.accumulate = accumulate
-        self.optimizer_g = optimizer_g
-        self.optimizer_d = optimizer_d
+        self.gradient_clip_norm, self.accumulate = gradient_clip_norm, accumulate
+        self.optimizer_g, self.optimizer_d = optimizer_g, optimizer_d
         schedules = {"ema_half_life": half_life, "beta2": beta2_schedule, "penalty_factor": penalty_schedule}
         self._schedules = {name: schedule for name, schedule in schedules.items() if schedule is not None}
         self._scheduled_values: dict[str, float] = {}  # of this iteration
@@ -136,6 +134,8 @@ class GAN(AveragedGenerator):
         if stage == "fit":
             check_labels_of_pair(self.generator, self.discriminator)
             self.augment.warn_of_no_effect()
+            if "penalty_factor" in self._schedules and not self.penalties:
+                distributed.warn_once("penalty_schedule has no effect without penalties: set some, such as R1")
         super().setup(stage)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
