@@ -100,7 +100,7 @@ def test_a_loss_that_became_nan_stops_the_run_and_keeps_the_good_checkpoint(mist
         ("--trainer.devices=1000", "trainer.devices=1000 processes are too many"),
         ("--trainer.accelerator=bogus", "invalid accelerator name"),
         ("--model.optimizer_g.betas=[0.5, 1.5]", "Invalid beta parameter at index 1: 1.5"),
-        ("--model.ema_half_life=.nan", "must be finite, not nan"),
+        ("--model.ema_half_life=.nan", "ema_half_life must be >= 0, not nan"),
         ("--model.generator.width=1099511627776", "width must be in [1, 65536]"),
         ("--data.val_size=null", "data.val_size: Expected a float"),
         ("--data.size=1099511627776", "size must be in [1, 4096], not 1099511627776"),
