@@ -6,7 +6,7 @@
 other commands; `reports` and `search` belong to two of them.
 
 - `images`, `sizes`, `channels`, `grids`: what an image is, and many of them in one picture;
-- `distributed`, `randomness`, `precision`, `schedules`: what every training stands on;
+- `distributed`, `cores`, `randomness`, `precision`, `schedules`: what every training stands on;
 - `pure_functions`, `contracts`: what models and their parts have in common;
 - `checkpoints`: from a file to a model; `untrusted`: files that nobody vouches for; `storage`: files that are written
   whole, beside `temporaries`;

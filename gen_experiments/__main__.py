@@ -8,7 +8,9 @@ import signal
 import sys
 
 from gen_experiments import __version__
+from gen_experiments.cli.printing import print_error
 from gen_experiments.cli.stopping import Terminated, say_stopped, stopped_by_signals
+from gen_experiments.cores import limit_threads
 from gen_experiments.errors import Stopped, shortened
 
 COMMANDS = {
@@ -79,6 +81,7 @@ def _run(arguments: list[str] | None) -> int:
     if "SLURM_JOB_ID" in os.environ:
         # SLURM sends it before the time limit. It is blocked until a run handles it: unhandled it ends the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    limit_threads()
     try:
         with stopped_by_signals():
             from gen_experiments.cli.dispatch import run
@@ -117,7 +120,7 @@ def _answer(arguments: list[str]) -> int:
         return 0
     near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
     hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-    print(f"error: {shortened(f'there is no command {arguments[0]}; {hint}')}", file=sys.stderr)
+    print_error(shortened(f"there is no command {arguments[0]}; {hint}"))
     return 2
 
 

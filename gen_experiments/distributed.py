@@ -3,6 +3,7 @@
 Every call looks for the process group anew: a module may be built before it exists.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -100,6 +101,12 @@ def own_parts(total: int, size: int, before_each: Callable[[], None] = lambda: N
 def everywhere(here: bool, device: torch.device) -> bool:
     """Returns whether all processes have found something, so that they go the same way; `device` is the process's."""
     return int(all_reduce_sum(torch.tensor(int(here), device=device))) == world_size()
+
+
+def warn_once(message: str, stacklevel: int = 2) -> None:
+    """Warns on the first process alone; `stacklevel` counts from the caller, as for `warnings.warn`."""
+    if rank() == 0:
+        warnings.warn(message, stacklevel=stacklevel + 1)
 
 
 def barrier() -> None:

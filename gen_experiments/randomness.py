@@ -8,6 +8,8 @@ images sees.
 import enum
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -88,12 +90,33 @@ def randint_rows(rows: int, high: int, rng: torch.Generator) -> Tensor:
     return _own_rows(torch.randint(high, (_global(rows),), generator=rng, device=rng.device), rows)
 
 
+@contextmanager
+def rows_of_part(number: int, count: int, rng: torch.Generator) -> Iterator[None]:
+    """Within it a process's rows are those of part `number` of the `count` equal parts of its batch.
+
+    Each part makes the draws of the whole batch and keeps its rows, so that a batch in parts sees the numbers of the
+    batch at once. `rng` is in the same state for each part, and after the last one as after the batch at once.
+    """
+    global _part
+    before, _part = rng.get_state(), (number, count)
+    try:
+        yield
+    finally:
+        _part = WHOLE
+    if number < count - 1:
+        rng.set_state(before)
+
+
+WHOLE = 0, 1
+_part = WHOLE
+
+
 def _global(rows: int) -> int:
-    return distributed.world_size() * rows
+    return distributed.world_size() * _part[1] * rows
 
 
 def _own_rows(values: Tensor, rows: int) -> Tensor:
-    first = distributed.rank() * rows
+    first = (distributed.rank() * _part[1] + _part[0]) * rows
     return values[first : first + rows]
 
 

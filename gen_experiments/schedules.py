@@ -21,6 +21,11 @@ class Schedule(Recorded, ABC):
     def __call__(self, images: float) -> float:
         """Returns the value after `images` >= 0 images."""
 
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """Values between which all others lie; only the first value where a schedule of one's own does not say more."""
+        return (self(0),)
+
 
 class Constant(Schedule):
     """A constant value.
@@ -64,10 +69,31 @@ class WarmingUp(Schedule):
         """Returns the value after `images` images."""
         return min(self.value, self.share * images)
 
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The first and the last value."""
+        return self(0), self.value
+
 
 def as_schedule(value: float | Schedule) -> Schedule:
     """Returns a schedule unchanged, and a number as a constant schedule."""
     return value if isinstance(value, Schedule) else Constant(value)
+
+
+def check_schedules(interval: str, **schedules: float | Schedule | None) -> None:
+    """Refuses schedules, or numbers in their place, that leave an interval; None is no schedule.
+
+    Args:
+        interval: as for `errors.check_interval`.
+        schedules: by the names of the user's options.
+
+    Raises:
+        UserError: the first value that lies outside, with its option and the interval.
+    """
+    for name, schedule in schedules.items():
+        if schedule is not None:
+            for value in schedule.ends if isinstance(schedule, Schedule) else (schedule,):
+                check_interval(interval, **{name: value})
 
 
 class Ramp(Schedule):
@@ -102,6 +128,11 @@ class Ramp(Schedule):
         share = self._share(max(gone - self.hold, 0.0) / (1 - self.hold))
         warm = min(images / self.warmup, 1.0) if self.warmup else 1.0
         return (self.start + share * (self.end - self.start)) * warm
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The value that it starts with after a warm-up, and the last one."""
+        return self.start, self.end
 
     @abstractmethod
     def _share(self, progress: float) -> float:

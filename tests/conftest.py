@@ -55,6 +55,15 @@ SMALL_PRIOR = (
     "--evaluation.samples=60",
 )
 
+# A program that locks the folder it is given, says whether it could, and lives until its input ends.
+HOLD = """
+import sys
+from pathlib import Path
+from gen_experiments.runs.lock import lock
+print(lock(Path(sys.argv[1])), flush=True)
+sys.stdin.read()
+"""
+
 
 def pytest_configure(config):
     """Has the tests compute with one thread each, and what they put among temporary files end with the session.

@@ -100,7 +100,7 @@ def test_a_loss_that_became_nan_stops_the_run_and_keeps_the_good_checkpoint(mist
         ("--trainer.devices=1000", "trainer.devices=1000 processes are too many"),
         ("--trainer.accelerator=bogus", "invalid accelerator name"),
         ("--model.optimizer_g.betas=[0.5, 1.5]", "Invalid beta parameter at index 1: 1.5"),
-        ("--model.ema_half_life=.nan", "must be finite, not nan"),
+        ("--model.ema_half_life=.nan", "ema_half_life must be >= 0, not nan"),
         ("--model.generator.width=1099511627776", "width must be in [1, 65536]"),
         ("--data.val_size=null", "data.val_size: Expected a float"),
         ("--data.size=1099511627776", "size must be in [1, 4096], not 1099511627776"),
@@ -177,6 +177,7 @@ def test_a_run_without_an_iteration_is_none(mistake, tmp_path, option):
             ["--evaluation.lpips=Perceptual", "--evaluation.lpips.weights=nowhere.pth"],
             "there are no vgg16 weights at nowhere.pth: name the file by",
         ),
+        ("gan", ["--evaluation.lpips=Perceptual"], "evaluation.lpips is for reconstructions, and for translations of"),
     ],
 )
 def test_metrics_that_a_model_cannot_have_are_found_before_the_first_step(mistake, tmp_path, model, options, message):

@@ -16,10 +16,14 @@ MODELS = {
     "vqvae": [*SMALL["vqvae"], "--data.val_size=251"],  # of which two processes have unequal shares
     "gan": SMALL["gan"],  # with batch norm, also under R1
 }
-# One recipe for each way to a step: gradients of penalties, several critics, spectral norm with drawn labels, pairs.
+NARROW = ["--model.generator.batch_norm=false", "--model.generator.width=8", "--model.discriminator.width=8"]
+# One recipe for each way to a step: gradients of penalties, several critics, micro-batches, spectral norm with drawn
+# labels, pairs.
 RECIPES = {
     "plain": [],
     "mnist_wgan_gp": [],
+    # Batch norm would normalise micro-batches, which are of other images.
+    "wgan_gp": ["--model.accumulate=2", *NARROW],
     "mnist_cgan_projection": [],
     "r3gan": ["--model.generator.width=16", "--model.discriminator.width=16"],
 }
@@ -104,6 +108,7 @@ def test_two_processes_train_as_one(model, launcher, tmp_path):
     [
         pytest.param("plain", marks=pytest.mark.long),
         pytest.param("mnist_wgan_gp", marks=pytest.mark.long),
+        pytest.param("wgan_gp", marks=pytest.mark.long),
         pytest.param("mnist_cgan_projection", marks=pytest.mark.long),
         pytest.param("r3gan", marks=pytest.mark.long),
     ],

@@ -23,7 +23,19 @@ def _collectives():
         "normal": randomness.randn_rows(3, 4, rng=source),
         "uniform": randomness.rand_rows(2, 1, 1, 1, rng=source),
         "integers": randomness.randint_rows(5, 100, rng=source),
+        "in_parts": _in_parts(2, source),
     }
+
+
+def _in_parts(count, source):
+    """What a process draws for a batch of four rows in `count` parts, and behind them."""
+    parts = []
+    for number in range(count):
+        with randomness.rows_of_part(number, count, source):
+            parts.append(
+                (randomness.randn_rows(4 // count, 3, rng=source), randomness.rand_rows(4 // count, 1, rng=source))
+            )
+    return [*map(torch.cat, zip(*parts, strict=True)), randomness.rand_rows(2, 1, rng=source)]
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +91,6 @@ def test_two_processes_draw_what_one_draws(results):
     }
     for name, expected in whole.items():
         assert torch.equal(torch.cat([result[name] for result in results]), expected)
+    in_parts = [torch.cat(each) for each in zip(*(result["in_parts"] for result in results), strict=True)]
+    expected = [randomness.randn_rows(8, 3, rng=source), randomness.rand_rows(8, 1, rng=source)]
+    assert all(map(torch.equal, in_parts, [*expected, randomness.rand_rows(4, 1, rng=source)]))

@@ -17,6 +17,7 @@ FLOOR = {
     "checkpoints.exports",
     "checkpoints.paths",
     "contracts",
+    "cores",
     "images",
     "distributed",
     "randomness",
@@ -33,7 +34,12 @@ FLOOR = {
     "untrusted",
 }
 PARTS = {"networks", "losses", "quantizers", "priors", "metrics", "data"}
-PARSER = {"cli.class_paths", "cli.mistakes", "cli.parser"}  # a checkpoint, too, is a description that is parsed
+PARSER = {
+    "cli.class_paths",
+    "cli.mistakes",
+    "cli.parser",
+    "cli.printing",
+}  # a checkpoint, too, is a description that is parsed
 CHECKPOINTS = {"checkpoints.descriptions", "checkpoints.loading", "checkpoints.transfer"}
 MODELS = {"models", "training"}
 BELOW_COMMANDS = FLOOR | PARTS | PARSER | CHECKPOINTS | MODELS | {"evaluation", "reports", "search", "runs"}
@@ -63,14 +69,15 @@ MAY_IMPORT = {
     "commands": BELOW_CLI,
     "cli.class_paths": {"errors"},
     "cli.mistakes": {"cli.class_paths", "errors"},
-    "cli.parser": {"cli.mistakes", "errors", "untrusted"},
+    "cli.parser": {"cli.mistakes", "cli.printing", "errors", "untrusted"},
+    "cli.printing": {"runs"},
     "cli.pipes": {"errors"},
     "cli.stopping": {"runs"},
-    "cli.reporting": {"cli.mistakes", "errors", "runs"},
+    "cli.reporting": {"cli.mistakes", "cli.printing", "errors"},
     "cli.experiment": BELOW_CLI,
     "cli.trainer_commands": BELOW_CLI | {"cli.experiment", "cli.pipes"},
     "cli": BELOW_CLI | {"cli.reporting", "cli.trainer_commands"},
-    "__main__": {"cli", "cli.reporting", "cli.stopping", "errors"},
+    "__main__": {"cli", "cli.printing", "cli.reporting", "cli.stopping", "cores", "errors"},
 }
 MAY_USE_LIGHTNING = MODELS | {"data", "callbacks", "cli.experiment", "cli.trainer_commands"}
 MAY_USE_WANDB = {"callbacks"}

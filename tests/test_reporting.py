@@ -1,6 +1,8 @@
 """Whatever goes wrong is one line at the door, and a traceback for those who ask."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from conftest import CONFIGS
+from gen_experiments.cli import printing
 from gen_experiments.cli.reporting import error_line, report, warning_line
 from gen_experiments.errors import UserError
 from processes import python
@@ -122,6 +125,63 @@ def test_a_process_of_several_names_itself(capsys, monkeypatch):
     assert capsys.readouterr().err == "error (process 3): no\n"
 
 
+@pytest.fixture
+def prints(tmp_path, monkeypatch, capsys):
+    """Has a process that torchrun has started print an error; returns what appears."""
+
+    def write(rank, text):
+        (tmp_path / "none_x" / "attempt_0" / str(rank)).mkdir(parents=True, exist_ok=True)
+        error_file = tmp_path / "none_x" / "attempt_0" / str(rank) / "error.json"
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(error_file))
+        monkeypatch.setenv("RANK", str(rank))
+        report(UserError(text))
+        return capsys.readouterr().err
+
+    return write
+
+
+def test_an_error_of_several_processes_is_printed_once_and_that_of_one_is_not_lost(prints):
+    assert prints(1, "no data") == "error (process 1): no data\n"
+    assert prints(0, "no data") == ""
+    assert prints(0, "no disk") == "error: no disk\n"
+    # The next command of a script has the same mistake.
+    assert prints(0, "no data") == "error: no data\n"
+    assert prints(1, "no data") == ""
+    assert prints(1, "no data") == "error (process 1): no data\n"
+
+
+def test_a_process_that_stands_still_with_an_error_does_not_keep_it_from_the_others(
+    prints, tmp_path, monkeypatch, capsys
+):
+    assert prints(0, "no data") == "error: no data\n"
+    (file,) = (tmp_path / "none_x" / "attempt_0").glob("error_*")
+    monkeypatch.setattr(printing, "PATIENCE", 0.05)
+    with file.open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert prints(1, "no data") == "error (process 1): no data\n"
+    shutil.rmtree(tmp_path / "none_x")
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "none_x" / "attempt_0" / "1" / "error.json"))
+    report(UserError("no data"))
+    assert capsys.readouterr().err == "error (process 1): no data\n"
+
+
+def test_of_processes_that_fail_at_the_same_moment_one_prints_the_error(tmp_path):
+    code = "import sys; from gen_experiments.cli.printing import print_error; sys.stdin.read(); print_error('no data')"
+    begin, started = os.pipe(), []
+    with (tmp_path / "said").open("w") as said:
+        for rank in range(6):
+            file = tmp_path / "none_x" / "attempt_0" / str(rank) / "error.json"
+            file.parent.mkdir(parents=True)
+            launched = {"RANK": str(rank), "TORCHELASTIC_ERROR_FILE": str(file)}
+            started.append(
+                subprocess.Popen([sys.executable, "-c", code], stdin=begin[0], stderr=said, env=os.environ | launched)
+            )
+        os.close(begin[0])
+        os.close(begin[1])  # which lets all go on
+        assert [process.wait(60) for process in started] == [0] * 6
+    assert len((tmp_path / "said").read_text().splitlines()) == 1
+
+
 def test_a_command_has_warnings_of_one_line():
     code = "from gen_experiments.__main__ import main\ntry: main(['report', '--help'])\nexcept SystemExit: pass\n"
     assert python(code=f"{code}import warnings; warnings.warn('two\\nlines')").stderr == "warning: two lines\n"
@@ -132,11 +192,3 @@ def test_a_warning_is_one_line_and_only_one_for_programmers_says_where_it_came_f
     assert (
         warning_line("old name", DeprecationWarning, "/a/b.py", 7) == "warning: old name (DeprecationWarning, b.py:7)\n"
     )
-
-
-@pytest.mark.parametrize("option", [{"lr": -1.0}, {"betas": (1.5, 0.9)}, {"eps": -1.0}, {"weight_decay": -1.0}])
-def test_what_an_optimizer_refuses_is_told_as_an_option_of_it(option):
-    with pytest.raises(ValueError, match="Invalid ") as refused:
-        torch.optim.Adam([torch.zeros(1, requires_grad=True)], **option)
-    said = error_line(refused.value)
-    assert said.startswith(f"ValueError: an option of one of the model's optimizers is out of range; {refused.value} (")

@@ -4,6 +4,7 @@ import pytest
 
 from gen_experiments.errors import UserError
 from gen_experiments.schedules import Constant, Cosine, Linear, WarmingUp
+from small_models import gan, vqvae
 
 
 def test_a_constant_does_not_move():
@@ -52,3 +53,20 @@ def test_a_ramp_may_hold_its_start():
     assert [held(images) for images in (0, 50, 75, 100, 200)] == pytest.approx([1, 1, 0.5, 0, 0])
     with pytest.raises(UserError, match="hold must be in"):
         Linear(1.0, 0.0, hold=1.0)
+
+
+@pytest.mark.parametrize(
+    ("build", "options"),
+    [
+        (gan, {"lr_schedule": Constant(-1.0)}),
+        (vqvae, {"lr_schedule": Linear(1.0, -0.1)}),
+        (gan, {"penalty_schedule": Cosine(-1.0, 0.0)}),
+        (gan, {"beta2_schedule": Linear(0.9, 1.0)}),
+        (gan, {"ema_half_life": WarmingUp(-1.0)}),
+        (gan, {"ema_half_life": float("nan")}),
+        (gan, {"augmentation_strength": Linear(0.0, 2.0)}),
+    ],
+)
+def test_a_schedule_that_leaves_its_range_at_either_end_is_refused_at_once(build, options):
+    with pytest.raises(UserError, match=f"^{next(iter(options))} must be "):
+        build(**options)

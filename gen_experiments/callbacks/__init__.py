@@ -1,7 +1,7 @@
 """Callbacks: what happens beside training.
 
 - `evaluation`, `alarms`, `shares`: the scores of a validation, its warnings and checks; `best`: which score chooses the
-  best checkpoint; `scores`: the file `scores.csv`;
+  best checkpoint; `comparison`: what scores are measured by; `scores`: the file `scores.csv`;
 - `pictures`, `codes`, `tables`, `predictions`: images that are drawn, logged or written;
 - `csv_logger`, `wandb_logger`, `wandb_client`, `wandb_rows`, `tracking`: the loggers and what they get beside scores;
 - `interruption`, `resumption`, `changes`, `checkpoint_io`, `nonfinite`, `divergence`: how a run stops, goes on (also

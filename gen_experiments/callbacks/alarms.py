@@ -1,7 +1,5 @@
 """Warnings of samples that lack parts of the data, whatever their FID."""
 
-import warnings
-
 from lightning.pytorch import LightningModule
 
 from gen_experiments import distributed
@@ -44,5 +42,5 @@ def warn_of_missed(model: LightningModule, share: float, of_class: str | None = 
 
 def _warn(model: LightningModule, message: str) -> None:
     """Warns once for all processes, unless the model has hardly been trained."""
-    if images_seen(model) >= LEARNED_SOMETHING and distributed.rank() == 0:
-        warnings.warn(message, stacklevel=3)
+    if images_seen(model) >= LEARNED_SOMETHING:
+        distributed.warn_once(message, 3)

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 COMPARED = 64
 
 
-def training_images(data: "ImageDataModule") -> str:
-    """Returns a hash of the number of training images and of 64 of them, evenly spaced.
+def hash_of_images(data: "ImageDataModule", split: str = "train") -> str:
+    """Returns a hash of the number of images of a split and of 64 of them, evenly spaced.
 
     It is the same on another machine and after a copy, unlike the fingerprint of a split, which contains the times of
     files. An image more or less, or another order, moves others to the 64 places.
     """
-    images = data.split("train")
+    images = data.split(split)
     pixels = images.read(evenly_spaced(len(images), COMPARED))
     return hashlib.sha256(f"{len(images)}|".encode() + pixels.numpy().tobytes()).hexdigest()
 
@@ -30,10 +30,11 @@ def changed_images(trained_on: Sequence[str], data: "ImageDataModule") -> str | 
     the splits: a score on images that were trained on looks better than it is.
 
     Args:
-        trained_on: the `training_images` of all starts of the training; empty for checkpoints that do not say.
+        trained_on: the `hash_of_images` of the training images at all starts; empty for checkpoints that
+            do not say.
         data: the data as they are now.
     """
-    if not trained_on or set(trained_on) == {training_images(data)}:
+    if not trained_on or set(trained_on) == {hash_of_images(data)}:
         return None
     drawn = [name for name, facts in data.facts().items() if str(facts["origin"]).startswith("held out")]
     seen = (

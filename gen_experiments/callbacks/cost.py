@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gen_experiments import distributed, randomness
-from gen_experiments.callbacks.changes import training_images
+from gen_experiments.callbacks.changes import hash_of_images
 from gen_experiments.callbacks.lookups import data_of
 
 
@@ -17,7 +17,7 @@ class Cost(Callback):
     `seconds` is the wall time from the set-up of `fit` to the checkpoint, validations included; `processor_seconds` is
     the CPU time of the first process without its data workers. Both are summed over all starts of a run; time after the
     last checkpoint before a kill is not counted. `processes` and `device` are those of the last start. `images` has the
-    hashes of the training images of all starts (`changes.training_images`).
+    hashes of the training images of all starts (`changes.hash_of_images`).
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Cost(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the cost so far."""
         device = pl_module.device
-        self._images_now = self._images_now or training_images(data_of(trainer))
+        self._images_now = self._images_now or hash_of_images(data_of(trainer))
         checkpoint["training"] = {
             "seed": randomness.announced_seed(),
             "precision": trainer.precision,

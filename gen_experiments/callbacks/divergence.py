@@ -65,6 +65,7 @@ class StopOnDivergence(Callback):
         self._worse = 0  # validations in a row
         self._perfect_since: int | None = None  # images seen
         self._restored = 0
+        self._warned = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -89,7 +90,10 @@ class StopOnDivergence(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compares the score with its best."""
         score = trainer.callback_metrics.get(self.monitor)
-        if score is None or trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        if score is None:
+            self._say_what_is_logged(trainer)
             return
         last = self._sign * float(score)
         bound = self._best * self.factor if self._best > 0 else self._best / self.factor
@@ -119,6 +123,16 @@ class StopOnDivergence(Callback):
         """Restores the state."""
         self._best, self._worse = state_dict["best"], state_dict["worse"]
         self._perfect_since, self._restored = state_dict["perfect_since"], state_dict["restored"]
+
+    def _say_what_is_logged(self, trainer: Trainer) -> None:
+        """Warns at the first validation that the watched score is not logged."""
+        if not self._warned:
+            logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
+            distributed.warn_once(
+                f"StopOnDivergence watches {self.monitor}, which no validation logs: set its monitor to one of "
+                f"{logged or 'the scores, of which there are none here'}"
+            )
+        self._warned = True
 
     def _react(self, trainer: Trainer, module: LightningModule, saw: str) -> None:
         self._worse, self._perfect_since = 0, None

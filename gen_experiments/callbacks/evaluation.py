@@ -91,7 +91,7 @@ class Evaluation(Callback):
         self.metrics = tuple(metrics)
         self._scores = None if extractor is None else OnlineScores(extractor, metrics)
         self._variety: ClassVariety | None = None
-        self._pairs = PairScores(None if lpips is None else lpips.lpips)
+        self.pairs = PairScores(None if lpips is None else lpips.lpips)
         self._in_pairs = True  # whether the model's images can be compared with those of the batch
         self._has_source_images = False  # whether the batches have source images
         self._suffix = ""  # of the names of scores by an extractor that does not know the images
@@ -107,7 +107,7 @@ class Evaluation(Callback):
             split = "test" if stage == "test" else "val"
             check_shares(data, pl_module, split)
             if isinstance(pl_module, (Reconstructs, Translates)):
-                self._pairs.load(data.image.shape, trainer.strategy.root_device)
+                self.pairs.load(data.image.shape, trainer.strategy.root_device)
             if self._scores is not None:
                 reference = len(self._reference(data, pl_module, split))
                 evaluated = self.samples if isinstance(pl_module, Samples) else reference
@@ -187,7 +187,7 @@ class Evaluation(Callback):
                 self._variety.reset(reference, self.batch_size, device)
         self._in_pairs = data.in_pairs or not isinstance(pl_module, Translates)
         self._has_source_images = data.has_source_images
-        self._pairs.reset(data.image.shape, trainer.strategy.root_device)
+        self.pairs.reset(data.image.shape, trainer.strategy.root_device)
 
     def _update(self, outputs: Any, batch: Batch) -> None:
         outcome = images_in(outputs)
@@ -195,7 +195,7 @@ class Evaluation(Callback):
             return
         reconstructions = to_uint8(outcome)
         if self._in_pairs:
-            self._pairs.update(reconstructions, batch)
+            self.pairs.update(reconstructions, batch)
         if self._scores is not None:
             self._scores.update(reconstructions, batch.places)
 
@@ -203,7 +203,7 @@ class Evaluation(Callback):
         scores: dict[str, float | Tensor] = {}
         maps_images = isinstance(pl_module, (Reconstructs, Translates))
         if maps_images and self._in_pairs:
-            scores |= self._pairs.compute(self._has_source_images)
+            scores |= self.pairs.compute(self._has_source_images)
         if self._scores is not None and (maps_images or isinstance(pl_module, Samples)):
             if not maps_images:
                 assert isinstance(pl_module, Samples)

@@ -11,6 +11,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gen_experiments.callbacks.changes import changed_images
+from gen_experiments.callbacks.comparison import MEASURED_BY, forget_scores, has_best, measured_by
 from gen_experiments.callbacks.csv_logger import MetricsCSV
 from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
@@ -44,6 +45,8 @@ class Resumption(Callback):
         self.start = start
         self.trained = False
         self._validated_step = 0
+        self._measured_by: dict[str, Any] = {}  # once it is known
+        self._outdated: dict[Path, Path] = {}  # best checkpoints by scores of another kind, and their names to be
         self._max_steps: int | None = None  # the user's, while the loop's is one more for a last validation
 
     @property
@@ -68,11 +71,30 @@ class Resumption(Callback):
                 if state is not None:
                     callback.current_score = state["current_score"]  # Lightning does not restore it
                     callbacks[callback.state_key] = _move_to(state, str(callback.dirpath))
+        if (before := checkpoint.get(MEASURED_BY)) is not None and self.start.resumes:
+            self._compare_anew(trainer, before, measured_by(trainer, pl_module), callbacks, step)
         _fit_to_batches(trainer, checkpoint)
         if self._validated_step != step == trainer.max_steps:
             # Otherwise Lightning sees that training is over and does not begin.
             self._max_steps = trainer.max_steps
             trainer.fit_loop.epoch_loop.max_steps += 1
+
+    def _compare_anew(
+        self, trainer: Trainer, before: dict[str, Any], now: dict[str, Any], states: dict[str, Any], step: int
+    ) -> None:
+        """Forgets the best score if it was measured by other images or another protocol, and prints so."""
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if not changed:
+            return
+        best = forget_scores(trainer, states)
+        self._outdated = {path: path.with_stem(f"{path.stem}_until_step_{step}") for path in best}
+        if trainer.is_global_zero:
+            kept = [f"; {path} is kept as {name.name}" for path, name in self._outdated.items()]
+            print(
+                f"{', '.join(changed)}: changed since the best score, so that the best checkpoint is chosen anew"
+                f"{''.join(kept)}",
+                flush=True,
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Removes the rows that were logged after the checkpoint, and validates if that is due."""
@@ -80,6 +102,8 @@ class Resumption(Callback):
             return
         if trainer.is_global_zero:
             update_record(self.start.folder, status="running")
+            for path, name in self._outdated.items():
+                path.replace(name)
         for logger in trainer.loggers:
             if isinstance(logger, MetricsCSV):
                 logger.rewind(trainer.global_step)
@@ -116,6 +140,9 @@ class Resumption(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Logs the values of this iteration before the checkpoint counts it as done."""
         checkpoint[VALIDATED_STEP] = self._validated_step
+        if has_best(trainer):
+            self._measured_by = self._measured_by or measured_by(trainer, pl_module)
+            checkpoint[MEASURED_BY] = self._measured_by
         if trainer.training and trainer._logger_connector._first_loop_iter is not None:
             # Lightning logs the row after writing the checkpoint: a kill in between would lose it.
             trainer._logger_connector.update_train_step_metrics()

@@ -1,14 +1,33 @@
-"""Checks that every process gets images to evaluate."""
+"""Checks that a model and its images can have the scores that were asked for, and each process gets images."""
 
 from typing import TYPE_CHECKING
 
 from lightning.pytorch import LightningModule
 
 from gen_experiments import distributed
+from gen_experiments.callbacks.protocols import Reconstructs, Translates
 from gen_experiments.errors import UserError
 
 if TYPE_CHECKING:
+    from gen_experiments.callbacks.evaluation import Evaluation
     from gen_experiments.data.datamodule import ImageDataModule
+
+
+def check_evaluation(evaluation: "Evaluation", model: LightningModule, data: "ImageDataModule") -> None:
+    """Refuses scores that these images or this model cannot have, before any image is decoded.
+
+    Raises:
+        UserError: the extractor is not for such images, or LPIPS has no pairs of images to compare.
+    """
+    if evaluation.extractor is not None:
+        evaluation.extractor.check_channels(data.source.channels)
+        evaluation.extractor.fits(data.source.content)
+    in_pairs = isinstance(model, Reconstructs) or (isinstance(model, Translates) and data.in_pairs)
+    if evaluation.pairs.lpips is not None and not in_pairs:
+        raise UserError(
+            "evaluation.lpips is for reconstructions, and for translations of pictures with a true counterpart: "
+            f"leave it out for this {type(model).__name__}"
+        )
 
 
 def check_shares(data: "ImageDataModule", model: LightningModule, split: str) -> None:

@@ -4,5 +4,5 @@
 - `trainer_commands`, `experiment`: LightningCLI, for what trains or needs a trainer; `pipes`: files that can be read
   only once;
 - `parser`, `class_paths`: options and YAML to values and objects, also those that a checkpoint describes;
-- `mistakes`, `reporting`: what went wrong, in one line; `stopping`: signals.
+- `mistakes`, `reporting`: what went wrong, in one line; `printing`: which process prints it; `stopping`: signals.
 """

@@ -17,7 +17,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from gen_experiments import BEGAN, callbacks, data, losses, metrics, models, networks, priors, quantizers
+from gen_experiments import BEGAN, callbacks, cores, data, losses, metrics, models, networks, priors, quantizers
 from gen_experiments.callbacks.checkpoint_io import WholeFileCheckpointIO
 from gen_experiments.callbacks.cost import Cost
 from gen_experiments.callbacks.evaluation import Evaluation
@@ -27,6 +27,7 @@ from gen_experiments.callbacks.plan import Plan
 from gen_experiments.callbacks.progress import RunProgress
 from gen_experiments.callbacks.resumption import Resumption
 from gen_experiments.callbacks.scores import Scores
+from gen_experiments.callbacks.shares import check_evaluation
 from gen_experiments.callbacks.summary import Summary
 from gen_experiments.checkpoints.loading import check_fits
 from gen_experiments.checkpoints.transfer import files_named, load_what_fits
@@ -88,9 +89,8 @@ class ExperimentCLI(LightningCLI):
         self._signals = Signals()
         self._failure: UserError | None = None
         self._start = self._find_start(chosen.ckpt_path, chosen.seed_everything)
-        folder = str(self._start.folder)
-        chosen.trainer = _place(chosen.trainer, folder)
-        chosen.trainer.default_root_dir = folder
+        chosen.trainer = _place(chosen.trainer, str(self._start.folder))
+        chosen.trainer.default_root_dir = str(self._start.folder)
         chosen.weights_only = True
 
     def instantiate_classes(self) -> None:
@@ -119,15 +119,15 @@ class ExperimentCLI(LightningCLI):
         with self._discarded_unless_trained():
             trainer = self.trainer
             job.check_processes(trainer.num_devices, trainer.num_nodes, isinstance(trainer.accelerator, CPUAccelerator))
+            cores.limit_threads(trainer.num_devices)  # in place of Lightning, which counts all visible cores
             self._agree_on_start()
             start = self._start
             # Mistakes are refused before pictures are decoded.
             check_trainer(self.model, trainer)
-            for extractor in filter(None, (scores.extractor for scores in callbacks_of(trainer, Evaluation))):
-                extractor.check_channels(self.datamodule.source.channels)
-                extractor.fits(self.datamodule.source.content)
-            if subcommand == "fit" and start.checkpoint is None:
-                check_trains(trainer, self._run.init_from)
+            if subcommand == "fit":
+                check_trains(self.model, trainer, self._run.init_from, start.checkpoint)
+            for evaluation in callbacks_of(trainer, Evaluation):
+                check_evaluation(evaluation, self.model, self.datamodule)
             checkpoint = None if start.checkpoint is None else check_fits(self.model, start.checkpoint)
             self.config_init[subcommand].ckpt_path = None if start.checkpoint is None else str(start.checkpoint)
             if subcommand == "fit":

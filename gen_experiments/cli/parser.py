@@ -13,6 +13,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_dumper, set_loader, set_parsing_settings
 
 from gen_experiments.cli.mistakes import NO_NAME, explain, one_line
+from gen_experiments.cli.printing import print_error
 from gen_experiments.errors import UserError
 from gen_experiments.untrusted.plain_values import check_plain
 
@@ -33,7 +34,7 @@ class OneLineParser(ArgumentParser):
         message = explain(message, ex, self._actions, below)
         if not self.exit_on_error:
             super().error(message, ex)
-        print(f"error: {one_line(message)}", file=sys.stderr)
+        print_error(one_line(message))
         sys.exit(2)
 
     def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:  # type: ignore[override]

@@ -2,14 +2,13 @@
 
 import os
 import re
-import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
 
 from gen_experiments.cli.mistakes import one_line
+from gen_experiments.cli.printing import print_error
 from gen_experiments.errors import UserError, shortened
-from gen_experiments.runs.job import process_suffix
 
 DEBUG_VARIABLE = "GEN_EXPERIMENTS_DEBUG"
 # Messages of torch where the memory for a tensor is missing.
@@ -19,8 +18,6 @@ OUT_OF_MEMORY = re.compile(
 )
 # Messages of torch where another process of the run has ended: gloo's, NCCL's, and those of the key-value store.
 LOST_PROCESS = re.compile(r"gloo/transport|monitoredBarrier|remote process exited|Did the remote server shutdown")
-# Messages of torch's optimizers.
-OF_AN_OPTIMIZER = re.compile(r"Invalid (learning rate|beta parameter|epsilon value|weight_decay value|momentum value)")
 # A message of Lightning's where a recipe was not laid over its model's configuration, which counts iterations.
 LONGER_THAN_AN_EPOCH = re.compile(r"`val_check_interval` .* the number of the training batches")
 # Messages of torch's compiler and of Triton's.
@@ -34,7 +31,7 @@ def report(error: BaseException) -> None:
     """Prints an error as one line to stderr, after the full traceback where `$GEN_EXPERIMENTS_DEBUG` asks for it."""
     if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
         traceback.print_exception(error)
-    print(f"error{process_suffix()}: {error_line(error)}", file=sys.stderr)
+    print_error(error_line(error))
 
 
 def error_line(error: BaseException) -> str:
@@ -52,8 +49,6 @@ def error_line(error: BaseException) -> str:
         message = (
             f"compiled networks need a C++ compiler: install one, such as g++, or leave out model.compile; {message}"
         )
-    elif OF_AN_OPTIMIZER.match(message):
-        message = f"an option of one of the model's optimizers is out of range; {message}"
     elif LONGER_THAN_AN_EPOCH.search(message):
         message = (
             "validations after a number of iterations that is longer than an epoch need "

@@ -30,19 +30,20 @@ def sweep(file: str, count: int = 10, seed: int = 0) -> None:
         seed: the seed of the drawn values.
 
     Raises:
-        UserError: the file is no sweep, a trial fails, or its metric is never logged.
+        UserError: the file is no sweep, another `sweep` runs it, a trial fails, or its metric is never logged.
     """
     check_interval("[1, inf)", count=count)
     check_interval("[0, inf)", seed=seed)
     trials = Trials(SweepFile.read(Path(file)), seed)
-    while sum(trial.state != "running" for trial in trials.all) < count:
-        trial = trials.next()
-        if trial is None:
-            print(f"all {len(trials.all)} combinations of the grid have been tried")
-            break
-        _run(trials, trial)
-    print_trials(trials)
-    report([str(trials.folder(trial)) for _, trial in trials.ranked()], str(trials.home / "report.html"))
+    with trials.locked():
+        while sum(trial.state != "running" for trial in trials.all) < count:
+            trial = trials.next()
+            if trial is None:
+                print(f"all {len(trials.all)} combinations of the grid have been tried")
+                break
+            _run(trials, trial)
+        print_trials(trials)
+        report([str(trials.folder(trial)) for _, trial in trials.ranked()], str(trials.home / "report.html"))
 
 
 def print_trials(trials: Trials) -> None:

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_experiments import distributed, randomness
+from gen_experiments.cores import usable_cores
 from gen_experiments.data.cache import ImageArray
 from gen_experiments.data.damage import Damage, damage_images
-from gen_experiments.data.decoded_as_read import usable_cores
 from gen_experiments.data.division import check_apart, held_out
 from gen_experiments.data.fast_decoding import load_library
 from gen_experiments.data.framing import LARGEST, Crop, Depth, Filter, Framing

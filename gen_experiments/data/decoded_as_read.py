@@ -1,7 +1,6 @@
 """Pictures that are decoded when they are read, by threads that work ahead."""
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from threading import Thread
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.cores import usable_cores
 from gen_experiments.data.framing import USUAL, Framing, Place
 from gen_experiments.data.picture_decoding import Numbers, Pictures, decode_one
 from gen_experiments.data.undecodable import refusal
@@ -140,8 +140,3 @@ def _finish(pixels: Numbers, portions: list[Future[None]]) -> Numbers:
         for portion in portions:
             portion.cancel()
     return pixels
-
-
-def usable_cores() -> int:
-    """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

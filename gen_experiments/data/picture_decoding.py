@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_experiments.cores import usable_cores
 from gen_experiments.data.depth import Depth
 from gen_experiments.data.fast_decoding import header, jpeg, quick_header, resize_pixels
 from gen_experiments.data.float_planes import in_channels, is_array, planes_of, read_array, resize_planes
@@ -99,7 +100,7 @@ def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = US
     # Pillow releases the interpreter's lock while it decodes and resizes.
     done = 0
     try:
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             for _ in pool.map(decode, range(len(files))):
                 done += 1
     except UserError as error:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from gen_experiments.cores import usable_cores
 from gen_experiments.errors import UserError, quoted
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def refusal(first: UserError, pictures: "Pictures", decode: Callable[[int], obje
 
     reasons: dict[str, str] = {}
     tried = 0
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         while tried < len(numbers) and len(reasons) <= MOST_NAMED:
             part = numbers[tried : tried + PART]
             results = zip(part, pool.map(refused, part), strict=True)

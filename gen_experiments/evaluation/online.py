@@ -123,7 +123,7 @@ class PairScores:
     """
 
     def __init__(self, lpips: Distances | None = None) -> None:
-        self._lpips, self._takes_ssim = lpips, True
+        self.lpips, self._takes_ssim = lpips, True
         self._means = {name: MeanMetric() for name in ("psnr", "ssim", "l1", "psnr_gain", "lpips")}
 
     def load(self, shape: tuple[int, ...], device: torch.device) -> None:
@@ -132,9 +132,9 @@ class PairScores:
         Raises:
             UserError: its weights are missing, or it does not take such images.
         """
-        if self._lpips is not None:
+        if self.lpips is not None:
             images = torch.zeros(1, *shape, device=device)
-            self._lpips(images, images)
+            self.lpips(images, images)
 
     def reset(self, shape: tuple[int, ...], device: torch.device) -> None:
         """Resets the means, on a device, for images of shape (C, H, W)."""
@@ -152,14 +152,14 @@ class PairScores:
         if batch.source_images is not None:
             self._means["l1"].update(l1(outputs, images))
             self._means["psnr_gain"].update(ratio - psnr(to_uint8(batch.source_images), images))
-        if self._lpips is not None:
-            self._means["lpips"].update(self._lpips(to_float(outputs), to_float(images)))
+        if self.lpips is not None:
+            self._means["lpips"].update(self.lpips(to_float(outputs), to_float(images)))
 
     def compute(self, with_sources: bool) -> dict[str, Tensor]:
         """Returns `psnr`, with sources `l1` and `psnr_gain`, `ssim` of images that it takes, and `lpips` if measured.
 
         `l1` is of pixels on a [0, 1] scale; `psnr_gain` is the gain in dB over the unchanged source.
         """
-        measured = {"ssim": self._takes_ssim, "l1": with_sources, "psnr_gain": with_sources, "lpips": self._lpips}
+        measured = {"ssim": self._takes_ssim, "l1": with_sources, "psnr_gain": with_sources, "lpips": self.lpips}
         names = ["psnr", *(name for name, is_measured in measured.items() if is_measured)]
         return {name: self._means[name].compute() for name in names}

@@ -1,17 +1,15 @@
 """The augmentation of what a discriminator sees, and its strength."""
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 
 from gen_experiments import distributed, randomness
-from gen_experiments.errors import UserError, check_interval
+from gen_experiments.errors import UserError
 from gen_experiments.losses.base import AdversarialLoss
 from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.randomness import Stream
-from gen_experiments.schedules import Constant, Schedule, as_schedule
+from gen_experiments.schedules import Constant, Schedule, as_schedule, check_schedules
 
 
 class Augmented(nn.Module):
@@ -38,8 +36,8 @@ class Augmented(nn.Module):
                     f"AdaptiveStrength reads the sign of D(real), which says nothing under {type(loss).__name__}: "
                     "make augmentation_strength a number or a schedule"
                 )
-        elif not isinstance(strength, Schedule):
-            check_interval("[0, 1]", augmentation_strength=strength)
+        else:
+            check_schedules("[0, 1]", augmentation_strength=strength)
         self.augmentation = augmentation
         self.strength = strength if isinstance(strength, AdaptiveStrength) else as_schedule(strength)
         self.boundary = loss.boundary
@@ -48,10 +46,9 @@ class Augmented(nn.Module):
     def warn_of_no_effect(self) -> None:
         """Warns of a strength, other than the default, of an augmentation that is missing."""
         given = not isinstance(self.strength, Constant) or self.strength.value != 1
-        if self.augmentation is None and given and distributed.rank() == 0:
-            warnings.warn(
-                "augmentation_strength has no effect without an augmentation: set augmentation, such as DiffAugment",
-                stacklevel=2,
+        if self.augmentation is None and given:
+            distributed.warn_once(
+                "augmentation_strength has no effect without an augmentation: set augmentation, such as DiffAugment"
             )
 
     def set_strength(self, images_seen: int) -> None:

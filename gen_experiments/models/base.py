@@ -19,7 +19,7 @@ from gen_experiments.errors import UserError
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.precision import compiler_options
 from gen_experiments.randomness import Stream
-from gen_experiments.schedules import Schedule, set_run_length
+from gen_experiments.schedules import Schedule, check_schedules, set_run_length
 from gen_experiments.training.batch_norm import synchronise
 from gen_experiments.training.manual import ManualOptimization
 from gen_experiments.training.optimizers import raise_eps
@@ -54,8 +54,8 @@ class ImageModel(Recorded, ManualOptimization, ABC):
 
     def __init__(self, image: ImageSpec, lr_schedule: Schedule | None) -> None:
         super().__init__()
-        self.image = image
-        self.lr_schedule = lr_schedule
+        check_schedules("[0, inf)", lr_schedule=lr_schedule)
+        self.image, self.lr_schedule = image, lr_schedule
         self.images_seen = self.iteration = self.batch_images = self._batch_of_step = 0
         self.logs_this_iteration = False
         self._lr_factor = 1.0

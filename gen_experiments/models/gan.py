@@ -18,7 +18,7 @@ from gen_experiments.models.strength import AdaptiveStrength
 from gen_experiments.networks.augment import Augmentation
 from gen_experiments.networks.base import DiscriminatorFactory, GeneratorFactory
 from gen_experiments.networks.conditioning import check_labels_of_pair
-from gen_experiments.schedules import Schedule
+from gen_experiments.schedules import Schedule, check_schedules
 from gen_experiments.training.discriminator_loss import (
     DiscriminatorLoss,
     discriminator_logits,
@@ -97,6 +97,8 @@ class GAN(AveragedGenerator):
     ) -> None:
         half_life = half_life_schedule(ema_half_life)
         check_interval("[1, inf)", n_critic=n_critic, accumulate=accumulate)
+        check_schedules("[0, 1)", beta2_schedule=beta2_schedule)
+        check_schedules("[0, inf)", penalty_schedule=penalty_schedule)
         if gradient_clip_norm is not None:
             check_interval("(0, inf)", gradient_clip_norm=gradient_clip_norm)
         super().__init__(image, lr_schedule)
@@ -116,10 +118,8 @@ class GAN(AveragedGenerator):
         self.penalties = nn.ModuleList(penalties or [])
         self.n_critic = n_critic
         self.augment = Augmented(augmentation, augmentation_strength, loss)
-        self.gradient_clip_norm = gradient_clip_norm
-        self.accumulate = accumulate
-        self.optimizer_g = optimizer_g
-        self.optimizer_d = optimizer_d
+        self.gradient_clip_norm, self.accumulate = gradient_clip_norm, accumulate
+        self.optimizer_g, self.optimizer_d = optimizer_g, optimizer_d
         schedules = {"ema_half_life": half_life, "beta2": beta2_schedule, "penalty_factor": penalty_schedule}
         self._schedules = {name: schedule for name, schedule in schedules.items() if schedule is not None}
         self._scheduled_values: dict[str, float] = {}  # of this iteration
@@ -134,6 +134,8 @@ class GAN(AveragedGenerator):
         if stage == "fit":
             check_labels_of_pair(self.generator, self.discriminator)
             self.augment.warn_of_no_effect()
+            if "penalty_factor" in self._schedules and not self.penalties:
+                distributed.warn_once("penalty_schedule has no effect without penalties: set some, such as R1")
         super().setup(stage)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -168,7 +170,7 @@ class GAN(AveragedGenerator):
         """Steps the discriminator and returns its logits of the real images."""
         parts: list[DiscriminatorLoss] = []
         with self.stepping(0):
-            for micro_batch in micro_batches:
+            for number, micro_batch in enumerate(micro_batches):
                 with torch.no_grad():
                     generated: Tensor = self.generator(micro_batch.noise, micro_batch.labels)
                 require_shape(
@@ -179,7 +181,8 @@ class GAN(AveragedGenerator):
                 logits = self._augmented_logits(micro_batch)
                 due = due_penalties(self.penalties, iteration)
                 factor = self._scheduled_values.get("penalty_factor", 1.0)
-                part = discriminator_loss(self.loss, logits, micro_batch.images, generated, due, rng, factor)
+                with randomness.rows_of_part(number, len(micro_batches), rng):
+                    part = discriminator_loss(self.loss, logits, micro_batch.images, generated, due, rng, factor)
                 self.manual_backward(part.loss / len(micro_batches))
                 parts.append(part.detached())
             for name in parts[0].penalties:

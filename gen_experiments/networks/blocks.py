@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import rms_norm
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.images import ImageSpec
+from gen_experiments.precision import at_least_float32
 from gen_experiments.sizes import as_set, canonical_size, in_words
 
 # No network needs more, and a typing error should not allocate all memory.
@@ -92,6 +94,18 @@ def group_norm(channels: int) -> nn.GroupNorm:
     """
     most = min(32, max(channels // 4, 1))
     return nn.GroupNorm(max(groups for groups in range(1, most + 1) if channels % groups == 0), channels, eps=1e-6)
+
+
+class RMSNorm(nn.RMSNorm):
+    """x / root mean square over the last axis · scale, computed and returned at least in float32.
+
+    A scale in bfloat16 or float16 is converted like x: for tensors of two dtypes PyTorch has no fused implementation,
+    and warns of that.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (..., width) -> the same."""
+        return rms_norm(at_least_float32(x), self.normalized_shape, at_least_float32(self.weight), self.eps)
 
 
 def batch_or_instance_norm(channels: int, batch: bool) -> nn.Module:

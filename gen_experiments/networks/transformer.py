@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, rms_norm, scaled_dot_product_attention, silu
 
 from gen_experiments.errors import UserError, check_interval
-from gen_experiments.networks.blocks import MAX_BLOCKS, MAX_CHANNELS
-from gen_experiments.precision import at_least_float32
+from gen_experiments.networks.blocks import MAX_BLOCKS, MAX_CHANNELS, RMSNorm
 from gen_experiments.randomness import rand_rows
 
 Layer = TypeVar("Layer", nn.Linear, nn.Embedding)
@@ -56,14 +55,14 @@ class Attention(nn.Module):
         self.heads, self.causal = heads, causal
         self.inputs = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
-        self.query_norm = nn.RMSNorm(width // heads)
-        self.key_norm = nn.RMSNorm(width // heads)
+        self.query_norm = RMSNorm(width // heads)
+        self.key_norm = RMSNorm(width // heads)
 
     def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
         """Maps (B, T, width) -> the same; with a cache T is 1, and x follows what the cache has seen."""
         queries, keys, values = self.inputs(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries = self.query_norm(at_least_float32(queries)).to(values)
-        keys = self.key_norm(at_least_float32(keys)).to(values)
+        queries = self.query_norm(queries).to(values)
+        keys = self.key_norm(keys).to(values)
         if cache is not None:
             keys, values = cache.extend(keys, values)
         attended = scaled_dot_product_attention(queries, keys, values, is_causal=self.causal and cache is None)

@@ -6,6 +6,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
+from gen_experiments.cores import usable_cores
 from gen_experiments.errors import UserError
 
 TORCHRUN = "torchrun-"
@@ -22,9 +23,14 @@ def is_first_process() -> bool:
 
 def process_suffix() -> str:
     """Returns what tells the messages of this process from those of the first, such as " (process 3)"."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
-    rank = next((os.environ[name] for name in names if name in os.environ), "0")
+    rank = process_rank()
     return "" if rank == "0" else f" (process {rank})"
+
+
+def process_rank() -> str:
+    """Returns the number of this process in its run, by the launcher's environment variables."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    return next((os.environ[name] for name in names if name in os.environ), "0")
 
 
 def has_peers() -> bool:
@@ -50,8 +56,14 @@ def job_name() -> str | None:
     run_id = os.environ.get("TORCHELASTIC_RUN_ID", "none")
     if run_id != "none":
         return f"{TORCHRUN}{run_id}"
-    file = os.environ.get("TORCHELASTIC_ERROR_FILE")  # LOGS/none_XXXXXXXX/attempt_N/RANK/error.json
-    return f"{UNNAMED}{Path(file).parts[-4]}" if file and len(Path(file).parts) > 3 else None
+    logs = log_folder()
+    return None if logs is None else f"{UNNAMED}{logs.parent.name}"
+
+
+def log_folder() -> Path | None:
+    """Returns the folder of torchrun's logs of this start of the processes of this machine; None without torchrun."""
+    file = Path(os.environ.get("TORCHELASTIC_ERROR_FILE", ""))  # LOGS/none_XXXXXXXX/attempt_N/RANK/error.json
+    return file.parents[1] if len(file.parts) > 3 else None
 
 
 def is_lasting(job: str | None) -> bool:
@@ -146,7 +158,7 @@ def check_processes(devices: int, nodes: int, on_cpu: bool) -> None:
             or Lightning would start more than 8 processes, and more than two for each core, on the CPU of this machine.
     """
     if not launched_externally():
-        cores = os.cpu_count() or 1
+        cores = usable_cores()
         if on_cpu and devices > max(ALWAYS_ALLOWED, MAX_PER_CORE * cores):
             raise UserError(
                 f"trainer.devices={devices} processes are too many for the {cores} CPU cores here: lower it"

@@ -4,11 +4,14 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gen_experiments.errors import UserError, quoted
+from gen_experiments.runs.lock import holder, lock, release
 from gen_experiments.runs.table import CsvTable
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.storage import atomic_write
@@ -61,6 +64,24 @@ class Trials:
         described = json.dumps(asdict(file) | {"path": ""}, sort_keys=True)
         self._identity = hashlib.sha256(described.encode()).hexdigest()
         self.all = self._read()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from the folder, and reads the trials that they have written before.
+
+        Raises:
+            UserError: another process holds the folder.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        if not lock(self.home):
+            raise UserError(
+                f"{self.home} is in use by {holder(self.home)}: wait for its end, or change --run.name in the command"
+            )
+        try:
+            self.all = self._read()
+            yield
+        finally:
+            release(self.home)
 
     def next(self) -> Trial | None:
         """Returns the interrupted trial, else a new one; None if the grid is exhausted."""

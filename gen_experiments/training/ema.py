@@ -6,9 +6,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from gen_experiments.errors import check_interval
 from gen_experiments.precision import CastsInputs, KeepsPrecision
-from gen_experiments.schedules import Schedule, WarmingUp
+from gen_experiments.schedules import Schedule, WarmingUp, check_schedules
 
 
 def half_life_schedule(half_life: float | Schedule) -> Schedule:
@@ -17,11 +16,10 @@ def half_life_schedule(half_life: float | Schedule) -> Schedule:
     Without the warm-up, the average of a run shorter than its half-life would consist mostly of the initial weights.
 
     Raises:
-        UserError: it starts below 0.
+        UserError: it is negative, infinite or NaN somewhere.
     """
-    schedule = half_life if isinstance(half_life, Schedule) else WarmingUp(half_life)
-    check_interval("[0, inf)", ema_half_life=half_life if isinstance(half_life, (int, float)) else schedule(0))
-    return schedule
+    check_schedules("[0, inf)", ema_half_life=half_life)
+    return half_life if isinstance(half_life, Schedule) else WarmingUp(half_life)
 
 
 class EMA(CastsInputs, KeepsPrecision):

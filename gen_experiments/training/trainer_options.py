@@ -1,12 +1,18 @@
 """Refuses options of Lightning's Trainer that would break a model or be ignored silently."""
 
-from lightning.pytorch import Trainer
+import re
+from pathlib import Path
+
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from gen_experiments.contracts import require_attributes
-from gen_experiments.errors import UserError
+from gen_experiments.errors import UserError, check_interval
 from gen_experiments.training.batch_norm import normalises_batches
 from gen_experiments.training.manual import ManualOptimization
+
+# Messages of torch's optimizers.
+OF_AN_OPTIMIZER = re.compile(r"Invalid (learning rate|beta parameter|epsilon value|weight_decay value|momentum value)")
 
 
 def check_trainer(model: ManualOptimization, trainer: Trainer) -> None:
@@ -39,16 +45,27 @@ def check_trainer(model: ManualOptimization, trainer: Trainer) -> None:
         raise UserError("batch norm is synchronised without trainer.sync_batchnorm: leave it out")
 
 
-def check_trains(trainer: Trainer, init_from: str | None) -> None:
-    """Refuses a new run without an iteration, unless its result is the checkpoint of the weights it begins with.
+def check_trains(model: LightningModule, trainer: Trainer, init_from: str | None, checkpoint: Path | None) -> None:
+    """Refuses a training without an iteration, or with optimizers whose numbers are out of range.
 
     Args:
-        trainer: of the new run.
-        init_from: the file of weights that the run begins with, if any.
+        model: the model, whose optimizers are made: Lightning makes them after it has read the data.
+        trainer: of the run.
+        init_from: the file of weights that the run begins with, if any; their checkpoint needs no iteration.
+        checkpoint: where the run goes on, which may be its end already; None for a new run.
 
     Raises:
-        UserError: an option of the trainer is 0.
+        UserError: an option of the trainer is 0, an optimizer refuses a number, or a learning rate is infinite.
     """
-    for option in ("max_steps", "max_epochs", "limit_train_batches"):
+    for option in ("max_steps", "max_epochs", "limit_train_batches") if checkpoint is None else ():
         if getattr(trainer, option) == 0 and (option != "max_steps" or init_from is None):
             raise UserError(f"trainer.{option}=0 trains nothing: set another, or leave it out")
+    try:
+        made = model.configure_optimizers()
+    except Exception as error:
+        if isinstance(error, ValueError) and OF_AN_OPTIMIZER.match(str(error)):
+            raise UserError(f"an option of one of the model's optimizers is out of range: {error}") from error
+        return  # a model of one's own may need its trainer for them
+    for optimizer in made if isinstance(made, list) else []:
+        for group in optimizer.param_groups:
+            check_interval("[0, inf)", **{f"the lr of {type(optimizer).__name__}": float(group["lr"])})

@@ -182,3 +182,11 @@ def test_a_resumed_run_remembers_what_was_seen(tmp_path):
 def test_impossible_options_are_refused(options):
     with pytest.raises(UserError, match="must be"):
         StopOnDivergence(**options)
+
+
+def test_a_score_that_is_never_logged_is_said_once(tmp_path):
+    with pytest.warns(UserWarning, match="watches val/fids, which no validation logs") as warned:
+        train(Scripted([9.0] * 6), tmp_path, StopOnDivergence("val/fids"))
+    said = [str(warning.message) for warning in warned if "watches" in str(warning.message)]
+    assert len(said) == 1
+    assert "val/fid, val/other" in said[0]

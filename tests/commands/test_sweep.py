@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import independent
-from conftest import CONFIGS, SMALL
+from conftest import CONFIGS, HOLD, SMALL
 from gen_experiments.commands import sweep as sweeping
 from gen_experiments.commands.sweep import print_trials
 from gen_experiments.errors import UserError
@@ -22,6 +22,8 @@ from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.search.trials import Trials
 
 ROOT = Path(__file__).parents[2]
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, "check": True}
 DRAWN = {
     "model.optimizer.lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 3e-3},
     "model.quantizer.commitment": {"values": [0.1, 0.25, 1.0]},
@@ -94,6 +96,24 @@ def test_a_killed_sweep_goes_on_with_the_trial_it_was_in(folder):
     assert vars(Trials(SweepFile.read(Path("sweep.yaml")), 0).next()) == before
 
 
+def test_two_sweeps_do_not_write_to_one_folder(mistake, folder, monkeypatch):
+    write()
+    monkeypatch.setattr("gen_experiments.commands.sweep._train", lambda *_: pytest.fail("a trial began"))
+    Path("runs/searched").mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", HOLD, "runs/searched"], **PIPES) as other:
+        assert other.stdout.readline() == "True\n"
+        said = mistake("sweep", "sweep.yaml", "--count=1")
+        assert f"runs/searched is in use by process {other.pid} on " in said
+        assert not Path("runs/searched/sweep.json").exists()
+        other.kill()
+    trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    Trials(trials.file, 0).next()  # by a sweep that has ended in between
+    with trials.locked():
+        assert len(trials.all) == 1
+        assert subprocess.run([sys.executable, "-c", HOLD, "runs/searched"], **QUIET).stdout == "False\n"
+    assert subprocess.run([sys.executable, "-c", HOLD, "runs/searched"], **QUIET).stdout == "True\n"
+
+
 @pytest.mark.parametrize("status", ["finished", "stopped", "running"])
 def test_a_trial_is_gone_on_with_unless_its_run_has_finished(folder, capsys, monkeypatch, status):
     write()
@@ -160,21 +180,6 @@ def test_a_grid_is_tried_in_its_order_and_ends(folder):
         trial.state, trial.history = "finished", [1.0]
         drawn.append(trial.parameters)
     assert drawn == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
-
-
-@pytest.mark.parametrize(("goal", "sign"), [("minimize", 1), ("maximize", -1)])
-def test_a_trial_worse_than_the_better_half_is_hopeless(folder, goal, sign):
-    held = described(early_terminate={"type": "hyperband", "min_iter": 2, "eta": 2})
-    held["metric"]["goal"] = goal
-    Path("sweep.yaml").write_text(yaml.safe_dump(held))
-    trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
-    for value in (1.0, 2.0, 3.0):
-        trial = trials.next()
-        trial.state, trial.history = "finished", [sign * each for each in (9.0, value, value, value)]
-    late = trials.next()
-    for history, hopeless in (([9.0], False), ([9.0, 8.0], True), ([9.0, 0.5], False)):
-        late.history = [sign * each for each in history]
-        assert trials.is_hopeless(late) == hopeless, history  # of one validation nothing is judged
 
 
 def test_larger_is_better_where_the_sweep_says_so(folder):

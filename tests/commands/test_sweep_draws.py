@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from test_sweep import write
+from test_sweep import described, write
 
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.search.trials import Trials
@@ -34,6 +35,21 @@ def test_hyperband_begins_where_its_brackets_say():
         trial = trials.next()
         trial.state, trial.history = "finished", [value] * 3
     assert not trials.is_hopeless(trial)  # all of a grid are wanted
+
+
+@pytest.mark.parametrize(("goal", "sign"), [("minimize", 1), ("maximize", -1)])
+def test_a_trial_worse_than_the_better_half_is_hopeless(goal, sign):
+    held = described(early_terminate={"type": "hyperband", "min_iter": 2, "eta": 2})
+    held["metric"]["goal"] = goal
+    Path("sweep.yaml").write_text(yaml.safe_dump(held))
+    trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    for value in (1.0, 2.0, 3.0):
+        trial = trials.next()
+        trial.state, trial.history = "finished", [sign * each for each in (9.0, value, value, value)]
+    late = trials.next()
+    for history, hopeless in (([9.0], False), ([9.0, 8.0], True), ([9.0, 0.5], False)):
+        late.history = [sign * each for each in history]
+        assert trials.is_hopeless(late) == hopeless, history  # of one validation nothing is judged
 
 
 def test_ranges_are_drawn_from_as_described():

@@ -1,15 +1,21 @@
 """Scores on images that were trained on are named: held-out images move between the splits when a folder changes."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from conftest import CONFIGS, SHORT, SMALL
-from gen_experiments.callbacks.changes import training_images
+from gen_experiments.callbacks.changes import hash_of_images
+from gen_experiments.callbacks.comparison import measured_by
+from gen_experiments.callbacks.evaluation import Evaluation
 from gen_experiments.data.datamodule import ImageDataModule
 from gen_experiments.data.sources.folder import ImageFolder
+from gen_experiments.metrics.features import DigitsFeatures
+from small_models import gan, vqvae
 
 WORDS = "the checkpoint was trained on other images"
 OPTIONS = [
@@ -24,6 +30,7 @@ OPTIONS = [
 ]
 RUN = "runs/vqvae/version_0"
 MOVED = "so that scores flatter it"
+ANEW = "changed since the best score, so that the best checkpoint is chosen anew"
 
 
 def draw(folder, count, first=0):
@@ -47,7 +54,7 @@ def test_of_many_pictures_the_last_counts_too(tmp_path):
 
     def seen():
         source = ImageFolder(str(tmp_path / "pictures"), channels=3)
-        return training_images(ImageDataModule(source=source, size=16, crop="none"))
+        return hash_of_images(ImageDataModule(source=source, size=16, crop="none"))
 
     for split, count in {"train": 80, "val": 1, "test": 1}.items():
         draw(tmp_path / "pictures" / split, count)
@@ -100,3 +107,47 @@ def test_splits_of_their_own_hold_nothing_that_was_trained_on(experiment, capsys
     text = said(experiment, capsys, "fit", *OPTIONS, "--ckpt_path=last", "--trainer.max_steps=6")
     assert WORDS in text
     assert MOVED not in text
+
+
+def test_the_best_checkpoint_is_chosen_anew_where_scores_are_of_other_images(experiment, capsys, tmp_path):
+    draw(tmp_path / "pictures" / "train", 6)
+    for split in ("val", "test"):
+        (tmp_path / "pictures" / split).mkdir()
+        Image.new("RGB", (16, 16), (128, 128, 128)).save(tmp_path / "pictures" / split / "easy.png")
+    watched = ("--trainer.callbacks+=StopOnDivergence", "--trainer.callbacks.monitor=val/psnr")
+    options = ["fit", *OPTIONS, *watched, "--trainer.callbacks.mode=max", "--trainer.callbacks.patience=1"]
+    assert ANEW not in said(experiment, capsys, *options)
+    assert ANEW not in said(experiment, capsys, *options, "--ckpt_path=last", "--trainer.max_steps=6")
+    easy = torch.load(f"{RUN}/checkpoints/best.ckpt", weights_only=True)
+    draw(tmp_path / "pictures" / "val", 6)
+    text = said(experiment, capsys, *options, "--ckpt_path=last", "--trainer.max_steps=8")
+    assert f"images of val: {ANEW}; {tmp_path}" in text
+    assert "is kept as best_until_step_6.ckpt" in text
+    assert "diverged" not in text
+    assert torch.load(f"{RUN}/checkpoints/best.ckpt", weights_only=True)["global_step"] == 8
+    kept = torch.load(f"{RUN}/checkpoints/best_until_step_6.ckpt", weights_only=True)
+    assert kept["global_step"] == easy["global_step"]
+    # Of a protocol too; this one is not by what these scores are measured.
+    resumed = ("--ckpt_path=last", "--trainer.max_steps=10", "--evaluation.samples=50")
+    assert ANEW not in said(experiment, capsys, *options, *resumed)
+
+
+def test_scores_of_samples_are_measured_by_their_number_and_reference_and_not_by_the_validation_images(tmp_path):
+    for split in ("train", "val", "test"):
+        draw(tmp_path / split, 2)
+    data = ImageDataModule(source=ImageFolder(str(tmp_path), channels=3), size=16)
+
+    def measured(model, **options):
+        evaluation = Evaluation(DigitsFeatures(any_images=True), **options)
+        return measured_by(SimpleNamespace(callbacks=[evaluation], datamodule=data), model)
+
+    of_samples = measured(gan(), reference="test")
+    assert measured(gan(), reference="test", samples=50) == of_samples | {"samples": 50} != of_samples
+    of_reconstructions = measured(vqvae())
+    assert measured(vqvae(), reference="test", samples=50) == of_reconstructions
+    assert of_samples["extractor"] == of_reconstructions["extractor"] == "DigitsFeatures"
+    draw(tmp_path / "val", 1, first=9)
+    data = ImageDataModule(source=ImageFolder(str(tmp_path), channels=3), size=16)
+    assert measured(gan(), reference="test") == of_samples
+    assert measured(vqvae()) != of_reconstructions
+    assert measured(gan()) != of_samples  # as they are compared with the training images

@@ -88,15 +88,17 @@ def test_penalties_follow_their_schedule(tmp_path):
     assert not changed(last(R1(weight=2.0)), last(R1(weight=4.0), penalty_schedule=Constant(0.5)))
 
 
-@pytest.mark.parametrize("loss", [NonSaturating(), RelativisticPaired()])
-def test_parts_of_a_batch_add_up_to_the_batch(tmp_path, loss):
+@pytest.mark.parametrize(
+    ("loss", "penalties"), [(NonSaturating(), [R1(), R2()]), (RelativisticPaired(), [GradientPenalty(), DRAGAN()])]
+)
+def test_parts_of_a_batch_add_up_to_the_batch(tmp_path, loss, penalties):
     def run(accumulate):
         model = gan(
             accumulate=accumulate,
             loss=loss,
             optimizer_d=sgd,
             optimizer_g=sgd,
-            penalties=[R1(), R2()],
+            penalties=penalties,
             augmentation=DiffAugment(),
             augmentation_strength=0.5,
         )
@@ -108,7 +110,8 @@ def test_parts_of_a_batch_add_up_to_the_batch(tmp_path, loss):
             expected, found = getattr(whole, networks)[-1], getattr(parts, networks)[-1]
             for name in expected:
                 torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-6)
-        for name in ("loss_d", "loss_g", "penalty_r1", "penalty_r2", "logit_gap", "gradient_norm_d", "gradient_norm_g"):
+        of_penalties = [f"penalty_{type(penalty).__name__.lower()}" for penalty in penalties]
+        for name in ("loss_d", "loss_g", *of_penalties, "logit_gap", "gradient_norm_d", "gradient_norm_g"):
             assert parts.logged[-1][f"train/{name}"] == pytest.approx(whole.logged[-1][f"train/{name}"], rel=1e-3)
 
 

@@ -133,6 +133,8 @@ def test_labels_that_only_one_of_both_networks_is_given_are_said(experiment, mis
     options = [*SMALL["gan"], *SHORT, "--trainer.max_steps=1", "--evaluation.extractor=null"]
     assert "set generator.conditional to true" in mistake("fit", *options, "--model.discriminator.conditional=true")
     useless = ["--model.generator.conditional=true", "--model.augmentation_strength=0.5"]
+    useless += ["--model.penalties=null", "--model.penalty_schedule=Constant"]
     with pytest.warns(UserWarning, match="nothing teaches the generator its classes") as warned:
         assert experiment("fit", *options, *useless) == 0
-    assert any("augmentation_strength has no effect" in str(warning.message) for warning in warned)
+    for option in ("augmentation_strength", "penalty_schedule"):
+        assert sum(f"{option} has no effect" in str(warning.message) for warning in warned) == 1

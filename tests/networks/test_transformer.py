@@ -6,7 +6,7 @@ import torch
 from formula_weights import prepared
 from gen_experiments import randomness
 from gen_experiments.errors import UserError
-from gen_experiments.networks.transformer import Block, Cache, CodeTransformer, GridPositions
+from gen_experiments.networks.transformer import Attention, Block, Cache, CodeTransformer, GridPositions
 
 GRIDS = ((2, 3), (4, 4))
 LENGTH = 22
@@ -148,6 +148,24 @@ def test_bf16_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         found = _logits(network, codes, torch.tensor([0, 1]))
     assert torch.allclose(found.float(), expected, atol=0.1 * expected.abs().max().item())
+
+
+@pytest.mark.filterwarnings("error")
+def test_with_weights_in_bf16_queries_and_keys_are_normalised_in_float32_by_the_fused_implementation():
+    attention = Attention(16, 2, causal=False).bfloat16()
+    for weights in attention.parameters():
+        torch.nn.init.normal_(weights, std=0.3)
+    x, before = torch.randn(2, LENGTH, 16).bfloat16(), torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        found = attention(x)
+    finally:
+        torch.set_warn_always(before)
+    assert found.dtype == torch.bfloat16
+    of_attention = {name: weight.float() for name, weight in attention.named_parameters()}
+    names = ("inputs.weight", "inputs.bias", "output.weight", "output.bias", "query_norm.weight", "key_norm.weight")
+    expected = _attended(x.float(), 2, False, iter(of_attention[name] for name in names))
+    assert torch.allclose(found.float(), expected, atol=0.02 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("wrong", [{"heads": 5}, {"depth": 0}, {"dropout": 1.0}])

@@ -9,18 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SHORT, SMALL
+from conftest import HOLD, SHORT, SMALL
 from gen_experiments.errors import UserError
 from gen_experiments.runs.folder import Run
 from gen_experiments.runs.lock import LOCK_FILE, is_locked, lock, release
-
-HOLD = """
-import sys
-from pathlib import Path
-from gen_experiments.runs.lock import lock
-print(lock(Path(sys.argv[1])), flush=True)
-sys.stdin.read()
-"""
 
 
 def test_a_run_has_one_writer_for_as_long_as_that_lives(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
-from conftest import SHORT, SMALL
+from conftest import CONFIGS, SHORT, SMALL
 from gen_experiments.images import ImageSpec
 from gen_experiments.losses.adversarial import NonSaturating
 from gen_experiments.losses.lecam import LeCam
@@ -30,6 +30,28 @@ from small_models import adam, gan, quiet_trainer
 )
 def test_what_a_gan_cannot_obey_is_refused(refused, option, message):
     assert message in refused("fit", *SMALL["gan"], *SHORT, option)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("lr=-1", "one of the model's optimizers is out of range: Invalid learning rate: -1.0"),
+        ("lr=.inf", "the lr of Adam must be >= 0, not inf"),
+        ("betas=[0.5, 1.5]", "Invalid beta parameter at index 1: 1.5"),
+        ("eps=-1", "Invalid epsilon value: -1.0"),
+        ("weight_decay=-1", "Invalid weight_decay value: -1.0"),
+    ],
+)
+def test_an_optimizer_out_of_range_is_refused_before_pictures_are_decoded(refused, tmp_path, option, message):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "broken.png").write_text("no picture")
+    folder = (
+        f"--config={CONFIGS / 'data' / 'folder.yaml'}",
+        "--data.source.root=pictures",
+        "--data.size=16",
+        "--evaluation.extractor=null",
+    )
+    assert message in refused("fit", *SMALL["vqvae"], *SHORT, *folder, f"--model.optimizer.{option}")
 
 
 def test_batch_norm_is_not_synchronised_by_lightning(refused):
