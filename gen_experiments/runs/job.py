@@ -22,9 +22,10 @@ def is_first_process() -> bool:
 
 def process_suffix() -> str:
     """Returns what tells the messages of this process from those of the first, such as " (process 3)"."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
-    rank = next((os.environ[name] for name in names if name in os.environ), "0")
-    return "" if rank == "0" else f" (process {rank})"
+    # SLURM numbers the processes that Lightning starts in a batch script all alike.
+    names = ("RANK",) if "RANK" in os.environ else ("SLURM_PROCID", "LOCAL_RANK")
+    rank = next((rank for name in names if (rank := os.environ.get(name, "0")) != "0"), None)
+    return "" if rank is None else f" (process {rank})"
 
 
 def has_peers() -> bool:

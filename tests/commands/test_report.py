@@ -156,12 +156,15 @@ def test_only_what_differs_between_configurations_is_shown(runs, experiment):
     shutil.copytree("gan", "other")
     config = yaml.safe_load((runs / "other" / "config.yaml").read_text())
     config["model"]["init_args"]["n_critic"] = "<b>3</b>"
+    config["model"]["init_args"]["loss"] = {"class_path": "mylab.Loss", "init_args": {}}
     assert config["trainer"]["precision"] is None
-    config["trainer"] |= {"precision": "32-true", "limit_train_batches": 1.0, "limit_test_batches": 1}
+    config["trainer"] |= {"precision": "32-true", "limit_train_batches": 1.0, "limit_test_batches": 1, "plugins": []}
     (runs / "other" / "config.yaml").write_text(yaml.safe_dump(config))
     assert experiment("report", "gan", "other") == 0
     page = Page((runs / "report.html").read_text())
     assert page.row("model.n_critic") == ["model.n_critic", "1", "<b>3</b>"]
+    assert page.row("model.loss")[2] == "mylab.Loss"
+    assert page.row("trainer.plugins") == ["trainer.plugins", "None", "[]"]
     # Null is another word for these values, but not for one batch.
     assert page.row("trainer.limit_test_batches") == ["trainer.limit_test_batches", "None", "1"]
     same = {"data.batch_size", "trainer.precision", "trainer.limit_train_batches"}
