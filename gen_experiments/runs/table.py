@@ -48,7 +48,6 @@ class CsvTable:
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces all rows; without any, removes the file."""
-        self._known_columns()
         with named_errors(self.path):
             if rows:
                 self._rewrite(rows)

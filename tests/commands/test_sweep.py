@@ -240,6 +240,8 @@ def test_what_is_no_sweep_is_said(refused, folder):
 def test_trials_of_another_sweep_are_not_mixed_in(folder):
     write()
     Trials(SweepFile.read(Path("sweep.yaml")), 0).next()
+    write("moved.yaml")
+    assert len(Trials(SweepFile.read(Path("moved.yaml")), 0).all) == 1
     with pytest.raises(UserError, match="another sweep or seed"):
         Trials(SweepFile.read(Path("sweep.yaml")), 1)
     Path("runs/searched/sweep.json").write_text("{}")

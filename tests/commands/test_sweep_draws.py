@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from test_sweep import write
+from test_sweep import described, write
 
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.search.trials import Trials
@@ -60,3 +61,11 @@ def test_bayes_draws_near_the_best_and_random_everywhere():
         near[method] = sum(trial.parameters["a"] > 0.75 for trial in trials.all[15:])
         Path("runs/searched/sweep.json").unlink()
     assert near["bayes"] > 10 > near["random"]
+
+
+def test_the_runs_of_a_sweep_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    held = described()
+    held["command"].insert(-1, "--run.root=~/runs")
+    Path("sweep.yaml").write_text(yaml.safe_dump(held))
+    assert Trials(SweepFile.read(Path("sweep.yaml")), 0).home == tmp_path / "home" / "runs" / "searched"
