@@ -17,7 +17,6 @@ import independent
 from conftest import CONFIGS, SMALL
 from gen_experiments.commands import sweep as sweeping
 from gen_experiments.commands.sweep import print_trials
-from gen_experiments.errors import UserError
 from gen_experiments.runs.record import RunRecord
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.search.trials import Trials
@@ -235,22 +234,6 @@ def test_what_is_no_sweep_is_said(refused, folder):
         if held is not None:
             Path(name).write_text(held if isinstance(held, str) else yaml.safe_dump(held))
         assert expected in refused("sweep", name), name
-
-
-def test_trials_of_another_sweep_are_not_mixed_in(folder):
-    write()
-    Trials(SweepFile.read(Path("sweep.yaml")), 0).next()
-    write("moved.yaml")
-    assert len(Trials(SweepFile.read(Path("moved.yaml")), 0).all) == 1
-    with pytest.raises(UserError, match="another sweep or seed"):
-        Trials(SweepFile.read(Path("sweep.yaml")), 1)
-    Path("runs/searched/sweep.json").write_text("{}")
-    with pytest.raises(UserError, match="is damaged"):
-        Trials(SweepFile.read(Path("sweep.yaml")), 0)
-    Path("runs/searched/sweep.json").unlink()
-    Path("runs/searched/version_0").mkdir()
-    with pytest.raises(UserError, match="holds other runs"):
-        Trials(SweepFile.read(Path("sweep.yaml")), 0)
 
 
 def test_a_key_that_is_no_parameter_is_named_and_leaves_nothing(refused, folder):
