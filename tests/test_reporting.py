@@ -1,6 +1,7 @@
 """Whatever goes wrong is one line at the door, and a traceback for those who ask."""
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from conftest import CONFIGS
-from gen_experiments.cli import printing
+from gen_experiments.cli import printing, reporting
 from gen_experiments.cli.reporting import error_line, report, warning_line
 from gen_experiments.errors import UserError
 from processes import python
@@ -61,6 +62,19 @@ def test_a_foreign_error_is_told_with_its_class_and_place():
     assert message.startswith("KeyError: 'missing' (in ")
     assert "test_reporting.py" in message
     assert "GEN_EXPERIMENTS_DEBUG=1" in message
+
+
+def test_the_place_is_told_where_the_project_is_an_installed_package_too(monkeypatch):
+    installed = os.path.dirname(reporting.PACKAGE)
+    monkeypatch.setattr(reporting, "LIBRARIES", (*reporting.LIBRARIES, installed))
+    message = error_line(raised(lambda: reporting.warning_line("", None, "", 0)))
+    assert message.startswith("AttributeError: 'NoneType' object has no attribute '__name__' (in warning_line, report")
+
+
+def test_what_is_nested_too_deeply_for_python_is_called_so():
+    assert error_line(raised(lambda: json.loads("[" * 100_000))).startswith(
+        "RecursionError: a value is nested too deeply; maximum recursion depth exceeded"
+    )
 
 
 def test_a_missing_file_is_named():

@@ -1,5 +1,8 @@
 """Files from elsewhere, one guard at a time; what commands make of them is in `hostile`."""
 
+import copy
+import io
+import pickletools
 import zipfile
 
 import pytest
@@ -24,6 +27,39 @@ def test_names_that_torch_does_not_write_are_refused_before_they_are_read(tmp_pa
         archive.writestr("archive/version", b"3\n")
     with pytest.raises(Unreadable, match=said):
         read_tensors(tmp_path / "evil.pt")
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_each_part_of_a_file_of_torchs_old_format_is_checked(tmp_path, place):
+    torch.save({"weight": torch.ones(2)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    contents = (tmp_path / "old.pt").read_bytes()
+    file, ends = io.BytesIO(contents), [0]
+    for _ in range(5):
+        assert [*pickletools.genops(file)]
+        ends.append(file.tell())
+    evil = b"\x80\x02cbuiltins\nbytearray\n."
+    (tmp_path / "old.pt").write_bytes(contents[: ends[place]] + evil + contents[ends[place + 1] :])
+    with pytest.raises(Unreadable, match=r"it names builtins\.bytearray"):
+        read_tensors(tmp_path / "old.pt", old_format=True)
+
+
+def test_what_torch_would_map_wrongly_or_read_many_times_is_refused(tmp_path):
+    torch.save({"weight": torch.rand(1000)}, tmp_path / "whole.pt")
+    with zipfile.ZipFile(tmp_path / "whole.pt") as whole:
+        with zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+            for entry in whole.infolist():
+                archive.writestr(entry.filename, whole.read(entry))
+            archive.writestr("archive/padding", bytes(9999), zipfile.ZIP_STORED)
+        with zipfile.ZipFile(tmp_path / "overlapping.pt", "w") as archive:
+            for entry in whole.infolist():
+                archive.writestr(entry.filename, whole.read(entry))
+            for number in range(99):  # names of one place
+                archive.filelist.append(copy.copy(archive.filelist[0]))
+                archive.filelist[-1].filename = f"archive/{number}"
+    with pytest.raises(Unreadable, match="its entries are compressed"):
+        read_tensors(tmp_path / "packed.pt")
+    with pytest.raises(Unreadable, match="its directory claims more bytes"):
+        read_tensors(tmp_path / "overlapping.pt")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def same(found, expected):
         ({"g": STATE, "d": STATE, "g_ema": STATE, "g_optim": {"state": {0: STATE}}}, ["g", "d", "g_ema"]),
         ({"params": STATE, "params_ema": STATE}, ["params", "params_ema"]),
         ({"net": {"generator": STATE}}, ["net.generator"]),
+        ({"a": {"b": {"c": STATE, "d": {"too": STATE}}}}, ["a.b.c"]),
         ({"model": STATE, "optimizer": {"state": STATE}, "optim": STATE}, ["model"]),
         ({"state_dict": STATE, "pytorch-lightning_version": "2.0", "callbacks": {"EMA": STATE}}, ["state_dict"]),
     ],
@@ -67,6 +68,16 @@ def test_parts_are_one_dictionary(parts):
     assert same(read_weights(folder / "model.safetensors.index.json")[""], STATE)
 
 
+def test_of_several_files_that_of_an_export_is_taken(tmp_path):
+    save_file(STATE, tmp_path / "model.safetensors")
+    save_file({"other": torch.ones(1)}, tmp_path / "model.fp16.safetensors")
+    assert same(read_weights(tmp_path)[""], STATE)
+    (tmp_path / "model.safetensors").rename(tmp_path / "model.fp32.safetensors")
+    torch.save(STATE, tmp_path / "latest_net_G.pth")
+    with pytest.raises(Unreadable, match="it is a folder: name the file"):
+        read_weights(tmp_path)
+
+
 def test_parts_that_are_not_there_are_named(parts, tmp_path):
     with pytest.raises(Unreadable, match=r"the part model-9\.safetensors .* does not lie beside it"):
         read_weights(parts(other="model-9.safetensors"))
@@ -75,6 +86,10 @@ def test_parts_that_are_not_there_are_named(parts, tmp_path):
         read_weights(parts(other="../elsewhere.safetensors"))
     with pytest.raises(Unreadable, match="the parts lack other"):
         read_weights(parts(other="model-00001-of-00002.safetensors"))
+    index = parts() / "model.safetensors.index.json"
+    index.write_text(" " * (4 << 20) + index.read_text())
+    with pytest.raises(Unreadable, match=r"index\.json has more than 4 MiB"):
+        read_weights(index)
     for text in ("", "{", "[]", '{"weight_map": 3}', '{"weight_map": {}}', "[" * 100_000):
         (parts() / "model.safetensors.index.json").write_text(text)
         with pytest.raises(Unreadable, match=r"index\.json"):

@@ -94,7 +94,6 @@ def described_by(path: str | Path) -> Iterator[None]:
     except Exception as error:
         raise _one_line_of(error, path) from error
     finally:
-        parsing_settings.clear()
         parsing_settings.update(before)
         building.reset(token)
 

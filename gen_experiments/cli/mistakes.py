@@ -108,7 +108,7 @@ def suggestion(name: str, known: Iterable[str], unlisted: Sequence[str] = ()) ->
         place += f"{words.pop(0)}."
     here = list(dict.fromkeys(key[len(place) :].partition(".")[0] for key in known if key.startswith(place)))
     near = _nearest(words[0], [option for option in [*here, *(() if place else unlisted)] if option != words[0]])
-    if near is None and not place:  # perhaps it is the key of a section: `max_steps` for `trainer.max_steps`
+    if near is None:  # perhaps it is the key of a section: `max_steps` for `trainer.max_steps`
         near = next((key for key in known if key.endswith(f".{name}")), None)
     hint = f"; did you mean {place if near in here else ''}{near}?" if near else ""
     if not here or (near and len(here) > MOST_KEYS):

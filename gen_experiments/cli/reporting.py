@@ -60,7 +60,7 @@ def error_line(error: BaseException) -> str:
     elif isinstance(root, OSError) and root.strerror and root.filename is not None:
         message = shortened(f"{root.strerror}: {root.filename!s}")
     kind, place = type(root).__name__, _place(root)
-    text = kind if not message or message == kind else f"{kind}: {message}"
+    text = f"{kind}: {message}" if message else kind
     return f"{text} ({place}{DEBUG_VARIABLE}=1 prints the traceback)"
 
 

@@ -67,7 +67,9 @@ def _run(trials: Trials, trial: Trial) -> None:
         raise UserError(f"trial {number} never logged {trials.file.metric}: name a metric of its metrics.csv")
     trial.state = "stopped" if hopeless else "finished"
     trials.write()
-    print(f"trial {number}: {trial.state}, best {trials.file.metric} {trials.best(trial):.6g}", flush=True)
+    best = trials.best(trial)
+    found = "is not finite" if best is None else f"{best:.6g}"
+    print(f"trial {number}: {trial.state}, best {trials.file.metric} {found}", flush=True)
 
 
 def _train(trials: Trials, trial: Trial) -> bool:

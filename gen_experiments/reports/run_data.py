@@ -76,11 +76,12 @@ def _pictures(folder: Path) -> dict[str, list[tuple[int, Path]]]:
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:
     """Returns the leaves of a configuration by their dotted keys, without `class_path` and `init_args` in the keys."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if not items:
+    if not isinstance(value, (dict, list)) or not value:
         return {key: value}
     flat: dict[str, Any] = {}
-    for name, item in items:
-        inner = key if name == "init_args" else f"{key}.{name}" if key else str(name)
-        flat |= _flat(item, inner.removesuffix(".class_path"))
+    for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if name == "init_args":
+            flat |= _flat(item, key) if item else {}  # of a class without any, the name of the class stands
+        else:
+            flat |= _flat(item, (f"{key}.{name}" if key else str(name)).removesuffix(".class_path"))
     return flat

@@ -29,8 +29,9 @@ def process_suffix() -> str:
 
 def process_rank() -> str:
     """Returns the number of this process in its run, by the launcher's environment variables."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
-    return next((os.environ[name] for name in names if name in os.environ), "0")
+    # SLURM numbers the processes that Lightning starts in a batch script all alike.
+    names = ("RANK",) if "RANK" in os.environ else ("SLURM_PROCID", "LOCAL_RANK")
+    return next((rank for name in names if (rank := os.environ.get(name, "0")) != "0"), "0")
 
 
 def has_peers() -> bool:

@@ -37,17 +37,17 @@ class CsvTable:
             append_line(self.path, line.getvalue())
 
     def rows(self) -> list[dict[str, str]]:
-        """Returns the rows as text, without missing values and without an incomplete last row."""
+        """Returns the rows as text, without missing values, and without rows of fewer or more values than columns."""
         try:
             with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
                 found = list(csv.DictReader(file))
         except FileNotFoundError:
             return []
-        return [{name: value for name, value in row.items() if value} for row in found if None not in row.values()]
+        whole = (row for row in found if None not in row and None not in row.values())
+        return [{name: value for name, value in row.items() if value} for row in whole]
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces all rows; without any, removes the file."""
-        self._known_columns()
         with named_errors(self.path):
             if rows:
                 self._rewrite(rows)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 METHODS = ("bayes", "random", "grid")
 GOALS = ("minimize", "maximize")
+RANGES = ("int_uniform", "uniform", "log_uniform_values", "q_uniform")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,11 @@ class SweepFile:
         metric, parameters = contents.get("metric"), contents.get("parameters")
         if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
             raise UserError(f"{path} names no metric")
-        if not isinstance(parameters, dict) or not all(isinstance(value, dict) for value in parameters.values()):
+        if not isinstance(parameters, dict) or not parameters:
             raise UserError(f"{path} has no parameters")
+        for key, described in parameters.items():
+            if not isinstance(described, dict):
+                raise UserError(f"{path}: {key} must have keys of its own, such as values, or min and max")
         method, goal = contents.get("method"), metric.get("goal", "minimize")
         if method not in METHODS or goal not in GOALS:
             raise UserError(
@@ -79,13 +83,14 @@ class SweepFile:
         """Returns all combinations of a grid, in the order of the file.
 
         Raises:
-            UserError: a parameter has no values.
+            UserError: a parameter has no list of values.
         """
         choices = []
         for key, described in self.parameters.items():
-            if "values" not in described and "value" not in described:
+            values = self._values(key, described)
+            if values is None:
                 raise UserError(f"{self.path}: a grid needs the values of {key}")
-            choices.append([(key, value) for value in described.get("values", [described.get("value")])])
+            choices.append([(key, value) for value in values])
         return [dict(chosen) for chosen in itertools.product(*choices)]
 
     def distributions(self) -> dict[str, "BaseDistribution"]:
@@ -113,32 +118,37 @@ class SweepFile:
         early = self.early_terminate
         if early is None:
             return NopPruner()
+        if not isinstance(early, dict) or early.get("type") != "hyperband":
+            raise UserError(f"{self.path}: only early_terminate of type hyperband is known")
         try:
             eta = int(early.get("eta", 3))
             first = int(early["min_iter"]) if "min_iter" in early else int(early["max_iter"]) // eta ** int(early["s"])
-            if early.get("type") == "hyperband":
-                return SuccessiveHalvingPruner(min_resource=first, reduction_factor=eta)
-        except (KeyError, TypeError, ValueError) as error:
+            return SuccessiveHalvingPruner(min_resource=first, reduction_factor=eta)
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise UserError(f"{self.path}: early_terminate cannot be used ({quoted(error)})") from error
-        raise UserError(f"{self.path}: only early_terminate of type hyperband is known")
+
+    def _values(self, key: str, described: dict[str, Any]) -> list[Any] | None:
+        """Returns the values of a parameter that lists them; None of a range."""
+        if "values" not in described:
+            return [described["value"]] if "value" in described else None
+        values = described["values"]
+        if not isinstance(values, list) or not values:
+            raise UserError(f"{self.path}: the values of {key} are no list of one or more")
+        return values
 
     def _distribution(self, key: str, described: dict[str, Any]) -> "BaseDistribution":
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+        values, name = self._values(key, described), described.get("distribution")
+        if values is not None:
+            return CategoricalDistribution(values)
+        if name is not None and name not in RANGES:
+            raise UserError(f"{self.path}: the distribution {name} of {key} is not known without W&B's server")
         try:
-            if "values" in described or "value" in described:
-                return CategoricalDistribution(described.get("values", [described.get("value")]))
             low, high = described["min"], described["max"]
-            whole = isinstance(low, int) and isinstance(high, int)
-            name = described.get("distribution", "int_uniform" if whole else "uniform")
-            if name == "int_uniform":
+            if name == "int_uniform" or (name is None and isinstance(low, int) and isinstance(high, int)):
                 return IntDistribution(int(low), int(high))
-            if name in ("uniform", "log_uniform_values"):
-                return FloatDistribution(float(low), float(high), log=name == "log_uniform_values")
-            if name in ("q_uniform", "q_log_uniform_values"):
-                step = described.get("q", 1)
-                if name == "q_uniform":
-                    return FloatDistribution(float(low), float(high), step=float(step))
-        except (KeyError, TypeError, ValueError) as error:
+            step = float(described.get("q", 1)) if name == "q_uniform" else None
+            return FloatDistribution(float(low), float(high), log=name == "log_uniform_values", step=step)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{self.path}: {key} cannot be drawn from ({quoted(error)})") from error
-        raise UserError(f"{self.path}: the distribution {name} of {key} is not known without W&B's server")

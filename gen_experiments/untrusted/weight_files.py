@@ -203,7 +203,7 @@ def _containers(contents: Mapping[Any, Any], name: str = "", depth: int = 0) -> 
     weights = {key: value for key, value in contents.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if any(weight.ndim for weight in weights.values()):
         yield name, weights
-    of_lightning = depth == 0 and LIGHTNINGS in contents and isinstance(contents.get("state_dict"), Mapping)
+    of_lightning = LIGHTNINGS in contents and isinstance(contents.get("state_dict"), Mapping)
     for key, value in contents.items():
         inner = isinstance(key, str) and isinstance(value, Mapping) and not key.startswith("optim")
         if inner and depth < MAX_DEPTH and (not of_lightning or key == "state_dict"):

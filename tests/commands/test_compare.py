@@ -93,6 +93,8 @@ def test_numbers_without_intervals_are_said_to_have_none(compared):
     write("a.json", interval=False, kid=(2.0, 0))
     write("b.json", interval=False, kid=(1.0, 0))
     assert rows(compared("a.json", "b.json"), "kid") == "kid 2 1 2, without error bars"
+    write("a.json", kid=(2.0, 0.1))  # one of two
+    assert rows(compared("a.json", "b.json"), "kid").endswith("2, without error bars")
 
 
 def test_different_protocols_are_named_and_not_ranked(compared):

@@ -64,7 +64,7 @@ def test_the_page_shows_the_last_numbers(runs, experiment):
 
 
 def test_the_last_value_is_the_last_of_several(runs, experiment):
-    (runs / "gan" / "metrics.csv").write_text("images_seen,val/fid\n10,3.5\n20,1.25\n30,2.75\n")
+    (runs / "gan" / "metrics.csv").write_text("images_seen,val/fid\n,9.5\n10,3.5\n20,1.25\n30,2.75\n")
     assert experiment("report", "gan", "gan") == 0  # named twice, shown once
     page = Page((runs / "report.html").read_text())
     assert page.row("val/fid") == ["val/fid", "2.75", "1.25", "3.5"]
@@ -76,6 +76,9 @@ def test_a_value_that_was_no_number_is_neither_the_smallest_nor_the_largest(runs
     (runs / "gan" / "metrics.csv").write_text("images_seen,val/fid\n" + rows)
     assert experiment("report", "gan") == 0
     assert Page((runs / "report.html").read_text()).row("val/fid")[1:] == ["nan", "2.5", "inf"]
+    (runs / "gan" / "metrics.csv").write_text("images_seen,val/fid\n10,nan\n")
+    assert experiment("report", "gan") == 0
+    assert Page((runs / "report.html").read_text()).row("val/fid")[1:] == ["nan"] * 3
 
 
 def test_the_page_needs_nothing_else(runs, experiment):
@@ -129,17 +132,18 @@ def test_scores_by_other_extractors_and_of_each_damage_are_shown(runs, experimen
         sides = {"evaluated": {"kind": "run", "seed": None}, "reference": {"kind": "split"}}
         return {"scores": {"fid": {"value": fid, "settings": {}}}, "protocol": sides | {"extractor": extractor}}
 
-    def damaged(deviation, psnr):
-        noise = {"class_path": "a.GaussianNoise", "init_args": {"deviation": [deviation, deviation]}}
+    def damaged(deviations, psnr):
+        noise = {"class_path": "a.GaussianNoise", "init_args": {"deviation": deviations}}
         return {"damage": noise, "scores": {"psnr": psnr}}
 
-    kinds = [damaged(0.1, {"value": 20.5}), damaged(0.5, {"value": 10.25, "interval": [10.0, 10.5]})]
+    kinds = [damaged([0.1, 0.1], {"value": 20.5}), damaged([0.4, 0.5], {"value": 10.25, "interval": [10.0, 10.5]})]
     held = record("Inception", 3.5) | {"by_other_extractors": [record("<DINO>", 7.25)], "by_damage": kinds}
+    held["by_other_extractors"][0]["scores"]["fid"] |= {"deviation": 0.25}
     (runs / "gan" / "evaluation.json").write_text(json.dumps(held))
     assert experiment("report", "gan") == 0
     text = (runs / "report.html").read_text()
     page = Page(text)
-    assert [row[1] for row in page.rows if row[0] == "fid"] == ["3.5", "7.25"]
+    assert [row[1] for row in page.rows if row[0] == "fid"] == ["3.5", "7.25 ± 0.25"]
     assert "<h4>by &lt;DINO&gt;</h4>" in text
     assert [row[0] for row in page.rows if row[0].startswith("evaluated: ")] == ["evaluated: kind"] * 2
     assert page.row("damage of all images") == ["damage of all images", "psnr (dB)"]
@@ -149,19 +153,22 @@ def test_scores_by_other_extractors_and_of_each_damage_are_shown(runs, experimen
     assert experiment("report", "gan") == 0
     assert "<p>outside of its 95% interval: fid; " in (runs / "report.html").read_text()
     assert page.row("GaussianNoise, deviation 0.1") == ["GaussianNoise, deviation 0.1", "20.5"]
-    assert page.row("GaussianNoise, deviation 0.5") == ["GaussianNoise, deviation 0.5", "10.25 (10 to 10.5)"]
+    assert page.row("GaussianNoise, deviation [0.4, 0.5]")[1:] == ["10.25 (10 to 10.5)"]
 
 
 def test_only_what_differs_between_configurations_is_shown(runs, experiment):
     shutil.copytree("gan", "other")
     config = yaml.safe_load((runs / "other" / "config.yaml").read_text())
     config["model"]["init_args"]["n_critic"] = "<b>3</b>"
+    config["model"]["init_args"]["loss"] = {"class_path": "mylab.Loss", "init_args": {}}
     assert config["trainer"]["precision"] is None
-    config["trainer"] |= {"precision": "32-true", "limit_train_batches": 1.0, "limit_test_batches": 1}
+    config["trainer"] |= {"precision": "32-true", "limit_train_batches": 1.0, "limit_test_batches": 1, "plugins": []}
     (runs / "other" / "config.yaml").write_text(yaml.safe_dump(config))
     assert experiment("report", "gan", "other") == 0
     page = Page((runs / "report.html").read_text())
     assert page.row("model.n_critic") == ["model.n_critic", "1", "<b>3</b>"]
+    assert page.row("model.loss")[2] == "mylab.Loss"
+    assert page.row("trainer.plugins") == ["trainer.plugins", "None", "[]"]
     # Null is another word for these values, but not for one batch.
     assert page.row("trainer.limit_test_batches") == ["trainer.limit_test_batches", "None", "1"]
     same = {"data.batch_size", "trainer.precision", "trainer.limit_train_batches"}

@@ -1,6 +1,7 @@
 """Sweeps without a server: drawn, remembered, gone on with after a kill, and ended early."""
 
 import json
+import math
 import re
 import signal
 import subprocess
@@ -16,7 +17,6 @@ import independent
 from conftest import CONFIGS, HOLD, SMALL
 from gen_experiments.commands import sweep as sweeping
 from gen_experiments.commands.sweep import print_trials
-from gen_experiments.errors import UserError
 from gen_experiments.runs.record import RunRecord
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.search.trials import Trials
@@ -114,20 +114,29 @@ def test_two_sweeps_do_not_write_to_one_folder(mistake, folder, monkeypatch):
     assert subprocess.run([sys.executable, "-c", HOLD, "runs/searched"], **QUIET).stdout == "True\n"
 
 
-@pytest.mark.parametrize("status", ["finished", "stopped", "running"])
-def test_a_trial_is_gone_on_with_unless_its_run_has_finished(folder, capsys, monkeypatch, status):
+@pytest.mark.parametrize(
+    ("status", "values", "best"),
+    [
+        ("finished", [4.0, 3.0, 5.0], "3"),
+        ("stopped", [4.0, 3.0, 5.0], "3"),
+        ("running", [4.0, 3.0, 5.0], "3"),
+        ("finished", [math.inf], "is not finite"),
+    ],
+)
+def test_a_trial_is_gone_on_with_unless_its_run_has_finished(folder, capsys, monkeypatch, status, values, best):
     write()
     trials, trained = Trials(SweepFile.read(Path("sweep.yaml")), 0), []
     trial = trials.next()
     trials.folder(trial).mkdir()
     RunRecord("a", "searched", status=status).write(trials.folder(trial))
-    (trials.folder(trial) / "metrics.csv").write_text("step,val/rfid\n1,4.0\n2,3.0\n3,5.0\n")
+    rows = "".join(f"{step},{value}\n" for step, value in enumerate(values))
+    (trials.folder(trial) / "metrics.csv").write_text(f"step,val/rfid\n{rows}")
     monkeypatch.setattr("gen_experiments.commands.sweep._train", lambda *parts: trained.append(parts) or True)
     sweeping._run(trials, trial)
     ended = "finished" if status == "finished" else "stopped"  # early, as `_train` says
     assert len(trained) == (status != "finished")
-    assert capsys.readouterr().out == f"trial 0: {ended}, best val/rfid 3\n"
-    assert state() == [{"parameters": trial.parameters, "state": ended, "history": [4.0, 3.0, 5.0]}]
+    assert capsys.readouterr().out == f"trial 0: {ended}, best val/rfid {best}\n"
+    assert state() == [{"parameters": trial.parameters, "state": ended, "history": values}]
 
 
 def test_the_drawing_depends_on_the_seed_and_the_trials_alone(folder):
@@ -144,14 +153,6 @@ def test_the_drawing_depends_on_the_seed_and_the_trials_alone(folder):
             assert second[key] in described_by["values"]
         else:
             assert described_by["min"] <= second[key] <= described_by["max"]
-
-
-def test_random_draws_differ(folder):
-    write(method="random")
-    trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
-    for _ in range(4):
-        trials.next().state = "finished"
-    assert len({trial.parameters["model.optimizer.lr"] for trial in trials.all}) == 4
 
 
 def test_trials_with_equal_draws_and_values_have_runs_of_their_own(folder, capsys):
@@ -202,38 +203,34 @@ def test_every_shipped_sweep_can_be_drawn(path):
 
 
 def test_what_is_no_sweep_is_said(refused, folder):
+    early = {"type": "hyperband"}
     cases = {
         "nowhere.yaml": (None, "there is no sweep at nowhere.yaml"),
         "list.yaml": ("[1]", "is no sweep of `gen_experiments fit`"),
         "metric.yaml": (described() | {"metric": 3}, "names no metric"),
         "method.yaml": (described(method="guess"), "the method guess"),
         "none.yaml": (described(parameters=None), "has no parameters"),
+        "empty.yaml": (described(parameters={}), "has no parameters"),
+        "plain.yaml": (described(parameters={"a": 3}), "a must have keys of its own"),
         "range.yaml": (described(parameters={"a": {"min": 2, "max": 1}}), "a cannot be drawn from"),
         "normal.yaml": (
-            described(parameters={"a": {"distribution": "normal", "min": 0, "max": 1}}),
+            described(parameters={"a": {"distribution": "normal", "mu": 0, "sigma": 1}}),
             "the distribution normal of a is not known",
         ),
         "grid.yaml": (described(parameters={"a": {"min": 0, "max": 1}}, method="grid"), "needs the values of a"),
-        "early.yaml": (described(early_terminate={"type": "envelope"}), "early_terminate cannot be used"),
+        "word.yaml": (described(parameters={"a": {"values": "abc"}}), "the values of a are no list"),
+        "number.yaml": (described(parameters={"a": {"values": 5}}, method="grid"), "the values of a are no list"),
+        "no_values.yaml": (described(parameters={"a": {"values": []}}, method="grid"), "the values of a are no list"),
+        "early.yaml": (described(early_terminate={"type": "envelope"}), "only early_terminate of type hyperband"),
+        "name.yaml": (described(early_terminate="hyperband"), "only early_terminate of type hyperband"),
+        "bracket.yaml": (described(early_terminate=early | {"max_iter": 27}), "cannot be used ('s')"),
+        "eta.yaml": (described(early_terminate=early | {"max_iter": 27, "s": 1, "eta": 0}), "cannot be used"),
+        "endless.yaml": (described(early_terminate=early | {"min_iter": float("inf")}), "cannot be used"),
     }
     for name, (held, expected) in cases.items():
         if held is not None:
             Path(name).write_text(held if isinstance(held, str) else yaml.safe_dump(held))
         assert expected in refused("sweep", name), name
-
-
-def test_trials_of_another_sweep_are_not_mixed_in(folder):
-    write()
-    Trials(SweepFile.read(Path("sweep.yaml")), 0).next()
-    with pytest.raises(UserError, match="another sweep or seed"):
-        Trials(SweepFile.read(Path("sweep.yaml")), 1)
-    Path("runs/searched/sweep.json").write_text("{}")
-    with pytest.raises(UserError, match="is damaged"):
-        Trials(SweepFile.read(Path("sweep.yaml")), 0)
-    Path("runs/searched/sweep.json").unlink()
-    Path("runs/searched/version_0").mkdir()
-    with pytest.raises(UserError, match="holds other runs"):
-        Trials(SweepFile.read(Path("sweep.yaml")), 0)
 
 
 def test_a_key_that_is_no_parameter_is_named_and_leaves_nothing(refused, folder):

@@ -1,4 +1,4 @@
-"""What a sweep draws from, and when it ends a trial: ranges, methods and the brackets of hyperband."""
+"""What a sweep draws from, when it ends a trial, and where its trials are: ranges, methods, hyperband and folders."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from test_sweep import described, write
 
+from gen_experiments.errors import UserError
 from gen_experiments.search.sweep_file import SweepFile
 from gen_experiments.search.trials import Trials
 
@@ -76,3 +77,36 @@ def test_bayes_draws_near_the_best_and_random_everywhere():
         near[method] = sum(trial.parameters["a"] > 0.75 for trial in trials.all[15:])
         Path("runs/searched/sweep.json").unlink()
     assert near["bayes"] > 10 > near["random"]
+
+
+def test_the_runs_of_a_sweep_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    held = described()
+    held["command"].insert(-1, "--run.root=~/runs")
+    Path("sweep.yaml").write_text(yaml.safe_dump(held))
+    assert Trials(SweepFile.read(Path("sweep.yaml")), 0).home == tmp_path / "home" / "runs" / "searched"
+
+
+def test_trials_of_another_sweep_are_not_mixed_in():
+    write()
+    Trials(SweepFile.read(Path("sweep.yaml")), 0).next()
+    write("moved.yaml")
+    assert len(Trials(SweepFile.read(Path("moved.yaml")), 0).all) == 1
+    with pytest.raises(UserError, match="another sweep or seed"):
+        Trials(SweepFile.read(Path("sweep.yaml")), 1)
+    Path("runs/searched/sweep.json").write_text("{}")
+    with pytest.raises(UserError, match="is damaged"):
+        Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    Path("runs/searched/sweep.json").unlink()
+    Path("runs/searched/version_0").mkdir()
+    with pytest.raises(UserError, match="holds other runs"):
+        Trials(SweepFile.read(Path("sweep.yaml")), 0)
+
+
+def test_random_draws_differ(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(method="random")
+    trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    for _ in range(4):
+        trials.next().state = "finished"
+    assert len({trial.parameters["model.optimizer.lr"] for trial in trials.all}) == 4

@@ -11,7 +11,7 @@ from gen_experiments.evaluation import scores
 from gen_experiments.evaluation.feature_set import ClassLabels, FeatureSet
 from gen_experiments.evaluation.intervals import add_intervals
 from gen_experiments.evaluation.records import record_of
-from gen_experiments.evaluation.scores import computable, score
+from gen_experiments.evaluation.scores import check_counts, computable, score
 from gen_experiments.metrics.features import DigitsFeatures
 from gen_experiments.metrics.frechet import Moments
 from gen_experiments.metrics.kernel import kid_deviation
@@ -56,6 +56,26 @@ def test_a_metric_is_computed_from_its_least_number_of_images_on(sides, name, le
     real, remade = sides
     assert name not in computable(collected(remade[: least - 1]), collected(real), DigitsFeatures())
     assert name in computable(collected(remade[:least]), collected(real), DigitsFeatures())
+    if name != "is":
+        assert name not in computable(collected(remade), collected(real[: least - 1]), DigitsFeatures())
+    check_counts([name], least, least - (name == "is"))  # an Inception score has no reference
+    with pytest.raises(UserError, match=f"{name} needs {least} images, not {least - 1}: leave it out"):
+        check_counts([name], least - 1, None)
+
+
+def test_recall_has_no_interval_where_a_subsample_would_have_too_few_images(sides):
+    real, remade = sides
+    found = score(collected(remade[:12]), collected(real), DigitsFeatures(), ["recall", "coverage"])
+    add_intervals(found, 12, 20)
+    assert [each.interval for each in found.values()] == [None, None]
+
+
+def test_mind_of_fewer_real_images_is_resampled_over_as_many(sides):
+    real, remade = sides
+    found = score(collected(remade), collected(real[:50]), DigitsFeatures(), ["mind"])
+    add_intervals(found, len(remade), 20)
+    low, high = found["mind"].interval
+    assert low < high
 
 
 ALL = ["fid", "kid", "is", "precision", "recall", "density", "coverage", "mind"]

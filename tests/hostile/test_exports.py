@@ -62,6 +62,7 @@ def test_configurations_that_make_no_sense(refused, evil, subtests_of):
         ("model", {"class_path": "canary_module.Part", "init_args": {}}),
         ("model", {"class_path": ["gen_experiments.models.gan.GAN"], "init_args": {}}),
         ("model", {"class_path": "gen_experiments.models.gan.GAN", "init_args": {}}),
+        ("model", {"class_path": "gen_experiments.models.gan.GAN"}),
         ("images_seen", "many"),
         ("global_step", None),
     ):

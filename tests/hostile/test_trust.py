@@ -29,9 +29,10 @@ def test_a_part_of_the_user_works_once_its_package_is_trusted(own_part, refused,
     assert "GEN_EXPERIMENTS_TRUST=own_parts" in said
     monkeypatch.setenv("GEN_EXPERIMENTS_TRUST", "another, own_parts")
     assert experiment("sample", "own.ckpt", "--num=1") == 0
-    for package in ("torch", "os", "jsonargparse", "a b", "*"):
+    for package in ("torch", "torch.hub", "os", "os.path", "jsonargparse", "a b", "*"):
         monkeypatch.setenv("GEN_EXPERIMENTS_TRUST", package)
-        assert "GEN_EXPERIMENTS_TRUST" in refused("sample", "own.ckpt")
+        said = f"GEN_EXPERIMENTS_TRUST names your own packages, separated by commas; {package} cannot be one"
+        assert said in refused("sample", "own.ckpt")
 
 
 @pytest.mark.parametrize("trust", ["own_parts", ["another", "own_parts"]])

@@ -1,11 +1,13 @@
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from jsonargparse._common import parsing_settings
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 
+from gen_experiments.checkpoints.arguments import Recorded, arguments_of
 from gen_experiments.checkpoints.descriptions import ALLOWED, build, described_by
 from gen_experiments.errors import UserError
 
@@ -49,6 +51,24 @@ def test_a_file_that_a_description_names_is_not_read(tmp_path):
     for description in (str(other), {"class_path": "torch.optim.SGD", "init_args": str(other)}):
         with pytest.raises(UserError, match="names another file"):
             built(description, Callable[[Any], Optimizer])
+
+
+class Part(Recorded):
+    def __init__(self, *sizes, factory=None): ...
+
+
+class Named(Part):
+    def __init__(self, name, *sizes): ...
+
+
+def test_an_object_is_described_as_it_was_built_or_not_at_all():
+    factory = functools.partial(SGD, lr=0.5)
+    described = {"class_path": "torch.optim.sgd.SGD", "init_args": {"lr": 0.5}}
+    assert arguments_of(Part(factory=factory)) == {"factory": described}
+    with pytest.raises(UserError, match=r"Part\.factory is partial, by which no checkpoint can describe it"):
+        arguments_of(Part(factory=functools.partial(SGD, [])))
+    with pytest.raises(UserError, match="Named hands arguments on by position, by which no checkpoint can describe it"):
+        arguments_of(Named("a", 1, 2))
 
 
 @pytest.mark.parametrize("size", [0, 4097, [32, 4097], [0, 32]])

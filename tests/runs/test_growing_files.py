@@ -44,7 +44,7 @@ def test_a_row_that_a_power_cut_has_cut_costs_no_other(tmp_path):
     table = CsvTable(tmp_path / "scores.csv")
     table.append({"fid": 3.5, "kid": 1.5})
     with table.path.open("a") as file:
-        file.write("2.")
+        file.write("2.5,0.5,9\n2.")  # and a row of more values than there are columns
     CsvTable(table.path).append({"fid": 1.5, "kid": 0.5})
     assert CsvTable(table.path).rows() == [{"fid": "3.5", "kid": "1.5"}, {"fid": "1.5", "kid": "0.5"}]
     rows = WandbRows(tmp_path)

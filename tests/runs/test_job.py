@@ -7,10 +7,12 @@ from lightning.fabric.plugins.environments import SLURMEnvironment
 from gen_experiments.errors import UserError
 from gen_experiments.runs.job import (
     check_processes,
+    has_peers,
     is_first_process,
     is_lasting,
     job_name,
     name_job_for_lightning,
+    num_processes,
     process_suffix,
     requeue,
 )
@@ -38,6 +40,7 @@ def launched(monkeypatch):
         ({"SLURM_PROCID": 1, "LOCAL_RANK": 0}, False),
         ({"RANK": 0, "LOCAL_RANK": 0, "SLURM_PROCID": 1}, True),
         ({"RANK": 1, "LOCAL_RANK": 0, "SLURM_PROCID": 0}, False),
+        ({"NODE_RANK": 1, "LOCAL_RANK": 0}, False),
     ],
     ids=str,
 )
@@ -114,6 +117,7 @@ def test_a_job_that_cannot_be_requeued_is_to_be_submitted_again(launched, tmp_pa
         ({"SLURM_PROCID": 5, "LOCAL_RANK": 1}, " (process 5)"),
         ({"RANK": 3, "SLURM_PROCID": 1, "LOCAL_RANK": 1}, " (process 3)"),
         ({"LOCAL_RANK": 2}, " (process 2)"),
+        ({"SLURM_PROCID": 0, "LOCAL_RANK": 2}, " (process 2)"),  # started by Lightning in a batch script
     ],
     ids=str,
 )
@@ -144,6 +148,25 @@ def test_lightning_takes_tasks_for_processes_only_if_srun_has_started_them(launc
     name_job_for_lightning()
     assert SLURMEnvironment.detect() == by_srun
     assert os.environ["SLURM_JOB_NAME"] == name or by_srun == (name != "train")
+
+
+@pytest.mark.parametrize(
+    ("variables", "peers", "by_torchrun"),
+    [
+        ({}, False, 1),
+        (ALLOCATION, False, 1),
+        ({**ALLOCATION, "SLURM_STEP_NUM_TASKS": 2}, True, 1),
+        ({"WORLD_SIZE": 2, "LOCAL_RANK": 1}, True, 1),  # by Lightning
+        ({"WORLD_SIZE": 2, "TORCHELASTIC_RUN_ID": "none"}, True, 2),
+        ({"WORLD_SIZE": 1, "TORCHELASTIC_RUN_ID": "none"}, False, 1),
+    ],
+    ids=str,
+)
+def test_whether_there_are_other_processes_and_whether_commands_share_work_with_them(
+    launched, variables, peers, by_torchrun
+):
+    launched(**variables)
+    assert (has_peers(), num_processes()) == (peers, by_torchrun)
 
 
 def test_outside_of_slurm_no_job_gets_a_name(launched):
@@ -177,3 +200,13 @@ def test_the_trainer_has_as_many_processes_as_were_started(launched, variables, 
     else:
         with pytest.raises(UserError, match=said):
             check_processes(devices, nodes, on_cpu=False)
+
+
+def test_no_more_processes_start_on_the_cpu_than_its_cores_can_run(launched, monkeypatch):
+    launched()
+    for cores, most in ((2, 8), (4, 8), (16, 32)):
+        monkeypatch.setattr("gen_experiments.runs.job.usable_cores", lambda cores=cores: cores)
+        check_processes(most, 1, on_cpu=True)
+        check_processes(most + 1, 1, on_cpu=False)
+        with pytest.raises(UserError, match=f"{most + 1} processes are too many for the {cores} CPU cores here"):
+            check_processes(most + 1, 1, on_cpu=True)

@@ -26,6 +26,7 @@ def test_a_run_has_one_writer_for_as_long_as_that_lives(tmp_path):
         assert not is_locked(tmp_path)
         assert lock(tmp_path)
         assert lock(Path(os.path.relpath(tmp_path)))  # this process has it already
+        assert not is_locked(Path(os.path.relpath(tmp_path)))
     other = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     assert other.stdout == "False\n"
     release(Path(os.path.relpath(tmp_path)))
@@ -71,7 +72,12 @@ def test_the_torchruns_of_a_job_of_slurm_do_not_take_the_run_of_another(tmp_path
         assert holder.stdout.readline() == "True\n"
         assert run.start(None, 0).folder == first
         holder.kill()
-    release(first)
+    with (first / LOCK_FILE).open("r+") as file, (other / LOCK_FILE).open("r+") as newer:
+        for held in (file, newer):
+            held.truncate()  # as on a full disk
+            fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="version_1 is in use by another process: wait"):
+            run.start(None, 0)
     assert run.start(None, 0).folder == other
     release(other)
 

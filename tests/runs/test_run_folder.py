@@ -89,6 +89,18 @@ def test_another_seed_is_advised_only_if_its_run_has_a_checkpoint(tmp_path):
     begun(tmp_path, 4)
     with pytest.raises(UserError, match=r"no run in .* with seed 5 has a checkpoint, but one with seed 3: set"):
         run.start("last", 5)
+    with pytest.raises(UserError, match=r"no run in .*/a/version_3 has a readable checkpoint"):
+        Run("a", str(tmp_path), version=3).start("last", 4)
+
+
+def test_the_newest_run_has_the_largest_number_and_is_found_without_its_record(tmp_path):
+    files = begun(tmp_path, 0, "last.ckpt")
+    files.parent.rename(tmp_path / "a" / "version_5")  # as where earlier ones were removed
+    files = begun(tmp_path, 1, "last.ckpt")
+    assert files.parent.name == "version_6"
+    (files.parent / "run.json").unlink()  # as is advised if it is damaged
+    assert Run("a", str(tmp_path)).start("last", 0).checkpoint == files / "last.ckpt"
+    release(files.parent)
 
 
 def test_a_record_of_another_version_is_read_and_a_damaged_one_named(tmp_path):
