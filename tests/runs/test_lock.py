@@ -72,6 +72,7 @@ def test_the_torchruns_of_a_job_of_slurm_do_not_take_the_run_of_another(tmp_path
         assert holder.stdout.readline() == "True\n"
         assert run.start(None, 0).folder == first
         holder.kill()
+    release(first)
     with (first / LOCK_FILE).open("r+") as file, (other / LOCK_FILE).open("r+") as newer:
         for held in (file, newer):
             held.truncate()  # as on a full disk
