@@ -15,6 +15,8 @@ from gen_experiments.sizes import Size, canonical_size, height_and_width
 from gen_experiments.storage import atomic_write
 
 LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue: ITU-R BT.601, as in Pillow and JPEG
+# Pillow's names of the formats of pictures; it passes others, such as PostScript, to programs.
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
@@ -177,7 +179,7 @@ def _save(frames: list[Tensor], path: str | Path, **options: Any) -> Path:
     encoded = io.BytesIO()
     try:
         pictures[0].save(encoded, Image.registered_extensions().get(path.suffix.lower(), path.suffix), **options)
-        with atomic_write(path) as temporary:
+        with atomic_write(path, durable=False) as temporary:
             temporary.write_bytes(encoded.getbuffer())
     except (ValueError, KeyError) as error:
         raise UserError(f"cannot write {path}: name a file that ends in one of {' '.join(IMAGE_SUFFIXES)}") from error

@@ -1,7 +1,8 @@
 """Shows the progress of long work, such as a command or the decoding of images."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from tqdm import tqdm
@@ -30,15 +31,31 @@ class _Lines:
 
 
 def progress(total: int, what: str, chunk: int = 1, shared: bool = False) -> Iterator[range]:
-    """Yields ranges of at most `chunk` numbers that make up 0 ... `total` - 1, and shows the progress on stderr.
-
-    On a terminal it is a bar; in a file it is a line every 30 seconds.
+    """Yields ranges of at most `chunk` numbers that make up 0 ... `total` - 1, and shows the progress; see `counting`.
 
     Args:
         total: the number of items.
         what: their name, such as "images".
         chunk: items of a range.
         shared: whether each process of a group gets its own share of the ranges; else each gets all.
+    """
+    with counting(total, what) as add:
+        for number, first in enumerate(range(0, total, chunk)):
+            part = range(first, min(first + chunk, total))
+            if not shared or number % distributed.world_size() == distributed.rank():
+                yield part
+            add(len(part))
+
+
+@contextmanager
+def counting(total: int, what: str) -> Iterator[Callable[[int], object]]:
+    """Yields a function that adds to the number of items that are done, and shows the progress on stderr.
+
+    On a terminal it is a bar; in a file it is a line every 30 seconds.
+
+    Args:
+        total: the number of items.
+        what: their name, such as "images".
     """
     on_terminal = sys.stderr.isatty()
     interval = 1.0 if on_terminal else BETWEEN_LINES
@@ -53,8 +70,4 @@ def progress(total: int, what: str, chunk: int = 1, shared: bool = False) -> Ite
         file=sys.stderr if on_terminal else _Lines(sys.stderr),
         disable=distributed.rank() > 0,
     ) as bar:
-        for number, first in enumerate(range(0, total, chunk)):
-            part = range(first, min(first + chunk, total))
-            if not shared or number % distributed.world_size() == distributed.rank():
-                yield part
-            bar.update(len(part))
+        yield bar.update

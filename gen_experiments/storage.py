@@ -70,11 +70,15 @@ def user_caches() -> Path | None:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside `path` to write to, and renames it to `path` when the block ends without an error.
 
-    A reader never sees half a file; the last of several writers wins. The data are on the disk before the rename, so
-    that a power cut leaves the old file or the new one. Temporary files of killed writers are removed.
+    A reader never sees half a file; the last of several writers wins. Temporary files of killed writers are removed.
+
+    Args:
+        path: the file.
+        durable: whether the data are on the disk before the rename, so that a power cut leaves the old file or the new
+            one; this takes milliseconds, which thousands of small files that can be made again are not worth.
 
     Raises:
         WriteError: the file cannot be written; the old one is intact.
@@ -88,9 +92,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary = temporary_beside(path, path.stem, path.suffix)
         handle = make_file(temporary)
         yield temporary
-        os.fsync(handle)
+        if durable:
+            os.fsync(handle)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except WriteError:
         raise
     except OSError as error:

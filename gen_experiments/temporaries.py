@@ -78,6 +78,8 @@ def remove_abandoned(path: Path, stem: str, suffix: str = "", in_cache: bool = F
         _found[folder] = set()
         with suppress(OSError):  # a folder that can be written to need not be readable
             _found[folder] = set(filter(TEMPORARY.fullmatch, os.listdir(folder)))
+    if not _found[folder]:
+        return  # to compile an expression for each of many files would take as long as to write them
     own = re.compile(rf"\.{re.escape(stem[:LONGEST_STEM])}-[0-9a-f]{{8}}{re.escape(suffix)}", re.DOTALL)
     for name in [name for name in _found[folder] if own.fullmatch(name) or (in_cache and OF_CACHE.fullmatch(name))]:
         if _remove(folder / name):

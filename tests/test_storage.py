@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from gen_experiments.errors import UserError
+from gen_experiments.images import save_image
 from gen_experiments.storage import atomic_folder, atomic_write, cache_root, check_empty
 
 
@@ -139,6 +141,8 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeyp
         temporary.write_bytes(b"new")
     assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
     synced.clear()
+    save_image(torch.zeros(3, 4, 4, dtype=torch.uint8), tmp_path / "picture.png")  # can be made again
+    assert synced == []
     path = tmp_path / "made"
     with atomic_folder(path) as folder:
         (folder / "file").write_text("new")

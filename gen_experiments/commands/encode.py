@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gen_experiments.commands.devices import load_on_device
 from gen_experiments.commands.image_files import (
-    found_pictures,
+    checked_pictures,
     is_image_file,
     prepare_output,
     read_in_batches,
@@ -51,9 +51,9 @@ def encode(checkpoint: str, images: str, out: str = "codes.npz", device: str = "
     """
     path = Path(out)
     prepare_file(path)
-    model = load_on_device(checkpoint, VQVAE, "encode", device)
     reading = reading_of(checkpoint)
-    paths, files = found_pictures(images, reading)
+    paths, files = checked_pictures(images, reading)
+    model = load_on_device(checkpoint, VQVAE, "encode", device)
     originals = read_in_batches(paths, model.image, reading, BATCH)
     codes = torch.cat([model.encode(to_float(part.to(model.device))).cpu() for part in originals])
     size = model.quantizer.codebook_size

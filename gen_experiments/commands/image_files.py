@@ -10,7 +10,7 @@ from torch import Tensor
 from gen_experiments.commands.reading import Reading
 from gen_experiments.data.decoded_as_read import decode_in_order
 from gen_experiments.data.folder import find_pictures
-from gen_experiments.data.picture_decoding import decode_all
+from gen_experiments.data.picture_decoding import check_headers, decode_all
 from gen_experiments.errors import UserError
 from gen_experiments.grids import save_grid
 from gen_experiments.images import IMAGE_SUFFIXES, ImageSpec, save_image
@@ -42,18 +42,41 @@ def found_pictures(folder: str, reading: Reading) -> tuple[list[Path], list[Path
     return files, [file.relative_to(folder) for file in files]
 
 
-def read_in_batches(files: Sequence[Path], image: ImageSpec, reading: Reading, batch: int) -> Iterator[Tensor]:
-    """Yields pictures, which may be more than fit into memory, as `read_images` returns them, and shows the progress.
+def checked_pictures(folder: str, reading: Reading, first: int | None = None) -> tuple[list[Path], list[Path]]:
+    """Returns the `first` of the pictures that `found_pictures` does, before a model is loaded to work on them.
 
-    The progress is that of what is done with each batch, as decoding is ahead of it.
+    Raises:
+        UserError: the folder is missing or empty, or files are no pictures as far as their headers tell.
+    """
+    files, names = (found[:first] for found in found_pictures(folder, reading))
+    check_headers(files, reading.framing)
+    return files, names
+
+
+def decoded_batches(files: Sequence[Path], image: ImageSpec, reading: Reading, batch: int) -> Iterator[Tensor]:
+    """Yields pictures, which may be more than fit into memory, as `read_images` returns them.
+
+    Args:
+        files: the pictures.
+        image: their shape, to which they are cropped and resized.
+        reading: how they are read.
+        batch: pictures of a batch.
 
     Raises:
         UserError: a picture cannot be decoded.
     """
     parts = (range(first, min(first + batch, len(files))) for first in range(0, len(files), batch))
-    decoded = decode_in_order(files, image.size, image.channels, reading.framing, parts)
+    yield from map(torch.from_numpy, decode_in_order(files, image.size, image.channels, reading.framing, parts))
+
+
+def read_in_batches(files: Sequence[Path], image: ImageSpec, reading: Reading, batch: int) -> Iterator[Tensor]:
+    """Yields what `decoded_batches` does, and shows the progress.
+
+    The progress is that of what is done with each batch, as decoding is ahead of it.
+    """
+    decoded = decoded_batches(files, image, reading, batch)
     for _ in progress(len(files), "images", batch):
-        yield torch.from_numpy(next(decoded))
+        yield next(decoded)
 
 
 def read_latents(file: str, dim: int) -> Tensor:

@@ -1,9 +1,9 @@
 """`inpaint`: fills the covered part of pictures by drawing its codes from a prior."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
@@ -11,15 +11,16 @@ from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 from gen_experiments import randomness
 from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import is_image_file, prepare_output
+from gen_experiments.commands.image_files import decoded_batches, is_image_file
 from gen_experiments.commands.labels import class_numbers, one_label
-from gen_experiments.commands.outputs import places_of, read_batches, write_batches
+from gen_experiments.commands.outputs import at_once, find_originals, places_of, proposed, write_batches
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.data.folder import find_pictures
-from gen_experiments.data.picture_decoding import FORMATS, decode_one
+from gen_experiments.data.picture_decoding import check_headers, decode_one
+from gen_experiments.data.undecodable import naming, refusal
 from gen_experiments.errors import UserError, check_interval, quoted
 from gen_experiments.grids import MAX_IN_GRID, page_names, save_grid
-from gen_experiments.images import ImageSpec, to_float, to_uint8
+from gen_experiments.images import IMAGE_FORMATS, ImageSpec, to_float, to_uint8
 from gen_experiments.models.prior import CodePrior
 from gen_experiments.priors.base import CodeSpec, Draws
 from gen_experiments.priors.decoding import UNCHANGED, DecodingChanges
@@ -66,32 +67,37 @@ def inpaint(
         UserError: the checkpoint, the folder or the mask cannot be used, a number is out of range, or `out` cannot be
             written.
     """
-    prepare_output(out)
-    model = load_on_device(
-        checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)", device
-    )
-    decode_by(model, decoding)
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
-    label = None if class_ is None else class_numbers("--class", [class_], model)[0]
-    places = places_of(out, proposals)
-    names, batches = read_batches(images, model.image, reading_of(checkpoint), places)
+    reading, places = reading_of(checkpoint), places_of(out, proposals)
+    files, names = find_originals(images, reading, places)
     if is_image_file(out) and len(names) * (proposals + 2) > MAX_IN_GRID:
         raise UserError(
             f"a grid has room for {MAX_IN_GRID} images, and {len(names)} pictures with {proposals} proposals each "
             "need more: lower --proposals, or name a folder by --out"
         )
-    masks = _masks(mask, model.image, names)
+    mask_files = _mask_files(mask, names)
+    model = load_on_device(
+        checkpoint, CodePrior, "inpaint: name the checkpoint of a prior (configs/prior.yaml)", device
+    )
+    decode_by(model, decoding)
+    label = None if class_ is None else class_numbers("--class", [class_], model)[0]
+    masks = _masks(mask, mask_files, model.image)
+
+    def covered_pictures() -> Iterator[tuple[Tensor, Tensor, int]]:
+        first = 0
+        for originals in decoded_batches(files, model.image, reading, at_once(model.device)):
+            yield originals, torch.stack([masks(n) for n in range(first, first + len(originals))]), first
+            first += len(originals)
+
+    def fill(proposal: int, pictures: tuple[Tensor, Tensor, int]) -> Tensor:
+        originals, covered, first = pictures
+        return fill_in(model, originals, covered, label, seed, proposal, first)
 
     def filled() -> Iterator[list[Tensor]]:
-        first = 0
-        for originals in batches:
-            covered = torch.stack([masks(name) for name in names[first : first + len(originals)]])
-            fillings = (
-                fill_in(model, originals, covered, label, seed, proposal, first) for proposal in range(proposals)
-            )
-            yield [eight_bits(originals), *fillings, covered]
-            first += len(originals)
+        fillings = [partial(fill, proposal) for proposal in range(proposals)]
+        for (originals, covered, _), made in proposed(covered_pictures(), fillings, len(names)):
+            yield [eight_bits(originals), *made, covered]
 
     if not is_image_file(out):
         write_batches(names, ((shown, *made) for shown, *made, _ in filled()), places, "filled images")
@@ -156,28 +162,48 @@ def _median(images: Tensor, covered: Tensor) -> Tensor:
     return known.nanmedian(dim=2).values.nan_to_num(float(grey))[..., None, None]
 
 
-def _masks(mask: str, image: ImageSpec, names: list[Path]) -> Callable[[Path], Tensor]:
-    """Returns what gives the mask of the picture of a name: (1, H, W) bool, True where the picture is covered.
+def _mask_files(mask: str, names: list[Path]) -> list[Path]:
+    """Returns the mask of each picture if `mask` is a folder, its file if it is one, and nothing if it is a box.
 
     Raises:
-        UserError: the mask cannot be used, or some pictures have none.
+        UserError: some pictures have none or two, or files are no pictures by their headers.
     """
-    if Path(mask).is_dir():
-        found, _ = find_pictures(Path(mask))
-        files: dict[Path, Path] = {}
-        for file in found:
-            other = files.setdefault(file.relative_to(mask).with_suffix(""), file)
+    if not Path(mask).is_dir():
+        files = [Path(mask)] if Path(mask).is_file() else []
+    else:
+        found: dict[Path, Path] = {}
+        for file in find_pictures(Path(mask))[0]:
+            other = found.setdefault(file.relative_to(mask).with_suffix(""), file)
             if other != file:
                 raise UserError(f"{quoted(other)} and {quoted(file)} are masks of one picture: keep one")
-        missing = [name for name in names if name.with_suffix("") not in files]
+        missing = [name for name in names if name.with_suffix("") not in found]
         if missing:
             raise UserError(
                 f"{mask} has no mask for {len(missing)} of {len(names)} pictures, such as {quoted(missing[0])}: give "
                 "each picture one of its name"
             )
-        return lambda name: _read_mask(files[name.with_suffix("")], image)
-    if Path(mask).is_file():
-        one = _read_mask(Path(mask), image)
+        files = [found[name.with_suffix("")] for name in names]
+    check_headers(files)
+    return files
+
+
+def _masks(mask: str, files: list[Path], image: ImageSpec) -> Callable[[int], Tensor]:
+    """Returns what gives the mask of a picture by its number: (1, H, W) bool, True where the picture is covered.
+
+    Args:
+        mask: as for `inpaint`.
+        files: those of the masks.
+        image: the shape of the pictures.
+
+    Raises:
+        UserError: a mask cannot be used; all are tried, as drawing takes long.
+    """
+    if refused := refusal(files, lambda number: _read_mask(files[number], image), range(len(files))):
+        raise refused
+    if Path(mask).is_dir():
+        return lambda number: _read_mask(files[number], image)
+    if files:
+        one = _read_mask(files[0], image)
     else:
         left, top, right, bottom = _box(mask, image)
         one = torch.zeros(1, image.height, image.width, dtype=torch.bool)
@@ -188,13 +214,11 @@ def _masks(mask: str, image: ImageSpec, names: list[Path]) -> Callable[[Path], T
 def _read_mask(file: Path, image: ImageSpec) -> Tensor:
     from PIL import Image
 
-    pixels = decode_one(file, image.size, 1)
-    with Image.open(file, formats=FORMATS) as picture:
-        if picture.size != (image.width, image.height):
-            raise UserError(
-                f"{file} has {picture.height}x{picture.width} pixels; a mask must have {image.height}x{image.width}"
-            )
-    covered = torch.from_numpy(np.array(pixels)) > GREY - 1
+    with naming(file), Image.open(file, formats=IMAGE_FORMATS) as picture:
+        width, height = picture.size
+    if (width, height) != (image.width, image.height):
+        raise UserError(f"{file} has {height}x{width} pixels; a mask must have {image.height}x{image.width}")
+    covered = torch.from_numpy(decode_one(file, image.size, 1)) > GREY - 1
     if not covered.any():
         raise UserError(f"the mask {file} covers nothing of a picture: make white what is to be filled")
     return covered

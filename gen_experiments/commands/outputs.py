@@ -1,23 +1,30 @@
 """Writes pictures made from those of a folder: by their names in another folder, or as a grid."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from gen_experiments.commands.image_files import found_pictures, is_image_file, prepare_output, read_in_batches
+from gen_experiments.commands.image_files import checked_pictures, is_image_file, prepare_output, read_in_batches
 from gen_experiments.commands.reading import Reading, eight_bits
 from gen_experiments.commands.tiles import apply_in_tiles
 from gen_experiments.errors import UserError
 from gen_experiments.grids import in_rows, page_names, save_grid
 from gen_experiments.images import ImageSpec, save_image, to_float, to_uint8
-from gen_experiments.progress import progress
+from gen_experiments.progress import counting, progress
 
-BATCH, COLUMNS, SHOWN = 32, 8, 256
+BATCH, ON_PROCESSOR, COLUMNS, SHOWN = 32, 4, 8, 256
 
 Network = Callable[[Tensor], Tensor]
 """Maps (B, C, H, W) in [-1, 1] -> the same shape."""
+
+Originals = tuple[list[Path], list[Path]]
+"""Pictures and their names: paths below a folder."""
+
+Originated = TypeVar("Originated")
 
 
 def on_device(network: Network, device: torch.device) -> Network:
@@ -25,31 +32,49 @@ def on_device(network: Network, device: torch.device) -> Network:
     return lambda images: network(images.to(device)).cpu()
 
 
-def write_outputs(network: Network, folder: str, spec: ImageSpec, reading: Reading, out: str, whole: bool) -> None:
-    """Applies a network to the pictures of a folder, and writes the results.
+def at_once(drawing_on: torch.device | None = None) -> int:
+    """Returns the number of pictures in a batch.
+
+    Args:
+        drawing_on: the device on which a prior draws codes for them, which may take minutes for each; None for what is
+            quicker. A processor is hardly faster with more at once, and its progress is seen more often with fewer.
+    """
+    return BATCH if drawing_on is None or drawing_on.type == "cuda" else min(BATCH, ON_PROCESSOR)
+
+
+def write_outputs(
+    network: Network,
+    originals: Originals,
+    spec: ImageSpec,
+    reading: Reading,
+    out: str,
+    whole: bool,
+    batch: int,
+) -> None:
+    """Applies a network to pictures, and writes the results.
 
     Args:
         network: takes and returns tensors on the CPU.
-        folder: the folder of the pictures.
+        originals: the pictures, as `find_originals` found them for this `out`.
         spec: the shape of the network's images.
         reading: how the pictures are read.
         out: a folder or, for a grid, an image file.
         whole: whether the pictures keep their size and are processed in tiles.
+        batch: pictures at once, if they are brought to the size of the network's.
 
     Raises:
-        UserError: the folder cannot be used, or `out` cannot be written or is a picture where `whole` needs a folder.
+        UserError: a picture cannot be decoded, or `out` cannot be written.
     """
+    files, names = originals
     if not whole:
-        names, batches = read_batches(folder, spec, reading, [out], first=SHOWN)
+        batches = read_in_batches(files, spec, reading, batch)
         write_batches(names, ((part, applied(network, part)) for part in batches), [out], "images")
         return
-    if is_image_file(out):
-        raise UserError("--whole writes pictures as large as they are: name a folder by --out")
-    files, names = found_pictures(folder, reading)
-    check_names(names, folder, out)
-    for (number,) in progress(len(files), "images"):
-        picture = to_float(reading.kept(files[number], None, spec.channels))
-        save_image(to_uint8(apply_in_tiles(network, picture, spec.size)), _path(out, names[number]))
+    with _saying_what_is_written(len(files), "images", [out]) as written:
+        for (number,) in progress(len(files), "images"):
+            picture = to_float(reading.kept(files[number], None, spec.channels))
+            save_image(to_uint8(apply_in_tiles(network, picture, spec.size)), _path(out, names[number]))
+            written.append(names[number])
     print(f"wrote {len(files)} images, as large as they were, to {out}")
 
 
@@ -60,36 +85,56 @@ def applied(network: Network, originals: Tensor) -> Tensor:
 
 def places_of(out: str, proposals: int) -> list[str]:
     """Returns where several proposals for each picture are written: a grid, a folder, or a folder for each proposal."""
-    if is_image_file(out) or proposals == 1:
+    if is_image_file(out) or proposals == 1 or not out:
         return [out]
     return [str(Path(out) / f"proposal_{number}") for number in range(1, proposals + 1)]
 
 
-def read_batches(
-    folder: str, spec: ImageSpec, reading: Reading, places: Sequence[str], first: int | None = None
-) -> tuple[list[Path], Iterator[Tensor]]:
-    """Finds the pictures of a folder, which may be more than fit into memory, and reads them batch by batch.
+def find_originals(
+    folder: str, reading: Reading, places: Sequence[str], first: int | None = None, whole: bool = False
+) -> Originals:
+    """Finds the pictures of a folder, before a model is loaded, and makes sure of what can be known without decoding.
 
     Args:
         folder: the folder.
-        spec: the shape of the pictures, to which they are cropped and resized.
         reading: how they are read.
         places: where pictures made from them are to be written by their names: folders, or one image file for a grid.
         first: how many pictures a grid is made of; by default all are read for it too.
+        whole: whether the pictures keep their size.
 
     Returns:
-        The names, sorted paths below the folder, and (B, C, H, W) uint8 or uint16 pictures, with their progress.
+        The files, and their names: sorted paths below the folder.
 
     Raises:
-        UserError: the folder is missing or empty, or a place cannot be written; while reading, a picture cannot be
-            decoded.
+        UserError: the folder is missing or empty, files are no pictures by their headers, a place cannot be written, or
+            it is an image file and the pictures keep their size.
     """
-    files, names = found_pictures(folder, reading)
-    if is_image_file(places[0]):
-        files, names = files[:first], names[:first]
+    grid = is_image_file(places[0])
+    if whole and grid:
+        raise UserError("--whole writes pictures as large as they are: name a folder by --out")
+    files, names = checked_pictures(folder, reading, first if grid else None)
     for place in places:
         check_names(names, folder, place)
-    return names, read_in_batches(files, spec, reading, BATCH)
+    return files, names
+
+
+def proposed(
+    batches: Iterable[Originated], draws: Sequence[Callable[[Originated], Tensor]], count: int
+) -> Iterator[tuple[Originated, list[Tensor]]]:
+    """Yields batches of `count` pictures with what each function draws for them, and shows the progress of the draws.
+
+    Args:
+        batches: the batches.
+        draws: each maps a batch -> (B, C, H, W).
+        count: the pictures of all batches.
+    """
+    with counting(count * len(draws), "images") as add:
+        for batch in batches:
+            made: list[Tensor] = []
+            for draw in draws:
+                made.append(draw(batch))
+                add(len(made[-1]))
+            yield batch, made
 
 
 def write_batches(
@@ -112,19 +157,34 @@ def write_batches(
         write_rows(first_of(batches), places[0], rows or f"{what} below their originals")
         return
     remaining = iter(names)
-    for _, *made in batches:
-        for *pictures, name in zip(*made, remaining, strict=False):  # the names of later batches remain
-            for picture, place in zip(pictures, places, strict=True):
-                save_image(picture, _path(place, name))
+    with _saying_what_is_written(len(names), what, places) as written:
+        for _, *made in batches:
+            for *pictures, name in zip(*made, remaining, strict=False):  # the names of later batches remain
+                for picture, place in zip(pictures, places, strict=True):
+                    save_image(picture, _path(place, name))
+                written.append(name)
     for place in places:
         print(f"wrote {len(names)} {what} to {place}")
+
+
+@contextmanager
+def _saying_what_is_written(count: int, what: str, places: Sequence[str]) -> Iterator[list[Path]]:
+    """Yields a list for the names of the pictures that were written, and adds their number to an error."""
+    written: list[Path] = []
+    try:
+        yield written
+    except UserError as error:
+        if not written:
+            raise
+        out = places[0] if len(places) == 1 else Path(places[0]).parent
+        raise UserError(f"{error}; before, {len(written)} of {count} {what} were written to {out}") from error
 
 
 def first_of(batches: Iterable[Sequence[Tensor]]) -> list[Tensor]:
     """Goes through batches of several parts; returns the first pictures of each part that a grid shows, in uint8."""
     kept: list[Sequence[Tensor]] = []
     for batch in batches:
-        if len(kept) * BATCH < SHOWN:
+        if sum(len(parts[0]) for parts in kept) < SHOWN:
             kept.append([eight_bits(part) for part in batch])
     return [torch.cat(parts)[:SHOWN] for parts in zip(*kept, strict=True)]
 

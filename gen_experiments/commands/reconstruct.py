@@ -7,7 +7,8 @@ from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Reconstructs
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.outputs import read_batches, write_batches
+from gen_experiments.commands.image_files import read_in_batches
+from gen_experiments.commands.outputs import at_once, find_originals, write_batches
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.images import to_float, to_uint8
 from gen_experiments.metrics.features import FeatureExtractor
@@ -39,8 +40,10 @@ def reconstruct(
     Raises:
         UserError: the checkpoint or the folder cannot be used, or `out` cannot be written.
     """
+    reading = reading_of(checkpoint)
+    files, names = find_originals(images, reading, [out])
     model = load_on_device(checkpoint, Reconstructs, "reconstruct", device)
-    names, batches = read_batches(images, model.image, reading_of(checkpoint), [out])
+    batches = read_in_batches(files, model.image, reading, at_once())
     distances: list[tuple[Tensor, Tensor]] = []
     sums: list[FeatureSums] = []
     if extractor is not None:

@@ -10,15 +10,17 @@ from gen_experiments import randomness
 from gen_experiments.callbacks.protocols import Proposes, Reconstructs, image_mapping
 from gen_experiments.commands.decoding import decode_by
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import is_image_file
+from gen_experiments.commands.image_files import decoded_batches, is_image_file, read_in_batches
 from gen_experiments.commands.outputs import (
     SHOWN,
     Network,
     applied,
+    at_once,
+    find_originals,
     first_of,
     on_device,
     places_of,
-    read_batches,
+    proposed,
     write_batches,
     write_outputs,
     write_rows,
@@ -68,34 +70,37 @@ def restore(
     """
     check_interval("[1, inf)", proposals=proposals)
     check_interval("[0, inf)", seed=seed)
-    model = load_on_device(checkpoint, ImageModel, "restore", device)
-    decode_by(model, decoding)
-    restorers = _restorers(model, checkpoint, proposals, seed)
-    if not damaging:
-        if proposals == 1:
-            write_outputs(restorers[0], images, model.image, reading_of(checkpoint), out, whole)
-            return
-        if whole:
-            raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
-        places = places_of(out, proposals)
-        names, batches = read_batches(images, model.image, reading_of(checkpoint), places, first=SHOWN)
-        made = ((part, *(applied(restorer, part) for restorer in restorers)) for part in batches)
-        write_batches(names, made, places, "images", f"damaged images above {proposals} proposals each")
-        return
-    if whole or not is_image_file(out):
+    if damaging and (whole or not is_image_file(out)):
         raise UserError(
             "--damaging compares pictures of the model's size: name an image file by --out, without --whole"
         )
+    if whole and proposals > 1:
+        raise UserError("--whole blends tiles, which proposals do not share: leave out --proposals or --whole")
+    reading, places = reading_of(checkpoint), places_of(out, proposals)
+    originals = files, names = find_originals(images, reading, places, None if damaging else SHOWN, whole)
+    model = load_on_device(checkpoint, ImageModel, "restore", device)
+    decode_by(model, decoding)
+    restorers = _restorers(model, checkpoint, proposals, seed)
+    batch = at_once(model.device if isinstance(model, Proposes) else None)
+    if proposals == 1 and not damaging:
+        write_outputs(restorers[0], originals, model.image, reading, out, whole, batch)
+        return
+    batches = decoded_batches(files, model.image, reading, batch)
+    draws = [partial(applied, restorer) for restorer in restorers]
+    if not damaging:
+        made = ((part, *drawn) for part, drawn in proposed(batches, draws, len(names)))
+        write_batches(names, made, places, "images", f"damaged images above {proposals} proposals each")
+        return
     parts = training_data(checkpoint, None).damage
     if not parts:
         raise UserError(f"the run of {checkpoint} was trained without damage: restore pictures that are damaged")
-    _, batches = read_batches(images, model.image, reading_of(checkpoint), [out])
     before: list[Tensor] = []
     after: list[Tensor] = []
 
     def compared() -> Iterator[list[Tensor]]:
-        for clean, inputs in _damaged(batches, parts, seed):
-            columns = [eight_bits(inputs), *(applied(restorer, inputs) for restorer in restorers)]
+        damaged = [partial(lambda draw, pair: draw(pair[1]), draw) for draw in draws]
+        for (clean, inputs), restored in proposed(_damaged(batches, parts, seed), damaged, len(files)):
+            columns = [eight_bits(inputs), *restored]
             damaged_psnr, *restored_psnr = (psnr(pictures, eight_bits(clean)) for pictures in columns)
             before.append(damaged_psnr)
             after.extend(restored_psnr)
@@ -149,10 +154,12 @@ def damage(config: str, images: str, out: str = "damaged.png", seed: int = 0) ->
     """
     check_interval("[0, inf)", seed=seed)
     described = configuration_of(config)
+    reading = reading_in(contents_of(described))
+    files, names = find_originals(images, reading, [out], SHOWN)
     data = data_of(described)
     if not data.damage:
         raise UserError(f"{config} damages nothing: give it data.damage, a list of kinds such as GaussianNoise")
-    names, batches = read_batches(images, data.image, reading_in(contents_of(described)), [out], first=SHOWN)
+    batches = read_in_batches(files, data.image, reading, at_once())
     write_batches(names, _damaged(batches, data.damage, seed, torch.uint8), [out], "damaged images")
 
 

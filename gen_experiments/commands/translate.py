@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gen_experiments.callbacks.protocols import Translates, TranslatesInStyle
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.outputs import on_device, write_outputs
+from gen_experiments.commands.outputs import SHOWN, at_once, find_originals, on_device, write_outputs
 from gen_experiments.commands.reading import Reading, reading_of
 from gen_experiments.data.picture_decoding import is_grey
 from gen_experiments.errors import UserError, check_interval
@@ -44,9 +44,10 @@ def translate(
             takes no style, the seed is negative, or `out` cannot be written.
     """
     check_interval("[0, inf)", seed=seed)
+    reading = reading_of(checkpoint)
+    originals = find_originals(images, reading, [out], SHOWN, whole)
     model = load_on_device(checkpoint, Translates, "translate", device)
     model.translate(torch.zeros(1, *model.image.shape, device=model.device), to)  # refuses an unknown direction
-    reading = reading_of(checkpoint)
     network = partial(model.translate, to=to)
     if isinstance(model, TranslatesInStyle):
         if style is None:
@@ -56,7 +57,7 @@ def translate(
         network = partial(model.translate, to=to, styles=styles)
     elif style is not None:
         raise UserError(f"{checkpoint} holds a {type(model).__name__}, which takes no style: leave out --style")
-    write_outputs(on_device(network, model.device), images, model.image, reading, out, whole)
+    write_outputs(on_device(network, model.device), originals, model.image, reading, out, whole, at_once())
 
 
 def _style_picture(file: str, model: TranslatesInStyle, reading: Reading) -> Tensor:

@@ -129,7 +129,7 @@ def decode_in_order(
         def decode(number: int) -> object:
             return decode_one(pictures[number], size, channels, framing)
 
-        raise refusal(error, pictures, decode, range(done, len(pictures))) from error
+        raise refusal(pictures, decode, range(done, len(pictures))) or error from error
 
 
 def _finish(pixels: Numbers, portions: list[Future[None]]) -> Numbers:

@@ -85,6 +85,17 @@ def read_array(file: Path | bytes, framing: Framing) -> NDArray[np.float32]:
         UserError: its shape is neither (h, w) nor (h, w, 1 to 4), its numbers are no real ones or not finite, or they
             are not uint8 and no range is stated.
     """
+    numbers = open_array(file, framing)
+    shares = within(numbers, (0, 255) if numbers.dtype == np.uint8 else framing.value_range or (0, 1))
+    return shares.reshape(*numbers.shape[:2], -1)
+
+
+def open_array(file: Path | bytes, framing: Framing) -> NDArray[Any]:
+    """Returns the array of a .npy file, of which only the header is read, or of its contents, as `read_array` does.
+
+    Raises:
+        Unreadable, UserError: as for `read_array`, but for numbers that are not finite.
+    """
     numbers: NDArray[Any] = (
         array_in(file) if isinstance(file, bytes) else np.load(file, mmap_mode="r", allow_pickle=False)
     )
@@ -95,8 +106,7 @@ def read_array(file: Path | bytes, framing: Framing) -> NDArray[np.float32]:
         raise UserError(f"it holds {numbers.dtype}, which are no numbers of pixels")
     if numbers.dtype != np.uint8 and framing.value_range is None:
         raise UserError(f"it holds {numbers.dtype}: say by data.value_range=[black, white] which number is white")
-    shares = within(numbers, (0, 255) if numbers.dtype == np.uint8 else framing.value_range or (0, 1))
-    return shares.reshape(*shape[:2], -1)
+    return numbers
 
 
 def in_channels(planes: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

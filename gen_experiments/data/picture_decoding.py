@@ -4,8 +4,7 @@ import ctypes
 import io
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +13,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_experiments.cores import usable_cores
 from gen_experiments.data.depth import Depth
 from gen_experiments.data.fast_decoding import header, jpeg, quick_header, resize_pixels
-from gen_experiments.data.float_planes import in_channels, is_array, planes_of, read_array, resize_planes
+from gen_experiments.data.float_planes import in_channels, is_array, open_array, planes_of, read_array, resize_planes
 from gen_experiments.data.framing import USUAL, Framing, Place, frame_picture
 from gen_experiments.data.pages import warn_of_pages
-from gen_experiments.data.undecodable import refusal
-from gen_experiments.errors import UserError, quoted
+from gen_experiments.data.undecodable import naming, refusal
+from gen_experiments.images import IMAGE_FORMATS
 from gen_experiments.sizes import Size, central_part, height_and_width
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Pillow's names of the formats in `IMAGE_SUFFIXES`. Pillow passes other formats, such as PostScript, to programs.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 Numbers = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's names, by the number of channels
 # Decoded pixels in memory over all threads; a larger picture is decoded alone.
@@ -97,15 +93,29 @@ def decode_all(files: Pictures, size: Size, channels: int, framing: Framing = US
     def decode(number: int) -> None:
         images[number] = decode_one(files[number], size, channels, framing)
 
-    # Pillow releases the interpreter's lock while it decodes and resizes.
-    done = 0
-    try:
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            for _ in pool.map(decode, range(len(files))):
-                done += 1
-    except UserError as error:
-        raise refusal(error, files, decode, range(done, len(files))) from error
+    if refused := refusal(files, decode, range(len(files))):
+        raise refused
     return images
+
+
+def check_headers(files: Sequence[Path], framing: Framing = USUAL) -> None:
+    """Makes sure that files are pictures as far as their headers tell; no pixel is decoded.
+
+    Raises:
+        UserError: files are no pictures, or arrays of no picture; their paths are named.
+    """
+    from PIL import Image
+
+    def check(number: int) -> None:
+        file = files[number]
+        with naming(file):
+            if is_array(file):
+                open_array(file, framing)
+            else:
+                Image.open(file, formats=IMAGE_FORMATS).close()
+
+    if refused := refusal(files, check, range(len(files))):
+        raise refused
 
 
 def decode_one(
@@ -125,9 +135,9 @@ def decode_one(
     Raises:
         UserError: as for `decode_all`.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
+    with naming(file):
         if channels in (2, 4):
             framing = framing.exact  # fast decoding knows no alpha
         contents = file.data if isinstance(file, Encoded) else file.read_bytes() if framing.fast else file
@@ -138,7 +148,7 @@ def decode_one(
             if known is not None and known.pixels <= LARGE:  # of too many Pillow warns
                 with _pixels.holding(known.pixels):
                     return jpeg(contents, known, size, channels, framing, place)
-        opened = Image.open(io.BytesIO(contents) if isinstance(contents, bytes) else contents, formats=FORMATS)
+        opened = Image.open(io.BytesIO(contents) if isinstance(contents, bytes) else contents, formats=IMAGE_FORMATS)
         warn_of_pages(opened, contents, str(file))
         count = opened.width * opened.height
         with _pixels.holding(count):
@@ -148,26 +158,13 @@ def decode_one(
             if count > LARGE:
                 _give_back_memory()
         return pixels
-    except UnidentifiedImageError as error:
-        if (len(file.data) if isinstance(file, Encoded) else file.stat().st_size) == 0:
-            raise UserError(f"{file} is empty: mend or remove it") from error
-        raise UserError(
-            f"{file} cannot be decoded (it is none of {', '.join(FORMATS)}, or has numbers of a kind that Pillow does "
-            "not read, such as colours in floating point): mend or remove it"
-        ) from error
-    except UserError as error:
-        raise UserError(f"{file}: {error}") from error
-    # A damaged file makes Pillow's plugins fail in any way.
-    except Exception as error:
-        reason = quoted(error) or type(error).__name__
-        raise UserError(f"{file} cannot be decoded ({reason}): mend or remove it") from error
 
 
 def is_grey(file: Path) -> bool:
     """Returns whether a picture is grey according to its file, which must be decodable."""
     from PIL import Image
 
-    with Image.open(file, formats=FORMATS) as picture:
+    with Image.open(file, formats=IMAGE_FORMATS) as picture:
         return Image.getmodebase(picture.mode) == "L"
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gen_experiments.data.fast_decoding import ORIENTATION, TURNS
-from gen_experiments.data.picture_decoding import FORMATS
 from gen_experiments.errors import UserError, quoted
+from gen_experiments.images import IMAGE_FORMATS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,7 +25,7 @@ def check_proportions(pairs: Sequence[tuple[Path, Path]]) -> None:
         try:
             sizes = []
             for file in pair:
-                with Image.open(file, formats=FORMATS) as picture:
+                with Image.open(file, formats=IMAGE_FORMATS) as picture:
                     sizes.append(_upright_size(picture))
         except Exception:  # Pillow's plugins fail in any way
             continue

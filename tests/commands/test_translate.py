@@ -195,7 +195,7 @@ def test_where_no_grid_can_be_written_nothing_is_loaded(refused, monkeypatch, tm
     monkeypatch.setattr(f"gen_experiments.commands.{command}.load_on_device", load)
     words = {"project": ["--images=in"], "inpaint": ["--images=in", "--mask=box"]}.get(command, [])
     if command == "inpaint":  # may write into a folder too
-        assert "cannot write taken: File exists" in refused(command, "any.ckpt", *words, "--out=taken")
+        assert "cannot write taken/proposal_1: Not a directory" in refused(command, "any.ckpt", *words, "--out=taken")
     else:
         no_grid = refused(command, "any.ckpt", *words, "--out=grid.txt")
         assert "cannot write grid.txt: name a file that ends in" in no_grid
