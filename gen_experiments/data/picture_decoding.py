@@ -191,6 +191,7 @@ def of_picture(
         if planes is not None:
             return resize_planes(planes, size, framing, place)
     picture = depth.to_eight_bits(picture)
+    picture = picture.convert("RGB") if picture.mode == "LAB" else picture  # Pillow knows no other way to grey
     mode = MODES[channels]
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture if (picture.mode, channels) in (("RGBA", channels), ("LA", 2)) else picture.convert("RGBA")

@@ -49,12 +49,15 @@ def test_another_data_set_of_the_same_name_has_another_key(tmp_path):
     assert MNIST(str(tmp_path / "a")).key("train") != MNIST(str(tmp_path / "b")).key("train")
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "CMYK", "1", "I;16"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "CMYK", "LAB", "1", "I;16"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_is_read(tmp_path, mode, channels):
     grey = np.full((10, 10), 200, dtype=np.uint8)
-    picture = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
-    picture.save(tmp_path / ("a.tiff" if mode == "CMYK" else "a.png"))
+    if mode == "I;16":
+        picture = Image.fromarray(grey.astype(np.uint16) * 257)
+    else:
+        picture = Image.fromarray(grey).convert("RGB" if mode == "LAB" else "L").convert(mode)
+    picture.save(tmp_path / ("a.tiff" if mode in ("CMYK", "LAB") else "a.png"))
     image = ImageFolder(str(tmp_path), channels).decode("train", 10).images[0]
     assert image.shape == (channels, 10, 10)
     if mode != "1":
