@@ -11,7 +11,7 @@ from gen_experiments.data.framing import Framing, Place, frame_picture, is_frame
 from gen_experiments.errors import UserError
 from gen_experiments.images import IMAGE_SUFFIXES, LUMINANCE
 from gen_experiments.sizes import Size
-from gen_experiments.untrusted.arrays import array_in
+from gen_experiments.untrusted.arrays import array_in, open_mapped
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -96,9 +96,7 @@ def open_array(file: Path | bytes, framing: Framing) -> NDArray[Any]:
     Raises:
         Unreadable, UserError: as for `read_array`, but for numbers that are not finite.
     """
-    numbers: NDArray[Any] = (
-        array_in(file) if isinstance(file, bytes) else np.load(file, mmap_mode="r", allow_pickle=False)
-    )
+    numbers = array_in(file) if isinstance(file, bytes) else open_mapped(file)
     shape = numbers.shape
     if len(shape) not in (2, 3) or not numbers.size or (len(shape) == 3 and shape[2] > 4):
         raise UserError(f"it holds an array of shape {shape}: a picture is (h, w), or (h, w, channels) of at most four")

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from gen_experiments.untrusted.unreadable import Unreadable, refusing_damage
 # Archives of codes are compressed, so that a small one may expand a lot, but a large one never without limit.
 FREE_BYTES, RATIO = 64 << 20, 100
 KINDS = {"u": "unsigned integers", "i": "integers", "f": "floating-point numbers", "U": "text"}  # NumPy's letters
+
+# NumPy parses headers as Python literals, which fails now and then in several threads at once: "AST constructor
+# recursion depth mismatch" (https://github.com/python/cpython/issues/106905).
+_parsing = threading.Lock()
 
 
 def archive_names(path: str | Path) -> set[str]:
@@ -67,7 +72,7 @@ def map_array(path: Path, dtype: type, shape: tuple[int | None, ...]) -> NDArray
         shape: None allows any length.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = open_mapped(path)
     except (OSError, EOFError, ValueError, SyntaxError, TypeError, pickle.UnpicklingError):
         return None
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != len(shape):
@@ -76,13 +81,24 @@ def map_array(path: Path, dtype: type, shape: tuple[int | None, ...]) -> NDArray
     return array if fits else None
 
 
+def open_mapped(path: Path) -> NDArray[Any]:
+    """Returns a memory-mapped array of a .npy file, of which only the header is read.
+
+    Raises:
+        OSError, EOFError, ValueError, SyntaxError, TypeError, pickle.UnpicklingError: it cannot be read.
+    """
+    with _parsing:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+
+
 def array_in(contents: bytes) -> NDArray[Any]:
     """Returns the array in the contents of a .npy file.
 
     Raises:
         Unreadable: there is none, or its header claims more bytes than there are.
     """
-    with refusing_damage():
+    with refusing_damage(), _parsing:
         shape, dtype = _header(io.BytesIO(contents))
         if dtype.itemsize * int(np.prod(shape, dtype=object)) > len(contents):
             raise Unreadable(f"it claims {shape} numbers of {dtype} in {len(contents)} bytes")

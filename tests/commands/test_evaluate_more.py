@@ -192,6 +192,7 @@ REST = {
 @pytest.mark.parametrize("command", REST)
 def test_every_command_takes_a_device(refused, checkpoints, tmp_path, command):
     model, *options = REST[command]
+    digits(tmp_path / "real", slice(1))
     assert "there is no device quantum here" in refused(command, checkpoints[model], *options, "--device=quantum")
 
 

@@ -1,11 +1,16 @@
 """Arrays of numbers, and pictures of 16 bits, in shards and in data sets of Hugging Face."""
 
+import ast
 import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from test_stored_elsewhere import grey, levels, tar
 
+from gen_experiments.data.float_planes import open_array
 from gen_experiments.data.framing import Framing
 from gen_experiments.data.sources import HuggingFace, ImageFolder, Shards
 from gen_experiments.errors import UserError
@@ -149,3 +154,21 @@ def test_16_bits_of_pictures_are_kept(tmp_path, kind):
         source = HuggingFace(str(tmp_path / kind), label_column=None, channels=4)
     made = source.decode("train", (5, 7), Framing(depth=16)).images
     assert np.array_equal(made, numbers.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("contents", [False, True])
+def test_threads_do_not_parse_headers_at_once(tmp_path, monkeypatch, contents):
+    file = tmp_path / "a.npy"
+    file.write_bytes(saved(np.zeros((4, 4), np.uint8)))
+    parse, inside = ast.literal_eval, threading.Semaphore(1)
+
+    def alone(*given):  # Python's parser of literals is not safe, and fails too seldom for a test
+        assert inside.acquire(blocking=False)
+        time.sleep(0.01)
+        inside.release()
+        return parse(*given)
+
+    monkeypatch.setattr(ast, "literal_eval", alone)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: open_array(file.read_bytes() if contents else file, Framing()), range(8)))
+    assert [array.shape for array in found] == [(4, 4)] * 8

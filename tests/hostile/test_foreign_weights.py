@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save, save_file
 
 import gen_experiments
@@ -162,6 +163,7 @@ def test_where_a_checkpoint_is_needed_weights_are_refused_with_the_way_to_one(re
     torch.save(good, "bare.pt")
     save_file(good, "bare.safetensors")
     (tmp_path / "page.ckpt").write_text("<html>404</html>")
+    Image.new("L", (32, 32)).save("picture.png")
     prior = ["fit", f"--config={CONFIGS / 'prior.yaml'}", *SHORT]
     for file in ("bare.pt", "bare.safetensors"):
         for words in (["reconstruct", file, "--images=."], [*prior, f"--model.vqvae={file}"]):
