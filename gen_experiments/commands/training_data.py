@@ -1,6 +1,5 @@
 """The data that a checkpoint was trained on, and the extractor that scored it."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,8 @@ def split_data(checkpoint: str, config: str | None) -> ImageDataModule:
     data_module = training_data(checkpoint, config)
     training = read_checkpoint(checkpoint).get("training") or {}
     changed = changed_images(training.get("images", ()), data_module)
-    if changed and distributed.rank() == 0:
-        warnings.warn(changed, stacklevel=2)
+    if changed:
+        distributed.warn_once(changed)
     return data_module
 
 

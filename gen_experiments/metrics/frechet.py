@@ -1,6 +1,5 @@
 """The Fréchet distance between distributions of images (FID): that of two Gaussians in the features of a network."""
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -120,11 +119,10 @@ def warn_of_few(first: Moments, second: Moments) -> None:
     """Warns, once for all processes, of a distance between fewer images than features have dimensions."""
     counts = [moments.count for moments in (first, second) if moments.count is not None]
     dim = len(first.mean)
-    if counts and min(counts) <= dim and distributed.rank() == 0:
-        warnings.warn(
+    if counts and min(counts) <= dim:
+        distributed.warn_once(
             f"FID of {min(counts)} images in {dim} dimensions has a singular covariance: "
-            "compare it with nothing, or evaluate more images",
-            stacklevel=2,
+            "compare it with nothing, or evaluate more images"
         )
 
 

@@ -1,6 +1,5 @@
 """The base of models that generate: a seed names an endless sequence of numbered samples."""
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -84,11 +83,10 @@ class GenerativeModel(ImageModel, ABC):
             # Old models may lack the names.
             counted = zip(self.image.class_labels, self.class_counts, strict=False)
             unseen = [quoted(name) for name, count in counted if not count]
-            if unseen and distributed.rank() == 0:
-                warnings.warn(
+            if unseen:
+                distributed.warn_once(
                     f"no training image is of {shortened(', '.join(unseen))}: samples of such a class would be noise; "
-                    "add pictures to train, hold out fewer, or remove the class",
-                    stacklevel=2,
+                    "add pictures to train, hold out fewer, or remove the class"
                 )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,7 +1,5 @@
 """Labels as inputs of networks, and networks without labels."""
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 
@@ -35,11 +33,10 @@ def check_labels_of_pair(generator: nn.Module, discriminator: nn.Module) -> None
             "the discriminator judges images together with labels that the generator is not given: set "
             "generator.conditional to true, or discriminator.conditional to false"
         )
-    if made is not None and judged is None and distributed.rank() == 0:
-        warnings.warn(
+    if made is not None and judged is None:
+        distributed.warn_once(
             f"nothing teaches the generator its classes: {type(discriminator).__name__} judges images without their "
-            "labels; set discriminator.conditional to true (a class of your own says so by num_classes)",
-            stacklevel=2,
+            "labels; set discriminator.conditional to true (a class of your own says so by num_classes)"
         )
 
 

@@ -4,7 +4,6 @@ A global batch is split over the processes by rows, in the order of their ranks;
 rows, must be called by all processes together, and returns the same on each.
 """
 
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -88,11 +87,7 @@ def kmeans(
     means = draw(z, num_codes, rng)
     rows = z.shape[0] * distributed.world_size()
     if num_codes > rows:
-        if distributed.rank() == 0:
-            warnings.warn(
-                f"{num_codes} codes start from a first batch of only {rows} latents, repeated with noise",
-                stacklevel=2,
-            )
+        distributed.warn_once(f"{num_codes} codes start from a first batch of only {rows} latents, repeated with noise")
         noise = torch.randn(means.shape, generator=rng, device=z.device, dtype=z.dtype)
         noise[:rows] = 0.0
         means = project(means + 0.01 * means.std(dim=0, correction=0) * noise)

@@ -1,6 +1,5 @@
 """Functions of optimizers, parameters and gradients."""
 
-import warnings
 from collections.abc import Callable, Iterable
 
 import torch
@@ -39,12 +38,10 @@ def raise_eps(optimizers: Iterable[Optimizer]) -> None:
         for group in optimizer.param_groups:
             half = any(weight.dtype == torch.float16 for weight in group["params"])
             if half and 0 <= group.get("eps", 1.0) < torch.finfo(torch.float16).tiny:
-                if distributed.rank() == 0:
-                    warnings.warn(
-                        f"eps={group['eps']:g} of {type(optimizer).__name__} is 0 in float16: 1e-4 is used; "
-                        "bf16-true needs no such change",
-                        stacklevel=2,
-                    )
+                distributed.warn_once(
+                    f"eps={group['eps']:g} of {type(optimizer).__name__} is 0 in float16: 1e-4 is used; "
+                    "bf16-true needs no such change"
+                )
                 group["eps"] = 1e-4
 
 
