@@ -25,7 +25,7 @@ class Score:
         plug_in: the statistic of all evaluated images, if it is not the value.
         resampled: N, if not all evaluated images are compared.
         trials: N, if the score is a share of the evaluated images.
-        spread: maps a number of subsamples -> the score's deviation over samples of images, if there is no statistic.
+        spread: returns the score's deviation over samples of images, if there is no statistic.
         interval: the 95% interval, if it was asked for.
         of_class: the class with this score, if the score is the largest over classes.
     """
@@ -37,7 +37,7 @@ class Score:
     plug_in: float | None = None
     resampled: int | None = None
     trials: int | None = None
-    spread: Callable[[int, Steps], float] | None = None
+    spread: Callable[[], float] | None = None
     interval: Interval | None = None
     of_class: str | None = None
 
@@ -77,8 +77,8 @@ def add_intervals(scores: dict[str, Score], count: int, repeats: int, steps: Ste
         elif score.trials is not None:
             score.interval = wilson_interval(round(score.value * score.trials), score.trials)
         elif score.spread is not None:
-            # A deviation of 0, as where every subsample has all real images or none, says nothing about samples.
-            if (deviation := score.spread(repeats, steps)) > 0:
+            # A deviation of 0, as where all real images are found or none, says nothing about samples.
+            if (deviation := score.spread()) > 0:
                 low, high = normal_interval(score.value, deviation)
                 score.interval = Interval(low, high) if name == "kid" else Interval(max(low, 0.0), min(high, 1.0))
         elif score.statistic is not None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gen_experiments.errors import UserError
 from gen_experiments.evaluation.feature_set import FeatureSet
-from gen_experiments.evaluation.intervals import Score, Steps, mean_of
+from gen_experiments.evaluation.intervals import Score, mean_of
 from gen_experiments.metrics.features import FeatureExtractor
 from gen_experiments.metrics.frechet import Moments, frechet_distance, warn_of_few
 from gen_experiments.metrics.kernel import inception_score, kid, kid_deviation
@@ -150,7 +150,7 @@ def _kernel(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor
     size = min(KID_SIZE, len(first), len(second))
     estimate = kid(first, second, KID_SUBSETS, size)
 
-    def spread(repeats: int, steps: Steps) -> float:
+    def spread() -> float:
         # The random subsets of the same images add a variance of their own.
         return math.hypot(kid_deviation(first, second), estimate.deviation / KID_SUBSETS**0.5)
 
@@ -188,12 +188,11 @@ def _overlap(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtracto
         return {name: Score(one.value, settings=one.settings) for name, one in scores.items()}
 
     @cache
-    def deviations(repeats: int, steps: Steps) -> Deviations:
-        return overlap_deviations(first, second, repeats, NEIGHBOURS, WIDE_NEIGHBOURS, steps=steps)
+    def deviations() -> Deviations:
+        return overlap_deviations(first, second, NEIGHBOURS, WIDE_NEIGHBOURS)
 
-    if len(first) > 4 * NEIGHBOURS:
-        scores["recall"].spread = lambda repeats, steps: deviations(repeats, steps).recall
-        scores["coverage"].spread = lambda repeats, steps: deviations(repeats, steps).coverage
+    scores["recall"].spread = lambda: deviations().recall
+    scores["coverage"].spread = lambda: deviations().coverage
     return scores
 
 

@@ -63,13 +63,6 @@ def test_a_metric_is_computed_from_its_least_number_of_images_on(sides, name, le
         check_counts([name], least - 1, None)
 
 
-def test_recall_has_no_interval_where_a_subsample_would_have_too_few_images(sides):
-    real, remade = sides
-    found = score(collected(remade[:12]), collected(real), DigitsFeatures(), ["recall", "coverage"])
-    add_intervals(found, 12, 20)
-    assert [each.interval for each in found.values()] == [None, None]
-
-
 def test_mind_of_fewer_real_images_is_resampled_over_as_many(sides):
     real, remade = sides
     found = score(collected(remade), collected(real[:50]), DigitsFeatures(), ["mind"])
@@ -176,9 +169,9 @@ def test_a_record_says_with_how_many_threads_it_was_computed():
 
 def test_a_share_stays_within_zero_and_one():
     real = torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
-    generated = torch.randn(1000, 4, generator=torch.Generator().manual_seed(1))
+    generated = torch.randn(600, 4, generator=torch.Generator().manual_seed(1))
     found = score(collected(generated), collected(real), DigitsFeatures(), ["coverage", "recall"])
-    add_intervals(found, 1000, 60)
+    add_intervals(found, 600, 60)
     assert 0.95 < found["coverage"].value < 1
     assert 0.9 < found["coverage"].interval.low < found["coverage"].interval.high == 1
     whole = score(collected(real + 1e-6), collected(real), DigitsFeatures(), ["coverage"])
