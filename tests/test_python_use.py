@@ -162,6 +162,8 @@ def test_pictures_are_brought_to_a_model_as_the_data_are(tmp_path):
     opened[1].load()
     assert torch.equal(gen_experiments.images_of([opened[1], opened[1]], image), expected[[1, 1]])
     assert opened[1].size == (50, 30)
+    opened[1].paste((0, 0, 0), (0, 0, 50, 30))  # what was drawn into it is not in its file
+    assert (gen_experiments.images_of([opened[1]], image) == -1).all()
     (drawn,) = gen_experiments.images_of([Image.new("L", (7, 9), 255)], image)
     assert (drawn == 1).all()
     assert drawn.shape == (3, 16, 24)

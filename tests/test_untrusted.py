@@ -8,6 +8,8 @@ import zipfile
 import pytest
 import torch
 
+from gen_experiments.errors import UserError
+from gen_experiments.untrusted.plain_values import read_yaml
 from gen_experiments.untrusted.torch_files import is_backed, read_tensors
 from gen_experiments.untrusted.unreadable import Unreadable
 
@@ -81,3 +83,10 @@ def test_a_weight_is_backed_where_the_file_holds_each_of_its_numbers(tensor, bac
 @pytest.mark.filterwarnings("ignore:.*quantize_per_tensor.*")
 def test_a_quantized_weight_is_not_backed():
     assert not is_backed(torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8))
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: \0", "[" * 5000])
+def test_what_is_no_yaml_is_said(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match="is no valid YAML"):
+        read_yaml(tmp_path / "config.yaml")

@@ -1,12 +1,16 @@
 """What `evaluate` knows of a run beside its samples: its training images, their copies, and what they show."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from test_evaluate import digits, features, record, scores
 
 import independent
 from gen_experiments.commands.evaluating.copies import copies
+from gen_experiments.errors import UserError
 from gen_experiments.metrics.features import DigitsFeatures
 
 
@@ -39,6 +43,15 @@ def test_near_copies_by_their_definition(checkpoints):
     expected = (near_of_val < np.sort(near_of_test)[0]).mean()  # one hundredth of 181, rounded down
     assert found["near_copies"].value == pytest.approx(expected)
     assert 0 < (near_of_val < np.sort(near_of_test)[17]).mean() != expected
+
+
+def test_too_few_images_to_tell_copies_from_chance_are_said(checkpoints, tmp_path):
+    run = shutil.copytree(checkpoints["gan"].parents[1], tmp_path / "run")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["init_args"]["test_size"] = 0.005
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(UserError, match="needs more images to tell copies from chance"):
+        copies(run / "checkpoints" / "last.ckpt", torch.zeros(1, 64), {}, None, DigitsFeatures())
 
 
 def test_what_a_run_shows_is_known_of_a_folder_beside_it(experiment, checkpoints, tmp_path, capsys):

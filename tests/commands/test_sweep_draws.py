@@ -82,9 +82,9 @@ def test_bayes_draws_near_the_best_and_random_everywhere():
 def test_the_runs_of_a_sweep_may_lie_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     held = described()
-    held["command"].insert(-1, "--run.root=~/runs")
+    held["command"].insert(-1, "--run.root=~/runs/lr=0.1")  # the second = belongs to the name
     Path("sweep.yaml").write_text(yaml.safe_dump(held))
-    assert Trials(SweepFile.read(Path("sweep.yaml")), 0).home == tmp_path / "home" / "runs" / "searched"
+    assert Trials(SweepFile.read(Path("sweep.yaml")), 0).home == tmp_path / "home/runs/lr=0.1/searched"
 
 
 def test_trials_of_another_sweep_are_not_mixed_in():

@@ -196,8 +196,9 @@ def test_files_are_kept_as_names(tmp_path):
     files = Files(tmp_path, names)
     assert list(files.names()) == names
     assert [files[number] for number in (2, 0)] == [tmp_path / names[2], tmp_path / names[0]]
-    with pytest.raises(IndexError):
-        files[3]
+    for number in (3, -1):
+        with pytest.raises(IndexError):
+            files[number]
 
 
 def test_names_take_little_memory(tmp_path):

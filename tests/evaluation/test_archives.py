@@ -31,5 +31,7 @@ def test_half_of_the_statistics_are_none(tmp_path):
     arrays = {"arr_0": np.zeros((2, 8, 8, 3), np.uint8), "mu": np.zeros(4), "sigma": np.eye(4)}
     np.savez(tmp_path / "whole.npz", **arrays)
     np.savez(tmp_path / "half.npz", **{name: array for name, array in arrays.items() if name != "sigma"})
+    np.savez(tmp_path / "alone.npz", mu=arrays["mu"], sigma=arrays["sigma"])  # as clean-fid and EDM write them
     assert has_statistics(tmp_path / "whole.npz")
+    assert has_statistics(tmp_path / "alone.npz")
     assert not has_statistics(tmp_path / "half.npz")

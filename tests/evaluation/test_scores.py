@@ -122,6 +122,7 @@ def test_the_interval_of_is_is_the_basic_bootstraps_of_all_images_at_once():
 
     source = np.random.default_rng(0)
     found = score(collected(sample), collected(sample), network, ["is"])
+    assert found["is"].settings == {"splits": 10}
     add_intervals(found, count, 1000)
     resampled = [by_definition(shares[source.integers(0, count, count)]) for _ in range(1000)]
     expected = 2 * by_definition(shares) - np.quantile(resampled, [0.975, 0.025])

@@ -43,6 +43,7 @@ def test_the_threshold_is_an_order_statistic_of_the_held_out_distances():
     assert near.tolist() == [True, False, False]
     assert expected == pytest.approx(50 / 1000)
     assert near_copies(torch.tensor([0.0, 2.0]), held_out[-180:], 0.001)[1] == pytest.approx(1 / 181)
+    assert near_copies(held_out, held_out[-2:], 0.5)[1] == pytest.approx(1 / 3)
 
 
 def test_the_p_value_by_hand():

@@ -23,6 +23,8 @@ def test_classes_are_built_and_functions_are_not():
     for function in ("torch.nn.functional.relu", "gen_experiments.models.averaged_translator.translate_images"):
         with pytest.raises(UserError, match="which is no class"):
             built(function, Callable[[Any], Any])
+        with pytest.raises(UserError, match="which is no class"):
+            built({"class_path": function}, Any)
 
 
 def test_the_rule_ends_with_the_file():

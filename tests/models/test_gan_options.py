@@ -13,7 +13,7 @@ from gen_experiments.losses.penalties import DRAGAN, R1, R2, GradientPenalty
 from gen_experiments.networks.augment import DiffAugment
 from gen_experiments.networks.discriminators import DCGANDiscriminator, PlainDiscriminator
 from gen_experiments.networks.generators import DCGANGenerator
-from gen_experiments.schedules import Constant, Linear
+from gen_experiments.schedules import Constant, Linear, Schedule
 from gen_experiments.training.discriminator_loss import logit_statistics
 from small_models import IMAGES, adam, changed, gan, sgd, train
 
@@ -120,9 +120,23 @@ def test_a_batch_that_cannot_be_cut_is_refused(tmp_path):
         train(gan(accumulate=3), 1, tmp_path)
 
 
-def test_beta2_needs_an_optimizer_that_has_it(tmp_path):
-    with pytest.raises(UserError, match="SGD has no betas"):
-        train(gan(optimizer_g=sgd, beta2_schedule=Constant(0.9)), 1, tmp_path)
+class Rising(Schedule):
+    """A schedule of the user's own, of which only the first value is known beforehand."""
+
+    def __call__(self, images):
+        return 0.9 + images / 10
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"optimizer_g": sgd, "beta2_schedule": Constant(0.9)}, "SGD has no betas"),
+        ({"beta2_schedule": Rising()}, r"beta2_schedule must be in \[0, 1\)"),
+    ],
+)
+def test_beta2_needs_an_optimizer_and_a_schedule_that_have_it(tmp_path, options, said):
+    with pytest.raises(UserError, match=said):
+        train(gan(**options), 2, tmp_path)
 
 
 def test_in_bf16_the_penalty_is_that_of_float32(tmp_path):

@@ -99,6 +99,14 @@ def test_adain_gives_each_channel_its_mean_and_deviation():
     torch.testing.assert_close(found.std((2, 3), correction=0), deviations.abs(), rtol=1e-5, atol=1e-6)
 
 
+def test_weights_are_drawn_by_the_inputs_of_a_unit_and_biases_are_zero():
+    network = MUNITAutoencoder(COLOUR, width=8)
+    for layer in network.modules():
+        if isinstance(layer, (torch.nn.Linear, torch.nn.Conv2d)):
+            assert not layer.bias.any()
+            assert layer.weight.std().item() == pytest.approx((2 / layer.weight[0].numel()) ** 0.5, rel=0.2)
+
+
 def test_the_autoencoder_has_its_published_size():
     """At the configuration of edges to shoes, whose convolutions and linear layers are counted by hand."""
     with torch.device("meta"):

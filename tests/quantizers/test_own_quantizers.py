@@ -8,6 +8,7 @@ import torch
 from gen_experiments.contracts import require_attributes
 from gen_experiments.errors import UserError
 from gen_experiments.quantizers.base import Quantized, Quantizer, check_codes, check_quantized
+from small_models import vqvae
 
 
 class Rounded(Quantizer):
@@ -61,6 +62,13 @@ def test_a_right_quantizer_passes_and_keeps_its_state():
 def test_a_wrong_quantizer_is_described(values, complaint):
     with pytest.raises(UserError, match=complaint):
         check_codes(changed(**values), Z)
+
+
+def test_training_refuses_a_wrong_quantizer_in_its_first_iteration():
+    model, images = vqvae(quantizer=changed(indices=lambda q: q.indices + 9)), torch.zeros(2, 1, 8, 8)
+    model.eval()(images)
+    with pytest.raises(UserError, match="they must be in"):
+        model.train()(images)
 
 
 def test_a_quantizer_that_stops_the_gradient_is_refused():
