@@ -9,7 +9,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 
+from gen_experiments import distributed
 from gen_experiments.callbacks.changes import changed_images
 from gen_experiments.callbacks.comparison import MEASURED_BY, forget_scores, has_best, measured_by
 from gen_experiments.callbacks.csv_logger import MetricsCSV
@@ -25,14 +27,15 @@ if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
 
 VALIDATED_STEP = "validated_step"  # in a checkpoint: the step of the last validation that had ended
+GRADIENTS = "gradients"  # in a checkpoint between the batches of an accumulating step: what those before it have summed
 
 
 class Resumption(Callback):
     """Saves and restores what Lightning's checkpoints lack.
 
     A resumed run keeps its best score and the path of the best file, also if its folder was moved; removes the rows
-    that were logged after the checkpoint; and repeats a validation that was due at the checkpoint's step and did not
-    end. A new run that starts from another run's checkpoint restores everything but the best score.
+    that were logged after the checkpoint; repeats a validation that was due at the checkpoint's step and did not end;
+    and keeps accumulated gradients. A new run from another run's checkpoint restores everything but the best score.
 
     Args:
         start: the run's folder, and the checkpoint that it starts from.
@@ -48,6 +51,7 @@ class Resumption(Callback):
         self._measured_by: dict[str, Any] = {}  # once it is known
         self._outdated: dict[Path, Path] = {}  # best checkpoints by scores of another kind, and their names to be
         self._max_steps: int | None = None  # the user's, while the loop's is one more for a last validation
+        self._gradients: dict[str, Tensor] = {}  # by the names of weights
 
     @property
     def last_checkpoint(self) -> Path:
@@ -61,6 +65,7 @@ class Resumption(Callback):
             return
         step = checkpoint["global_step"]
         self._validated_step = checkpoint.get(VALIDATED_STEP, step)
+        self._gradients = checkpoint.get(GRADIENTS, {})
         callbacks = checkpoint.get("callbacks", {})
         states = {key: callbacks.pop(key) for key in list(callbacks) if key.startswith(ModelCheckpoint.__qualname__)}
         for callback in trainer.checkpoint_callbacks if self.start.resumes and not self.start.begins_again else []:
@@ -98,6 +103,8 @@ class Resumption(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Removes the rows that were logged after the checkpoint, and validates if that is due."""
+        for key, weight in pl_module.named_parameters():
+            weight.grad = self._gradients[key].to(weight) if key in self._gradients else None
         if not self.start.resumes:
             return
         if trainer.is_global_zero:
@@ -140,6 +147,12 @@ class Resumption(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Logs the values of this iteration before the checkpoint counts it as done."""
         checkpoint[VALIDATED_STEP] = self._validated_step
+        if trainer.fit_loop._should_accumulate():
+            checkpoint[GRADIENTS] = {
+                name: distributed.all_reduce_sum(weight.grad) / distributed.world_size()
+                for name, weight in pl_module.named_parameters()
+                if weight.grad is not None
+            }
         if has_best(trainer):
             self._measured_by = self._measured_by or measured_by(trainer, pl_module)
             checkpoint[MEASURED_BY] = self._measured_by
