@@ -8,9 +8,9 @@ from lightning.pytorch import Callback
 
 
 class SignalOnce(Callback):
-    """Signals the process of a rank after an iteration, unless `file` says that this was done; writes `file` before.
+    """Signals the process of a rank after a batch, unless `file` says that this was done; writes `file` before.
 
-    Outside of training it counts batches.
+    Batches of training are counted over all starts of a run.
     """
 
     def __init__(self, file: str, step: int, rank: int = 0, name: str = "SIGKILL") -> None:
@@ -19,7 +19,7 @@ class SignalOnce(Callback):
         self.rank, self.step = rank, step
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        self._signal(trainer, trainer.global_step)
+        self._signal(trainer, pl_module.iteration + 1)
 
     def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0) -> None:
         if trainer.state.fn != "fit":

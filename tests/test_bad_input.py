@@ -67,6 +67,18 @@ def test_trainer_options_that_a_gan_cannot_obey(mistake, option, instead):
     assert instead in mistake("fit", *SMALL["gan"], *SHORT, option)
 
 
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("--trainer.enable_checkpointing=false", "try a run by --trainer.fast_dev_run=true"),
+        ("--trainer.barebones=true", "try a run by --trainer.fast_dev_run=true"),
+        ("--trainer.val_check_interval=0.5", "trainer.check_val_every_n_epoch=1"),
+    ],
+)
+def test_trainer_options_that_lightning_refuses(mistake, option, instead):
+    assert instead in mistake("fit", *SMALL["gan"], *SHORT, option)
+
+
 def test_trainer_options_that_a_vqgan_cannot_obey(mistake):
     adversary = f"--config={CONFIGS / 'experiments' / 'vqvae' / 'vqgan_mnist.yaml'}"
     message = mistake(

@@ -131,6 +131,9 @@ def test_the_final_metrics_say_what_they_compare(experiment, capsys, extractor, 
     arguments = (*SMALL["vqvae"], *SHORT, "--trainer.max_steps=2", f"--evaluation.extractor={extractor}")
     assert experiment("fit", *arguments, "--run.name=scored") == 0
     assert f"\nscored: reconstructions of the 180 images of val{features}\n" in capsys.readouterr().out
+    few = ("--trainer.limit_val_batches=1", "--data.eval_batch_size=50", "--run.name=few")
+    assert experiment("fit", *arguments, *few) == 0
+    assert f"\nscored: reconstructions of 50 of the 180 images of val{features}\n" in capsys.readouterr().out
     assert experiment("fit", *arguments, "--trainer.limit_val_batches=0", "--run.name=not_scored") == 0
     assert "\nscored: " not in capsys.readouterr().out
 

@@ -97,6 +97,21 @@ def test_the_best_score_and_its_file_survive_a_resumption(experiment, capsys, tm
     assert [int(row["step"]) for row in rows if row["train/loss"]] == list(range(6))
 
 
+def test_the_best_checkpoint_by_another_score_is_kept_under_another_name(experiment, capsys, tmp_path):
+    options = [*RUNS["gan"], *SHORT]
+    assert experiment("fit", *options) == 0
+    folder = tmp_path / "runs" / "gan" / "version_0" / "checkpoints"
+    best = checkpoint(folder / "best.ckpt")["global_step"]
+    for steps in (6, 8):
+        resumed = [f"--trainer.max_steps={steps}", "--ckpt_path=last", "--evaluation.metrics=[mind]"]
+        assert experiment("fit", *options, *resumed) == 0
+        said = capsys.readouterr().out
+        assert ("best is no longer by val/fid; " in said) == (steps == 6)
+    (kept,) = folder.glob("best_until_step_*.ckpt")
+    assert (kept.name, checkpoint(kept)["global_step"]) == ("best_until_step_4.ckpt", best)
+    assert checkpoint(folder / "best.ckpt")["global_step"] > 4
+
+
 def test_a_run_whose_folder_was_moved_keeps_its_best_score(experiment, capsys, tmp_path):
     options = [*RUNS["vqvae"], *SHORT]
     assert experiment("fit", *options) == 0
@@ -167,6 +182,14 @@ def test_a_checkpoint_given_as_a_file_begins_a_new_run(experiment, capsys, tmp_p
     assert experiment("fit", *options, "--trainer.max_steps=3", "--ckpt_path=last", "--run.version=0") == 0
     steps = [checkpoint(home / f"version_{n}" / "checkpoints" / "last.ckpt")["global_step"] for n in range(2)]
     assert steps == [3, 4]
+    # No run begins at its end; one that has reached it may be started once more.
+    capsys.readouterr()
+    assert experiment("fit", *options, f"--ckpt_path={path}") == 1
+    nothing = f"nothing was trained: {path} is at step 3, the end of this run; set a larger trainer.max_steps"
+    assert nothing in capsys.readouterr().err
+    assert not (home / "version_2").exists()
+    assert experiment("fit", *options, "--trainer.max_steps=3", "--ckpt_path=last", "--run.version=0") == 0
+    assert nothing in capsys.readouterr().out
 
 
 def test_a_job_that_starts_again_goes_on_in_its_own_run(experiment, monkeypatch, tmp_path):

@@ -44,8 +44,9 @@ def test_every_run_ends_with_a_checkpoint(experiment, tmp_path):
         assert last["global_step"] == {"no_validation": 4, "epochs": 3}.get(name, last["global_step"])
 
 
-def test_a_start_that_fails_and_a_trial_leave_no_folder(experiment, tmp_path):
+def test_a_start_that_fails_and_a_trial_leave_no_folder(experiment, capsys, tmp_path):
     assert experiment("fit", *RUNS["vqvae"], *SHORT, "--trainer.fast_dev_run=true") == 0
+    assert capsys.readouterr().out.endswith("\nthis was a trial (trainer.fast_dev_run), of which nothing is kept\n")
     assert experiment("fit", *RUNS["vqvae"], *SHORT, "--data.source=ImageFolder", "--data.source.root=nowhere") == 1
     assert experiment("fit", *RUNS["gan"], *SHORT, "--trainer.gradient_clip_val=1.0") == 1
     assert [str(path) for path in tmp_path.rglob("version_*")] == []

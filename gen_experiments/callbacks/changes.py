@@ -1,12 +1,15 @@
-"""Whether the training images of a checkpoint are those of the data that it is used with."""
+"""Whether the training images and classes of a checkpoint are those of the data that it is used with."""
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gen_experiments.errors import quoted, shortened
 from gen_experiments.images import evenly_spaced
 
 if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
     from gen_experiments.data.datamodule import ImageDataModule
 
 COMPARED = 64
@@ -45,3 +48,21 @@ def changed_images(trained_on: Sequence[str], data: "ImageDataModule") -> str | 
         "the checkpoint was trained on other images than the training images as they are now (files or data options "
         f"changed){seen if drawn else ''}"
     )
+
+
+def say_what_changed(trainer: "Trainer", checkpoint: dict[str, Any]) -> None:
+    """Prints if the training images are not those of the checkpoint, or if its classes have other names."""
+    data: ImageDataModule | None = trainer.datamodule  # type: ignore[attr-defined]
+    if data is None or not trainer.is_global_zero:
+        return
+    changed = changed_images(checkpoint.get("training", {}).get("images", ()), data)
+    if changed is not None:
+        print(changed, flush=True)
+    image = checkpoint.get("hyper_parameters", {}).get("image") or {}
+    before, now = image.get("class_names"), data.image.class_names
+    if before and now and tuple(before) != now:
+        print(f"classes were {_listed(before)} and are {_listed(now)}", flush=True)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return shortened(", ".join(map(quoted, names)), 300)

@@ -33,6 +33,9 @@ def measured_by(trainer: Trainer, model: LightningModule) -> dict[str, Any]:
             splits = {evaluation.reference}
         else:
             splits.add(evaluation.reference)
+    limit = trainer.limit_val_batches
+    if "val" in splits and (isinstance(limit, int) or limit < 1):
+        fields["limit_val_batches"] = f"{limit} of {data.eval_batch_size} images"
     return fields | {f"images of {split}": hash_of_images(data, split) for split in sorted(splits)}
 
 

@@ -1,7 +1,6 @@
 """Resumes a stopped run as if it had not stopped: its best score, its curves, a validation that was due."""
 
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +8,16 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 
-from gen_experiments.callbacks.changes import changed_images
+from gen_experiments import distributed
+from gen_experiments.callbacks.changes import say_what_changed
 from gen_experiments.callbacks.comparison import MEASURED_BY, forget_scores, has_best, measured_by
 from gen_experiments.callbacks.csv_logger import MetricsCSV
 from gen_experiments.callbacks.lookups import callbacks_of
 from gen_experiments.callbacks.wandb_logger import WandbRun
 from gen_experiments.checkpoints.paths import CHECKPOINTS, LAST
-from gen_experiments.errors import Stopped, quoted, shortened
+from gen_experiments.errors import Stopped, UserError
 from gen_experiments.runs.lock import release
 from gen_experiments.runs.record import update_record
 from gen_experiments.runs.start import Start
@@ -25,14 +26,15 @@ if TYPE_CHECKING:
     from gen_experiments.data.datamodule import ImageDataModule
 
 VALIDATED_STEP = "validated_step"  # in a checkpoint: the step of the last validation that had ended
+GRADIENTS = "gradients"  # in a checkpoint between the batches of an accumulating step: what those before it have summed
 
 
 class Resumption(Callback):
     """Saves and restores what Lightning's checkpoints lack.
 
     A resumed run keeps its best score and the path of the best file, also if its folder was moved; removes the rows
-    that were logged after the checkpoint; and repeats a validation that was due at the checkpoint's step and did not
-    end. A new run that starts from another run's checkpoint restores everything but the best score.
+    that were logged after the checkpoint; repeats a validation that was due at the checkpoint's step and did not end;
+    and keeps accumulated gradients. A new run from another run's checkpoint restores everything but the best score.
 
     Args:
         start: the run's folder, and the checkpoint that it starts from.
@@ -48,6 +50,7 @@ class Resumption(Callback):
         self._measured_by: dict[str, Any] = {}  # once it is known
         self._outdated: dict[Path, Path] = {}  # best checkpoints by scores of another kind, and their names to be
         self._max_steps: int | None = None  # the user's, while the loop's is one more for a last validation
+        self._gradients: dict[str, Tensor] = {}  # by the names of weights
 
     @property
     def last_checkpoint(self) -> Path:
@@ -56,14 +59,21 @@ class Resumption(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adapts a checkpoint to the folder and the options of the resumed run, before Lightning reads it."""
-        _say_what_changed(trainer, pl_module, checkpoint)
+        say_what_changed(trainer, checkpoint)
         if trainer.state.fn != TrainerFn.FITTING:
             return
         step = checkpoint["global_step"]
         self._validated_step = checkpoint.get(VALIDATED_STEP, step)
+        self._gradients = checkpoint.get(GRADIENTS, {})
         callbacks = checkpoint.get("callbacks", {})
         states = {key: callbacks.pop(key) for key in list(callbacks) if key.startswith(ModelCheckpoint.__qualname__)}
-        for callback in trainer.checkpoint_callbacks if self.start.resumes and not self.start.begins_again else []:
+        own = trainer.checkpoint_callbacks if self.start.resumes and not self.start.begins_again else []
+        monitors = {callback.monitor for callback in own if isinstance(callback, ModelCheckpoint)}
+        for state in states.values() if own else []:
+            if state["monitor"] not in {None, *monitors}:
+                best = _move_to(state, str(self.last_checkpoint.parent))["best_model_path"]
+                self._set_aside([Path(best)], trainer, step, f"best is no longer by {state['monitor']}")
+        for callback in own:
             if isinstance(callback, ModelCheckpoint):
                 # Keys contain the triggers, which may have changed.
                 alike = [state for state in states.values() if state["monitor"] == callback.monitor]
@@ -72,32 +82,27 @@ class Resumption(Callback):
                     callback.current_score = state["current_score"]  # Lightning does not restore it
                     callbacks[callback.state_key] = _move_to(state, str(callback.dirpath))
         if (before := checkpoint.get(MEASURED_BY)) is not None and self.start.resumes:
-            self._compare_anew(trainer, before, measured_by(trainer, pl_module), callbacks, step)
+            now = measured_by(trainer, pl_module)
+            if changed := [name for name in {**before, **now} if before.get(name) != now.get(name)]:
+                anew = "changed since the best score, so that the best checkpoint is chosen anew"
+                self._set_aside(forget_scores(trainer, callbacks), trainer, step, f"{', '.join(changed)}: {anew}")
         _fit_to_batches(trainer, checkpoint)
         if self._validated_step != step == trainer.max_steps:
             # Otherwise Lightning sees that training is over and does not begin.
             self._max_steps = trainer.max_steps
             trainer.fit_loop.epoch_loop.max_steps += 1
 
-    def _compare_anew(
-        self, trainer: Trainer, before: dict[str, Any], now: dict[str, Any], states: dict[str, Any], step: int
-    ) -> None:
-        """Forgets the best score if it was measured by other images or another protocol, and prints so."""
-        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        if not changed:
-            return
-        best = forget_scores(trainer, states)
-        self._outdated = {path: path.with_stem(f"{path.stem}_until_step_{step}") for path in best}
+    def _set_aside(self, best: list[Path], trainer: Trainer, step: int, why: str) -> None:
+        """Gives best checkpoints another name when training starts, and prints so: others are about to take theirs."""
+        names = {path: path.with_stem(f"{path.stem}_until_step_{step}") for path in best if path.is_file()}
+        self._outdated |= names
         if trainer.is_global_zero:
-            kept = [f"; {path} is kept as {name.name}" for path, name in self._outdated.items()]
-            print(
-                f"{', '.join(changed)}: changed since the best score, so that the best checkpoint is chosen anew"
-                f"{''.join(kept)}",
-                flush=True,
-            )
+            print(why + "".join(f"; {path} is kept as {name.name}" for path, name in names.items()), flush=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Removes the rows that were logged after the checkpoint, and validates if that is due."""
+        for key, weight in pl_module.named_parameters():
+            weight.grad = self._gradients[key].to(weight) if key in self._gradients else None
         if not self.start.resumes:
             return
         if trainer.is_global_zero:
@@ -140,6 +145,12 @@ class Resumption(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Logs the values of this iteration before the checkpoint counts it as done."""
         checkpoint[VALIDATED_STEP] = self._validated_step
+        if trainer.fit_loop._should_accumulate():
+            checkpoint[GRADIENTS] = {
+                name: distributed.all_reduce_sum(weight.grad) / distributed.world_size()
+                for name, weight in pl_module.named_parameters()
+                if weight.grad is not None
+            }
         if has_best(trainer):
             self._measured_by = self._measured_by or measured_by(trainer, pl_module)
             checkpoint[MEASURED_BY] = self._measured_by
@@ -156,7 +167,19 @@ class Resumption(Callback):
         """Marks the run as ended in its record, once the loggers have ended too: a kill before that resumes the run.
 
         A run that `max_time` has ended is stopped, not finished: it can be resumed with more time.
+
+        Raises:
+            UserError: a new run begins from a checkpoint that lies at its end or beyond.
         """
+        if trainer.state.fn == TrainerFn.FITTING and self.start.checkpoint is not None and not self.trained:
+            nothing = (
+                f"nothing was trained: {self.start.checkpoint} is at step {trainer.global_step}, the end of this run; "
+                "set a larger trainer.max_steps or trainer.max_epochs"
+            )
+            if self.start.is_new:
+                raise UserError(f"{nothing}, or take only its weights by --run.init_from")
+            if trainer.is_global_zero:
+                print(nothing, flush=True)
         if trainer.is_global_zero and trainer.state.fn == TrainerFn.FITTING:
             update_record(self.start.folder, status="stopped" if out_of_time(trainer) else "finished")
             release(self.start.folder)
@@ -193,24 +216,6 @@ def _move_to(state: dict[str, Any], folder: str) -> dict[str, Any]:
     paths = {name: move(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
     best = {move(path): score for path, score in state["best_k_models"].items()}
     return {**state, **paths, "best_k_models": best, "dirpath": folder}
-
-
-def _say_what_changed(trainer: Trainer, model: LightningModule, checkpoint: dict[str, Any]) -> None:
-    """Prints if the training images are not those of the checkpoint, or if its classes have other names."""
-    data: ImageDataModule | None = trainer.datamodule  # type: ignore[attr-defined]
-    if data is None or not trainer.is_global_zero:
-        return
-    changed = changed_images(checkpoint.get("training", {}).get("images", ()), data)
-    if changed is not None:
-        print(changed, flush=True)
-    image = checkpoint.get("hyper_parameters", {}).get("image") or {}
-    before, now = image.get("class_names"), data.image.class_names
-    if before and now and tuple(before) != now:
-        print(f"classes were {_listed(before)} and are {_listed(now)}", flush=True)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return shortened(", ".join(map(quoted, names)), 300)
 
 
 def _fit_to_batches(trainer: Trainer, checkpoint: dict[str, Any]) -> None:

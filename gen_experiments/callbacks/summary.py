@@ -56,6 +56,9 @@ class Summary(Callback):
                     else "last checkpoint"
                 )
                 console.print(f"{label}: {callback.best_model_path}", highlight=False)
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            print("this was a trial (trainer.fast_dev_run), of which nothing is kept")
+            return
         # The run's folder; that of a logger of Lightning's lies in it.
         console.print(f"everything was written to: {trainer.default_root_dir}", highlight=False)
 
@@ -69,8 +72,12 @@ def _protocol_in_words(trainer: Trainer, model: LightningModule) -> str:
     if not maps_images and (evaluation.extractor is None or not isinstance(model, Samples)):
         return ""
     split = "val" if maps_images else evaluation.reference
-    images = f"the {len(data_of(trainer).split(split))} images of {split}"
+    data = data_of(trainer)
+    count = len(data.split(split))
+    images = f"the {count} images of {split}"
     if maps_images:
+        scored = sum(map(int, trainer.num_val_batches)) * data.eval_batch_size
+        images = f"{scored} of {images}" if scored < count else images
         what = f"{'translations against' if isinstance(model, Translates) else 'reconstructions of'} {images}"
     else:
         what = f"{evaluation.samples} samples against {images}"

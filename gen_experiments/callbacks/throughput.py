@@ -18,7 +18,7 @@ WORTH_SAYING = 1.0  # seconds of a validation
 def is_logged(trainer: Trainer) -> bool:
     """Returns whether the iteration that has just ended is logged."""
     every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-    return bool(every > 0 and trainer.global_step % every == 0)
+    return bool(every > 0 and trainer.global_step % every == 0 and not trainer.fit_loop._should_accumulate())
 
 
 class Throughput(Callback):

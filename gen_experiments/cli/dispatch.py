@@ -75,6 +75,7 @@ def _imports() -> Iterator[None]:
         yield
         _keep_imports()
     finally:
+        warnings.formatwarning = warning_line  # Lightning sets another when it is imported
         if enabled:
             gc.enable()
 

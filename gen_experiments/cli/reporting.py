@@ -11,17 +11,44 @@ from gen_experiments.cli.printing import print_error
 from gen_experiments.errors import UserError, shortened
 
 DEBUG_VARIABLE = "GEN_EXPERIMENTS_DEBUG"
-# Messages of torch where the memory for a tensor is missing.
-OUT_OF_MEMORY = re.compile(
-    r"can't allocate memory|not enough memory|out of memory|Storage size calculation overflowed|invalid size"
-    r"|integer multiplication overflow"
+TOO_LARGE = "a size asks for more memory than this machine has"
+# What to do, before the message of another library, by what that message holds.
+ADVICE = (
+    # Of torch where the memory for a tensor is missing.
+    (
+        re.compile(
+            r"can't allocate memory|not enough memory|out of memory|Storage size calculation overflowed|invalid size"
+            r"|integer multiplication overflow"
+        ),
+        TOO_LARGE,
+    ),
+    # Where another process of the run has ended: gloo's, NCCL's, and those of the key-value store.
+    (
+        re.compile(r"gloo/transport|monitoredBarrier|remote process exited|Did the remote server shutdown"),
+        "another process of this run has ended or cannot be reached, see what it printed last",
+    ),
+    # Of torch's compiler and of Triton's.
+    (
+        re.compile(r"No working C\+\+ compiler found|Failed to find C compiler"),
+        "compiled networks need a C++ compiler: install one, such as g++, or leave out model.compile",
+    ),
+    # Lightning's where a recipe was not laid over its model's configuration, which counts iterations.
+    (
+        re.compile(r"`val_check_interval` .* the number of the training batches"),
+        "validations after a number of iterations that is longer than an epoch need "
+        "trainer.check_val_every_n_epoch=null, as the configurations of models have it: give such a file, as in "
+        "--config configs/gan.yaml, before the one of a recipe",
+    ),
+    (
+        re.compile(r"when `check_val_every_n_epoch=None`"),
+        "validations after a share of an epoch need trainer.check_val_every_n_epoch=1: set it, or count iterations",
+    ),
+    (
+        re.compile(r"`enable_checkpointing=False`|`Trainer\(barebones=True"),
+        "a run keeps checkpoints and curves: leave this option out, or try a run by --trainer.fast_dev_run=true, of "
+        "which nothing is kept",
+    ),
 )
-# Messages of torch where another process of the run has ended: gloo's, NCCL's, and those of the key-value store.
-LOST_PROCESS = re.compile(r"gloo/transport|monitoredBarrier|remote process exited|Did the remote server shutdown")
-# A message of Lightning's where a recipe was not laid over its model's configuration, which counts iterations.
-LONGER_THAN_AN_EPOCH = re.compile(r"`val_check_interval` .* the number of the training batches")
-# Messages of torch's compiler and of Triton's.
-NO_COMPILER = re.compile(r"No working C\+\+ compiler found|Failed to find C compiler")
 # Code that is neither this project's nor the user's: the standard library and installed packages.
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -41,20 +68,11 @@ def error_line(error: BaseException) -> str:
         return shortened(str(mistake))
     *_, root = _chain(error, causes_alone=True)
     message = one_line(str(root)) if str(root).strip() else ""
-    if isinstance(root, MemoryError) or OUT_OF_MEMORY.search(message):
-        message = f"a size asks for more memory than this machine has; {message}"
-    elif LOST_PROCESS.search(message):
-        message = f"another process of this run has ended or cannot be reached, see what it printed last; {message}"
-    elif NO_COMPILER.search(message):
-        message = (
-            f"compiled networks need a C++ compiler: install one, such as g++, or leave out model.compile; {message}"
-        )
-    elif LONGER_THAN_AN_EPOCH.search(message):
-        message = (
-            "validations after a number of iterations that is longer than an epoch need "
-            "trainer.check_val_every_n_epoch=null, as the configurations of models have it: give such a file, as in "
-            f"--config configs/gan.yaml, before the one of a recipe; {message}"
-        )
+    advice = next((text for pattern, text in ADVICE if pattern.search(message)), None)
+    if isinstance(root, MemoryError):
+        message = f"{TOO_LARGE}; {message}"
+    elif advice is not None:
+        message = f"{advice}; {message}"
     elif isinstance(root, RecursionError):
         message = f"a value is nested too deeply; {message}"
     elif isinstance(root, OSError) and root.strerror and root.filename is not None:

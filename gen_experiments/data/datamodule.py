@@ -217,10 +217,11 @@ class ImageDataModule(LightningDataModule):
         items: ImageArray | ShuffledPairs = whole
         if isinstance(self.source, PairSource) and self.source.shuffled:
             items = ShuffledPairs(whole, self.source.channels, self.split_seed, self.source.shuffled)
-        overfit = 0 if self.trainer is None else self.trainer.overfit_batches  # type: ignore[attr-defined]
-        return TrainingBatches(
-            self._opener.random_crops(items) or items, self.batch_size, randomness.run_seed(), self.flip, overfit
-        )
+        read = self._opener.random_crops(items) or items
+        limit, repeat, trainer = 1.0, False, self.trainer
+        if trainer is not None:
+            limit, repeat = trainer.limit_train_batches, trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return TrainingBatches(read, self.batch_size, randomness.run_seed(), self.flip, limit, repeat)
 
     def val_dataloader(self) -> EvaluationBatches:
         """Returns the validation images in order."""

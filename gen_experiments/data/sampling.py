@@ -44,14 +44,23 @@ class TrainingBatches:
         batch_size: images of a global batch.
         seed: of the order and of the flips.
         flip: mirror half of the images.
-        overfit: the batches of the first epoch that make up every epoch (`trainer.overfit_batches`): a number or, if it
-            is a float, a share; 0 for epochs of all images.
+        limit: the batches of an epoch (`trainer.limit_train_batches`): a number or, if it is a float, a share. The next
+            epoch has an order of its own.
+        repeat: every epoch has the batches of the first (`trainer.overfit_batches`).
 
     Raises:
         UserError: the batch cannot be divided among the processes, or is larger than the training split.
     """
 
-    def __init__(self, images: StreamedSet, batch_size: int, seed: int, flip: bool, overfit: float = 0) -> None:
+    def __init__(
+        self,
+        images: StreamedSet,
+        batch_size: int,
+        seed: int,
+        flip: bool,
+        limit: float = 1.0,
+        repeat: bool = False,
+    ) -> None:
         processes = distributed.world_size()
         if batch_size < processes or batch_size % processes:
             raise UserError(f"data.batch_size={batch_size} cannot be divided among {processes} devices: set a multiple")
@@ -59,17 +68,19 @@ class TrainingBatches:
             raise UserError(f"data.batch_size={batch_size} is more than the {len(images)} training images: lower it")
         self.images, self.batch_size, self.seed, self.flip = images, batch_size, seed, flip
         self._epoch, self._done = 0, 0
-        self._repeated = min(overfit if isinstance(overfit, int) else int(overfit * len(self)), len(self))
+        self._repeat = repeat
+        # Lightning takes no more of an epoch, and does not say where it ends.
+        self._of_epoch = min(limit if isinstance(limit, int) else int(limit * len(self)), len(self))
 
     def __len__(self) -> int:
-        """Returns the number of batches of an epoch."""
+        """Returns the number of batches of an epoch without a limit."""
         return len(self.images) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
         """Returns the rest of the current epoch."""
-        if self._done == (self._repeated or len(self)):
+        if self._done >= self._of_epoch:
             self._epoch, self._done = self._epoch + 1, 0
-        order = epoch_order(len(self.images), self.seed, 0 if self._repeated else self._epoch)
+        order = epoch_order(len(self.images), self.seed, 0 if self._repeat else self._epoch)
         # For all images at once: batch by batch it would take as long as reading.
         seeds = randomness.seeds_of(torch.from_numpy(order), Stream.CHANGE, self.seed, self._epoch).numpy()
         own = zip(self._parts(order, self._done), self._parts(seeds, self._done), strict=True)

@@ -18,6 +18,12 @@ MODELS = {
     "vqvae": [*SMALL["vqvae"], "--model.quantizer.revive_below=0.9"],
     "gan": [*SMALL["gan"], "--model.n_critic=2"],
 }
+# The step at which a run is stopped after its eleventh batch: one of two batches lies in the middle of the sixth.
+STOPPED = [
+    ("vqvae", [], 11),
+    ("vqvae", ["--trainer.accumulate_grad_batches=2"], 5),
+    ("gan", [], 11),
+]
 
 
 # A stand-in for SLURM's program, which notes what it was told, and what could be gone on from then.
@@ -36,15 +42,15 @@ def signalled(folder, **given):
     return f"--trainer.callbacks+={json.dumps(callback)}"
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_a_run_that_sigterm_has_stopped_goes_on_with_the_same_curves(experiment, tmp_path, capfd, model):
-    options = [*MODELS[model], *SHORT, "--trainer.max_steps=20", "--trainer.val_check_interval=20"]
+@pytest.mark.parametrize(("model", "more", "step"), STOPPED)
+def test_a_run_that_sigterm_has_stopped_goes_on_with_the_same_curves(experiment, tmp_path, capfd, model, more, step):
+    options = [*MODELS[model], *more, *SHORT, "--trainer.max_steps=20", "--trainer.val_check_interval=20"]
     options += ["--trainer.log_every_n_steps=3", "--run.resume=auto"]
     stopped = [*options, signalled(tmp_path, step=11, name="SIGTERM"), "--run.root=stopped"]
     assert experiment("fit", *stopped) == 143
     run = tmp_path / "stopped" / model / "version_0"
-    assert "stopped by SIGTERM at step 11, which" in capfd.readouterr().err
-    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 11
+    assert f"stopped by SIGTERM at step {step}, which" in capfd.readouterr().err
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == step
     with (run / LOCK_FILE).open("r+") as file:  # nobody holds the run any more
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     identity = RunRecord.read(run).id

@@ -137,14 +137,17 @@ def test_scores_of_samples_are_measured_by_their_number_and_reference_and_not_by
         draw(tmp_path / split, 2)
     data = ImageDataModule(source=ImageFolder(str(tmp_path), channels=3), size=16)
 
-    def measured(model, **options):
+    def measured(model, limit=1.0, **options):
         evaluation = Evaluation(DigitsFeatures(any_images=True), **options)
-        return measured_by(SimpleNamespace(callbacks=[evaluation], datamodule=data), model)
+        trainer = SimpleNamespace(callbacks=[evaluation], datamodule=data, limit_val_batches=limit)
+        return measured_by(trainer, model)
 
     of_samples = measured(gan(), reference="test")
     assert measured(gan(), reference="test", samples=50) == of_samples | {"samples": 50} != of_samples
     of_reconstructions = measured(vqvae())
     assert measured(vqvae(), reference="test", samples=50) == of_reconstructions
+    assert measured(gan(), 1, reference="test") == of_samples
+    assert len({str(measured(vqvae(), limit)) for limit in (1.0, 1, 0.5)}) == 3
     assert of_samples["extractor"] == of_reconstructions["extractor"] == "DigitsFeatures"
     draw(tmp_path / "val", 1, first=9)
     data = ImageDataModule(source=ImageFolder(str(tmp_path), channels=3), size=16)

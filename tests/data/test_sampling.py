@@ -52,7 +52,7 @@ def test_labels_belong_to_their_images():
 @pytest.mark.parametrize("stop", [0, 1, 2, 3])
 def test_a_few_batches_are_every_epoch_also_after_a_resumption(stop):
     first, second = numbers(TrainingBatches(numbered(17), 4, seed=0, flip=False))[:2]
-    part, resumed = (TrainingBatches(numbered(17), 4, seed=0, flip=False, overfit=2) for _ in range(2))
+    part, resumed = (TrainingBatches(numbered(17), 4, seed=0, flip=False, limit=2, repeat=True) for _ in range(2))
 
     def endless(loader):
         # Lightning takes no more batches of an epoch than these.

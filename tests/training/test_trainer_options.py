@@ -6,6 +6,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from conftest import CONFIGS, SHORT, SMALL
+from gen_experiments.data.sampling import epoch_order
 from gen_experiments.images import ImageSpec
 from gen_experiments.losses.adversarial import NonSaturating
 from gen_experiments.losses.lecam import LeCam
@@ -119,6 +120,18 @@ def test_an_overfitted_run_sees_the_same_batches_in_every_epoch(tmp_path, overfi
     first, second = seen.batches[:2]
     assert first != second
     assert seen.batches == [first, second] * 3
+
+
+@pytest.mark.parametrize("limit", [3, 0.65])  # of 5 batches
+def test_epochs_of_a_part_of_the_batches_are_equally_long(tmp_path, limit):
+    from gen_experiments.data.datamodule import ImageDataModule
+
+    seen, model = Seen(), gan()
+    trainer = quiet_trainer(seen, -1, tmp_path, max_epochs=3, limit_train_batches=limit, limit_val_batches=0)
+    trainer.fit(model, datamodule=ImageDataModule(size=8, batch_size=287, eval_batch_size=1))
+    orders = [epoch_order(1437, seed=0, epoch=epoch)[: 3 * 287].reshape(3, -1).tolist() for epoch in range(3)]
+    assert seen.batches == [batch for order in orders for batch in order]
+    assert model.images_seen == model.run_images  # by which schedules end
 
 
 def test_a_single_callback_is_taken(experiment, tmp_path):
