@@ -166,7 +166,7 @@ class Trials:
             if any(self.home.glob("version_*")):
                 raise UserError(f"{self.home} holds other runs: change --run.name in the sweep's command") from None
             return []
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise UserError(f"{path} is damaged ({quoted(error)}): remove {self.home}, or change --run.name") from None
         if not same:
             raise UserError(f"{path} holds the trials of another sweep or seed: change --run.name in its command")

@@ -94,9 +94,10 @@ def test_trials_of_another_sweep_are_not_mixed_in():
     assert len(Trials(SweepFile.read(Path("moved.yaml")), 0).all) == 1
     with pytest.raises(UserError, match="another sweep or seed"):
         Trials(SweepFile.read(Path("sweep.yaml")), 1)
-    Path("runs/searched/sweep.json").write_text("{}")
-    with pytest.raises(UserError, match="is damaged"):
-        Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    for damaged in ("{}", "[" * 100_000):
+        Path("runs/searched/sweep.json").write_text(damaged)
+        with pytest.raises(UserError, match="is damaged"):
+            Trials(SweepFile.read(Path("sweep.yaml")), 0)
     Path("runs/searched/sweep.json").unlink()
     Path("runs/searched/version_0").mkdir()
     with pytest.raises(UserError, match="holds other runs"):
