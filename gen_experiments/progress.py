@@ -11,9 +11,14 @@ from gen_experiments import distributed
 
 QUIET = 5.0  # seconds before anything is shown, as most work has ended by then
 BETWEEN_LINES = 30.0  # seconds between two lines in a log file
-
-
 LINE = "{n_fmt} of {total_fmt}{unit} ({percentage:.0f}%), {remaining} left, {rate_fmt}"
+
+
+class _Bar(tqdm):  # type: ignore[misc]
+    """A bar whose unit has a space before it behind a number, as in "6 images", but not in "2.00s/images"."""
+
+    def __str__(self) -> str:
+        return str(super().__str__()).replace("s/ ", "s/")
 
 
 class _Lines:
@@ -59,12 +64,13 @@ def counting(total: int, what: str) -> Iterator[Callable[[int], object]]:
     """
     on_terminal = sys.stderr.isatty()
     interval = 1.0 if on_terminal else BETWEEN_LINES
-    with tqdm(
+    with _Bar(
         total=total,
         unit=f" {what}",
         delay=QUIET,
         mininterval=interval,
         maxinterval=interval,
+        miniters=1,  # else a thread of tqdm repeats the last line while the next item takes its time
         leave=False,
         bar_format=None if on_terminal else LINE,
         file=sys.stderr if on_terminal else _Lines(sys.stderr),

@@ -31,15 +31,16 @@ def test_the_last_iteration_is_scored_and_saved_wherever_it_falls(experiment, tm
     assert scored == sorted({*range(2, steps + 1, 2), steps})
 
 
-def test_every_run_ends_with_a_checkpoint(experiment, tmp_path):
+def test_every_run_ends_with_a_checkpoint_and_its_losses(experiment, tmp_path, capsys):
     ends = {
         "no_validation": ["--trainer.limit_val_batches=0"],
         "epochs": ["--trainer.limit_val_batches=0", "--trainer.max_steps=-1", "--trainer.max_epochs=1"],
         "time": ["--trainer.limit_val_batches=0", "--trainer.max_steps=-1", "--trainer.max_time=00:00:00:01"],
     }
     for name, end in ends.items():
-        options = [*RUNS["vqvae"], *SHORT, *FEW, f"--run.name={name}"]
+        options = [*RUNS["vqvae"], *SHORT, *FEW, f"--run.name={name}", "--trainer.log_every_n_steps=50"]
         assert experiment("fit", *options, *end) == 0
+        assert ("train/loss" in capsys.readouterr().out) == (name != "time")  # whose last iteration nobody foresees
         last = checkpoint(tmp_path / "runs" / name / "version_0" / "checkpoints" / "last.ckpt")
         assert last["global_step"] == {"no_validation": 4, "epochs": 3}.get(name, last["global_step"])
 

@@ -7,6 +7,6 @@
 - `interruption`, `resumption`, `changes`, `checkpoint_io`, `nonfinite`, `divergence`: how a run stops, goes on (also
   with other images) and keeps its checkpoints;
 - `progress`, `throughput`, `cost`, `plan`, `summary`: how far and how fast a run is, what it takes, and its result;
-- `protocols`: what callbacks and commands expect of a model; `lookups`: what they look up in a
-  trainer.
+- `protocols`: what callbacks and commands expect of a model; `lookups`: what they look up in a trainer; `no_effect`:
+  warnings of options that nothing reads.
 """

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from gen_experiments import distributed
 from gen_experiments.callbacks.lookups import callbacks_of
+from gen_experiments.callbacks.no_effect import warn_of_no_effect
 from gen_experiments.callbacks.throughput import is_logged
 from gen_experiments.errors import check_interval
 
@@ -66,6 +67,12 @@ class StopOnDivergence(Callback):
         self._perfect_since: int | None = None  # images seen
         self._restored = 0
         self._warned = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warns of options of a return, where there is none."""
+        if not self.restore:
+            why = "without a return to the best checkpoint: set restore to true"
+            warn_of_no_effect(self, ("rate", "restores"), why, "StopOnDivergence")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -14,7 +14,7 @@ from gen_experiments.callbacks.best import choose_best_without_fid
 from gen_experiments.callbacks.interruption import pause_point
 from gen_experiments.callbacks.lookups import data_of
 from gen_experiments.callbacks.protocols import Reconstructs, Samples, SamplesOfClasses, Translates, images_in
-from gen_experiments.callbacks.shares import check_shares
+from gen_experiments.callbacks.shares import check_shares, warn_of_unread
 from gen_experiments.errors import UserError, check_interval
 from gen_experiments.evaluation.class_variety import ClassVariety
 from gen_experiments.evaluation.online import OnlineScores, PairScores
@@ -103,6 +103,7 @@ class Evaluation(Callback):
             UserError: they are not for these images, or there are more processes than images to evaluate.
         """
         data = data_of(trainer)
+        warn_of_unread(self, pl_module)
         if stage == "test" or (stage in ("fit", "validate") and trainer.limit_val_batches):
             split = "test" if stage == "test" else "val"
             check_shares(data, pl_module, split)
@@ -205,8 +206,7 @@ class Evaluation(Callback):
         if maps_images and self._in_pairs:
             scores |= self.pairs.compute(self._has_source_images)
         if self._scores is not None and (maps_images or isinstance(pl_module, Samples)):
-            if not maps_images:
-                assert isinstance(pl_module, Samples)
+            if isinstance(pl_module, Samples) and not maps_images:
                 self._update_by_samples(trainer, pl_module, self._scores)
                 scores |= self._varieties(pl_module, self._scores)
             of_sets = self._scores.compute(maps_images and self._in_pairs, self._labels(pl_module))

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from lightning.pytorch import LightningModule
 
 from gen_experiments import distributed
-from gen_experiments.callbacks.protocols import Reconstructs, Translates
+from gen_experiments.callbacks.no_effect import warn_of_no_effect
+from gen_experiments.callbacks.protocols import Reconstructs, Samples, Translates
 from gen_experiments.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ def check_evaluation(evaluation: "Evaluation", model: LightningModule, data: "Im
             "evaluation.lpips is for reconstructions, and for translations of pictures with a true counterpart: "
             f"leave it out for this {type(model).__name__}"
         )
+
+
+def warn_of_unread(evaluation: "Evaluation", model: LightningModule) -> None:
+    """Warns of options that the scores of this model do not read."""
+    if evaluation.extractor is None:
+        why = "without features to compare: choose an evaluation.extractor"
+        warn_of_no_effect(evaluation, ("metrics",), why, "evaluation")
+    if not isinstance(model, Samples):
+        why = f"on the scores of a {type(model).__name__}, which makes no samples"
+        warn_of_no_effect(evaluation, ("samples", "seed", "reference"), why, "evaluation")
 
 
 def check_shares(data: "ImageDataModule", model: LightningModule, split: str) -> None:

@@ -75,7 +75,7 @@ def check_fits(model: ImageModel, path: str | Path) -> dict[str, Any]:
     differing = _differing(model, checkpoint["state_dict"])
     if differing is not None:
         raise UserError(
-            f"{path} does not fit this configuration ({quoted(differing)} differs): "
+            f"{path} does not fit this configuration ({quoted(differing)}): "
             f"use the config.yaml of the run that wrote it"
         )
     return checkpoint
@@ -106,9 +106,7 @@ def load_model(path: str | Path, required: type[Kind], task: str) -> Kind:
             raise _unable(kind, path, task)
         differing = _differing(model, state)
         if differing is not None:
-            raise UserError(
-                f"{path} holds other weights than those of the model it describes ({quoted(differing)} differs)"
-            )
+            raise UserError(f"{path} holds other weights than those of the model it describes ({quoted(differing)})")
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(state)
         broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
@@ -171,8 +169,13 @@ def _build(kind: type[ImageModel], hyper_parameters: dict[str, Any], path: str |
 
 
 def _differing(model: nn.Module, state: dict[str, Tensor]) -> str | None:
-    """Returns the name of a weight that only one of the two has, or that differs in shape; None if none does."""
+    """Returns what is wrong with the first weight that does not fit, in the order of the model; None if all fit."""
     expected = model.state_dict()
-    missing = sorted(expected.keys() ^ state.keys())
-    reshaped = (name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape)
-    return missing[0] if missing else next(reshaped, None)
+    for name in (*expected, *state):
+        if name not in state:
+            return f"{name} is missing"
+        if name not in expected:
+            return f"{name} is unknown"
+        if state[name].shape != expected[name].shape:
+            return f"{name} has the shape {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+    return None

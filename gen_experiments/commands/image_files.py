@@ -20,16 +20,13 @@ from gen_experiments.untrusted.arrays import read_archive
 from gen_experiments.untrusted.unreadable import Unreadable
 
 
-def read_images(folder: str, image: ImageSpec, reading: Reading) -> tuple[list[Path], Tensor]:
-    """Returns the paths of the pictures below a folder, sorted, and the pictures as the run trains on them.
-
-    The pictures are (N, C, H, W) uint8, or uint16 if the run's data keep 16 bits.
+def read_images(files: Sequence[Path], image: ImageSpec, reading: Reading) -> Tensor:
+    """Returns pictures as the run trains on them: (N, C, H, W) uint8, or uint16 if the run's data keep 16 bits.
 
     Raises:
-        UserError: the folder is missing or empty, or a picture cannot be decoded.
+        UserError: a picture cannot be decoded.
     """
-    files, names = found_pictures(folder, reading)
-    return names, torch.from_numpy(decode_all(files, image.size, image.channels, reading.framing))
+    return torch.from_numpy(decode_all(files, image.size, image.channels, reading.framing))
 
 
 def found_pictures(folder: str, reading: Reading) -> tuple[list[Path], list[Path]]:

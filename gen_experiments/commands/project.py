@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gen_experiments.commands.devices import load_on_device
-from gen_experiments.commands.image_files import check_image_file, read_images
+from gen_experiments.commands.image_files import check_image_file, checked_pictures, read_images
 from gen_experiments.commands.labels import class_names, class_numbers, one_label
 from gen_experiments.commands.reading import eight_bits, reading_of
 from gen_experiments.errors import UserError, check_interval
@@ -69,16 +69,18 @@ def project(
     """
     check_image_file(out)
     prepare_file(Path(latents))
-    model = load_on_device(checkpoint, GAN, "project: it has no noise to look for", device)
-    model.requires_grad_(False)
     check_interval("[1, inf)", steps=steps)
     check_interval("(0, inf)", lr=lr)
     check_interval("[0, inf)", shell=shell, perceptual=perceptual, seed=seed)
+    reading = reading_of(checkpoint)
+    files, _ = checked_pictures(images, reading)
+    model = load_on_device(checkpoint, GAN, "project: it has no noise to look for", device)
+    model.requires_grad_(False)
     if class_ is None and model.num_classes is not None:
         raise UserError("the GAN is conditional: name the pictures' --class")
     label = None if class_ is None else class_numbers("--class", [class_], model)[0]
     others = [] if classes is None else class_numbers("--classes", classes, model)
-    _, kept = read_images(images, model.image, reading_of(checkpoint))
+    kept = read_images(files, model.image, reading)
     originals = eight_bits(kept)
     features = Perceptual(net=net, weights=weights) if perceptual > 0 else None
 

@@ -74,7 +74,7 @@ def read_record(path: Path) -> dict[str, Any]:
             raise TypeError("a side is no description")
     except OSError as error:
         raise UserError(f"there is no record at {path} ({error.strerror}): write one by evaluate") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(f"{path} holds no record of an evaluation: write it anew by evaluate") from None
     return record
 

@@ -37,8 +37,10 @@ def score(
         metrics: keys of `METRICS`.
 
     Raises:
-        UserError: a metric needs images instead of statistics, more images, or a classifier.
+        UserError: a metric needs images instead of statistics, more images or another extractor.
     """
+    count = None if generated.features is None else len(generated.features)
+    check_extractor(metrics, extractor, count, generated.paired)
     scores: dict[str, Score] = {}
     for name in metrics:
         if name not in scores:
@@ -130,8 +132,6 @@ def _frechet(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtracto
 
 
 def _spatial(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
-    if not extractor.num_spatial:
-        raise UserError("sfid is by InceptionFeatures with its resizing of tensorflow: leave it out")
     if generated.spatial is None or real.spatial is None:
         raise UserError("sfid needs images, or statistics with mu_s and sigma_s: leave it out, or write them by stats")
     return {"sfid": Score(float(frechet_distance(real.divided(real.spatial), generated.divided(generated.spatial))))}
@@ -140,8 +140,6 @@ def _spatial(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtracto
 def _extrapolated(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     if generated.features is None:
         raise UserError("fid_infinity needs the images that are evaluated, not statistics alone: leave it out")
-    if generated.paired:
-        raise UserError("fid_infinity is for samples, not for reconstructions of the reference: leave it out")
     return {"fid_infinity": Score(*frechet_infinity(real.divided(real.moments), generated.features))}
 
 
@@ -163,10 +161,7 @@ def _kernel(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor
 def _classes(generated: FeatureSet, real: FeatureSet, extractor: FeatureExtractor) -> dict[str, Score]:
     features, _ = _features("is", generated, generated)
     logits = extractor.classify(features.to(extractor.device))
-    if logits is None:
-        raise UserError(
-            f"is needs an extractor that classifies, which {type(extractor).__name__} does not: leave it out"
-        )
+    assert logits is not None  # by `check_extractor`
     known = logits.cpu()
     of_splits, of_all = inception_score(known, IS_SPLITS), inception_score(known, 1).mean
     # Splits give scores like published ones, with ten times the bias of all images at once, about b/n; the error of the

@@ -45,7 +45,7 @@ class ImageModel(Recorded, ManualOptimization, ABC):
         scores_batches: whether evaluation steps use their images, so that each process needs some.
         score_without_fid: the score that chooses the best checkpoint without a FID, and `min` or `max`; or None.
         alternatives: what to do instead, by the task of a command that the model cannot do.
-        logs_this_iteration: whether the loggers get the values of `log_training` now (`trainer.log_every_n_steps`).
+        logs_this_iteration: whether `log_training` logs now: each `trainer.log_every_n_steps`, and at a run's end.
     """
 
     scores_batches: ClassVar[bool] = True
@@ -149,8 +149,7 @@ class ImageModel(Recorded, ManualOptimization, ABC):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Sets the learning rates, the random state and the images seen of this iteration.
 
-        The global random state is set from (seed, iteration, rank), so that a resumed run continues dropout and the
-        like as if it had not stopped.
+        The global random state follows from (seed, iteration, rank), so that dropout is the same in a resumed run.
 
         Raises:
             UserError: the batch is none of `ImageDataModule`.
@@ -158,7 +157,8 @@ class ImageModel(Recorded, ManualOptimization, ABC):
         if not isinstance(batch, Batch):
             raise UserError(f"a batch is a {type(batch).__name__}: train on the batches of an ImageDataModule")
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        self.logs_this_iteration = every > 0 and (self.global_step + 1) % every == 0
+        last = self.images_seen >= self.images_before_last  # it is shown at the end, also of a run shorter than `every`
+        self.logs_this_iteration = every > 0 and (last or (self.global_step + 1) % every == 0)
         self._lr_factor = self.lr_schedule(self.images_seen) if self.lr_schedule else 1.0
         for optimizer, rates in self._scheduled:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):

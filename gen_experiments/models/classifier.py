@@ -24,6 +24,7 @@ from gen_experiments.randomness import Stream
 from gen_experiments.runs.location import run_folder
 from gen_experiments.schedules import Schedule
 from gen_experiments.storage import atomic_write
+from gen_experiments.training.data_checks import warn_of_unseen_damage
 from gen_experiments.training.optimizers import OptimizerFactory
 
 ClassifierFactory = Callable[[ImageSpec], ClassifierNet]
@@ -75,6 +76,10 @@ class Classifier(ImageModel):
         """Returns `classifier`: (B, C, H, W) images in [-1, 1] -> (B, num_classes) logits."""
         inputs = {"images": example_images(self.image)}
         return {"classifier": PureFunction(self.network, (self.network,), inputs, ("logits",))}
+
+    def on_fit_start(self) -> None:
+        """Warns of damage that it cannot see."""
+        warn_of_unseen_damage(self)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the cross-entropy of a batch."""

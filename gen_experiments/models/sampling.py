@@ -14,6 +14,7 @@ from gen_experiments.errors import UserError, quoted, shortened
 from gen_experiments.images import Batch
 from gen_experiments.models.base import ImageModel
 from gen_experiments.randomness import Stream
+from gen_experiments.training.data_checks import warn_of_unseen_damage
 
 
 class GenerativeModel(ImageModel, ABC):
@@ -73,7 +74,8 @@ class GenerativeModel(ImageModel, ABC):
         return torch.bucketize(images, ends, right=True)
 
     def on_fit_start(self) -> None:
-        """Counts the training images of each class, and warns of classes without any."""
+        """Counts the training images of each class; warns of classes without any, and of damage that it cannot see."""
+        warn_of_unseen_damage(self)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if self.num_classes is None or not isinstance(data, ImageDataModule):
             return

@@ -22,9 +22,15 @@ def is_first_process() -> bool:
 
 
 def process_suffix() -> str:
-    """Returns what tells the messages of this process from those of the first, such as " (process 3)"."""
-    rank = process_rank()
-    return "" if rank == "0" else f" (process {rank})"
+    """Returns what tells the messages of this process from those of others, such as " (process 3)"; "" for the first.
+
+    Where Lightning starts the processes of each node, only the node of each is known beside its number there.
+    """
+    if is_first_process():
+        return ""
+    numbered = "RANK" in os.environ or os.environ.get("SLURM_PROCID", "0") != "0"
+    node = "0" if numbered else os.environ.get("NODE_RANK", "0")
+    return f" (process {process_rank()}{'' if node == '0' else f' of node {node}'})"
 
 
 def process_rank() -> str:

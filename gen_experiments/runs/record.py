@@ -54,7 +54,7 @@ class RunRecord:
             return cls(**{each.name: contents[each.name] for each in fields(cls) if each.name in contents})
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{path} is damaged ({error}): remove it, or name another run") from None
 
     def write(self, folder: Path) -> None:

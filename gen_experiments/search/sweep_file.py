@@ -1,6 +1,8 @@
 """The file of a W&B sweep: its parameters, the search method and the early termination."""
 
 import itertools
+import math
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +78,7 @@ class SweepFile:
             sweep.combinations()
         else:
             sweep.distributions()
+            sweep.weighted(0)
         sweep.pruner()
         return sweep
 
@@ -100,6 +103,27 @@ class SweepFile:
             UserError: a parameter has no known distribution.
         """
         return {key: self._distribution(key, described) for key, described in self.parameters.items()}
+
+    def weighted(self, seed: int) -> dict[str, Any]:
+        """Returns a draw of each parameter whose values have `probabilities`, which the method `random` alone obeys.
+
+        Raises:
+            UserError: they are not as many numbers as there are values, or do not sum to 1.
+        """
+        drawn = {}
+        for key, described in self.parameters.items():
+            if self.method == "random" and "probabilities" in described and "values" in described:
+                values, weights = self._values(key, described) or [], described["probabilities"]
+                try:
+                    fits = len(weights) == len(values) and min(weights) >= 0 and math.isclose(math.fsum(weights), 1)
+                except TypeError:
+                    fits = False
+                if not fits:
+                    raise UserError(
+                        f"{self.path}: the probabilities of {key} must be one number for each value, and sum to 1"
+                    )
+                drawn[key] = random.Random(f"{seed} {key}").choices(values, weights)[0]
+        return drawn
 
     def sampler(self, seed: int) -> "BaseSampler":
         """Returns the sampler: for `bayes` a Parzen estimator, while W&B's server uses a Gaussian process."""
@@ -146,7 +170,11 @@ class SweepFile:
             raise UserError(f"{self.path}: the distribution {name} of {key} is not known without W&B's server")
         try:
             low, high = described["min"], described["max"]
+            if not (math.isfinite(float(low)) and math.isfinite(float(high))):
+                raise ValueError("min and max must be finite")
             if name == "int_uniform" or (name is None and isinstance(low, int) and isinstance(high, int)):
+                if not (float(low).is_integer() and float(high).is_integer()):
+                    raise ValueError("min and max must be whole numbers")
                 return IntDistribution(int(low), int(high))
             step = float(described.get("q", 1)) if name == "q_uniform" else None
             return FloatDistribution(float(low), float(high), log=name == "log_uniform_values", step=step)

@@ -1,6 +1,7 @@
 """Stores the trials of a sweep, and draws the next one."""
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -56,7 +57,10 @@ class Trials:
     def __init__(self, file: SweepFile, seed: int) -> None:
         self.file, self.seed = file, seed
         self.arguments = list(file.arguments)
-        options = dict(word[2:].split("=", 1) for word in self.arguments if word.startswith("--") and "=" in word)
+        options = {}
+        for word, following in itertools.pairwise([*self.arguments, ""]):
+            name, joined, value = word.removeprefix("--").partition("=")
+            options[name] = value if joined else following
         if "run.name" not in options:
             options["run.name"] = f"sweep_{file.path.stem}"
             self.arguments.append(f"--run.name={options['run.name']}")
@@ -93,7 +97,7 @@ class Trials:
                 return None
             drawn = combinations[len(self.all)]
         else:
-            drawn = self._study().ask(self.file.distributions()).params
+            drawn = self._study().ask(self.file.distributions()).params | self.file.weighted(self._draw_seed())
         self.all.append(Trial(drawn))
         self.write()
         return self.all[-1]
@@ -142,12 +146,9 @@ class Trials:
         """Returns a study of the trials, which draws the next one and recognises hopeless ones."""
         import optuna
 
-        from gen_experiments.randomness import Stream, key_seed  # here, as `sweep` reads its file without torch
-
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        seed = key_seed(Stream.DRAW, self.seed, len(self.all)) % 2**32
         study = optuna.create_study(
-            sampler=self.file.sampler(seed),
+            sampler=self.file.sampler(self._draw_seed()),
             pruner=self.file.pruner(),
             direction="maximize" if self.file.goal == "maximize" else "minimize",
         )
@@ -155,6 +156,12 @@ class Trials:
             if trial is not without and (best := self.best(trial)) is not None:
                 _report(study, trial, self.file, best)
         return study
+
+    def _draw_seed(self) -> int:
+        """Returns the seed of the next trial's draws."""
+        from gen_experiments.randomness import Stream, key_seed  # here, as `sweep` reads its file without torch
+
+        return key_seed(Stream.DRAW, self.seed, len(self.all)) % 2**32
 
     def _read(self) -> list[Trial]:
         path = self.home / STATE_FILE
@@ -166,7 +173,7 @@ class Trials:
             if any(self.home.glob("version_*")):
                 raise UserError(f"{self.home} holds other runs: change --run.name in the sweep's command") from None
             return []
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise UserError(f"{path} is damaged ({quoted(error)}): remove {self.home}, or change --run.name") from None
         if not same:
             raise UserError(f"{path} holds the trials of another sweep or seed: change --run.name in its command")

@@ -1,7 +1,8 @@
-"""What models that turn pictures into others need of their data."""
+"""What models need of the sources in their data, which some turn into other pictures."""
 
 from lightning.pytorch import LightningModule
 
+from gen_experiments import distributed
 from gen_experiments.errors import UserError
 
 
@@ -29,4 +30,12 @@ def require_pairs(model: LightningModule) -> None:
         raise UserError(
             f"{type(model).__name__} learns from pairs that show the same: choose PairedFolders, not shuffled, or "
             "a model for unpaired pictures, such as CycleGAN"
+        )
+
+
+def warn_of_unseen_damage(model: LightningModule) -> None:
+    """Warns of damaged sources for a model that looks at the images alone."""
+    if getattr(model.trainer.datamodule, "damage", None):  # type: ignore[attr-defined]
+        distributed.warn_once(
+            f"data.damage has no effect on a {type(model).__name__}, which sees whole images alone", 3
         )

@@ -43,7 +43,7 @@ def test_progress_is_of_what_is_done_and_not_of_what_is_decoded_ahead(tmp_path, 
     assert [(len(part), begun[-1]) for part in parts] == [(2, 0), (2, 2), (1, 4)]
 
 
-@pytest.mark.parametrize("command", ["translate", "restore", "reconstruct", "encode", "inpaint", "damage"])
+@pytest.mark.parametrize("command", ["translate", "restore", "reconstruct", "encode", "inpaint", "damage", "project"])
 def test_what_is_no_picture_by_its_header_is_refused_before_a_model_is_loaded(refused, monkeypatch, tmp_path, command):
     def load(*_, **__):
         raise AssertionError("the model was loaded in vain")
@@ -55,7 +55,7 @@ def test_what_is_no_picture_by_its_header_is_refused_before_a_model_is_loaded(re
     monkeypatch.setattr(f"gen_experiments.commands.{module}.load_on_device", load)
     (tmp_path / "any.ckpt").write_text("of no use")
     subject = RESTORATION if command == "damage" else "any.ckpt"
-    out = "codes.npz" if command == "encode" else "out"
+    out = {"encode": "codes.npz", "project": "grid.png"}.get(command, "out")
     said = refused(command, subject, "--images=in", f"--out={out}")
     assert "in/035.png cannot be decoded" in said
     assert said.endswith("1 more is refused: in/038.png")

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import pytest
 from PIL import Image
+from tqdm import TMonitor, tqdm
 
 from forked import Forked
 from gen_experiments.progress import progress
@@ -89,11 +90,23 @@ def test_progress_of_something_short_is_not_shown(capsys, clock):
 def test_in_a_file_progress_of_something_long_is_a_line_every_half_minute(capsys, clock):
     work(clock, 12)
     assert capsys.readouterr().err.split("\n") == [
-        "6 of 20 images (30%), 01:24 left,  6.00s/ images",
-        "12 of 20 images (60%), 00:48 left,  6.00s/ images",
-        "18 of 20 images (90%), 00:12 left,  6.00s/ images",
+        "6 of 20 images (30%), 01:24 left,  6.00s/images",
+        "12 of 20 images (60%), 00:48 left,  6.00s/images",
+        "18 of 20 images (90%), 00:12 left,  6.00s/images",
         "",
     ]
+
+
+def test_no_line_is_repeated_while_an_item_takes_its_time(capsys, monkeypatch):
+    """tqdm's own thread, which looks every 10 s, looks every 20 ms here."""
+    for name, value in {"QUIET": 0.0, "BETWEEN_LINES": 0.05}.items():
+        monkeypatch.setattr(f"gen_experiments.progress.{name}", value)
+    thread = TMonitor(tqdm, 0.02)
+    for _ in progress(80, "images", 20):
+        time.sleep(0.15)
+    thread.exit()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" (")[0] for line in lines] == [f"{done} of 80 images" for done in (0, 20, 40, 60, 80)]
 
 
 def test_on_a_terminal_progress_is_a_bar_that_goes_at_the_end(clock, monkeypatch):

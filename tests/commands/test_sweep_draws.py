@@ -1,5 +1,6 @@
 """What a sweep draws from, when it ends a trial, and where its trials are: ranges, methods, hyperband and folders."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,47 @@ def test_bayes_draws_near_the_best_and_random_everywhere():
     assert near["bayes"] > 10 > near["random"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ({"min": 1.0, "max": math.inf}, "min and max must be finite"),
+        ({"distribution": "int_uniform", "min": 0.5, "max": 3}, "min and max must be whole numbers"),
+        ({"distribution": "int_uniform", "min": 1, "max": math.nan}, "min and max must be finite"),
+        ({"values": [1, 2], "probabilities": [1]}, "one number for each value, and sum to 1"),
+        ({"values": [1, 2], "probabilities": [0.5, 0.6]}, "one number for each value, and sum to 1"),
+        ({"values": [1, 2], "probabilities": "ab"}, "one number for each value, and sum to 1"),
+    ],
+)
+def test_what_cannot_be_drawn_from_is_refused(asked, refused):
+    write(parameters={"a": asked}, method="random")
+    with pytest.raises(UserError, match=refused):
+        SweepFile.read(Path("sweep.yaml"))
+
+
+def test_values_are_drawn_by_their_probabilities():
+    """4 of 40 draws of a tenth; the deviation is 1.9."""
+    weighted = {"values": [1, 2, None], "probabilities": [0.1, 0.9, 0]}
+    write(parameters={"a": weighted, "b": {"min": 0.0, "max": 1.0}}, method="random")
+    trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    for _ in range(40):
+        trial = trials.next()
+        trial.state, trial.history = "finished", [1.0]
+    drawn = [trial.parameters["a"] for trial in trials.all]
+    assert set(drawn) == {1, 2}
+    assert 1 <= drawn.count(1) <= 10
+
+
+def test_a_name_may_be_a_word_of_its_own():
+    held = described()
+    held["command"][-1:-1] = ["--run.root", "elsewhere"]
+    held["command"] = [word for word in held["command"] if word != "--run.name=searched"]
+    held["command"][-1:-1] = ["--run.name", "own"]
+    Path("sweep.yaml").write_text(yaml.safe_dump(held))
+    trials = Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    assert trials.home == Path("elsewhere/own")
+    assert not any(word.startswith("--run.name=") for word in trials.arguments)
+
+
 def test_the_runs_of_a_sweep_may_lie_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     held = described()
@@ -94,9 +136,10 @@ def test_trials_of_another_sweep_are_not_mixed_in():
     assert len(Trials(SweepFile.read(Path("moved.yaml")), 0).all) == 1
     with pytest.raises(UserError, match="another sweep or seed"):
         Trials(SweepFile.read(Path("sweep.yaml")), 1)
-    Path("runs/searched/sweep.json").write_text("{}")
-    with pytest.raises(UserError, match="is damaged"):
-        Trials(SweepFile.read(Path("sweep.yaml")), 0)
+    for damaged in ("{}", "[" * 100_000):
+        Path("runs/searched/sweep.json").write_text(damaged)
+        with pytest.raises(UserError, match="is damaged"):
+            Trials(SweepFile.read(Path("sweep.yaml")), 0)
     Path("runs/searched/sweep.json").unlink()
     Path("runs/searched/version_0").mkdir()
     with pytest.raises(UserError, match="holds other runs"):

@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from gen_experiments.evaluation.records import differences
+from gen_experiments.errors import UserError
+from gen_experiments.evaluation.records import differences, read_record
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,10 @@ def test_what_must_be_equal_for_a_ranking(field):
     role, _, name = field.rpartition(".")
     (other["protocol"][role] if role else other["protocol"])[name] = "another"
     assert differences([one, other]) == {field: [None, "another"]}
+
+
+@pytest.mark.parametrize("contents", ["", "{}", '{"scores": {}, "protocol": {}}', "[" * 100_000, "\xff"])
+def test_what_is_no_record_is_named(tmp_path, contents):
+    (tmp_path / "eval.json").write_text(contents, encoding="latin-1")
+    with pytest.raises(UserError, match=r"eval\.json holds no record of an evaluation: write it anew by evaluate"):
+        read_record(tmp_path / "eval.json")

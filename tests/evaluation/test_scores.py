@@ -47,7 +47,7 @@ def test_reconstructions_are_resampled_with_their_originals(sides):
 
 def test_fid_infinity_is_for_samples(sides):
     real, remade = sides
-    with pytest.raises(UserError, match="not for reconstructions"):
+    with pytest.raises(UserError, match="not for pairs with the reference"):
         score(collected(remade, paired=True), collected(real), DigitsFeatures(), ["fid_infinity"])
 
 

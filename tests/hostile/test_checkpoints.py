@@ -50,6 +50,21 @@ def test_sizes_that_the_weights_do_not_have(refused, contents, subtests_of):
             assert "larger model" in said or "other weights" in said
 
 
+def test_the_first_weight_that_does_not_fit_is_named(refused, contents):
+    held = contents["gan"]["state_dict"]
+    first = next(iter(held))
+    shape = tuple(held[first].shape)
+    flat = {name: weight.flatten() for name, weight in held.items()}
+    states = {
+        f"({first} has the shape ({held[first].numel()},), not {shape})": flat,
+        f"({first} is missing)": {name: weight for name, weight in held.items() if name != first},
+        "(another is unknown)": {"another": torch.zeros(1), **held},
+    }
+    for said, state in states.items():
+        torch.save({**contents["gan"], "state_dict": state}, "evil.ckpt")
+        assert said in refused("sample", "evil.ckpt")
+
+
 # As large as the constructors allow.
 @pytest.mark.parametrize(("name", "value"), [("num_codes", 2**24), ("dim", 2**16)])
 def test_codebooks_that_the_file_does_not_have(refused, contents, tmp_path, name, value):

@@ -1,6 +1,7 @@
 """Labels and spectral norm, which every pair takes."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -129,12 +130,24 @@ def test_gradients_can_be_penalised(kind, options):
     assert all(torch.isfinite(p.grad).all() for p in discriminator.parameters() if p.grad is not None)
 
 
-def test_labels_that_only_one_of_both_networks_is_given_are_said(experiment, mistake):
+def test_labels_that_only_one_of_both_networks_is_given_and_other_options_without_effect_are_said(experiment, mistake):
     options = [*SMALL["gan"], *SHORT, "--trainer.max_steps=1", "--evaluation.extractor=null"]
     assert "set generator.conditional to true" in mistake("fit", *options, "--model.discriminator.conditional=true")
     useless = ["--model.generator.conditional=true", "--model.augmentation_strength=0.5"]
-    useless += ["--model.penalties=null", "--model.penalty_schedule=Constant"]
+    useless += [
+        "--model.penalties=null",
+        "--model.penalty_schedule=Constant",
+        "--data.damage=[{class_path: ShotNoise}]",
+    ]
+    useless += ["--evaluation.metrics=[mind]", "--trainer.callbacks+=StopOnDivergence", "--trainer.callbacks.rate=0.25"]
     with pytest.warns(UserWarning, match="nothing teaches the generator its classes") as warned:
         assert experiment("fit", *options, *useless) == 0
-    for option in ("augmentation_strength", "penalty_schedule"):
-        assert sum(f"{option} has no effect" in str(warning.message) for warning in warned) == 1
+    said = re.findall(r"(\S+(?:, \S+)*) ha(?:s|ve) no effect", "\n".join(str(warning.message) for warning in warned))
+    without = [
+        "augmentation_strength",
+        "penalty_schedule",
+        "data.damage",
+        "evaluation.metrics",
+        "StopOnDivergence.rate",
+    ]
+    assert sorted(said) == sorted(without)

@@ -117,6 +117,9 @@ def test_a_job_that_cannot_be_requeued_is_to_be_submitted_again(launched, tmp_pa
         ({"SLURM_PROCID": 5, "LOCAL_RANK": 1}, " (process 5)"),
         ({"RANK": 3, "SLURM_PROCID": 1, "LOCAL_RANK": 1}, " (process 3)"),
         ({"LOCAL_RANK": 2}, " (process 2)"),
+        ({"NODE_RANK": 1}, " (process 0 of node 1)"),
+        ({"NODE_RANK": 1, "LOCAL_RANK": 2}, " (process 2 of node 1)"),
+        ({"NODE_RANK": 1, "RANK": 3, "LOCAL_RANK": 1}, " (process 3)"),
         ({"SLURM_PROCID": 0, "LOCAL_RANK": 2}, " (process 2)"),  # started by Lightning in a batch script
     ],
     ids=str,

@@ -106,7 +106,7 @@ def test_the_newest_run_has_the_largest_number_and_is_found_without_its_record(t
 def test_a_record_of_another_version_is_read_and_a_damaged_one_named(tmp_path):
     (tmp_path / "run.json").write_text('{"id": "b", "name": "a", "later": 1}')
     assert RunRecord.read(tmp_path) == RunRecord("b", "a")
-    for damaged in ('{"name": "a"}', "[1]", '{"id'):
+    for damaged in ('{"name": "a"}', "[1]", '{"id', "[" * 100_000):
         (tmp_path / "run.json").write_text(damaged)
         with pytest.raises(UserError, match=r"run\.json is damaged .*: remove it, or name another run"):
             RunRecord.read(tmp_path)
