@@ -234,6 +234,7 @@ def test_a_projection_may_compare_features(experiment, plain, tmp_path, backbone
     ],
 )
 def test_mistakes_get_one_line(experiment, checkpoints, conditional, capsys, arguments, message):
+    Image.new("L", (32, 32)).save("picture.png")
     command, model, *options = arguments
     assert experiment(command, {**checkpoints, "conditional": conditional}[model], *options) not in (0, None)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
