@@ -100,9 +100,10 @@ class Resumption(Callback):
             print(why + "".join(f"; {path} is kept as {name.name}" for path, name in names.items()), flush=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Removes the rows that were logged after the checkpoint, and validates if that is due."""
+        """Restores gradients, removes the rows that were logged after the checkpoint, and validates if that is due."""
         for key, weight in pl_module.named_parameters():
             weight.grad = self._gradients[key].to(weight) if key in self._gradients else None
+        self._gradients = {}
         if not self.start.resumes:
             return
         if trainer.is_global_zero:

@@ -53,12 +53,12 @@ def overlap_deviations(generated: Tensor, real: Tensor, neighbours: int = 3, wid
         bordering.append(_pairs(nearer == neighbours, start))
         covering.append(_pairs(distances.cpu() < wide, start))
     recalls, borders, covers = (torch.cat(pairs, 1) for pairs in (recalling, bordering, covering))
-    recall = _recall_changes(recalls, borders, torch.cat(nearest), len(real))
-    found = covers[1].bincount(minlength=len(real))
-    coverage = covers[0, found[covers[1]] == 1].bincount(minlength=len(generated))
+    recalled, covered = (pairs[1].bincount(minlength=len(real)) for pairs in (recalls, covers))
+    recall = _recall_changes(recalls, borders, torch.cat(nearest), recalled)
+    coverage = covers[0, covered[covers[1]] == 1].bincount(minlength=len(generated))
     return Deviations(
-        _deviation(recall, recalls[1].bincount(minlength=len(real)), torch.ones(len(real), dtype=torch.float64)),
-        _deviation(coverage, found, _found_alike(covers, len(generated), len(real))),
+        _deviation(recall, recalled, torch.ones(len(real), dtype=torch.float64)),
+        _deviation(coverage, covered, _found_alike(covers, len(generated), len(real))),
     )
 
 
@@ -68,7 +68,7 @@ def _pairs(which: Tensor, start: int) -> Tensor:
     return torch.stack([rows + start, columns]).cpu()
 
 
-def _recall_changes(recalls: Tensor, borders: Tensor, nearest: Tensor, count: int) -> Tensor:
+def _recall_changes(recalls: Tensor, borders: Tensor, nearest: Tensor, found: Tensor) -> Tensor:
     """Returns how many real images less are recalled without each generated image: (N,) int64, negative for more.
 
     Args:
@@ -76,9 +76,9 @@ def _recall_changes(recalls: Tensor, borders: Tensor, nearest: Tensor, count: in
         borders: (2, pairs), the same between their k-th and their next neighbour. Without one of the k nearest the ball
             grows and contains them.
         nearest: (N, k), the nearest others of the generated images.
-        count: of the real images.
+        found: (M,), how many balls contain each real image.
     """
-    found = recalls[1].bincount(minlength=count)
+    count = len(found)
     borders = borders[:, found[borders[1]] < 2]
     grown = (nearest[borders[0]] * count + borders[1, :, None]).flatten().unique()
     alone = recalls[:, found[recalls[1]] == 1]

@@ -1,7 +1,6 @@
 """What every model shares: time in images seen, seeded steps, scheduled learning rates, synchronised batch norm."""
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
@@ -137,13 +136,12 @@ class ImageModel(Recorded, ManualOptimization, ABC):
         raise_eps(optimizer for optimizer, _ in self._scheduled)
         images = self.run_images
         set_run_length(images)
-        if self.lr_schedule is None or images == math.inf or not self.trainer.is_global_zero:
+        if self.lr_schedule is None or images == math.inf:
             return
         if self.lr_schedule(self.images_before_last) == 0:
-            warnings.warn(
+            distributed.warn_once(
                 f"lr_schedule reaches 0 before the {images} images of this run: its last steps change nothing; "
-                "leave out lr_schedule.images and it lasts as long as the run",
-                stacklevel=2,
+                "leave out lr_schedule.images and it lasts as long as the run"
             )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -239,11 +237,11 @@ class ImageModel(Recorded, ManualOptimization, ABC):
 
     def _warn_of_checkpoints_without_description(self) -> None:
         """Warns before training, rather than after it, that no command will read its checkpoints."""
-        if not self.hparams and self.trainer.is_global_zero:
+        if not self.hparams:
             try:
                 self.hyper_parameters()
             except UserError as error:
-                warnings.warn(f"checkpoints of this model can only be loaded by Lightning: {error}", stacklevel=2)
+                distributed.warn_once(f"checkpoints of this model can only be loaded by Lightning: {error}")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the images seen."""

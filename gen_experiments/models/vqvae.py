@@ -1,6 +1,5 @@
 """The VQ-VAE (https://arxiv.org/abs/1711.00937): an autoencoder whose latents are codes of a finite codebook."""
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gen_experiments import distributed
 from gen_experiments.images import Batch, ImageSpec
 from gen_experiments.losses.reconstruction import ReconstructionLoss
 from gen_experiments.models.adversary import Adversary, adaptive_weight
@@ -88,11 +88,10 @@ class VQVAE(Tokenizer):
         """Also warns of an adversary that would never begin."""
         super().on_train_start()
         last = self.images_before_last
-        if self.adversary is not None and last < self.adversary.start and self.trainer.is_global_zero:
-            warnings.warn(
+        if self.adversary is not None and last < self.adversary.start:
+            distributed.warn_once(
                 f"adversary.start={self.adversary.start} lies beyond the {last} images before the last batch of this "
-                "run: the discriminator is never trained",
-                stacklevel=2,
+                "run: the discriminator is never trained"
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
